@@ -1,0 +1,122 @@
+# Which notebook runs for which parameter set and model. Orchestration only: what a run does stands in the notebooks and in lib/.
+#
+#   snakemake embedded --cores all        one parameter set
+#   snakemake embedded --dry-run          what would run, and why
+#   snakemake --rulegraph | dot -Tsvg     the picture
+import hashlib
+import json
+import re
+
+import yaml
+
+from lib import params
+
+SETS = params.set_names()
+RUN = "{sys.executable} -m lib.batch notebook {params.notebook} {input.values} {log.page} 2> {log.text}"
+SOURCES = sorted(path for path in (params.ROOT / "lib").rglob("*") if path.suffix in (".py", ".csv"))
+
+
+wildcard_constraints:
+    set="|".join(map(re.escape, SETS)),
+    model="[^/]+",
+
+
+def code(notebook):
+    """Hash of a notebook's code cells and of lib/: saving a notebook, or its outputs, does not count as a change."""
+    cells = json.loads((params.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    told = ["".join(cell["source"]) for cell in cells] + [path.read_text() for path in SOURCES]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
+
+
+def values(wildcards):
+    """What one notebook run is given, as YAML, headed by the hash of the code that will see it."""
+    notebook, _, model = wildcards.job.partition("/")
+    told = params.cell_values(params.load(wildcards.set), wildcards.set, notebook, model or None)
+    return f"# code {code(notebook)}\n{yaml.safe_dump(told, sort_keys=False, allow_unicode=True)}"
+
+
+def models(wildcards):
+    return [model.name for model in params.load(wildcards.set).models]
+
+
+def judgements(wildcards):
+    return expand("outputs/{set}/judgements/{model}.parquet", set=wildcards.set, model=models(wildcards))
+
+
+for name in SETS:
+
+    rule:
+        name: name
+        localrule: True
+        input: f"outputs/{name}/manifest.json"
+
+
+# Freezing the values to a file before anything is queued makes a run depend on just its own values, and records them.
+rule values:
+    localrule: True
+    output: "outputs/{set}/values/{job}.yaml"
+    params: text=values
+    shell: "printf %s {params.text:q} > {output}"
+
+
+rule dataset:
+    input: values="outputs/{set}/values/01_dataset.yaml"
+    output: "outputs/{set}/prompts.parquet"
+    params: notebook="01_dataset"
+    log: page="outputs/{set}/executed/01_dataset.ipynb", text="outputs/{set}/logs/01_dataset.log"
+    shell: RUN
+
+
+rule generation:
+    input: "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
+    output: "outputs/{set}/completions/{model}.parquet"
+    params: notebook="02_generation"
+    log: page="outputs/{set}/executed/02_generation.{model}.ipynb", text="outputs/{set}/logs/02_generation.{model}.log"
+    threads: 1
+    resources: gpu=1
+    shell: RUN
+
+
+rule judging:
+    input:
+        "outputs/{set}/prompts.parquet",
+        "outputs/{set}/completions/{model}.parquet",
+        values="outputs/{set}/values/03_judging/{model}.yaml",
+    output: "outputs/{set}/judgements/{model}.parquet", "outputs/{set}/quantities/{model}.parquet"
+    params: notebook="03_judging"
+    log: page="outputs/{set}/executed/03_judging.{model}.ipynb", text="outputs/{set}/logs/03_judging.{model}.log"
+    shell: RUN
+
+
+rule agreement:
+    input: values="outputs/{set}/values/04_human_agreement.yaml"
+    output: "outputs/{set}/validity.parquet", "outputs/{set}/claims/agreement.parquet"
+    params: notebook="04_human_agreement"
+    log: page="outputs/{set}/executed/04_human_agreement.ipynb", text="outputs/{set}/logs/04_human_agreement.log"
+    shell: RUN
+
+
+rule scaling:
+    input: judgements, values="outputs/{set}/values/05_scaling_analysis.yaml"
+    output: "outputs/{set}/claims/scaling.parquet"
+    params: notebook="05_scaling_analysis"
+    log: page="outputs/{set}/executed/05_scaling_analysis.ipynb", text="outputs/{set}/logs/05_scaling_analysis.log"
+    shell: RUN
+
+
+rule mitigation:
+    input: judgements, values="outputs/{set}/values/06_prompting_mitigation_ablation.yaml"
+    output: "outputs/{set}/mitigation.parquet", "outputs/{set}/claims/mitigation.parquet"
+    params: notebook="06_prompting_mitigation_ablation"
+    log:
+        page="outputs/{set}/executed/06_prompting_mitigation_ablation.ipynb",
+        text="outputs/{set}/logs/06_prompting_mitigation_ablation.log",
+    shell: RUN
+
+
+# Written last: a run folder without its manifest is an interrupted run.
+rule finish:
+    localrule: True
+    input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
+    output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/manifest.json"
+    shell: "{sys.executable} -m lib.batch finish {wildcards.set}"

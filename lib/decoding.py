@@ -1,0 +1,80 @@
+"""Batched decoding of a causal language model with coupled noise, doing no forward work twice.
+
+Each distinct prompt is read once for all its samples, and a row leaves the batch as soon as its first sentence has ended.
+"""
+
+from collections.abc import Callable
+
+import torch
+from transformers import DynamicCache
+
+from lib.models import Reply
+from lib.sampling import draw
+
+
+@torch.inference_mode()
+def decode(
+    model,
+    tokenizer,
+    prompts: list[str],
+    prompt_of_row: list[int],
+    keys: list[tuple[int, str, int]],
+    is_complete: Callable[[int, str], bool],
+    temperature: float,
+    max_new_tokens: int,
+    add_special_tokens: bool,
+) -> list[Reply]:
+    """One reply a row. Row r continues `prompts[prompt_of_row[r]]` with the noise of `keys[r]` (seed, group_id, sample_index).
+
+    `is_complete(row, text)` tells whether a row needs no further token. Prompts are padded on the left.
+    """
+    encoded = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=add_special_tokens)
+    mask = encoded.attention_mask.to(model.device)
+    cache = DynamicCache(config=model.config)
+    logits = _forward(model, encoded.input_ids.to(model.device), mask, _positions(mask), cache)
+    rows = torch.tensor(prompt_of_row, device=model.device)
+    cache.batch_select_indices(rows)
+    logits, mask = logits[rows], mask[rows]
+
+    ends = _end_tokens(model, tokenizer)
+    written: list[list[int]] = [[] for _ in prompt_of_row]
+    replies: list[Reply | None] = [None] * len(prompt_of_row)
+    alive = list(range(len(prompt_of_row)))
+    for step in range(max_new_tokens):
+        tokens = draw(logits, temperature, [keys[row] for row in alive], step)
+        keep = []
+        for place, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
+            stopped = token in ends
+            if not stopped:
+                written[row].append(token)
+            text = tokenizer.decode(written[row], skip_special_tokens=True)
+            if stopped or is_complete(row, text) or step == max_new_tokens - 1:
+                replies[row] = Reply(text, len(written[row]), stopped or is_complete(row, text))
+            else:
+                keep.append(place)
+        if not keep:
+            break
+        alive = [alive[place] for place in keep]
+        kept = torch.tensor(keep, device=model.device)
+        if len(keep) < len(tokens):
+            cache.batch_select_indices(kept)
+        mask = torch.cat([mask[kept], mask.new_ones(len(keep), 1)], dim=1)
+        logits = _forward(model, tokens[kept][:, None], mask, _positions(mask)[:, -1:], cache)
+    return replies
+
+
+def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
+    """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
+    output = model(input_ids=token_ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
+                   use_cache=True, logits_to_keep=1)  # fmt: skip
+    return output.logits[:, -1]
+
+
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _end_tokens(model, tokenizer) -> set[int]:
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return {token for token in (*listed, tokenizer.eos_token_id) if token is not None}

@@ -1,0 +1,123 @@
+"""Which completions are owed, which are at hand, and paying for the missing ones.
+
+A completion is reused only under a key over everything that could change it, so nothing stale is taken for fresh.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from lib import sampling, sentences
+from lib.params import NO_MITIGATION, Generation
+from lib.records import Journal
+
+MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
+COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "sample_index"]
+
+
+def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
+    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, rendered (the prompt as the model sees it), key.
+
+    Unmitigated prompts of all arms are asked `samples` times, those of MITIGATED_ARMS `mitigation_samples` times under each mitigation.
+    """
+    asked = [_ask(prompts, NO_MITIGATION, "", parameters.samples, model)]
+    for name, text in parameters.mitigations.items():
+        charged = prompts[prompts["arm"].isin(MITIGATED_ARMS)]
+        asked.append(_ask(charged, name, text, parameters.mitigation_samples, model))
+    owed = pd.concat(asked, ignore_index=True)
+    owed["key"] = [_key(row, parameters, model) for row in owed[["rendered", "group_id", "sample_index"]].itertuples(index=False)]
+    return owed
+
+
+def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: int, model) -> pd.DataFrame:
+    asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].copy()
+    asked["mitigation"] = mitigation
+    asked["rendered"] = [model.render(row.context, row.stem, text) for row in asked.itertuples()]
+    return asked.merge(pd.DataFrame({"sample_index": range(samples)}), how="cross")
+
+
+def _key(row, parameters: Generation, model) -> str:
+    depends_on = {
+        "model": model.fingerprint,
+        "mode": parameters.model.mode,
+        "sampler": sampling.VERSION,
+        "seed": parameters.seed,
+        "temperature": parameters.temperature,
+        "max_new_tokens": parameters.max_new_tokens,
+        **row._asdict(),
+    }
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+
+
+def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Path) -> pd.DataFrame:
+    """`owed` with the columns completion, tokens, ended; only what the journal lacks is asked of the model.
+
+    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
+    """
+    with Journal(journal_path) as journal:
+        at_hand = journal.read()
+        done = set(at_hand["key"]) if len(at_hand) else set()
+        missing = _side_by_side(owed[~owed["key"].isin(done)].drop_duplicates("key"))
+        with tqdm(total=len(owed), initial=len(owed) - len(missing), desc=parameters.model.name, unit=" completions") as bar:
+            for start in range(0, len(missing), parameters.batch_size):
+                batch = missing.iloc[start : start + parameters.batch_size]
+                journal.append(_complete(batch, parameters, model))
+                bar.update(len(batch))
+        found = journal.read()[["key", "completion", "tokens", "ended"]]
+    return owed.merge(found, on="key", how="left", validate="many_to_one")
+
+
+def _side_by_side(missing: pd.DataFrame) -> pd.DataFrame:
+    """Arms of a group beside each other, for they share their noise; groups by length, for a batch is as slow as its longest."""
+    length = missing["rendered"].str.len().groupby([missing["mitigation"], missing["group_id"]]).transform("max")
+    order = missing.assign(length=length).sort_values(["length", "mitigation", "group_id", "sample_index", "arm"])
+    return order.drop(columns="length")
+
+
+def _complete(batch: pd.DataFrame, parameters: Generation, model) -> list[dict]:
+    replies = model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
+    return [
+        {
+            "key": row.key,
+            "completion": sentences.completion_of(reply.text, row.context, row.stem),
+            "tokens": reply.tokens,
+            "ended": reply.ended,
+        }
+        for row, reply in zip(batch.itertuples(), replies, strict=True)
+    ]
+
+
+def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
+    """The table a run keeps: COMPLETION_COLUMNS, completion, tokens, ended, and the model's name, family, tuning, mode, parameters."""
+    spec = parameters.model
+    table = paid[[*COMPLETION_COLUMNS, "completion", "tokens", "ended"]].copy()
+    table.insert(0, "model", spec.name)
+    return table.assign(family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=model.parameters)
+
+
+def first_of_each(owed: pd.DataFrame) -> pd.DataFrame:
+    """The first group as rendered: arm, mitigation, rendered, one row each."""
+    group = owed[owed["group_id"] == owed["group_id"].iloc[0]]
+    return group.drop_duplicates(["arm", "mitigation"])[["arm", "mitigation", "rendered"]].reset_index(drop=True)
+
+
+def usability(completions: pd.DataFrame) -> pd.DataFrame:
+    """By arm: completions, mean tokens, % that ended before the token limit, % empty, % distinct."""
+    described = completions.assign(
+        ended=100.0 * completions["ended"], empty=100.0 * (completions["completion"].str.strip(" .\"'") == "")
+    ).groupby("arm", sort=False)
+    table = described.agg(completions=("completion", "size"), tokens=("tokens", "mean"), ended=("ended", "mean"),
+                          empty=("empty", "mean"), distinct=("completion", "nunique"))  # fmt: skip
+    return table.assign(distinct=100.0 * table["distinct"] / table["completions"]).rename(
+        columns={"ended": "ended, %", "empty": "empty, %", "distinct": "distinct, %"}
+    )
+
+
+def shared_share(completions: pd.DataFrame) -> pd.Series:
+    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise."""
+    plain = completions[completions["mitigation"] == NO_MITIGATION]
+    wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion")
+    return 100.0 * wide.eq(wide["neutral"], axis=0).mean()

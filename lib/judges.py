@@ -1,0 +1,54 @@
+"""Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most positive).
+
+A judge is a function of a list of texts that gives an array of valences, NaN where it has no verdict.
+"""
+
+import re
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+SCALE = 4.0  # the human scale runs from -SCALE to +SCALE
+VERSIONS = {"vader": "vader-3.3.2"}
+
+
+@cache
+def _analyzer() -> SentimentIntensityAnalyzer:
+    return SentimentIntensityAnalyzer()
+
+
+def vader(texts: list[str]) -> np.ndarray:
+    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,)."""
+    return SCALE * np.array([_analyzer().polarity_scores(text)["compound"] for text in texts], dtype=float)
+
+
+def judge(name: str, texts: list[str]) -> np.ndarray:
+    """Valence of each text by the judge called `name` (a key of VERSIONS); each distinct text is judged once."""
+    distinct, place = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    return {"vader": vader}[name](distinct.tolist())[place] if len(distinct) else np.empty(0)
+
+
+def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, charged_threshold: float) -> pd.DataFrame:
+    """The completions with what describes their prompt and with the columns judge, valence, charged (missing where unscored), repeats.
+
+    charged: |valence| above `charged_threshold`. repeats: see `repeats_charge`.
+    """
+    described = prompts[["prompt_id", "domain", "slot", "emotion", "form", "context", "stem"]]
+    table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
+    table["judge"] = VERSIONS[name]
+    table["valence"] = judge(name, table["completion"].tolist())
+    table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
+    table["repeats"] = [repeats_charge(row.completion, row.context) for row in table.itertuples()]
+    return table
+
+
+def repeats_charge(completion: str, context: str) -> bool:
+    """Whether a completion holds a word of its context that VADER's lexicon scores (exact form, case ignored)."""
+    charged = _words(context) & _analyzer().lexicon.keys()
+    return bool(charged & _words(completion))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z'’-]+", text.casefold()))

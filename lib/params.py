@@ -1,0 +1,263 @@
+"""What a run may be told: parameter sets, validated before anything heavy is imported.
+
+A parameter set is one YAML file in `params/`: `models` and `mitigations`, which several notebooks share, and one section
+per notebook. `cell_values` cuts from it what one notebook run is given; `from_cell` is what the notebook makes of its cell.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50")
+NO_MITIGATION = "none"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ParameterError(ValueError):
+    """A parameter is wrong; the message names the place, the value and the remedy."""
+
+
+class Strict(BaseModel):
+    """Frozen, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Model(Strict):
+    """One row of the results: some weights, asked in one way."""
+
+    name: Name  # how the results call it, for example qwen2.5-7b
+    id: str  # hub id, folder that holds a model, or one of BUNDLED_MODELS
+    family: str  # models of one family are compared by size
+    tuning: Literal["base", "instruct"]
+    mode: Literal["completion", "chat"]  # completion: continue the text; chat: ask in the model's own template
+    system_prompt: str | None = None  # chat only; None leaves it to the model's template, which may add its own
+    begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    device_map: str = "auto"  # how accelerate spreads the weights
+    revision: str = "main"
+    mitigate: bool = False  # also ask with every mitigation prompt
+
+    @field_validator("id")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value in BUNDLED_MODELS or "/" in value or Path(value).is_dir():
+            return value
+        raise ValueError(f"no such model{_nearest(value, BUNDLED_MODELS)}; give a hub id (owner/name), a folder, or one of "
+                         + ", ".join(BUNDLED_MODELS))  # fmt: skip
+
+
+class Notebook(Strict):
+    """What every notebook is told."""
+
+    set_name: Name  # results go to outputs/<set_name>/
+    toy: bool  # a canned model: every page is stamped "no conclusion"
+
+
+class Dataset(Notebook):
+    """01_dataset."""
+
+    seed: int
+    stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
+    groups_per_stem: Count
+
+
+class Generation(Notebook):
+    """02_generation."""
+
+    model: Model
+    mitigations: dict[Name, str]
+    seed: int
+    samples: Count  # completions a prompt
+    mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
+    temperature: Annotated[float, Field(ge=0, le=5)]
+    max_new_tokens: Annotated[int, Field(ge=1, le=512)]
+    batch_size: Count  # completions decoded side by side
+
+    @field_validator("mitigations")
+    @classmethod
+    def _none_is_reserved(cls, value: dict[str, str]) -> dict[str, str]:
+        if NO_MITIGATION in value:
+            raise ValueError(f"{NO_MITIGATION!r} is the name of the unmitigated prompt; call this mitigation something else")
+        return value
+
+    @model_validator(mode="after")
+    def _mitigation_samples_are_paired(self):
+        if self.mitigation_samples > self.samples:
+            raise ValueError(f"mitigation_samples {self.mitigation_samples} exceeds samples {self.samples}, "
+                             "so some would have no unmitigated partner; lower it")  # fmt: skip
+        return self
+
+
+class Judging(Notebook):
+    """03_judging."""
+
+    model_name: Name
+    judge: Literal["vader"]
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)]  # |valence| above it is charged, points of the human scale
+    confidence: Share
+    shown: Count  # completions shown per arm
+    seed: int
+
+
+class Agreement(Notebook):
+    """04_human_agreement."""
+
+    judge: Literal["vader"]
+    confidence: Share
+    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
+    seed: int
+
+
+class Scaling(Notebook):
+    """05_scaling_analysis."""
+
+    model_names: list[Name]
+    confidence: Share
+    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess that count as nothing
+    minimum_sizes: Annotated[int, Field(ge=3)]
+
+
+class Mitigation(Notebook):
+    """06_prompting_mitigation_ablation."""
+
+    model_names: list[Name]
+    mitigations: dict[Name, str]
+    control: Name | None  # a mitigation that asks nothing about mood: it shows what any added sentence does
+    confidence: Share
+    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess within which an effect counts as none
+
+    @model_validator(mode="after")
+    def _control_is_a_mitigation(self):
+        if self.control is not None and self.control not in self.mitigations:
+            raise ValueError(f"control {self.control!r} is not one of the mitigations{_nearest(self.control, self.mitigations)}")
+        return self
+
+
+NOTEBOOKS = {
+    "01_dataset": ("dataset", Dataset),
+    "02_generation": ("generation", Generation),
+    "03_judging": ("judging", Judging),
+    "04_human_agreement": ("agreement", Agreement),
+    "05_scaling_analysis": ("scaling", Scaling),
+    "06_prompting_mitigation_ablation": ("mitigation", Mitigation),
+}
+PER_MODEL = ("02_generation", "03_judging")
+
+
+class ParameterSet(Strict):
+    """One YAML file of `params/`; the sections are checked notebook by notebook."""
+
+    title: str
+    toy: bool = False
+    minutes: float | None = None  # how long the run takes on two cores, once measured
+    models: Annotated[list[Model], Field(min_length=1)]
+    mitigations: dict[Name, str] = {}
+    dataset: dict
+    generation: dict
+    judging: dict
+    agreement: dict
+    scaling: dict
+    mitigation: dict
+
+    @field_validator("models")
+    @classmethod
+    def _names_are_unique(cls, value: list[Model]) -> list[Model]:
+        names = [model.name for model in value]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two models share a name: {sorted(names)}")
+        return value
+
+
+def _nearest(word: str, words) -> str:
+    found = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
+    """The first thing wrong, on one line: place, value, reason, remedy."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    where = f"{place}: {path}" if path else place
+    if first["type"] == "extra_forbidden":
+        inside = schema
+        for part in first["loc"][:-1]:
+            if isinstance(part, str) and part in inside.model_fields:
+                inner = [t for t in (inside.model_fields[part].annotation, *get_args(inside.model_fields[part].annotation))
+                         if isinstance(t, type) and issubclass(t, Strict)]  # fmt: skip
+                inside = inner[0] if inner else inside
+        known = list(inside.model_fields)
+        reason = f"unknown key{_nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
+    elif first["type"] == "missing":
+        reason = "is missing; add it"
+    elif first["type"] == "literal_error":
+        choices = first["ctx"]["expected"]
+        reason = f"{first['input']!r} is not one of {choices}" + _nearest(first["input"], choices.replace("'", "").split(" or "))
+    else:
+        reason = f"{first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return ParameterError(f"{where}: {reason}{more}")
+
+
+def _validate(schema: type[Strict], values: dict, place: str):
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, schema, place) from None
+
+
+def set_names() -> list[str]:
+    """The parameter sets there are: file names of `params/*.yaml`."""
+    return sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
+
+
+def load(set_name: str) -> ParameterSet:
+    """Read and check `params/<set_name>.yaml`, every notebook's section included. Raises ParameterError."""
+    path = ROOT / "params" / f"{set_name}.yaml"
+    place = f"params/{set_name}.yaml"
+    if not path.is_file():
+        raise ParameterError(
+            f"{place}: no such parameter set{_nearest(set_name, set_names())} (there are: {', '.join(set_names())})"
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{place}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ParameterError(f"{place}: {values!r} is not a mapping of sections; see params/embedded.yaml for an example")
+    parameters = _validate(ParameterSet, values, place)
+    for notebook in NOTEBOOKS:
+        for model in parameters.models if notebook in PER_MODEL else parameters.models[:1]:
+            cell_values(parameters, set_name, notebook, model.name)
+    return parameters
+
+
+def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_name: str | None = None) -> dict:
+    """What one run of `notebook` is given: its section and the shared values that its schema asks for."""
+    section, schema = NOTEBOOKS[notebook]
+    chosen = next((model for model in parameters.models if model.name == model_name), parameters.models[0])
+    shared = {
+        "set_name": set_name,
+        "toy": parameters.toy,
+        "model": chosen.model_dump(),
+        "model_name": chosen.name,
+        "model_names": [model.name for model in parameters.models],
+        "mitigations": parameters.mitigations if chosen.mitigate or notebook not in PER_MODEL else {},
+    }
+    values = {**getattr(parameters, section), **{key: value for key, value in shared.items() if key in schema.model_fields}}
+    _validate(schema, values, f"params/{set_name}.yaml: {section}")
+    return values
+
+
+def from_cell(notebook: str, cell: dict) -> Notebook:
+    """The values of a notebook's parameters cell (its globals) as one checked, frozen object. Raises ParameterError."""
+    schema = NOTEBOOKS[notebook][1]
+    given = {key: cell[key] for key in schema.model_fields if key in cell}
+    return _validate(schema, given, f"notebooks/{notebook}.ipynb, parameters cell")

@@ -1,0 +1,181 @@
+"""The curated benchmark: stems and matched contexts, put together into groups of arms.
+
+`lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a negative, a positive and
+two exchangeable neutral sentences of one build and length. A group is one stem with one match, told of the stem's own subject.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from lib import judges
+from lib.params import ROOT, ParameterError
+
+DATA = ROOT / "lib" / "data"
+ARMS = ("none", "neutral", "placebo", "negative", "positive")
+EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
+
+_FORMS = {  # placeholder -> he, she, they, I
+    "is": ("is", "is", "are", "am"),
+    "was": ("was", "was", "were", "was"),
+    "has": ("has", "has", "have", "have"),
+    "he": ("he", "she", "they", "I"),
+    "him": ("him", "her", "them", "me"),
+    "his": ("his", "her", "their", "my"),
+    "himself": ("himself", "herself", "themselves", "myself"),
+}
+_PRONOUNS = ("he", "she", "they", "I")
+
+_text = pa.Column(str, pa.Check.str_length(min_value=1))
+
+STEMS = pa.DataFrameSchema(
+    {
+        "stem_id": pa.Column(str, unique=True),
+        "domain": _text,
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
+        "subject": _text,
+        "pronoun": pa.Column(str, pa.Check.isin(_PRONOUNS)),
+        "stem": pa.Column(str, pa.Check.str_matches(r".*\w$"), unique=True),
+    },
+    strict=True,
+)
+CONTEXTS = pa.DataFrameSchema(
+    {
+        "context_id": pa.Column(str, unique=True),
+        "match_id": _text,
+        "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
+        "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
+        "form": pa.Column(str, pa.Check.isin(["explicit", "idiomatic"])),
+        "text": pa.Column(str, pa.Check.str_matches(r"^\{Subject\} .*\.$"), unique=True),
+    },
+    strict=True,
+    unique=["match_id", "arm"],
+)
+PROMPTS = pa.DataFrameSchema(
+    {
+        "prompt_id": pa.Column(str, unique=True),
+        "group_id": _text,
+        "stem_id": _text,
+        "arm": pa.Column(str, pa.Check.isin(ARMS)),
+        "domain": _text,
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
+        "emotion": pa.Column(str),
+        "form": pa.Column(str),
+        "context_id": pa.Column(str),
+        "context": pa.Column(str),
+        "stem": _text,
+        "text": _text,
+    },
+    strict=True,
+    checks=pa.Check(lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(), error="a group lacks an arm"),
+)
+
+
+def read_stems() -> pd.DataFrame:
+    """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
+    return STEMS.validate(pd.read_csv(DATA / "stems.csv", dtype=str, keep_default_na=False))
+
+
+def read_contexts() -> pd.DataFrame:
+    """The curated context templates, four rows a match: context_id, match_id, arm, emotion, form, text."""
+    return CONTEXTS.validate(pd.read_csv(DATA / "contexts.csv", dtype=str, keep_default_na=False))
+
+
+def tell(template: str, subject: str, pronoun: str) -> str:
+    """A context template told of `subject`: `{Subject} {is} glad.` with 'I' gives 'I am glad.'
+
+    `{feels|feel}` takes its first form for he and she, its second for they and I.
+    """
+    person = _PRONOUNS.index(pronoun)
+
+    def form(match: re.Match) -> str:
+        name = match[1]
+        if name == "Subject":
+            return subject
+        if "|" in name:
+            return name.split("|")[person >= 2]
+        return _FORMS[name][person]
+
+    return re.sub(r"\{([^}]+)\}", form, template)
+
+
+def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """`count` of the stems, as evenly as can be over slots and domains; all of them where count is None."""
+    if count is None:
+        return stems
+    if count > len(stems):
+        raise ParameterError(
+            f"dataset: stems: {count} wished, but the curated set holds {len(stems)}; give a smaller number or null"
+        )
+    turn = stems.groupby(["domain", "slot"]).cumcount()
+    return stems.loc[stems.assign(turn=turn).sort_values(["turn", "slot", "domain"], kind="stable").index[:count]]
+
+
+def assign(stems: pd.DataFrame, match_ids: list[str], groups_per_stem: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Which matches each stem meets: stem_id, match_id, swapped. Within a slot every match is used equally often, give or take one.
+
+    `swapped` tells which of a match's two neutral sentences serves as placebo; it alternates, so neither is tied to an arm.
+    """
+    if groups_per_stem > len(match_ids):
+        raise ParameterError(
+            f"dataset: groups_per_stem: {groups_per_stem} wished, but there are {len(match_ids)} matched contexts"
+        )
+    pairs = []
+    for _, of_slot in stems.groupby("slot"):
+        order = rng.permutation(match_ids)
+        shuffled = rng.permutation(of_slot["stem_id"])
+        for turn in range(groups_per_stem):
+            shift = turn * len(order) // groups_per_stem
+            pairs += [(stem, order[(place + shift) % len(order)]) for place, stem in enumerate(shuffled)]
+    table = pd.DataFrame(pairs, columns=["stem_id", "match_id"])
+    table["swapped"] = (table.groupby("match_id").cumcount() + table["match_id"].str[1:].astype(int)) % 2 == 1
+    return table
+
+
+def build(seed: int, stems: int | None, groups_per_stem: int) -> pd.DataFrame:
+    """The prompts of a run, one row for each group and arm, checked against PROMPTS."""
+    chosen = select(read_stems(), stems)
+    contexts = read_contexts()
+    groups = assign(chosen, sorted(contexts["match_id"].unique()), groups_per_stem, np.random.default_rng(seed))
+    rows = groups.merge(chosen, on="stem_id").merge(contexts, on="match_id", suffixes=("", "_context"))
+    rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
+    rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
+    bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", emotion="none")
+    table = pd.concat([rows, bare], ignore_index=True)
+    table["group_id"] = table["stem_id"] + "+" + table["match_id"]
+    table["prompt_id"] = table["group_id"] + "/" + table["arm"]
+    table["text"] = (table["context"] + " " + table["stem"]).str.strip()
+    table["arm"] = pd.Categorical(table["arm"], ARMS)
+    table = table.sort_values(["stem_id", "group_id", "arm"]).astype({"arm": str}).reset_index(drop=True)
+    return PROMPTS.validate(table[list(PROMPTS.columns)])
+
+
+def _arm(arm: str, swapped: bool) -> str:
+    if arm in ("negative", "positive"):
+        return arm
+    return "placebo" if (arm == "neutral2") != swapped else "neutral"
+
+
+def describe(prompts: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context and stem."""
+    table = prompts.assign(
+        words=prompts["context"].str.split().str.len(),
+        context_valence=judges.judge("vader", prompts["context"].tolist()),
+        stem_valence=judges.judge("vader", prompts["stem"].tolist()),
+    )
+    described = table.groupby("arm").agg(
+        prompts=("prompt_id", "size"),
+        contexts=("context_id", "nunique"),
+        words=("words", "mean"),
+        context_valence=("context_valence", "mean"),
+        stem_valence=("stem_valence", "mean"),
+    )
+    return described.reindex(ARMS)
+
+
+def residual(prompts: pd.DataFrame, part: str) -> float:
+    """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part 'context')."""
+    rows = prompts if part == "stem" else prompts[prompts["arm"].isin(["neutral", "placebo"])]
+    return float(np.abs(judges.judge("vader", rows[part].tolist())).max())
