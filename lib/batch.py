@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from tabulate import tabulate
 
 from lib import params, records
 
@@ -38,9 +39,17 @@ def run(set_name: str, cores: int) -> None:
     started = time.monotonic()
     with records.only_run(folder) as lock:
         _snakemake(set_name, cores, lock)
-    board = records.run_folder(set_name) / "headline.md"
-    print(f"\n{board.read_text(encoding='utf-8')}\nin {(time.monotonic() - started) / 60:.1f} minutes; pages to read: "
-          f"{folder / 'executed'}", flush=True)  # fmt: skip
+    print(f"\n{_board(set_name)}\nDone in {(time.monotonic() - started) / 60:.1f} minutes; pages to read: {folder / 'executed'}")
+
+
+def _board(set_name: str) -> str:
+    """The claims board, narrow enough for a terminal."""
+    from lib import reports
+
+    shown = reports.headline(reports.board(set_name)).drop(columns="measured")
+    widths = [20, 24, 22, 16, 40]
+    table = tabulate(shown, headers="keys", showindex=False, tablefmt="simple", maxcolwidths=widths, disable_numparse=True)
+    return f"{reports.stamp(params.load(set_name))}\n{table}".strip()
 
 
 def _check_models(parameters: params.ParameterSet) -> None:
@@ -108,10 +117,11 @@ def finish(set_name: str) -> None:
     """Write headline.csv, headline.md and, last, manifest.json: with it the run is complete."""
     from lib import reports
 
-    board = reports.board(set_name)
+    board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
+    table = reports.headline(board).to_markdown(index=False)
     folder = records.run_folder(set_name)
     records.write_text(folder / "headline.csv", board.to_csv(index=False))
-    records.write_text(folder / "headline.md", reports.headline(board).to_markdown(index=False) + "\n")
+    records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
 
 

@@ -70,7 +70,8 @@ def _unless_invalid(verdict: tuple[str, str], valid: bool) -> tuple[str, str]:
 def judge_agreement(judge: str, difference: pd.DataFrame) -> pd.DataFrame:
     """C1: r(judge, other raters) − r(one rater, other raters) at or above 0 in every domain of `agreement.validity`.
 
-    The row shows the domain where the judge is worst. Rated texts are not completions: agreement on leakage needs people's labels.
+    The row shows the domain where the judge is worst. Rated texts are not completions: agreement on leakage itself
+    needs people's labels.
     """
     worst = difference.loc[difference["estimate"].idxmin()]
     found = Estimate(worst.estimate, worst.low, worst.high, int(worst.n), int(worst.n_documents), np.nan, np.nan, np.nan)
@@ -116,10 +117,10 @@ def mined(set_name: str) -> pd.DataFrame:
 
 
 def mitigation_effects(effects: pd.DataFrame, margin: float, confidence: float, by=("model", "mitigation")) -> pd.DataFrame:
-    """The paired change of net excess within each level of `by`: Estimate's columns, p_holm, p_equivalence, equivalent, mitigates.
+    """The paired change of net excess within each level of `by`, from a table of `leakage.mitigation_effects`.
 
-    `effects` is a table of `leakage.mitigation_effects`. Holm's family is the whole table. Equivalence: two one-sided tests against
-    ±`margin`. mitigates: the whole interval lies below −`margin` and the Holm-corrected p is significant.
+    Adds to Estimate's columns p_holm (the family is the whole table), p_equivalence (two one-sided tests against ±`margin`),
+    equivalent, and mitigates: the whole interval lies below −`margin` and the Holm-corrected p is significant.
     """
     if effects.empty:
         return pd.DataFrame(columns=[*by, *_ESTIMATE, "p_holm", "p_equivalence", "equivalent", "mitigates"])

@@ -1,6 +1,7 @@
 """Batched decoding of a causal language model with coupled noise, doing no forward work twice.
 
-Each distinct prompt is read once for all its samples, and a row leaves the batch as soon as its first sentence has ended.
+What all prompts of a batch begin with is read once, each distinct prompt once for all its samples, and a row leaves the batch
+as soon as its first sentence has ended.
 """
 
 from collections.abc import Callable
@@ -28,10 +29,8 @@ def decode(
 
     `is_complete(row, text)` tells whether a row needs no further token. Prompts are padded on the left.
     """
-    encoded = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=add_special_tokens)
-    mask = encoded.attention_mask.to(model.device)
-    cache = DynamicCache(config=model.config)
-    logits = _forward(model, encoded.input_ids.to(model.device), mask, _positions(mask), cache)
+    token_ids = tokenizer(prompts, add_special_tokens=add_special_tokens).input_ids
+    logits, mask, cache = _read(model, tokenizer, token_ids)
     rows = torch.tensor(prompt_of_row, device=model.device)
     cache.batch_select_indices(rows)
     logits, mask = logits[rows], mask[rows]
@@ -61,6 +60,27 @@ def decode(
         mask = torch.cat([mask[kept], mask.new_ones(len(keep), 1)], dim=1)
         logits = _forward(model, tokens[kept][:, None], mask, _positions(mask)[:, -1:], cache)
     return replies
+
+
+def _read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each, attention mask, cache. What all of them begin with is read once for all."""
+    shared = _common_prefix(token_ids)
+    cache = DynamicCache(config=model.config)
+    if shared:
+        prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
+        _forward(model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache)
+        cache.batch_repeat_interleave(len(token_ids))
+    rests = {"input_ids": [ids[shared:] for ids in token_ids]}
+    padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
+    mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
+    logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
+    return logits, mask, cache
+
+
+def _common_prefix(token_ids: list[list[int]]) -> int:
+    """How many tokens all prompts begin with, leaving each at least one of its own."""
+    at_most = min(map(len, token_ids)) - 1
+    return next((place for place in range(at_most) if len({ids[place] for ids in token_ids}) > 1), at_most)
 
 
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:

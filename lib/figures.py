@@ -62,6 +62,12 @@ def intervals(
     return _finish(axes, title, stamp)
 
 
+def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
+    """The net excess in a table of `leakage.summarise`, a row for each level of `y`, negative and positive side by side."""
+    net = table[table["quantity"] == "net"]
+    return intervals(net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS)
+
+
 def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     """Words of the context sentence by arm."""
     shown = prompts[prompts["arm"] != "none"].assign(words=prompts["context"].str.split().str.len())
@@ -72,27 +78,32 @@ def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     return _finish(axes, title, stamp)
 
 
-def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """Estimates with intervals against the number of parameters (log scale), one line for each level of `arm`."""
-    _, axes = plt.subplots(figsize=(8, 4))
-    for arm, part in table.sort_values("parameters").groupby("arm"):
-        reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
-        axes.errorbar(part["parameters"], part["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":", label=arm,
-                      color=ARM_COLOURS[arm])  # fmt: skip
-    axes.axhline(0, color="black", linewidth=1, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_xlabel("parameters outside the embeddings")
-    axes.set_ylabel("net excess, points")
-    axes.legend(title="arm", frameon=False)
-    return _finish(axes, title, stamp)
+def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode."""
+    panels = list(table.sort_values("parameters").groupby(["family", "tuning", "mode"], sort=False))
+    _, row = plt.subplots(1, len(panels), figsize=(max(5, 4 * len(panels)), 3.5), sharey=True, squeeze=False)
+    for axes, (name, panel) in zip(row[0], panels, strict=True):
+        for side, (arm, part) in zip((0.97, 1.03), panel.groupby("arm"), strict=False):
+            reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
+            axes.errorbar(part["parameters"] * side, part["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":",
+                          label=arm, color=ARM_COLOURS[arm])  # fmt: skip
+        axes.axhline(0, color="black", linewidth=1, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_xlim(panel["parameters"].min() / 2, panel["parameters"].max() * 2)
+        axes.set_xlabel("parameters outside the embeddings")
+        _finish(axes, f"{title}\n{name[0]} ({name[1]}, {name[2]})", stamp)
+    row[0, 0].set_ylabel("net excess, points")
+    row[0, -1].legend(title="arm", loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return row[0]
 
 
 def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """VADER valence of every context sentence, by arm."""
+    """VADER valence of the context sentences, by arm."""
     shown = prompts[prompts["arm"] != "none"]
     shown = shown.assign(valence=judge("vader", shown["context"].tolist()))
     _, axes = plt.subplots(figsize=(8, 3))
-    sns.stripplot(shown, x="valence", y="arm", hue="arm", palette=ARM_COLOURS, alpha=0.5, jitter=0.3, legend=False, ax=axes)
+    edges = np.arange(-4.25, 4.5, 0.5)
+    sns.histplot(shown, x="valence", hue="arm", multiple="dodge", bins=edges, shrink=0.9, palette=ARM_COLOURS, ax=axes)
     axes.set_xlabel("valence, points of the human scale")
-    axes.set_ylabel("")
+    axes.set_ylabel("prompts")
     return _finish(axes, title, stamp)

@@ -21,7 +21,8 @@ COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "
 def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
     """One row for each completion owed: COMPLETION_COLUMNS, context, stem, rendered (the prompt as the model sees it), key.
 
-    Unmitigated prompts of all arms are asked `samples` times, those of MITIGATED_ARMS `mitigation_samples` times under each mitigation.
+    Unmitigated prompts of all arms are asked `samples` times; under each mitigation, those of MITIGATED_ARMS are asked
+    `mitigation_samples` times.
     """
     asked = [_ask(prompts, NO_MITIGATION, "", parameters.samples, model)]
     for name, text in parameters.mitigations.items():
@@ -71,9 +72,10 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
 
 
 def _side_by_side(missing: pd.DataFrame) -> pd.DataFrame:
-    """Arms of a group beside each other, for they share their noise; groups by length, for a batch is as slow as its longest."""
+    """The order that costs least: one mitigation after the other, for its prompts begin alike; within it groups by length, for a
+    batch is as slow as its longest; within a group the arms beside each other, for they share their noise."""
     length = missing["rendered"].str.len().groupby([missing["mitigation"], missing["group_id"]]).transform("max")
-    order = missing.assign(length=length).sort_values(["length", "mitigation", "group_id", "sample_index", "arm"])
+    order = missing.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])
     return order.drop(columns="length")
 
 
@@ -91,7 +93,7 @@ def _complete(batch: pd.DataFrame, parameters: Generation, model) -> list[dict]:
 
 
 def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """The table a run keeps: COMPLETION_COLUMNS, completion, tokens, ended, and the model's name, family, tuning, mode, parameters."""
+    """The table a run keeps: COMPLETION_COLUMNS, completion, tokens, ended, model, family, tuning, mode, parameters."""
     spec = parameters.model
     table = paid[[*COMPLETION_COLUMNS, "completion", "tokens", "ended"]].copy()
     table.insert(0, "model", spec.name)

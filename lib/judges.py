@@ -31,9 +31,9 @@ def judge(name: str, texts: list[str]) -> np.ndarray:
 
 
 def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, charged_threshold: float) -> pd.DataFrame:
-    """The completions with what describes their prompt and with the columns judge, valence, charged (missing where unscored), repeats.
+    """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
-    charged: |valence| above `charged_threshold`. repeats: see `repeats_charge`.
+    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
     """
     described = prompts[["prompt_id", "domain", "slot", "emotion", "form", "context", "stem"]]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")

@@ -25,8 +25,8 @@ _PAIR_KEY = ["model", "mitigation", "group_id", "sample_index"]
 def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
     """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
 
-    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged, repeats and any columns that describe
-    the prompt. A placebo completion is paired once for each direction. Pairs with an unscored member have NaN quantities.
+    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
+    A placebo completion is paired once for each direction. Pairs with an unscored member have NaN quantities.
 
     leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than its
     reference, 50 where equal, else 0. towards and away are charged verdicts in and against the direction less those of the
@@ -66,7 +66,7 @@ def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataF
 
 
 def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions with a negative and with a positive verdict, % by model and arm, clustered by stem; unscored are left out."""
+    """Share of negative and of positive verdicts, % of the scored completions of a model and arm, clustered by stem."""
     scored = judgements.dropna(subset="valence")
     charged = scored["charged"].astype(bool)
     of_verdict = [
@@ -89,15 +89,14 @@ def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     for quantity, polarity in tests:
         part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
         found = inference.clustered_mean(part[quantity], part["stem_id"], corrected)
-        nothing = NOTHING[quantity]
-        passed = bool(found.low <= nothing <= found.high)
-        rows.append({"quantity": quantity, "direction": polarity, "expected": nothing, "estimate": found.estimate, "low": found.low,
-                     "high": found.high, "n": found.n, "n_stems": found.n_stems, "passed": passed})  # fmt: skip
+        named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
+        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems")}
+        rows.append({**named, **measured, "passed": bool(found.low <= NOTHING[quantity] <= found.high)})
     return pd.DataFrame(rows)
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions that repeat a charged word of their context, % by model, mitigation and charged arm, clustered by stem."""
+    """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem."""
     charged = judgements[judgements["arm"].isin(DIRECTIONS)]
     return inference.clustered_means(
         charged.assign(share=100.0 * charged["repeats"]), "share", ["model", "mitigation", "arm"], confidence
@@ -125,7 +124,7 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index: model, mitigation, stem_id, group_id, arm, effect, ..."""
+    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair."""
     key = ["model", "stem_id", "group_id", "arm", "sample_index"]
     bare = table["mitigation"] == NO_MITIGATION
     both = table.loc[~bare, [*key, "mitigation", "slot", quantity]].merge(

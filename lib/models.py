@@ -88,8 +88,10 @@ class Transformer:
             return getattr(transformers, loader).from_pretrained(self.source, **self._revision, **options)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise ParameterError(f"model {self.spec.name}: id {self.spec.id!r} cannot be loaded ({reason})\n"
-                                 "check the spelling and the network, or give a folder that holds the model") from None  # fmt: skip
+            raise ParameterError(
+                f"model {self.spec.name}: id {self.spec.id!r} cannot be loaded ({reason})\n"
+                "check the spelling and the network, or give a folder that holds the model"
+            ) from None
 
     @cached_property
     def fingerprint(self) -> str:

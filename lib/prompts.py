@@ -114,7 +114,7 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
 
 
 def assign(stems: pd.DataFrame, match_ids: list[str], groups_per_stem: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Which matches each stem meets: stem_id, match_id, swapped. Within a slot every match is used equally often, give or take one.
+    """Which matches each stem meets: stem_id, match_id, swapped. Within a slot matches are used equally often, give or take one.
 
     `swapped` tells which of a match's two neutral sentences serves as placebo; it alternates, so neither is tied to an arm.
     """

@@ -6,14 +6,14 @@ from IPython.display import Markdown
 from lib import figures
 from lib.claims import COLUMNS
 from lib.leakage import QUANTITIES
-from lib.params import NO_MITIGATION, Notebook
+from lib.params import NO_MITIGATION, Notebook, ParameterSet
 from lib.records import read_table
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm."
 
 
-def stamp(parameters: Notebook, valid: bool = True) -> str:
+def stamp(parameters: Notebook | ParameterSet, valid: bool = True) -> str:
     """What every table and figure of a run must carry: empty for a sound run of a real model."""
     return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, not valid)) if due)
 

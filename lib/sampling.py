@@ -23,7 +23,7 @@ def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: i
 
 
 def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int):
-    """One token for each row of the tensor `logits` (rows, vocabulary), as a tensor; `keys` are the rows' (seed, group_id, sample_index).
+    """One token for each row of the tensor `logits` (rows, vocabulary); `keys` are the rows' (seed, group_id, sample_index).
 
     Noise is made once per distinct key and shared by its rows. Temperature 0 takes the most probable token.
     """

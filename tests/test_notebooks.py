@@ -1,0 +1,96 @@
+"""The notebooks as sources, and executed with the smoke set."""
+
+import ast
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+
+from lib import params
+from tests.conftest import ROOT
+
+NOTEBOOKS = list(params.NOTEBOOKS)
+PAGES = [name if name not in params.PER_MODEL else f"{name}.canned-{leak}" for name in NOTEBOOKS for leak in (50, 30, 10)]
+PAGES = list(dict.fromkeys(PAGES))
+
+
+def source(name: str):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def code_of(book) -> list[str]:
+    return [cell.source for cell in book.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_sources_are_stripped_and_well_formed(name):
+    book = source(name)
+    nbformat.validate(book)
+    assert book.cells[0].source.startswith(f"# {name[:2]} ")
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in book.cells)
+    assert [cell.metadata.get("tags") for cell in book.cells].count(["parameters"]) == 1
+    assert len({cell.id for cell in book.cells}) == len(book.cells)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_cell_calls_and_a_module_computes(name):
+    for text in code_of(source(name)):
+        tree = ast.parse(text.rstrip().rstrip(";"))
+        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While) for node in ast.walk(tree)), text
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_prose_holds_no_result(name):
+    prose = " ".join(cell.source for cell in source(name).cells if cell.cell_type == "markdown")
+    assert not re.search(r"\d\s?%(?! means none| point| rated|;)", prose.replace("50 %", "")), "numbers are computed, not typed"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_smoke_executes_every_notebook_and_stamps_every_page(smoke, page):
+    book = nbformat.read(smoke / "executed" / f"{page}.ipynb", as_version=4)
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert outputs
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert "TOY: no conclusion" in str(outputs[0])
+    assert all(cell.outputs or "records.write" in cell.source or ";" in cell.source or "import" not in cell.source
+               for cell in book.cells if cell.cell_type == "code")  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_hold_no_machine_path_no_time_and_no_stderr(smoke, page):
+    text = (smoke / "executed" / f"{page}.ipynb").read_text()
+    assert str(smoke) not in text
+    assert '"papermill"' not in text
+    assert '"name": "stderr"' not in text
+
+
+def test_figures_where_results_are(smoke):
+    counts = {"01_dataset": 2, "03_judging.canned-50": 4, "04_human_agreement": 1, "05_scaling_analysis": 3,
+              "06_prompting_mitigation_ablation": 2}  # fmt: skip
+    for page, count in counts.items():
+        assert (smoke / "executed" / f"{page}.ipynb").read_text().count('"image/png"') == count, page
+
+
+def test_tables_hold_what_the_design_says(smoke):
+    prompts = pd.read_parquet(smoke / "prompts.parquet")
+    completions = pd.read_parquet(smoke / "completions" / "canned-50.parquet")
+    judgements = pd.read_parquet(smoke / "judgements" / "canned-50.parquet")
+    assert len(prompts) == 24 * 5
+    assert len(completions) == len(judgements) == 24 * (5 * 2 + 3 * 4 * 1)
+    assert not completions.duplicated(["prompt_id", "mitigation", "sample_index"]).any()
+    assert judgements["valence"].between(-4, 4).all()
+
+
+def test_the_more_a_canned_model_leaks_the_more_is_measured(smoke):
+    board = pd.read_csv(smoke / "headline.csv").set_index(["claim", "model"])
+    assert board.loc[("C0", "canned-50"), "estimate"] > board.loc[("C0", "canned-10"), "estimate"]
+    assert board.loc[("C0", "canned-50"), "verdict"] == "supported"
+    assert (board.loc["C2", "estimate"] < 0).all(), "the canned model poses as the larger the less it leaks"
+    assert (board.loc["C3", "verdict"] == "supported").all(), "it takes no notice of mitigation prompts"
+    assert (board.loc["C5", "verdict"] == "inconclusive").all()
+    assert set(board.index.get_level_values("claim")) == {"C0", "C1", "C2", "C3", "C4", "C5"}
+
+
+def test_the_board_of_a_toy_says_that_it_allows_no_conclusion(smoke):
+    assert "no conclusion" in (smoke / "headline.md").read_text()

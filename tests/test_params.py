@@ -1,0 +1,118 @@
+"""Every parameter set against the schemas and against every notebook's parameters cell; every mistake is explained."""
+
+import ast
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from lib import params
+
+SETS = params.set_names()
+NOTEBOOKS = list(params.NOTEBOOKS)
+
+
+def cell_defaults(notebook: str) -> dict:
+    """The values of a notebook's own parameters cell."""
+    book = nbformat.read(params.ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    (source,) = [cell.source for cell in book.cells if "parameters" in cell.metadata.get("tags", [])]
+    return {node.target.id: ast.literal_eval(node.value) for node in ast.parse(source).body}
+
+
+@pytest.mark.parametrize("name", ["embedded", "llama3", "pythia", "quick", "qwen2.5", "smoke", "smollm2"])
+def test_the_set_is_there_and_valid(name):
+    assert params.load(name).title
+
+
+@pytest.mark.parametrize("set_name", SETS)
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_set_fits_every_parameters_cell(set_name, notebook):
+    parameters = params.load(set_name)
+    known = papermill.inspect_notebook(params.ROOT / "notebooks" / f"{notebook}.ipynb")
+    for model in parameters.models:
+        given = params.cell_values(parameters, set_name, notebook, model.name)
+        assert set(given) == set(known), "papermill only warns of a name that the cell does not have"
+        assert all(known[key]["help"] for key in known if key not in ("model", "mitigations")), (
+            "each parameter has a line of help"
+        )
+        assert params.from_cell(notebook, given) is not None
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_opened_by_hand_a_notebook_has_the_values_of_the_quick_set(notebook):
+    assert cell_defaults(notebook) == params.cell_values(params.load("quick"), "quick", notebook)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_values_survive_the_way_through_yaml(notebook):
+    given = params.cell_values(params.load("embedded"), "embedded", notebook)
+    assert yaml.safe_load(yaml.safe_dump(given)) == given
+
+
+def broken(path: str, value) -> dict:
+    """The smoke set with the value at a dotted path replaced, or removed where value is None."""
+    values = yaml.safe_load((params.ROOT / "params" / "smoke.yaml").read_text())
+    *folders, last = path.split(".")
+    place = values
+    for folder in folders:
+        place = place[int(folder)] if folder.isdigit() else place[folder]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return values
+
+
+MISTAKES = [
+    ("generation.sampels", 3, ["generation", "sampels", "did you mean 'samples'"]),
+    ("generation.samples", "3", ["generation", "samples", "'3'", "valid integer"]),
+    ("generation.samples", 0, ["samples", "greater than or equal to 1"]),
+    ("generation.temperature", "1e-5", ["temperature", "1e-5", "valid number"]),
+    ("generation.mitigation_samples", 9, ["mitigation_samples 9", "lower it"]),
+    ("generation.seed", None, ["generation", "seed", "is missing"]),
+    ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
+    ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
+    ("mitigation.control", "contrl", ["contrl", "did you mean 'control'"]),
+    ("models.0.id", "canned:leek-50", ["models.0.id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
+    ("models.0.dtype", "fp16x", ["models.0.dtype", "'fp16x'", "float16"]),
+    ("models.0.moed", "chat", ["models.0.moed", "did you mean 'mode'"]),
+    ("models.1.name", "canned-50", ["models", "share a name"]),
+    ("models.0.name", "a/b", ["models.0.name", "'a/b'"]),
+    ("mitigations.none", "Be nice.", ["none"]),
+    ("judgin", {}, ["judgin", "did you mean 'judging'"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
+def test_a_mistake_is_named_with_place_value_and_remedy(tmp_path, monkeypatch, path, value, told):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(broken(path, value)))
+    monkeypatch.setattr(params, "ROOT", tmp_path)
+    with pytest.raises(params.ParameterError) as caught:
+        params.load("mine")
+    message = str(caught.value)
+    assert message.startswith("params/mine.yaml")
+    assert len(message.splitlines()) <= 3
+    for part in told:
+        assert part in message
+
+
+def test_a_set_that_does_not_exist_names_the_nearest():
+    with pytest.raises(params.ParameterError, match=r"params/embeded.yaml: no such parameter set; did you mean 'embedded'"):
+        params.load("embeded")
+
+
+@pytest.mark.parametrize("text", ["models: [", "just words", ""])
+def test_a_file_that_is_no_parameter_set_is_refused(tmp_path, monkeypatch, text):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine.yaml").write_text(text)
+    monkeypatch.setattr(params, "ROOT", tmp_path)
+    with pytest.raises(params.ParameterError, match=r"params/mine.yaml"):
+        params.load("mine")
+
+
+def test_a_wrong_value_in_a_parameters_cell_is_named():
+    cell = cell_defaults("03_judging") | {"charged_threshold": "0.2"}
+    with pytest.raises(params.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"):
+        params.from_cell("03_judging", cell)
