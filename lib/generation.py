@@ -45,6 +45,7 @@ def _key(row, parameters: Generation, model) -> str:
         "model": model.fingerprint,
         "mode": parameters.model.mode,
         "sampler": sampling.VERSION,
+        "cut": sentences.VERSION,
         "seed": parameters.seed,
         "temperature": parameters.temperature,
         "max_new_tokens": parameters.max_new_tokens,

@@ -38,9 +38,14 @@ def clustered_mean(values, clusters, confidence: float = 0.95) -> Estimate:
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
-    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in `clustered_mean`."""
+    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in `clustered_mean`.
+
+    Fewer than 2 clusters, or 2 distinct values of the regressor, give no estimate.
+    """
     frame = pd.DataFrame({"value": np.asarray(values, dtype=float), "regressor": np.asarray(regressor, dtype=float),
                           "cluster": np.asarray(clusters)}).dropna()  # fmt: skip
+    if frame["cluster"].nunique() < 2 or frame["regressor"].nunique() < 2:
+        return Estimate(np.nan, np.nan, np.nan, len(frame), frame["cluster"].nunique(), np.nan, np.nan, np.nan)
     return _fit(frame["value"], sm.add_constant(frame[["regressor"]].to_numpy()), frame["cluster"], 1, confidence)
 
 
@@ -51,7 +56,7 @@ def _fit(values: pd.Series, design: np.ndarray, clusters: pd.Series, column: int
     estimate, error, naive = fit.params[column], fit.bse[column], model.fit().bse[column]
     if np.isclose(error, 0, atol=1e-9):  # every cluster agrees: no spread to judge by
         estimate = float(np.round(estimate, 9))
-        return Estimate(estimate, estimate, estimate, len(values), codes.max() + 1, 0.0, np.nan, np.nan)
+        return Estimate(estimate, estimate, estimate, len(values), codes.max() + 1, 0.0, np.nan, float(estimate == 0))
     low, high = fit.conf_int(1 - confidence)[column]
     return Estimate(estimate, low, high, len(values), codes.max() + 1, error, naive / error, fit.pvalues[column])
 

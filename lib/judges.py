@@ -26,8 +26,9 @@ def vader(texts: list[str]) -> np.ndarray:
 
 def judge(name: str, texts: list[str]) -> np.ndarray:
     """Valence of each text by the judge called `name` (a key of VERSIONS); each distinct text is judged once."""
-    distinct, place = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
-    return {"vader": vader}[name](distinct.tolist())[place] if len(distinct) else np.empty(0)
+    column = pd.Series(texts, dtype=object)
+    distinct = column.dropna().unique().tolist()
+    return column.map(dict(zip(distinct, {"vader": vader}[name](distinct), strict=True))).to_numpy(dtype=float)
 
 
 def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, charged_threshold: float) -> pd.DataFrame:
@@ -45,10 +46,13 @@ def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, char
 
 
 def repeats_charge(completion: str, context: str) -> bool:
-    """Whether a completion holds a word of its context that VADER's lexicon scores (exact form, case ignored)."""
+    """Whether a completion holds a word of its context that VADER's lexicon scores (exact form, case ignored).
+
+    Idioms whose words the lexicon does not know are not seen.
+    """
     charged = _words(context) & _analyzer().lexicon.keys()
     return bool(charged & _words(completion))
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z'’-]+", text.casefold()))
+    return set(re.findall(r"[a-z]+(?:-[a-z]+)*", text.casefold()))

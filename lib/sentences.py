@@ -6,10 +6,16 @@ or a line break ends a sentence too, and that an abbreviation or a decimal point
 
 import re
 
-_ABBREVIATIONS = "Mr|Mrs|Ms|Dr|Prof|St|Ave|Blvd|Rd|No|Nr|Vol|Jr|Sr|Mt|Ft|vs|etc|approx|e\\.g|i\\.e|a\\.m|p\\.m|[A-Z]"
-_CLOSERS = "\"'”’)\\]*_"
-_END = re.compile(rf"(?P<stop>[.!?…]+)[{_CLOSERS}]*(?=\s|$)|\n")
-_ABBREVIATED = re.compile(rf"(?:^|[\s(\"“'])(?:{_ABBREVIATIONS})$")
+VERSION = "first-sentence-2"  # part of every completion's key: change it with anything that changes a cut
+
+_END = re.compile(r"""(?P<stop>[.!?…]+)["'”’)\]*_]*(?=\s|$)|\n""")
+_ABBREVIATIONS = (  # what stands before the period, what must follow for the sentence to go on
+    (re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|Mt|Ft|vs|approx|e\.g|i\.e)$"), re.compile(r"")),
+    (re.compile(r"\b(?:No|Nr|Vol)$"), re.compile(r"\d")),
+    (re.compile(r"\b[ap]\.m$"), re.compile(r"[a-z]")),
+    (re.compile(r"(?:^|[\"“'(]|\b[a-z]+\s)St$"), re.compile(r"[A-Z]")),  # St. Mary, but not Elm St.
+    (re.compile(r"(?:^|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"), re.compile(r"[A-Z]")),  # George W. Bush, not room C.
+)
 
 
 def without_echo(text: str, context: str, stem: str) -> str:
@@ -24,10 +30,7 @@ def without_echo(text: str, context: str, stem: str) -> str:
 def first_sentence(text: str) -> str:
     """`text` up to and including its first sentence end, stripped; all of it where no sentence ends."""
     text = text.lstrip()
-    for match in _END.finditer(text):
-        if match["stop"] is None or not _is_abbreviation(text[: match.start()], match["stop"]):
-            return text[: match.end()].strip()
-    return text.strip()
+    return text[: _first_end(text)].strip()
 
 
 def completion_of(text: str, context: str, stem: str) -> str:
@@ -36,21 +39,23 @@ def completion_of(text: str, context: str, stem: str) -> str:
 
 
 def is_complete(text: str, context: str, stem: str) -> bool:
-    """Whether decoding can stop: the first sentence of the completion has ended, as far as `text` can tell."""
+    """Whether decoding can stop: what follows in `text` shows that its first sentence has ended, whatever comes next."""
     begun = text.strip().casefold()
     if any(echo.casefold().startswith(begun) for echo in (f"{context} {stem}".strip(), stem)):
         return False
     rest = without_echo(text, context, stem).lstrip()
-    sentence = first_sentence(rest)
-    if re.search(r"\d\.$", rest):  # the point of a decimal number, perhaps
-        return False
-    return len(sentence) < len(rest.rstrip(" ")) or _ends(sentence)
+    end = _first_end(rest)
+    return end is not None and ("\n" in rest[end:] or rest[end:].strip() != "")
 
 
-def _is_abbreviation(before: str, stop: str) -> bool:
-    return stop == "." and _ABBREVIATED.search(before) is not None
+def _first_end(text: str) -> int | None:
+    """Where the first sentence of `text` ends; None where none does."""
+    for match in _END.finditer(text):
+        if match["stop"] != "." or not _goes_on(text[: match.start()], text[match.end() :].lstrip()):
+            return match.start() if match["stop"] is None else match.end()
+    return None
 
 
-def _ends(sentence: str) -> bool:
-    match = re.search(rf"([.!?…]+)[{_CLOSERS}]*$", sentence)
-    return bool(match) and not _is_abbreviation(sentence[: match.start()], match[1])
+def _goes_on(before: str, after: str) -> bool:
+    """Whether the period between `before` and `after` belongs to an abbreviation."""
+    return any(head.search(before) and tail.match(after) for head, tail in _ABBREVIATIONS)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib import generation, models, params, prompts, sampling
+from lib import generation, models, params, prompts, sampling, sentences
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,10 @@ def test_a_change_of_anything_that_matters_reuses_nothing(benchmark, tmp_path, c
     assert asked == len(table)
 
 
-def test_a_new_sampler_reuses_nothing(benchmark, tmp_path, monkeypatch):
+@pytest.mark.parametrize("module", [sampling, sentences])
+def test_a_new_sampler_or_cut_reuses_nothing(benchmark, tmp_path, monkeypatch, module):
     paid(benchmark, told(), tmp_path)
-    monkeypatch.setattr(sampling, "VERSION", "another")
+    monkeypatch.setattr(module, "VERSION", "another")
     table, asked = paid(benchmark, told(), tmp_path)
     assert asked == len(table)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lib import judges
 
-TEXTS = ["oak.", "a wonderful, happy day", "a terrible tragedy!", ""]
+CONTEXT = "He is heartbroken and full of sorrow."
+TEXTS = st.sampled_from(["oak.", "a happy day", "a terrible tragedy!", ""]) | st.text(st.characters(codec="ascii"), max_size=20)
 
 
 def test_vader_stretches_its_compound_score_to_the_human_scale():
@@ -17,59 +18,48 @@ def test_vader_stretches_its_compound_score_to_the_human_scale():
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.lists(st.sampled_from(TEXTS) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20), max_size=8))
+@given(st.lists(TEXTS.filter(lambda text: "\0" not in text), max_size=8))
 def test_each_text_is_judged_as_if_alone_and_within_the_scale(texts):
-    judged = judges.judge("vader", texts + texts[:2])  # duplicates are judged once, yet answered each
-    assert judged.shape == (len(texts + texts[:2]),)
-    np.testing.assert_array_equal(judged, [judges.vader([text])[0] for text in texts + texts[:2]])
-    assert (np.abs(judged) <= judges.SCALE).all()
-
-
-def test_no_texts_have_no_valences():
-    assert judges.judge("vader", []).shape == (0,)
-
-
-CONTEXT = "He is heartbroken and full of sorrow."
+    texts = texts + texts[:2]  # duplicates are judged once, yet answered each
+    judged = judges.judge("vader", texts)
+    np.testing.assert_array_equal(judged, judges.vader(texts))
+    assert (np.abs(judged) <= 4).all()
 
 
 @pytest.mark.parametrize(
-    ("completion", "context", "repeated"),
+    ("completion", "repeated"),
     [
-        ("Heartbroken Hotel.", CONTEXT, True),
-        ("the SORROW, of course", CONTEXT, True),
-        ("sorrowful", CONTEXT, False),  # another form
-        ("full of oak", CONTEXT, False),  # repeated, but not a charged word
-        ("a wonderful tragedy", CONTEXT, False),  # charged, but not repeated
-        ("sorrow", "", False),
-        ("", CONTEXT, False),
+        ("Heartbroken Hotel.", True),
+        ("the SORROW, of course", True),
+        ("sorrowful", False),  # another form
+        ("full of oak", False),  # repeated, but not a charged word
+        ("a wonderful tragedy", False),  # charged, but not repeated
+        ("", False),
     ],
 )
-def test_repeating_a_charged_word_of_the_context(completion, context, repeated):
-    assert judges.repeats_charge(completion, context) is repeated
+def test_repeating_a_charged_word_of_the_context(completion, repeated):
+    assert judges.repeats_charge(completion, CONTEXT) is repeated
+    assert not judges.repeats_charge(completion, "")
 
 
-def benchmark(contexts: list[str]) -> pd.DataFrame:
+def judged(completions: list[str], threshold: float) -> pd.DataFrame:
     described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is"}
-    return pd.DataFrame({"prompt_id": [f"p{number}" for number in range(len(contexts))], "context": contexts, **described})
+    prompts = pd.DataFrame([{"prompt_id": "p0", "context": CONTEXT, **described}])
+    return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, "vader", threshold)
 
 
 def test_charged_is_beyond_the_threshold_and_not_at_it():
-    completions = pd.DataFrame({"prompt_id": ["p0", "p0", "p1"], "completion": ["good", "wood", "bad"]})
-    strength = abs(judges.vader(["good"])[0])
-    prompts = benchmark([CONTEXT, "It is bad."])
-    at, below = (judges.judgements(completions, prompts, "vader", limit) for limit in (strength, strength - 1e-9))
-    assert at["charged"].tolist() == [False, False, True]
+    strength = judges.vader(["good"])[0]
+    assert judged(["good", "wood", "sorrow"], strength)["charged"].tolist() == [False, False, True]
+    below = judged(["good", "wood", "sorrow"], strength - 1e-9)
     assert below["charged"].tolist() == [True, False, True]
     assert below["repeats"].tolist() == [False, False, True]
-    assert below["context"].tolist() == [CONTEXT, CONTEXT, "It is bad."]
     assert set(below["judge"]) == {"vader-3.3.2"}
 
 
 def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):
     # VADER always answers, so a judge that may not is put in its place
     monkeypatch.setattr(judges, "vader", lambda texts: np.where(np.array(texts) == "?", np.nan, 3.0))
-    completions = pd.DataFrame({"prompt_id": "p0", "completion": ["?", "good", "?"]})
-    table = judges.judgements(completions, benchmark([CONTEXT]), "vader", 0.2)
-    assert table["charged"].isna().tolist() == [True, False, True]
-    assert table["valence"].isna().tolist() == [True, False, True]
+    table = judged(["?", "good", "?"], 0.2)
+    assert table["valence"].isna().tolist() == table["charged"].isna().tolist() == [True, False, True]
     assert table["charged"].sum() == 1

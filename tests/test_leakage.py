@@ -82,7 +82,9 @@ ARMS = ["neutral", "placebo", "negative", "positive"]
 
 
 def study(valences) -> pd.DataFrame:
-    return judged([(f"g{g}", 0, arm, value) for g, values in enumerate(valences) for arm, value in zip(ARMS, values, strict=True)])
+    return judged(
+        [(f"g{g}", 0, arm, value) for g, values in enumerate(valences) for arm, value in zip(ARMS, values, strict=True)]
+    )
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -115,13 +117,11 @@ def test_a_judge_that_ignores_the_text_finds_no_leakage(constant):
 
 
 def test_verdict_shares_and_repetition_share_by_hand():
-    rows = judged([("g1", 0, "negative", -2.0), ("g1", 1, "negative", 2.0), ("g2", 0, "negative", 0.1), ("g2", 1, "negative", -2.0),
-                   ("g3", 0, "negative", np.nan)])  # fmt: skip
+    rows = judged([(f"g{place}", 0, "negative", valence) for place, valence in enumerate([-2.0, 2.0, 0.1, -2.0, np.nan])])
     shares = leakage.verdict_shares(rows, 0.95).set_index("verdict")
     assert shares["estimate"].to_dict() == {"negative": 50, "positive": 25}  # 2 and 1 of 4; the fifth is unscored
     repeated = leakage.repetition_share(rows.assign(repeats=[True, False, False, False, False]), 0.95)
-    assert repeated[["arm", "n"]].values.tolist() == [["negative", 5]]
-    assert repeated["estimate"].item() == pytest.approx(20)
+    assert (repeated["estimate"].item(), repeated["n"].item()) == pytest.approx((20, 5))
 
 
 SKEW, SKEW_SHARES = np.array([0.5, 2.0]), [2 / 3, 1 / 3]  # mean 1: two thirds of the stems leak half the mean, a third twice

@@ -65,7 +65,8 @@ def broken(path: str, value) -> dict:
 
 
 MISTAKES = [
-    ("generation.sampels", 3, ["generation", "sampels", "did you mean 'samples'"]),
+    ("generation.sampels", 3, ["generation.sampels", "did you mean 'samples'"]),
+    ("generation.toy", False, ["generation.toy", "does not belong here"]),
     ("generation.samples", "3", ["generation", "samples", "'3'", "valid integer"]),
     ("generation.samples", 0, ["samples", "greater than or equal to 1"]),
     ("generation.temperature", "1e-5", ["temperature", "1e-5", "valid number"]),

@@ -1,0 +1,151 @@
+"""The claims board: what each verdict takes, and that too little evidence is called inconclusive."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.claims import (
+    COLUMNS,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    INVALID,
+    SUPPORTED,
+    existence,
+    judge_agreement,
+    mined,
+    mitigation,
+    mitigation_effects,
+    polarity,
+    scaling,
+)
+
+SOUND, BROKEN = {"m": True}, {"m": False}
+SURE, UNSURE = [18, 20, 22], [10, 20, 30]  # errors 2/sqrt(3) and 10/sqrt(3), t(0.975; 2) = 4.303: 20 ± 4.97 and 20 ± 24.8
+
+
+def pairs(negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9) -> pd.DataFrame:
+    """One pair for each stem and arm with the given net excess, and one of the placebo arm that should never count."""
+    nets = {"negative": negative, "positive": positive, "placebo": [999.0] * len(negative)}
+    rows = [(arm, f"s{place}", net) for arm, values in nets.items() for place, net in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["arm", "stem_id", "net"])
+    spec = {"model": model, "family": "f", "tuning": "base", "mode": "completion", "parameters": parameters}
+    return table.assign(**spec, group_id=table["stem_id"], sample_index=0)
+
+
+@pytest.mark.parametrize(
+    ("nets", "valid", "verdict"),
+    [
+        (SURE, SOUND, SUPPORTED),
+        ([-18, -20, -22], SOUND, CONTRADICTED),
+        (UNSURE, SOUND, INCONCLUSIVE),
+        ([20], SOUND, INCONCLUSIVE),  # one stem, no interval
+        (SURE, BROKEN, INVALID),
+    ],
+)
+def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, valid, verdict):
+    c0 = existence(pairs(nets, nets), 0.95, valid).iloc[0]
+    # stems differ widely, negative − positive does not: it is `nets` again
+    c4 = polarity(
+        pairs([50 * place + net for place, net in enumerate(nets)], [50 * place for place in range(len(nets))]), 0.95, valid
+    )
+    for claim, row in (("C0", c0), ("C4", c4.iloc[0])):
+        assert list(row.index) == COLUMNS
+        assert (row["claim"], row["model"], row["verdict"], row["clusters"]) == (claim, "m", verdict, len(nets))
+        assert row["estimate"] == pytest.approx(np.mean(nets))
+    assert c0["n"] == 2 * len(nets)
+
+
+@pytest.mark.parametrize(
+    ("tweets", "films", "verdict", "worst"),
+    [  # low, estimate, high in each domain
+        ((0.0, 0.10, 0.2), (0.1, 0.2, 0.3), SUPPORTED, "tweets"),
+        ((-0.1, 0.05, 0.2), (0.1, 0.2, 0.3), INCONCLUSIVE, "tweets"),
+        ((0.1, 0.2, 0.3), (-0.3, -0.2, -0.1), CONTRADICTED, "films"),
+    ],
+)
+def test_the_judge_must_be_as_good_as_one_rater_in_every_domain(tweets, films, verdict, worst):
+    difference = pd.DataFrame([tweets, films], columns=["low", "estimate", "high"])
+    row = judge_agreement("vader", difference.assign(domain=["tweets", "films"], n=[9, 8], n_documents=[7, 6])).iloc[0]
+    assert (row["claim"], row["verdict"], row["cluster_unit"]) == ("C1", verdict, "documents")
+    assert worst in row["measured"]
+    assert (row["n"], row["clusters"]) == ((9, 7) if worst == "tweets" else (8, 6))
+
+
+def family(slopes: list[float], sizes=(1e8, 1e9, 1e10)) -> pd.DataFrame:
+    """A family whose net excess starts at 50 in every stem and changes by that stem's slope with each tenfold size."""
+    nets = [[50 + slope * step for slope in slopes] for step in range(len(sizes))]
+    return pd.concat([pairs(nets[step], nets[step], f"m{step}", size) for step, size in enumerate(sizes)])
+
+
+ALL_SOUND = {"m0": True, "m1": True, "m2": True}
+
+
+@pytest.mark.parametrize(
+    ("slopes", "valid", "verdict"),
+    [
+        ([-9, -10, -11], ALL_SOUND, SUPPORTED),
+        ([9, 10, 11], ALL_SOUND, CONTRADICTED),
+        ([-30, -10, 10], ALL_SOUND, INCONCLUSIVE),
+        ([-9, -10, -11], ALL_SOUND | {"m1": False}, INVALID),
+    ],
+)
+def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, valid, verdict):
+    row = scaling(family(slopes), 3, 0.95, valid).iloc[0]
+    assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
+    assert row["estimate"] == pytest.approx(np.mean(slopes), abs=1e-9)
+    assert (row["n"], row["clusters"]) == (18, 3)
+
+
+def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
+    row = scaling(family([-9, -10, -11], sizes=(1e8, 1e9)), 3, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "needs at least 3 sizes of a family, has 2")
+    assert row[["estimate", "low", "high"]].isna().all()
+    both = pd.concat([family([-9, -10, -11]), family([9, 10, 11]).assign(tuning="instruct")])
+    assert scaling(both, 3, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
+
+
+def test_without_a_mined_benchmark_nothing_is_said_of_it():
+    assert mined("quick")[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
+
+
+def effects(asked: dict[str, list[float]], margin: float = 5) -> pd.DataFrame:
+    """The effects table from the changes of net excess of each stem under each mitigation."""
+    rows = [("m", name, f"s{place}", change) for name, changes in asked.items() for place, change in enumerate(changes)]
+    return mitigation_effects(pd.DataFrame(rows, columns=["model", "mitigation", "stem_id", "effect"]), margin, 0.95)
+
+
+NOTHING, LOWERS, WIDE = [-0.5, 0, 0.5], [-38, -40, -42], [-30, 0, 30]
+
+
+@pytest.mark.parametrize(("margin", "mitigates"), [(30, True), (36, False)])
+def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates):
+    table = effects({"calm": LOWERS, "plain": NOTHING}, margin).set_index("mitigation")  # -40 ± 4.97 and 0 ± 1.24
+    assert table["mitigates"].to_dict() == {"calm": mitigates, "plain": False}
+    assert table["equivalent"].to_dict() == {"calm": False, "plain": True}
+    assert table["p_holm"].to_dict() == pytest.approx({"calm": 2 * table.loc["calm", "p"], "plain": 1})
+
+
+@pytest.mark.parametrize(
+    ("asked", "valid", "verdict"),
+    [
+        ({"calm": NOTHING, "focus": NOTHING}, SOUND, SUPPORTED),
+        ({"calm": NOTHING, "focus": LOWERS}, SOUND, CONTRADICTED),
+        ({"calm": NOTHING, "focus": WIDE}, SOUND, INCONCLUSIVE),
+        ({"calm": NOTHING, "focus": [38, 40, 42]}, SOUND, INCONCLUSIVE),  # it raises leakage: neither
+        ({"calm": NOTHING, "control": LOWERS}, SOUND, SUPPORTED),  # the control takes no part
+        ({"control": LOWERS}, SOUND, INCONCLUSIVE),
+        ({}, SOUND, INCONCLUSIVE),
+        ({"calm": LOWERS}, BROKEN, INVALID),
+    ],
+)
+def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, valid, verdict):
+    row = mitigation(effects(asked), ["m"], "control", valid).iloc[0]
+    assert (row["claim"], row["model"], row["verdict"]) == ("C3", "m", verdict)
+    assert np.isnan(row["estimate"]) == (not set(asked) - {"control"})
+
+
+def test_the_board_shows_the_strongest_lowering_and_who_was_not_asked():
+    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, SOUND)
+    assert board["measured"][0] == "change of net excess by focus, points"
+    assert board["estimate"][0] == pytest.approx(-40)
+    assert board["reason"][1] == "not asked with a mitigation beside the control"
