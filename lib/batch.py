@@ -38,6 +38,7 @@ def run(set_name: str, cores: int) -> None:
     _prepare(parameters)
     started = time.monotonic()
     with records.only_run(folder) as lock:
+        (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
         _snakemake(set_name, cores, lock)
     print(f"\n{_board(set_name)}\nDone in {(time.monotonic() - started) / 60:.1f} minutes; pages to read: {folder / 'executed'}")
 
@@ -127,15 +128,18 @@ def finish(set_name: str) -> None:
     records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; a mistake of the user's ends in a short message and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     whole = commands.add_parser("run", help="run a parameter set")
     whole.add_argument("set_name", nargs="?", default="embedded")
-    whole.add_argument(
-        "--cores", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )
+    whole.add_argument("--cores", type=int, default=_cores())
     one = commands.add_parser("notebook", help="execute one notebook")
     one.add_argument("name")
     one.add_argument("values", type=Path)
