@@ -106,14 +106,19 @@ def tidy(executed: Path) -> None:
     """Drop from an executed notebook what differs between equal runs: times, paths, random ids, progress bars."""
     book = nbformat.read(executed, as_version=4)
     book.metadata.pop("papermill", None)
+    book.metadata.pop("widgets", None)
     for number, cell in enumerate(book.cells):
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = f"injected-{number}"
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
     records.write_text(executed, nbformat.writes(book) + "\n")
+
+
+def _is_progress(output) -> bool:
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def finish(set_name: str) -> None:

