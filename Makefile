@@ -22,7 +22,7 @@ lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 lab: .venv/ready
-	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_dataset.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready
 	$(BIN)/snakemake $(SET) --cores all --dry-run
