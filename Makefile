@@ -15,7 +15,7 @@ reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
 
 test: .venv/ready
-	@echo "Tests: about 5 minutes on 2 cores."
+	@echo "Tests: about 6 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
 lint: .venv/ready
@@ -41,7 +41,7 @@ lock:
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is too old; install Python 3.11 or call make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up .venv: about 3 minutes, 2 GB on disk (log: .venv/install.log)."
+	@echo "Setting up .venv: about 2 minutes, 2 GB on disk (log: .venv/install.log)."
 	@$(PYTHON) -m venv .venv
 	@{ $(BIN)/pip install -r requirements.txt && $(BIN)/pip install --no-deps -e . ; } > .venv/install.log 2>&1 \
 	  || { echo "error: packages could not be installed: $$(grep -m1 '^ERROR' .venv/install.log || tail -n1 .venv/install.log)"; \

@@ -20,7 +20,7 @@ def example(set_name: str) -> str:
         f"> *{leak.context}* {leak.stem} **{leak.completion}**\n>\n"
         f"> *{neutral.context}* {neutral.stem} **{neutral.completion}**\n\n"
         f"Two real completions by `{leak.model}`, drawn with the same noise: of all pairs in slots where sentiment has no\n"
-        f"business, the one that the judge finds furthest apart ({leak.shift:+.1f} points of the human scale)."
+        f"business, the one that the judge finds furthest apart ({leak['shift']:+.1f} points of the human scale)."
     )
 
 

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import yaml
 
-from lib import packages, readme
+from lib import packages, readme, records
 from tests.conftest import call
 
 
@@ -133,3 +133,11 @@ def test_readme_places_are_filled_and_a_missing_place_is_named():
     assert readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
     with pytest.raises(ValueError, match="no place marked 'y'"):
         readme.fill("a", "y", "new")
+
+
+def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    shown = readme.example("smoke")
+    assert shown.startswith("> *")
+    assert "**a terrible disaster.**" in shown or "**a wonderful, happy thing.**" in shown
+    assert "C0 leakage exists" in readme.headline("smoke")
