@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,8 +73,14 @@ def _snakemake(set_name: str, cores: int, lock: int) -> None:
     with log.open("w") as file:
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         subprocess.run([*command, "--unlock"], cwd=records.ROOT, stdout=file, stderr=file, check=False)
-        done = subprocess.run(command, cwd=records.ROOT, stderr=file, pass_fds=[lock])
-    if done.returncode:
+        process = subprocess.Popen(command, cwd=records.ROOT, stderr=file, pass_fds=[lock])
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
+            process.wait()
+            raise
+    if process.returncode:
         raise Failed(f"{set_name}: not finished; mend what is said above and run again. Log: {log}")
 
 
