@@ -7,7 +7,7 @@ SET ?= embedded
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
-.PHONY: help reproduce test lint lab dry-run readme lock clean
+.PHONY: help reproduce test verify-determinism lint lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -17,6 +17,10 @@ reproduce: .venv/ready
 test: .venv/ready
 	@echo "Tests: about 6 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
+
+# Completions are the same in any batch, order, division and after an interruption: about 20 minutes.
+verify-determinism: .venv/ready
+	$(BIN)/python -m tests.verify_determinism
 
 lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb

@@ -34,7 +34,8 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
     """
     base = judgements.loc[judgements["arm"] == reference, [*_PAIR_KEY, "valence", "charged"]]
     injected = pd.concat(
-        judgements[judgements["arm"].isin([arm, "placebo"])].assign(direction=sign) for arm, sign in DIRECTIONS.items()
+        judgements[judgements["arm"].isin({arm, "placebo"} - {reference})].assign(direction=sign)
+        for arm, sign in DIRECTIONS.items()
     )
     table = injected.merge(base, on=_PAIR_KEY, suffixes=("", "_reference"), validate="many_to_one")
     arm, other = table["direction"] * table["valence"], table["direction"] * table["valence_reference"]

@@ -1,0 +1,98 @@
+"""Shown, not assumed: completions are equal, however they are batched, ordered, divided or interrupted (make verify-determinism).
+
+The bundled model is asked for one completion of each of many prompts at every temperature, in batches of 64, and each other way
+of asking is compared with that. In float32 every difference is a failure. In bfloat16 and float16 rounding depends on the batch,
+so there the share that stays equal is measured and printed.
+"""
+
+import argparse
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from lib import generation, models, params, prompts, sentences
+
+TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
+
+
+def told(temperature: float, batch_size: int, dtype: str = "float32") -> params.Generation:
+    """The embedded set's completion mode, one sample a prompt, no mitigations."""
+    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
+    values |= {"samples": 1, "mitigations": {}, "mitigation_samples": 0, "temperature": temperature, "batch_size": batch_size}
+    return params.from_cell("02_generation", values | {"model": values["model"] | {"dtype": dtype}})
+
+
+def ask(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+    """The completion of each prompt, asked in the order of `owed`, `batch_size` at a time."""
+    replies = []
+    for start in range(0, len(owed), parameters.batch_size):
+        batch = owed.iloc[start : start + parameters.batch_size]
+        replies += model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
+    rows = zip(owed.itertuples(), replies, strict=True)
+    return {row.prompt_id: sentences.completion_of(reply.text, row.context, row.stem) for row, reply in rows}
+
+
+def ask_in_a_worker(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+    """`ask` in a process of its own, which loads the model anew."""
+    return ask(models.load(parameters.model), owed, parameters)
+
+
+def ask_with_two_workers(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+    """Every other prompt to each of two processes."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        first, second = pool.map(ask_in_a_worker, [owed.iloc[::2], owed.iloc[1::2]], [parameters] * 2)
+    return first | second
+
+
+def ask_interrupted(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+    """A run that stopped after a third and went on from its journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Path(folder) / "journal.jsonl"
+        generation.generate(owed.iloc[: len(owed) // 3], parameters, model, journal)
+        paid = generation.generate(owed, parameters, model, journal)
+    return dict(zip(paid["prompt_id"], paid["completion"], strict=True))
+
+
+def compare(model, owed: pd.DataFrame, temperature: float) -> list[dict]:
+    """One row for each way of asking in float32: how many completions equal those of batches of 64."""
+    base = ask(model, owed, told(temperature, 64))
+    ways = {f"batches of {size}": ask(model, owed, told(temperature, size)) for size in (1, 5, 16)}
+    ways["shuffled"] = ask(model, owed.sample(frac=1, random_state=7), told(temperature, 16))
+    ways["two workers"] = ask_with_two_workers(owed, told(temperature, 16))
+    ways["interrupted"] = ask_interrupted(model, owed, told(temperature, 16))
+    return [_row("float32", temperature, way, found, base) for way, found in ways.items()]
+
+
+def drift(owed: pd.DataFrame, dtype: str) -> dict:
+    """How many completions stay equal between batches of 64 and of 5 in a shorter number format."""
+    model = models.load(told(1.0, 64, dtype).model)
+    return _row(dtype, 1.0, "batches of 5", ask(model, owed, told(1.0, 5)), ask(model, owed, told(1.0, 64)))
+
+
+def _row(dtype: str, temperature: float, way: str, found: dict[str, str], base: dict[str, str]) -> dict:
+    equal = sum(found[prompt] == base[prompt] for prompt in base)
+    return {"dtype": dtype, "temperature": temperature, "compared with batches of 64": way, "equal": equal, "of": len(base)}
+
+
+def main() -> int:
+    """Print one line a comparison; exit code 1 if anything differs in float32."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stems", type=int, default=48, help="five prompts each")
+    benchmark = prompts.build(seed=1, stems=parser.parse_args().stems, groups_per_stem=1)
+    model = models.load(told(0.0, 64).model)
+    owed = generation.requests(benchmark, told(0.0, 64), model)
+    rows = [row for temperature in tqdm(TEMPERATURES, unit=" temperature") for row in compare(model, owed, temperature)]
+    rows += [drift(owed, dtype) for dtype in ("bfloat16", "float16")]
+    table = pd.DataFrame(rows)
+    exact = table[table["dtype"] == "float32"]
+    print(f"{table.to_string(index=False)}\nfloat32: {exact['equal'].sum()} of {exact['of'].sum()} completions equal")
+    return int((exact["equal"] < exact["of"]).any())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
