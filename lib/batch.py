@@ -18,6 +18,7 @@ import nbformat
 import papermill
 import yaml
 from tabulate import tabulate
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from lib import params, records
 
@@ -93,20 +94,28 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     try:
         with records.explained(executed):
             executed.parent.mkdir(parents=True, exist_ok=True)
-            papermill.execute_notebook(
-                params.ROOT / "notebooks" / f"{name}.ipynb",
-                executed,
-                parameters=given,
-                kernel_name="python3",
-                cwd=params.ROOT,
-                progress_bar=False,
-                autosave_cell_every=30,
-                stderr_file=sys.stdout,
-            )
+            _execute(params.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
     except papermill.PapermillExecutionError as error:
         raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
+    except RuntimeError as error:
+        raise Failed(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
     tidy(executed)
     print(f"{label} done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+# kernels that start at the same moment may take the same port, and then one of them dies before it has run anything
+@retry(retry=retry_if_exception_message(match="Kernel died before replying"), stop=stop_after_attempt(4), reraise=True)
+def _execute(source: Path, executed: Path, given: dict) -> None:
+    papermill.execute_notebook(
+        source,
+        executed,
+        parameters=given,
+        kernel_name="python3",
+        cwd=params.ROOT,
+        progress_bar=False,
+        autosave_cell_every=30,
+        stderr_file=sys.stdout,
+    )
 
 
 def tidy(executed: Path) -> None:

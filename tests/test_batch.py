@@ -4,10 +4,11 @@ import json
 import shutil
 
 import nbformat
+import papermill
 import pytest
 import yaml
 
-from lib import models, packages, readme, records
+from lib import batch, models, packages, params, readme, records
 from tests.conftest import call
 
 
@@ -142,3 +143,19 @@ def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch)
     charged = models.Canned.PHRASES["negative"] + models.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in shown.splitlines()[0] for phrase in charged)
     assert "C0 leakage exists" in readme.headline("smoke")
+
+
+def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, monkeypatch):
+    executed, tries = papermill.execute_notebook, []
+
+    def dies_once(*arguments, **options):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return executed(*arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", dies_once)
+    monkeypatch.setattr(params, "ROOT", smoke.parents[1])
+    batch.notebook("05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb")
+    assert len(tries) == 2
+    assert (tmp_path / "page.ipynb").read_bytes() == (smoke / "executed" / "05_scaling_analysis.ipynb").read_bytes()
