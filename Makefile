@@ -18,7 +18,7 @@ test: .venv/ready
 	@echo "Tests: about 6 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
-# Completions are the same in any batch, order, division and after an interruption: about 20 minutes.
+# Completions are the same in any batch, order, division and after an interruption (slow).
 verify-determinism: .venv/ready
 	$(BIN)/python -m tests.verify_determinism
 
