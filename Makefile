@@ -1,5 +1,6 @@
 # make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
 # make test        set up, run all tests
+# make plan        tell what a run would cost on this machine: completions, tokens, memory, minutes
 # make lab         open JupyterLab
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -7,7 +8,7 @@ SET ?= embedded
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
-.PHONY: help reproduce test verify-determinism lint lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server bench lint lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -18,9 +19,24 @@ test: .venv/ready
 	@echo "Tests: about 6 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
-# Completions are the same in any batch, order, division and after an interruption (slow).
+plan: .venv/ready
+	@$(BIN)/python -m lib.batch plan $(SET)
+
+# Slow proofs on the bundled model: completions are the same in any batch, order, division and number of processes …
 verify-determinism: .venv/ready
 	$(BIN)/python -m tests.verify_determinism
+
+# … after kill -9 at twenty random moments …
+verify-resume: .venv/ready
+	$(BIN)/python -m tests.verify_resume
+
+# … and arrive, each once, from real servers that are killed and started again.
+verify-server: .venv-extra/ready
+	.venv-extra/bin/python -m tests.verify_server
+
+# How fast completions are made, beside other ways to make them.
+bench: .venv-extra/ready
+	.venv-extra/bin/python -m tests.bench_generation
 
 lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
@@ -52,6 +68,13 @@ lock:
 	       echo "connect to a package index, or make room on the disk, and call make again: it goes on where it was"; exit 1; }
 	@touch $@
 
+# The same environment with what bench and verify-server need beside it.
+.venv-extra/ready: .venv/ready
+	$(PYTHON) -m venv .venv-extra
+	grep -v ^python-dateutil requirements.txt > .venv-extra/constraints.txt  # lm-eval wants an older one
+	.venv-extra/bin/pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers]"
+	@touch $@
+
 clean:
-	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-extra .snakemake .pytest_cache .ruff_cache *.egg-info
 	@echo "outputs/ and the cache of fetched models are kept; delete them by hand"

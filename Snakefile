@@ -39,6 +39,12 @@ def models(wildcards):
     return [model.name for model in params.load(wildcards.set).models]
 
 
+def table(wildcards):
+    """The file of completions made elsewhere, if the model is one."""
+    chosen = next(model for model in params.load(wildcards.set).models if model.name == wildcards.model)
+    return [chosen.table.path] if chosen.table else []
+
+
 def judgements(wildcards):
     return expand("outputs/{set}/judgements/{model}.parquet", set=wildcards.set, model=models(wildcards))
 
@@ -68,11 +74,11 @@ rule dataset:
 
 
 rule generation:
-    input: "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
-    output: "outputs/{set}/completions/{model}.parquet"
+    input: table, "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
+    output: "outputs/{set}/completions/{model}.parquet", "outputs/{set}/next_token/{model}.parquet"
     params: notebook="02_generation"
     log: page="outputs/{set}/executed/02_generation.{model}.ipynb", text="outputs/{set}/logs/02_generation.{model}.log"
-    threads: 1
+    threads: workflow.cores  # it divides them itself, as it measures to be fastest
     resources: gpu=1
     shell: RUN
 
@@ -81,6 +87,7 @@ rule judging:
     input:
         "outputs/{set}/prompts.parquet",
         "outputs/{set}/completions/{model}.parquet",
+        "outputs/{set}/next_token/{model}.parquet",
         values="outputs/{set}/values/03_judging/{model}.yaml",
     output: "outputs/{set}/judgements/{model}.parquet", "outputs/{set}/quantities/{model}.parquet"
     params: notebook="03_judging"

@@ -1,6 +1,7 @@
 """The batch: run a whole parameter set, or one notebook of it, from the command line.
 
 `python -m lib.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims board;
+`python -m lib.batch plan embedded` tells what that would cost;
 `python -m lib.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
 """
 
@@ -137,6 +138,17 @@ def _is_progress(output) -> bool:
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
+def plan(set_name: str) -> None:
+    """Print what a run of the set would cost on this machine: completions, tokens, memory, minutes."""
+    from lib import planning
+
+    print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
+    table = planning.plan(set_name)
+    shown = tabulate(table.T.map(planning.readable), headers=list(table["model"]), tablefmt="simple", disable_numparse=True)
+    unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
+    print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+
+
 def finish(set_name: str) -> None:
     """Write headline.csv, headline.md and, last, manifest.json: with it the run is complete."""
     from lib import reports
@@ -165,11 +177,13 @@ def main(arguments: list[str] | None = None) -> int:
     one.add_argument("name")
     one.add_argument("values", type=Path)
     one.add_argument("executed", type=Path)
+    cost = commands.add_parser("plan", help="tell what a run would cost")
+    cost.add_argument("set_name", nargs="?", default="embedded")
     last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
     last.add_argument("set_name")
     given = vars(parser.parse_args(arguments))
     try:
-        {"run": run, "notebook": notebook, "finish": finish}[given.pop("command")](**given)
+        {"run": run, "notebook": notebook, "plan": plan, "finish": finish}[given.pop("command")](**given)
     except (Failed, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stdout, flush=True)
         return 1

@@ -88,7 +88,7 @@ def judge_agreement(judge: str, difference: pd.DataFrame) -> pd.DataFrame:
 def scaling(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
     """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
 
-    No line is fitted through fewer than `minimum_sizes` sizes.
+    No line is fitted through fewer than `minimum_sizes` sizes; a model of unknown size does not count.
     """
     rows = []
     for (family, tuning, mode), part in leakage.charged_pairs(pairs).groupby(["family", "tuning", "mode"], sort=False):
@@ -96,7 +96,10 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, valid: d
         if sizes < minimum_sizes:
             found, verdict = None, (INCONCLUSIVE, f"needs at least {minimum_sizes} sizes of a family, has {sizes}")
         else:
-            found = inference.clustered_slope(part["net"], np.log10(part["parameters"]), part["stem_id"], confidence)
+            part = part.dropna(subset="parameters")
+            found = inference.clustered_slope(
+                part["net"], np.log10(part["parameters"].astype(float)), part["stem_id"], confidence
+            )
             verdict = _unless_invalid(_below_zero(found), all(valid[model] for model in part["model"].unique()))
         rows.append(_row("C2", f"{family} ({tuning}, {mode})", "slope per tenfold size, points", found, verdict))
     return pd.DataFrame(rows)

@@ -29,7 +29,7 @@ def decode(
     A key is (seed, group_id, sample_index).
     `is_complete(row, text)` tells whether a row needs no further token. Prompts are padded on the left.
     """
-    logits, mask, cache = _read(model, tokenizer, token_ids)
+    logits, mask, cache = read(model, tokenizer, token_ids)
     rows = torch.tensor(prompt_of_row, device=model.device)
     cache.batch_select_indices(rows)
     logits, mask = logits[rows], mask[rows]
@@ -56,14 +56,16 @@ def decode(
         kept = torch.tensor(keep, device=model.device)
         if len(keep) < len(tokens):
             cache.batch_select_indices(kept)
-        mask = torch.cat([mask[kept], mask.new_ones(len(keep), 1)], dim=1)
-        logits = _forward(model, tokens[kept][:, None], mask, _positions(mask)[:, -1:], cache)
+        logits, mask = write(model, tokens[kept], mask[kept], cache)
     return replies
 
 
-def _read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
-    """Read the prompts: logits after each, attention mask, cache. What all of them begin with is read once for all."""
-    shared = _common_prefix(token_ids)
+def read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache.
+
+    What all of them begin with is read once for all.
+    """
+    shared = common_prefix(token_ids)
     cache = DynamicCache(config=model.config)
     if shared:
         prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
@@ -76,7 +78,13 @@ def _read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, t
     return logits, mask, cache
 
 
-def _common_prefix(token_ids: list[list[int]]) -> int:
+def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
+    mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
+    return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
+
+
+def common_prefix(token_ids: list[list[int]]) -> int:
     """How many tokens all prompts begin with, leaving each at least one of its own."""
     at_most = min(map(len, token_ids)) - 1
     return next((place for place in range(at_most) if len({ids[place] for ids in token_ids}) > 1), at_most)

@@ -79,7 +79,15 @@ def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
 
 
 def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode."""
+    """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode.
+
+    Models of unknown size cannot be placed and are left out.
+    """
+    table = table.dropna(subset="parameters").astype({"parameters": float})
+    if table.empty:
+        _, axes = plt.subplots(figsize=(5, 1))
+        axes.set_axis_off()
+        return np.array([_finish(axes, f"{title}: no model whose size is known", stamp)])
     panels = list(table.sort_values("parameters").groupby(["family", "tuning", "mode"], sort=False))
     _, row = plt.subplots(1, len(panels), figsize=(max(5, 4 * len(panels)), 3.5), sharey=True, squeeze=False)
     for axes, (name, panel) in zip(row[0], panels, strict=True):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from lib import sampling, sentences
+from lib import calibration, sampling, sentences
 from lib.params import NO_MITIGATION, Generation
 from lib.records import Journal
 
 MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
+_KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
 COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "sample_index"]
 
 
@@ -29,7 +30,7 @@ def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFra
         charged = prompts[prompts["arm"].isin(MITIGATED_ARMS)]
         asked.append(_ask(charged, name, text, parameters.mitigation_samples, model))
     owed = pd.concat(asked, ignore_index=True)
-    owed["key"] = [_key(row, parameters, model) for row in owed[["rendered", "group_id", "sample_index"]].itertuples(index=False)]
+    owed["key"] = [_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)]
     return owed
 
 
@@ -37,6 +38,7 @@ def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: int, model)
     asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].copy()
     asked["mitigation"] = mitigation
     asked["rendered"] = [model.render(row.context, row.stem, text) for row in asked.itertuples()]
+    asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
     return asked.merge(pd.DataFrame({"sample_index": range(samples)}), how="cross")
 
 
@@ -60,23 +62,36 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
     Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
     """
     with Journal(journal_path) as journal:
-        at_hand = journal.read()
-        done = set(at_hand["key"]) if len(at_hand) else set()
-        missing = _side_by_side(owed[~owed["key"].isin(done)].drop_duplicates("key"))
-        with tqdm(total=len(owed), initial=len(owed) - len(missing), desc=parameters.model.name, unit=" completions") as bar:
-            for start in range(0, len(missing), parameters.batch_size):
-                batch = missing.iloc[start : start + parameters.batch_size]
-                journal.append(_complete(batch, parameters, model))
-                bar.update(len(batch))
-        found = journal.read()[["key", "completion", "tokens", "ended"]]
-    return owed.merge(found, on="key", how="left", validate="many_to_one")
+        unpaid = missing(owed, journal.keys())
+        if len(unpaid):
+            _pay(unpaid, len(owed), parameters, model, journal)
+        found = journal.read(["completion", "tokens", "ended"])
+    return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
-def _side_by_side(missing: pd.DataFrame) -> pd.DataFrame:
-    """The order that costs least: one mitigation after the other, for its prompts begin alike; within it groups by length, for a
-    batch is as slow as its longest; within a group the arms beside each other, for they share their noise."""
-    length = missing["rendered"].str.len().groupby([missing["mitigation"], missing["group_id"]]).transform("max")
-    order = missing.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])
+def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
+    """The rows of `owed` whose key is not among `keys`, each key once, in the order that costs least."""
+    return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
+
+
+def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal) -> None:
+    pace = calibration.pace(model, unpaid, parameters)
+    model.workers, model.threads = pace.workers, pace.threads
+    with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
+        for start in range(0, len(unpaid), pace.batch_size):
+            batch = unpaid.iloc[start : start + pace.batch_size]
+            journal.append(_complete(batch, parameters, model))
+            bar.update(len(batch))
+
+
+def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
+    """`requests` in the order that costs least.
+
+    One mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow as its longest;
+    within a group the arms beside each other, for they share their noise.
+    """
+    length = requests["rendered"].str.len().groupby([requests["mitigation"], requests["group_id"]]).transform("max")
+    order = requests.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])
     return order.drop(columns="length")
 
 
@@ -98,7 +113,9 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
     spec = parameters.model
     table = paid[[*COMPLETION_COLUMNS, "completion", "tokens", "ended"]].copy()
     table.insert(0, "model", spec.name)
-    return table.assign(family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=model.parameters)
+    return table.assign(
+        family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=pd.array([model.parameters] * len(table), "Int64")
+    )
 
 
 def usability(completions: pd.DataFrame) -> pd.DataFrame:

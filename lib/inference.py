@@ -1,7 +1,7 @@
 """Statistics: estimates with intervals clustered by stem, paired differences, equivalence, trends over model size."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -65,9 +65,9 @@ def clustered_means(table: pd.DataFrame, value: str, by: list[str], confidence: 
     """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate as columns."""
     rows = [
         {**dict(zip(by, levels, strict=True)), **asdict(clustered_mean(part[value], part[cluster], confidence))}
-        for levels, part in table.groupby(by, sort=False, observed=True)
+        for levels, part in table.groupby(by, sort=False, observed=True, dropna=False)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
 
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:

@@ -19,6 +19,11 @@ def _analyzer() -> SentimentIntensityAnalyzer:
     return SentimentIntensityAnalyzer()
 
 
+def lexicon() -> dict[str, float]:
+    """VADER's words and emoticons with their mean human rating, −4 … +4."""
+    return _analyzer().lexicon
+
+
 def vader(texts: list[str]) -> np.ndarray:
     """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,)."""
     return SCALE * np.array([_analyzer().polarity_scores(text)["compound"] for text in texts], dtype=float)
@@ -50,7 +55,7 @@ def repeats_charge(completion: str, context: str) -> bool:
 
     Idioms whose words the lexicon does not know are not seen.
     """
-    charged = _words(context) & _analyzer().lexicon.keys()
+    charged = _words(context) & lexicon().keys()
     return bool(charged & _words(completion))
 
 

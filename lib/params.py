@@ -30,11 +30,37 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
+class Server(Strict):
+    """A server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
+    key_variable: str | None = None  # the environment variable that holds the key; the key itself is written nowhere
+    options: dict[str, int | float | str | bool] = {}  # sent with each request, where a server has defaults of its own (top_k, …)
+    concurrency: Count = 8  # requests in flight
+    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one request may take
+    retries: Annotated[int, Field(ge=0)] = 12  # of a request that failed for a reason that may pass: about a minute in all
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, value: str) -> str:
+        if "@" in value.split("/")[2]:
+            raise ValueError("holds a user or password, which would be written into results; name an environment variable "
+                             "with the key in key_variable instead")  # fmt: skip
+        return value
+
+
+class Table(Strict):
+    """Completions made elsewhere, in a file: parquet, CSV, JSONL or xlsx."""
+
+    path: str  # relative to the project's folder, or absolute
+    columns: dict[Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion"], str] = {}  # ours: the file's
+
+
 class Model(Strict):
-    """One row of the results: some weights, asked in one way."""
+    """One row of the results: some weights, asked in one way; or completions of such, made elsewhere."""
 
     name: Name  # how the results call it, for example qwen2.5-7b
-    id: str  # hub id, folder that holds a model, or one of BUNDLED_MODELS
+    id: str  # hub id, folder that holds a model, one of BUNDLED_MODELS, or what the server calls it
     family: str  # models of one family are compared by size
     tuning: Literal["base", "instruct"]
     mode: Literal["completion", "chat"]  # completion: continue the text; chat: ask in the model's own template
@@ -42,17 +68,26 @@ class Model(Strict):
     template_system: bool = False  # chat only; accept the system text that the model's template adds by itself
     begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    device_map: str = "auto"  # how accelerate spreads the weights
+    device_map: str = "auto"  # how accelerate spreads the weights over processors
     revision: str = "main"
+    gguf_file: str | None = None  # the GGUF file of that hub id or folder
+    quantization: Literal["4bit", "8bit"] | None = None  # shrink the weights while loading (needs the package bitsandbytes)
+    parameters: Count | None = None  # weights outside the embedding tables, where they cannot be counted (server, table)
+    server: Server | None = None
+    table: Table | None = None
     mitigate: bool = False  # also ask with every mitigation prompt
 
-    @field_validator("id")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value in BUNDLED_MODELS or "/" in value or Path(value).is_dir():
-            return value
-        raise ValueError(f"no such model{_nearest(value, BUNDLED_MODELS)}; give a hub id (owner/name), a folder, or one of "
-                         + ", ".join(BUNDLED_MODELS))  # fmt: skip
+    @model_validator(mode="after")
+    def _is_known(self):
+        local = not (self.server or self.table)
+        if self.server and self.table:
+            raise ValueError("a model comes from a server or from a table, not from both; take one out")
+        if local and not (self.id in BUNDLED_MODELS or "/" in self.id or Path(self.id).is_dir()):
+            raise ValueError(f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id (owner/name), "
+                             f"a folder, or one of {', '.join(BUNDLED_MODELS)}")  # fmt: skip
+        if not local and self.begin_answer:
+            raise ValueError("begin_answer needs a model that runs here: a server takes no begun answer; set it to false")
+        return self
 
 
 class Notebook(Strict):
@@ -80,7 +115,9 @@ class Generation(Notebook):
     mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
     temperature: Annotated[float, Field(ge=0, le=5)]
     max_new_tokens: Annotated[int, Field(ge=1, le=512)]
-    batch_size: Count  # completions decoded side by side
+    batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
+    workers: Count | None = None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
+    memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free
 
     @field_validator("mitigations")
     @classmethod
@@ -105,6 +142,7 @@ class Judging(Notebook):
     charged_threshold: Annotated[float, Field(gt=0, lt=4)]  # |valence| above it is charged, points of the human scale
     confidence: Share
     shown: Count  # completions shown per arm
+    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
 
@@ -138,7 +176,7 @@ class Mitigation(Notebook):
     @model_validator(mode="after")
     def _control_is_a_mitigation(self):
         if self.control is not None and self.control not in self.mitigations:
-            raise ValueError(f"control {self.control!r} is not one of the mitigations{_nearest(self.control, self.mitigations)}")
+            raise ValueError(f"control {self.control!r} is not one of the mitigations{nearest(self.control, self.mitigations)}")
         return self
 
 
@@ -177,7 +215,8 @@ class ParameterSet(Strict):
         return value
 
 
-def _nearest(word: str, words) -> str:
+def nearest(word: str, words) -> str:
+    """A clause that names the closest of `words`, empty if none is close."""
     found = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
 
@@ -194,14 +233,15 @@ def _explain(error: ValidationError, schema: type[Strict], place: str) -> Parame
                          if isinstance(t, type) and issubclass(t, Strict)]  # fmt: skip
                 inside = inner[0] if inner else inside
         known = list(inside.model_fields)
-        reason = f"unknown key{_nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
+        reason = f"unknown key{nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
     elif first["type"] == "missing":
         reason = "is missing; add it"
     elif first["type"] == "literal_error":
         choices = first["ctx"]["expected"]
-        reason = f"{first['input']!r} is not one of {choices}" + _nearest(first["input"], choices.replace("'", "").split(" or "))
+        reason = f"{first['input']!r} is not one of {choices}" + nearest(first["input"], choices.replace("'", "").split(" or "))
     else:
-        reason = f"{first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
+        reason = value + first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return ParameterError(f"{where}: {reason}{more}")
 
@@ -224,7 +264,7 @@ def load(set_name: str) -> ParameterSet:
     place = f"params/{set_name}.yaml"
     if not path.is_file():
         raise ParameterError(
-            f"{place}: no such parameter set{_nearest(set_name, set_names())} (there are: {', '.join(set_names())})"
+            f"{place}: no such parameter set{nearest(set_name, set_names())} (there are: {', '.join(set_names())})"
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -240,7 +280,7 @@ def load(set_name: str) -> ParameterSet:
 
 
 def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_name: str | None = None) -> dict:
-    """What one run of `notebook` is given: its section and the shared values that its schema asks for."""
+    """What one run of `notebook` is given: its section, defaults filled in, and the shared values that its schema asks for."""
     section, schema = NOTEBOOKS[notebook]
     chosen = next((model for model in parameters.models if model.name == model_name), parameters.models[0])
     shared = {
@@ -255,8 +295,7 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
     for key in getattr(parameters, section).keys() & shared.keys():
         raise ParameterError(f"{place}.{key}: does not belong here; it is taken from the file's name or its first keys")
     values = {**getattr(parameters, section), **{key: value for key, value in shared.items() if key in schema.model_fields}}
-    _validate(schema, values, place)
-    return values
+    return _validate(schema, values, place).model_dump()
 
 
 def from_cell(notebook: str, cell: dict) -> Notebook:

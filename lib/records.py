@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lib.params import ROOT
 SOURCES = {
     "prompts": "01_dataset",
     "completions": "02_generation",
+    "next_token": "02_generation",
     "judgements": "03_judging",
     "claims/agreement": "04_human_agreement",
     "claims/scaling": "05_scaling_analysis",
@@ -129,6 +131,24 @@ def manifest(set_name: str) -> dict:
     }
 
 
+def journal_keys(path: Path) -> set[str]:
+    """The keys of a journal's sound records, without opening it; empty if there is none."""
+    return {record["key"] for record in _records(path, [])} if path.exists() else set()
+
+
+def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
+    """The records of a journal; lines that are none are added to `damaged`."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+                record["key"]
+            except (ValueError, TypeError, KeyError):
+                damaged.append(line)
+            else:
+                yield record
+
+
 class Journal:
     """An append-only file of JSON records with a `key` each, open to one process at a time (`with Journal(path) as journal`)."""
 
@@ -167,18 +187,18 @@ class Journal:
             print(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again", flush=True)
             os.ftruncate(self._file, whole)
 
-    def read(self) -> pd.DataFrame:
-        """Every record, one row for each key. A damaged line is reported and treated as never written."""
-        records, damaged = {}, 0
-        for line in self.path.read_bytes().splitlines():
-            try:
-                record = json.loads(line)
-                records[record["key"]] = record
-            except (ValueError, TypeError, KeyError):
-                damaged += 1
+    def keys(self) -> set[str]:
+        """The key of every record. A damaged line is reported and treated as never written."""
+        damaged: list[bytes] = []
+        found = {record["key"] for record in _records(self.path, damaged)}
         if damaged:
-            print(f"{_shown(self.path)}: {damaged} damaged records are ignored and made again", flush=True)
-        return pd.DataFrame(records.values())
+            print(f"{_shown(self.path)}: {len(damaged)} damaged records are ignored and made again", flush=True)
+        return found
+
+    def read(self, columns: list[str]) -> pd.DataFrame:
+        """These columns of every record, indexed by key, the last where a key is there twice; damaged lines are passed over."""
+        rows = {record["key"]: tuple(record[name] for name in columns) for record in _records(self.path, [])}
+        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
 
     def append(self, records: list[dict]) -> None:
         """Add records and return once they are on disk; nothing of them stays if the disk is full."""

@@ -85,6 +85,39 @@ def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.Dat
     return readable(shown, digits=3, sign=False)
 
 
+def exact_and_sampled(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `next_token_shift.beside_sampled` as people read it."""
+    drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(columns=lambda name: name.removesuffix("_sampled"))
+    shown = table[["slot", "arm", "quantity"]].copy()
+    shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
+    shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
+    return shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"]).reset_index(drop=True)
+
+
+def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
+    """Whether the exact and the sampled quantities agree in sign and rank, and what a forward pass buys in each."""
+    if beside.empty:
+        return "This backend shows no probabilities: there is no next-token shift to compare."
+    rho = " and ".join(f"{row.rho:.2f} [{row.low:.2f}, {row.high:.2f}] for {row.quantity}" for row in ranks.itertuples())
+    size = precision[precision["quantity"] == "shift"].set_index("way")
+    return (
+        f"The sign is the same in {beside['same_sign'].sum()} of {len(beside)} cells. Over {ranks['prompts'].iloc[0]} charged "
+        f"prompts the rank correlation is {rho}. The shift is {size['in errors']['exact']:.1f} standard errors from 0 after "
+        f"{size['passes']['exact']:,} forward passes; the sampled one {size['in errors']['sampled']:.1f} after "
+        f"{size['passes']['sampled']:,}, and {size['in errors']['sampled, as many passes']:.1f} (median) after as many as the "
+        "exact one took."
+    )
+
+
+def narrowing_reading(table: pd.DataFrame) -> str:
+    """What the shared noise did to each interval, one clause a quantity."""
+    if table["narrower"].isna().all():
+        return "Fewer than 3 draws a prompt: what the shared noise does to the intervals cannot be told from this run."
+    said = [f"{row.quantity} {row.narrower:.0f} % [{row.low:.0f}, {row.high:.0f}] ({row.narrower_as_run:.0f} % with the "
+            f"{row.samples} draws of this run)" for row in table.itertuples()]  # fmt: skip
+    return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(said) + "."
+
+
 def mitigation_texts(mitigations: dict[str, str], control: str | None) -> pd.DataFrame:
     """The mitigation prompts and which of them is the control."""
     rows = [(name, text, "control" if name == control else "asks for less leakage") for name, text in mitigations.items()]

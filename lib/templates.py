@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 
+from lib.imported import Imported
 from lib.params import ParameterError
 
 _ROLES = {"system", "user", "assistant", "human", "instruction", "inst"}
@@ -23,7 +24,12 @@ def first_of_each(owed: pd.DataFrame, model) -> pd.DataFrame:
 
 
 def check(owed: pd.DataFrame, model, max_new_tokens: int) -> None:
-    """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained to read."""
+    """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained to read.
+
+    Completions made elsewhere are held against what is owed.
+    """
+    if isinstance(model, Imported):
+        model.check(owed)
     if model.tokenizer is None:
         return
     fault = _fault(owed, model, max_new_tokens)

@@ -8,7 +8,7 @@ import papermill
 import pytest
 import yaml
 
-from lib import batch, models, packages, params, readme, records
+from lib import batch, canned, packages, params, readme, records
 from tests.conftest import call
 
 
@@ -140,7 +140,7 @@ def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch)
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
     shown = readme.example("smoke")
     assert shown.startswith("> *")
-    charged = models.Canned.PHRASES["negative"] + models.Canned.PHRASES["positive"]
+    charged = canned.Canned.PHRASES["negative"] + canned.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in shown.splitlines()[0] for phrase in charged)
     assert "C0 leakage exists" in readme.headline("smoke")
 

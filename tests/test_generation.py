@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib import generation, models, params, prompts, sampling, sentences
+from lib import canned, generation, models, params, prompts, sampling, sentences
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def told(**changes) -> params.Generation:
     return params.from_cell("02_generation", values | {"model": values["model"] | of_model} | changes)
 
 
-class Counting(models.Canned):
+class Counting(canned.Canned):
     """The canned model, counting what it is asked."""
 
     asked = 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib import generation, models, params, prompts
+from lib import generation, models, params, prompts, transformer
 
 
 def told(mode: str, **changes) -> params.Generation:
@@ -14,10 +14,10 @@ def told(mode: str, **changes) -> params.Generation:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> dict[str, models.Transformer]:
+def bundled() -> dict[str, transformer.Transformer]:
     """The model in both modes, with one copy of the weights."""
     found = {mode: models.load(told(mode).model) for mode in ("completion", "chat")}
-    found["chat"].__dict__["_weights"] = found["completion"]._weights
+    found["chat"].__dict__["weights"] = found["completion"].weights
     return found
 
 
@@ -57,15 +57,15 @@ def test_greedy_decoding_is_that_of_transformers(bundled, benchmark):
     replies = model.reply(owed, 0.0, 10, seed=1)
     for prompt, reply in zip(owed["rendered"], replies, strict=True):
         encoded = model.tokenizer(prompt, return_tensors="pt")
-        plain = model._weights.generate(**encoded, do_sample=False, max_new_tokens=10)[0, encoded.input_ids.shape[1] :]
+        plain = model.weights.generate(**encoded, do_sample=False, max_new_tokens=10)[0, encoded.input_ids.shape[1] :]
         assert model.tokenizer.decode(plain, skip_special_tokens=True).startswith(reply.text)
 
 
-def test_weights_are_float32_and_not_quantised(bundled):
-    assert {weight.dtype for weight in bundled["completion"]._weights.parameters()} == {torch.float32}
+def testweights_are_float32_and_not_quantised(bundled):
+    assert {weight.dtype for weight in bundled["completion"].weights.parameters()} == {torch.float32}
 
 
-def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypatch):
+def test_a_model_that_cannot_be_found_is_named_before_anyweights_load(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     spec = told("completion").model.model_copy(update={"id": "nobody/no-such-model"})
     with pytest.raises(params.ParameterError) as caught:

@@ -75,7 +75,7 @@ MISTAKES = [
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.control", "contrl", ["contrl", "did you mean 'control'"]),
-    ("models.0.id", "canned:leek-50", ["models.0.id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
+    ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
     ("models.0.dtype", "fp16x", ["models.0.dtype", "'fp16x'", "float16"]),
     ("models.0.moed", "chat", ["models.0.moed", "did you mean 'mode'"]),
     ("models.1.name", "canned-50", ["models", "share a name"]),
