@@ -87,8 +87,8 @@ def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journa
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     """`requests` in the order that costs least.
 
-    One mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow as its longest;
-    within a group the arms beside each other, for they share their noise.
+    One mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow as its
+    longest; within a group the arms beside each other, for they share their noise.
     """
     length = requests["rendered"].str.len().groupby([requests["mitigation"], requests["group_id"]]).transform("max")
     order = requests.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])

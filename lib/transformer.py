@@ -1,5 +1,6 @@
 """Causal language models of the transformers library: the bundled one, a folder, a hub id, a GGUF file."""
 
+import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -29,6 +30,9 @@ class Transformer:
         self.tokenizer = self._found("AutoTokenizer")
         if spec.mode == "chat" and not self.tokenizer.chat_template:
             raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
+        if spec.quantization and importlib.util.find_spec("bitsandbytes") is None:
+            raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
+                                 "pip install 'expression-leakage[quantization]'")  # fmt: skip
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -74,10 +78,11 @@ class Transformer:
 
     @property
     def weight_bytes(self) -> int:
-        """How much memory its weights take, estimated before they are loaded."""
+        """How much memory its weights take, estimated before they are loaded; embeddings are not quantised."""
         dtype = getattr(self.config, "dtype", None) if self.spec.dtype == "auto" else self.spec.dtype
-        bits = _BITS.get(self.spec.quantization) or (16 if "16" in str(dtype) else 32)
-        return sum(weight.numel() for weight in self._empty.parameters()) * bits // 8
+        whole = 16 if "16" in str(dtype) else 32
+        tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
+        return (self.parameters * _BITS.get(self.spec.quantization, whole) + tables * whole) // 8
 
     def _check_memory(self) -> None:
         """ParameterError if the weights cannot fit into what is free."""

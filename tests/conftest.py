@@ -1,4 +1,4 @@
-"""A copy of the project in which tests may run whole parameter sets, so that nobody's outputs are touched."""
+"""What several tests need: a copy of the project to run whole parameter sets in, a tiny model, parameters with changes."""
 
 import os
 import shutil
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from lib import params
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,3 +36,27 @@ def smoke(copy) -> Path:
     done = call(copy, "run", "smoke")
     assert done.returncode == 0, done.stdout
     return copy / "outputs" / "smoke"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A folder with the bundled model's tokenizer and a Llama of random weights, 0.1M parameters: for what needs no sense."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from lib import bundled
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(bundled.folder())
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, **shape)).save_pretrained(folder)
+    return folder
+
+
+def told(mode="completion", model=None, **changes) -> params.Generation:
+    """The embedded set's generation parameters, small, with changes; those of the model in `model`."""
+    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
+    small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 6}
+    return params.from_cell("02_generation", values | small | changes | {"model": values["model"] | (model or {})})

@@ -1,5 +1,8 @@
 """What is owed, what is reused, and that nothing is paid for twice or taken stale."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -105,3 +108,30 @@ def test_one_changed_mitigation_pays_for_that_one(benchmark, tmp_path):
     paid(benchmark, told(), tmp_path)
     table, asked = paid(benchmark, told(mitigations=dict(told().mitigations) | {"control": "Please."}), tmp_path)
     assert asked == (table["mitigation"] == "control").sum() > 0
+
+
+def test_a_hundred_thousand_completions_add_at_most_100_megabytes(tmp_path):
+    script = """
+import resource, sys
+from pathlib import Path
+from lib import generation, models, params, prompts
+
+def told(samples):
+    values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
+    return params.from_cell("02_generation", values | {"samples": samples, "mitigation_samples": 0, "mitigations": {}})
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+benchmark = prompts.build(seed=1, stems=None, groups_per_stem=1)
+model = models.load(told(1).model)
+for samples, journal in ((1, "few.jsonl"), (210, "many.jsonl")):
+    before = peak()
+    owed = generation.requests(benchmark, told(samples), model)
+    paid = generation.generate(owed, told(samples), model, Path(sys.argv[1]) / journal)
+print(len(paid), peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    count, megabytes = done.stdout.split()
+    assert int(count) >= 100_000
+    assert float(megabytes) < 100

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
+import torch
 
 from lib import generation, models, params, prompts, sentences
 
@@ -42,7 +42,15 @@ def ask_in_a_worker(owed: pd.DataFrame, parameters: params.Generation) -> dict[s
     return ask(models.load(parameters.model), owed, parameters)
 
 
-def ask_with_two_workers(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask_in_two_threads(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+    """Each batch in two parts side by side."""
+    model.workers, model.threads = 2, 1
+    found = ask(model, owed, parameters)
+    model.workers, model.threads = 1, None
+    return found
+
+
+def ask_in_two_processes(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
     """Every other prompt to each of two processes."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         first, second = pool.map(ask_in_a_worker, [owed.iloc[::2], owed.iloc[1::2]], [parameters] * 2)
@@ -55,17 +63,25 @@ def ask_interrupted(model, owed: pd.DataFrame, parameters: params.Generation) ->
         journal = Path(folder) / "journal.jsonl"
         generation.generate(owed.iloc[: len(owed) // 3], parameters, model, journal)
         paid = generation.generate(owed, parameters, model, journal)
+    model.workers, model.threads = 1, None
     return dict(zip(paid["prompt_id"], paid["completion"], strict=True))
 
 
-def compare(model, owed: pd.DataFrame, temperature: float) -> list[dict]:
+def compare(owed: pd.DataFrame, temperature: float) -> list[dict]:
     """One row for each way of asking in float32: how many completions equal those of batches of 64."""
+    torch.set_num_threads(1)
+    model = models.load(told(temperature, 64).model)
     base = ask(model, owed, told(temperature, 64))
-    ways = {f"batches of {size}": ask(model, owed, told(temperature, size)) for size in (1, 5, 16)}
-    ways["shuffled"] = ask(model, owed.sample(frac=1, random_state=7), told(temperature, 16))
-    ways["two workers"] = ask_with_two_workers(owed, told(temperature, 16))
-    ways["interrupted"] = ask_interrupted(model, owed, told(temperature, 16))
-    return [_row("float32", temperature, way, found, base) for way, found in ways.items()]
+    ways = {
+        "batches of 1": lambda: ask(model, owed, told(temperature, 1)),
+        "batches of 5": lambda: ask(model, owed, told(temperature, 5)),
+        "batches of 16": lambda: ask(model, owed, told(temperature, 16)),
+        "shuffled, batches of 16": lambda: ask(model, owed.sample(frac=1, random_state=7), told(temperature, 16)),
+        "two threads": lambda: ask_in_two_threads(model, owed, told(temperature, 64)),
+        "two processes": lambda: ask_in_two_processes(owed, told(temperature, 64)),
+        "interrupted": lambda: ask_interrupted(model, owed, told(temperature, 64)),
+    }
+    return [_row("float32", temperature, way, found(), base) for way, found in ways.items()]
 
 
 def drift(owed: pd.DataFrame, dtype: str) -> dict:
@@ -76,17 +92,19 @@ def drift(owed: pd.DataFrame, dtype: str) -> dict:
 
 def _row(dtype: str, temperature: float, way: str, found: dict[str, str], base: dict[str, str]) -> dict:
     equal = sum(found[prompt] == base[prompt] for prompt in base)
-    return {"dtype": dtype, "temperature": temperature, "compared with batches of 64": way, "equal": equal, "of": len(base)}
+    row = {"dtype": dtype, "temperature": temperature, "beside batches of 64": way, "equal": equal, "of": len(base)}
+    print(*row.values(), sep="  ", flush=True)
+    return row
 
 
 def main() -> int:
     """Print one line a comparison; exit code 1 if anything differs in float32."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stems", type=int, default=48, help="five prompts each")
+    parser.add_argument("--stems", type=int, default=40, help="five prompts each")
     benchmark = prompts.build(seed=1, stems=parser.parse_args().stems, groups_per_stem=1)
-    model = models.load(told(0.0, 64).model)
-    owed = generation.requests(benchmark, told(0.0, 64), model)
-    rows = [row for temperature in tqdm(TEMPERATURES, unit=" temperature") for row in compare(model, owed, temperature)]
+    owed = generation.requests(benchmark, told(0.0, 64), models.load(told(0.0, 64).model))
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        rows = [row for found in pool.map(compare, [owed] * len(TEMPERATURES), TEMPERATURES) for row in found]
     rows += [drift(owed, dtype) for dtype in ("bfloat16", "float16")]
     table = pd.DataFrame(rows)
     exact = table[table["dtype"] == "float32"]
