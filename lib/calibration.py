@@ -122,12 +122,16 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
 
 
 def row_bytes(model, tokens: int) -> int:
-    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped, and its scores."""
+    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer makes of its prompt;
+    and its scores."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     width = 4 if model.spec.dtype == "float32" else 2
-    return 2 * (2 * config.num_hidden_layers * heads * size * tokens * width) + 4 * 4 * config.vocab_size
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    cache = 2 * config.num_hidden_layers * heads * size * tokens * width
+    layer = (8 * config.hidden_size + 3 * inner) * tokens * width
+    return 2 * cache + layer + 4 * 4 * config.vocab_size
 
 
 def working_bytes(parameters: Generation) -> float:

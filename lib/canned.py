@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.judges import judge
-from lib.models import Reply
+from lib.models import Reply, silent
 from lib.params import Model
 
 
@@ -36,11 +36,12 @@ class Canned:
         """The bare text of the prompt."""
         return f"{mitigation} {context} {stem}".strip()
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
+    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
         """One Reply for each row of `requests`, the same for the same seed, group, sample_index and mood."""
         moods = np.sign(judge("vader", requests["context"].tolist()))
         keys = zip(requests["group_id"], requests["sample_index"], moods, strict=True)
         texts = [self._phrase(group, index, mood, seed) for group, index, mood in keys]
+        progress(len(texts))
         return [Reply(text, len(text.split()), ended=True) for text in texts]
 
     def _phrase(self, group_id: str, sample_index: int, mood: float, seed: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from transformers import DynamicCache
 
-from lib.models import Reply
+from lib.models import Reply, silent
 from lib.sampling import draw
 
 
@@ -23,11 +23,13 @@ def decode(
     is_complete: Callable[[int, str], bool],
     temperature: float,
     max_new_tokens: int,
+    progress: Callable[[int], object] = silent,
 ) -> list[Reply]:
     """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
 
     A key is (seed, group_id, sample_index).
-    `is_complete(row, text)` tells whether a row needs no further token. Prompts are padded on the left.
+    `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished. Prompts
+    are padded on the left.
     """
     logits, mask, cache = read(model, tokenizer, token_ids)
     rows = torch.tensor(prompt_of_row, device=model.device)
@@ -50,6 +52,8 @@ def decode(
                 replies[row] = Reply(text, len(written[row]), stopped or is_complete(row, text))
             else:
                 keep.append(place)
+        if len(keep) < len(alive):
+            progress(len(alive) - len(keep))
         if not keep:
             break
         alive = [alive[place] for place in keep]

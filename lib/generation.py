@@ -80,8 +80,8 @@ def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journa
     with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
         for start in range(0, len(unpaid), pace.batch_size):
             batch = unpaid.iloc[start : start + pace.batch_size]
-            journal.append(_complete(batch, parameters, model))
-            bar.update(len(batch))
+            journal.append(_complete(batch, parameters, model, bar.update))
+            bar.n = total - len(unpaid) + start + len(batch)  # exactly: workers may have counted at the same moment
 
 
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
@@ -95,8 +95,8 @@ def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     return order.drop(columns="length")
 
 
-def _complete(batch: pd.DataFrame, parameters: Generation, model) -> list[dict]:
-    replies = model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
+def _complete(batch: pd.DataFrame, parameters: Generation, model, progress) -> list[dict]:
+    replies = model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed, progress)
     return [
         {
             "key": row.key,

@@ -16,7 +16,7 @@ import json
 import pandas as pd
 
 from lib import packages, params, tables
-from lib.models import Reply
+from lib.models import Reply, silent
 from lib.params import NO_MITIGATION, Model, ParameterError, nearest
 
 _COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion")
@@ -40,10 +40,11 @@ class Imported:
         """The bare text of the prompt."""
         return f"{mitigation} {context} {stem}".strip()
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
+    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
         """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks one."""
         self._refuse_missing(requests)
         texts = [self._texts[key] for key in self._sought(requests)]
+        progress(len(texts))
         return [Reply(text, len(text.split()), ended=True) for text in texts]
 
     def check(self, owed: pd.DataFrame) -> None:

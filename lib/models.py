@@ -7,8 +7,8 @@ A backend offers
 - `parameters`: the number of its weights outside the embedding tables, None if nobody can tell,
 - `tokenizer`: None if prompts cannot be seen token by token,
 - `render(context, stem, mitigation)`: the prompt as it is sent, a string,
-- `reply(requests, temperature, max_new_tokens, seed)`: one Reply for each row of `requests` (rendered, prompt_id, mitigation,
-  context, stem, group_id, sample_index).
+- `reply(requests, temperature, max_new_tokens, seed, progress)`: one Reply for each row of `requests` (rendered, prompt_id,
+  mitigation, context, stem, group_id, sample_index); it calls progress(count) as replies are finished.
 
 Making one reads no weights; they load at the first reply.
 """
@@ -27,6 +27,10 @@ class Reply:
     text: str
     tokens: int
     ended: bool
+
+
+def silent(count: int) -> None:
+    """Progress that nobody wants to see."""
 
 
 def load(spec: Model):

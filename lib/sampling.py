@@ -31,9 +31,11 @@ def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int
 
     if temperature == 0:
         return logits.argmax(dim=-1)
-    distinct = list(dict.fromkeys(keys))
-    place = {key: number for number, key in enumerate(distinct)}
-    noise = np.stack([gumbel_noise(*key, step, logits.shape[-1]) for key in distinct])
-    rows = torch.tensor([place[key] for key in keys])
-    shared = torch.from_numpy(noise)[rows].to(logits.device)
-    return (logits.float() / temperature + shared).argmax(dim=-1)
+    rows_of: dict[tuple, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows_of.setdefault(key, []).append(row)
+    tokens = torch.empty(len(keys), dtype=torch.long, device=logits.device)
+    for key, rows in rows_of.items():  # one key after the other stays in the processor's cache
+        noise = torch.from_numpy(gumbel_noise(*key, step, logits.shape[-1])).to(logits.device)
+        tokens[rows] = (logits[rows].float() / temperature + noise).argmax(dim=-1)
+    return tokens

@@ -9,7 +9,7 @@ import openai
 import pandas as pd
 
 from lib import params, sentences
-from lib.models import INSTRUCTION, Reply
+from lib.models import INSTRUCTION, Reply, silent
 from lib.params import Model, ParameterError
 
 _NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
@@ -45,14 +45,18 @@ class Server:
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
         return json.dumps(messages, ensure_ascii=False)
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
+    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
         """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time; ParameterError if one of
         them cannot be had, however often it is asked."""
         pool = ThreadPoolExecutor(self.spec.server.concurrency)
         with self._client() as client:  # closed after an error or an interrupt, it asks nothing more
             try:
                 answers = pool.map(lambda row: self._reply(client, row, temperature, max_new_tokens, seed), requests.itertuples())
-                return list(answers)
+                replies = []
+                for answer in answers:
+                    replies.append(answer)
+                    progress(1)
+                return replies
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 

@@ -3,13 +3,16 @@
 import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lib import bundled, packages, params, sentences
-from lib.models import INSTRUCTION, Reply
+from lib.models import INSTRUCTION, Reply, silent
 from lib.params import Model, ParameterError
 
 _DATE = "26 Jul 2024"  # Llama 3's template tells the date of today, but a prompt must not change from day to day
@@ -121,12 +124,16 @@ class Transformer:
         """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
         return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
+    def reply(self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
         """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads` cores."""
-        parts = at_once(self, lambda part: self._reply(part, temperature, max_new_tokens, seed), _divide(requests, self.workers))
-        return [reply for part in parts for reply in part]
+        asked = (temperature, max_new_tokens, seed, progress)
+        turn = requests["group_id"].factorize()[0] % self.workers  # a group shares prompts and noise, so it stays together
+        places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
+        parts = at_once(self, lambda rows: self._reply(requests.iloc[rows], *asked), [rows for rows in places if len(rows)])
+        replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
+        return [replies[row] for row in range(len(requests))]
 
-    def _reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int) -> list[Reply]:
+    def _reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress) -> list[Reply]:
         import torch
 
         from lib.decoding import decode
@@ -144,12 +151,15 @@ class Transformer:
                 is_complete=lambda row, text: sentences.is_complete(text, *asked[row]),
                 temperature=temperature,
                 max_new_tokens=max_new_tokens,
+                progress=progress,
             )
         except torch.OutOfMemoryError:
             if len(requests) == 1:
                 raise
         # no draw depends on the batch, so one that does not fit can be halved
-        return [reply for half in _divide(requests, 2) for reply in self._reply(half, temperature, max_new_tokens, seed)]
+        asked = (temperature, max_new_tokens, seed, progress)
+        half = len(requests) // 2
+        return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._reply(part, *asked)]
 
 
 def at_once(model: Transformer, function, arguments: list) -> list:
@@ -162,12 +172,6 @@ def at_once(model: Transformer, function, arguments: list) -> list:
     model.weights  # noqa: B018  loaded before the threads part
     with ThreadPoolExecutor(model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)) as pool:
         return list(pool.map(function, arguments))
-
-
-def _divide(requests: pd.DataFrame, parts: int) -> list[pd.DataFrame]:
-    """Neighbouring rows stay together: they share prompts, prefixes and noise."""
-    size = -(-len(requests) // parts)
-    return [requests.iloc[start : start + size] for start in range(0, len(requests), size)]
 
 
 def free_bytes() -> int:
@@ -184,8 +188,10 @@ def _known_ids() -> set[str]:
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
-    known = {model.id for name in params.set_names() for model in params.load(name).models}
-    try:
-        return known | {repository.repo_id for repository in scan_cache_dir().repos}
-    except CacheNotFound:
-        return known
+    known = set()
+    for name in params.set_names():
+        with suppress(ParameterError):  # of another set than the one that is run
+            known |= {model.id for model in params.load(name).models}
+    with suppress(CacheNotFound):
+        known |= {repository.repo_id for repository in scan_cache_dir().repos}
+    return known

@@ -1,7 +1,8 @@
 """How fast completions are made, beside other ways to make them (make bench).
 
 All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in float32, and are cut
-by the same rule. Each is given what makes it fastest. Rates are compared within a repeat, since machines are noisy.
+by the same rule. Each is given what makes it fastest. Rates are compared within a repeat, since machines are noisy. The slow ways
+are timed on a part of the completions: they ask batch by batch, so their rate does not depend on how many there are.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from lib import calibration, generation, models, packages, params, prompts, samp
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
 ENDS: list[str] = []  # where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
-SLOW = "one prompt at a time"  # the slow one, timed on a part
+PARTS = {"one prompt at a time": 12, "transformers' batched generate": 3 * BATCH, "lm-evaluation-harness, hf": 3 * BATCH}
 
 
 def told(samples: int) -> params.Generation:
@@ -104,9 +105,7 @@ def ours(model, owed: pd.DataFrame, parameters) -> list[str]:
 
 
 WAYS = {
-    SLOW: one_at_a_time,
-    "transformers' batched generate": plain_batches,
-    "lm-evaluation-harness, hf": lm_evaluation_harness,
+    **dict(zip(PARTS, (one_at_a_time, plain_batches, lm_evaluation_harness), strict=True)),
     "CTranslate2, float32": ctranslate2_float32,
     OURS: ours,
 }
@@ -162,31 +161,30 @@ def main() -> int:
     """Print the rates, the ratios and the limit; exit code 1 if a completion differs from the plain path's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--stems", type=int, default=16, help="five prompts each")
+    parser.add_argument("--stems", type=int, default=24, help="five prompts each")
     parser.add_argument("--samples", type=int, default=5, help="completions a prompt")
-    parser.add_argument("--slow", type=int, default=24, help=f"completions on which '{SLOW}' is timed")
     given = parser.parse_args()
     parameters = told(given.samples)
     model = models.load(parameters.model)
     owed = generation.requests(prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model)
-    some = owed.sample(given.slow, random_state=1)
+    some = owed.sample(24, random_state=1)
     print(f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {calibration.available_cores()} cores; "
-          f"'{SLOW}' on {len(some)} of them", flush=True)  # fmt: skip
+          f"of them, drawn at random, for {PARTS}", flush=True)  # fmt: skip
     started = time.perf_counter()
     pace = calibration.measure(model, owed, parameters)
     print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
     parameters = parameters.model_copy(update={"batch_size": pace.batch_size, "workers": pace.workers})
-    rates = pd.DataFrame([_repeat(number, model, owed, some, parameters) for number in range(given.repeats)])
+    rates = pd.DataFrame([_repeat(number, model, owed, parameters) for number in range(given.repeats)])
     _report(rates, model, owed, parameters)
     equal = equal_to_the_plain_path(model, some, parameters)
     print(f"{equal} of {len(some)} completions equal those of transformers' generate, one at a time, with the same noise")
     return int(equal < len(some))
 
 
-def _repeat(number: int, model, owed: pd.DataFrame, some: pd.DataFrame, parameters) -> dict[str, float]:
+def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, float]:
     rates = {}
     for name, way in WAYS.items():
-        asked = some if name == SLOW else owed
+        asked = owed.sample(min(PARTS[name], len(owed)), random_state=number) if name in PARTS else owed
         torch.set_num_threads(calibration.available_cores())
         started = time.perf_counter()
         texts = way(model, asked, parameters)

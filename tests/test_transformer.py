@@ -137,6 +137,16 @@ def test_a_folder_given_by_path_is_the_bundled_model(benchmark):
     assert keys(benchmark, told()) == keys(benchmark, told(model={"id": str(bundled.folder())}))
 
 
+def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
+    parameters = told(model={"id": str(tiny)})
+    model = models.load(parameters.model)
+    model.workers, seen = 2, []
+    owed = generation.requests(benchmark, parameters, model)
+    model.reply(owed, 1.0, 6, seed=1, progress=seen.append)
+    assert sum(seen) == len(owed)
+    assert min(seen) >= 1
+
+
 def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
     from lib import decoding
 
