@@ -85,13 +85,29 @@ def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.Dat
     return readable(shown, digits=3, sign=False)
 
 
-def exact_and_sampled(table: pd.DataFrame) -> pd.DataFrame:
+def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `next_token_shift.beside_sampled` as people read it."""
     drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(columns=lambda name: name.removesuffix("_sampled"))
     shown = table[["slot", "arm", "quantity"]].copy()
     shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
-    return shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"]).reset_index(drop=True)
+    shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
+    return _stamped(shown.reset_index(drop=True), stamped)
+
+
+def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each quantity."""
+    wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
+    return _stamped(wide.astype(float).round(2).reset_index(), stamped)
+
+
+def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `coupling.narrowing` as people read it."""
+    shown = table[["quantity", "shared", "independent"]].round(2)
+    bounds = table.rename(columns={"narrower": "estimate"})
+    shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
+    shown["narrower in this run, %"] = table["narrower_as_run"].round(1)
+    return _stamped(shown.assign(draws=table["samples"], stems=table["n_stems"]), stamped)
 
 
 def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
