@@ -3,6 +3,7 @@
 Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
 """
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from lib.params import Generation
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within
-LARGEST = 512  # completions in hand: what a kill may cost
+LARGEST = 1024  # completions in hand
+IN_HAND = 60  # seconds of work in hand: what a kill may cost
 TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
 _OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
 _SIZES = (8, 64)  # rows of the two steps that are timed
@@ -38,7 +40,7 @@ class Pace:
 
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
         """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on average."""
-        steps = completions / self.batch_size * max_new_tokens
+        steps = math.ceil(completions / self.batch_size) * max_new_tokens
         return read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
 
 
@@ -83,7 +85,8 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
     suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
     fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.max_new_tokens)
-    batch = parameters.batch_size or int(max(1, min(max(suits, many * workers), fits, LARGEST)))
+    affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
+    batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
     return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
 
 

@@ -5,6 +5,8 @@ A completion is reused only under a key over everything that could change it, so
 
 import hashlib
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -69,6 +71,13 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
     return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
+def _batches(unpaid: pd.DataFrame, batch_size: int) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Batches of equal size, at most `batch_size`, and where each starts; a small last one would cost as many steps as the rest."""
+    size = math.ceil(len(unpaid) / math.ceil(len(unpaid) / batch_size))
+    for start in range(0, len(unpaid), size):
+        yield start, unpaid.iloc[start : start + size]
+
+
 def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
     """The rows of `owed` whose key is not among `keys`, each key once, in the order that costs least."""
     return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
@@ -78,8 +87,7 @@ def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journa
     pace = calibration.pace(model, unpaid, parameters)
     model.workers, model.threads = pace.workers, pace.threads
     with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
-        for start in range(0, len(unpaid), pace.batch_size):
-            batch = unpaid.iloc[start : start + pace.batch_size]
+        for start, batch in _batches(unpaid, pace.batch_size):
             journal.append(_complete(batch, parameters, model, bar.update))
             bar.n = total - len(unpaid) + start + len(batch)  # exactly: workers may have counted at the same moment
 
