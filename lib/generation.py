@@ -72,7 +72,7 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
 
 
 def _batches(unpaid: pd.DataFrame, batch_size: int) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Batches of equal size, at most `batch_size`, and where each starts; a small last one would cost as many steps as the rest."""
+    """Batches of equal size, at most `batch_size`, and where each starts; a small last one costs as many steps as any."""
     size = math.ceil(len(unpaid) / math.ceil(len(unpaid) / batch_size))
     for start in range(0, len(unpaid), size):
         yield start, unpaid.iloc[start : start + size]
