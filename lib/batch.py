@@ -144,7 +144,12 @@ def plan(set_name: str) -> None:
 
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
     table = planning.plan(set_name)
-    shown = tabulate(table.T.map(planning.readable), headers=list(table["model"]), tablefmt="simple", disable_numparse=True)
+    shown = tabulate(
+        table.drop(columns="model").T.map(planning.readable),
+        headers=list(table["model"]),
+        tablefmt="simple",
+        disable_numparse=True,
+    )
     unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
 

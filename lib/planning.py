@@ -55,7 +55,7 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params
         "prompt tokens": read,
         "tokens": round(len(missing) * tokens),
         "batch": f"{pace.batch_size} in {pace.workers} × {pace.threads} threads",
-        "memory, GB": (model.weight_bytes + working) / 1e9,
+        "memory at most, GB": (model.weight_bytes + working) / 1e9,
         "minutes": seconds / 60,
     }
 
