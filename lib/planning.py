@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from lib import calibration, generation, models, params, prompts, records, templates, transformer
 
-_PILOT = 48  # completions made, and thrown away, to see how long they are and how fast they come
+_PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
 
 
 def plan(set_name: str) -> pd.DataFrame:
@@ -39,7 +39,9 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params
     """From the pace on this machine and a pilot, whose real time against the predicted one corrects the prediction."""
     pace = calibration.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads
-    pilot = generation.side_by_side(missing.sample(min(_PILOT, len(missing)), random_state=run.seed))
+    distinct = missing["rendered"].drop_duplicates()
+    chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
+    pilot = generation.side_by_side(missing[missing["rendered"].isin(chosen)])
     started = time.monotonic()
     replies = model.reply(pilot, run.temperature, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
