@@ -16,7 +16,7 @@ reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
 
 test: .venv/ready
-	@echo "Tests: about 6 minutes on 2 cores."
+	@echo "Tests: about 8 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready

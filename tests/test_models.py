@@ -61,11 +61,11 @@ def test_greedy_decoding_is_that_of_transformers(bundled, benchmark):
         assert model.tokenizer.decode(plain, skip_special_tokens=True).startswith(reply.text)
 
 
-def testweights_are_float32_and_not_quantised(bundled):
+def test_weights_are_float32_and_not_quantised(bundled):
     assert {weight.dtype for weight in bundled["completion"].weights.parameters()} == {torch.float32}
 
 
-def test_a_model_that_cannot_be_found_is_named_before_anyweights_load(monkeypatch):
+def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     spec = told("completion").model.model_copy(update={"id": "nobody/no-such-model"})
     with pytest.raises(params.ParameterError) as caught:

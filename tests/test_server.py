@@ -32,6 +32,7 @@ class StandIn:
         """Listen; again on the same port if it did before."""
         self.http = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (Handler,), {"stand_in": self}))
         self.http.daemon_threads = True
+        self.http.handle_error = lambda *_: None  # a client that hangs up is part of the play
         self.port = self.http.server_address[1]
         Thread(target=self.http.serve_forever, args=[0.02], daemon=True).start()
 
