@@ -2,13 +2,15 @@
 # make test        set up, run all tests
 # make plan        tell what a run would cost on this machine: completions, tokens, memory, minutes
 # make lab         open JupyterLab
+# make lint-dataset  look for defects in the stems, contexts and exclusions
+# make export      write the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SET ?= embedded
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server bench lint lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate-annotation bench bench-mining lint lint-dataset export lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -34,12 +36,34 @@ verify-resume: .venv/ready
 verify-server: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_server
 
+# What make export writes runs in the harnesses it is for, and gives our numbers.
+verify-export: .venv-extra/ready
+	.venv-extra/bin/python -m tests.verify_export
+
+# The annotation form in JupyterLab and Chromium: every key on disk, nothing lost when its kernel is killed.
+verify-annotation: .venv-extra/ready
+	.venv-extra/bin/python -m tests.verify_annotation
+
+# Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators, about half an hour.
+simulate-annotation: .venv/ready
+	$(BIN)/python -m tests.simulate_annotation
+
 # How fast completions are made, beside other ways to make them.
 bench: .venv-extra/ready
 	.venv-extra/bin/python -m tests.bench_generation
 
+# How fast pages are mined, beside other readers of the same file, and what a whole crawl would take.
+bench-mining: .venv-extra/ready
+	.venv-extra/bin/python -m tests.bench_mining
+
 lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+lint-dataset: .venv/ready
+	@$(BIN)/python -m lib.lint
+
+export: .venv/ready
+	@$(BIN)/python -m lib.export $(SET)
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
@@ -71,8 +95,8 @@ lock:
 # The same environment with what bench and verify-server need beside it.
 .venv-extra/ready: .venv/ready
 	$(PYTHON) -m venv .venv-extra
-	grep -v ^python-dateutil requirements.txt > .venv-extra/constraints.txt  # lm-eval wants an older one
-	.venv-extra/bin/pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers]"
+	grep -vE '^(python-dateutil|fsspec)=' requirements.txt > .venv-extra/constraints.txt  # the harnesses want older ones
+	.venv-extra/bin/pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers,harnesses,browser]"
 	@touch $@
 
 clean:

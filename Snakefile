@@ -49,6 +49,19 @@ def judgements(wildcards):
     return expand("outputs/{set}/judgements/{model}.parquet", set=wildcards.set, model=models(wildcards))
 
 
+def labels(wildcards):
+    """What people have labelled of this set."""
+    return sorted(map(str, (params.ROOT / "outputs" / wildcards.set / "annotation" / "labels").glob("*.jsonl")))
+
+
+def curated(wildcards):
+    """What the set that this one is compared with says of the models they share."""
+    told = params.cell_values(params.load(wildcards.set), wildcards.set, "05_scaling_analysis")
+    names = [model.name for model in params.load(told["curated_set"]).models] if told["curated_set"] else []
+    shared = [name for name in models(wildcards) if name in names]
+    return expand("outputs/{set}/judgements/{model}.parquet", set=told["curated_set"], model=shared)
+
+
 for name in SETS:
 
     rule:
@@ -96,7 +109,7 @@ rule judging:
 
 
 rule agreement:
-    input: values="outputs/{set}/values/04_human_agreement.yaml"
+    input: judgements, labels, values="outputs/{set}/values/04_human_agreement.yaml"
     output: "outputs/{set}/validity.parquet", "outputs/{set}/claims/agreement.parquet"
     params: notebook="04_human_agreement"
     log: page="outputs/{set}/executed/04_human_agreement.ipynb", text="outputs/{set}/logs/04_human_agreement.log"
@@ -104,7 +117,7 @@ rule agreement:
 
 
 rule scaling:
-    input: judgements, values="outputs/{set}/values/05_scaling_analysis.yaml"
+    input: judgements, curated, values="outputs/{set}/values/05_scaling_analysis.yaml"
     output: "outputs/{set}/claims/scaling.parquet"
     params: notebook="05_scaling_analysis"
     log: page="outputs/{set}/executed/05_scaling_analysis.ipynb", text="outputs/{set}/logs/05_scaling_analysis.log"

@@ -161,7 +161,7 @@ def finish(set_name: str) -> None:
     board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
     table = reports.headline(board).to_markdown(index=False)
     folder = records.run_folder(set_name)
-    records.write_text(folder / "headline.csv", board.to_csv(index=False))
+    records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
 

@@ -15,7 +15,7 @@ from lib.params import Generation
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within
-LARGEST = 1024  # completions in hand
+LARGEST = 512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
 IN_HAND = 60  # seconds of work in hand: what a kill may cost
 TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
 _OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
@@ -84,6 +84,7 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
     per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
     suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
+    suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
     fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.max_new_tokens)
     affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
     batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))

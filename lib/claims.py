@@ -85,6 +85,32 @@ def judge_agreement(judge: str, difference: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_row("C1", f"judge {judge}", measured, found, verdict, "documents")])
 
 
+def agreement(judge: str, difference: pd.DataFrame, on_leakage: pd.DataFrame) -> pd.DataFrame:
+    """C1: `judge_agreement` on rated texts and `judge_agreement_on_leakage` on completions, a row each."""
+    rows = [judge_agreement(judge, difference), judge_agreement_on_leakage(judge, on_leakage)]
+    return pd.concat(rows, ignore_index=True)
+
+
+def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame) -> pd.DataFrame:
+    """C1 on completions: kappa of the judge with an annotator − kappa of two annotators, at or above 0; polarity, weighted.
+
+    `agreement` is a table of `human_agreement.agreement`, of people alone, without rows if nobody has labelled anything.
+    """
+    of_kappa = agreement[(agreement["question"] == "polarity") & (agreement["measure"] == "kappa")]
+    row = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
+    measured = "kappa of judge − kappa of annotators, on completions"
+    if row.empty or np.isnan(row["estimate"].iloc[0]):
+        said = "nobody has labelled completions yet" if row.empty else "needs two annotators whose labels are not all equal"
+        return pd.DataFrame([_row("C1", f"judge {judge}", measured, None, (INCONCLUSIVE, said))])
+    found = row.iloc[0]
+    found = Estimate(found.estimate, found.low, found.high, int(found.n), int(found.n_stems), np.nan, np.nan, np.nan)
+    if found.low >= 0:
+        verdict = SUPPORTED, "agrees with people as they do with each other"
+    else:
+        verdict = (CONTRADICTED, "below people") if found.high < 0 else (INCONCLUSIVE, "interval holds 0")
+    return pd.DataFrame([_row("C1", f"judge {judge}", measured, found, verdict)])
+
+
 def scaling(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
     """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
 
@@ -115,10 +141,43 @@ def _below_zero(found: Estimate) -> tuple[str, str]:
     return INCONCLUSIVE, "interval holds 0"
 
 
-def mined(set_name: str) -> pd.DataFrame:
-    """C5: needs a run on mined text beside the curated one; without it there is nothing to compare."""
-    verdict = INCONCLUSIVE, "no benchmark mined from Common Crawl was run"
-    return pd.DataFrame([_row("C5", set_name, "curated against mined", None, verdict)])
+def mined(pairs: pd.DataFrame, curated: pd.DataFrame, confidence: float, valid: dict, curated_valid: dict) -> pd.DataFrame:
+    """C5 for each model asked with both benchmarks: the same sign of net excess and the same rank of the polarities.
+
+    `pairs` are those of the mined benchmark, `curated` those of the other, without rows if it was not run. The estimate is the
+    net excess of the mined less that of the curated. A sign or rank counts only where its whole interval lies on one side of 0;
+    the claim is contradicted where the benchmarks are sure of opposite ones, and supported where they are sure of the same.
+    """
+    measured = "mined − curated net excess, points"
+    shared = [name for name in pairs["model"].unique() if name in set(curated["model"])]
+    if not shared:
+        verdict = INCONCLUSIVE, "no run on a mined benchmark beside one on the curated"
+        return pd.DataFrame([_row("C5", "every model", measured, None, verdict)])
+    rows = []
+    for model in shared:
+        (net, rank), (other_net, other_rank) = (_story(table[table["model"] == model], confidence) for table in (pairs, curated))
+        verdict = _unless_invalid(_same_story((net, other_net), (rank, other_rank)), valid[model] and curated_valid[model])
+        rows.append(_row("C5", model, measured, inference.difference(net, other_net, confidence), verdict))
+    return pd.DataFrame(rows)
+
+
+def _story(pairs: pd.DataFrame, confidence: float) -> tuple[Estimate, Estimate]:
+    """Net excess of both polarities together, and of the negative less that of the positive."""
+    charged, differences = leakage.charged_pairs(pairs), leakage.polarity_difference(pairs)
+    return (inference.clustered_mean(charged["net"], charged["stem_id"], confidence),
+            inference.clustered_mean(differences["difference"], differences["stem_id"], confidence))  # fmt: skip
+
+
+def _same_story(nets: tuple[Estimate, Estimate], ranks: tuple[Estimate, Estimate]) -> tuple[str, str]:
+    told = {"sign": [inference.side_of_zero(found) for found in nets], "rank": [inference.side_of_zero(found) for found in ranks]}
+    opposite = [name for name, (mined, curated) in told.items() if mined * curated < 0]
+    undecided = [name for name, (mined, curated) in told.items() if mined * curated == 0]
+    if opposite:
+        return CONTRADICTED, "opposite " + " and ".join(opposite)
+    if undecided:
+        same = "".join(f"same {name}, " for name in told if name not in undecided)
+        return INCONCLUSIVE, f"{same}{' and '.join(undecided)} not sure in both"
+    return SUPPORTED, "same sign, and the same polarity leaks more"
 
 
 def mitigation_effects(effects: pd.DataFrame, margin: float, confidence: float, by=("model", "mitigation")) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import seaborn as sns
 
 from lib.judges import judge
 
-ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "negative": "#0072b2", "positive": "#d55e00"}
+ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "negative": "#0072b2", "positive": "#d55e00",
+               "concept": "#009e73"}  # fmt: skip
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
 

@@ -70,6 +70,24 @@ def clustered_means(table: pd.DataFrame, value: str, by: list[str], confidence: 
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
 
 
+def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:
+    """`first` − `second` of two estimates from different stems (Welch's t, each with clusters − 1 degrees of freedom)."""
+    error = np.hypot(first.error, second.error)
+    n, clusters = first.n + second.n, first.n_stems + second.n_stems
+    estimate = first.estimate - second.estimate
+    if not error > 0:
+        return Estimate(estimate, np.nan, np.nan, n, clusters, np.nan, np.nan, np.nan)
+    freedom = error**4 / (first.error**4 / (first.n_stems - 1) + second.error**4 / (second.n_stems - 1))
+    reach = stats.t.ppf((1 + confidence) / 2, freedom) * error
+    p = 2 * stats.t.sf(abs(estimate) / error, freedom)
+    return Estimate(estimate, estimate - reach, estimate + reach, n, clusters, error, np.nan, p)
+
+
+def side_of_zero(found: Estimate) -> int:
+    """+1 or −1 if the whole interval lies above or below 0, else 0."""
+    return int(found.low > 0) - int(found.high < 0)
+
+
 def equivalence_p(estimate: Estimate, margin: float) -> float:
     """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; clusters − 1 degrees of freedom."""
     freedom = estimate.n_stems - 1

@@ -41,22 +41,22 @@ def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, char
 
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
     """
-    described = prompts[["prompt_id", "domain", "slot", "emotion", "form", "context", "stem"]]
+    described = prompts[["prompt_id", "domain", "slot", "emotion", "intensity", "form", "literal_senses", "context", "stem"]]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
     table["judge"] = VERSIONS[name]
     table["valence"] = judge(name, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
-    table["repeats"] = [repeats_charge(row.completion, row.context) for row in table.itertuples()]
+    table["repeats"] = [repeats_charge(row.completion, row.context, row.literal_senses) for row in table.itertuples()]
     return table
 
 
-def repeats_charge(completion: str, context: str) -> bool:
-    """Whether a completion holds a word of its context that VADER's lexicon scores (exact form, case ignored).
+def repeats_charge(completion: str, context: str, literal_senses: str = "") -> bool:
+    """Whether a completion holds a word of its context that VADER's lexicon scores, or one of its `literal_senses`.
 
-    Idioms whose words the lexicon does not know are not seen.
+    The latter are the words of an idiom that have a sense of their own ("blue"), joined by ';'. Exact form, case ignored.
     """
-    charged = _words(context) & lexicon().keys()
-    return bool(charged & _words(completion))
+    telling = (_words(context) & lexicon().keys()) | set(literal_senses.split(";"))
+    return bool(telling & _words(completion))
 
 
 def _words(text: str) -> set[str]:

@@ -106,7 +106,7 @@ def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFr
 
 
 def placebo_valid(table: pd.DataFrame, confidence: float) -> dict[str, bool]:
-    """Whether each model keeps the placebo rule."""
+    """Whether each model keeps the placebo rule, from a table of `pairs`."""
     return {model: bool(placebo_check(part, confidence)["passed"].all()) for model, part in table.groupby("model", sort=False)}
 
 

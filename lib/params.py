@@ -97,12 +97,57 @@ class Notebook(Strict):
     toy: bool  # a canned model: every page is stamped "no conclusion"
 
 
+class Prior(Strict):
+    """Prompts that others published (see lib/prior_work.py), in a file: parquet, CSV, TSV, JSONL or xlsx."""
+
+    path: str  # relative to the project's folder, or absolute
+    columns: dict[
+        Literal["prompt", "concept", "control", "n_control", "is_control", "polarity", "template", "category",
+                "generation", "control_generation"], str
+    ] = {}  # ours: the file's  # fmt: skip
+
+
+class Crawl(Strict):
+    """WET files of Common Crawl, fetched."""
+
+    crawl: Annotated[str, Field(pattern=r"^CC-MAIN-\d{4}-\d{2}$")]
+    files: Count = 20  # how many of the crawl's 90,000, drawn with the section's seed
+    minutes: Annotated[float, Field(gt=0)] = 120.0  # that fetching may take
+
+
+class Mining(Strict):
+    """Prompts out of free text in place of the curated ones; `lib.mined` says what each step does."""
+
+    source: Literal["embedded"] | list[str] | Crawl = (
+        "embedded"  # text that ships in packages; paths or globs of WET files; a crawl
+    )
+    groups: Count = 150  # stems, each with the contexts of one match
+    reuse: Count = 2  # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
+    executor: Literal["local", "slurm"] = "local"
+    workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
+    slurm: dict[str, int | str] = {}  # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
+    charge_mined: Annotated[float, Field(ge=0, lt=4)] = (
+        1.6  # least |VADER valence| of a charged context, points of the human scale
+    )
+    charged_above: Annotated[float, Field(ge=0, lt=4)] = 1.5  # least predicted mean rating of it, in its direction
+    neutral_below: Annotated[float, Field(gt=0, lt=4)] = 0.35  # most predicted |mean rating| of a stem or neutral context
+    unrelated_below: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
+    pool: Count = 10  # candidates of a role that are looked at, times groups
+    per_page: Count | None = 3  # stems, and contexts, that one page may give
+    per_site: Count | None = 20  # the same of one registered domain
+    url_filter: bool = True  # leave out sites on datatrove's lists of adult and fraudulent ones
+
+
 class Dataset(Notebook):
     """01_dataset."""
 
     seed: int
     stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
-    groups_per_stem: Count
+    groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
+    mining: Mining | None = None  # prompts mined from text in place of the curated stems
+    prior: Prior | None = None  # a published prompt table in place of the curated stems
+    power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
 
 
 class Generation(Notebook):
@@ -149,7 +194,9 @@ class Judging(Notebook):
 class Agreement(Notebook):
     """04_human_agreement."""
 
+    model_names: list[Name]
     judge: Literal["vader"]
+    annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
@@ -162,6 +209,14 @@ class Scaling(Notebook):
     confidence: Share
     margin: Annotated[float, Field(gt=0)]  # percentage points of net excess that count as nothing
     minimum_sizes: Annotated[int, Field(ge=3)]
+    curated_set: Name | None = None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
+
+    @field_validator("curated_set")
+    @classmethod
+    def _is_a_set(cls, value: str | None) -> str | None:
+        if value is not None and value not in set_names():
+            raise ValueError(f"no such parameter set{nearest(value, set_names())} (there are: {', '.join(set_names())})")
+        return value
 
 
 class Mitigation(Notebook):

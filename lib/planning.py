@@ -5,7 +5,7 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from lib import calibration, generation, models, params, prompts, records, templates, transformer
+from lib import benchmarks, calibration, generation, models, params, records, templates, transformer
 
 _PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
 
@@ -18,7 +18,7 @@ def plan(set_name: str) -> pd.DataFrame:
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem)
+    benchmark, _ = benchmarks.build(told)
     bar = tqdm(parameters.models, desc="measuring", unit=" models", leave=False)
     return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in bar])
 

@@ -2,6 +2,7 @@
 
 `lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a negative, a positive and
 two exchangeable neutral sentences of one build and length. A group is one stem with one match, told of the stem's own subject.
+`lib/data/exclusions.csv` names the pairs that are not unrelated, which are never built.
 """
 
 import re
@@ -10,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import judges
+from lib import assignment, judges
 from lib.params import ROOT, ParameterError
 
 DATA = ROOT / "lib" / "data"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
+INTENSITIES = ("mild", "plain", "strong")
+FORMS = ("explicit", "idiomatic")
 
-_FORMS = {  # placeholder -> he, she, they, I
+WORDS = {  # placeholder -> he, she, they, I
     "is": ("is", "is", "are", "am"),
     "was": ("was", "was", "were", "was"),
     "has": ("has", "has", "have", "have"),
@@ -26,10 +29,10 @@ _FORMS = {  # placeholder -> he, she, they, I
     "his": ("his", "her", "their", "my"),
     "himself": ("himself", "herself", "themselves", "myself"),
 }
-_PRONOUNS = ("he", "she", "they", "I")
+PRONOUNS = ("he", "she", "they", "I")
 
 _text = pa.Column(str, pa.Check.str_length(min_value=1))
-_PLACEHOLDERS = "|".join(map(re.escape, ("Subject", *_FORMS))) + r"|[a-z]+\|[a-z]+"
+_PLACEHOLDERS = "|".join(map(re.escape, ("Subject", *WORDS))) + r"|[a-z]+\|[a-z]+"
 _TEMPLATE = rf"^\{{Subject\}} (?:[^{{}}]|\{{(?:{_PLACEHOLDERS})\}})*\.$"
 
 
@@ -42,13 +45,17 @@ def _matches_are_whole(contexts: pd.DataFrame) -> pd.Series:
     return contexts.groupby("match_id")["arm"].transform("nunique") == 4
 
 
+def _matches_are_of_one_kind(contexts: pd.DataFrame) -> pd.Series:
+    return contexts.groupby("match_id")[["intensity", "form"]].transform("nunique").max(axis=1) == 1
+
+
 STEMS = pa.DataFrameSchema(
     {
         "stem_id": pa.Column(str, unique=True),
         "domain": _text,
         "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
         "subject": _text,
-        "pronoun": pa.Column(str, pa.Check.isin(_PRONOUNS)),
+        "pronoun": pa.Column(str, pa.Check.isin(PRONOUNS)),
         "stem": pa.Column(str, pa.Check.str_matches(r".*\w$"), unique=True),
     },
     strict=True,
@@ -59,26 +66,32 @@ CONTEXTS = pa.DataFrameSchema(
         "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
         "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
-        "form": pa.Column(str, pa.Check.isin(["explicit", "idiomatic"])),
+        "intensity": pa.Column(str, pa.Check.isin(INTENSITIES)),
+        "form": pa.Column(str, pa.Check.isin(FORMS)),
+        "literal_senses": pa.Column(str, pa.Check.str_matches(r"^([\w'-]+(;[\w'-]+)*)?$")),
         "text": pa.Column(str, pa.Check.str_matches(_TEMPLATE), unique=True),
     },
     strict=True,
     unique=["match_id", "arm"],
     checks=[
         pa.Check(_matches_are_whole, error="a match lacks an arm"),
+        pa.Check(_matches_are_of_one_kind, error="an intensity or form that differs inside a match"),
         pa.Check(_emotions_fit, error="an emotion that is not of its arm's polarity"),
     ],
 )
-PROMPTS = pa.DataFrameSchema(
+EXCLUSIONS = pa.DataFrameSchema({"match_id": _text, "scope": _text, "reason": _text}, strict=True, unique=["match_id", "scope"])
+PROMPTS = pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, whose labels nobody gave: 'unknown'
     {
         "prompt_id": pa.Column(str, unique=True),
         "group_id": _text,
         "stem_id": _text,
         "arm": pa.Column(str, pa.Check.isin(ARMS)),
         "domain": _text,
-        "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
-        "emotion": pa.Column(str),
-        "form": pa.Column(str),
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
+        "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])),
+        "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
+        "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
+        "literal_senses": pa.Column(str),
         "context_id": pa.Column(str),
         "context": pa.Column(str),
         "stem": _text,
@@ -91,12 +104,24 @@ PROMPTS = pa.DataFrameSchema(
 
 def read_stems() -> pd.DataFrame:
     """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
-    return STEMS.validate(pd.read_csv(DATA / "stems.csv", dtype=str, keep_default_na=False))
+    return STEMS.validate(_read("stems"))
 
 
 def read_contexts() -> pd.DataFrame:
-    """The curated context templates, four rows a match: context_id, match_id, arm, emotion, form, text."""
-    return CONTEXTS.validate(pd.read_csv(DATA / "contexts.csv", dtype=str, keep_default_na=False))
+    """The curated context templates, four rows a match, with the columns of CONTEXTS.
+
+    literal_senses are the words of an idiom that mean something else when taken by themselves, joined by semicolons.
+    """
+    return CONTEXTS.validate(_read("contexts"))
+
+
+def read_exclusions() -> pd.DataFrame:
+    """The pairs that are not unrelated: match_id, scope (a stem_id or a domain), reason."""
+    return EXCLUSIONS.validate(_read("exclusions"))
+
+
+def _read(name: str) -> pd.DataFrame:
+    return pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
 
 
 def tell(template: str, subject: str, pronoun: str) -> str:
@@ -104,7 +129,7 @@ def tell(template: str, subject: str, pronoun: str) -> str:
 
     `{feels|feel}` takes its first form for he and she, its second for they and I.
     """
-    person = _PRONOUNS.index(pronoun)
+    person = PRONOUNS.index(pronoun)
 
     def form(match: re.Match) -> str:
         name = match[1]
@@ -112,7 +137,7 @@ def tell(template: str, subject: str, pronoun: str) -> str:
             return subject
         if "|" in name:
             return name.split("|")[person >= 2]
-        return _FORMS[name][person]
+        return WORDS[name][person]
 
     return re.sub(r"\{([^}]+)\}", form, template)
 
@@ -131,36 +156,17 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
     return stems.loc[(2 * turn + place).sort_values(kind="stable").index[:count]]
 
 
-def assign(stems: pd.DataFrame, match_ids: list[str], groups_per_stem: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Which matches each stem meets: stem_id, match_id, swapped. Within a slot matches are used equally often, give or take one.
+def build(seed: int, stems: int | None, groups_per_stem: int | None) -> pd.DataFrame:
+    """The prompts of a run, one row for each group and arm, checked against PROMPTS; None takes all stems, or all allowed pairs.
 
-    `swapped` tells which of a match's two neutral sentences serves as placebo; it alternates, so neither is tied to an arm.
+    Which stem meets which match: see `lib.assignment.assign`.
     """
-    if groups_per_stem > len(match_ids):
-        raise ParameterError(
-            f"dataset: groups_per_stem: {groups_per_stem} wished, but there are {len(match_ids)} matched contexts"
-        )
-    pairs = []
-    for _, of_slot in stems.groupby("slot"):
-        order = rng.permutation(match_ids)
-        shuffled = rng.permutation(of_slot["stem_id"])
-        for turn in range(groups_per_stem):
-            shift = turn * len(order) // groups_per_stem
-            pairs += [(stem, order[(place + shift) % len(order)]) for place, stem in enumerate(shuffled)]
-    table = pd.DataFrame(pairs, columns=["stem_id", "match_id"])
-    table["swapped"] = (table.groupby("match_id").cumcount() + table["match_id"].str[1:].astype(int)) % 2 == 1
-    return table
-
-
-def build(seed: int, stems: int | None, groups_per_stem: int) -> pd.DataFrame:
-    """The prompts of a run, one row for each group and arm, checked against PROMPTS."""
-    chosen = select(read_stems(), stems)
-    contexts = read_contexts()
-    groups = assign(chosen, sorted(contexts["match_id"].unique()), groups_per_stem, np.random.default_rng(seed))
+    chosen, contexts = select(read_stems(), stems), read_contexts()
+    groups = assignment.assign(chosen, contexts, read_exclusions(), groups_per_stem, np.random.default_rng(seed))
     rows = groups.merge(chosen, on="stem_id").merge(contexts, on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
-    bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", emotion="none")
+    bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", intensity="none", literal_senses="")
     table = pd.concat([rows, bare], ignore_index=True)
     table["group_id"] = table["stem_id"] + "+" + table["match_id"]
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]

@@ -24,6 +24,8 @@ SOURCES = {
     "completions": "02_generation",
     "next_token": "02_generation",
     "judgements": "03_judging",
+    "annotation_key": "04_human_agreement",
+    "people": "04_human_agreement",
     "claims/agreement": "04_human_agreement",
     "claims/scaling": "05_scaling_analysis",
     "claims/mitigation": "06_prompting_mitigation_ablation",
@@ -91,6 +93,12 @@ def read_table(set_name: str, table: str) -> pd.DataFrame:
 def read_models(set_name: str, table: str, model_names: list[str]) -> pd.DataFrame:
     """The tables '<table>/<model>' of several models, one below the other."""
     return pd.concat([read_table(set_name, f"{table}/{name}") for name in model_names], ignore_index=True)
+
+
+def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
+    """As `read_models`, of those models whose table another run has written; no rows of `like` if there is none."""
+    found = [name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()]
+    return read_models(set_name, table, found) if found else like.iloc[:0]
 
 
 def check_writable(folder: Path) -> None:

@@ -10,7 +10,7 @@ from lib.params import NO_MITIGATION, Notebook, ParameterSet
 from lib.records import read_table
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
-INVALID = "INVALID: the placebo arm differs from the neutral arm."
+INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
 
 
 def stamp(parameters: Notebook | ParameterSet, valid: bool = True) -> str:
@@ -29,9 +29,11 @@ def interval(row, digits: int = 1, sign: bool = True) -> str:
     """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no estimate."""
     if pd.isna(row.estimate):
         return "not estimated"
-    plus = "+" if sign else ""
-    bounds = "no interval" if pd.isna(row.low) else f"{row.low:{plus}.{digits}f}, {row.high:{plus}.{digits}f}"
-    return f"{row.estimate:{plus}.{digits}f} [{bounds}]".replace("-", "−")
+    form = f"{'+' if sign else ''}.{digits}f"
+    # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
+    estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.low, row.high))
+    bounds = "no interval" if pd.isna(row.low) else f"{low}, {high}"
+    return f"{estimate} [{bounds}]".replace("-", "−")
 
 
 def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
         cell=[interval(row, digits[row.quantity], row.quantity != "leak") for row in table.itertuples()],
         quantity=table["quantity"].map(QUANTITIES),
     )
-    wide = cells.pivot(index=by, columns="quantity", values="cell")[list(QUANTITIES.values())]
+    wide = cells.pivot(index=by, columns="quantity", values="cell").reindex(columns=list(QUANTITIES.values()))
     counts = table.groupby(by, sort=False)[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
     return _stamped(wide.join(counts).reset_index(), stamped)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +32,18 @@ def _parquet(path: Path) -> pd.DataFrame:
     return table.set_axis(np.arange(1, len(table) + 1), axis=0)
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _csv(path: Path, delimiter: str = ",") -> pd.DataFrame:
     """By the csv module, for pandas cannot tell on which line a row begins."""
+    held = "comma" if delimiter == "," else "tab"
     rows, header, begins = {}, None, 1
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         for cells in reader:
             header = header or cells
             if cells and len(cells) != len(header):
-                raise ValueError(f"line {begins} has {len(cells)} cells, the header {len(header)}; quote cells that hold a comma")
+                raise ValueError(
+                    f"line {begins} has {len(cells)} cells, the header {len(header)}; quote cells that hold a {held}"
+                )
             if cells:
                 rows[begins] = cells
             begins = reader.line_num + 1
@@ -84,4 +88,5 @@ def _jsonl(path: Path) -> pd.DataFrame:
 
 
 # suffix -> what its rows are counted in (the header is 1, but for parquet, which has none), reader
-READERS = {".parquet": ("row", _parquet), ".csv": ("line", _csv), ".jsonl": ("line", _jsonl), ".xlsx": ("row", _xlsx)}
+READERS = {".parquet": ("row", _parquet), ".csv": ("line", _csv), ".tsv": ("line", partial(_csv, delimiter="\t")),
+           ".jsonl": ("line", _jsonl), ".xlsx": ("row", _xlsx)}  # fmt: skip

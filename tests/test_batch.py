@@ -142,7 +142,8 @@ def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch)
     assert shown.startswith("> *")
     charged = canned.Canned.PHRASES["negative"] + canned.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in shown.splitlines()[0] for phrase in charged)
-    assert "C0 leakage exists" in readme.headline("smoke")
+    assert readme.headline("smoke", "smoke").count("C0 leakage exists") == 3
+    assert readme.headline("smoke", "smoke").count("C5 ") == 1
 
 
 def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, monkeypatch):

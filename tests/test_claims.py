@@ -104,8 +104,31 @@ def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
     assert scaling(both, 3, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
 
 
-def test_without_a_mined_benchmark_nothing_is_said_of_it():
-    assert mined("quick")[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
+def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
+    for curated in (pairs([], []), pairs(SURE, SURE, model="another")):
+        board = mined(pairs(SURE, SURE), curated, 0.95, SOUND, {"another": True})
+        assert board[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
+
+
+LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 48]), ([18, 20, 22], [5, 6, 7])
+
+
+@pytest.mark.parametrize(
+    ("mined_nets", "curated_nets", "valid", "verdict", "reason"),
+    [
+        (LESS, MORE, SOUND, SUPPORTED, "same sign, and the same polarity leaks more"),
+        (LESS, NEGATIVE_MORE, SOUND, CONTRADICTED, "opposite rank"),
+        (LESS, ([-42, -45, -48], [-27, -30, -33]), SOUND, CONTRADICTED, "opposite sign"),  # both rank positive above negative
+        (LESS, (UNSURE, SURE), SOUND, INCONCLUSIVE, "same sign, rank not sure in both"),
+        (LESS, MORE, BROKEN, INVALID, "placebo rule broken"),
+    ],
+)
+def test_the_mined_benchmark_must_agree_in_sign_and_rank(mined_nets, curated_nets, valid, verdict, reason):
+    row = mined(pairs(*mined_nets), pairs(*curated_nets), 0.95, SOUND, valid).iloc[0]
+    assert list(row.index) == COLUMNS
+    assert (row["claim"], row["verdict"], row["reason"]) == ("C5", verdict, reason)
+    assert row["estimate"] == pytest.approx(np.mean(mined_nets) - np.mean(curated_nets))
+    assert (row["n"], row["clusters"]) == (12, 6)
 
 
 def effects(asked: dict[str, list[float]], margin: float = 5) -> pd.DataFrame:

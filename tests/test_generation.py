@@ -125,7 +125,7 @@ def peak():
 
 benchmark = prompts.build(seed=1, stems=None, groups_per_stem=1)
 model = models.load(told(1).model)
-for samples, journal in ((1, "few.jsonl"), (210, "many.jsonl")):
+for samples, journal in ((1, "few.jsonl"), (63, "many.jsonl")):
     before = peak()
     owed = generation.requests(benchmark, told(samples), model)
     paid = generation.generate(owed, told(samples), model, Path(sys.argv[1]) / journal)

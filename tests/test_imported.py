@@ -165,7 +165,9 @@ def test_a_path_is_read_from_the_project_folder_and_parameters_are_as_told(made,
 def test_no_such_file_or_no_such_format(tmp_path):
     assert f"no such file: {tmp_path / 'made.csv'}" in refusal(tmp_path / "made.csv")
     (tmp_path / "made.json").write_text("[]")
-    assert "unknown suffix '.json'; did you mean '.jsonl'?; give .parquet, .csv, .jsonl, .xlsx" in refusal(tmp_path / "made.json")
+    assert "unknown suffix '.json'; did you mean '.jsonl'?; give .parquet, .csv, .tsv, .jsonl, .xlsx" in refusal(
+        tmp_path / "made.json"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "xlsx", "csv"])

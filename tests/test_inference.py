@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
+from lib import inference
 from lib.inference import cluster_bootstrap, clustered_mean, clustered_slope, equivalence_p, holm, percentile_interval
 
 
@@ -106,3 +107,18 @@ def test_percentile_interval_by_hand_and_with_missing_draws():
     np.testing.assert_allclose(percentile_interval(draws, 0.9), [[5, -45], [95, 45]])
     draws[50, 0] = np.nan
     assert np.isfinite(percentile_interval(draws, 0.9)).all()
+
+
+def test_a_difference_of_two_benchmarks_is_welchs():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(1, 1, 12), rng.normal(0, 3, 7)
+    found = inference.difference(*(inference.clustered_mean(values, range(len(values))) for values in (first, second)))
+    welch = stats.ttest_ind(first, second, equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
+    assert (found.n, found.n_stems) == (19, 19)
+
+
+@pytest.mark.parametrize(("values", "side"), [([1, 2, 3, 2], 1), ([-1, -2, -3, -2], -1), ([-1, 0, 1], 0), ([5], 0)])
+def test_an_estimate_lies_on_one_side_of_zero_only_with_its_whole_interval(values, side):
+    assert inference.side_of_zero(inference.clustered_mean(values, range(len(values)))) == side

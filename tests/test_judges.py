@@ -42,8 +42,15 @@ def test_repeating_a_charged_word_of_the_context(completion, repeated):
     assert not judges.repeats_charge(completion, "")
 
 
+def test_taking_an_idiom_at_its_word_is_repeating_it():
+    assert judges.repeats_charge("Blue Street", "He is feeling blue.", "blue")
+    assert not judges.repeats_charge("Blue Street", "He is feeling blue.")
+    assert not judges.repeats_charge("Main Street", "He is feeling blue.", "blue")
+
+
 def judged(completions: list[str], threshold: float) -> pd.DataFrame:
-    described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is"}
+    described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is",
+                 "intensity": "plain", "literal_senses": ""}  # fmt: skip
     prompts = pd.DataFrame([{"prompt_id": "p0", "context": CONTEXT, **described}])
     return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, "vader", threshold)
 

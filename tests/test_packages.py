@@ -1,6 +1,7 @@
 """Fetched files: nothing wrong is taken, and a failure says what to do."""
 
 import os
+import zipfile
 
 import pytest
 
@@ -34,3 +35,17 @@ def test_without_an_index_the_error_names_requirement_reason_and_remedy(cache, m
     assert f"put {NAME} into {cache}" in message
     assert len(message.splitlines()) <= 3
     assert [path.name for path in cache.iterdir()] == [f"{NAME}.lock"]
+
+
+def test_a_wheel_of_another_platform_is_fetched_as_it_is_named(cache, tmp_path, monkeypatch):
+    name = "alien-1.0-cp39-cp39-manylinux_2_5_s390x.manylinux1_s390x.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as wheel:
+        wheel.writestr("alien-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: alien\nVersion: 1.0\n")
+        wheel.writestr("alien-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+        wheel.writestr("alien-1.0.dist-info/RECORD", "")
+    monkeypatch.setitem(packages.PACKAGES, "alien==1.0", (name, packages.sha256(tmp_path / name)))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert packages.fetch("alien==1.0") == cache / name
+    (tmp_path / name).unlink()
+    assert packages.fetch("alien==1.0").exists(), "the cached file is taken"

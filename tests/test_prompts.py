@@ -1,4 +1,4 @@
-"""The curated benchmark: its files keep what they promise, and groups are put together evenly."""
+"""The curated benchmark: groups are whole, told of their subject, and put together evenly. What the files hold: test_lint."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import judges, prompts
+from lib import assignment, prompts
 from lib.params import ParameterError
 
-CONTEXTS, STEMS = prompts.read_contexts(), prompts.read_stems()
+CONTEXTS, STEMS, EXCLUSIONS = prompts.read_contexts(), prompts.read_stems(), prompts.read_exclusions()
 MATCHES = sorted(CONTEXTS["match_id"].unique())
+KINDS = (
+    CONTEXTS[CONTEXTS["arm"] == "negative"]
+    .set_index("match_id")[["emotion", "intensity", "form"]]
+    .join(CONTEXTS[CONTEXTS["arm"] == "positive"].set_index("match_id")["emotion"].rename("emotion_positive"))
+)
 TABLE = prompts.build(seed=1, stems=None, groups_per_stem=2)
 
 
@@ -29,10 +34,15 @@ def test_a_template_is_told_of_its_subject(subject, pronoun, told):
     assert prompts.tell(template, subject, pronoun) == told
 
 
-def test_stems_are_many_spread_over_domains_and_half_of_them_closed():
-    assert len(STEMS) >= 60
-    assert STEMS["domain"].nunique() >= 8
-    assert STEMS["slot"].value_counts().to_dict() == {"closed": len(STEMS) / 2, "open": len(STEMS) / 2}
+def test_stems_are_many_spread_evenly_over_domains_and_slots():
+    cells = STEMS.groupby(["domain", "slot"]).size()
+    assert (len(STEMS), STEMS["domain"].nunique(), set(cells)) == (324, 18, {9})
+
+
+def test_matches_cross_emotion_and_intensity_evenly_a_third_of_them_idioms():
+    for emotion in ("emotion", "emotion_positive"):
+        assert set(KINDS.groupby(["intensity", emotion]).size()) == {9}
+        assert set(KINDS[KINDS["form"] == "idiomatic"].groupby(["intensity", emotion]).size()) == {3}
 
 
 def test_a_group_holds_five_arms_of_one_stem_and_one_subject():
@@ -45,33 +55,102 @@ def test_a_group_holds_five_arms_of_one_stem_and_one_subject():
         assert not set("{|}") & set(row.text)
 
 
-def test_word_counts_within_a_match_differ_by_one_at_most():
-    words = CONTEXTS["text"].str.split().str.len().groupby(CONTEXTS["match_id"])
-    assert (words.max() - words.min()).max() <= 1
+def test_arms_of_a_group_share_intensity_and_form_and_the_bare_stem_has_no_intensity():
+    assert (TABLE.groupby("group_id")["form"].nunique() == 1).all()
+    assert set(TABLE.loc[TABLE["arm"] == "none", "intensity"]) == {"none"}
+    assert (TABLE[TABLE["arm"] != "none"].groupby("group_id")["intensity"].nunique() == 1).all()
+    idiom = TABLE["arm"].isin(["negative", "positive"]) & (TABLE["form"] == "idiomatic")
+    assert ((TABLE["literal_senses"] != "") == idiom).all()
 
 
-def test_stems_and_neutral_contexts_have_no_valence_and_charged_ones_are_equally_strong():
-    assert not judges.judge("vader", STEMS["stem"].tolist()).any()
-    assert not judges.judge("vader", TABLE.loc[TABLE["arm"].isin(["neutral", "placebo"]), "context"].tolist()).any()
+def test_negative_and_positive_contexts_are_equally_strong():
     valence = prompts.describe(TABLE)["context_valence"]
-    assert valence["negative"] < -1.5
+    assert valence["negative"] < -1
     assert abs(valence["negative"] + valence["positive"]) <= 0.15
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 1000), count=st.integers(2, len(STEMS)), per_stem=st.integers(1, 6))
+def dealt(stems, per_stem, seed=1, exclusions=EXCLUSIONS) -> pd.DataFrame:
+    """An assignment with what its stems and matches are."""
+    table = assignment.assign(stems, CONTEXTS, exclusions, per_stem, np.random.default_rng(seed))
+    return table.merge(stems, on="stem_id").join(KINDS, on="match_id")
+
+
+def spread(values: pd.Series, share: pd.Series) -> float:
+    """How far the counts of the values lie from what their share of the matches makes them, at most."""
+    return (values.value_counts().reindex(share.index, fill_value=0) - share * len(values)).abs().max()
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 1000), count=st.integers(2, len(STEMS)), per_stem=st.integers(1, 4))
 def test_assignment_is_balanced(seed, count, per_stem):
     chosen = prompts.select(STEMS, count)
-    spread = chosen.groupby(["domain", "slot"]).size()
-    assert spread.max() - spread.min() <= 1
-    table = prompts.assign(chosen, MATCHES, per_stem, np.random.default_rng(seed)).merge(STEMS, on="stem_id")
+    cells = chosen.groupby(["domain", "slot"]).size()
+    assert cells.max() - cells.min() <= 1
+    table = dealt(chosen, per_stem, seed)
     assert len(table) == count * per_stem
     assert not table.duplicated(["stem_id", "match_id"]).any()
-    for _, matches in table.groupby("slot")["match_id"]:
-        times = matches.value_counts().reindex(MATCHES, fill_value=0)
+    for _, of_slot in table.groupby("slot"):
+        times = of_slot["match_id"].value_counts().reindex(MATCHES, fill_value=0)
         assert times.max() - times.min() <= 1
+    for kind in KINDS:
+        share = KINDS[kind].value_counts(normalize=True)
+        assert spread(table[kind], share) < 2
+        for _, of_slot in table.groupby("slot"):
+            assert spread(of_slot[kind], share) < 2
     swaps = table.groupby("match_id")["swapped"].agg(["sum", "size"])
     assert (2 * swaps["sum"] - swaps["size"]).abs().max() <= 1
+
+
+@pytest.mark.parametrize("count", [12, 96, None])
+def test_one_context_a_stem_meets_every_emotion_intensity_and_form_as_often_as_its_share(count):
+    table = dealt(prompts.select(STEMS, count), 1)
+    for kind in KINDS:
+        assert spread(table[kind], KINDS[kind].value_counts(normalize=True)) < 1
+    for emotion in ("emotion", "emotion_positive"):
+        pairs = KINDS[emotion] + " " + KINDS["intensity"]
+        assert spread(table[emotion] + " " + table["intensity"], pairs.value_counts(normalize=True)) <= 1
+
+
+@pytest.mark.parametrize(("per_stem", "kind"), [(3, "intensity"), (4, "emotion"), (4, "emotion_positive")])
+def test_a_stem_of_several_contexts_seldom_meets_one_kind_twice(per_stem, kind):
+    met = dealt(STEMS, per_stem).groupby("stem_id")[kind].nunique()
+    assert (met == per_stem).mean() >= 0.8
+    assert (met >= per_stem - 1).all()
+
+
+def test_excluded_pairs_are_never_built_and_all_others_are_in_the_full_crossing():
+    free = assignment.allowed(STEMS, MATCHES, EXCLUSIONS)
+    full = dealt(STEMS, None)
+    assert len(full) == free.to_numpy().sum() < free.size
+    for table in (full, dealt(STEMS, 4)):
+        assert free.stack().loc[list(zip(table["stem_id"], table["match_id"], strict=True))].all()
+    assert prompts.build(1, 12, None)["group_id"].nunique() == free.loc[prompts.select(STEMS, 12)["stem_id"]].to_numpy().sum()
+
+
+def test_exclusions_of_a_stem_and_of_a_domain_keep_them_apart():
+    domain, other = STEMS["domain"].unique()[:2]
+    stem = STEMS.loc[STEMS["domain"] == other, "stem_id"].iloc[0]
+    free = assignment.allowed(STEMS, MATCHES, excluding([(MATCHES[0], domain), (MATCHES[1], stem)]))
+    assert (~free[MATCHES[0]]).to_numpy().tolist() == (STEMS["domain"] == domain).tolist()
+    assert free.index[~free[MATCHES[1]]].tolist() == [stem]
+    assert free[MATCHES[2:]].to_numpy().all()
+
+
+def excluding(pairs) -> pd.DataFrame:
+    return pd.DataFrame(pairs, columns=["match_id", "scope"]).assign(reason="planted")
+
+
+def test_what_exclusions_make_impossible_is_refused():
+    chosen = prompts.select(STEMS, 2)
+    first = chosen["stem_id"].iloc[0]
+    all_but_one = excluding([(match, first) for match in MATCHES[1:]])
+    assert dealt(chosen, 1, exclusions=all_but_one).set_index("stem_id")["match_id"][first] == MATCHES[0]
+    with pytest.raises(ParameterError, match=rf"groups_per_stem: 2 wished, but stem {first} may meet 1 of"):
+        dealt(chosen, 2, exclusions=all_but_one)
+    same_slot = STEMS[STEMS["slot"] == "open"][:2]
+    both = excluding([(match, stem) for match in MATCHES[1:] for stem in same_slot["stem_id"]])
+    with pytest.raises(ParameterError, match="leave no assignment"):
+        dealt(same_slot, 1, exclusions=both)
 
 
 def test_each_neutral_sentence_is_the_placebo_half_of_the_time():
@@ -91,7 +170,8 @@ def test_more_than_there_is_cannot_be_had(stems, per_stem, place):
 
 
 DEFECTS = [("stem", "It is."), ("stem", "It is "), ("slot", "ajar"), ("pronoun", "it"),
-           ("stem_id", "hobby-02"), ("text", "He is."), ("text", "{Subject} {is} sad"), ("emotion", "envy"),
+           ("stem_id", STEMS["stem_id"][1]), ("text", "He is."), ("text", "{Subject} {is} sad"), ("emotion", "envy"),
+           ("intensity", "medium"), ("form", "mined"), ("literal_senses", "a; b"),
            ("arm", "none"), ("arm", "positive")]  # fmt: skip
 
 
@@ -105,10 +185,26 @@ def test_a_defective_row_is_refused(column, value):
 @pytest.mark.parametrize("missing", ["neg", "pos", "neu1", "neu2"])
 def test_a_match_that_lacks_an_arm_is_never_built(missing, tmp_path, monkeypatch):
     STEMS.to_csv(tmp_path / "stems.csv", index=False)
-    CONTEXTS[CONTEXTS["context_id"] != f"m07-{missing}"].to_csv(tmp_path / "contexts.csv", index=False)
+    CONTEXTS[CONTEXTS["context_id"] != f"{MATCHES[6]}-{missing}"].to_csv(tmp_path / "contexts.csv", index=False)
     monkeypatch.setattr(prompts, "DATA", tmp_path)
     with pytest.raises(pandera.errors.SchemaError, match="arm"):
         prompts.build(1, None, 1)
+
+
+def test_a_match_of_two_intensities_is_refused():
+    other = next(name for name in prompts.INTENSITIES if name != CONTEXTS["intensity"][0])
+    mixed = CONTEXTS.assign(intensity=[other, *CONTEXTS["intensity"][1:]])
+    with pytest.raises(pandera.errors.SchemaError, match="differs inside a match"):
+        prompts.CONTEXTS.validate(mixed)
+
+
+def test_mined_groups_that_nobody_labelled_fit_the_same_table():
+    group = TABLE[TABLE["group_id"] == TABLE["group_id"].iloc[0]]
+    mined = group.assign(slot="unknown", form="mined", literal_senses="", intensity=["none", *["unknown"] * 4],
+                         emotion=["none"] * 3 + ["unknown"] * 2)  # fmt: skip
+    prompts.PROMPTS.validate(mined)
+    with pytest.raises(pandera.errors.SchemaError, match="lacks an arm"):
+        prompts.PROMPTS.validate(mined[1:])
 
 
 def test_an_unknown_placeholder_cannot_be_told():

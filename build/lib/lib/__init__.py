@@ -1,0 +1,1 @@
+"""Expression leakage in language models: the functions that the numbered notebooks call."""

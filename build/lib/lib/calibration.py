@@ -1,0 +1,153 @@
+"""How fast a model answers on this machine, measured in a few seconds, and the batch size and division of cores that suit it.
+
+Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib import decoding, transformer
+from lib.params import Generation
+
+WORTH_IT = 300  # missing completions below which measuring costs more than it saves
+SECONDS = 15  # a further division of the cores is tried only if it will probably end within
+LARGEST = 512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
+IN_HAND = 60  # seconds of work in hand: what a kill may cost
+TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
+_OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
+_SIZES = (8, 64)  # rows of the two steps that are timed
+_PROMPTS = 16  # prompts whose reading is timed
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A way to ask a model, and its price. Results do not depend on it.
+
+    A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers together: one token of a
+    prompt read, one step however few rows it has, one token written.
+    """
+
+    batch_size: int
+    workers: int
+    threads: int | None
+    per_token_read: float = 0.0
+    per_step: float = 0.0
+    per_token_written: float = 0.0
+
+    def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
+        """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on average."""
+        steps = math.ceil(completions / self.batch_size) * max_new_tokens
+        return read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
+
+
+def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
+    """What `parameters` say, and what they leave open measured, or guessed where little is missing.
+
+    Only a model of the transformers library is measured; others get batches of a fixed size.
+    """
+    if not isinstance(model, transformer.Transformer):
+        in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
+        return Pace(parameters.batch_size or in_hand, 1, None)
+    cores = available_cores()
+    on_cpu = _device(model) == "cpu"
+    guess = parameters.workers or (cores if on_cpu and len(missing) >= cores * _SIZES[1] else 1)
+    if len(missing) < WORTH_IT or (parameters.batch_size and parameters.workers):
+        return Pace(parameters.batch_size or 2 * _SIZES[1], guess, max(1, cores // guess))
+    return measure(model, missing, parameters)
+
+
+def measure(model: "transformer.Transformer", missing: pd.DataFrame, parameters: Generation) -> Pace:
+    """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
+    cores, started = available_cores(), time.monotonic()
+    wide = _device(model) == "cpu" and not parameters.workers
+    divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
+    prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
+    tried = []
+    for workers in (number for number in divisions if number <= cores):
+        if tried and time.monotonic() - started > SECONDS * len(tried) / (len(tried) + 1):
+            break
+        tried.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
+    work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.max_new_tokens)
+    return min(tried, key=lambda way: way.seconds(*work))
+
+
+def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> Pace:
+    """The price of reading and writing with `workers` doing the same work at the same time."""
+    model.workers, model.threads = workers, threads
+    ids = model.token_ids(prompts)
+    timed = pd.DataFrame(transformer.at_once(model, lambda _: _time_one(model, ids), range(workers))).mean().to_dict()
+    few, many = _SIZES
+    per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
+    per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
+    suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
+    suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
+    fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.max_new_tokens)
+    affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
+    batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
+    return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
+
+
+def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
+    """Seconds: `read` a token of a prompt, and write one token for a `few` and for `many` rows."""
+    import torch
+
+    with torch.inference_mode():
+        decoding.read(model.weights, model.tokenizer, ids[:1])  # the first pass of all is slower
+        started = time.perf_counter()
+        logits, mask, cache = decoding.read(model.weights, model.tokenizer, ids)
+        tokens = logits.argmax(dim=-1)
+        seconds = {"read": (time.perf_counter() - started) / mask.numel()}
+        for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
+            kept = torch.arange(rows, device=tokens.device) % len(tokens)
+            cache.batch_select_indices(kept)
+            mask, tokens, times = mask[kept], tokens[kept], []
+            for _ in range(3):
+                started = time.perf_counter()
+                logits, mask = decoding.write(model.weights, tokens, mask, cache)
+                logits.argmax(dim=-1).tolist()  # waits for an accelerator
+                times.append(time.perf_counter() - started)
+            seconds[name] = min(times)
+    return seconds
+
+
+def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
+    """How many tokens of prompts are read if `missing` is asked `batch_size` at a time: each distinct prompt of a batch, and what
+    all of a batch begin with, once."""
+    total = 0
+    for start in range(0, len(missing), batch_size):
+        ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
+        shared = decoding.common_prefix(ids)
+        total += shared + len(ids) * (max(map(len, ids)) - shared)
+    return total
+
+
+def row_bytes(model, tokens: int) -> int:
+    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer makes of its prompt;
+    and its scores."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = 4 if model.spec.dtype == "float32" else 2
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    cache = 2 * config.num_hidden_layers * heads * size * tokens * width
+    layer = (8 * config.hidden_size + 3 * inner) * tokens * width
+    return 2 * cache + layer + 4 * 4 * config.vocab_size
+
+
+def working_bytes(parameters: Generation) -> float:
+    """The memory that decoding may take beside the weights."""
+    return parameters.memory_gb * 1e9 if parameters.memory_gb else 0.7 * transformer.free_bytes()
+
+
+def available_cores() -> int:
+    """How many cores this process may use; OMP_NUM_THREADS lowers it."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(allowed, int(os.environ.get("OMP_NUM_THREADS") or allowed))
+
+
+def _device(model) -> str:
+    return model.weights.device.type

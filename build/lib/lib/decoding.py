@@ -1,0 +1,111 @@
+"""Batched decoding of a causal language model with coupled noise, doing no forward work twice.
+
+What all prompts of a batch begin with is read once, each distinct prompt once for all its samples, and a row leaves the batch
+as soon as its first sentence has ended.
+"""
+
+from collections.abc import Callable
+
+import torch
+from transformers import DynamicCache
+
+from lib.models import Reply, silent
+from lib.sampling import draw
+
+
+@torch.inference_mode()
+def decode(
+    model,
+    tokenizer,
+    token_ids: list[list[int]],
+    prompt_of_row: list[int],
+    keys: list[tuple[int, str, int]],
+    is_complete: Callable[[int, str], bool],
+    temperature: float,
+    max_new_tokens: int,
+    progress: Callable[[int], object] = silent,
+) -> list[Reply]:
+    """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
+
+    A key is (seed, group_id, sample_index).
+    `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished. Prompts
+    are padded on the left.
+    """
+    logits, mask, cache = read(model, tokenizer, token_ids)
+    rows = torch.tensor(prompt_of_row, device=model.device)
+    cache.batch_select_indices(rows)
+    logits, mask = logits[rows], mask[rows]
+
+    ends = _end_tokens(model, tokenizer)
+    written: list[list[int]] = [[] for _ in prompt_of_row]
+    replies: list[Reply | None] = [None] * len(prompt_of_row)
+    alive = list(range(len(prompt_of_row)))
+    for step in range(max_new_tokens):
+        tokens = draw(logits, temperature, [keys[row] for row in alive], step)
+        keep = []
+        for place, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
+            stopped = token in ends
+            if not stopped:
+                written[row].append(token)
+            text = tokenizer.decode(written[row], skip_special_tokens=True)
+            if stopped or is_complete(row, text) or step == max_new_tokens - 1:
+                replies[row] = Reply(text, len(written[row]), stopped or is_complete(row, text))
+            else:
+                keep.append(place)
+        if len(keep) < len(alive):
+            progress(len(alive) - len(keep))
+        if not keep:
+            break
+        alive = [alive[place] for place in keep]
+        kept = torch.tensor(keep, device=model.device)
+        if len(keep) < len(tokens):
+            cache.batch_select_indices(kept)
+        logits, mask = write(model, tokens[kept], mask[kept], cache)
+    return replies
+
+
+def read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache.
+
+    What all of them begin with is read once for all.
+    """
+    shared = common_prefix(token_ids)
+    cache = DynamicCache(config=model.config)
+    if shared:
+        prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
+        _forward(model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache)
+        cache.batch_repeat_interleave(len(token_ids))
+    rests = {"input_ids": [ids[shared:] for ids in token_ids]}
+    padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
+    mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
+    logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
+    return logits, mask, cache
+
+
+def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
+    mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
+    return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
+
+
+def common_prefix(token_ids: list[list[int]]) -> int:
+    """How many tokens all prompts begin with, leaving each at least one of its own."""
+    at_most = min(map(len, token_ids)) - 1
+    return next((place for place in range(at_most) if len({ids[place] for ids in token_ids}) > 1), at_most)
+
+
+def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
+    """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
+    output = model(input_ids=token_ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
+                   use_cache=True, logits_to_keep=1)  # fmt: skip
+    return output.logits[:, -1]
+
+
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _end_tokens(model, tokenizer) -> set[int]:
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return {token for token in (*listed, tokenizer.eos_token_id) if token is not None}

@@ -1,0 +1,118 @@
+"""Long table in, axes out: every figure draws its intervals and carries the stamp of its run."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from lib.judges import judge
+
+ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "negative": "#0072b2", "positive": "#d55e00",
+               "concept": "#009e73"}  # fmt: skip
+
+POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
+
+
+def style() -> None:
+    """One look for all notebooks: seaborn's white grid with a colour-blind safe palette (Okabe & Ito)."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 96, "savefig.bbox": "tight"})
+
+
+def _finish(axes: plt.Axes, title: str, stamp: str) -> plt.Axes:
+    axes.set_title(title, loc="left", fontsize=11)
+    if stamp:
+        axes.text(0.5, 0.5, stamp.split(":")[0], transform=axes.transAxes, ha="center", va="center", fontsize=40,
+                  color="firebrick", alpha=0.25, rotation=20)  # fmt: skip
+    sns.despine(ax=axes, left=True)
+    return axes
+
+
+def intervals(
+    table: pd.DataFrame,
+    y: str,
+    hue: str | None,
+    nothing: float,
+    label: str,
+    title: str,
+    stamp: str = "",
+    palette: dict | None = None,
+    margin: float | None = None,
+) -> plt.Axes:
+    """A forest plot: a row for each level of `y`, estimates side by side for each level of `hue`, a line at `nothing`.
+
+    `margin` shades the range around `nothing` that counts as nothing.
+    """
+    rows = list(dict.fromkeys(table[y]))
+    hues = list(dict.fromkeys(table[hue])) if hue else [None]
+    colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
+    _, axes = plt.subplots(figsize=(8, 1.3 + 0.3 * len(rows) * len(hues)))
+    for number, level in enumerate(hues):
+        part = table[table[hue] == level] if hue else table
+        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.6 / len(hues)
+        reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
+        axes.errorbar(part["estimate"], place, xerr=reach, fmt="o", capsize=3, label=level, color=colours[level])
+    if margin:
+        axes.axvspan(nothing - margin, nothing + margin, color="grey", alpha=0.15)
+    axes.axvline(nothing, color="black", linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.grid(axis="y", visible=False)
+    if hue:
+        axes.legend(title=hue, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return _finish(axes, title, stamp)
+
+
+def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
+    """The net excess in a table of `leakage.summarise`, a row for each level of `y`, negative and positive side by side."""
+    net = table[table["quantity"] == "net"]
+    return intervals(net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS)
+
+
+def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
+    """Words of the context sentence by arm."""
+    shown = prompts[prompts["arm"] != "none"].assign(words=prompts["context"].str.split().str.len())
+    _, axes = plt.subplots(figsize=(8, 3))
+    sns.histplot(shown, x="words", hue="arm", multiple="dodge", discrete=True, shrink=0.8, palette=ARM_COLOURS, ax=axes)
+    axes.set_xlabel("words in the context sentence")
+    axes.set_ylabel("prompts")
+    return _finish(axes, title, stamp)
+
+
+def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode.
+
+    Models of unknown size cannot be placed and are left out.
+    """
+    table = table.dropna(subset="parameters").astype({"parameters": float})
+    if table.empty:
+        _, axes = plt.subplots(figsize=(5, 1))
+        axes.set_axis_off()
+        return np.array([_finish(axes, f"{title}: no model whose size is known", stamp)])
+    panels = list(table.sort_values("parameters").groupby(["family", "tuning", "mode"], sort=False))
+    _, row = plt.subplots(1, len(panels), figsize=(max(5, 4 * len(panels)), 3.5), sharey=True, squeeze=False)
+    for axes, (name, panel) in zip(row[0], panels, strict=True):
+        for side, (arm, part) in zip((0.97, 1.03), panel.groupby("arm"), strict=False):
+            reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
+            axes.errorbar(part["parameters"] * side, part["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":",
+                          label=arm, color=ARM_COLOURS[arm])  # fmt: skip
+        axes.axhline(0, color="black", linewidth=1, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_xlim(panel["parameters"].min() / 2, panel["parameters"].max() * 2)
+        axes.set_xlabel("parameters outside the embeddings")
+        _finish(axes, f"{title}\n{name[0]} ({name[1]}, {name[2]})", stamp)
+    row[0, 0].set_ylabel("net excess, points")
+    row[0, -1].legend(title="arm", loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return row[0]
+
+
+def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
+    """VADER valence of the context sentences, by arm."""
+    shown = prompts[prompts["arm"] != "none"]
+    shown = shown.assign(valence=judge("vader", shown["context"].tolist()))
+    _, axes = plt.subplots(figsize=(8, 3))
+    edges = np.arange(-4.25, 4.5, 0.5)
+    sns.histplot(shown, x="valence", hue="arm", multiple="dodge", bins=edges, shrink=0.9, palette=ARM_COLOURS, ax=axes)
+    axes.set_xlabel("valence, points of the human scale")
+    axes.set_ylabel("prompts")
+    return _finish(axes, title, stamp)

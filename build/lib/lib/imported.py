@@ -1,0 +1,160 @@
+"""Completions made elsewhere, looked up in a file in place of asking a model.
+
+The file has these columns, under our names or under those that the model's `table.columns` gives:
+
+- `completion`: what was written after the prompt; it is cut after its first sentence like any other,
+- `prompt_id` as in prompts.parquet or, without it, `prompt`: the column `text` of prompts.parquet, white space ignored,
+- `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts are bare,
+- `sample_index`: 0, 1, … within prompt and mitigation; without this column the order of appearance.
+
+An empty text is a completion; null, a blank cell of a sheet, or a formula is a missing one. CSV, and xlsx as pandas writes it,
+cannot tell the two apart: there nothing is an empty text.
+"""
+
+import json
+
+import pandas as pd
+
+from lib import packages, params, tables
+from lib.models import Reply, silent
+from lib.params import NO_MITIGATION, Model, ParameterError, nearest
+
+_COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion")
+_KEY = ["prompt", "mitigation", "sample_index"]
+
+
+class Imported:
+    """The completions of `spec.table`; ParameterError, naming the rows, if the file or what it holds is not as said above."""
+
+    tokenizer = None
+
+    def __init__(self, spec: Model):
+        self.spec, self.parameters = spec, spec.parameters
+        self.path = params.ROOT / spec.table.path
+        self.rows = self._with_samples(self._under_our_names(self._read()))
+        self._refuse_repeated()
+        self._texts = dict(zip(_keys(self.rows), self.rows["completion"], strict=True))
+        self.fingerprint = json.dumps({"table": packages.sha256(self.path), "columns": spec.table.columns}, sort_keys=True)
+
+    def render(self, context: str, stem: str, mitigation: str) -> str:
+        """The bare text of the prompt."""
+        return f"{mitigation} {context} {stem}".strip()
+
+    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
+        """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks one."""
+        self._refuse_missing(requests)
+        texts = [self._texts[key] for key in self._sought(requests)]
+        progress(len(texts))
+        return [Reply(text, len(text.split()), ended=True) for text in texts]
+
+    def check(self, owed: pd.DataFrame) -> None:
+        """Raise ParameterError if the file lacks any of `owed` (`generation.requests`), or holds an unknown prompt or mitigation.
+
+        Says how many completions are left over or empty.
+        """
+        wanted = pd.DataFrame(self._sought(owed), columns=_KEY)
+        self._refuse_foreign("prompt", wanted, f"is not in prompts.parquet (compared by {self.by})",
+                             "take them out, or run 01_dataset with the seed and stems they were made for")  # fmt: skip
+        self._refuse_foreign("mitigation", wanted, "is not a mitigation asked of this model",
+                             "see mitigations, mitigation_samples, and mitigate of the model")  # fmt: skip
+        self._refuse_missing(owed)
+        left_over = len(self._texts.keys() - set(_keys(wanted)))
+        empty = sum(not self._texts[key].strip() for key in set(_keys(wanted)))
+        if left_over or empty:
+            print(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; {empty:,} used are empty")
+
+    def _read(self) -> pd.DataFrame:
+        """The file as it is, indexed by line or row as people count them."""
+        if not self.path.is_file():
+            self._refuse(f"no such file: {self.path.resolve()}")
+        suffix = self.path.suffix.lower()
+        if suffix not in tables.READERS:
+            self._refuse(f"unknown suffix {suffix!r}{nearest(suffix, tables.READERS)}; give {', '.join(tables.READERS)}")
+        self.unit, reader = tables.READERS[suffix]
+        try:
+            return reader(self.path)
+        except Exception as error:  # every reader has its own
+            self._refuse(f"cannot be read: {' '.join(str(error).split())[:300]}")
+
+    def _under_our_names(self, file: pd.DataFrame) -> pd.DataFrame:
+        """The columns prompt, mitigation, sample_index (where given) and completion, as text."""
+        given, there = self.spec.table.columns, [str(name) for name in file.columns]
+        named = {ours: given.get(ours, ours) for ours in _COLUMNS}
+        holds = f"\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
+        for ours in [*given, "completion"]:
+            if named[ours] not in there:
+                self._refuse(f"no column {named[ours]!r} for {ours}{nearest(named[ours], there)}; mend table.columns{holds}")
+        by = [ours for ours in ("prompt_id", "prompt") if named[ours] in there]
+        if not by:
+            self._refuse(f"neither a column prompt_id nor a column prompt; name one in table.columns{holds}")
+        self.by = min(by, key=lambda ours: ours not in given)  # a column that is named outright comes first
+        taken = {ours: named[ours] for ours in (self.by, *_COLUMNS[2:]) if named[ours] in there}
+        for name in taken.values():
+            if there.count(name) > 1:
+                self._refuse(f"two columns are called {name!r}; rename one")
+        rows = pd.DataFrame(
+            {ours: file.iloc[:, there.index(name)].map(tables.text) for ours, name in taken.items()}, dtype=object
+        )
+        for ours in (self.by, "completion"):
+            self._refuse_rows(rows[ours].isna(), f"without a {ours} (missing, or no text)", "supply it or take the row out")
+        rows = rows.rename(columns={self.by: "prompt"})
+        return rows.assign(prompt=rows["prompt"].map(_one_line)) if self.by == "prompt" else rows
+
+    def _with_samples(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """`rows` with mitigation and sample_index filled in."""
+        bare = pd.Series(NO_MITIGATION, rows.index, dtype=object)
+        mitigation = rows["mitigation"].fillna("").replace("", NO_MITIGATION) if "mitigation" in rows else bare
+        rows = rows.assign(mitigation=mitigation)
+        if "sample_index" not in rows:
+            return rows.assign(sample_index=rows.groupby(["prompt", "mitigation"]).cumcount())
+        whole = rows["sample_index"].fillna("").str.fullmatch(r"[0-9]{1,9}(\.0*)?")
+        self._refuse_rows(~whole.astype(bool), "with a sample_index that is no whole number from 0 on", "mend it")
+        return rows.assign(sample_index=rows["sample_index"].astype(float).astype(int))
+
+    def _sought(self, requests: pd.DataFrame) -> list[tuple]:
+        """What each of `requests` is found by."""
+        by_id = self.by == "prompt_id"
+        prompt = requests["prompt_id"] if by_id else (requests["context"] + " " + requests["stem"]).map(_one_line)
+        return _keys(requests.assign(prompt=prompt))
+
+    def _refuse_repeated(self) -> None:
+        again = self.rows[self.rows.duplicated(_KEY)]
+        if again.empty:
+            return
+        first = self.rows.drop_duplicates(_KEY).reset_index(names="row").set_index(_KEY)["row"]
+        pairs = [f"{self.unit}s {first[key]} and {row}: {key[0]!r}, mitigation {key[1]}, sample_index {key[2]}"
+                 for row, key in zip(again.index[:tables.SHOWN], _keys(again[:tables.SHOWN]), strict=True)]  # fmt: skip
+        remedy = "take one out or number them apart" + "; prompts that read alike need prompt_id" * (self.by == "prompt")
+        self._refuse("\n".join([f"{len(again):,} completions are given twice; {remedy}", *pairs]))
+
+    def _refuse_foreign(self, column: str, wanted: pd.DataFrame, reason: str, remedy: str) -> None:
+        known = wanted[column].unique()
+        foreign = ~self.rows[column].isin(known)
+        if foreign.any():
+            value = self.rows.loc[foreign, column].iloc[0]
+            self._refuse_rows(foreign, f"with an unknown {column}: {value!r} {reason}{nearest(value, known)}", remedy)
+
+    def _refuse_missing(self, requests: pd.DataFrame) -> None:
+        lacks = [key not in self._texts for key in self._sought(requests)]
+        missing = requests[lacks]
+        if len(missing):
+            shown = missing[["prompt_id", "mitigation", "sample_index"]].head(tables.SHOWN).astype(str).agg("/".join, axis=1)
+            remedy = "supply them (sample_index counts from 0), lower samples or mitigation_samples, or set mitigate: false"
+            self._refuse(f"lacks {len(missing):,} completions: {tables.some(shown, len(missing))}\n{remedy}")
+
+    def _refuse_rows(self, wrong: pd.Series, fault: str, remedy: str) -> None:
+        count, numbers = int(wrong.sum()), wrong.index[wrong]
+        if count:
+            units = self.unit + "s" * (count > 1)
+            self._refuse(f"{count:,} {units} {fault}\n{units} {tables.some(numbers, count)}; {remedy}")
+
+    def _refuse(self, fault: str) -> None:
+        raise ParameterError(f"model {self.spec.name}: table {self.spec.table.path}: {fault}")
+
+
+def _keys(table: pd.DataFrame) -> list[tuple]:
+    return list(zip(*(table[name] for name in _KEY), strict=True))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

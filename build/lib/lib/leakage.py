@@ -1,0 +1,130 @@
+"""The leakage quantities, computed on pairs of completions: a charged arm against the reference arm of the same group.
+
+A pair shares model, mitigation, group and sample_index. `direction` is the sign of the injected sentiment. In percentage points,
+except the shift, which is in points of the human scale.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib import inference
+from lib.params import NO_MITIGATION
+
+DIRECTIONS = {"negative": -1, "positive": +1}
+QUANTITIES = {
+    "leak": "leak rate, % (50 = none)",
+    "towards": "towards excess, points",
+    "away": "away excess, points",
+    "net": "net excess, points",
+    "shift": "valence shift, scale points",
+}
+NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
+_PAIR_KEY = ["model", "mitigation", "group_id", "sample_index"]
+
+
+def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
+    """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
+
+    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
+    A placebo completion is paired once for each direction. Pairs with an unscored member have NaN quantities.
+
+    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than its
+    reference, 50 where equal, else 0. towards and away are charged verdicts in and against the direction less those of the
+    reference; net = towards − away.
+    """
+    base = judgements.loc[judgements["arm"] == reference, [*_PAIR_KEY, "valence", "charged"]]
+    injected = pd.concat(
+        judgements[judgements["arm"].isin({arm, "placebo"} - {reference})].assign(direction=sign)
+        for arm, sign in DIRECTIONS.items()
+    )
+    table = injected.merge(base, on=_PAIR_KEY, suffixes=("", "_reference"), validate="many_to_one")
+    arm, other = table["direction"] * table["valence"], table["direction"] * table["valence_reference"]
+    unscored = arm.isna() | other.isna()
+    table["leak"] = 50 * (1 + np.sign(arm - other))
+    arm_charged, other_charged = (table[name].fillna(False).astype(bool) for name in ("charged", "charged_reference"))
+    table["towards"] = 100.0 * ((arm_charged & (arm > 0)).astype(int) - (other_charged & (other > 0)).astype(int))
+    table["away"] = 100.0 * ((arm_charged & (arm < 0)).astype(int) - (other_charged & (other < 0)).astype(int))
+    table["net"] = table["towards"] - table["away"]
+    table["shift"] = arm - other
+    table.loc[unscored, list(QUANTITIES)] = np.nan
+    return table
+
+
+def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of the negative and positive arms."""
+    return table[table["arm"].isin(DIRECTIONS)]
+
+
+def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
+    """Each of QUANTITIES within each combination of `by`, clustered by stem: a long table with the columns of Estimate."""
+    long = table.melt(id_vars=[*by, "stem_id"], value_vars=list(QUANTITIES), var_name="quantity", value_name="value")
+    return inference.clustered_means(long, "value", [*by, "quantity"], confidence)
+
+
+def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Share of negative and of positive verdicts, % of the scored completions of a model and arm, clustered by stem."""
+    scored = judgements.dropna(subset="valence")
+    charged = scored["charged"].astype(bool)
+    of_verdict = [
+        scored.assign(verdict=verdict, share=100.0 * (charged & (sign * scored["valence"] > 0)))
+        for verdict, sign in DIRECTIONS.items()
+    ]
+    return inference.clustered_means(pd.concat(of_verdict), "share", ["model", "arm", "verdict"], confidence)
+
+
+def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """The placebo rule, one row a test: the placebo arm must show no leakage against the neutral arm.
+
+    Three tests (leak rate, excess of negative and of positive verdicts), each at the Bonferroni-corrected confidence, so that a
+    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`.
+    """
+    placebo = table[table["arm"] == "placebo"]
+    tests = [("leak", "negative"), ("towards", "negative"), ("towards", "positive")]
+    corrected = 1 - (1 - confidence) / len(tests)
+    rows = []
+    for quantity, polarity in tests:
+        part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
+        found = inference.clustered_mean(part[quantity], part["stem_id"], corrected)
+        named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
+        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems")}
+        rows.append({**named, **measured, "passed": bool(found.low <= NOTHING[quantity] <= found.high)})
+    return pd.DataFrame(rows)
+
+
+def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem."""
+    charged = judgements[judgements["arm"].isin(DIRECTIONS)]
+    return inference.clustered_means(
+        charged.assign(share=100.0 * charged["repeats"]), "share", ["model", "mitigation", "arm"], confidence
+    )
+
+
+def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
+    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`."""
+    wide = charged_pairs(table).pivot(index=["model", "stem_id", "group_id", "sample_index"], columns="arm", values=quantity)
+    return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
+
+
+def placebo_valid(table: pd.DataFrame, confidence: float) -> dict[str, bool]:
+    """Whether each model keeps the placebo rule, from a table of `pairs`."""
+    return {model: bool(placebo_check(part, confidence)["passed"].all()) for model, part in table.groupby("model", sort=False)}
+
+
+def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of `table` that exist under every mitigation of their model, so that rates can be compared down a column."""
+    key = ["model", "group_id", "arm", "sample_index"]
+    asked = table.groupby("model")["mitigation"].nunique()
+    times = table.groupby(key)["mitigation"].transform("nunique")
+    wanted = table["model"].map(asked)
+    return table[(times == wanted) & (wanted > 1)]
+
+
+def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
+    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair."""
+    table = charged_pairs(table)
+    key = ["model", "stem_id", "group_id", "arm", "sample_index"]
+    bare = table["mitigation"] == NO_MITIGATION
+    both = table.loc[~bare, [*key, "mitigation", "slot", quantity]].merge(
+        table.loc[bare, [*key, quantity]], on=key, suffixes=("", "_bare"), validate="many_to_one"
+    )
+    return both.assign(effect=both[quantity] - both[f"{quantity}_bare"])

@@ -1,0 +1,52 @@
+"""Text in, text out: what a backend is, and which one a model needs.
+
+A backend offers
+
+- `spec`: the Model of the parameter set,
+- `fingerprint`: a string of everything its answers depend on beside the request,
+- `parameters`: the number of its weights outside the embedding tables, None if nobody can tell,
+- `tokenizer`: None if prompts cannot be seen token by token,
+- `render(context, stem, mitigation)`: the prompt as it is sent, a string,
+- `reply(requests, temperature, max_new_tokens, seed, progress)`: one Reply for each row of `requests` (rendered, prompt_id,
+  mitigation, context, stem, group_id, sample_index); it calls progress(count) as replies are finished.
+
+Making one reads no weights; they load at the first reply.
+"""
+
+from dataclasses import dataclass
+
+from lib.params import Model
+
+INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model wrote after one prompt, in how many tokens, and whether it stopped or its first sentence ended."""
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+def silent(count: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+def load(spec: Model):
+    """The backend for `spec`; ParameterError if the model cannot be found."""
+    if spec.server:
+        from lib.server import Server
+
+        return Server(spec)
+    if spec.table:
+        from lib.imported import Imported
+
+        return Imported(spec)
+    if spec.id.startswith("canned:"):
+        from lib.canned import Canned
+
+        return Canned(spec)
+    from lib.transformer import Transformer
+
+    return Transformer(spec)

@@ -1,0 +1,94 @@
+"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt.
+
+How a lexicon of words meets sub-word tokens: a token counts if it begins a word (after a space, or where the prompt ends in white
+space) and what it spells is, whole and case ignored, an entry of VADER's lexicon; it then has that entry's valence, and every
+other token has 0. So charge that is spread over several tokens ("heart" + "broken") is missed, and a token that goes on to a
+longer word ("sad" + "dle") is counted.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lib import decoding, judges, transformer
+from lib.params import Generation
+from lib.records import Journal
+
+VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
+MEASURES = ("expected_valence", "negative_mass", "positive_mass")
+COLUMNS = ["model", "prompt_id", "group_id", "stem_id", "arm", "slot", *MEASURES]
+_PROMPTS = 32  # read side by side by each worker
+_WORD_MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece vocabularies write the space before a word
+
+
+def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lexicon valence (−4 … +4, 0 if it has none) of each of `size` token ids: after a space, and where a word needs none."""
+    lexicon = judges.lexicon()
+    marked, bare = np.zeros(size), np.zeros(size)
+    for token, number in tokenizer.get_vocab().items():
+        word = token.lstrip("".join(_WORD_MARKS)).casefold()
+        if word in lexicon and number < size:
+            (marked if token.startswith(_WORD_MARKS) else bare)[number] = lexicon[word]
+    return marked, bare
+
+
+def coverage(tokenizer) -> float:
+    """% of the lexicon's entries that are a single token after a space."""
+    return 100.0 * np.count_nonzero(token_valences(tokenizer, len(tokenizer))[0]) / len(judges.lexicon())
+
+
+def measure(prompts: pd.DataFrame, parameters: Generation, model, journal_path: Path) -> pd.DataFrame:
+    """The table COLUMNS for the unmitigated `prompts`: expected_valence in points of the human scale, the masses in %.
+
+    The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What the journal holds
+    is not computed again.
+    """
+    if not isinstance(model, transformer.Transformer):
+        return pd.DataFrame(columns=COLUMNS)
+    asked = prompts.assign(
+        model=model.spec.name, rendered=[model.render(row.context, row.stem, "") for row in prompts.itertuples()]
+    )
+    asked["key"] = [_key(rendered, model) for rendered in asked["rendered"]]
+    with Journal(journal_path) as journal:
+        owed = asked.drop_duplicates("key")
+        missing = owed[~owed["key"].isin(journal.keys())]
+        if len(missing):
+            _compute(missing.iloc[missing["rendered"].str.len().argsort(kind="stable")], len(owed), model, journal)
+        found = journal.read(list(MEASURES))
+    return asked.join(found, on="key")[COLUMNS].reset_index(drop=True)
+
+
+def _key(rendered: str, model) -> str:
+    depends_on = [VERSION, model.fingerprint, model.spec.mode, rendered]
+    return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
+
+
+def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None:
+    size = model.weights.get_output_embeddings().weight.shape[0]
+    valences = token_valences(model.tokenizer, size)
+    with tqdm(total=total, initial=total - len(missing), desc="next token", unit=" prompts") as bar:
+        for start in range(0, len(missing), model.workers * _PROMPTS):
+            batch = missing.iloc[start : start + model.workers * _PROMPTS]
+            parts = [batch.iloc[first : first + _PROMPTS] for first in range(0, len(batch), _PROMPTS)]
+            found = transformer.at_once(model, lambda part: _read(part, model, valences), parts)
+            journal.append([record for part in found for record in part])
+            bar.update(len(batch))
+
+
+def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
+    import torch
+
+    with torch.inference_mode():
+        logits, _, _ = decoding.read(model.weights, model.tokenizer, model.token_ids(part["rendered"].tolist()))
+        probability = logits.double().softmax(dim=-1).cpu().numpy()
+    marked, bare = valences
+    records = []
+    for key, rendered, row in zip(part["key"], part["rendered"], probability, strict=True):
+        valence = bare if rendered[-1:].isspace() else marked
+        measured = (row @ valence, 100.0 * row[valence < 0].sum(), 100.0 * row[valence > 0].sum())
+        records.append({"key": key, **{name: round(float(value), 6) for name, value in zip(MEASURES, measured, strict=True)}})
+    return records

@@ -1,0 +1,71 @@
+"""What a run will cost, told before it is paid for (make plan): completions, tokens, memory, minutes."""
+
+import time
+
+import pandas as pd
+from tqdm import tqdm
+
+from lib import benchmarks, calibration, generation, models, params, records, templates, transformer
+
+_PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
+
+
+def plan(set_name: str) -> pd.DataFrame:
+    """One row for each model of the set: what is owed, at hand and missing, tokens, memory, and minutes on this machine.
+
+    prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions, from a pilot of
+    them. NaN where nothing can be known without asking a server.
+    """
+    parameters = params.load(set_name)
+    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
+    benchmark, _ = benchmarks.build(told)
+    bar = tqdm(parameters.models, desc="measuring", unit=" models", leave=False)
+    return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in bar])
+
+
+def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchmark: pd.DataFrame) -> dict:
+    run = params.from_cell("02_generation", params.cell_values(parameters, set_name, "02_generation", name))
+    model = models.load(run.model)
+    owed = generation.requests(benchmark, run, model)
+    templates.check(owed, model, run.max_new_tokens)
+    missing = generation.missing(owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl"))
+    row = {"model": name, "completions": len(owed), "at hand": len(owed) - len(missing), "prompts": owed["rendered"].nunique()}
+    if missing.empty:
+        return row | {"minutes": 0.0}
+    return row | (_measured(model, missing, run) if isinstance(model, transformer.Transformer) else {})
+
+
+def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params.Generation) -> dict:
+    """From the pace on this machine and a pilot, whose real time against the predicted one corrects the prediction."""
+    pace = calibration.measure(model, missing, run)
+    model.workers, model.threads = pace.workers, pace.threads
+    distinct = missing["rendered"].drop_duplicates()
+    chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
+    pilot = generation.side_by_side(missing[missing["rendered"].isin(chosen)])
+    started = time.monotonic()
+    replies = model.reply(pilot, run.temperature, run.max_new_tokens, run.seed)
+    took = time.monotonic() - started
+    tokens = sum(reply.tokens for reply in replies) / len(replies)
+    steps = max(reply.tokens for reply in replies)
+    predicted = calibration.prompt_tokens(model, pilot, len(pilot)) * pace.per_token_read + steps * pace.per_step
+    predicted += len(pilot) * tokens * pace.per_token_written
+    read = calibration.prompt_tokens(model, missing, pace.batch_size)
+    seconds = pace.seconds(read, len(missing), tokens, run.max_new_tokens) * took / predicted
+    longest = max(map(len, model.token_ids(pilot["rendered"].tolist())))
+    working = pace.batch_size * calibration.row_bytes(model, longest + run.max_new_tokens)
+    return {
+        "prompt tokens": read,
+        "tokens": round(len(missing) * tokens),
+        "batch": f"{pace.batch_size} in {pace.workers} × {pace.threads} threads",
+        "memory at most, GB": (model.weight_bytes + working) / 1e9,
+        "minutes": seconds / 60,
+    }
+
+
+def readable(value) -> str:
+    """A cell of the plan as people read it."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

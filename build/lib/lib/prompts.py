@@ -1,0 +1,205 @@
+"""The curated benchmark: stems and matched contexts, put together into groups of arms.
+
+`lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a negative, a positive and
+two exchangeable neutral sentences of one build and length. A group is one stem with one match, told of the stem's own subject.
+`lib/data/exclusions.csv` names the pairs that are not unrelated, which are never built.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from lib import assignment, judges
+from lib.params import ROOT, ParameterError
+
+DATA = ROOT / "lib" / "data"
+ARMS = ("none", "neutral", "placebo", "negative", "positive")
+EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
+INTENSITIES = ("mild", "plain", "strong")
+FORMS = ("explicit", "idiomatic")
+
+WORDS = {  # placeholder -> he, she, they, I
+    "is": ("is", "is", "are", "am"),
+    "was": ("was", "was", "were", "was"),
+    "has": ("has", "has", "have", "have"),
+    "he": ("he", "she", "they", "I"),
+    "him": ("him", "her", "them", "me"),
+    "his": ("his", "her", "their", "my"),
+    "himself": ("himself", "herself", "themselves", "myself"),
+}
+PRONOUNS = ("he", "she", "they", "I")
+
+_text = pa.Column(str, pa.Check.str_length(min_value=1))
+_PLACEHOLDERS = "|".join(map(re.escape, ("Subject", *WORDS))) + r"|[a-z]+\|[a-z]+"
+_TEMPLATE = rf"^\{{Subject\}} (?:[^{{}}]|\{{(?:{_PLACEHOLDERS})\}})*\.$"
+
+
+def _emotions_fit(contexts: pd.DataFrame) -> pd.Series:
+    allowed = {arm: EMOTIONS.get(arm, ("none",)) for arm in contexts["arm"].unique()}
+    return pd.Series([row.emotion in allowed[row.arm] for row in contexts.itertuples()], index=contexts.index)
+
+
+def _matches_are_whole(contexts: pd.DataFrame) -> pd.Series:
+    return contexts.groupby("match_id")["arm"].transform("nunique") == 4
+
+
+def _matches_are_of_one_kind(contexts: pd.DataFrame) -> pd.Series:
+    return contexts.groupby("match_id")[["intensity", "form"]].transform("nunique").max(axis=1) == 1
+
+
+STEMS = pa.DataFrameSchema(
+    {
+        "stem_id": pa.Column(str, unique=True),
+        "domain": _text,
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
+        "subject": _text,
+        "pronoun": pa.Column(str, pa.Check.isin(PRONOUNS)),
+        "stem": pa.Column(str, pa.Check.str_matches(r".*\w$"), unique=True),
+    },
+    strict=True,
+)
+CONTEXTS = pa.DataFrameSchema(
+    {
+        "context_id": pa.Column(str, unique=True),
+        "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
+        "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
+        "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
+        "intensity": pa.Column(str, pa.Check.isin(INTENSITIES)),
+        "form": pa.Column(str, pa.Check.isin(FORMS)),
+        "literal_senses": pa.Column(str, pa.Check.str_matches(r"^([\w'-]+(;[\w'-]+)*)?$")),
+        "text": pa.Column(str, pa.Check.str_matches(_TEMPLATE), unique=True),
+    },
+    strict=True,
+    unique=["match_id", "arm"],
+    checks=[
+        pa.Check(_matches_are_whole, error="a match lacks an arm"),
+        pa.Check(_matches_are_of_one_kind, error="an intensity or form that differs inside a match"),
+        pa.Check(_emotions_fit, error="an emotion that is not of its arm's polarity"),
+    ],
+)
+EXCLUSIONS = pa.DataFrameSchema({"match_id": _text, "scope": _text, "reason": _text}, strict=True, unique=["match_id", "scope"])
+PROMPTS = pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, whose labels nobody gave: 'unknown'
+    {
+        "prompt_id": pa.Column(str, unique=True),
+        "group_id": _text,
+        "stem_id": _text,
+        "arm": pa.Column(str, pa.Check.isin(ARMS)),
+        "domain": _text,
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
+        "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])),
+        "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
+        "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
+        "literal_senses": pa.Column(str),
+        "context_id": pa.Column(str),
+        "context": pa.Column(str),
+        "stem": _text,
+        "text": _text,
+    },
+    strict=True,
+    checks=pa.Check(lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(), error="a group lacks an arm"),
+)
+
+
+def read_stems() -> pd.DataFrame:
+    """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
+    return STEMS.validate(_read("stems"))
+
+
+def read_contexts() -> pd.DataFrame:
+    """The curated context templates, four rows a match, with the columns of CONTEXTS.
+
+    literal_senses are the words of an idiom that mean something else when taken by themselves, joined by semicolons.
+    """
+    return CONTEXTS.validate(_read("contexts"))
+
+
+def read_exclusions() -> pd.DataFrame:
+    """The pairs that are not unrelated: match_id, scope (a stem_id or a domain), reason."""
+    return EXCLUSIONS.validate(_read("exclusions"))
+
+
+def _read(name: str) -> pd.DataFrame:
+    return pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
+
+
+def tell(template: str, subject: str, pronoun: str) -> str:
+    """A context template told of `subject`: `{Subject} {is} glad.` with 'I' gives 'I am glad.'
+
+    `{feels|feel}` takes its first form for he and she, its second for they and I.
+    """
+    person = PRONOUNS.index(pronoun)
+
+    def form(match: re.Match) -> str:
+        name = match[1]
+        if name == "Subject":
+            return subject
+        if "|" in name:
+            return name.split("|")[person >= 2]
+        return WORDS[name][person]
+
+    return re.sub(r"\{([^}]+)\}", form, template)
+
+
+def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """`count` of the stems, as evenly as can be over slots and domains; all of them where count is None."""
+    if count is None:
+        return stems
+    if count > len(stems):
+        raise ParameterError(
+            f"dataset: stems: {count} wished, but the curated set holds {len(stems)}; give a smaller number or null"
+        )
+    # each domain gives one stem a round, and slots alternate both from domain to domain and from round to round
+    turn = stems.groupby(["domain", "slot"]).cumcount()
+    place = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
+    return stems.loc[(2 * turn + place).sort_values(kind="stable").index[:count]]
+
+
+def build(seed: int, stems: int | None, groups_per_stem: int | None) -> pd.DataFrame:
+    """The prompts of a run, one row for each group and arm, checked against PROMPTS; None takes all stems, or all allowed pairs.
+
+    Which stem meets which match: see `lib.assignment.assign`.
+    """
+    chosen, contexts = select(read_stems(), stems), read_contexts()
+    groups = assignment.assign(chosen, contexts, read_exclusions(), groups_per_stem, np.random.default_rng(seed))
+    rows = groups.merge(chosen, on="stem_id").merge(contexts, on="match_id", suffixes=("", "_context"))
+    rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
+    rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
+    bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", intensity="none", literal_senses="")
+    table = pd.concat([rows, bare], ignore_index=True)
+    table["group_id"] = table["stem_id"] + "+" + table["match_id"]
+    table["prompt_id"] = table["group_id"] + "/" + table["arm"]
+    table["text"] = (table["context"] + " " + table["stem"]).str.strip()
+    table["arm"] = pd.Categorical(table["arm"], ARMS)
+    table = table.sort_values(["stem_id", "group_id", "arm"]).astype({"arm": str}).reset_index(drop=True)
+    return PROMPTS.validate(table[list(PROMPTS.columns)])
+
+
+def _arm(arm: str, swapped: bool) -> str:
+    if arm in ("negative", "positive"):
+        return arm
+    return "placebo" if (arm == "neutral2") != swapped else "neutral"
+
+
+def describe(prompts: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context and stem."""
+    table = prompts.assign(
+        words=prompts["context"].str.split().str.len(),
+        context_valence=judges.judge("vader", prompts["context"].tolist()),
+        stem_valence=judges.judge("vader", prompts["stem"].tolist()),
+    )
+    described = table.groupby("arm").agg(
+        prompts=("prompt_id", "size"),
+        contexts=("context_id", "nunique"),
+        words=("words", "mean"),
+        context_valence=("context_valence", "mean"),
+        stem_valence=("stem_valence", "mean"),
+    )
+    return described.reindex(ARMS)
+
+
+def residual(prompts: pd.DataFrame, part: str) -> float:
+    """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part 'context')."""
+    rows = prompts if part == "stem" else prompts[prompts["arm"].isin(["neutral", "placebo"])]
+    return float(np.abs(judges.judge("vader", rows[part].tolist())).max())

@@ -1,0 +1,189 @@
+"""From tables to what people read: stamps, formatted estimates, sentences with computed numbers, the headline table."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from lib import figures
+from lib.claims import COLUMNS
+from lib.leakage import QUANTITIES
+from lib.params import NO_MITIGATION, Notebook, ParameterSet
+from lib.records import read_table
+
+TOY = "TOY: no conclusion. A canned model wrote these completions."
+INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
+
+
+def stamp(parameters: Notebook | ParameterSet, valid: bool = True) -> str:
+    """What every table and figure of a run must carry: empty for a sound run of a real model."""
+    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, not valid)) if due)
+
+
+def begin(stamped: str) -> Markdown:
+    """Set how tables and figures look in this notebook; returns the stamp as a line of its own, nothing where there is none."""
+    pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
+    figures.style()
+    return Markdown(f"**⚠ {stamped}**" if stamped else "")
+
+
+def interval(row, digits: int = 1, sign: bool = True) -> str:
+    """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no estimate."""
+    if pd.isna(row.estimate):
+        return "not estimated"
+    form = f"{'+' if sign else ''}.{digits}f"
+    # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
+    estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.low, row.high))
+    bounds = "no interval" if pd.isna(row.low) else f"{low}, {high}"
+    return f"{estimate} [{bounds}]".replace("-", "−")
+
+
+def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
+    """`table` with estimate, low and high joined into one column, and other numbers rounded."""
+    joined = [interval(row, digits, sign) for row in table.itertuples()]
+    place = table.columns.get_loc("estimate")
+    shown = table.drop(columns=["estimate", "low", "high"]).round(3)
+    shown.insert(min(place, shown.shape[1]), "estimate [interval]", joined)
+    return shown
+
+
+def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
+    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n."""
+    digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
+    cells = table.assign(
+        cell=[interval(row, digits[row.quantity], row.quantity != "leak") for row in table.itertuples()],
+        quantity=table["quantity"].map(QUANTITIES),
+    )
+    wide = cells.pivot(index=by, columns="quantity", values="cell").reindex(columns=list(QUANTITIES.values()))
+    counts = table.groupby(by, sort=False)[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
+    return _stamped(wide.join(counts).reset_index(), stamped)
+
+
+def _stamped(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
+    return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+
+
+def stacked(tables: dict[str, pd.DataFrame], valid: bool) -> pd.DataFrame:
+    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `valid` carries the placebo rule."""
+    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(valid=valid)
+
+
+def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """`count` random unmitigated completions of each arm, with context, completion and verdict."""
+    rows = judgements[judgements["mitigation"] == NO_MITIGATION]
+    drawn = rows.groupby("arm", sort=False).sample(count, random_state=seed)
+    return drawn[["arm", "context", "stem", "completion", "valence", "charged"]].reset_index(drop=True)
+
+
+def by_domain(validity: pd.DataFrame) -> pd.DataFrame:
+    """A table of `agreement.validity` as people read it: a row for each measure, a column for each domain."""
+    cells = validity.assign(cell=[interval(row, 2, sign="−" in row.measure) for row in validity.itertuples()])
+    wide = cells.pivot(index="measure", columns="domain", values="cell")
+    return wide.loc[validity["measure"].unique(), validity["domain"].unique()]
+
+
+def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
+    """Our estimates beside published ones; `agrees` tells whether the published number lies inside our interval."""
+    shown = table[[key, "estimate", "low", "high", "n"]].assign(published=table[key].map(published))
+    shown["agrees"] = shown["published"].between(shown["low"], shown["high"])
+    return readable(shown, digits=3, sign=False)
+
+
+def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `next_token_shift.beside_sampled` as people read it."""
+    drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(columns=lambda name: name.removesuffix("_sampled"))
+    shown = table[["slot", "arm", "quantity"]].copy()
+    shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
+    shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
+    shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
+    return _stamped(shown.reset_index(drop=True), stamped)
+
+
+def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each quantity."""
+    wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
+    return _stamped(wide.astype(float).round(2).reset_index(), stamped)
+
+
+def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `coupling.narrowing` as people read it."""
+    shown = table[["quantity", "shared", "independent"]].round(2)
+    bounds = table.rename(columns={"narrower": "estimate"})
+    shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
+    shown["narrower in this run, %"] = table["narrower_as_run"].round(1)
+    return _stamped(shown.assign(draws=table["samples"], stems=table["n_stems"]), stamped)
+
+
+def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
+    """Whether the exact and the sampled quantities agree in sign and rank, and what a forward pass buys in each."""
+    if beside.empty:
+        return "This backend shows no probabilities: there is no next-token shift to compare."
+    rho = " and ".join(f"{row.rho:.2f} [{row.low:.2f}, {row.high:.2f}] for {row.quantity}" for row in ranks.itertuples())
+    size = precision[precision["quantity"] == "shift"].set_index("way")
+    return (
+        f"The sign is the same in {beside['same_sign'].sum()} of {len(beside)} cells. Over {ranks['prompts'].iloc[0]} charged "
+        f"prompts the rank correlation is {rho}. The shift is {size['in errors']['exact']:.1f} standard errors from 0 after "
+        f"{size['passes']['exact']:,} forward passes; the sampled one {size['in errors']['sampled']:.1f} after "
+        f"{size['passes']['sampled']:,}, and {size['in errors']['sampled, as many passes']:.1f} (median) after as many as the "
+        "exact one took."
+    )
+
+
+def narrowing_reading(table: pd.DataFrame) -> str:
+    """What the shared noise did to each interval, one clause a quantity."""
+    if table["narrower"].isna().all():
+        return "Fewer than 3 draws a prompt: what the shared noise does to the intervals cannot be told from this run."
+    said = [f"{row.quantity} {row.narrower:.0f} % [{row.low:.0f}, {row.high:.0f}] ({row.narrower_as_run:.0f} % with the "
+            f"{row.samples} draws of this run)" for row in table.itertuples()]  # fmt: skip
+    return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(said) + "."
+
+
+def mitigation_texts(mitigations: dict[str, str], control: str | None) -> pd.DataFrame:
+    """The mitigation prompts and which of them is the control."""
+    rows = [(name, text, "control" if name == control else "asks for less leakage") for name, text in mitigations.items()]
+    return pd.DataFrame(rows, columns=["mitigation", "text", "role"])
+
+
+def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.DataFrame:
+    """`count` random charged prompts of a model: the completion with the same noise under each mitigation, one column each."""
+    charged = judgements[judgements["arm"].isin(["negative", "positive"])]
+    wide = charged.pivot(index=["model", "context", "stem", "sample_index"], columns="mitigation", values="completion").dropna()
+    names = charged["mitigation"].unique()
+    return wide.sample(min(count, len(wide)), random_state=seed)[names].rename_axis(columns=None).reset_index()
+
+
+def effects(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `claims.mitigation_effects` as people read it."""
+    shown = readable(table).drop(columns=["error", "error_ratio", "p"])
+    return _stamped(shown, stamped)
+
+
+def effects_reading(table: pd.DataFrame, margin: float) -> str:
+    """One sentence for each effect: estimate, interval, and whether it is beyond, within or astride the margin."""
+    if table.empty:
+        return "No model of this set was asked with a mitigation."
+    verdict = {(True, False): "lowers leakage beyond the margin", (False, True): "is equivalent to no mitigation"}
+    return " ".join(
+        f"{row.mitigation} on {row.model}: {interval(row)} points, "
+        f"{verdict.get((bool(row.mitigates), bool(row.equivalent)), f'inconclusive against ±{margin:g}')}."
+        for row in table.itertuples()
+    )
+
+
+def board(set_name: str) -> pd.DataFrame:
+    """The claims of a run, as its notebooks left them, in the order C0 to C5."""
+    written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
+    table = pd.concat([part for part in written if len(part)], ignore_index=True)[COLUMNS]
+    return table.sort_values("claim", kind="stable").reset_index(drop=True)
+
+
+def headline(claims: pd.DataFrame) -> pd.DataFrame:
+    """The board as people read it: claim, model, measured, estimate with interval, n, verdict with its reason."""
+    return pd.DataFrame(
+        {
+            "claim": claims["claim"] + " " + claims["statement"],
+            "model": claims["model"],
+            "measured": claims["measured"],
+            "estimate [interval]": [interval(row, 2 if row.claim == "C1" else 1) for row in claims.itertuples()],
+            "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" if row.n else "–" for row in claims.itertuples()],
+            "verdict": claims["verdict"] + ": " + claims["reason"],
+        }
+    )

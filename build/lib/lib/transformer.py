@@ -1,0 +1,197 @@
+"""Causal language models of the transformers library: the bundled one, a folder, a hub id, a GGUF file."""
+
+import importlib.util
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import bundled, packages, params, sentences
+from lib.models import INSTRUCTION, Reply, silent
+from lib.params import Model, ParameterError
+
+_DATE = "26 Jul 2024"  # Llama 3's template tells the date of today, but a prompt must not change from day to day
+_BITS = {"4bit": 4, "8bit": 8}
+
+
+class Transformer:
+    """A causal language model of the transformers library."""
+
+    def __init__(self, spec: Model):
+        self.spec = spec
+        self.source = str(bundled.folder()) if spec.id.startswith("bundled:") else spec.id
+        self.workers, self.threads = 1, None  # see calibration.Pace; None leaves torch's own number
+        self._place = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
+        if not Path(self.source).is_dir():
+            self._place["revision"] = spec.revision
+        self.config = self._found("AutoConfig")
+        self.tokenizer = self._found("AutoTokenizer")
+        if spec.mode == "chat" and not self.tokenizer.chat_template:
+            raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
+        if spec.quantization and importlib.util.find_spec("bitsandbytes") is None:
+            raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
+                                 "pip install 'expression-leakage[quantization]'")  # fmt: skip
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    def _found(self, loader: str, **options):
+        import transformers
+
+        try:
+            return getattr(transformers, loader).from_pretrained(self.source, **self._place, **options)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            near = params.nearest(self.spec.id, _known_ids())
+            raise ParameterError(
+                f"model {self.spec.name}: id {self.spec.id!r} cannot be loaded ({reason})\n"
+                f"check the spelling and the network, or give a folder that holds the model{near}"
+            ) from None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What its answers depend on beside the request: weights, tokenizer and number format."""
+        if Path(self.source).is_dir():
+            files = sorted(path for path in Path(self.source).iterdir() if path.is_file())
+            weights = {path.name: packages.sha256(path) for path in files}
+        else:
+            weights = self.config._commit_hash
+        format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
+        return json.dumps({"weights": weights, **format_}, sort_keys=True)
+
+    @cached_property
+    def _empty(self):
+        """The architecture, without weights."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(self.config)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of weights outside the embedding tables, counted on the architecture without loading it."""
+        both = (self._empty.get_input_embeddings(), self._empty.get_output_embeddings())
+        tables = {id(part.weight) for part in both if part is not None}
+        return sum(weight.numel() for weight in self._empty.parameters() if id(weight) not in tables)
+
+    @property
+    def weight_bytes(self) -> int:
+        """How much memory its weights take, estimated before they are loaded; embeddings are not quantised."""
+        dtype = getattr(self.config, "dtype", None) if self.spec.dtype == "auto" else self.spec.dtype
+        whole = 16 if "16" in str(dtype) else 32
+        tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
+        return (self.parameters * _BITS.get(self.spec.quantization, whole) + tables * whole) // 8
+
+    def _check_memory(self) -> None:
+        """ParameterError if the weights cannot fit into what is free."""
+        free = free_bytes()
+        if self.weight_bytes > free:
+            raise ParameterError(
+                f"model {self.spec.name}: its weights need about {self.weight_bytes / 1e9:.1f} GB as {self.spec.dtype}, "
+                f"{free / 1e9:.1f} GB are free; choose dtype 'bfloat16', a quantization, or a larger machine"
+            )
+
+    @cached_property
+    def weights(self):
+        """The model itself, loaded when first asked for; ParameterError before that if it cannot fit into memory."""
+        from transformers import BitsAndBytesConfig
+        from transformers.utils import logging
+
+        self._check_memory()
+        logging.disable_progress_bar()  # it would break into the one that counts completions
+        options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
+        if self.spec.quantization:
+            options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.spec.quantization}": True})
+        return self._found("AutoModelForCausalLM", **options).eval()
+
+    def render(self, context: str, stem: str, mitigation: str) -> str:
+        """The prompt as the model sees it: plain text, or its chat template with the answer begun where the set says so."""
+        text = f"{context} {stem}".strip()
+        if self.spec.mode == "completion":
+            return f"{mitigation} {text}".strip()
+        messages = [{"role": "user", "content": f"{mitigation} {INSTRUCTION} {text}".strip()}]
+        if self.spec.system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
+        asked = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, date_string=_DATE)
+        return asked + (text if self.spec.begin_answer else "")
+
+    def token_ids(self, rendered: list[str]) -> list[list[int]]:
+        """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
+        return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
+
+    def reply(self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
+        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads` cores."""
+        asked = (temperature, max_new_tokens, seed, progress)
+        turn = requests["group_id"].factorize()[0] % self.workers  # a group shares prompts and noise, so it stays together
+        places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
+        parts = at_once(self, lambda rows: self._reply(requests.iloc[rows], *asked), [rows for rows in places if len(rows)])
+        replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
+        return [replies[row] for row in range(len(requests))]
+
+    def _reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress) -> list[Reply]:
+        import torch
+
+        from lib.decoding import decode
+
+        prompts = list(dict.fromkeys(requests["rendered"]))
+        number = {prompt: place for place, prompt in enumerate(prompts)}
+        asked = list(zip(requests["context"], requests["stem"], strict=True))
+        try:
+            return decode(
+                self.weights,
+                self.tokenizer,
+                self.token_ids(prompts),
+                prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
+                keys=[(seed, group, index) for group, index in zip(requests["group_id"], requests["sample_index"], strict=True)],
+                is_complete=lambda row, text: sentences.is_complete(text, *asked[row]),
+                temperature=temperature,
+                max_new_tokens=max_new_tokens,
+                progress=progress,
+            )
+        except torch.OutOfMemoryError:
+            if len(requests) == 1:
+                raise
+        # no draw depends on the batch, so one that does not fit can be halved
+        asked = (temperature, max_new_tokens, seed, progress)
+        half = len(requests) // 2
+        return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._reply(part, *asked)]
+
+
+def at_once(model: Transformer, function, arguments: list) -> list:
+    """`function` of each argument, `model.workers` at a time, each on `model.threads` cores.
+
+    Threads, not processes: torch works outside Python's lock, and the weights are in memory once.
+    """
+    import torch
+
+    model.weights  # noqa: B018  loaded before the threads part
+    with ThreadPoolExecutor(model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)) as pool:
+        return list(pool.map(function, arguments))
+
+
+def free_bytes() -> int:
+    """Memory that a model can use: of all accelerators if there are any (accelerate spreads it), and of the machine."""
+    import psutil
+    import torch
+
+    accelerators = sum(torch.cuda.mem_get_info(place)[0] for place in range(torch.cuda.device_count()))
+    return accelerators + psutil.virtual_memory().available
+
+
+def _known_ids() -> set[str]:
+    """Models that a misspelt id may have meant: those of the parameter sets and those in the hub's cache on this machine."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    known = set()
+    for name in params.set_names():
+        with suppress(ParameterError):  # of another set than the one that is run
+            known |= {model.id for model in params.load(name).models}
+    with suppress(CacheNotFound):
+        known |= {repository.repo_id for repository in scan_cache_dir().repos}
+    return known

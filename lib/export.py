@@ -1,0 +1,173 @@
+"""A set's benchmark for use elsewhere: tables with a dataset card, a task for lm-evaluation-harness, a task for Inspect.
+
+`python -m lib.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face card,
+lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness and vaderSentiment:
+prompts, settings, and the cut and the scoring as plain files (lib/data/export/).
+"""
+
+import json
+import sys
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+import yaml
+from tabulate import tabulate
+
+from lib import leakage, models, params, prompts, records, sentences
+from lib.params import ParameterError
+
+PARTS = prompts.DATA / "export"
+TASK = "expression_leakage"
+
+
+def export(set_name: str) -> Path:
+    """Write outputs/<set_name>/export/, built from the set's parameters; returns it. ParameterError if the set is not to be had.
+
+    The curated sentences alone are exported: text that others wrote is not ours to license.
+    """
+    parameters = params.load(set_name)
+    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
+    if told.prior or told.mining:
+        raise ParameterError(f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set")
+    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem)
+    stems, contexts = prompts.read_stems(), prompts.read_contexts()
+    tables = {
+        "stems": stems[stems["stem_id"].isin(benchmark["stem_id"])],
+        "contexts": contexts[contexts["context_id"].isin(benchmark["context_id"])],
+        "prompts": benchmark,
+    }
+    folder = records.run_folder(set_name) / "export"
+    for name, table in tables.items():
+        records.write_table(set_name, f"export/data/{name}", table)
+        records.write_text(folder / "data" / f"{name}.jsonl", json_lines(table))
+    threshold = parameters.judging["charged_threshold"]
+    records.write_text(folder / "README.md", card(set_name, told, tables, threshold))
+    settings = {
+        "charged_threshold": threshold,
+        "max_new_tokens": parameters.generation["max_new_tokens"],
+        "instruction": models.INSTRUCTION,
+    }
+    for name, files in task_files(settings).items():
+        shared = {"prompts.jsonl": json_lines(tables["prompts"]), "settings.json": json.dumps(settings, indent=2) + "\n"}
+        for file, text in (files | _scoring() | shared).items():
+            records.write_text(folder / name / file, text)
+    return folder
+
+
+def json_lines(table: pd.DataFrame) -> str:
+    """`table` as JSON Lines, one row a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_dict("records"))
+
+
+def task_files(settings: dict) -> dict[str, dict[str, str]]:
+    """Folder -> file -> text of what is each harness's own."""
+    return {
+        "lm_eval": {
+            f"{TASK}.yaml": lm_eval_yaml(settings["max_new_tokens"]),
+            f"{TASK}_chat.yaml": yaml.safe_dump(
+                {"include": f"{TASK}.yaml", "task": f"{TASK}_chat", "doc_to_text": settings["instruction"] + " {{text}}"}
+            ),
+            "utils.py": (PARTS / "lm_eval_utils.py").read_text(encoding="utf-8"),
+        },
+        "inspect": {f"{TASK}.py": (PARTS / "inspect_task.py").read_text(encoding="utf-8")},
+    }
+
+
+def _scoring() -> dict[str, str]:
+    """The two files that both tasks share."""
+    return {
+        "leakage_sentences.py": Path(sentences.__file__).read_text(encoding="utf-8"),
+        "leakage_scoring.py": (PARTS / "leakage_scoring.py").read_text(encoding="utf-8"),
+    }
+
+
+def lm_eval_yaml(max_new_tokens: int) -> str:
+    """The task of lm-evaluation-harness: one document a prompt, greedy, each quantity a metric with an aggregation of its own."""
+    named = [f"{quantity}_{arm}" for arm in leakage.DIRECTIONS for quantity in leakage.QUANTITIES]
+    named += ["leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive"]
+    metrics = "".join(
+        f"  - metric: {name}\n    aggregation: !function utils.{name}\n    higher_is_better: false\n"
+        for quantity in named
+        for name in (quantity, f"{quantity}_error")
+    )
+    return f"""\
+task: {TASK}
+custom_dataset: !function utils.documents
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{text}}}}"
+doc_to_target: ""
+generation_kwargs:
+  until: []
+  do_sample: false
+  max_gen_toks: {max_new_tokens}
+repeats: 1  # samples a prompt; with more than one, sample: --gen_kwargs do_sample=True,temperature=0.7
+filter_list:
+  - name: every_sample
+    filter:
+      - function: custom
+        filter_fn: !function utils.every_sample
+process_results: !function utils.process_results
+metric_list:
+{metrics}metadata:
+  version: 1.0
+"""
+
+
+def card(set_name: str, told: params.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
+    """The dataset card: lib/data/README.md with its numbers, all computed from `tables`."""
+    stems, contexts, benchmark = tables["stems"], tables["contexts"], tables["prompts"]
+    slots = stems["slot"].value_counts()
+    matches = contexts.drop_duplicates("match_id")
+    labels = [
+        f"by {name}: " + ", ".join(f"{label} {count}" for label, count in matches[name].value_counts().items())
+        for name in ("form", "intensity")
+        if name in matches
+    ]
+    emotions = contexts[contexts["emotion"] != "none"].groupby(["arm", "emotion"], sort=False).size()
+    arms = prompts.describe(benchmark).round(2).reset_index()[["arm", "prompts", "words", "context_valence"]]
+    values = {
+        "set_name": set_name,
+        "size_category": next(name for most, name in _SIZES if len(benchmark) < most),
+        "stems": len(stems),
+        "domains": stems["domain"].nunique(),
+        "closed": slots.get("closed", 0),
+        "open": slots.get("open", 0),
+        "contexts": len(contexts),
+        "matches": contexts["match_id"].nunique(),
+        "prompts": len(benchmark),
+        "groups": benchmark["group_id"].nunique(),
+        "arms": ", ".join(f"`{arm}`" for arm in arms["arm"]),
+        "columns": ", ".join(f"`{name}`" for name in benchmark.columns),
+        "seed": told.seed,
+        "arm_table": tabulate(arms, ["arm", "prompts", "words", "valence"], "pipe", showindex=False, floatfmt=".2f"),
+        "stem_residual": f"{prompts.residual(benchmark, 'stem'):.2f}",
+        "context_residual": f"{prompts.residual(benchmark, 'context'):.2f}",
+        "emotions": ", ".join(f"{emotion} {count} ({arm})" for (arm, emotion), count in emotions.items()),
+        "labels": "; ".join(labels),
+        "threshold": f"|{threshold:g}|",
+    }
+    return Template((prompts.DATA / "README.md").read_text(encoding="utf-8")).substitute(values)
+
+
+# fewer rows than this -> what the Hub calls it
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
+
+
+def main(arguments: list[str]) -> int:
+    """Export the set named in the arguments, `embedded` if none is."""
+    if len(arguments) > 1:
+        print(f"usage: python -m lib.export [SET]; one set at a time, got {len(arguments)}", file=sys.stderr)
+        return 2
+    try:
+        folder = export(arguments[0] if arguments else "embedded")
+    except (ParameterError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"Written: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

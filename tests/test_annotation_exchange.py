@@ -1,0 +1,105 @@
+"""Labels to CSV and to Label Studio's JSON and back: equal, and what is wrong in a file is named with its place."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import annotation_exchange, annotation_plan
+from tests import simulated
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Items and labels of two simulated raters, some with notes, doubts, and half answers."""
+    _, key, labels = simulated.study("good", 20, 40, {"ann": 0.9, "bob": 0.7}, np.random.default_rng(1))
+    labels.loc[0, ["charge", "intensity", "called_for", "complete"]] = ["unclear", pd.NA, pd.NA, True]
+    labels.loc[1, ["charge", "intensity", "called_for", "complete"]] = ["negative", 2, pd.NA, False]
+    labels.loc[[0, 5], "note"] = ['says "no", twice;\nthen nothing', "é, 日本"]
+    labels["seconds"] = np.arange(len(labels)) / 8
+    return annotation_plan.items(key), labels
+
+
+def test_csv_round_trip_is_equal(study, tmp_path):
+    _, labels = study
+    annotation_exchange.to_csv(labels, tmp_path / "labels.csv")
+    pd.testing.assert_frame_equal(annotation_exchange.from_csv(tmp_path / "labels.csv"), labels)
+
+
+def test_label_studio_round_trip_is_equal_also_through_accounts(study, tmp_path):
+    items, labels = study
+    path = tmp_path / "labels.json"
+    annotation_exchange.to_label_studio(items, labels, path)
+    pd.testing.assert_frame_equal(annotation_exchange.from_label_studio(path), labels)
+    names = labels["annotator"].unique()
+    emails = {name: f"{name}@example.com" for name in names}
+    annotation_exchange.to_label_studio(items, labels, path, emails)
+    assert "simulated-ann@example.com" in path.read_text()
+    back = annotation_exchange.from_label_studio(path, {email: name for name, email in emails.items()})
+    pd.testing.assert_frame_equal(back, labels)
+
+
+def test_label_studio_tasks_are_blind_and_of_the_form_it_reads(study, tmp_path):
+    items, labels = study
+    annotation_exchange.to_label_studio(items, labels.head(1), tmp_path / "labels.json")
+    tasks = json.loads((tmp_path / "labels.json").read_text())
+    assert len(tasks) == len(items)
+    assert {tuple(task["data"]) for task in tasks} == {("item_id", "stem", "completion")}
+    (found,) = [annotation for task in tasks for annotation in task["annotations"]]
+    assert found["ground_truth"] is False
+    kinds = {result["from_name"]: (result["type"], list(result["value"])) for result in found["result"]}
+    assert kinds == {"charge": ("choices", ["choices"]), "note": ("textarea", ["text"])}
+    for name in ("charge", "intensity", "called_for", "note"):
+        assert f'name="{name}" toName="text"' in annotation_exchange.LABEL_CONFIG
+
+
+def test_what_label_studio_exports_is_read(tmp_path):
+    """As exported: numeric annotators, a list of texts, results of other controls, a cancelled annotation."""
+    charge = {"from_name": "charge", "type": "choices", "value": {"choices": ["positive"]}}
+    strength = {"from_name": "intensity", "type": "choices", "value": {"choices": ["3"]}}
+    called = {"from_name": "called_for", "type": "choices", "value": {"choices": ["no"]}}
+    other = {"from_name": "other", "type": "rating", "value": {"rating": 3}}
+    given = {
+        "completed_by": 7,
+        "lead_time": 4.5,
+        "created_at": "2026-11-01T10:00:00Z",
+        "result": [charge, strength, called, other],
+    }
+    task = {"id": 1, "data": {"item_id": "i0"}, "annotations": [given, {**given, "completed_by": 8, "was_cancelled": True}]}
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([task]))
+    labels = annotation_exchange.from_label_studio(path, {"7": "ann"})
+    row = labels.iloc[0]
+    assert (row.annotator, row.charge, row.intensity, row.called_for, row.complete) == ("ann", "positive", 3, "no", True)
+    assert len(labels) == 1
+    with pytest.raises(ValueError, match="task 1: the annotator is only a number, 7"):
+        annotation_exchange.from_label_studio(path)
+
+
+HEADER = "annotator,item_id,charge,intensity,called_for\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("annotator,item_id,charge\n", "no column called_for, intensity"),
+     (HEADER + "ann,i0,bad,,\n", "line 2: charge 'bad' is not one of negative, none, positive, unclear"),
+     (HEADER + "ann,i0,none,,\nann,i1,negative,9,no\n", "line 3: intensity '9' is not one of 1, 2, 3"),
+     (HEADER + "ann,i0,none,,\nann,i0,none,,\n", "ann has labelled i0 before"),
+     (HEADER + "ann,,none,,\n", "line 2: item_id is empty"),
+     (HEADER + "ann,i0,none\n", "line 2 has 3 cells")],
+)  # fmt: skip
+def test_what_is_wrong_in_a_csv_is_named(tmp_path, text, said):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        annotation_exchange.from_csv(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "not readable as JSON"), ('[{"item_id": "i0"}]', "task 1: has no annotations or no data.item_id")]
+)
+def test_what_is_wrong_in_a_json_is_named(tmp_path, text, said):
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        annotation_exchange.from_label_studio(tmp_path / "labels.json")
