@@ -13,7 +13,7 @@ from lib.params import Mining
 TOLD = Mining(groups=12, per_site=None, url_filter=False, pool=100)
 NOUNS = ["apple", "bridge", "candle", "desk", "engine", "fence", "garden", "hammer", "island", "jacket", "kettle", "ladder",
          "mirror", "needle", "oven", "pencil", "quilt", "river", "saddle", "table"]  # fmt: skip
-PLACES = ["Aden", "Bari", "Cork", "Dover", "Exeter", "Faro", "Ghent", "Hull", "Ivrea", "Jena", "Kiel", "Lund", "Mainz", "Nice",
+PLACES = ["Aden", "Bari", "Cork", "Dover", "Exeter", "Faro", "Ghent", "Hull", "Ivrea", "Jena", "Kiel", "Lund", "Mainz", "Namur",
           "Oslo", "Parma", "Quito", "Riga", "Siena", "Turin"]  # fmt: skip
 
 
