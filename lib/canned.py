@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lib.judges import judge
+from lib import vader
 from lib.models import Reply, silent
 from lib.params import Model
 
@@ -38,7 +38,7 @@ class Canned:
 
     def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
         """One Reply for each row of `requests`, the same for the same seed, group, sample_index and mood."""
-        moods = np.sign(judge("vader", requests["context"].tolist()))
+        moods = np.sign(vader.valences(requests["context"].tolist()))
         keys = zip(requests["group_id"], requests["sample_index"], moods, strict=True)
         texts = [self._phrase(group, index, mood, seed) for group, index, mood in keys]
         progress(len(texts))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.judges import judge
+from lib import vader
 
 ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "negative": "#0072b2", "positive": "#d55e00",
                "concept": "#009e73"}  # fmt: skip
@@ -109,7 +109,7 @@ def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
 def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     """VADER valence of the context sentences, by arm."""
     shown = prompts[prompts["arm"] != "none"]
-    shown = shown.assign(valence=judge("vader", shown["context"].tolist()))
+    shown = shown.assign(valence=vader.valences(shown["context"].tolist()))
     _, axes = plt.subplots(figsize=(8, 3))
     edges = np.arange(-4.25, 4.5, 0.5)
     sns.histplot(shown, x="valence", hue="arm", multiple="dodge", bins=edges, shrink=0.9, palette=ARM_COLOURS, ax=axes)

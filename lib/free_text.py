@@ -28,7 +28,7 @@ from fastwarc.stream_io import GzipWriter
 from fastwarc.warc import WarcRecord, WarcRecordType
 from filelock import FileLock
 
-from lib import agreement, packages
+from lib import human_ratings, packages
 
 WIKIPEDIA_PACKAGE = "gensim==4.4.0"
 _DUMP = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
@@ -66,7 +66,7 @@ def wet_files() -> list[Path]:
     code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]  # other code may make other texts of the same package
     folder = packages.cache_folder() / f"free-text-{code}"
     sources = {"wiki": (WIKIPEDIA_PACKAGE, wikipedia)} | {
-        kind: (agreement.RATINGS_PACKAGE, lambda kind=kind: rated(kind)) for kind in KINDS.values()
+        kind: (human_ratings.PACKAGE, lambda kind=kind: rated(kind)) for kind in KINDS.values()
     }
     paths = [folder / f"{name}.warc.wet.gz" for name in sources]
     with FileLock(f"{folder}.lock"):
@@ -156,7 +156,7 @@ def rated_lines() -> pd.DataFrame:
 
     Product reviews are published in lower case: the first letter of a line and the word "I" are given back their capitals.
     """
-    table = agreement.human_ratings()
+    table = human_ratings.read()
     table = table[table["domain"].isin(KINDS)]
     number = table["document"].str.rsplit(":", n=1).str[1]
     amazon = table["domain"] == "Amazon reviews"

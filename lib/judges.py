@@ -1,50 +1,56 @@
 """Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most positive).
 
-A judge is a function of a list of texts that gives an array of valences, NaN where it has no verdict.
+A judge is data (`params.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it has no verdict.
 """
 
 import re
-from functools import cache
 
 import numpy as np
 import pandas as pd
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-SCALE = 4.0  # the human scale runs from -SCALE to +SCALE
-VERSIONS = {"vader": "vader-3.3.2"}
-
-
-@cache
-def _analyzer() -> SentimentIntensityAnalyzer:
-    return SentimentIntensityAnalyzer()
+from lib import vader, verdicts
+from lib.params import Judge
 
 
-def lexicon() -> dict[str, float]:
-    """VADER's words and emoticons with their mean human rating, −4 … +4."""
-    return _analyzer().lexicon
+def version(judge: Judge) -> str:
+    """What a verdict depends on beside the text, as a name: another version, another judge."""
+    return vader.VERSION if judge.kind == "vader" else _module(judge).version(judge)
 
 
-def vader(texts: list[str]) -> np.ndarray:
-    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,)."""
-    return SCALE * np.array([_analyzer().polarity_scores(text)["compound"] for text in texts], dtype=float)
+def _module(judge: Judge):
+    """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is asked."""
+    if judge.kind == "learned":
+        from lib import learned_judge
+
+        return learned_judge
+    raise NotImplementedError(judge.kind)
 
 
-def judge(name: str, texts: list[str]) -> np.ndarray:
-    """Valence of each text by the judge called `name` (a key of VERSIONS); each distinct text is judged once."""
+def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good."""
     column = pd.Series(texts, dtype=object)
     distinct = column.dropna().unique().tolist()
-    return column.map(dict(zip(distinct, {"vader": vader}[name](distinct), strict=True))).to_numpy(dtype=float)
+    if judge.kind == "vader":  # faster than looking up what it said before
+        given = vader.valences(distinct)
+    else:
+        given = verdicts.kept(version(judge), distinct, lambda texts: _module(judge).valences(judge, texts))
+    return column.map(dict(zip(distinct, given, strict=True))).to_numpy(dtype=float)
 
 
-def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, name: str, charged_threshold: float) -> pd.DataFrame:
+def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
+    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document."""
+    return _module(judge).out_of_fold(judge, ratings) if judge.kind == "learned" else valences(judge, ratings["text"].tolist())
+
+
+def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, judge: Judge, charged_threshold: float) -> pd.DataFrame:
     """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
     """
     described = prompts[["prompt_id", "domain", "slot", "emotion", "intensity", "form", "literal_senses", "context", "stem"]]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
-    table["judge"] = VERSIONS[name]
-    table["valence"] = judge(name, table["completion"].tolist())
+    table["judge"] = version(judge)
+    table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
     table["repeats"] = [repeats_charge(row.completion, row.context, row.literal_senses) for row in table.itertuples()]
     return table
@@ -55,7 +61,7 @@ def repeats_charge(completion: str, context: str, literal_senses: str = "") -> b
 
     The latter are the words of an idiom that have a sense of their own ("blue"), joined by ';'. Exact form, case ignored.
     """
-    telling = (_words(context) & lexicon().keys()) | set(literal_senses.split(";"))
+    telling = (_words(context) & vader.lexicon().keys()) | set(literal_senses.split(";"))
     return bool(telling & _words(completion))
 
 

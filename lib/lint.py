@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.errors
 
-from lib import judges, prompts, similarity, unrelated, wording
+from lib import prompts, similarity, unrelated, vader, wording
 from lib.wording import Finding
 
 FILES = {"stems": prompts.STEMS, "contexts": prompts.CONTEXTS, "exclusions": prompts.EXCLUSIONS}
@@ -90,7 +90,7 @@ def strength(contexts: pd.DataFrame) -> Iterator[Finding]:
     """Explicit contexts of the wrong sign by VADER; polarities of unequal strength; intensities that do not rise."""
     charged = contexts[(contexts["form"] == "explicit") & contexts["arm"].isin(["negative", "positive"])]
     sign = charged["arm"].map({"negative": -1, "positive": 1}).astype(float)
-    strengths = sign * judges.judge("vader", [prompts.tell(text, "They", "they") for text in charged["text"]])
+    strengths = sign * vader.valences([prompts.tell(text, "They", "they") for text in charged["text"]])
     for place, text, value in zip(charged["context_id"], charged["text"], strengths, strict=True):
         if value <= 0:
             yield Finding("polarity", place, text, f"VADER: {value:+.2f} in its direction", "say the emotion in plain words")

@@ -20,7 +20,7 @@ from afinn import Afinn
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from lib import judges
+from lib import vader
 from lib.params import ROOT
 
 ROLES = ("stem", "neutral", "negative", "positive")
@@ -69,7 +69,7 @@ def _none(name: str, words: list[str]) -> bool:
 def lexicon() -> dict[str, int]:
     """Words that VADER's lexicon or AFINN rates: +1, −1, or 0 where the two differ in sign."""
     signs: dict[str, int] = {}
-    rated = [*judges.lexicon().items(), *Afinn()._dict.items()]
+    rated = [*vader.lexicon().items(), *Afinn()._dict.items()]
     for word, value in rated:
         sign = (value > 0) - (value < 0)
         signs[word] = sign if signs.get(word, sign) == sign else 0
@@ -169,7 +169,7 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
         return "sentence_negated"
     if fault := _context_fault(sentence, words):
         return fault
-    valence = float(judges.vader([sentence])[0])
+    valence = float(vader.valences([sentence])[0])
     if abs(valence) < charge or valence * signs[0] < 0:
         return "sentence_weak"
     return Candidate("positive" if valence > 0 else "negative", sentence, "", "", valence, 0, 0)

@@ -1,7 +1,7 @@
 """How strongly people would feel a sentence: predicted from ratings, and never from the ratings of the text it is asked about.
 
 Two ridge regressions on MiniLM sentence vectors (`lib.similarity`) and VADER's valence, learnt from the human ratings of Hutto &
-Gilbert (`lib.agreement`): for sentences without any word of a lexicon the size of the mean rating, |mean|; for sentences that
+Gilbert (`lib.human_ratings`): for sentences without any word of a lexicon the size of the mean rating, |mean|; for sentences that
 the rules of `lib.mining` find charged, the signed mean. The lexica alone let through what people find charged without charged
 words.
 
@@ -24,8 +24,8 @@ import sentencex
 from filelock import FileLock
 from sklearn.linear_model import Ridge
 
-from lib import agreement, free_text, mining, packages, similarity, wet
-from lib.judges import SCALE
+from lib import free_text, human_ratings, mining, packages, similarity, wet
+from lib.vader import SCALE
 
 FOLDS = 5
 ENCYCLOPEDIC = "Wikipedia"  # the domain of what was learnt from without ratings
@@ -35,7 +35,7 @@ PENALTY = {"bare": 3.0, "charged": 1.0}  # ridge alphas, chosen once by cross-va
 @cache
 def rated() -> pd.DataFrame:
     """One row a rated snippet as the embedded pages show it: url, line, text, domain, text_id, document, mean, key, fold."""
-    ratings = agreement.human_ratings()[["domain", "text_id", "document", "mean"]]
+    ratings = human_ratings.read()[["domain", "text_id", "document", "mean"]]
     table = free_text.rated_lines().merge(ratings, on=["domain", "text_id"])
     table["key"] = [key(text) for text in table["text"]]
     table["fold"] = table["document"].map(_fold)

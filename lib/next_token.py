@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import decoding, judges, transformer
+from lib import decoding, transformer, vader
 from lib.params import Generation
 from lib.records import Journal
 
@@ -27,7 +27,7 @@ _WORD_MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece vocabularies wri
 
 def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Lexicon valence (−4 … +4, 0 if it has none) of each of `size` token ids: after a space, and where a word needs none."""
-    lexicon = judges.lexicon()
+    lexicon = vader.lexicon()
     marked, bare = np.zeros(size), np.zeros(size)
     for token, number in tokenizer.get_vocab().items():
         word = token.lstrip("".join(_WORD_MARKS)).casefold()
@@ -38,7 +38,7 @@ def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def coverage(tokenizer) -> float:
     """% of the lexicon's entries that are a single token after a space."""
-    return 100.0 * np.count_nonzero(token_valences(tokenizer, len(tokenizer))[0]) / len(judges.lexicon())
+    return 100.0 * np.count_nonzero(token_valences(tokenizer, len(tokenizer))[0]) / len(vader.lexicon())
 
 
 def measure(prompts: pd.DataFrame, parameters: Generation, model, journal_path: Path) -> pd.DataFrame:

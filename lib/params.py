@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50")
+BUNDLED_JUDGES = ("vader", "learned")
 NO_MITIGATION = "none"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -88,6 +89,23 @@ class Model(Strict):
         if not local and self.begin_answer:
             raise ValueError("begin_answer needs a model that runs here: a server takes no begun answer; set it to false")
         return self
+
+
+class Judge(Strict):
+    """Who gives a completion its valence. In a parameter set the bare name of one that needs no more will do: `judge: vader`."""
+
+    name: Name  # how results call it
+    kind: Literal["vader", "learned", "classifier", "llm"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, value):
+        if not isinstance(value, str):
+            return value
+        if value not in BUNDLED_JUDGES:
+            raise ValueError(f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or name, kind "
+                             "and what that kind needs")  # fmt: skip
+        return {"name": value, "kind": value}
 
 
 class Notebook(Strict):
@@ -183,8 +201,8 @@ class Judging(Notebook):
     """03_judging."""
 
     model_name: Name
-    judge: Literal["vader"]
-    charged_threshold: Annotated[float, Field(gt=0, lt=4)]  # |valence| above it is charged, points of the human scale
+    judge: Judge
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None  # |valence| above it is charged; None: fitted to ratings
     confidence: Share
     shown: Count  # completions shown per arm
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
@@ -195,7 +213,7 @@ class Agreement(Notebook):
     """04_human_agreement."""
 
     model_names: list[Name]
-    judge: Literal["vader"]
+    judge: Judge
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws

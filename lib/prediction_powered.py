@@ -13,7 +13,7 @@ from scipy import stats
 
 from lib import annotation_plan, inference, leakage
 from lib.annotation_plan import COMPLETION, PAIR, STRATUM
-from lib.judges import SCALE
+from lib.vader import SCALE
 
 POLARITY = {"negative": -1.0, "none": 0.0, "positive": 1.0}  # unclear is missing
 SOURCES = ("people and judge", "people alone", "judge alone")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import judges, params, records, sentences, tables
+from lib import params, records, sentences, tables, vader
 from lib.params import ParameterError, nearest
 from lib.prompts import PROMPTS
 
@@ -201,7 +201,7 @@ def _arms(pairs: pd.DataFrame, unit: str, prior: params.Prior) -> list[str]:
             "give negative, positive, or nothing", unit, prior)  # fmt: skip
     if pairs["polarity"].notna().any():
         return polarity.where(polarity.isin(["negative", "positive"]), "concept").tolist()
-    valence = judges.judge("vader", pairs["concept"].tolist())
+    valence = vader.valences(pairs["concept"].tolist())
     return np.select([valence < -CHARGED, valence > CHARGED], ["negative", "positive"], "concept").tolist()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import assignment, judges
+from lib import assignment, vader
 from lib.params import ROOT, ParameterError
 
 DATA = ROOT / "lib" / "data"
@@ -186,8 +186,8 @@ def describe(prompts: pd.DataFrame) -> pd.DataFrame:
     """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context and stem."""
     table = prompts.assign(
         words=prompts["context"].str.split().str.len(),
-        context_valence=judges.judge("vader", prompts["context"].tolist()),
-        stem_valence=judges.judge("vader", prompts["stem"].tolist()),
+        context_valence=vader.valences(prompts["context"].tolist()),
+        stem_valence=vader.valences(prompts["stem"].tolist()),
     )
     described = table.groupby("arm").agg(
         prompts=("prompt_id", "size"),
@@ -202,4 +202,4 @@ def describe(prompts: pd.DataFrame) -> pd.DataFrame:
 def residual(prompts: pd.DataFrame, part: str) -> float:
     """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part 'context')."""
     rows = prompts if part == "stem" else prompts[prompts["arm"].isin(["neutral", "placebo"])]
-    return float(np.abs(judges.judge("vader", rows[part].tolist())).max())
+    return float(np.abs(vader.valences(rows[part].tolist())).max())

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 from afinn import Afinn
 
-from lib import judges, prompts, unrelated
+from lib import prompts, unrelated, vader
 
 STEM_WORDS = (4, 14)  # ours: fewer leave nothing to go on from, more bury the context
 CONTEXT_WORDS = (3, 14)
@@ -101,7 +101,7 @@ def _afinn() -> Afinn:
 def charged_words(text: str) -> list[str]:
     """The words of a text that VADER's or AFINN's lexicon (Nielsen, 2011) rates, whatever they add up to."""
     words = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text.casefold()) + text.casefold().split()
-    return sorted({word for word in words if word in judges.lexicon()} | set(_afinn().find_all(text)))
+    return sorted({word for word in words if word in vader.lexicon()} | set(_afinn().find_all(text)))
 
 
 def residual_sentiment(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:

@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import agreement, judges
+from lib import agreement, human_ratings, vader
+from lib.params import Judge
+
+VADER = Judge(name="vader", kind="vader")
 
 
 @pytest.fixture(scope="module")
 def ratings() -> pd.DataFrame:
-    return agreement.human_ratings()
+    return human_ratings.read()
 
 
 def test_every_published_text_and_rating_is_read(ratings):
@@ -25,7 +28,7 @@ def test_every_published_text_and_rating_is_read(ratings):
 
 def test_vader_agrees_with_people_on_tweets_as_published(ratings):
     tweets = ratings[ratings["domain"] == "tweets"]
-    judged = judges.judge("vader", tweets["text"].tolist())
+    judged = vader.valences(tweets["text"].tolist())
     # Hutto & Gilbert (2014): 0.881 on social media text, with an earlier lexicon
     assert agreement.correlations(judged, tweets["mean"])[0] == pytest.approx(0.881, abs=0.02)
 
@@ -52,7 +55,7 @@ def rated(quality: str, raters: int = 12, size: int = 150) -> pd.DataFrame:
         f"{strength} {word}" for strength in ("", "very", "not") for word in ("good", "bad", "great", "sad", "fine", "awful")
     ]
     texts = [f"{first} and {second}" for first, second in rng.choice(words, (size, 2))]
-    seen = judges.judge("vader", texts) if quality == "vader" else rng.normal(0, 2, size)
+    seen = vader.valences(texts) if quality == "vader" else rng.normal(0, 2, size)
     slips = rng.integers(-2, 3, (size, raters // 2))
     given = seen[:, None] + np.hstack([slips, -slips])  # the slips cancel, so all raters together see right
     frame = pd.DataFrame({"text": texts, "ratings": list(given), "mean": given.mean(axis=1).round(9), "n_raters": raters})
@@ -62,7 +65,7 @@ def rated(quality: str, raters: int = 12, size: int = 150) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def validity() -> pd.DataFrame:
     frame = pd.concat([rated("vader"), rated("other")], ignore_index=True)
-    return agreement.validity(frame, "vader", 0.95, 200, np.random.default_rng(4)).set_index(["domain", "measure"])
+    return agreement.validity(frame, VADER, 0.95, 200, np.random.default_rng(4)).set_index(["domain", "measure"])
 
 
 def test_a_judge_that_copies_people_agrees_fully_and_beats_one_rater(validity):

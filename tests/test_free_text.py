@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lib import agreement, free_text, packages, wet
+from lib import free_text, human_ratings, packages, wet
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def pages(files):
 
 def test_every_article_and_review_is_a_page_with_an_address_of_its_own(pages):
     kinds = Counter(page.url.split("/")[3] for page in pages)
-    ratings = agreement.human_ratings().groupby("domain")["document"].nunique()
+    ratings = human_ratings.read().groupby("domain")["document"].nunique()
     assert kinds == {
         "wiki": 106,
         "nyt": ratings["NYT editorials"],
@@ -33,13 +33,13 @@ def test_every_article_and_review_is_a_page_with_an_address_of_its_own(pages):
         "movie": ratings["movie reviews"],
     }
     assert len({page.url for page in pages}) == len({page.record_id for page in pages}) == len(pages)
-    assert {page.crawl for page in pages} == {free_text.WIKIPEDIA_PACKAGE, agreement.RATINGS_PACKAGE}
+    assert {page.crawl for page in pages} == {free_text.WIKIPEDIA_PACKAGE, human_ratings.PACKAGE}
     assert all(re.fullmatch(r"https://en\.wikipedia\.org/wiki/\S+\?oldid=\d+", page.url) for page in pages[:106])
 
 
 def test_the_files_are_those_of_a_crawl_and_the_same_bytes_each_time(files, tmp_path):
     again = tmp_path / "nyt.warc.wet.gz"
-    free_text.write(again, agreement.RATINGS_PACKAGE, free_text.rated("nyt"))
+    free_text.write(again, human_ratings.PACKAGE, free_text.rated("nyt"))
     (nyt,) = (path for path in files if path.name == again.name)
     assert again.read_bytes() == nyt.read_bytes()
     _, information, page = gzip.decompress(nyt.read_bytes()).split(b"WARC/1.0\r\n")[:3]
@@ -55,7 +55,7 @@ def test_each_line_of_a_rated_page_leads_to_its_ratings_and_holds_none(pages):
     lines = free_text.rated_lines()
     assert all(texts[row.url][row.line] == row.text for row in lines.itertuples())
     assert len(lines) == sum(len(found) for url, found in texts.items() if "/wiki/" not in url), "no line is without ratings"
-    joined = lines.merge(agreement.human_ratings(), on=["domain", "text_id"], validate="one_to_one", suffixes=("", "_rated"))
+    joined = lines.merge(human_ratings.read(), on=["domain", "text_id"], validate="one_to_one", suffixes=("", "_rated"))
     assert len(joined) == len(lines)
     alike = ["".join(row.text.split()).casefold() == "".join(row.text_rated.split()).casefold() for row in joined.itertuples()]
     assert all(alike), "a line is its rated text but for capitals and spaces"
@@ -99,8 +99,8 @@ def test_no_markup_is_left_in_the_articles(pages):
 
 
 def test_what_half_a_write_leaves_is_written_again(tmp_path, monkeypatch):
-    ratings = agreement.human_ratings()
-    monkeypatch.setattr(agreement, "human_ratings", lambda: ratings)
+    ratings = human_ratings.read()
+    monkeypatch.setattr(human_ratings, "read", lambda: ratings)
     monkeypatch.setattr(free_text, "wikipedia", lambda: [free_text.Text("http://a.example", "2016-05-01T00:00:00Z", "A page.")])
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     paths = free_text.wet_files()

@@ -6,23 +6,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import judges
+from lib import judges, vader
+from lib.params import Judge
 
+VADER = Judge(name="vader", kind="vader")
 CONTEXT = "He is heartbroken and full of sorrow."
 TEXTS = st.sampled_from(["oak.", "a happy day", "a terrible tragedy!", ""]) | st.text(st.characters(codec="ascii"), max_size=20)
 
 
 def test_vader_stretches_its_compound_score_to_the_human_scale():
     # lexicon: good 1.9; compound = 1.9 / sqrt(1.9² + 15) = 0.4404; times 4 = 1.7616.  bad -2.5: -0.5423 times 4 = -2.1692
-    np.testing.assert_allclose(judges.vader(["good", "bad", "wood"]), [1.7616, -2.1692, 0])
+    np.testing.assert_allclose(vader.valences(["good", "bad", "wood"]), [1.7616, -2.1692, 0])
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(TEXTS.filter(lambda text: "\0" not in text), max_size=8))
 def test_each_text_is_judged_as_if_alone_and_within_the_scale(texts):
     texts = texts + texts[:2]  # duplicates are judged once, yet answered each
-    judged = judges.judge("vader", texts)
-    np.testing.assert_array_equal(judged, judges.vader(texts))
+    judged = judges.valences(VADER, texts)
+    np.testing.assert_array_equal(judged, vader.valences(texts))
     assert (np.abs(judged) <= 4).all()
 
 
@@ -52,11 +54,11 @@ def judged(completions: list[str], threshold: float) -> pd.DataFrame:
     described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is",
                  "intensity": "plain", "literal_senses": ""}  # fmt: skip
     prompts = pd.DataFrame([{"prompt_id": "p0", "context": CONTEXT, **described}])
-    return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, "vader", threshold)
+    return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, VADER, threshold)
 
 
 def test_charged_is_beyond_the_threshold_and_not_at_it():
-    strength = judges.vader(["good"])[0]
+    strength = vader.valences(["good"])[0]
     assert judged(["good", "wood", "sorrow"], strength)["charged"].tolist() == [False, False, True]
     below = judged(["good", "wood", "sorrow"], strength - 1e-9)
     assert below["charged"].tolist() == [True, False, True]
@@ -66,7 +68,7 @@ def test_charged_is_beyond_the_threshold_and_not_at_it():
 
 def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):
     # VADER always answers, so a judge that may not is put in its place
-    monkeypatch.setattr(judges, "vader", lambda texts: np.where(np.array(texts) == "?", np.nan, 3.0))
+    monkeypatch.setattr(vader, "valences", lambda texts: np.where(np.array(texts) == "?", np.nan, 3.0))
     table = judged(["?", "good", "?"], 0.2)
     assert table["valence"].isna().tolist() == table["charged"].isna().tolist() == [True, False, True]
     assert table["charged"].sum() == 1

@@ -41,7 +41,9 @@ def test_every_set_fits_every_parameters_cell(set_name, notebook):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_opened_by_hand_a_notebook_has_the_values_of_the_quick_set(notebook):
-    assert cell_defaults(notebook) == params.cell_values(params.load("quick"), "quick", notebook)
+    quick = params.cell_values(params.load("quick"), "quick", notebook)
+    assert params.from_cell(notebook, cell_defaults(notebook)) == params.from_cell(notebook, quick)
+    assert cell_defaults(notebook).keys() == quick.keys()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
