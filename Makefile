@@ -1,12 +1,13 @@
 # make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
 # make test        set up, run all tests
-# make plan        tell what a run would cost on this machine: completions, tokens, memory, minutes
+# make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
 # make lab         open JupyterLab
 # make lint-dataset  look for defects in the stems, contexts and exclusions
 # make export      write the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SET ?= embedded
+EFFECT ?= 5
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
@@ -22,7 +23,7 @@ test: .venv/ready
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready
-	@$(BIN)/python -m lib.batch plan $(SET)
+	@$(BIN)/python -m lib.batch plan $(SET) --effect $(EFFECT)
 
 # Slow proofs on the bundled model: completions are the same in any batch, order, division and number of processes …
 verify-determinism: .venv/ready

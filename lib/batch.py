@@ -138,20 +138,32 @@ def _is_progress(output) -> bool:
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
-def plan(set_name: str) -> None:
-    """Print what a run of the set would cost on this machine: completions, tokens, memory, minutes."""
+def plan(set_name: str, effect: float) -> None:
+    """Print what a run of the set costs on this machine: completions, tokens, memory, minutes; and what a wished effect takes."""
     from lib import planning
 
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
     table = planning.plan(set_name)
     shown = tabulate(
-        table.drop(columns="model").T.map(planning.readable),
+        table.drop(columns=["model", planning.PACE], errors="ignore").T.map(planning.readable),
         headers=list(table["model"]),
         tablefmt="simple",
         disable_numparse=True,
     )
     unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+    print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
+
+
+def _effort(table, effect: float) -> str:
+    """What it takes to see a wished effect, as people read it."""
+    from lib import planning
+
+    wished = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
+    if table is None:
+        return f"{wished}: no finished run of this set, or of the one named in dataset.power_from, tells how much stems differ"
+    cells = tabulate(table.map(planning.readable), headers="keys", showindex=False, tablefmt="simple", disable_numparse=True)
+    return f"{wished}, by samples a prompt; completions are those of one model without mitigations:\n{cells}"
 
 
 def finish(set_name: str) -> None:
@@ -184,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     one.add_argument("executed", type=Path)
     cost = commands.add_parser("plan", help="tell what a run would cost")
     cost.add_argument("set_name", nargs="?", default="embedded")
+    cost.add_argument("--effect", type=float, default=5.0, help="net excess, points, that a study should see")
     last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
     last.add_argument("set_name")
     given = vars(parser.parse_args(arguments))

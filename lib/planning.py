@@ -5,8 +5,9 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from lib import benchmarks, calibration, generation, models, params, records, templates, transformer
+from lib import benchmarks, calibration, generation, models, params, power, prompts, records, templates, transformer
 
+PACE = "seconds a completion"
 _PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
 
 
@@ -30,9 +31,10 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     templates.check(owed, model, run.max_new_tokens)
     missing = generation.missing(owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl"))
     row = {"model": name, "completions": len(owed), "at hand": len(owed) - len(missing), "prompts": owed["rendered"].nunique()}
-    if missing.empty:
-        return row | {"minutes": 0.0}
-    return row | (_measured(model, missing, run) if isinstance(model, transformer.Transformer) else {})
+    if not isinstance(model, transformer.Transformer):
+        return row | ({"minutes": 0.0} if missing.empty else {})
+    cost = _measured(model, owed if missing.empty else missing, run)
+    return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)
 
 
 def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params.Generation) -> dict:
@@ -59,7 +61,29 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params
         "batch": f"{pace.batch_size} in {pace.workers} × {pace.threads} threads",
         "memory at most, GB": (model.weight_bytes + working) / 1e9,
         "minutes": seconds / 60,
+        PACE: seconds / len(missing),
     }
+
+
+def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:
+    """What it takes to tell `effect` (points of net excess) from 0 at 80 % power, by model, contrast and samples a prompt.
+
+    Variances are those of a finished run: of this set, or else of its `power_from`; None if there is neither. Columns: model,
+    contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes at the pace that `plan` measured, if it did.
+    """
+    told = params.from_cell("01_dataset", params.cell_values(params.load(set_name), set_name, "01_dataset"))
+    source = next((name for name in (set_name, told.power_from) if power.finished(name)), None)
+    if source is None:
+        return None
+    table = power.needed(power.earlier(source), told.groups_per_stem or 1, (effect,)).drop(columns="effect, points")
+    table = table.melt(id_vars=["model", "contrast"], var_name="samples", value_name="stems")
+    table["samples"] = table["samples"].str.split().str[0].astype(int)
+    table["completions"] = table["stems"] * (told.groups_per_stem or 1) * len(prompts.ARMS) * table["samples"]
+    lengths = records.read_models(source, "completions", table["model"].unique().tolist()).groupby("model")["tokens"].mean()
+    table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype(int)
+    pace = planned.set_index("model").reindex(columns=[PACE])[PACE]
+    table["minutes"] = table["completions"] * table["model"].map(pace).astype(float) / 60
+    return table.sort_values(["model", "contrast", "samples"], kind="stable").reset_index(drop=True)
 
 
 def readable(value) -> str:
