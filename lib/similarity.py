@@ -34,7 +34,8 @@ def folder() -> Path:
 
 
 @cache
-def _model() -> tuple:
+def model() -> tuple:
+    """Tokenizer and encoder, loaded when first asked for."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
@@ -46,14 +47,14 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
     all-MiniLM-L6-v2 was trained (Reimers & Gurevych, EMNLP 2019). Texts are batched by length, so that little is padded."""
     import torch
 
-    tokenizer, model = _model()
+    tokenizer, encoder = model()
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
+    vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
         tokens = tokenizer([texts[place] for place in places], padding=True, truncation=True, max_length=256, return_tensors="pt")
         with torch.inference_mode():
-            states = model(**tokens).last_hidden_state
+            states = encoder(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
         means = (states * mask).sum(dim=1) / mask.sum(dim=1)
         vectors[places] = torch.nn.functional.normalize(means, dim=1).numpy()

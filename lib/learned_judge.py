@@ -1,0 +1,121 @@
+"""A judge learnt from people: all-MiniLM-L6-v2, fine-tuned on the 23,703 texts that people rated (`lib.human_ratings`).
+
+Two raters (`lib.rater`) are fitted, each on the documents of one half. The judge is their mean; of a rated text only the one is
+asked that never saw the text's document, so agreement with people is measured on unseen documents, at no further cost. The lower
+half of the encoder stays as it was: the raters share it, and what is learnt from reviews strays less from plain text.
+
+The hidden states of the language model under test would be further features; they are left out, for a model should not be judged
+by itself. Encoder, halves and schedule are this project's choice (tests/bench_judges.py compares).
+"""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from tqdm import tqdm
+
+from lib import human_ratings, packages, similarity, vader
+from lib.params import ROOT, Judge
+from lib.vader import SCALE
+
+FOLDS = 2
+FROZEN = 3  # of six layers, beside the token embeddings
+EPOCHS = 1
+_SOURCES = (__file__, similarity.__file__, vader.__file__, ROOT / "lib" / "rater.py")
+
+
+def fold_of(document: str) -> int:
+    """Which rater does not see a document."""
+    return int(hashlib.sha256(document.encode()).hexdigest(), 16) % FOLDS
+
+
+def version(judge: Judge) -> str:
+    """'learned-' and a hash over the ratings and the code that learns from them."""
+    return _name()
+
+
+@cache
+def _name() -> str:
+    texts = human_ratings.read()[["text", "document", "mean"]]
+    made_of = [texts.to_csv(index=False).encode(), *(Path(file).read_bytes() for file in _SOURCES)]
+    return f"learned-{hashlib.sha256(b''.join(made_of)).hexdigest()[:12]}"
+
+
+def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+    """Mean of what the raters expect people to feel, shape (texts,), within −4 … +4; a text without a letter or sign is 0."""
+    from lib import rater
+
+    given = rater.predict(_raters(), texts, FROZEN).mean(axis=1).clip(-SCALE, SCALE)
+    return np.where([bool(text.strip()) for text in texts], given, 0.0)
+
+
+def out_of_fold(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
+    """Valence of each of `ratings`, rows of `human_ratings.read()`, by the rater that did not see its document."""
+    path = packages.cache_folder() / f"{_name()}-rated.npy"
+    rated = human_ratings.read()
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            unseen = predict_unseen(_raters(), rated["text"].tolist(), rated["document"].map(fold_of).to_numpy())
+            _keep(path, lambda beside: np.save(beside, unseen))
+    given = pd.Series(np.load(path), index=pd.MultiIndex.from_frame(rated[["domain", "text_id"]]))
+    return given.loc[pd.MultiIndex.from_frame(ratings[["domain", "text_id"]])].to_numpy()
+
+
+@cache
+def _raters() -> list:
+    """One rater a fold, fitted on first use and kept in the user's cache."""
+    import torch
+
+    from lib import rater
+
+    path = packages.cache_folder() / f"{_name()}.pt"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            rated = human_ratings.read()
+            print(f"fitting the learned judge to {len(rated):,} rated texts: once, about 6 minutes on 2 cores", flush=True)
+            fitted = fit(rated["text"].tolist(), rated["mean"].to_numpy(), rated["document"].map(fold_of).to_numpy())
+            _keep(path, lambda beside: torch.save([each.state_dict() for each in fitted], beside))
+    found = [rater.Rater(FROZEN).eval() for _ in range(FOLDS)]
+    for each, state in zip(found, torch.load(path, weights_only=True), strict=True):
+        each.load_state_dict(state)
+    return found
+
+
+def _keep(path: Path, write) -> None:
+    beside = path.with_name(f"{path.stem}.part{path.suffix}")
+    write(beside)
+    beside.rename(path)
+
+
+def fit(texts: list[str], means: np.ndarray, folds: np.ndarray, epochs: int = EPOCHS) -> list:
+    """One rater a fold, fitted side by side to the texts of the other folds; the same again on an equal machine."""
+    from lib import rater
+
+    seen = [np.flatnonzero(folds != fold) for fold in range(FOLDS)]
+    with tqdm(total=epochs * sum(-(-len(rows) // rater.BATCH) for rows in seen), desc="fitting", unit=" batches") as bar:
+        return _side_by_side(lambda fold: rater.fit(
+            [texts[row] for row in seen[fold]], means[seen[fold]], FROZEN, epochs, fold, bar.update))  # fmt: skip
+
+
+def predict_unseen(raters: list, texts: list[str], folds: np.ndarray) -> np.ndarray:
+    """What the rater of its fold says of each text, shape (texts,), within −4 … +4."""
+    from lib import rater
+
+    found = np.empty(len(texts))
+    for fold, rows in enumerate(_side_by_side(lambda fold: rater.predict(
+            [raters[fold]], [texts[row] for row in np.flatnonzero(folds == fold)], FROZEN))):  # fmt: skip
+        found[folds == fold] = rows[:, 0]
+    return found.clip(-SCALE, SCALE)
+
+
+def _side_by_side(function) -> list:
+    """`function` of each fold, each in a thread with its share of the cores: torch works outside Python's lock."""
+    import torch
+
+    share = max(1, torch.get_num_threads() // FOLDS)
+    with ThreadPoolExecutor(FOLDS, initializer=lambda: torch.set_num_threads(share)) as pool:
+        return list(pool.map(function, range(FOLDS)))

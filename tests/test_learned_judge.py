@@ -1,0 +1,90 @@
+"""The learned judge: it learns from people, sees no document twice, and says of a text the same in any company."""
+
+import numpy as np
+import pytest
+
+from lib import human_ratings, learned_judge, rater
+from lib.params import Judge
+
+LEARNED = Judge(name="learned", kind="learned")
+FEELINGS = {
+    "What a wonderful, delightful day!": 1,
+    "This is horrible and disgusting.": -1,
+    "I love it.": 1,
+    "He was murdered.": -1,
+}
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """Some 360 texts, of documents of their own, half to learn from."""
+    texts = human_ratings.read().drop_duplicates("document").groupby("domain").sample(90, random_state=3)
+    return texts.assign(fold=texts["document"].map(learned_judge.fold_of)).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def raters(rated):
+    return learned_judge.fit(rated["text"].tolist(), rated["mean"].to_numpy(), rated["fold"].to_numpy())
+
+
+def test_no_document_is_in_both_halves_and_the_halves_are_alike():
+    ratings = human_ratings.read()
+    folds = ratings["document"].map(learned_judge.fold_of)
+    assert (folds.groupby(ratings["document"]).nunique() == 1).all()
+    assert folds.groupby(ratings["domain"]).mean().between(0.4, 0.6).all()
+
+
+def test_a_few_hundred_ratings_teach_it_something_about_unseen_documents(rated, raters):
+    said = learned_judge.predict_unseen(raters, rated["text"].tolist(), rated["fold"].to_numpy())
+    assert np.corrcoef(said, rated["mean"])[0, 1] > 0.3
+    assert np.abs(said).max() <= 4
+
+
+def test_each_rater_is_asked_of_what_it_did_not_see(rated, raters, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        rater, "predict", lambda which, texts, frozen: asked.append((which[0], texts)) or np.zeros((len(texts), 1))
+    )
+    learned_judge.predict_unseen(raters, rated["text"].tolist(), rated["fold"].to_numpy())
+    of_fold = {raters.index(which): set(texts) for which, texts in asked}
+    assert of_fold == {fold: set(part["text"]) for fold, part in rated.groupby("fold")}
+
+
+def test_what_it_says_depends_on_the_text_alone(raters):
+    texts = [*FEELINGS, "oak", "a", "😀 great", "word " * 300, "The meeting is on Tuesday at ten."]
+    alone = np.concatenate([rater.predict(raters, [text], learned_judge.FROZEN) for text in texts])
+    np.testing.assert_allclose(rater.predict(raters, texts * 4, learned_judge.FROZEN)[: len(texts)], alone, atol=1e-4)
+    assert np.isfinite(alone).all()
+
+
+def test_fitting_again_gives_the_same(rated, raters):
+    few = rated.groupby("fold").head(32)
+    given = few["text"].tolist(), few["mean"].to_numpy(), few["fold"].to_numpy()
+    first, second = (rater.predict(learned_judge.fit(*given), FEELINGS, learned_judge.FROZEN) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_as_a_judge(raters, monkeypatch):
+    monkeypatch.setattr(learned_judge, "_raters", lambda: raters)
+    said = learned_judge.valences(LEARNED, [*FEELINGS, "", " \n"])
+    assert said[-2:].tolist() == [0, 0]
+    np.testing.assert_allclose(said[:-2], rater.predict(raters, FEELINGS, learned_judge.FROZEN).mean(axis=1), atol=1e-5)
+    monkeypatch.setattr(rater, "predict", lambda *given: np.array([[9.0, 9.0], [-9.0, -9.0]]))
+    assert learned_judge.valences(LEARNED, ["a", "b"]).tolist() == [4, -4]
+
+
+def test_the_version_follows_the_ratings_and_the_code(monkeypatch, tmp_path):
+    def name() -> str:
+        learned_judge._name.cache_clear()
+        return learned_judge._name()
+
+    before, ratings = name(), human_ratings.read()
+    assert before == name()
+    with monkeypatch.context() as patch:
+        patch.setattr(human_ratings, "read", lambda: ratings.assign(mean=ratings["mean"] + 0.01))
+        assert name() != before
+    changed = tmp_path / "rater.py"
+    changed.write_text("other code")
+    monkeypatch.setattr(learned_judge, "_SOURCES", (*learned_judge._SOURCES[:-1], changed))
+    assert name() != before
+    learned_judge._name.cache_clear()
