@@ -24,7 +24,7 @@ from lib.vader import SCALE
 
 FOLDS = 2
 FROZEN = 3  # of six layers, beside the token embeddings
-EPOCHS = 1
+EPOCHS = 2
 _SOURCES = (__file__, similarity.__file__, vader.__file__, ROOT / "lib" / "rater.py")
 
 

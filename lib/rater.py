@@ -44,8 +44,9 @@ class Rater(nn.Module):
 
 @cache
 def fast_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies it, else float32: fitting takes half the time and is as good."""
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    """In which products are taken while fitting: bfloat16 where the processor has it, which saves a third of the time."""
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
 
 
 def encode(texts: list[str]) -> list[list[int]]:

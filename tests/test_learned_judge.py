@@ -7,12 +7,7 @@ from lib import human_ratings, learned_judge, rater
 from lib.params import Judge
 
 LEARNED = Judge(name="learned", kind="learned")
-FEELINGS = {
-    "What a wonderful, delightful day!": 1,
-    "This is horrible and disgusting.": -1,
-    "I love it.": 1,
-    "He was murdered.": -1,
-}
+FEELINGS = ["What a wonderful, delightful day!", "This is horrible and disgusting.", "I love it.", "He was murdered."]
 
 
 @pytest.fixture(scope="module")
