@@ -1,13 +1,16 @@
 """The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no other use.
 
 They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the learning rate. The
-text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once, in about a quarter
-of an hour on two cores, and kept in the user's cache under a hash of text and code. What such models show says nothing about large
-ones by itself.
+text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once, in about twenty
+minutes on two cores, and kept in the user's cache under a hash of text and code. What such models show says nothing about
+large ones by itself.
+
+`python -m lib.ladder` makes it and prints the losses.
 """
 
 import ast
 import hashlib
+import inspect
 import json
 import multiprocessing
 import os
@@ -20,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -35,10 +39,10 @@ class Recipe:
     """What the models are made by."""
 
     # name: width and layers; heads are 32 wide, and a layer has 12 · width² weights
-    sizes: dict = field(default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "4M": (256, 5)})
+    sizes: dict = field(default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)})
     vocabulary: int = 4096  # tokens; more would cost a small model more than its layers do
     block: int = 128  # tokens that are read together
-    batch: int = 8  # blocks a step
+    batch: int = 4  # blocks a step
     epochs: int = 1
     rate: float = 0.01  # peak learning rate at width 64; it falls with the square root of width
     held_out: float = 0.1  # of the documents
@@ -57,7 +61,7 @@ def documents() -> list[str]:
 
 
 def folder(size: str) -> Path:
-    """The model of one of the sizes ("4M"), with its tokenizer; all sizes that are not there yet are trained first."""
+    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are trained first."""
     return made(documents(), Recipe(), packages.cache_folder()) / size
 
 
@@ -74,14 +78,16 @@ def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
 
 
 def key(texts: list[str], recipe: Recipe) -> str:
-    """A hash of all that the models depend on: the text, the recipe, this module without its comments and layout."""
-    code = ast.unparse(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments left out)."""
+    makers = (_prepare, _tokenizer, _blocks, _empty, order, train, loss)
+    code = [ast.unparse(ast.parse(inspect.getsource(maker))) for maker in makers]
     return hashlib.sha256(json.dumps([texts, asdict(recipe), code]).encode()).hexdigest()[:12]
 
 
-def told(size: str) -> dict:
-    """What `train` wrote about a model of the ladder."""
-    return json.loads((folder(size).parent / f"{size}.json").read_text())
+def told(ladder: Path) -> pd.DataFrame:
+    """What `train` told of each size of a ladder, a row each, the smallest first."""
+    found = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("size").sort_values("parameters")
 
 
 def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
@@ -241,3 +247,7 @@ def _tell(operations: float) -> None:
     if _counter is not None:
         with _counter.get_lock():
             _counter.value += operations
+
+
+if __name__ == "__main__":
+    print(told(made(documents(), Recipe(), packages.cache_folder())).round(4).to_string())

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
-                  "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:4M")  # fmt: skip
+                  "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
 BUNDLED_JUDGES = ("vader", "learned")
 NO_MITIGATION = "none"
 
