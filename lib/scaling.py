@@ -155,33 +155,3 @@ def published() -> pd.DataFrame:
     none, and published without intervals.
     """
     return pd.read_csv(PUBLISHED)
-
-
-def reading(table: pd.DataFrame, confidence: float) -> str:
-    """A sentence for each line of `monotonicity`: tau, and whether net excess falls all the way, or bends."""
-    said = []
-    for row in table.itertuples():
-        line = f"{row.family} ({row.tuning}, {row.mode})"
-        if row.said:
-            said.append(f"{line}: {row.said}.")
-            continue
-        rises = row.p_falling < 1 - confidence
-        bends = "it bends" if row.p_monotone < 1 - confidence else "no bend is shown"
-        falling = "net excess does not fall all the way" if rises else "a fall all the way is not refuted"
-        tau = f"{row.tau:+.2f} [{row.low:+.2f}, {row.high:+.2f}]".replace("-", "−")
-        said.append(f"{line}: Kendall's tau {tau} over {row.sizes} sizes; {falling} (p = {row.p_falling:.3f}), {bends} "
-                    f"(p = {row.p_monotone:.3f}).")  # fmt: skip
-    return " ".join(said)
-
-
-def published_reading(table: pd.DataFrame, minimum_sizes: int) -> str:
-    """How many published series rise, fall or bend with size."""
-    kinds = []
-    for _, part in table.sort_values("billions").groupby(["source", "prompts", "family", "tuning", "measure"]):
-        if len(part) >= minimum_sizes:
-            steps = np.sign(part["leak_rate"].diff().dropna())
-            kinds.append("rise" if (steps > 0).all() else "fall" if (steps < 0).all() else "bend")
-    counts = {kind: kinds.count(kind) for kind in ("rise", "fall", "bend")}
-    return (f"Of {len(kinds)} published series with at least {minimum_sizes} sizes, {counts['rise']} rise from each size to the "
-            f"next, {counts['fall']} fall, {counts['bend']} bend. They are semantic leak rates by similarity, published without "
-            "intervals: another quantity than net excess, to be compared in direction at most.")  # fmt: skip

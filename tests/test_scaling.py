@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import figures, scaling
+from lib import figures, scaling, scaling_reports
 
 SIZES = (1e6, 1e7, 1e8, 1e9)
 
@@ -46,7 +46,7 @@ def test_nothing_is_fitted_to_two_sizes_nor_across_tunings():
     for table in (scaling.slopes(two, 3, 0.95), scaling.monotonicity(two, 3, 0.95, np.random.default_rng(0))):
         assert set(table["said"]) == {"needs at least 3 sizes of a family, has 2"}
         assert table.filter(["estimate", "tau", "low", "p_falling"]).isna().all(axis=None)
-    assert scaling.reading(table, 0.95).count("has 2") == 2
+    assert scaling_reports.shape_reading(table, 0.95).count("has 2") == 2
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,20 @@ def test_published_numbers_are_rates_with_a_source_and_their_shapes_are_counted(
     told = pd.DataFrame({"source": "x", "prompts": "y", "family": list("aaabbbcccdd"), "tuning": "base", "measure": "m",
                          "billions": [1, 2, 3] * 3 + [1, 2],
                          "leak_rate": [60, 70, 80, 80, 70, 60, 60, 80, 70, 60, 70]})  # fmt: skip
-    assert scaling.published_reading(told, 3).startswith(
+    assert scaling_reports.published_reading(told, 3).startswith(
         "Of 3 published series with at least 3 sizes, 1 rise from each size to the next, 1 fall, 1 bend."
     )
+
+
+def test_the_sentences_name_what_the_tables_hold():
+    slopes = scaling.slopes(line([40, 30, 20, 10], stems=200), 3, 0.95)
+    said = scaling_reports.slopes_reading(slopes, scaling.families(slopes, 0.95))
+    assert "f (base, completion): the two methods agree (net excess falling with size, odds of the leak rate falling" in said
+    assert "no slope over families" in said
+    shown = scaling_reports.slopes(slopes, "WARNING")
+    assert shown["per tenfold size [interval]"].iloc[0] == "−10.0 [−10.0, −10.0]" and shown.columns.name == "⚠ WARNING"
+    parts = scaling.slopes(line([10, 20, 30, 40]), 3, 0.95, by=["arm", "slot"])
+    assert scaling_reports.parts_reading(parts).count("+10.0 [+10.0, +10.0], rising with size") == 4
 
 
 def test_small_multiples_have_a_panel_for_each_slot_and_arm():
