@@ -100,10 +100,10 @@ def monotonicity(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, rng
     """Whether net excess falls all the way from the smallest to the largest size of each line, whatever its shape.
 
     tau: Kendall's tau-b of net excess with size, with the percentile interval of a bootstrap by stem; few sizes give it few
-    values. p_falling: of the hypothesis that net excess never rises from one size to the next; p_monotone: that it never rises,
-    or never falls, whichever fits better. A small p_falling tells of a rise somewhere, a small p_monotone of a bend. Each is the
-    share of bootstrap draws under its hypothesis (the means moved onto their isotonic fit) that lie as far from an isotonic fit
-    as the means do, in weighted squares.
+    values. p_falling: of the hypothesis that net excess never rises from one size to the next, small if it rises somewhere: the
+    share of bootstrap draws around equal means, the least favourable case of the hypothesis (Robertson et al. 1988), that lie as
+    far from their isotonic fit, in weighted squares, as the means do. p_monotone: the larger of it and its mirror image
+    (intersection–union), small if there is a bend.
     Columns: LINE, sizes, tau, low, high, p_falling, p_monotone, n_stems, said.
     """
     rows = []
@@ -126,8 +126,8 @@ def _shape(part: pd.DataFrame, confidence: float, rng: np.random.Generator) -> l
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)  # how often each draw takes each stem
     drawn = (times @ sums) / np.maximum(times @ counts, 1)
     low, high = inference.percentile_interval(np.array([[_tau(draw)] for draw in drawn]), confidence)[:, 0]
-    p_falling = _p(means, drawn, weight, [False])
-    return [_tau(means), low, high, p_falling, _p(means, drawn, weight, [False, True])]
+    p_falling, p_rising = (_p(means, drawn, weight, rising) for rising in (False, True))
+    return [_tau(means), low, high, p_falling, max(p_falling, p_rising)]
 
 
 def _tau(means: np.ndarray) -> float:
@@ -135,17 +135,15 @@ def _tau(means: np.ndarray) -> float:
     return 0.0 if np.ptp(means) < 1e-9 else float(stats.kendalltau(range(len(means)), means.round(9)).statistic)
 
 
-def _p(means: np.ndarray, drawn: np.ndarray, weight: np.ndarray, directions: list[bool]) -> float:
-    """p of the hypothesis that the means are monotone in one of `directions` (True: rising)."""
-    distance, fit = _distance(means, weight, directions)
-    under = [_distance(draw - means + fit, weight, directions)[0] for draw in drawn]
-    return float((1 + np.sum(np.array(under) >= distance - 1e-9)) / (1 + len(under)))
+def _p(means: np.ndarray, drawn: np.ndarray, weight: np.ndarray, rising: bool) -> float:
+    """p of the hypothesis that the means fall, or rise, from each size to the next."""
+    under = np.array([_distance(draw - means, weight, rising) for draw in drawn])
+    return float((1 + np.sum(under >= _distance(means, weight, rising) - 1e-9)) / (1 + len(under)))
 
 
-def _distance(means: np.ndarray, weight: np.ndarray, directions: list[bool]) -> tuple[float, np.ndarray]:
-    """The least weighted squared distance of `means` from an isotonic fit in one of `directions`, and that fit."""
-    fits = [isotonic_regression(means, sample_weight=weight, increasing=rising) for rising in directions]
-    return min(((float(weight @ (means - fit) ** 2), fit) for fit in fits), key=lambda found: found[0])
+def _distance(means: np.ndarray, weight: np.ndarray, rising: bool) -> float:
+    """Weighted squared distance of `means` from their isotonic fit."""
+    return float(weight @ (means - isotonic_regression(means, sample_weight=weight, increasing=rising)) ** 2)
 
 
 def published() -> pd.DataFrame:

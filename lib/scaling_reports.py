@@ -32,8 +32,8 @@ def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
         agree = "the two methods agree" if len(set(sides)) == 1 else "the two methods disagree"
         said.append(f"{_line(part.iloc[0])}: {agree} (net excess {sides[0]}, odds of the leak rate {sides[1]}).")
     for row in families.itertuples():
-        said.append(f"Mean slope of {row.families} families ({row.tuning}, {row.mode}): {reports.interval(row)} points per tenfold "
-                    f"size, standard deviation between them {row.between:.1f}.")  # fmt: skip
+        said.append(f"Mean slope of {row.families} families ({row.tuning}, {row.mode}): {reports.interval(row)} points per "
+                    f"tenfold size, standard deviation between them {row.between:.1f}.")  # fmt: skip
     if families.empty:
         said.append("No two families of one tuning and mode have enough sizes: there is no slope over families.")
     return " ".join(said)
@@ -51,7 +51,7 @@ def parts_reading(parts: pd.DataFrame) -> str:
 def shape_reading(table: pd.DataFrame, confidence: float) -> str:
     """Of each line of `scaling.monotonicity`: tau, and whether net excess falls all the way, or bends."""
     said = []
-    for row in table.itertuples():
+    for _, row in table.iterrows():
         if row.said:
             said.append(f"{_line(row)}: {row.said}.")
             continue
@@ -76,8 +76,8 @@ def published_reading(table: pd.DataFrame, minimum_sizes: int) -> str:
             "intervals: another quantity than net excess, to be compared in direction at most.")  # fmt: skip
 
 
-def _line(row) -> str:
-    return f"{row.family} ({row.tuning}, {row.mode})"
+def _line(row: dict) -> str:
+    return "{family} ({tuning}, {mode})".format_map(row)  # as a Series' attribute, mode would be a method
 
 
 def _side(row: pd.Series) -> str:
