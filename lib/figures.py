@@ -79,6 +79,13 @@ def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     return _finish(axes, title, stamp)
 
 
+def _nothing(title: str, stamp: str) -> plt.Axes:
+    """Empty axes with a title that says why."""
+    _, axes = plt.subplots(figsize=(5, 1))
+    axes.set_axis_off()
+    return _finish(axes, title, stamp)
+
+
 def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
     """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode.
 
@@ -86,9 +93,7 @@ def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
     """
     table = table.dropna(subset="parameters").astype({"parameters": float})
     if table.empty:
-        _, axes = plt.subplots(figsize=(5, 1))
-        axes.set_axis_off()
-        return np.array([_finish(axes, f"{title}: no model whose size is known", stamp)])
+        return np.array([_nothing(f"{title}: no model whose size is known", stamp)])
     panels = list(table.sort_values("parameters").groupby(["family", "tuning", "mode"], sort=False))
     _, row = plt.subplots(1, len(panels), figsize=(max(5, 4 * len(panels)), 3.5), sharey=True, squeeze=False)
     for axes, (name, panel) in zip(row[0], panels, strict=True):
@@ -104,6 +109,44 @@ def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
     row[0, 0].set_ylabel("net excess, points")
     row[0, -1].legend(title="arm", loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return row[0]
+
+
+def size_panels(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Small multiples of a table of `scaling.by_size`: net excess against size, a row for each slot, a column for each arm."""
+    if table.empty:
+        return np.array([_nothing(f"{title}: no model whose size is known", stamp)])
+    table = table.astype({"parameters": float}).sort_values("parameters")
+    table["line"] = table["family"] + " (" + table["tuning"] + ", " + table["mode"] + ")"
+    arms = [arm for arm in POLARITY_COLOURS if arm in set(table["arm"])]
+    grid = sns.FacetGrid(table, row="slot", col="arm", col_order=arms, hue="line", sharex=True, sharey=True,
+                         height=2.6, aspect=1.5, margin_titles=True, palette="colorblind")  # fmt: skip
+    grid.map_dataframe(_with_intervals)
+    grid.refline(y=0, color="black", linewidth=1)
+    grid.set(xscale="log").set_titles(col_template="{col_name}", row_template="{row_name} slots")
+    grid.set_axis_labels("parameters outside the embeddings", "net excess, points")
+    if table["line"].nunique() > 1:
+        grid.add_legend(title="")
+    grid.figure.suptitle(title, x=0.02, ha="left", fontsize=11, y=1.03)
+    for axes in grid.axes.flat:
+        _finish(axes, axes.get_title(), stamp)
+    return grid.axes
+
+
+def _with_intervals(data: pd.DataFrame, color, **_) -> None:
+    reach = np.abs(data[["low", "high"]].to_numpy().T - data["estimate"].to_numpy())
+    plt.errorbar(data["parameters"], data["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":", color=color)
+
+
+def published_sizes(table: pd.DataFrame, title: str) -> np.ndarray:
+    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure; no intervals."""
+    table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
+    grid = sns.FacetGrid(table, col="measure", hue="series", sharey=True, height=2.9, aspect=0.9, palette="colorblind")
+    grid.map_dataframe(sns.lineplot, x="billions", y="leak_rate", marker="o", linestyle=":")
+    grid.refline(y=50, color="black", linewidth=1)
+    grid.set(xscale="log").set_titles(col_template="{col_name}")
+    grid.set_axis_labels("nominal parameters, billions", "semantic leak rate, %\n(50 = none)").add_legend(title="", fontsize=8)
+    grid.figure.suptitle(title, x=0.02, ha="left", fontsize=11, y=1.05)
+    return grid.axes
 
 
 def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:

@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50")
+BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
+                  "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
 BUNDLED_JUDGES = ("vader", "learned")
 NO_MITIGATION = "none"
 
@@ -269,6 +270,7 @@ class ParameterSet(Strict):
 
     title: str
     toy: bool = False
+    note: str = ""  # a warning that stands on every page and figure of the set; what is before its colon is its name
     minutes: float | None = None  # how long the run takes on two cores, once measured
     models: Annotated[list[Model], Field(min_length=1)]
     mitigations: dict[Name, str] = {}
@@ -329,6 +331,11 @@ def _validate(schema: type[Strict], values: dict, place: str):
 def set_names() -> list[str]:
     """The parameter sets there are: file names of `params/*.yaml`."""
     return sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
+
+
+def note(set_name: str) -> str:
+    """The warning that a set puts on its pages; empty if it has none, or if there is no such set."""
+    return load(set_name).note if set_name in set_names() else ""
 
 
 def load(set_name: str) -> ParameterSet:

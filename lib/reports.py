@@ -3,7 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from lib import figures
+from lib import figures, params
 from lib.claims import COLUMNS
 from lib.leakage import QUANTITIES
 from lib.params import NO_MITIGATION, Notebook, ParameterSet
@@ -15,7 +15,8 @@ INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is no
 
 def stamp(parameters: Notebook | ParameterSet, valid: bool = True) -> str:
     """What every table and figure of a run must carry: empty for a sound run of a real model."""
-    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, not valid)) if due)
+    note = parameters.note if isinstance(parameters, ParameterSet) else params.note(parameters.set_name)
+    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, not valid), (note, note)) if due)
 
 
 def begin(stamped: str) -> Markdown:

@@ -1,4 +1,4 @@
-"""Causal language models of the transformers library: the bundled one, a folder, a hub id, a GGUF file."""
+"""Causal language models of the transformers library: the bundled one, the ladder, a folder, a hub id, a GGUF file."""
 
 import importlib.util
 import json
@@ -24,7 +24,7 @@ class Transformer:
 
     def __init__(self, spec: Model):
         self.spec = spec
-        self.source = str(bundled.folder()) if spec.id.startswith("bundled:") else spec.id
+        self.source = _source(spec.id)
         self.workers, self.threads = 1, None  # see calibration.Pace; None leaves torch's own number
         self._place = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
         if not Path(self.source).is_dir():
@@ -160,6 +160,17 @@ class Transformer:
         asked = (temperature, max_new_tokens, seed, progress)
         half = len(requests) // 2
         return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._reply(part, *asked)]
+
+
+def _source(model_id: str) -> str:
+    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first use."""
+    if model_id.startswith("bundled:"):
+        return str(bundled.folder())
+    if model_id.startswith("ladder:"):
+        from lib import ladder
+
+        return str(ladder.folder(model_id.removeprefix("ladder:")))
+    return model_id
 
 
 def at_once(model: Transformer, function, arguments: list) -> list:

@@ -1,0 +1,253 @@
+"""The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no other use.
+
+They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the learning rate. The
+text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once, in about twenty
+minutes on two cores, and kept in the user's cache under a hash of text and code. What such models show says nothing about
+large ones by itself.
+
+`python -m lib.ladder` makes it and prints the losses.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from tqdm import tqdm
+
+from lib import free_text, human_ratings, packages, wet
+
+BEGIN, END = "<s>", "</s>"
+_SPEED = 35e9  # floating-point operations a second and core that such small matrices reach, for the time that is told beforehand
+_counter = None  # operations done by all processes that train, shared with the one that shows them
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the models are made by."""
+
+    # name: width and layers; heads are 32 wide, and a layer has 12 · width² weights
+    sizes: dict = field(default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)})
+    vocabulary: int = 4096  # tokens; more would cost a small model more than its layers do
+    block: int = 128  # tokens that are read together
+    batch: int = 4  # blocks a step
+    epochs: int = 1
+    rate: float = 0.01  # peak learning rate at width 64; it falls with the square root of width
+    held_out: float = 0.1  # of the documents
+    seed: int = 20251118
+
+    def learning_rate(self, size: str) -> float:
+        """Peak learning rate: `rate` · √(64 / width), the one rule for all sizes."""
+        return self.rate * (64 / self.sizes[size][0]) ** 0.5
+
+
+def documents() -> list[str]:
+    """Encyclopaedia articles, editorials, reviews and tweets that ship in packages. OSError if a package cannot be had."""
+    pages = [page.text for path in free_text.wet_files() for page in wet.pages(path, Counter())]
+    rated = human_ratings.read()
+    return pages + rated.loc[rated["domain"] == "tweets", "text"].tolist()
+
+
+def folder(size: str) -> Path:
+    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are trained first."""
+    return made(documents(), Recipe(), packages.cache_folder()) / size
+
+
+def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
+    """The folder that holds a model for each size and, beside it, `<size>.json` (what `train` tells of it)."""
+    ladder = parent / f"ladder-{key(texts, recipe)}"
+    with FileLock(f"{ladder}.lock"):
+        if not (ladder / "blocks.npz").exists():
+            _prepare(texts, recipe, ladder)
+        missing = [size for size in recipe.sizes if not (ladder / size).exists()]
+        if missing:
+            _train_all(ladder, missing, recipe)
+    return ladder
+
+
+def key(texts: list[str], recipe: Recipe) -> str:
+    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments left out)."""
+    makers = (_prepare, _tokenizer, _blocks, _empty, order, train, loss)
+    code = [ast.unparse(ast.parse(inspect.getsource(maker))) for maker in makers]
+    return hashlib.sha256(json.dumps([texts, asdict(recipe), code]).encode()).hexdigest()[:12]
+
+
+def told(ladder: Path) -> pd.DataFrame:
+    """What `train` told of each size of a ladder, a row each, the smallest first."""
+    found = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("size").sort_values("parameters")
+
+
+def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
+    """The tokenizer and the text as blocks of its tokens: `train` and `held_out`, each (blocks, tokens)."""
+    order = np.random.default_rng(recipe.seed).permutation(len(texts))
+    cut = round(recipe.held_out * len(texts))
+    held_out, train_on = ([texts[place] for place in part] for part in (order[:cut], order[cut:]))
+    tokenizer = _tokenizer(train_on, recipe)
+    tokenizer.save_pretrained(ladder / "tokenizer")
+    blocks = {"train": _blocks(tokenizer, train_on, recipe), "held_out": _blocks(tokenizer, held_out, recipe)}
+    unfinished = ladder / "unfinished.npz"
+    np.savez(unfinished, **blocks)
+    unfinished.rename(ladder / "blocks.npz")
+
+
+def _tokenizer(texts: list[str], recipe: Recipe):
+    """Byte-level byte-pair encoding that begins every text with BEGIN, learnt from `texts`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer, trained.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trained.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=recipe.vocabulary, special_tokens=[BEGIN, END], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    trained.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=BEGIN, eos_token=END, pad_token=END)
+
+
+def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
+    """The texts one after the other, each from BEGIN to END, cut into blocks; what is left at the end is dropped."""
+    stream = np.concatenate([[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]).astype(np.int32)
+    return stream[: len(stream) // recipe.block * recipe.block].reshape(-1, recipe.block)
+
+
+def _empty(size: str, recipe: Recipe, tokenizer):
+    """The model of a size with the random weights that the seed gives it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    width, layers = recipe.sizes[size]
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 32,
+            intermediate_size=round(width / 6) * 16, max_position_embeddings=512, tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+
+
+def order(blocks: int, recipe: Recipe) -> list[np.ndarray]:
+    """The blocks of each step, the same for every size: all of them once an epoch, in an order of its own."""
+    rng = np.random.default_rng(recipe.seed)
+    epochs = [rng.permutation(blocks) for _ in range(recipe.epochs)]
+    return [batch for epoch in epochs for batch in np.split(epoch, range(recipe.batch, blocks, recipe.batch))]
+
+
+def train(ladder: Path, size: str, recipe: Recipe) -> None:
+    """Train one size on one core and keep it, with what can be told of it in `<size>.json`.
+
+    There: parameters (outside the embeddings), learning_rate (peak), tokens, epochs, untrained_loss and held_out_loss (mean
+    cross-entropy of a held-out token, nats), minutes. AdamW, a tenth of the steps to warm up, then a cosine to 0.
+    """
+    import torch
+    from accelerate import Accelerator
+    from transformers import AutoTokenizer, get_cosine_schedule_with_warmup
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of saving; it would break into the one that counts operations
+    started, blocks = time.monotonic(), np.load(ladder / "blocks.npz")
+    learnt, unseen = (torch.from_numpy(blocks[part]).long() for part in ("train", "held_out"))
+    tokenizer = AutoTokenizer.from_pretrained(ladder / "tokenizer")
+    empty, steps, rate = _empty(size, recipe, tokenizer), order(len(learnt), recipe), recipe.learning_rate(size)
+    untrained = loss(empty, unseen, recipe)
+    optimizer = torch.optim.AdamW(empty.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
+    schedule = get_cosine_schedule_with_warmup(optimizer, len(steps) // 10, len(steps))
+    accelerator = Accelerator(cpu=True)  # the same numbers whether there is an accelerator or not
+    model, optimizer, schedule = accelerator.prepare(empty, optimizer, schedule)
+    for batch in steps:
+        accelerator.backward(model(input_ids=learnt[batch], labels=learnt[batch]).loss)
+        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        _tell(_operations(size, recipe) * len(batch) * recipe.block)
+    found = {
+        "parameters": sum(part.numel() for part in empty.parameters()) - empty.get_input_embeddings().weight.numel(),
+        "learning_rate": rate, "tokens": learnt.numel() * recipe.epochs, "epochs": recipe.epochs,
+        "untrained_loss": untrained, "held_out_loss": loss(empty, unseen, recipe),
+        "minutes": (time.monotonic() - started) / 60,
+    }  # fmt: skip
+    _keep(ladder, size, accelerator.unwrap_model(model), tokenizer, found)
+
+
+def loss(model, blocks, recipe: Recipe) -> float:
+    """Mean cross-entropy of the tokens of `blocks` (each but the first of a block), nats."""
+    import torch
+
+    with torch.inference_mode():
+        model.eval()
+        losses = [model(input_ids=part, labels=part).loss.item() * len(part) for part in blocks.split(recipe.batch)]
+        model.train()
+    return sum(losses) / len(blocks)
+
+
+def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
+    beside = ladder / f".{size}.making"
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    (ladder / f"{size}.json").write_text(json.dumps(found, indent=1))
+    beside.rename(ladder / size)
+
+
+def _operations(size: str, recipe: Recipe) -> float:
+    """Floating-point operations that training on a token takes: 6 for each weight, those of the last layer's table included."""
+    width, layers = recipe.sizes[size]
+    return 6 * (12 * width**2 * layers + width * recipe.vocabulary)
+
+
+def _train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
+    """Train the missing sizes side by side, the largest first, one core each, and show how far they are."""
+    tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
+    cost = {size: _operations(size, recipe) * tokens for size in sorted(missing, key=lambda size: -_operations(size, recipe))}
+    cores = min(len(missing), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    minutes = max(sum(cost.values()) / cores, max(cost.values())) / _SPEED / 60
+    print(f"training {', '.join(missing)} of the ladder once, about {minutes:.0f} minutes on {cores} cores; "
+          "a size that is finished is kept", file=sys.stderr, flush=True)  # fmt: skip
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("d", 0.0)
+    with (
+        ProcessPoolExecutor(cores, context, initializer=_begin, initargs=(counter,)) as pool,
+        tqdm(total=round(sum(cost.values()) / 1e9), desc="ladder", unit=" GFLOP") as bar,
+    ):
+        left = {pool.submit(train, ladder, size, recipe) for size in cost}
+        while left:
+            finished, left = wait(left, timeout=1, return_when=FIRST_EXCEPTION)
+            bar.update(round(counter.value / 1e9) - bar.n)
+            for one in finished:
+                one.result()
+
+
+def _begin(counter) -> None:
+    import torch
+
+    global _counter
+    _counter = counter
+    torch.set_num_threads(1)
+
+
+def _tell(operations: float) -> None:
+    if _counter is not None:
+        with _counter.get_lock():
+            _counter.value += operations
+
+
+if __name__ == "__main__":
+    print(told(made(documents(), Recipe(), packages.cache_folder())).round(4).to_string())
