@@ -149,6 +149,19 @@ def published_sizes(table: pd.DataFrame, title: str) -> np.ndarray:
     return grid.axes
 
 
+def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") -> plt.Axes:
+    """The human mean by what each judge said (`rated_threshold.calibration`), beside the diagonal on which both are equal."""
+    _, axes = plt.subplots(figsize=(5, 4.5))
+    axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--")
+    for (name, table), colour in zip(tables.items(), sns.color_palette("colorblind", len(tables)), strict=True):
+        reach = np.abs(table[["low", "high"]].to_numpy().T - table["estimate"].to_numpy())
+        axes.errorbar(table["bin"], table["estimate"], yerr=reach, marker="o", capsize=3, label=name, color=colour)
+    axes.set_xlabel("valence by the judge, points")
+    axes.set_ylabel("mean human rating, points")
+    axes.legend(frameon=False)
+    return _finish(axes, title, stamp)
+
+
 def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     """VADER valence of the context sentences, by arm."""
     shown = prompts[prompts["arm"] != "none"]

@@ -215,6 +215,7 @@ class Agreement(Notebook):
 
     model_names: list[Name]
     judge: Judge
+    beside: list[Judge] = []  # other judges whose agreement with people is shown beside it
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import params, records, sentences, tables, vader
+from lib import params, records, semantic_leakage, sentences, tables, vader
 from lib.params import ParameterError, nearest
 from lib.prompts import PROMPTS
 
@@ -253,6 +253,9 @@ def main(set_name: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(pairs)} pairs: {pairs['arm'].value_counts().to_dict()}\n{report(defects).to_string(index=False)}")
+    if len(made):
+        rates = semantic_leakage.published(pairs)
+        print(f"Semantic leak rate (SentenceBERT), by template:\n{rates.round(2).to_string(index=False)}")
     print(f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:")
     print(f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: {samples(made)} or fewer")
     return 0

@@ -65,7 +65,11 @@ def rated(quality: str, raters: int = 12, size: int = 150) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def validity() -> pd.DataFrame:
     frame = pd.concat([rated("vader"), rated("other")], ignore_index=True)
-    return agreement.validity(frame, VADER, 0.95, 200, np.random.default_rng(4)).set_index(["domain", "measure"])
+    return (
+        agreement.validity(frame, VADER, 0.95, 200, np.random.default_rng(4))
+        .query("by == 'domain'")
+        .set_index(["level", "measure"])
+    )
 
 
 def test_a_judge_that_copies_people_agrees_fully_and_beats_one_rater(validity):
@@ -84,3 +88,23 @@ def test_a_judge_that_guesses_agrees_with_nobody_though_people_agree(validity):
     assert noise.loc["judge − one rater", "high"] < 0
     # variance 4 of what is seen, 2 of one rater's slips and 2/6 or so of a half's: r near sqrt(4/6) = 0.82 and above
     assert noise.loc[["one rater", "split-half"], "low"].min() > 0.65
+
+
+def test_the_worth_of_simulated_raters_is_their_number():
+    rng = np.random.default_rng(5)
+    truth, noise = rng.normal(0, 1, 40_000), rng.normal(0, 1.5, (24, 40_000))
+    ratings = truth + noise
+    others, halves = ratings[1:20].mean(axis=0), np.corrcoef(ratings[:10].mean(axis=0), ratings[10:20].mean(axis=0))[0, 1]
+    rater = np.corrcoef(ratings[0], others)[0, 1]
+    for number in (1, 2, 4):  # simulated judges that are the mean of so many raters beside the others
+        judge = np.corrcoef(ratings[20 : 20 + number].mean(axis=0), others)[0, 1]
+        assert agreement.worth(judge, rater, halves, 10) == pytest.approx(number, rel=0.1)
+    assert agreement.worth(1.0, rater, halves, 10) == np.inf
+    assert agreement.worth(-0.2, rater, halves, 10) == 0
+
+
+def test_alpha_by_hand():
+    # values 1 and 2; one of four units disagrees: observed 2/8; coincidences 1:5, 2:3 of 8: expected 2·5·3/(8·7)
+    ordinal, interval = agreement.alpha_of_values([1, 1, 2, 1], [1, 1, 2, 2])
+    assert interval == pytest.approx(1 - (2 / 8) / (30 / 56)) and ordinal == pytest.approx(interval)
+    assert np.isnan(agreement.alpha_of_values([1, 1], [1, 1])).all()
