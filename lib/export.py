@@ -19,6 +19,7 @@ from lib.params import ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
+CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, stretched to the human scale
 
 
 def export(set_name: str) -> Path:
@@ -41,10 +42,9 @@ def export(set_name: str) -> Path:
     for name, table in tables.items():
         records.write_table(set_name, f"export/data/{name}", table)
         records.write_text(folder / "data" / f"{name}.jsonl", json_lines(table))
-    threshold = parameters.judging["charged_threshold"]
-    records.write_text(folder / "README.md", card(set_name, told, tables, threshold))
+    records.write_text(folder / "README.md", card(set_name, told, tables, CHARGED))
     settings = {
-        "charged_threshold": threshold,
+        "charged_threshold": CHARGED,
         "max_new_tokens": parameters.generation["max_new_tokens"],
         "instruction": models.INSTRUCTION,
     }

@@ -84,7 +84,7 @@ def test_the_tasks_hold_what_they_need(made):
     settings = json.loads((made / "lm_eval" / "settings.json").read_text())
     quick = params.load("quick")
     assert settings == {
-        "charged_threshold": quick.judging["charged_threshold"],
+        "charged_threshold": export.CHARGED,
         "max_new_tokens": quick.generation["max_new_tokens"],
         "instruction": models.INSTRUCTION,
     }
@@ -134,7 +134,7 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
     context, stem = (table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem"))
     ours = [sentences.completion_of(*told) for told in zip(texts, context, stem, strict=True)]
     assert table["completion"].tolist() == ours
-    pairs = leakage.pairs(judges.judgements(table, benchmark, "vader", 0.2))
+    pairs = leakage.pairs(judges.judgements(table, benchmark, params.Judge(name="vader", kind="vader"), 0.2))
     for name in scoring.REPORTED:
         quantity, _, contrast = name.partition("_")
         arm, direction = scoring.CONTRASTS[contrast]

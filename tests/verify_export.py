@@ -83,7 +83,7 @@ def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float
     table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(model="m", mitigation="none")
     table["completion"] = [sentences.completion_of(row.reply, row.context, row.stem) for row in table.itertuples()]
     completions = table.drop(columns=["reply", "context", "stem"])
-    pairs = leakage.pairs(judges.judgements(completions, benchmark, "vader", threshold))
+    pairs = leakage.pairs(judges.judgements(completions, benchmark, params.Judge(name="vader", kind="vader"), threshold))
     numbers = {}
     for (arm, direction), part in pairs.groupby(["arm", "direction"]):
         polarity = "negative" if direction < 0 else "positive"
@@ -131,7 +131,7 @@ def loaded(folder: Path) -> dict[str, pd.DataFrame]:
 
 def main() -> int:
     """Print one line for each harness and way; exit code 1 if a number differs or a table is not loaded as it was written."""
-    made, threshold = export.export(SET), params.load(SET).judging["charged_threshold"]
+    made, threshold = export.export(SET), export.CHARGED
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(made, Path(name) / "export"))
         tables = loaded(folder)
