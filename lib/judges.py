@@ -28,13 +28,12 @@ def _module(judge: Judge):
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
     """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good."""
-    column = pd.Series(texts, dtype=object)
-    distinct = column.dropna().unique().tolist()
+    places, distinct = pd.factorize(np.array(texts, dtype=object))  # −1 where there is no text
     if judge.kind == "vader":  # faster than looking up what it said before
         given = vader.valences(distinct)
     else:
         given = verdicts.kept(version(judge), distinct, lambda texts: _module(judge).valences(judge, texts))
-    return column.map(dict(zip(distinct, given, strict=True))).to_numpy(dtype=float)
+    return np.append(given, np.nan)[places]
 
 
 def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:

@@ -1,20 +1,22 @@
 """Verdicts that were given before: a text is judged once by a judge of one version, whatever run asks and however often killed.
 
-Kept in the user's cache, by the hash of the text, one SQLite file for each version.
+Kept in the user's cache, by the hash of the text, one SQLite file for each version. Of a million texts only the answers and a
+number each are held, never all their hashes.
 """
 
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from lib import packages
 
-BLOCK = 2048  # texts that are judged before they are kept: all that a killed run loses
+BLOCK = 2048  # texts that are looked up, judged and kept together: all that a killed run loses
 
 
 def path(version: str) -> Path:
@@ -23,27 +25,31 @@ def path(version: str) -> Path:
 
 
 def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
-    """Valence of each text, shape (texts,): as kept, or as `give` says of those never judged, shortest first, and then kept."""
-    keys = [hashlib.sha256(text.encode()).digest() for text in texts]
+    """Valence of each text, shape (texts,): as kept, or as `give` says of those never judged, and then kept.
+
+    Shortest first, so that the texts of a block are alike in length. What another process has judged meanwhile is taken over.
+    """
+    places, distinct = pd.factorize(np.array(texts, dtype=object))
+    order = np.argsort([len(text) for text in distinct], kind="stable")
+    valences = np.empty(len(distinct))
     with contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
         file.execute("CREATE TABLE IF NOT EXISTS verdicts (text BLOB PRIMARY KEY, valence REAL) WITHOUT ROWID")
-        known = dict(_found(file, keys))
-        owed = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        order = sorted(owed, key=lambda key: len(owed[key]))
         with tqdm(total=len(order), desc=version, unit=" texts", disable=len(order) <= BLOCK) as bar:
             for start in range(0, len(order), BLOCK):
                 block = order[start : start + BLOCK]
-                given = [float(valence) for valence in give([owed[key] for key in block])]
-                with file:  # one transaction: the whole block or nothing
-                    file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", zip(block, given, strict=True))
-                known.update(zip(block, given, strict=True))
+                valences[block] = _of_block(file, distinct[block], give)
                 bar.update(len(block))
-    return np.array([known[key] for key in keys], dtype=float)
+    return valences[places]
 
 
-def _found(file: sqlite3.Connection, keys: list[bytes]) -> Iterator[tuple[bytes, float]]:
-    size = 30_000  # below SQLite's limit on the values of one question
-    for start in range(0, len(keys), size):
-        part = keys[start : start + size]
-        found = file.execute(f"SELECT text, valence FROM verdicts WHERE text IN ({','.join('?' * len(part))})", part)
-        yield from ((key, np.nan if valence is None else valence) for key, valence in found)
+def _of_block(file: sqlite3.Connection, texts: np.ndarray, give: Callable[[list[str]], np.ndarray]) -> list[float]:
+    """Valence of each of BLOCK distinct texts at most; those judged now are kept all or not at all."""
+    keys = [hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts]
+    found = dict(file.execute(f"SELECT text, valence FROM verdicts WHERE text IN ({','.join('?' * len(keys))})", keys))
+    owed = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+    if owed:
+        given = dict(zip(owed, (float(valence) for valence in give(list(owed.values()))), strict=True))
+        with file:  # one transaction
+            file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", given.items())  # NaN is kept as NULL
+        found |= given
+    return [np.nan if found[key] is None else found[key] for key in keys]
