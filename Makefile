@@ -11,7 +11,7 @@ EFFECT ?= 5
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate-annotation bench bench-mining lint lint-dataset export lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate-annotation bench bench-mining bench-judges lint lint-dataset export lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -56,6 +56,10 @@ bench: .venv-extra/ready
 # How fast pages are mined, beside other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready
 	.venv-extra/bin/python -m tests.bench_mining
+
+# Which judge agrees best with people, on documents and domains it has not seen, and how fast it is.
+bench-judges: .venv/ready
+	$(BIN)/python -m tests.bench_judges
 
 lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
