@@ -45,9 +45,10 @@ def validity(ratings: pd.DataFrame, judge: Judge, confidence: float, draws: int,
     raters, both rounded to half points. `judge` and `one rater` are Pearson's r of each with the mean of the other
     raters; `split-half` is that of two halves of the raters; `worth` is how many raters the judge is worth, see the function.
     """
-    words = pd.cut(ratings["text"].str.split().str.len(), LENGTHS, labels=LENGTH_NAMES).astype(str)
+    words = pd.cut(ratings["text"].str.split().str.len(), LENGTHS, labels=LENGTH_NAMES)
     scored = divide_raters(ratings.assign(judged=judges.of_rated(judge, ratings), words=words), rng).dropna(subset="judged")
-    parts = [(by, level, part) for by in ("domain", "words") for level, part in scored.groupby(by, sort=by == "words")]
+    levels = {by: scored.groupby(by, sort=by == "words", observed=True) for by in ("domain", "words")}
+    parts = [(by, level, part) for by, found in levels.items() for level, part in found]
     bar = tqdm(parts, desc=f"bootstrap, {judge.name}", unit=" parts")
     return pd.concat([_of_part(*part, confidence, draws, rng).assign(judge=judge.name) for part in bar], ignore_index=True)
 

@@ -1,7 +1,8 @@
 """The charged threshold of a judge fitted to people's ratings, and what it finds of what people find charged.
 
 People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of |valence| is the one whose
-verdicts (negative, none, positive) agree best with that: Cohen's kappa, each domain with the same weight. Both choices are ours.
+verdicts (negative, uncharged, positive) agree best with that: Cohen's kappa, each domain with the same weight. Both choices are
+ours.
 """
 
 from functools import cache
@@ -15,7 +16,7 @@ from lib.params import Judge
 
 LEAST = 1.0  # of a rating that counts as charged
 FOLDS = 5
-CLASSES = {"negative": -1, "none": 0, "positive": 1}
+CLASSES = {"negative": -1, "uncharged": 0, "positive": 1}
 
 
 def felt(ratings: pd.DataFrame) -> np.ndarray:
@@ -63,8 +64,8 @@ def agreement(table: pd.DataFrame, confidence: float, draws: int, rng: np.random
             return np.concatenate([three, human_agreement.measures(np.abs(values), None, "nominal", (0, 1))])
 
         low, high = inference.percentile_interval(inference.cluster_bootstrap(part, both, "document", draws, rng), confidence)
-        named = pd.DataFrame({"classes": np.repeat(["negative, none, positive", "charged or not"], len(human_agreement.MEASURES)),
-                              "measure": human_agreement.MEASURES * 2})  # fmt: skip
+        classes = np.repeat(["three", "charged or not"], len(human_agreement.MEASURES))
+        named = pd.DataFrame({"classes": classes, "measure": human_agreement.MEASURES * 2})
         counts = {"n": len(part), "n_documents": part["document"].nunique()}
         parts.append(named.assign(domain=domain, estimate=both(part), low=low, high=high, **counts))
     return pd.concat(parts, ignore_index=True)

@@ -74,7 +74,7 @@ def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
     estimate, low, high = correlation
     return (
         f"Semantic leak rate: {said}. Over stems its rank correlation with the {QUANTITIES['leak'].split(',')[0]} of valence is "
-        f"{estimate:.2f} [{low:.2f}, {high:.2f}]."
+        f"{estimate:.2f} [{low:.2f}, {high:.2f}].".replace("-", "−")
     )
 
 
