@@ -1,8 +1,8 @@
 """Which judge agrees best with people, and how fast each is (make bench-judges; about half an hour on 2 quiet cores).
 
 Selection: Pearson's r with the human mean by domain, for VADER, a ridge regression on MiniLM vectors and VADER, and the learned
-judge; on documents not seen (two halves), and on a domain of which no text was seen (learning from FEW texts of the others, as many
-as each half has).
+judge; on documents not seen (two halves), and on a domain of which no text was seen (learning from FEW texts of the others, as
+many as each half has).
 """
 
 import sys
