@@ -1,24 +1,21 @@
 """People against judges: how well a judge agrees with the human ratings (`lib.human_ratings`), beside a human ceiling."""
 
+from collections.abc import Iterator
+
 import krippendorff
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm import tqdm
 
-from lib import inference, judges
+from lib import human_agreement, judges, resamples
 from lib.params import Judge
 
 STATISTICS = ("pearson", "spearman", "kendall")
-MEASURES = (*STATISTICS, "error", "bias", "alpha, ordinal", "alpha, interval",
-            "judge", "one rater", "judge − one rater", "split-half", "worth")  # fmt: skip
-LENGTHS = [0, 5, 12, 25, 1000]  # words
+ALPHAS = {"alpha, ordinal": "ordinal", "alpha, interval": "interval"}  # measure -> level of measurement
+MEASURES = (*STATISTICS, "error", "bias", *ALPHAS, "judge", "one rater", "judge − one rater", "split-half", "worth")
+HALF_POINTS = np.arange(-8, 9)  # the human scale in half points, for alpha
+LENGTHS = [0, 5, 12, 25, np.inf]  # words
 LENGTH_NAMES = ["1–5 words", "6–12 words", "13–25 words", "more words"]
-
-
-def correlations(judged, human) -> np.ndarray:
-    """Pearson's r, Spearman's rho and Kendall's tau-b (STATISTICS) of two arrays."""
-    return np.array([stats.pearsonr(judged, human)[0], stats.spearmanr(judged, human)[0], stats.kendalltau(judged, human)[0]])
 
 
 def divide_raters(ratings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -37,55 +34,87 @@ def divide_raters(ratings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
     )
 
 
+def levels(ratings: pd.DataFrame) -> pd.DataFrame:
+    """`ratings` with `words`, the class of the text's length (LENGTH_NAMES), and `all`, which is the same for every text."""
+    words = pd.cut(ratings["text"].str.split().str.len(), LENGTHS, labels=LENGTH_NAMES)
+    return ratings.assign(words=words, all="all texts")
+
+
+def parts(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """The parts of a table with the columns of `levels` that are reported apart: by (domain, words, all), level, rows."""
+    for by in ("domain", "words", "all"):
+        for level, part in table.groupby(by, sort=by == "words", observed=True):
+            yield by, level, part
+
+
 def validity(ratings: pd.DataFrame, judge: Judge, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
     """Agreement of a judge with people by domain and by length of the text, with intervals (percentile bootstrap over documents).
 
-    Long: judge, by (domain, words), level, measure (one of MEASURES), estimate, low, high, n, n_documents. STATISTICS, `error`
-    (mean absolute) and `bias`, both in points, compare the judge with the human mean; `alpha` is Krippendorff's of the two as
-    raters, both rounded to half points. `judge` and `one rater` are Pearson's r of each with the mean of the other
-    raters; `split-half` is that of two halves of the raters; `worth` is how many raters the judge is worth, see the function.
+    Long: judge, by (domain, words, all), level, question ("valence"), measure (one of MEASURES), estimate, low, high, n,
+    n_documents. STATISTICS, `error` (mean absolute) and `bias`, both in points, compare the judge with the human mean; `alpha`
+    is Krippendorff's of the two as raters, both rounded to half points. `judge` and `one rater` are Pearson's r of each with
+    the mean of the other raters; `split-half` is that of two halves of the raters; `worth` is how many raters the judge is
+    worth, see the function. Texts without a verdict are left out.
     """
-    words = pd.cut(ratings["text"].str.split().str.len(), LENGTHS, labels=LENGTH_NAMES)
-    scored = divide_raters(ratings.assign(judged=judges.of_rated(judge, ratings), words=words), rng).dropna(subset="judged")
-    levels = {by: scored.groupby(by, sort=by == "words", observed=True) for by in ("domain", "words")}
-    parts = [(by, level, part) for by, found in levels.items() for level, part in found]
-    bar = tqdm(parts, desc=f"bootstrap, {judge.name}", unit=" parts")
-    return pd.concat([_of_part(*part, confidence, draws, rng).assign(judge=judge.name) for part in bar], ignore_index=True)
+    spread = [np.var(given, ddof=1) for given in ratings["ratings"]]
+    scored = divide_raters(ratings.assign(judged=judges.of_rated(judge, ratings), rater_variance=spread), rng)
+    found, divided = [], list(parts(levels(scored.dropna(subset="judged"))))
+    for by, level, part in tqdm(divided, desc=f"bootstrap, {judge.name}", unit=" parts"):
+        table = resamples.table(part, _measures, "document", confidence, draws, rng)
+        for measure, scale in ALPHAS.items():
+            table.loc[table["measure"] == measure, "estimate"] = alpha_of_values(part["judged"], part["mean"], scale)
+        counts = {"n": len(part), "n_documents": part["document"].nunique()}
+        found.append(table.assign(judge=judge.name, by=by, level=level, question="valence", **counts))
+    return pd.concat(found, ignore_index=True)
 
 
-def worth(of_judge: float, of_rater: float, halves: float, raters: float) -> float:
-    """How many raters' mean agrees with the truth as well as the judge does (Spearman & Brown), inf beyond any number of them.
+def _measures(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    judged, human, others = (part[column].to_numpy() for column in ("judged", "mean", "others"))
+    judge, rater = (resamples.pearson(given, others, weights) for given in (judged, part["rater"]))
+    table = resamples.cross_table(*_half_points(judged, human), HALF_POINTS, weights)
+    alphas = [human_agreement.alpha_of_coincidences(table + table.swapaxes(1, 2), scale, tuple(HALF_POINTS))
+              for scale in ALPHAS.values()]  # fmt: skip
+    found = [
+        *(statistic(judged, human, weights) for statistic in (resamples.pearson, resamples.spearman, resamples.kendall)),
+        resamples.mean(np.abs(judged - human), weights),
+        resamples.mean(judged - human, weights),
+        *alphas, judge, rater, judge - rater,
+        resamples.pearson(part["first_half"], part["second_half"], weights),
+        worth(part, weights),
+    ]  # fmt: skip
+    return dict(zip(MEASURES, found, strict=True))
 
-    From r(judge, others), r(one rater, others) and r of two halves of `raters` each. One rater's reliability is
-    ρ = halves / (raters − (raters − 1) · halves); r(judge, truth)² = q² ρ with q = of_judge / of_rater, for both
-    miss the truth in the others' mean alike; the mean of k raters has kρ / (1 + (k − 1)ρ), so k = q² (1 − ρ) / (1 − q² ρ).
+
+def worth(part: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """How many raters' mean goes with the truth as the judge does; inf beyond any number of them, 0 if it does not at all.
+
+    A rating is the truth, what everybody would give the text on average, and a rater's slip. The slips' variance is
+    σ² = mean(rater_variance), the truth's τ² = var(mean) − mean(rater_variance / n_raters): one-way analysis of variance, so
+    σ² holds what raters differ in by habit. One rater's reliability is ρ = τ² / (τ² + σ²), and the mean of k raters has
+    r(mean, truth)² = kρ / (1 + (k − 1)ρ) (Spearman 1910, Brown 1910). The judge has r² = cov(judge, mean)² / (var(judge) τ²),
+    because slips go with no judge: freed of attenuation. Equal where k = r² / (1 − r²) · σ² / τ².
     """
-    reliability = halves / (raters - (raters - 1) * halves)
-    square = max(of_judge / of_rater, 0) ** 2
-    return square * (1 - reliability) / (1 - square * reliability) if square * reliability < 1 else np.inf
+    slips, slip_of_mean = (resamples.mean(part["rater_variance"] / count, weights) for count in (1, part["n_raters"]))
+    truth = resamples.variance(part["mean"], weights) - slip_of_mean
+    together = resamples.covariance(part["judged"], part["mean"], weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = np.where(together > 0, together, 0) ** 2 / (resamples.variance(part["judged"], weights) * truth)
+        found = np.where(square < 1, square / (1 - square) * slips / truth, np.inf)
+    return np.where(np.isnan(square) | (truth <= 0), np.nan, found)
 
 
-def _measures(part: pd.DataFrame) -> np.ndarray:
-    judge, rater = (np.corrcoef(part[column], part["others"])[0, 1] for column in ("judged", "rater"))
-    halves = np.corrcoef(part["first_half"], part["second_half"])[0, 1]
-    error = part["judged"] - part["mean"]
-    alphas = alpha_of_values(part["judged"], part["mean"])
-    worthy = worth(judge, rater, halves, part["n_raters"].median() / 2)
-    return np.array([*correlations(part["judged"], part["mean"]), error.abs().mean(), error.mean(), *alphas,
-                     judge, rater, judge - rater, halves, worthy])  # fmt: skip
+def _half_points(judged, human) -> np.ndarray:
+    return np.round(2 * np.vstack([judged, human]).astype(float)).clip(HALF_POINTS[0], HALF_POINTS[-1])
 
 
-def alpha_of_values(judged, human) -> list[float]:
-    """Krippendorff's alpha, ordinal and interval, of two series of valences rounded to half points; NaN where all are equal."""
-    both = np.round(2 * np.vstack([judged, human]).astype(float))
-    values, places = np.unique(both, return_inverse=True)
+def alpha_of_values(judged, human, scale: str) -> float:
+    """Krippendorff's alpha of two series of valences rounded to half points, as `scale`; NaN where all are equal."""
+    both = _half_points(judged, human)
+    values = np.unique(both)
     if len(values) < 2:
-        return [np.nan, np.nan]
-    counts = np.zeros((both.shape[1], len(values)), dtype=int)
-    for rater in places.reshape(both.shape):
-        counts[np.arange(len(rater)), rater] += 1
-    levels = ("ordinal", "interval")
-    return [krippendorff.alpha(value_counts=counts, value_domain=values, level_of_measurement=level) for level in levels]
+        return np.nan
+    counts = (both[:, :, None] == values).sum(axis=0)
+    return float(krippendorff.alpha(value_counts=counts, value_domain=values, level_of_measurement=scale))
 
 
 def beside_ceiling(validity: pd.DataFrame) -> pd.DataFrame:
@@ -94,16 +123,3 @@ def beside_ceiling(validity: pd.DataFrame) -> pd.DataFrame:
     first = validity[validity["judge"] == validity["judge"].iloc[0]]
     ceiling = first[first["measure"].isin(["one rater", "split-half"])].assign(who=lambda table: table["measure"])
     return pd.concat([judged, ceiling], ignore_index=True)
-
-
-def no_better_than_chance(validity: pd.DataFrame) -> list[str]:
-    """Judge and level of every correlation with the human mean whose interval is not above 0."""
-    found = validity[(validity["measure"] == "pearson") & ~(validity["low"] > 0)]
-    return [f"{row.judge}, {row.level}" for row in found.itertuples()]
-
-
-def _of_part(by: str, level: str, part: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    resampled = inference.cluster_bootstrap(part, _measures, "document", draws, rng)
-    low, high = inference.percentile_interval(resampled, confidence)
-    table = pd.DataFrame({"by": by, "level": level, "measure": MEASURES, "estimate": _measures(part), "low": low, "high": high})
-    return table.assign(n=len(part), n_documents=part["document"].nunique())

@@ -155,7 +155,7 @@ def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") ->
     axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--")
     for (name, table), colour in zip(tables.items(), sns.color_palette("colorblind", len(tables)), strict=True):
         reach = np.abs(table[["low", "high"]].to_numpy().T - table["estimate"].to_numpy())
-        axes.errorbar(table["bin"], table["estimate"], yerr=reach, marker="o", capsize=3, label=name, color=colour)
+        axes.errorbar(table["valence"], table["estimate"], yerr=reach, marker="o", capsize=3, label=name, color=colour)
     axes.set_xlabel("valence by the judge, points")
     axes.set_ylabel("mean human rating, points")
     axes.legend(frameon=False)

@@ -100,16 +100,38 @@ def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categori
     weights, raters = weights / weights.mean(), counts.sum(axis=1)
     scaled = counts * (weights / (raters - 1))[:, None]
     coincidences = scaled.T @ counts - np.diag(scaled.sum(axis=0))
-    totals = coincidences.sum(axis=0)
+    return float(alpha_of_coincidences(coincidences[None], level, categories)[0])
+
+
+def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tuple) -> np.ndarray:
+    """Krippendorff's alpha of matrices of coincidences, shape (matrices, categories, categories); NaN where all are equal."""
+    totals = coincidences.sum(axis=1)
     if level == "nominal":
         distance = 1 - np.eye(len(categories))
     elif level == "ordinal":
-        upto = np.cumsum(totals) - totals / 2
-        distance = (upto[:, None] - upto[None, :]) ** 2
+        upto = np.cumsum(totals, axis=1) - totals / 2
+        distance = (upto[:, :, None] - upto[:, None, :]) ** 2
     else:
         distance = np.subtract.outer(np.array(categories, float), np.array(categories, float)) ** 2
-    expected = (np.outer(totals, totals) * distance).sum() / (totals.sum() - 1)
-    return float(1 - (coincidences * distance).sum() / expected) if expected > 0 else np.nan
+    expected = (totals[:, :, None] * totals[:, None, :] * distance).sum(axis=(1, 2)) / (totals.sum(axis=1) - 1)
+    observed = (coincidences * distance).sum(axis=(1, 2))
+    return 1 - np.divide(observed, expected, out=np.full(len(totals), np.nan), where=expected > 0)
+
+
+def measures_of_tables(tables: np.ndarray) -> dict[str, np.ndarray]:
+    """MEASURES of two raters from their cross tables, shape (tables, categories, categories), the level being nominal.
+
+    The same as `measures` of the single ratings, for very many tables at once; NaN where a measure is undefined.
+    """
+    size, total = tables.shape[1], tables.sum(axis=(1, 2))
+    first, second = tables.sum(axis=2) / total[:, None], tables.sum(axis=1) / total[:, None]
+    share = (first + second) / 2
+    raw, by_chance = np.trace(tables, axis1=1, axis2=2) / total, (first * second).sum(axis=1)
+    chance = (share * (1 - share)).sum(axis=1) / (size - 1)
+    varied = by_chance < 1 - 1e-12
+    kappa = np.divide(raw - by_chance, 1 - by_chance, out=np.full(len(tables), np.nan), where=varied)
+    alpha = alpha_of_coincidences(tables + tables.swapaxes(1, 2), "nominal", tuple(range(size)))
+    return dict(zip(MEASURES, (raw, alpha, kappa, (raw - chance) / (1 - chance)), strict=True))
 
 
 def _kappa(values: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:

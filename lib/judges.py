@@ -3,6 +3,7 @@
 A judge is data (`params.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it has no verdict.
 """
 
+import importlib
 import re
 
 import numpy as np
@@ -19,11 +20,11 @@ def version(judge: Judge) -> str:
 
 def _module(judge: Judge):
     """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is asked."""
-    if judge.kind == "learned":
-        from lib import learned_judge
-
-        return learned_judge
-    raise NotImplementedError(judge.kind)
+    try:
+        return importlib.import_module(f"lib.{judge.kind}_judge")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "
+                                  "install it, or choose another judge", name=error.name) from error  # fmt: skip
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:

@@ -97,6 +97,7 @@ class Judge(Strict):
 
     name: Name  # how results call it
     kind: Literal["vader", "learned", "classifier", "llm"]
+    trained_on_ratings: bool = False  # a model of others that was trained on the rated texts cannot be tested on them
 
     @model_validator(mode="before")
     @classmethod
@@ -220,6 +221,13 @@ class Agreement(Notebook):
     confidence: Share
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
+
+    @model_validator(mode="after")
+    def _judges_differ_in_name(self):
+        names = [judge.name for judge in (self.judge, *self.beside)]
+        if len(names) != len(set(names)):
+            raise ValueError(f"beside: two judges share a name ({', '.join(names)}); take one out or call it something else")
+        return self
 
 
 class Scaling(Notebook):

@@ -1,22 +1,25 @@
-"""The charged threshold of a judge fitted to people's ratings, and what it finds of what people find charged.
+"""The charged threshold of a judge fitted to people's ratings, and what its verdicts are worth.
 
 People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of |valence| is the one whose
-verdicts (negative, uncharged, positive) agree best with that: Cohen's kappa, each domain with the same weight. Both choices are
-ours.
+verdicts (negative, none, positive) agree best with that: Cohen's kappa, each domain with the same weight. Both choices are ours.
 """
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from lib import charged_threshold, human_agreement, human_ratings, inference, judges
+from lib import agreement, charged_threshold, human_agreement, human_ratings, inference, judges, resamples
 from lib.params import Judge
 
 LEAST = 1.0  # of a rating that counts as charged
 FOLDS = 5
-CLASSES = {"negative": -1, "uncharged": 0, "positive": 1}
+POLARITIES = (-1, 0, 1)
+CLASSES = dict(zip(("negative", "none", "positive"), POLARITIES, strict=True))
+THREE, TWO = "negative, none, positive", "charged or not"
+_CHARGED = np.array([[0, 1, 0], [1, 0, 1]])  # POLARITIES as not charged, charged
 
 
 def felt(ratings: pd.DataFrame) -> np.ndarray:
@@ -26,68 +29,83 @@ def felt(ratings: pd.DataFrame) -> np.ndarray:
 
 
 def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
-    """What a fit needs of each text: domain, document, valence (out of fold where the judge has learnt), polarity, weight."""
-    weight = 1 / ratings.groupby("domain")["domain"].transform("size")
-    return ratings[["domain", "document"]].assign(
-        valence=judges.of_rated(judge, ratings), polarity=felt(ratings), weight=weight / weight.mean()
-    )
+    """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge has learnt),
+    polarity, weight. Unscored texts are left out."""
+    scored = agreement.levels(ratings).assign(valence=judges.of_rated(judge, ratings), polarity=felt(ratings))
+    scored = scored.dropna(subset="valence").reset_index(drop=True)
+    weight = 1 / scored.groupby("domain")["domain"].transform("size")
+    columns = ["domain", "words", "all", "document", "mean", "valence", "polarity"]
+    return scored[columns].assign(weight=weight / weight.mean())
 
 
 @cache
 def threshold(judge: Judge) -> float:
-    """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale."""
-    return round(charged_threshold.fit(rows(judge, human_ratings.read()).dropna()), 3)
+    """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale.
+
+    ValueError where nothing can be fitted: the judge's verdicts are all the same.
+    """
+    fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
+    if np.isnan(fitted):
+        raise ValueError(f"judge {judge.name!r}: no threshold can be fitted, for it calls all rated texts the same; "
+                         "give judging.charged_threshold a number, or choose another judge")  # fmt: skip
+    return round(fitted, 3)
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `rows` with `verdict`: each document is judged by a threshold fitted to others. Unscored texts are left out."""
-    table = table.dropna().reset_index(drop=True)
-    verdict = np.zeros(len(table))
+    """A table of `rows` with `threshold`, fitted to other documents than the text's, and `verdict`, −1, 0 or 1, by it."""
+    fitted = np.empty(len(table))
     for seen, unseen in GroupKFold(FOLDS).split(table, groups=table["document"]):
-        fitted = charged_threshold.fit(table.iloc[seen])
-        part = table["valence"].iloc[unseen]
-        verdict[unseen] = np.sign(part) * (part.abs() > fitted)
-    return table.assign(verdict=verdict)
+        fitted[unseen] = charged_threshold.fit(table.iloc[seen])
+    valence = table["valence"]
+    return table.assign(threshold=fitted, verdict=np.sign(valence) * (valence.abs() > fitted))
 
 
-def agreement(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Raw agreement, alpha, kappa and AC1 of the judge's verdict with people's, by domain, from a table of `verdicts`.
+def validity(table: pd.DataFrame, judge: str, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """`agreed` and `found` in one, from a table of `verdicts`: the columns of `agreement.validity`."""
+    parts = [agreed(table, confidence, draws, rng), found(table, confidence)]
+    return pd.concat(parts, ignore_index=True).assign(judge=judge)
 
-    Long: domain, classes (three, or charged or not), measure, estimate, low, high, n, n_documents; bootstrap over documents.
+
+def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Raw agreement, alpha, kappa and AC1 of the judge's verdicts with people's, bootstrap over documents.
+
+    Long: by, level, question (THREE or TWO), measure, estimate, low, high, n, n_documents.
     """
-    parts = []
-    for domain, part in table.groupby("domain", sort=False):
+    found = []
+    for by, level, part in agreement.parts(table):
+        values = part[["verdict", "polarity"]].to_numpy(dtype=float)
+        for question, fold, categories in ((THREE, np.eye(3), POLARITIES), (TWO, _CHARGED, (0, 1))):
 
-        def both(rows: pd.DataFrame) -> np.ndarray:
-            values = rows[["verdict", "polarity"]].to_numpy(dtype=float)
-            three = human_agreement.measures(values, None, "nominal", (-1, 0, 1))
-            return np.concatenate([three, human_agreement.measures(np.abs(values), None, "nominal", (0, 1))])
+            def statistic(part: pd.DataFrame, weights: np.ndarray, fold=fold) -> dict[str, np.ndarray]:
+                table = resamples.cross_table(part["verdict"], part["polarity"], POLARITIES, weights)
+                return human_agreement.measures_of_tables(fold @ table @ fold.T)
 
-        low, high = inference.percentile_interval(inference.cluster_bootstrap(part, both, "document", draws, rng), confidence)
-        classes = np.repeat(["three", "charged or not"], len(human_agreement.MEASURES))
-        named = pd.DataFrame({"classes": classes, "measure": human_agreement.MEASURES * 2})
-        counts = {"n": len(part), "n_documents": part["document"].nunique()}
-        parts.append(named.assign(domain=domain, estimate=both(part), low=low, high=high, **counts))
-    return pd.concat(parts, ignore_index=True)
+            named = resamples.table(part, statistic, "document", confidence, draws, rng)
+            asked = values if question == THREE else np.abs(values)
+            counts = {"n": len(part), "n_documents": part["document"].nunique()}
+            estimates = human_agreement.measures(asked, None, "nominal", categories)
+            found.append(named.assign(by=by, level=level, question=question, estimate=estimates, **counts))
+    return pd.concat(found, ignore_index=True)
 
 
 def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Recall and precision of each class, by domain and over all, from a table of `verdicts`; clustered by document.
+    """Recall and precision of each class, in percent, with t intervals clustered by document.
 
-    Long: domain, class, measure, estimate, low, high, n, n_documents.
+    Long: by, level, question (one of CLASSES), measure, estimate, low, high, n (texts that people, or the judge, put into the
+    class), n_documents.
     """
-    table = pd.concat([table, table.assign(domain="all")], ignore_index=True)
+    hit = table.assign(hit=100.0 * (table["verdict"] == table["polarity"]))
     parts = []
-    for name, value in CLASSES.items():
-        hit = table.assign(hit=100.0 * (table["verdict"] == table["polarity"]))
-        for measure, whole in (("recall", hit["polarity"]), ("precision", hit["verdict"])):
-            chosen = inference.clustered_means(hit[whole == value], "hit", ["domain"], confidence, "document")
-            parts.append(chosen.assign(**{"class": name, "measure": f"{measure}, %"}))
+    for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
+        whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]]
+        chosen = inference.clustered_means(whole, "hit", [by], confidence, "document").rename(columns={by: "level"})
+        parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
-    return shown[["domain", "class", "measure", "estimate", "low", "high", "n", "n_documents"]]
+    return shown[["by", "level", "question", "measure", "estimate", "low", "high", "n", "n_documents"]]
 
 
-def calibration(table: pd.DataFrame, means: np.ndarray, confidence: float) -> pd.DataFrame:
-    """The human mean by what the judge said: bin (the middle of one point), and the columns of inference.Estimate."""
-    said = table.assign(mean=means, bin=table["valence"].round().clip(-3, 3)).dropna(subset="valence").sort_values("bin")
-    return inference.clustered_means(said, "mean", ["bin"], confidence, "document")
+def calibration(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """The human mean by what the judge said: bin (of one point), valence (mean in it), and the columns of inference.Estimate."""
+    said = table.assign(bin=table["valence"].round()).sort_values("bin")
+    curve = inference.clustered_means(said, "mean", ["bin"], confidence, "document")
+    return curve.assign(valence=said.groupby("bin")["valence"].mean().to_numpy())

@@ -34,7 +34,7 @@ def interval(row, digits: int = 1, sign: bool = True) -> str:
     # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
     estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.low, row.high))
     bounds = "no interval" if pd.isna(row.low) else f"{low}, {high}"
-    return f"{estimate} [{bounds}]".replace("-", "−")
+    return f"{estimate} [{bounds}]".replace("-", "−").replace("inf", "∞")
 
 
 def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
@@ -72,38 +72,6 @@ def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     rows = judgements[judgements["mitigation"] == NO_MITIGATION]
     drawn = rows.groupby("arm", sort=False).sample(count, random_state=seed)
     return drawn[["arm", "context", "stem", "completion", "valence", "charged"]].reset_index(drop=True)
-
-
-def by_level(validity: pd.DataFrame) -> pd.DataFrame:
-    """A table of `agreement.validity` as people read it: a row for each judge and measure, a column for each level, then n."""
-    signed = validity["measure"].str.contains("−") | (validity["measure"] == "bias")
-    cells = [interval(row, 2, sign) for row, sign in zip(validity.itertuples(), signed, strict=True)]
-    wide = validity.assign(cell=cells).pivot(index=["judge", "measure"], columns="level", values="cell")
-    wide = wide.loc[list(dict.fromkeys(zip(validity["judge"], validity["measure"], strict=True))), validity["level"].unique()]
-    texts = validity.drop_duplicates("level").set_index("level")["n"].map("{:,}".format)
-    return pd.concat([wide, texts.to_frame(("", "texts")).T])
-
-
-def verdicts(table: pd.DataFrame, what: str) -> pd.DataFrame:
-    """A table of `rated_threshold.agreement` or `.found`: a row for each domain and level of `what`."""
-    percent = table["measure"].str.contains("%")
-    cells = [interval(row, 0 if share else 2, sign=False) for row, share in zip(table.itertuples(), percent, strict=True)]
-    wide = table.assign(cell=cells).pivot(index=["domain", what], columns="measure", values="cell")
-    return wide[list(dict.fromkeys(table["measure"]))]
-
-
-def calibration_reading(curves: dict[str, pd.DataFrame]) -> str:
-    """What people felt on average where each judge said so much, in a sentence."""
-    said = [
-        f"{name} " + ", ".join(f"{row.estimate:+.2f} where it says {row.bin:+.0f}" for row in curve.itertuples())
-        for name, curve in curves.items()
-    ]
-    return f"People's mean rating: {'; '.join(said)}.".replace("-", "−")
-
-
-def alarm(text: str) -> Markdown:
-    """`text` in red; nothing where there is none."""
-    return Markdown(f'<span style="color:#c00000">**{text}**</span>' if text else "")
 
 
 def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:

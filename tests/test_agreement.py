@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import agreement, human_ratings, vader
+from lib import agreement, human_ratings, resamples, vader
 from lib.params import Judge
 
 VADER = Judge(name="vader", kind="vader")
@@ -30,13 +30,25 @@ def test_vader_agrees_with_people_on_tweets_as_published(ratings):
     tweets = ratings[ratings["domain"] == "tweets"]
     judged = vader.valences(tweets["text"].tolist())
     # Hutto & Gilbert (2014): 0.881 on social media text, with an earlier lexicon
-    assert agreement.correlations(judged, tweets["mean"])[0] == pytest.approx(0.881, abs=0.02)
+    assert np.corrcoef(judged, tweets["mean"])[0, 1] == pytest.approx(0.881, abs=0.02)
 
 
-def test_correlations_by_hand():
+def scored(judged, human, ratings=None) -> pd.DataFrame:
+    """A part as `agreement.validity` makes it, one document a text."""
+    given = [np.array([mean - 1, mean, mean + 1]) for mean in human] if ratings is None else list(ratings)
+    frame = pd.DataFrame({"judged": judged, "ratings": given, "document": np.arange(len(given))})
+    frame = frame.assign(mean=[np.mean(each) for each in given], n_raters=[len(each) for each in given],
+                         rater_variance=[np.var(each, ddof=1) for each in given])  # fmt: skip
+    return agreement.divide_raters(frame, np.random.default_rng(1))
+
+
+def test_correlations_and_errors_by_hand():
     # deviations -1.5 -0.5 0.5 1.5 and -3 -1 -2 6: r = (4.5 + 0.5 - 1 + 9)/sqrt(5 * 50) = 0.8222
     # ranks 1 2 3 4 and 1 3 2 4: rho = 1 - 6 * 2/(4 * 15) = 0.8; 5 pairs agree, 1 does not: tau = 4/6
-    np.testing.assert_allclose(agreement.correlations([1, 2, 3, 4], [1, 3, 2, 10]), [13 / np.sqrt(250), 0.8, 2 / 3])
+    found = agreement._measures(scored([1, 2, 3, 4], [1, 3, 2, 10]), np.ones((1, 4)))
+    assert [found[name][0] for name in agreement.STATISTICS] == pytest.approx([13 / np.sqrt(250), 0.8, 2 / 3])
+    # judge less people: 0, -1, 1, -6
+    assert (found["error"][0], found["bias"][0]) == (2, -1.5)
 
 
 def test_one_rater_is_set_against_the_mean_of_the_others():
@@ -90,21 +102,68 @@ def test_a_judge_that_guesses_agrees_with_nobody_though_people_agree(validity):
     assert noise.loc[["one rater", "split-half"], "low"].min() > 0.65
 
 
-def test_the_worth_of_simulated_raters_is_their_number():
+def worth_of(judged, ratings) -> float:
+    return agreement.worth(scored(judged, None, ratings), np.ones((1, len(judged))))[0]
+
+
+def test_worth_by_hand():
+    # two raters a text, (0, 2) and (4, 6): means 1 and 5, variance 4; each slip variance 2, that of a mean 2/2 = 1: truth 4 - 1 = 3
+    # the judge says -1 and 1 of half the texts and the same of the others: cov 1 of (1, 5, 1, 5) with (-1, 1, 1, 1)
+    ratings = [np.array([0.0, 2]), np.array([4.0, 6])] * 2
+    # judge's mean 0.5, variance 0.75; cov = mean(-1, 5, 1, 5) - 0.5 * 3 = 1; r² = 1/(0.75 * 3) = 4/9; worth 4/5 * 2/3 = 8/15
+    assert worth_of([-1, 1, 1, 1], ratings) == pytest.approx(8 / 15)
+    assert worth_of([1, -1, 1, -1], ratings) == 0
+    assert worth_of([1, 5, 1, 5], ratings) == np.inf, "goes with the means better than slips allow"
+    assert np.isnan(worth_of([2, 2, 2, 2], ratings)), "a constant judge"
+    assert np.isnan(worth_of([1, 2], [np.array([0.0, 2]), np.array([0.0, 2])])), "raters who see no difference"
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_the_worth_of_simulated_raters_is_their_number(number):
     rng = np.random.default_rng(5)
-    truth, noise = rng.normal(0, 1, 40_000), rng.normal(0, 1.5, (24, 40_000))
-    ratings = truth + noise
-    others, halves = ratings[1:20].mean(axis=0), np.corrcoef(ratings[:10].mean(axis=0), ratings[10:20].mean(axis=0))[0, 1]
-    rater = np.corrcoef(ratings[0], others)[0, 1]
-    for number in (1, 2, 4):  # simulated judges that are the mean of so many raters beside the others
-        judge = np.corrcoef(ratings[20 : 20 + number].mean(axis=0), others)[0, 1]
-        assert agreement.worth(judge, rater, halves, 10) == pytest.approx(number, rel=0.1)
-    assert agreement.worth(1.0, rater, halves, 10) == np.inf
-    assert agreement.worth(-0.2, rater, halves, 10) == 0
+    truth, slips = rng.normal(0, 1, 20_000), rng.normal(0, 1.5, (18 + number, 20_000))
+    ratings = (truth + slips).T
+    # a simulated judge that is the mean of so many raters, who are not among those it is compared with
+    assert worth_of(3 * ratings[:, :number].mean(axis=1) + 1, ratings[:, number:]) == pytest.approx(number, rel=0.06)
+
+
+def test_the_interval_of_worth_holds_the_truth_about_as_often_as_it_says():
+    rng, held = np.random.default_rng(6), 0
+    for _ in range(100):
+        document = np.repeat(np.arange(60), 3)
+        truth = rng.normal(0, 1, 60)[document] + rng.normal(0, 0.5, 180)
+        ratings = (truth + rng.normal(0, 1.5, (12, 180))).T
+        part = scored(ratings[:, :2].mean(axis=1), None, ratings[:, 2:]).assign(document=document)
+        found = resamples.table(part, lambda part, weights: {"worth": agreement.worth(part, weights)}, "document", 0.95, 200, rng)
+        held += found["low"][0] <= 2 <= found["high"][0]
+    assert 88 <= held <= 99
 
 
 def test_alpha_by_hand():
     # values 1 and 2; one of four units disagrees: observed 2/8; coincidences 1:5, 2:3 of 8: expected 2·5·3/(8·7)
-    ordinal, interval = agreement.alpha_of_values([1, 1, 2, 1], [1, 1, 2, 2])
-    assert interval == pytest.approx(1 - (2 / 8) / (30 / 56)) and ordinal == pytest.approx(interval)
-    assert np.isnan(agreement.alpha_of_values([1, 1], [1, 1])).all()
+    for scale in ("ordinal", "interval"):
+        assert agreement.alpha_of_values([1, 1, 2, 1], [1, 1, 2, 2], scale) == pytest.approx(1 - (2 / 8) / (30 / 56))
+        assert np.isnan(agreement.alpha_of_values([1, 1], [1, 1], scale))
+
+
+def test_the_resamples_alpha_is_that_of_the_package():
+    rng = np.random.default_rng(7)
+    human = rng.normal(0, 1.5, 200).clip(-4, 4)
+    part = scored((human + rng.normal(0, 1, 200)).clip(-4, 4), human)
+    weights = rng.integers(0, 3, (2, 200)).astype(float)
+    found = agreement._measures(part, weights)
+    for number, weight in enumerate(weights):
+        repeated = part.loc[np.repeat(part.index, weight.astype(int))]
+        for measure, scale in agreement.ALPHAS.items():
+            package = agreement.alpha_of_values(repeated["judged"], repeated["mean"], scale)
+            assert found[measure][number] == pytest.approx(package)
+
+
+def test_levels_by_hand_and_in_order():
+    frame = pd.DataFrame({"text": ["w " * words for words in (26, 5, 6, 13, 12, 25, 1)], "domain": list("bbabbbb")})
+    found = [(by, level, len(part)) for by, level, part in agreement.parts(agreement.levels(frame))]
+    assert found == [
+        ("domain", "b", 6), ("domain", "a", 1),
+        ("words", "1–5 words", 2), ("words", "6–12 words", 2), ("words", "13–25 words", 2), ("words", "more words", 1),
+        ("all", "all texts", 7),
+    ]  # fmt: skip

@@ -1,5 +1,7 @@
 """From text to valence on the human scale, and what counts as charged or as a repetition."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,3 +74,9 @@ def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):
     table = judged(["?", "good", "?"], 0.2)
     assert table["valence"].isna().tolist() == table["charged"].isna().tolist() == [True, False, True]
     assert table["charged"].sum() == 1
+
+
+def test_a_judge_whose_package_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lib.learned_judge", None)
+    with pytest.raises(ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.learned_judge.*install it"):
+        judges.valences(Judge(name="mine", kind="learned"), ["a text"])

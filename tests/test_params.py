@@ -75,6 +75,7 @@ MISTAKES = [
     ("generation.mitigation_samples", 9, ["mitigation_samples 9", "lower it"]),
     ("generation.seed", None, ["generation", "seed", "is missing"]),
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
+    ("agreement.beside", ["vader"], ["agreement", "two judges share a name (vader, vader)", "take one out"]),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.control", "contrl", ["contrl", "did you mean 'control'"]),
     ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),

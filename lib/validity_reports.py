@@ -1,0 +1,126 @@
+"""What notebook 04 says of judges beside the rated texts: tables, readings, and what is wrong with a judge, in red."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from lib import rated_threshold, reports
+from lib.params import Judge
+from lib.reports import interval
+
+SIGNED = ("bias", "judge − one rater")
+# Hutto & Gilbert (2014, table 4): VADER's correlation with the human mean
+PUBLISHED_OF_VADER = {"tweets": 0.881, "Amazon reviews": 0.565, "movie reviews": 0.451, "NYT editorials": 0.492}
+_ROW = ["judge", "question", "measure"]
+
+
+def by_level(table: pd.DataFrame) -> pd.DataFrame:
+    """A long table of validity as people read it: a row for each judge, question and measure, a column for each level, then n.
+
+    "undefined": the measure does not exist there, as where all verdicts are equal.
+    """
+    texts = table.groupby("level", observed=True)["n"].max().map("{:,}".format)
+    return pd.concat([_wide(table, [_cell(row) for row in table.itertuples()]), texts.to_frame(("", "", "texts")).T])
+
+
+def with_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """As `by_level`, of measures that each have an n of their own, which stands in the cell."""
+    return _wide(table, [f"{_cell(row)}, n = {row.n:,}" for row in table.itertuples()])
+
+
+def _wide(table: pd.DataFrame, cells: list[str]) -> pd.DataFrame:
+    wide = table.assign(cell=cells).pivot(index=_ROW, columns="level", values="cell").fillna("–")
+    rows = dict.fromkeys(table[_ROW].itertuples(index=False, name=None))
+    return wide.loc[list(rows), list(dict.fromkeys(table["level"]))]
+
+
+def _cell(row) -> str:
+    digits = 0 if row.measure.endswith("%") else 2
+    return interval(row, digits, row.measure in SIGNED).replace("not estimated", "undefined")
+
+
+def worth_reading(validity: pd.DataFrame) -> str:
+    """How each judge stands to one person, and how many it is worth, by domain, a sentence each."""
+    said = []
+    for judge, own in validity[validity["by"] == "domain"].groupby("judge", sort=False):
+        difference, worth = (own[own["measure"] == measure] for measure in ("judge − one rater", "worth"))
+        worst, best = (difference.loc[place()] for place in (difference["estimate"].idxmin, difference["estimate"].idxmax))
+        worths = ", ".join(f"{interval(row, 2, sign=False)} in {row.level}" for row in worth.itertuples())
+        said.append(
+            f"Against the other raters, **{judge}** lies {interval(worst, 2)} from one person in {worst.level} and "
+            f"{interval(best, 2)} in {best.level} (n = {worst.n:,} and {best.n:,} texts). Raters it is worth: {worths}."
+        )
+    return " ".join(said)
+
+
+def error_reading(validity: pd.DataFrame) -> str:
+    """Each judge's error on the shortest and on the longest texts, a sentence each."""
+    said = []
+    for judge, own in validity[(validity["by"] == "words") & (validity["measure"] == "error")].groupby("judge", sort=False):
+        short, long = own.iloc[0], own.iloc[-1]
+        said.append(
+            f"**{judge}** errs by {interval(short, 2, sign=False)} points on texts of {short.level} (n = {short.n:,}), by "
+            f"{interval(long, 2, sign=False)} on those of {long.level} (n = {long.n:,})."
+        )
+    return " ".join(said)
+
+
+def thresholds(verdicts: dict[str, pd.DataFrame], judges: list[Judge], rated: int) -> pd.DataFrame:
+    """The threshold of each judge: fitted to all of the `rated` texts, and the range of those fitted to all folds but one."""
+    rows = [
+        {"judge": judge.name, "threshold, points": rated_threshold.threshold(judge), "lowest of the folds": folds.min(),
+         "highest of the folds": folds.max(), "texts": len(folds), "unscored": rated - len(folds)}
+        for judge, folds in ((judge, verdicts[judge.name]["threshold"]) for judge in judges)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).round(3)
+
+
+def recall_reading(validity: pd.DataFrame) -> str:
+    """What each judge finds of what people find negative and positive, over all texts, a sentence each."""
+    charged = validity[(validity["by"] == "all") & (validity["measure"] == "recall, %") & (validity["question"] != "none")]
+    said = []
+    for judge, own in charged.groupby("judge", sort=False):
+        found = (f"{interval(row, 0, sign=False)} % of the {row.question} texts (n = {row.n:,})" for row in own.itertuples())
+        said.append(f"**{judge}** finds {' and '.join(found)}.")
+    return " ".join(said)
+
+
+def calibration_reading(curves: dict[str, pd.DataFrame]) -> str:
+    """What people felt on average where each judge said so much, a sentence each."""
+    said = []
+    for judge, curve in curves.items():
+        felt = (f"{row.estimate:+.2f} where it says {row.bin + 0:g} (n = {row.n:,})" for row in curve.itertuples())
+        said.append(f"**{judge}**: {', '.join(felt)}.")
+    return f"People's mean rating. {' '.join(said)}".replace("-", "−")
+
+
+def beside_published(validity: pd.DataFrame, judges: list[Judge]) -> pd.DataFrame | Markdown:
+    """VADER's correlations beside those its authors published; a sentence where VADER is none of the judges."""
+    names = [judge.name for judge in judges if judge.kind == "vader"]
+    if not names:
+        return Markdown("VADER is not among the judges here, and of the others nothing is published on these texts.")
+    pearson = validity[(validity["by"] == "domain") & (validity["measure"] == "pearson") & (validity["judge"] == names[0])]
+    return reports.beside(pearson, "level", PUBLISHED_OF_VADER)
+
+
+def faults(validity: pd.DataFrame, judges: list[Judge]) -> list[str]:
+    """What forbids trust in a judge: agreement no better than chance in some part, or training on the texts it is tested on.
+
+    Chance: the interval of Pearson's r or of a kappa is not above 0, or neither is defined.
+    """
+    doubtful = validity[validity["measure"].isin(["pearson", "kappa"]) & ~(validity["low"] > 0)]
+    found = []
+    for judge in judges:
+        rows = doubtful[doubtful["judge"] == judge.name].itertuples()
+        places = "; ".join(f"{row.level} ({row.measure}, {row.question})" for row in rows)
+        if places:
+            found.append(f"{judge.name} is no better than chance: {places}")
+        if judge.trained_on_ratings:
+            found.append(f"{judge.name} was trained on these very texts, so its agreement with them proves nothing")
+    return found
+
+
+def alarm(faults: list[str]) -> Markdown:
+    """The faults in red, a paragraph each; a plain sentence where there are none."""
+    if not faults:
+        return Markdown("Every judge is better than chance in every part, and none was trained on the texts it is tested on.")
+    return Markdown("\n\n".join(f'<span style="color: #c00000">**⚠ {fault}.**</span>' for fault in faults))
