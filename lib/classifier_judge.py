@@ -1,4 +1,4 @@
-"""A judge that is a text classifier of the transformers library: the valence is what its labels are worth, by their probability."""
+"""A judge that is a text classifier of the transformers library: its labels have valences, which count by their probability."""
 
 import hashlib
 import json
