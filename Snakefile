@@ -45,6 +45,12 @@ def table(wildcards):
     return [chosen.table.path] if chosen.table else []
 
 
+def rubric(wildcards):
+    """The file with what the judge is asked, if it is a language model."""
+    judge = params.cell_values(params.load(wildcards.set), wildcards.set, "03_judging", wildcards.model)["judge"]
+    return [str(params.rubric_path(judge["rubric"]))] if judge["kind"] == "llm" else []
+
+
 def judgements(wildcards):
     return expand("outputs/{set}/judgements/{model}.parquet", set=wildcards.set, model=models(wildcards))
 
@@ -98,6 +104,7 @@ rule generation:
 
 rule judging:
     input:
+        rubric,
         "outputs/{set}/prompts.parquet",
         "outputs/{set}/completions/{model}.parquet",
         "outputs/{set}/next_token/{model}.parquet",

@@ -31,9 +31,12 @@ def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFra
     for name, text in parameters.mitigations.items():
         charged = prompts[prompts["arm"].isin(MITIGATED_ARMS)]
         asked.append(_ask(charged, name, text, parameters.mitigation_samples, model))
-    owed = pd.concat(asked, ignore_index=True)
-    owed["key"] = [_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)]
-    return owed
+    return keyed(pd.concat(asked, ignore_index=True), parameters, model)
+
+
+def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
+    """`owed` with the column key: a hash of everything that could change what `model` writes there."""
+    return owed.assign(key=[_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)])
 
 
 def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: int, model) -> pd.DataFrame:

@@ -5,6 +5,7 @@ A judge is data (`params.Judge`) with a version; of whatever kind, it gives an a
 
 import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -42,15 +43,30 @@ def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
     return _module(judge).out_of_fold(judge, ratings) if judge.kind == "learned" else valences(judge, ratings["text"].tolist())
 
 
-def judgements(completions: pd.DataFrame, prompts: pd.DataFrame, judge: Judge, charged_threshold: float) -> pd.DataFrame:
+def reliability(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:
+    """What the replies of a judge that was asked tell of it, as Markdown; ValueError if too many of them hold no verdict."""
+    if judge.kind != "llm":
+        return f"Does not apply: {judge.name} is no language model that is asked; it gives a text the same verdict in any place."
+    from lib import llm_reliability
+
+    return llm_reliability.reading(judge, completions, replies, confidence, draws, rng)
+
+
+def judgements(
+    completions: pd.DataFrame, prompts: pd.DataFrame, judge: Judge, charged_threshold: float, replies: Path | None = None
+) -> pd.DataFrame:
     """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
+    A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
     """
     described = prompts[["prompt_id", "domain", "slot", "emotion", "intensity", "form", "literal_senses", "context", "stem"]]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
     table["judge"] = version(judge)
-    table["valence"] = valences(judge, table["completion"].tolist())
+    if judge.kind == "llm":
+        table["valence"] = _module(judge).of_completions(judge, table, replies)
+    else:
+        table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
     table["repeats"] = [repeats_charge(row.completion, row.context, row.literal_senses) for row in table.itertuples()]
     return table

@@ -7,8 +7,10 @@ A backend offers
 - `parameters`: the number of its weights outside the embedding tables, None if nobody can tell,
 - `tokenizer`: None if prompts cannot be seen token by token,
 - `render(context, stem, mitigation)`: the prompt as it is sent, a string,
+- `question(text)`: a free question as it is sent, where the model chats and is not canned,
 - `reply(requests, temperature, max_new_tokens, seed, progress)`: one Reply for each row of `requests` (rendered, prompt_id,
-  mitigation, context, stem, group_id, sample_index); it calls progress(count) as replies are finished.
+  mitigation, context, stem, group_id, sample_index); it calls progress(count) as replies are finished. The reply to a free
+  question, whose row has neither context nor stem (None), is not cut after its first sentence.
 
 Making one reads no weights; they load at the first reply.
 """

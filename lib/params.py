@@ -15,11 +15,17 @@ ROOT = Path(__file__).resolve().parents[1]
 BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
                   "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
 BUNDLED_JUDGES = ("vader", "learned")
+SHIPPED_RUBRICS = Path(__file__).parent / "data" / "rubrics"
 NO_MITIGATION = "none"
+_JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
+    "classifier": (("id", "labels"), ("revision",)),
+    "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_share")),
+}
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Valence = Annotated[float, Field(ge=-4, le=4)]
 
 
 class ParameterError(ValueError):
@@ -92,11 +98,25 @@ class Model(Strict):
         return self
 
 
+def rubric_path(name: str) -> Path:
+    """The file of a rubric: one that ships, by its bare name, or a path, relative to the project's folder or absolute."""
+    return SHIPPED_RUBRICS / f"{name}.md" if "/" not in name and not Path(name).suffix else ROOT / name
+
+
 class Judge(Strict):
     """Who gives a completion its valence. In a parameter set the bare name of one that needs no more will do: `judge: vader`."""
 
     name: Name  # how results call it
     kind: Literal["vader", "learned", "classifier", "llm"]
+    id: str | None = None  # classifier: hub id or folder of a text-classification model
+    revision: str = "main"  # classifier
+    labels: dict[str, Valence] = {}  # classifier: what each label of the model is worth on the human scale
+    model: Model | None = None  # llm: who is asked, in mode chat
+    rubric: str = "valence"  # llm: what is asked; one of lib/data/rubrics/, or the path of another
+    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0  # llm; at 0 a model that runs here repeats itself
+    max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 256  # llm
+    seed: int = 1  # llm
+    retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
     trained_on_ratings: bool = False  # a model of others that was trained on the rated texts cannot be tested on them
 
     @model_validator(mode="before")
@@ -108,6 +128,29 @@ class Judge(Strict):
             raise ValueError(f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or name, kind "
                              "and what that kind needs")  # fmt: skip
         return {"name": value, "kind": value}
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self):
+        needed, allowed = _JUDGE_FIELDS.get(self.kind, ((), ()))
+        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if lacking := [name for name in needed if name not in given]:
+            raise ValueError(f"judge {self.name}: kind {self.kind!r} needs {' and '.join(lacking)}; add what is missing")
+        if alien := [name for name in given if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)]:
+            kind = next(kind for kind, fields in _JUDGE_FIELDS.items() if alien[0] in fields[0] + fields[1])
+            raise ValueError(f"judge {self.name}: kind {self.kind!r} takes no {alien[0]}; take it out, or set kind to {kind!r}")
+        if self.kind == "llm":
+            self._can_be_asked()
+        return self
+
+    def _can_be_asked(self) -> None:
+        model, path = self.model, rubric_path(self.rubric)
+        if model.mode != "chat" or model.table or model.begin_answer or model.id.startswith("canned:"):
+            raise ValueError(f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a server, "
+                             "in mode 'chat', without begin_answer")  # fmt: skip
+        if not path.is_file():
+            shipped = sorted(file.stem for file in SHIPPED_RUBRICS.glob("*.md"))
+            raise ValueError(f"judge {self.name}: rubric {self.rubric!r}: no file {path}{nearest(self.rubric, shipped)}; give "
+                             f"its path, or one that ships ({', '.join(shipped)})")  # fmt: skip
 
 
 class Notebook(Strict):

@@ -38,12 +38,17 @@ def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
     return scored[columns].assign(weight=weight / weight.mean())
 
 
-@cache
 def threshold(judge: Judge) -> float:
     """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale.
 
     ValueError where nothing can be fitted: the judge's verdicts are all the same.
     """
+    return _threshold(judge.model_dump_json())
+
+
+@cache
+def _threshold(told: str) -> float:
+    judge = Judge.model_validate_json(told)
     fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
     if np.isnan(fitted):
         raise ValueError(f"judge {judge.name!r}: no threshold can be fitted, for it calls all rated texts the same; "

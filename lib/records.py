@@ -42,6 +42,11 @@ def table_path(set_name: str, table: str) -> Path:
     return run_folder(set_name) / f"{table}.parquet"
 
 
+def replies_path(set_name: str, model_name: str, judge_name: str) -> Path:
+    """Path of the journal of what a judge replied when it was asked about a model's completions."""
+    return run_folder(set_name) / "replies" / f"{model_name}--{judge_name}.jsonl"
+
+
 @contextmanager
 def explained(path: Path):
     """Say which file could not be written, and what to do, in place of a bare OSError."""

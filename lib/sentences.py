@@ -33,13 +33,18 @@ def first_sentence(text: str) -> str:
     return text[: _first_end(text)].strip()
 
 
-def completion_of(text: str, context: str, stem: str) -> str:
-    """What counts of a model's whole reply to a prompt made of `context` (may be empty) and `stem`."""
-    return first_sentence(without_echo(text, context, stem))
+def completion_of(text: str, context: str | None, stem: str | None) -> str:
+    """What counts of a model's whole reply to a prompt made of `context` (may be empty) and `stem`; all of it without a stem."""
+    return text if stem is None else first_sentence(without_echo(text, context, stem))
 
 
-def is_complete(text: str, context: str, stem: str) -> bool:
-    """Whether decoding can stop: what follows in `text` shows that its first sentence has ended, whatever comes next."""
+def is_complete(text: str, context: str | None, stem: str | None) -> bool:
+    """Whether decoding can stop: what follows in `text` shows that its first sentence has ended, whatever comes next.
+
+    Without a stem nothing is completed: the answer to a free question ends where the model ends it.
+    """
+    if stem is None:
+        return False
     begun = text.strip().casefold()
     if any(echo.casefold().startswith(begun) for echo in (f"{context} {stem}".strip(), stem)):
         return False

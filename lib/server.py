@@ -40,7 +40,11 @@ class Server:
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
-        messages = [{"role": "user", "content": f"{mitigation} {INSTRUCTION} {text}".strip()}]
+        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip())
+
+    def question(self, text: str) -> str:
+        """A message of the user as it is sent: the JSON of the messages."""
+        messages = [{"role": "user", "content": text}]
         if self.spec.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
         return json.dumps(messages, ensure_ascii=False)

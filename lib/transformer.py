@@ -40,26 +40,12 @@ class Transformer:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def _found(self, loader: str, **options):
-        import transformers
-
-        try:
-            return getattr(transformers, loader).from_pretrained(self.source, **self._place, **options)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            near = params.nearest(self.spec.id, _known_ids())
-            raise ParameterError(
-                f"model {self.spec.name}: id {self.spec.id!r} cannot be loaded ({reason})\n"
-                f"check the spelling and the network, or give a folder that holds the model{near}"
-            ) from None
+        return found(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
 
     @cached_property
     def fingerprint(self) -> str:
         """What its answers depend on beside the request: weights, tokenizer and number format."""
-        if Path(self.source).is_dir():
-            files = sorted(path for path in Path(self.source).iterdir() if path.is_file())
-            weights = {path.name: packages.sha256(path) for path in files}
-        else:
-            weights = self.config._commit_hash
+        weights = identity(self.source, self.config)
         format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
         return json.dumps({"weights": weights, **format_}, sort_keys=True)
 
@@ -114,11 +100,14 @@ class Transformer:
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
-        messages = [{"role": "user", "content": f"{mitigation} {INSTRUCTION} {text}".strip()}]
+        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip()) + (text if self.spec.begin_answer else "")
+
+    def question(self, text: str) -> str:
+        """A message of the user as the model sees it: in its chat template, with the answer opened."""
+        messages = [{"role": "user", "content": text}]
         if self.spec.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
-        asked = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, date_string=_DATE)
-        return asked + (text if self.spec.begin_answer else "")
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, date_string=_DATE)
 
     def token_ids(self, rendered: list[str]) -> list[list[int]]:
         """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
@@ -171,6 +160,30 @@ def _source(model_id: str) -> str:
 
         return str(ladder.folder(model_id.removeprefix("ladder:")))
     return model_id
+
+
+def found(loader: str, who: str, id_: str, source: str, **options):
+    """What the Auto class `loader` makes of a folder or hub id; ParameterError, naming `who` wants it, if it cannot."""
+    import transformers
+
+    try:
+        return getattr(transformers, loader).from_pretrained(source, **options)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{who}: id {id_!r} needs a package that is missing ({reason}); install it") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParameterError(
+            f"{who}: id {id_!r} cannot be loaded ({reason})\n"
+            f"check the spelling and the network, or give a folder that holds the model{params.nearest(id_, _known_ids())}"
+        ) from None
+
+
+def identity(source: str, config) -> dict[str, str] | str:
+    """What tells a model from another: the hash of each file of its folder, or the commit of the hub."""
+    if not Path(source).is_dir():
+        return config._commit_hash
+    return {path.name: packages.sha256(path) for path in sorted(Path(source).iterdir()) if path.is_file()}
 
 
 def at_once(model: Transformer, function, arguments: list) -> list:

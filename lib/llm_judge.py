@@ -1,0 +1,136 @@
+"""A judge that is a language model, asked by a rubric about pairs of completions, each pair in both orders.
+
+A completion of any other arm is seen beside the neutral completion of its group, mitigation and sample_index, never with its
+context or arm; one without a partner is asked about alone, with the rubric's other question. The valence of a completion is the
+mean over the questions in which it was scored. Replies are kept in a journal as completions are (lib.generation), under a key
+over everything that can change them, so none is asked for twice; equal questions are one, wherever in the table they come up.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import generation, models, packages, rubrics
+from lib.params import NO_MITIGATION, Generation, Judge, Model
+
+PAIR_KEY = ["group_id", "mitigation", "sample_index"]
+VERSION = 1  # of how texts are paired and scored: change it with anything that changes a valence
+
+
+def version(judge: Judge) -> str:
+    """The judge's name and the rubric's version, with a hash of all that its valences depend on."""
+    rubric = rubrics.read(judge.rubric)
+    told = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
+    depends_on = {"code": VERSION, "rubric": rubric.digest, "model": backend(judge).fingerprint, **told}
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    return f"{judge.name}-{rubric.version}-{digest[:8]}"
+
+
+def backend(judge: Judge):
+    """The model that is asked; its weights load at the first question."""
+    return _backend(judge.model.model_dump_json())
+
+
+@lru_cache(maxsize=1)
+def _backend(spec: str):
+    return models.load(Model.model_validate_json(spec))
+
+
+def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+    """Valence of each text asked about alone, shape (texts,), NaN where unscored; the replies are kept in the user's cache."""
+    seen = pd.DataFrame({"row": range(len(texts)), "text": texts, "other": None, "stem_id": ""}).astype(object)
+    asked = ask(judge, questions(seen, share=0.0, seed=judge.seed), packages.cache_folder() / f"replies-{judge.name}.jsonl")
+    return _mean_votes(seen, votes(asked), range(len(texts))).to_numpy()
+
+
+def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
+    """Valence of each completion of a table with PAIR_KEY, arm, stem_id and completion, NaN where it was never scored."""
+    table = completions.reset_index(drop=True)
+    seen = sightings(table)
+    return _mean_votes(seen, votes(asked_of(judge, table, replies)), table.index).to_numpy()
+
+
+def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataFrame:
+    """Every question about the completions with its reply, see `ask`; what the journal `replies` lacks is asked."""
+    seen = sightings(completions.reset_index(drop=True))
+    return ask(judge, questions(seen, judge.retest_share, judge.seed), replies)
+
+
+def sightings(completions: pd.DataFrame) -> pd.DataFrame:
+    """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
+
+    Missing completions are not seen.
+    """
+    table = completions.rename_axis("row").reset_index().dropna(subset="completion")
+    table = table[["row", "arm", "stem_id", *PAIR_KEY, "completion"]].rename(columns={"completion": "text"})
+    neutral = table[table["arm"] == "neutral"].drop(columns=["arm", "stem_id"])
+    pairs = table[table["arm"] != "neutral"].merge(neutral, on=PAIR_KEY, suffixes=("", "_neutral"), validate="many_to_one")
+    one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
+    two = pairs[["row_neutral", "text_neutral", "text", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
+    alone = table.loc[~table["row"].isin([*one["row"], *two["row"]]), ["row", "text", "stem_id"]].assign(other=None)
+    return pd.concat([part.astype(object) for part in (one, two, alone)], ignore_index=True)
+
+
+def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The distinct questions, the sighted text first: first, second (None: alone), stem_id, sample_index.
+
+    A pair of different texts is sighted from both sides, so it is asked in both orders; equal texts are one question. stem_id is
+    the stem where the pair comes first. A `share` of the questions, drawn by a hash of question and `seed`, is there again with
+    sample_index 1.
+    """
+    once = seen.rename(columns={"text": "first", "other": "second"})[["first", "second", "stem_id"]]
+    once = once.drop_duplicates(["first", "second"], ignore_index=True).assign(sample_index=0)
+    drawn = [_draw(row.first, row.second, seed) < share for row in once.itertuples()]
+    return pd.concat([once, once[drawn].assign(sample_index=1)], ignore_index=True)
+
+
+def _draw(first: str, second: str | None, seed: int) -> float:
+    """A number from 0 to 1 that depends on the question and the seed alone, so a growing table keeps its draws."""
+    digest = hashlib.sha256(json.dumps([seed, first, second]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
+    """The questions with reply, ended, labels (a tuple, one label a text; None where unscored) and valences likewise."""
+    rubric, model = rubrics.read(judge.rubric), backend(judge)
+    rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
+    noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]  # each question draws its own
+    owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise, mitigation=NO_MITIGATION, arm="")
+    owed = owed.assign(context=None, stem=None)  # free questions
+    told = _told(judge)
+    paid = generation.generate(generation.keyed(owed, told, model), told, model, replies)
+    texts = [[text for text in pair if text is not None] for pair in zip(paid["first"], paid["second"], strict=True)]
+    told = zip(paid["completion"], paid["ended"], texts, strict=True)
+    labels = [rubrics.verdict(rubric, reply, ended, about) for reply, ended, about in told]
+    worth = [given and tuple(rubric.labels[label] for label in given) for given in labels]
+    kept = paid[["first", "second", "stem_id", "sample_index", "completion", "ended"]].rename(columns={"completion": "reply"})
+    return kept.assign(labels=pd.Series(labels, kept.index, dtype=object), valences=pd.Series(worth, kept.index, dtype=object))
+
+
+def _told(judge: Judge) -> Generation:
+    """The judge's sampling values as the generation of completions takes them."""
+    told = {name: getattr(judge, name) for name in ("model", "temperature", "max_new_tokens", "seed")}
+    return Generation(set_name="judging", toy=False, mitigations={}, samples=1, mitigation_samples=0, **told)
+
+
+def votes(asked: pd.DataFrame) -> pd.DataFrame:
+    """A row for each text of each question: text, other, place (1 or 2), stem_id, sample_index, label and valence, missing where
+    unscored."""
+    first = asked.rename(columns={"first": "text", "second": "other"}).assign(place=1)
+    second = asked.dropna(subset="second").rename(columns={"first": "other", "second": "text"}).assign(place=2)
+    table = pd.concat([first, second], ignore_index=True)
+    for column, given in (("label", "labels"), ("valence", "valences")):
+        pairs = zip(table[given], table["place"], strict=True)
+        table[column] = pd.Series([said[place - 1] if said else None for said, place in pairs], table.index, dtype=object)
+    columns = ["text", "other", "place", "stem_id", "sample_index", "label", "valence"]
+    return table[columns].astype({"valence": float})
+
+
+def _mean_votes(seen: pd.DataFrame, given: pd.DataFrame, rows) -> pd.Series:
+    """Mean valence of each of `rows` over the votes of its sightings; repeated questions test the judge and do not count."""
+    counted = seen.merge(given[given["sample_index"] == 0], on=["text", "other"])
+    return counted.groupby("row")["valence"].mean().astype(float).reindex(rows)

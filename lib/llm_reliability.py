@@ -1,0 +1,89 @@
+"""What the replies of a judge that is a language model tell of it: position bias, test–retest, and how many hold no verdict."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import inference, llm_judge, reports
+from lib.params import Judge
+
+MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
+
+POSITION, AGREEMENT, PEARSON = "position bias", "test–retest, same label", "test–retest, Pearson's r"
+
+
+def reading(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:
+    """`reliability` as Markdown; ValueError of `demand_scored` where too many replies hold no verdict."""
+    asked = llm_judge.asked_of(judge, completions, replies)
+    demand_scored(asked, judge.name, replies)
+    found = reliability(asked, confidence, draws, rng)
+    unscored = int(asked["labels"].isna().sum())
+    shown = [
+        f"- **{row.quantity}**: {reports.interval(row, 2, sign=row.quantity == POSITION)}, n {row.n} in {row.n_stems} stems"
+        for row in found.itertuples()
+    ]
+    return "\n".join(
+        [f"{len(asked):,} replies of {judge.name}, {unscored} unscored ({unscored / max(len(asked), 1):.1%}).\n", *shown]
+    )
+
+
+def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: float = MOST_UNSCORED) -> None:
+    """ValueError if more than the share `most` of the replies holds no verdict. A missing verdict is no chance event: what is
+    left would be a selection."""
+    unscored = asked[asked["labels"].isna()]
+    if len(unscored) <= most * len(asked):
+        return
+    cut = len(unscored) - int(unscored["ended"].sum())
+    raise ValueError(
+        f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies ({len(unscored) / len(asked):.1%}) hold no verdict, "
+        f"{cut:,} of them because they were cut off; at most {most:.0%} may, so nothing is reported\n"
+        f"the raw replies are in {replies}; one begins {unscored['reply'].iloc[0][:80]!r}\n"
+        "ask a more capable model, make the rubric plainer, or raise max_new_tokens where replies are cut off; then run again"
+    )
+
+
+def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """POSITION, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low, high, n, n_stems.
+
+    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale. The others compare
+    the two replies to a question that was asked twice, text by text: how often the label is the same, and the correlation of the
+    valences (interval: bootstrap of stems). A stem is where a pair comes first.
+    """
+    given = llm_judge.votes(asked).dropna(subset="valence")
+    bias, again = by_place(given), by_time(given)
+    rows = [
+        {"quantity": POSITION, **asdict(inference.clustered_mean(bias["first"] - bias["second"], bias["stem_id"], confidence))},
+        {"quantity": AGREEMENT, **asdict(inference.clustered_mean(again["same"], again["stem_id"], confidence))},
+        {"quantity": PEARSON, **_correlation(again, confidence, draws, rng)},
+    ]
+    return pd.DataFrame(rows)[["quantity", "estimate", "low", "high", "n", "n_stems"]]
+
+
+def by_place(given: pd.DataFrame) -> pd.DataFrame:
+    """Texts scored in both places of a pair: stem_id, first, second (valences)."""
+    paired = given[(given["sample_index"] == 0) & given["other"].notna()]
+    first, second = (paired[paired["place"] == place][["text", "other", "stem_id", "valence"]] for place in (1, 2))
+    both = first.merge(second.drop(columns="stem_id"), on=["text", "other"], suffixes=("_first", "_second"))
+    return both.rename(columns=lambda name: name.removeprefix("valence_"))[["stem_id", "first", "second"]]
+
+
+def by_time(given: pd.DataFrame) -> pd.DataFrame:
+    """Texts scored in both replies to a question: stem_id, valence, again (valences), same (1.0 where the labels are equal)."""
+    once, again = (given[given["sample_index"] == index] for index in (0, 1))
+    both = once.merge(again, on=["text", "other", "place"], suffixes=("", "_again"))
+    same = (both["label"] == both["label_again"]).astype(float)
+    return pd.DataFrame({"stem_id": both["stem_id"], "valence": both["valence"], "again": both["valence_again"], "same": same})
+
+
+def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> dict:
+    def pearson(part: pd.DataFrame) -> np.ndarray:
+        varied = len(part) > 1 and part["valence"].std() > 0 and part["again"].std() > 0
+        return np.array([part["valence"].corr(part["again"]) if varied else np.nan])
+
+    found = {"n": len(again), "n_stems": again["stem_id"].nunique(), "estimate": pearson(again)[0], "low": np.nan, "high": np.nan}
+    if not np.isnan(found["estimate"]) and found["n_stems"] > 1:
+        spread = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
+        found["low"], found["high"] = inference.percentile_interval(spread, confidence)[:, 0]
+    return found
