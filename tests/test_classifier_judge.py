@@ -1,0 +1,110 @@
+"""A classifier's labels as valences: against the transformers pipeline, in any batch, and what is refused before weights load."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lib import classifier_judge, judges, params
+
+LABELS = {"bad": -3.0, "so-so": 0.0, "good": 3.0}
+TEXTS = ["good", "a terrible tragedy on a cold and rainy day in November", "oak and pine.", "14.", "oak and pine." * 400]
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny, tmp_path_factory):
+    """A folder with a classifier of random weights."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("classifier")
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.model_max_length = 128
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(tokenizer), id2label=dict(enumerate(LABELS)), pad_token_id=tokenizer.pad_token_id,
+                        initializer_range=1.0, max_position_embeddings=128, **shape)  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
+
+
+def judge(id_, **changes) -> params.Judge:
+    return params.Judge.model_validate({"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes)
+
+
+def test_valence_is_the_expectation_that_the_pipeline_gives(classifier):
+    from transformers import pipeline
+
+    ask = pipeline("text-classification", model=str(classifier), top_k=None)
+    expected = [sum(LABELS[row["label"]] * row["score"] for row in ask(text, truncation=True)) for text in TEXTS]
+    given = judges.valences(judge(classifier), TEXTS)
+    np.testing.assert_allclose(given, expected, atol=1e-4)
+    assert given.std() > 0.1, "the random model must tell texts apart, or this shows nothing"
+
+
+def test_a_text_is_judged_as_if_alone(classifier, monkeypatch):
+    alone = [classifier_judge.valences(judge(classifier), [text])[0] for text in TEXTS]
+    for size in (2, 64):
+        monkeypatch.setattr(classifier_judge, "BATCH", size)
+        np.testing.assert_allclose(classifier_judge.valences(judge(classifier), TEXTS), alone, atol=1e-5)
+
+
+def test_another_label_value_or_weight_is_another_version(classifier, tmp_path):
+    version = judges.version(judge(classifier))
+    assert version.startswith("mine-")
+    assert version == judges.version(judge(classifier))
+    assert version != judges.version(judge(classifier, labels=LABELS | {"good": 2.0}))
+    copied = shutil.copytree(classifier, tmp_path / "copy")
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert version != judges.version(judge(copied))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"bad": -3.0, "good": 3.0}, ["labels lacks so-so", "has the labels bad, good, so-so"]),
+        (LABELS | {"goood": 1.0}, ["'goood' is none of its labels; did you mean 'good'"]),
+        ({"LABEL_0": -1.0, "LABEL_1": 1.0}, ["labels lacks bad, good, so-so", "'LABEL_0' is none"]),
+    ],
+)
+def test_labels_that_do_not_fit_are_named_before_weights_load(classifier, monkeypatch, labels, told):
+    monkeypatch.setattr(classifier_judge, "_loaded", lambda *_: pytest.fail("weights were loaded"))
+    with pytest.raises(params.ParameterError, match="judge mine: ") as caught:
+        judges.valences(judge(classifier, labels=labels), ["good"])
+    assert all(part in str(caught.value) for part in told)
+
+
+def test_what_is_no_classifier_is_refused(tiny, classifier, tmp_path):
+    with pytest.raises(params.ParameterError, match=r"gives no text one label of several \(LlamaForCausalLM\)"):
+        judges.version(judge(tiny))
+    copied = shutil.copytree(classifier, tmp_path / "copy")
+    config = json.loads((copied / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(params.ParameterError, match="multi_label_classification"):
+        judges.version(judge(copied))
+
+
+def test_a_model_that_is_not_there_is_named_with_a_remedy(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(params.ParameterError, match="judge mine: id 'nobody/nothing' cannot be loaded") as caught:
+        judges.valences(judge("nobody/nothing"), ["good"])
+    assert "check the spelling and the network, or give a folder" in str(caught.value)
+
+
+def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch):
+    import transformers
+
+    def lacking(*_, **__):
+        raise ImportError("this tokenizer requires sentencepiece")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lacking)
+    with pytest.raises(params.ParameterError, match="needs a package that is missing .*sentencepiece.*; install it"):
+        judges.version(judge(classifier))
