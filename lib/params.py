@@ -365,7 +365,9 @@ def _explain(error: ValidationError, schema: type[Strict], place: str) -> Parame
         reason = "is missing; add it"
     elif first["type"] == "literal_error":
         choices = first["ctx"]["expected"]
-        reason = f"{first['input']!r} is not one of {choices}" + nearest(first["input"], choices.replace("'", "").split(" or "))
+        reason = f"{first['input']!r} is not one of {choices}" + nearest(
+            first["input"], choices.replace("'", "").replace(" or ", ", ").split(", ")
+        )
     else:
         value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
         reason = value + first["msg"].removeprefix("Value error, ")

@@ -107,7 +107,7 @@ def worth_of(judged, ratings) -> float:
 
 
 def test_worth_by_hand():
-    # two raters a text, (0, 2) and (4, 6): means 1 and 5, variance 4; each slip variance 2, that of a mean 2/2 = 1: truth 4 - 1 = 3
+    # two raters a text, (0, 2) and (4, 6): means 1 and 5, variance 4; slips 2, of a mean 2/2 = 1: truth 4 - 1 = 3
     # the judge says -1 and 1 of half the texts and the same of the others: cov 1 of (1, 5, 1, 5) with (-1, 1, 1, 1)
     ratings = [np.array([0.0, 2]), np.array([4.0, 6])] * 2
     # judge's mean 0.5, variance 0.75; cov = mean(-1, 5, 1, 5) - 0.5 * 3 = 1; r² = 1/(0.75 * 3) = 4/9; worth 4/5 * 2/3 = 8/15

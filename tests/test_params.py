@@ -66,6 +66,7 @@ def broken(path: str, value) -> dict:
     return values
 
 
+ASKED = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}
 MISTAKES = [
     ("generation.sampels", 3, ["generation.sampels", "did you mean 'samples'"]),
     ("generation.toy", False, ["generation.toy", "does not belong here"]),
@@ -76,6 +77,23 @@ MISTAKES = [
     ("generation.seed", None, ["generation", "seed", "is missing"]),
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
     ("agreement.beside", ["vader"], ["agreement", "two judges share a name (vader, vader)", "take one out"]),
+    ("judging.judge", {"name": "mine", "kind": "classifer"}, ["judge.kind", "did you mean 'classifier'"]),
+    ("judging.judge", {"name": "mine", "kind": "classifier", "id": "a/b"}, ["mine", "needs labels", "add"]),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "classifier", "id": "a/b", "labels": {"x": 5.0}},
+        ["labels.x", "5.0", "less than"],
+    ),
+    ("judging.judge", {"name": "mine", "kind": "llm"}, ["'llm' needs model"]),
+    ("judging.judge", {"name": "mine", "kind": "vader", "id": "a/b"}, ["'vader' takes no id", "set kind to 'classifier'"]),
+    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED, "labels": {"x": 1.0}}, ["'llm' takes no labels"]),
+    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"mode": "completion"}}, ["cannot be asked", "'chat'"]),
+    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"moed": "chat"}}, ["model.moed", "did you mean 'mode'"]),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "llm", "model": ASKED, "rubric": "valance"},
+        ["'valance'", "did you mean 'valence'"],
+    ),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.control", "contrl", ["contrl", "did you mean 'control'"]),
     ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
@@ -104,6 +122,18 @@ def test_a_mistake_is_named_with_place_value_and_remedy(tmp_path, monkeypatch, p
     assert len(message.splitlines()) <= 3
     for part in told:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [{"name": "mine", "kind": "llm", "model": ASKED, "temperature": 0.5},
+     {"name": "mine", "kind": "classifier", "id": "a/b", "labels": {"bad": -2, "good": 2.5}}],
+)  # fmt: skip
+def test_a_judge_survives_the_way_into_the_notebooks(judge):
+    made = params.ParameterSet.model_validate(broken("judging.judge", judge))
+    given = params.cell_values(made, "smoke", "03_judging")
+    assert yaml.safe_load(yaml.safe_dump(given)) == given
+    assert params.from_cell("03_judging", given).judge == params.Judge.model_validate(judge)
 
 
 def test_a_set_that_does_not_exist_names_the_nearest():
