@@ -66,7 +66,7 @@ def test_pages_hold_no_machine_path_no_time_and_no_stderr(smoke, page):
 
 
 def test_figures_where_results_are(smoke):
-    counts = {"01_dataset": 2, "03_judging.canned-50": 5, "04_human_agreement": 1, "05_scaling_analysis": 3,
+    counts = {"01_dataset": 2, "03_judging.canned-50": 5, "04_human_agreement": 3, "05_scaling_analysis": 5,
               "06_prompting_mitigation_ablation": 2}  # fmt: skip
     for page, count in counts.items():
         assert (smoke / "executed" / f"{page}.ipynb").read_text().count('"image/png"') == count, page
