@@ -1,1 +1,0 @@
-"""Expression leakage in language models: the functions that the numbered notebooks call."""
