@@ -145,5 +145,5 @@ rule mitigation:
 rule finish:
     localrule: True
     input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
-    output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/manifest.json"
+    output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/claims.svg", "outputs/{set}/manifest.json"
     shell: "{sys.executable} -m lib.batch finish {wildcards.set}"

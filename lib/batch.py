@@ -47,13 +47,18 @@ def run(set_name: str, cores: int) -> None:
 
 
 def _board(set_name: str) -> str:
-    """The claims board, narrow enough for a terminal."""
-    from lib import reports
+    """The claims board, narrow enough for a terminal, with a forest plot of characters."""
+    from lib import forest, reports
 
-    shown = reports.headline(reports.board(set_name)).drop(columns="measured")
-    widths = [20, 24, 22, 16, 40]
-    table = tabulate(shown, headers="keys", showindex=False, tablefmt="simple", maxcolwidths=widths, disable_numparse=True)
-    return f"{reports.stamp(params.load(set_name))}\n{table}".strip()
+    board = reports.board(set_name)
+    shown = reports.headline(board)
+    found = shown["estimate [interval]"] + "\n" + shown["n"] + "\nMDE " + shown["MDE / margin"]
+    strips = [forest.strip(row) for row in forest.in_margins(board).itertuples()]
+    narrow = {"claim": shown["claim"], "model": shown["model"], "estimate [interval]": found, forest.RULER: strips,
+              "verdict": shown["verdict"]}  # fmt: skip
+    table = tabulate(narrow, headers="keys", tablefmt="simple", maxcolwidths=[18, 22, 28, None, 30], disable_numparse=True,
+                     preserve_whitespace=True)  # fmt: skip
+    return f"{reports.stamp(params.load(set_name))}\n{table}\n{forest.CAPTION}".strip()
 
 
 def _prepare(parameters: params.ParameterSet) -> None:
@@ -167,14 +172,15 @@ def _effort(table, effect: float) -> str:
 
 
 def finish(set_name: str) -> None:
-    """Write headline.csv, headline.md and, last, manifest.json: with it the run is complete."""
-    from lib import reports
+    """Write headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
+    from lib import forest, reports
 
     board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
     table = reports.headline(board).to_markdown(index=False)
     folder = records.run_folder(set_name)
     records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
+    records.write_text(folder / "claims.svg", forest.svg(board, stamped))
     records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
 
 

@@ -1,9 +1,20 @@
-"""Long table in, axes out: every figure draws its intervals and carries the stamp of its run."""
+"""Long table in, axes out: every figure draws its intervals, carries the stamp of its run, and tells in words what it shows.
+
+One look for all notebooks. A page is read in print, on dark screens, on phones and by people who see few colours or nothing: so
+the ground is white whatever is around it, figures are narrow, whatever differs in colour differs in marker too, and `style`
+has a figure shown with its words as the image's alternative text.
+"""
+
+import base64
+import io
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
+from matplotlib.figure import Figure
 
 from lib import vader
 
@@ -11,20 +22,82 @@ ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "n
                "concept": "#009e73"}  # fmt: skip
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
+WIDTH = 6.4  # inches
+DOTS = 144  # an inch: sharp in print; shown at 96
+_LETTERS = 76  # that fit in a line of legend
 
 
 def style() -> None:
-    """One look for all notebooks: seaborn's white grid with a colour-blind safe palette (Okabe & Ito)."""
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"figure.dpi": 96, "savefig.bbox": "tight"})
+    """Seaborn's white grid with a colour-blind safe palette (Okabe & Ito); in a notebook, figures are shown as `html`."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
+    plt.rcParams.update({"figure.dpi": 96, "savefig.bbox": "tight", "figure.constrained_layout.use": True})
+    if shell := get_ipython():
+        shell.enable_matplotlib("inline")  # before the rest: it resets how figures are shown
+        shown = shell.display_formatter.formatters
+        shown["image/png"].pop(Figure, None)
+        shown["text/html"].for_type(Figure, html)
+        shown["text/plain"].for_type(Figure, lambda figure, printer, cycle: printer.text(figure.get_label()))
 
 
-def _finish(axes: plt.Axes, title: str, stamp: str) -> plt.Axes:
-    axes.set_title(title, loc="left", fontsize=11)
+def html(figure: Figure) -> str:
+    """The figure as an HTML image with its words (its label) as alternative text, which no viewer takes from an image alone."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
+    picture = file.getvalue()
+    width = int.from_bytes(picture[16:20]) * 96 // DOTS  # as its header says
+    source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return f'<img alt="{escape(figure.get_label())}" width="{width}" src="{source}">'
+
+
+def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
+    """The same end of every figure: title, stamp across it, words. Returns `axes`."""
+    figure = axes.figure
+    if len(figure.axes) == 1:
+        axes.set_title(title, loc="left", fontsize=11)
+    else:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     if stamp:
-        axes.text(0.5, 0.5, stamp.split(":")[0], transform=axes.transAxes, ha="center", va="center", fontsize=40,
-                  color="firebrick", alpha=0.25, rotation=20)  # fmt: skip
-    sns.despine(ax=axes, left=True)
+        figure.text(0.55, 0.5, stamp.split(":")[0], ha="center", va="center", fontsize=34, color="firebrick", alpha=0.25,
+                    rotation=min(20, 6 * figure.get_figheight()))  # fmt: skip
+    for each in figure.axes:
+        sns.despine(ax=each, left=True)
+    figure.set_label(" ".join(f"{stamp.split(':')[0]} {title}. {alt}".split()))
     return axes
+
+
+def legend(figure: Figure, axes: plt.Axes) -> None:
+    """One legend under the whole figure, as many columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(len(str(label)) for label in labels) + 6
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), _LETTERS // longest)), frameon=False,
+                  fontsize=10)  # fmt: skip
+
+
+def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> str:
+    """What a table of estimates holds, in words: how many, the lowest and highest with their intervals, n of each."""
+    known = table.dropna(subset="estimate")
+    if known.empty:
+        return f"No estimate of {label}."
+    ends = dict.fromkeys((known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax()))
+    said = " to ".join(_said(known.iloc[end], names, digits) for end in ends)
+    counts = " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max()))) if "n" in known else ""
+    return f"{label[0].upper()}{label[1:]}: {len(known)} estimates, from {said}.{counts and f' n = {counts} each.'}"
+
+
+def _said(row: pd.Series, names: list[str], digits: int) -> str:
+    estimate, low, high = (f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "low", "high"))
+    bounds = "no interval" if pd.isna(row["low"]) else f"interval {low} to {high}"
+    return f"{estimate} ({bounds})" + (f" for {', '.join(str(row[name]) for name in names)}" if names else "")
+
+
+def marker(number: int) -> str:
+    """The marker of the series of this number, so that series differ in more than colour."""
+    return "osD^vPX*"[number % 8]
+
+
+def reach(part: pd.DataFrame) -> np.ndarray:
+    """How far low and high lie from the estimate, shape (2, rows), as error bars are given."""
+    return np.abs(part[["low", "high"]].to_numpy(float).T - part["estimate"].to_numpy(float))
 
 
 def intervals(
@@ -45,12 +118,12 @@ def intervals(
     rows = list(dict.fromkeys(table[y]))
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
-    _, axes = plt.subplots(figsize=(8, 1.3 + 0.3 * len(rows) * len(hues)))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
     for number, level in enumerate(hues):
         part = table[table[hue] == level] if hue else table
-        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.6 / len(hues)
-        reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
-        axes.errorbar(part["estimate"], place, xerr=reach, fmt="o", capsize=3, label=level, color=colours[level])
+        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.66 / len(hues)
+        axes.errorbar(part["estimate"], place, xerr=reach(part), fmt=marker(number), capsize=3, label=level,
+                      color=colours[level])  # fmt: skip
     if margin:
         axes.axvspan(nothing - margin, nothing + margin, color="grey", alpha=0.15)
     axes.axvline(nothing, color="black", linewidth=1, linestyle="--")
@@ -59,8 +132,10 @@ def intervals(
     axes.set_xlabel(label)
     axes.grid(axis="y", visible=False)
     if hue:
-        axes.legend(title=hue, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    return _finish(axes, title, stamp)
+        legend(figure, axes)
+    digits = 1 if table["estimate"].abs().max() >= 2 else 2
+    aside = f" Shaded: within {margin:g} of {nothing:g}." if margin else ""
+    return finish(axes, title, stamp, told(table, [y, hue] if hue else [y], label, digits) + aside)
 
 
 def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
@@ -69,106 +144,45 @@ def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.
     return intervals(net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS)
 
 
-def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """Words of the context sentence by arm."""
-    shown = prompts[prompts["arm"] != "none"].assign(words=prompts["context"].str.split().str.len())
-    _, axes = plt.subplots(figsize=(8, 3))
-    sns.histplot(shown, x="words", hue="arm", multiple="dodge", discrete=True, shrink=0.8, palette=ARM_COLOURS, ax=axes)
-    axes.set_xlabel("words in the context sentence")
-    axes.set_ylabel("prompts")
-    return _finish(axes, title, stamp)
+def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Words of the context sentence, a panel for each arm."""
+    shown = prompts[prompts["arm"] != "none"]
+    words = shown["context"].str.split().str.len()
+    edges = np.arange(words.min() - 0.5, words.max() + 1)
+    return _histograms(shown.assign(value=words), edges, "words in the context sentence", title, stamp)
 
 
-def _nothing(title: str, stamp: str) -> plt.Axes:
-    """Empty axes with a title that says why."""
-    _, axes = plt.subplots(figsize=(5, 1))
-    axes.set_axis_off()
-    return _finish(axes, title, stamp)
+def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """VADER valence of the context sentences, a panel for each arm."""
+    shown = prompts[prompts["arm"] != "none"]
+    shown = shown.assign(value=vader.valences(shown["context"].tolist()))
+    return _histograms(shown, np.arange(-4.25, 4.5, 0.5), "valence of the context, points of the human scale", title, stamp)
 
 
-def sizes(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Estimates with intervals against the number of parameters (log scale), a panel for each family, tuning and mode.
-
-    Models of unknown size cannot be placed and are left out.
-    """
-    table = table.dropna(subset="parameters").astype({"parameters": float})
-    if table.empty:
-        return np.array([_nothing(f"{title}: no model whose size is known", stamp)])
-    panels = list(table.sort_values("parameters").groupby(["family", "tuning", "mode"], sort=False))
-    _, row = plt.subplots(1, len(panels), figsize=(max(5, 4 * len(panels)), 3.5), sharey=True, squeeze=False)
-    for axes, (name, panel) in zip(row[0], panels, strict=True):
-        for side, (arm, part) in zip((0.97, 1.03), panel.groupby("arm"), strict=False):
-            reach = np.abs(part[["low", "high"]].to_numpy().T - part["estimate"].to_numpy())
-            axes.errorbar(part["parameters"] * side, part["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":",
-                          label=arm, color=ARM_COLOURS[arm])  # fmt: skip
-        axes.axhline(0, color="black", linewidth=1, linestyle="--")
-        axes.set_xscale("log")
-        axes.set_xlim(panel["parameters"].min() / 2, panel["parameters"].max() * 2)
-        axes.set_xlabel("parameters outside the embeddings")
-        _finish(axes, f"{title}\n{name[0]} ({name[1]}, {name[2]})", stamp)
-    row[0, 0].set_ylabel("net excess, points")
-    row[0, -1].legend(title="arm", loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    return row[0]
-
-
-def size_panels(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Small multiples of a table of `scaling.by_size`: net excess against size, a row for each slot, a column for each arm."""
-    if table.empty:
-        return np.array([_nothing(f"{title}: no model whose size is known", stamp)])
-    table = table.astype({"parameters": float}).sort_values("parameters")
-    table["line"] = table["family"] + " (" + table["tuning"] + ", " + table["mode"] + ")"
-    arms = [arm for arm in POLARITY_COLOURS if arm in set(table["arm"])]
-    grid = sns.FacetGrid(table, row="slot", col="arm", col_order=arms, hue="line", sharex=True, sharey=True,
-                         height=2.6, aspect=1.5, margin_titles=True, palette="colorblind")  # fmt: skip
-    grid.map_dataframe(_with_intervals)
-    grid.refline(y=0, color="black", linewidth=1)
-    grid.set(xscale="log").set_titles(col_template="{col_name}", row_template="{row_name} slots")
-    grid.set_axis_labels("parameters outside the embeddings", "net excess, points")
-    if table["line"].nunique() > 1:
-        grid.add_legend(title="")
-    grid.figure.suptitle(title, x=0.02, ha="left", fontsize=11, y=1.03)
-    for axes in grid.axes.flat:
-        _finish(axes, axes.get_title(), stamp)
-    return grid.axes
-
-
-def _with_intervals(data: pd.DataFrame, color, **_) -> None:
-    reach = np.abs(data[["low", "high"]].to_numpy().T - data["estimate"].to_numpy())
-    plt.errorbar(data["parameters"], data["estimate"], yerr=reach, marker="o", capsize=3, linestyle=":", color=color)
-
-
-def published_sizes(table: pd.DataFrame, title: str) -> np.ndarray:
-    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure; no intervals."""
-    table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
-    grid = sns.FacetGrid(table, col="measure", hue="series", sharey=True, height=2.9, aspect=0.9, palette="colorblind")
-    grid.map_dataframe(sns.lineplot, x="billions", y="leak_rate", marker="o", linestyle=":")
-    grid.refline(y=50, color="black", linewidth=1)
-    grid.set(xscale="log").set_titles(col_template="{col_name}")
-    grid.set_axis_labels("nominal parameters, billions", "semantic leak rate, %\n(50 = none)").add_legend(title="", fontsize=8)
-    grid.figure.suptitle(title, x=0.02, ha="left", fontsize=11, y=1.05)
-    return grid.axes
+def _histograms(shown: pd.DataFrame, edges: np.ndarray, label: str, title: str, stamp: str) -> np.ndarray:
+    arms = [arm for arm in ARM_COLOURS if arm in set(shown["arm"])]
+    figure, panels = plt.subplots(len(arms), 1, figsize=(WIDTH, 0.9 + 0.85 * len(arms)), sharex=True, sharey=True, squeeze=False)
+    for axes, arm in zip(panels[:, 0], arms, strict=True):
+        sns.histplot(shown.loc[shown["arm"] == arm, "value"], bins=edges, color=ARM_COLOURS[arm], alpha=1, shrink=0.9, ax=axes)
+        axes.set_ylabel("")
+        axes.set_title(arm, loc="right", fontsize=10, y=0.72)
+    panels[-1, 0].set_xlabel(label)
+    figure.supylabel("prompts", fontsize=10.5)
+    means = ", ".join(f"{shown.loc[shown['arm'] == arm, 'value'].mean():.2f} {arm}" for arm in arms).replace("-", "−")
+    counts = f"{len(shown):,} prompts in {len(arms)} panels, one an arm"
+    finish(panels[0, 0], title, stamp, f"Histograms of {label}: {counts}; mean {means}.")
+    return panels[:, 0]
 
 
 def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") -> plt.Axes:
     """The human mean by what each judge said (`rated_threshold.calibration`), beside the diagonal on which both are equal."""
-    _, axes = plt.subplots(figsize=(5, 4.5))
-    axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--")
-    for (name, table), colour in zip(tables.items(), sns.color_palette("colorblind", len(tables)), strict=True):
-        reach = np.abs(table[["low", "high"]].to_numpy().T - table["estimate"].to_numpy())
-        axes.errorbar(table["valence"], table["estimate"], yerr=reach, marker="o", capsize=3, label=name, color=colour)
+    figure, axes = plt.subplots(figsize=(5, 4.8))
+    axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--", label="equal")
+    for number, (name, table) in enumerate(tables.items()):
+        look = {"marker": marker(number), "color": sns.color_palette("colorblind")[number], "label": name, "capsize": 3}
+        axes.errorbar(table["valence"], table["estimate"], yerr=reach(table), **look)
     axes.set_xlabel("valence by the judge, points")
     axes.set_ylabel("mean human rating, points")
-    axes.legend(frameon=False)
-    return _finish(axes, title, stamp)
-
-
-def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """VADER valence of the context sentences, by arm."""
-    shown = prompts[prompts["arm"] != "none"]
-    shown = shown.assign(valence=vader.valences(shown["context"].tolist()))
-    _, axes = plt.subplots(figsize=(8, 3))
-    edges = np.arange(-4.25, 4.5, 0.5)
-    sns.histplot(shown, x="valence", hue="arm", multiple="dodge", bins=edges, shrink=0.9, palette=ARM_COLOURS, ax=axes)
-    axes.set_xlabel("valence, points of the human scale")
-    axes.set_ylabel("prompts")
-    return _finish(axes, title, stamp)
+    legend(figure, axes)
+    alt = " ".join(told(table, [], f"mean human rating by valence of {name}") for name, table in tables.items())
+    return finish(axes, title, stamp, f"{alt} Dashed: where both are equal.")

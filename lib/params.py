@@ -262,6 +262,7 @@ class Agreement(Notebook):
     beside: list[Judge] = []  # other judges whose agreement with people is shown beside it
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
+    margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 

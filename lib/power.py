@@ -222,3 +222,13 @@ def _redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     starts = np.cumsum(sizes) - sizes
     rows = np.concatenate([np.arange(starts[stem], starts[stem] + sizes[stem]) for stem in drawn])
     return groups.iloc[rows].assign(stem=np.repeat(np.arange(len(drawn)), sizes[drawn]))
+
+
+def detectable_effect(found: inference.Estimate, confidence: float = 1 - LEVEL, power: float = POWER) -> float:
+    """The smallest true effect, in the unit of `found`, that its test would have told from 0 with `power`; of its own error.
+
+    Two-sided t test at level 1 − `confidence` with clusters − 1 degrees of freedom. NaN where there is no error.
+    """
+    if np.isnan(found.error) or found.n_stems < 2:
+        return np.nan
+    return _detectable(int(found.n_stems), power, round(1 - confidence, 9)) * float(found.error)

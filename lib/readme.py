@@ -5,9 +5,10 @@ import sys
 
 import pandas as pd
 
-from lib import claims, leakage, params, records, reports
+from lib import claims, forest, leakage, params, records, reports
 
 SET, MINED_SET = "embedded", "commoncrawl"
+PICTURE = "outputs/claims.svg"
 
 
 def example(set_name: str) -> str:
@@ -26,11 +27,15 @@ def example(set_name: str) -> str:
     )
 
 
-def headline(set_name: str, mined_set: str) -> str:
-    """The claims board of a run as a Markdown table, with C5 from the run on a mined benchmark."""
-    board, mined = reports.board(set_name), reports.board(mined_set)
-    both = pd.concat([board[board["claim"] != "C5"], mined[mined["claim"] == "C5"]], ignore_index=True)
-    return reports.headline(both).to_markdown(index=False)
+def board(set_name: str, mined_set: str) -> pd.DataFrame:
+    """The claims board of a run, with C5 from the run on a mined benchmark."""
+    curated, mined = reports.board(set_name), reports.board(mined_set)
+    return pd.concat([curated[curated["claim"] != "C5"], mined[mined["claim"] == "C5"]], ignore_index=True)
+
+
+def headline(board: pd.DataFrame) -> str:
+    """A claims board as a Markdown table, under it its forest plot, with the board in words as alternative text."""
+    return f"{reports.headline(board).to_markdown(index=False)}\n\n![{forest.alt(board)}]({PICTURE})"
 
 
 def _names(set_name: str) -> list[str]:
@@ -46,11 +51,13 @@ def fill(text: str, marker: str, content: str) -> str:
 
 
 def main() -> int:
-    """Fill README.md; exit code 1 and a short message if the reference run is not there."""
+    """Fill README.md and draw its forest plot; exit code 1 and a short message if the reference run is not there."""
     path = records.ROOT / "README.md"
     try:
         text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
-        records.write_text(path, fill(text, "headline", headline(SET, MINED_SET)))
+        claimed = board(SET, MINED_SET)
+        records.write_text(records.ROOT / PICTURE, forest.svg(claimed))
+        records.write_text(path, fill(text, "headline", headline(claimed)))
     except (ValueError, OSError) as error:
         print(f"error: {error}")
         return 1

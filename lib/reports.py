@@ -4,7 +4,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib import figures, params
-from lib.claims import COLUMNS
+from lib.board import COLUMNS, VERDICTS, digits
 from lib.leakage import QUANTITIES
 from lib.params import NO_MITIGATION, Notebook, ParameterSet
 from lib.records import read_table
@@ -130,6 +130,24 @@ def narrowing_reading(table: pd.DataFrame) -> str:
     return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(said) + "."
 
 
+def range_reading(table: pd.DataFrame, names: list[str]) -> str:
+    """The lowest and highest net excess in a table of estimates, of `leakage.summarise` for one, and how many lie above 0.
+
+    `names` are the columns that tell what a row is of.
+    """
+    net = table[table["quantity"] == "net"] if "quantity" in table else table
+    net = net.dropna(subset="estimate")
+    if net.empty:
+        return "No net excess could be estimated."
+    lowest, highest = (net.iloc[place] for place in (net["estimate"].to_numpy().argmin(), net["estimate"].to_numpy().argmax()))
+    said = [f"{interval(row)} points ({', '.join(str(row[name]) for name in names)})" for row in (lowest, highest)]
+    pairs = " to ".join(f"{count:,}" for count in dict.fromkeys((net["n"].min(), net["n"].max())))
+    return (
+        f"Net excess from {said[0]} to {said[1]}, with {pairs} pairs each; the whole interval lies above 0 in "
+        f"{(net['low'] > 0).sum()} of {len(net)}."
+    )
+
+
 def mitigation_texts(mitigations: dict[str, str], control: str | None) -> pd.DataFrame:
     """The mitigation prompts and which of them is the control."""
     rows = [(name, text, "control" if name == control else "asks for less leakage") for name, text in mitigations.items()]
@@ -170,14 +188,37 @@ def board(set_name: str) -> pd.DataFrame:
 
 
 def headline(claims: pd.DataFrame) -> pd.DataFrame:
-    """The board as people read it: claim, model, measured, estimate with interval, n, verdict with its reason."""
+    """The board as people read it: claim, model, what was measured and its test, estimate, n, MDE / margin, verdict with reason.
+
+    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five.
+    """
+    rows = list(claims.itertuples())
     return pd.DataFrame(
         {
             "claim": claims["claim"] + " " + claims["statement"],
             "model": claims["model"],
-            "measured": claims["measured"],
-            "estimate [interval]": [interval(row, 2 if row.claim == "C1" else 1) for row in claims.itertuples()],
-            "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" if row.n else "–" for row in claims.itertuples()],
+            "measured: test": claims["measured"] + ": " + claims["test"],
+            "estimate [interval]": estimates(claims),
+            "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" if row.n else "–" for row in rows],
+            "MDE / margin": [_detectable(row) for row in rows],
             "verdict": claims["verdict"] + ": " + claims["reason"],
         }
     )
+
+
+def verdicts_reading(claims: pd.DataFrame) -> str:
+    """How many rows of a board came to which verdict, and how many could not have seen their margin."""
+    counts = claims["verdict"].value_counts()
+    blind = (claims["detectable"] > claims["margin"]).sum()
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+    return f"Of {len(claims)} rows: {said}; in {blind} the minimum detectable effect exceeds the margin."
+
+
+def estimates(claims: pd.DataFrame) -> list[str]:
+    """The estimate with its interval of each row of a board, in its own unit."""
+    return [interval(row, digits(row.unit)) for row in claims.itertuples()]
+
+
+def _detectable(row) -> str:
+    form = f".{digits(row.unit)}f"
+    return f"{'–' if pd.isna(row.detectable) else f'{row.detectable:{form}}'} / {row.margin:{form}} {row.unit}"

@@ -21,6 +21,8 @@ def test_a_second_call_runs_no_notebook(smoke):
     assert done.returncode == 0
     assert "…" not in done.stdout
     assert "C0 leakage exists" in done.stdout
+    assert "┊ │ ──●─" in done.stdout, "a forest plot of characters"
+    assert max(map(len, done.stdout.splitlines())) <= 130
 
 
 def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
@@ -30,6 +32,7 @@ def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_pat
     assert call(tmp_path / "copy", "run", "smoke").returncode == 0
     again = tmp_path / "copy" / "outputs" / "smoke"
     assert hashes(again) == before
+    assert (again / "claims.svg").read_bytes() == (smoke / "claims.svg").read_bytes()
     assert {page.name: page.read_bytes() for page in (again / "executed").iterdir()} == pages
 
 
@@ -142,8 +145,17 @@ def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch)
     assert shown.startswith("> *")
     charged = canned.Canned.PHRASES["negative"] + canned.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in shown.splitlines()[0] for phrase in charged)
-    assert readme.headline("smoke", "smoke").count("C0 leakage exists") == 3
-    assert readme.headline("smoke", "smoke").count("C5 ") == 1
+
+
+def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    table, picture = readme.headline(readme.board("smoke", "smoke")).split("\n\n")
+    assert table.count("C0 leakage exists") == 3
+    assert table.count("C5 ") == 1
+    assert picture.startswith("![Forest plot")
+    assert picture.endswith(f"]({readme.PICTURE})")
+    assert picture.count("C0 leakage exists") == 3
+    assert "\n" not in picture
 
 
 def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, monkeypatch):

@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib import board, inference, power
+from lib.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED
 from lib.claims import (
-    COLUMNS,
-    CONTRADICTED,
-    INCONCLUSIVE,
-    INVALID,
-    SUPPORTED,
+    PREREGISTERED,
+    agreement,
     existence,
     judge_agreement,
     mined,
@@ -21,6 +20,7 @@ from lib.claims import (
 
 SOUND, BROKEN = {"m": True}, {"m": False}
 SURE, UNSURE = [18, 20, 22], [10, 20, 30]  # errors 2/sqrt(3) and 10/sqrt(3), t(0.975; 2) = 4.303: 20 ± 4.97 and 20 ± 24.8
+ANY = 1e3  # a margin that holds no verdict back
 
 
 def pairs(negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9) -> pd.DataFrame:
@@ -38,21 +38,72 @@ def pairs(negative: list[float], positive: list[float], model: str = "m", parame
         (SURE, SOUND, SUPPORTED),
         ([-18, -20, -22], SOUND, CONTRADICTED),
         (UNSURE, SOUND, INCONCLUSIVE),
+        ([0, 0, 0], SOUND, INCONCLUSIVE),
         ([20], SOUND, INCONCLUSIVE),  # one stem, no interval
         (SURE, BROKEN, INVALID),
     ],
 )
 def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, valid, verdict):
-    c0 = existence(pairs(nets, nets), 0.95, valid).iloc[0]
+    c0 = existence(pairs(nets, nets), ANY, 0.95, valid).iloc[0]
     # stems differ widely, negative − positive does not: it is `nets` again
-    c4 = polarity(
-        pairs([50 * place + net for place, net in enumerate(nets)], [50 * place for place in range(len(nets))]), 0.95, valid
-    )
+    shifted = pairs([50 * place + net for place, net in enumerate(nets)], [50 * place for place in range(len(nets))])
+    c4 = polarity(shifted, ANY, 0.95, valid)
     for claim, row in (("C0", c0), ("C4", c4.iloc[0])):
         assert list(row.index) == COLUMNS
         assert (row["claim"], row["model"], row["verdict"], row["clusters"]) == (claim, "m", verdict, len(nets))
         assert row["estimate"] == pytest.approx(np.mean(nets))
     assert c0["n"] == 2 * len(nets)
+
+
+@pytest.mark.parametrize(("margin", "verdict"), [(6.6, SUPPORTED), (6.5, INCONCLUSIVE)])
+def test_a_run_that_could_not_have_seen_the_margin_proves_nothing(margin, verdict):
+    row = existence(pairs(SURE, SURE), margin, 0.95, SOUND).iloc[0]
+    assert row["verdict"] == verdict
+    # 2/sqrt(3) times the mean of 5.65 errors that a t test with 2 degrees of freedom tells from 0 four times of five
+    assert row["detectable"] == pytest.approx(6.528, abs=0.001)
+    assert row["margin"] == margin
+    if verdict == INCONCLUSIVE:
+        assert row["reason"] == "could only have seen 6.5 points, the margin is 6.5"
+
+
+def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
+    rng, spread, stems = np.random.default_rng(1), 10.0, 12
+    known = power.Components(spread**2, 0.0, 0.0, stems, stems, stems)
+    effect = power.minimum_detectable_effect(known, stems)
+    studies = rng.normal(effect, spread, (4000, stems))
+    reached = np.abs(studies.mean(axis=1)) / (studies.std(axis=1, ddof=1) / np.sqrt(stems)) > 2.201  # t(0.975; 11)
+    assert reached.mean() == pytest.approx(0.8, abs=0.03)
+    of_each = [power.detectable_effect(inference.clustered_mean(study, range(stems))) for study in studies[:400]]
+    assert np.sqrt(np.mean(np.square(of_each))) == pytest.approx(effect, rel=0.03)
+    assert power.detectable_effect(inference.clustered_mean(studies[0], range(stems)), 0.99) > of_each[0]
+    assert np.isnan(power.detectable_effect(inference.clustered_mean([1.0], ["s"])))
+
+
+def test_a_verdict_must_survive_holm_over_the_models_of_its_claim():
+    weak = [15.5, 20, 24.5]  # error 2.6, t = 7.7, p = 0.016
+    alone = existence(pairs(weak, weak), ANY, 0.95, SOUND).iloc[0]
+    assert (alone["verdict"], alone["p_holm"]) == (SUPPORTED, alone["p"])
+    names = [f"m{place}" for place in range(4)]
+    several = pd.concat([pairs(weak, weak, model) for model in names])
+    table = existence(several, ANY, 0.95, dict.fromkeys(names, True))
+    assert table["p_holm"].tolist() == pytest.approx([4 * alone["p"]] * 4)
+    assert table["verdict"].tolist() == [INCONCLUSIVE] * 4
+    assert table["reason"][0] == f"not after Holm's correction (p = {4 * alone['p']:.3f})"
+
+
+def test_every_claim_is_registered_with_its_test_margin_and_unit():
+    assert list(PREREGISTERED) == ["C0", "C1", "C2", "C3", "C4", "C5"]
+    for claim in PREREGISTERED.values():
+        assert claim.margin in ("agreement.margin", "scaling.margin", "mitigation.margin")
+        assert claim.test
+        assert claim.unit
+
+
+def test_the_error_behind_a_bootstrap_interval_is_half_of_it_in_quantiles_of_t():
+    found = board.from_interval(-0.10, -0.12, -0.08, 100, 11, 0.95)
+    assert found.error == pytest.approx(0.02 / 2.2281, rel=1e-4)  # t(0.975; 10)
+    assert found.p < 1e-5
+    assert np.isnan(board.from_interval(-0.10, np.nan, np.nan, 100, 11, 0.95).error)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +116,30 @@ def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, 
 )
 def test_the_judge_must_be_as_good_as_one_rater_in_every_domain(tweets, films, verdict, worst):
     difference = pd.DataFrame([tweets, films], columns=["low", "estimate", "high"])
-    row = judge_agreement("vader", difference.assign(domain=["tweets", "films"], n=[9, 8], n_documents=[7, 6])).iloc[0]
+    difference = difference.assign(domain=["tweets", "films"], n=[9, 8], n_documents=[700, 600])
+    row = judge_agreement("vader", difference, 0.3, 0.95).iloc[0]
+    assert list(row.index) == COLUMNS
     assert (row["claim"], row["verdict"], row["cluster_unit"]) == ("C1", verdict, "documents")
     assert worst in row["measured"]
-    assert (row["n"], row["clusters"]) == ((9, 7) if worst == "tweets" else (8, 6))
+    assert (row["n"], row["clusters"]) == ((9, 700) if worst == "tweets" else (8, 600))
+    assert row["p_holm"] >= row["p"]
+    held_back = judge_agreement("vader", difference, 0.1, 0.95).iloc[0]
+    assert held_back["verdict"] == INCONCLUSIVE
+    half = 0.15 if verdict == INCONCLUSIVE else 0.10  # of the widest interval; 2.8 errors are seen, 1.96 make the half
+    assert held_back["detectable"] == pytest.approx(half * 2.8 / 1.96, rel=0.01)
+
+
+def test_agreement_is_a_row_on_texts_and_one_on_completions():
+    difference = pd.DataFrame({"low": [0.1], "estimate": [0.12], "high": [0.14], "domain": "tweets", "n": 9, "n_documents": 700})
+    columns = ["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"]
+    kappa = pd.DataFrame([("polarity", True, "judge − annotators", "kappa", -0.2, -0.22, -0.18, 90, 60)], columns=columns)
+    rows = agreement("vader", difference, kappa.iloc[:0], 0.05, 0.95)
+    assert rows[["verdict", "reason"]].values.tolist() == [
+        [SUPPORTED, "as good as one rater in every domain"],
+        [INCONCLUSIVE, "nobody has labelled completions yet"],
+    ]
+    labelled = agreement("vader", difference, kappa, 0.05, 0.95).iloc[1]
+    assert (labelled["verdict"], labelled["reason"], labelled["unit"]) == (CONTRADICTED, "below people", "of kappa")
 
 
 def family(slopes: list[float], sizes=(1e8, 1e9, 1e10)) -> pd.DataFrame:
@@ -90,23 +161,23 @@ ALL_SOUND = {"m0": True, "m1": True, "m2": True}
     ],
 )
 def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, valid, verdict):
-    row = scaling(family(slopes), 3, 0.95, valid).iloc[0]
+    row = scaling(family(slopes), 3, ANY, 0.95, valid).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
     assert row["estimate"] == pytest.approx(np.mean(slopes), abs=1e-9)
     assert (row["n"], row["clusters"]) == (18, 3)
 
 
 def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
-    row = scaling(family([-9, -10, -11], sizes=(1e8, 1e9)), 3, 0.95, ALL_SOUND).iloc[0]
+    row = scaling(family([-9, -10, -11], sizes=(1e8, 1e9)), 3, ANY, 0.95, ALL_SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "needs at least 3 sizes of a family, has 2")
     assert row[["estimate", "low", "high"]].isna().all()
     both = pd.concat([family([-9, -10, -11]), family([9, 10, 11]).assign(tuning="instruct")])
-    assert scaling(both, 3, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
+    assert scaling(both, 3, ANY, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
 
 
 def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
     for curated in (pairs([], []), pairs(SURE, SURE, model="another")):
-        board = mined(pairs(SURE, SURE), curated, 0.95, SOUND, {"another": True})
+        board = mined(pairs(SURE, SURE), curated, ANY, 0.95, SOUND, {"another": True})
         assert board[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
 
 
@@ -124,11 +195,14 @@ LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 4
     ],
 )
 def test_the_mined_benchmark_must_agree_in_sign_and_rank(mined_nets, curated_nets, valid, verdict, reason):
-    row = mined(pairs(*mined_nets), pairs(*curated_nets), 0.95, SOUND, valid).iloc[0]
+    told = pairs(*mined_nets), pairs(*curated_nets)
+    row = mined(*told, ANY, 0.95, SOUND, valid).iloc[0]
     assert list(row.index) == COLUMNS
     assert (row["claim"], row["verdict"], row["reason"]) == ("C5", verdict, reason)
     assert row["estimate"] == pytest.approx(np.mean(mined_nets) - np.mean(curated_nets))
     assert (row["n"], row["clusters"]) == (12, 6)
+    if verdict == SUPPORTED:
+        assert mined(*told, 1.0, 0.95, SOUND, valid)["reason"][0].startswith("could only have seen")
 
 
 def effects(asked: dict[str, list[float]], margin: float = 5) -> pd.DataFrame:
@@ -162,13 +236,14 @@ def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates
     ],
 )
 def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, valid, verdict):
-    row = mitigation(effects(asked), ["m"], "control", valid).iloc[0]
+    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, valid).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C3", "m", verdict)
     assert np.isnan(row["estimate"]) == (not set(asked) - {"control"})
 
 
 def test_the_board_shows_the_strongest_lowering_and_who_was_not_asked():
-    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, SOUND)
-    assert board["measured"][0] == "change of net excess by focus, points"
+    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, 5.0, 0.95, SOUND)
+    assert board["measured"][0] == "change of net excess by focus"
+    assert board["reason"][0] == "could only have seen 6.5 points, the margin is 5.0"
     assert board["estimate"][0] == pytest.approx(-40)
     assert board["reason"][1] == "not asked with a mitigation beside the control"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import figures, scaling, scaling_reports
+from lib import scaling, scaling_reports, size_figures
 
 SIZES = (1e6, 1e7, 1e8, 1e9)
 
@@ -114,6 +114,6 @@ def test_the_sentences_name_what_the_tables_hold():
 def test_small_multiples_have_a_panel_for_each_slot_and_arm():
     table = scaling.by_size(line([40, 30, 20, 10], spread=10), 0.95)
     assert len(table) == 4 * 2 * 2
-    axes = figures.size_panels(table, "Net excess")
+    axes = size_figures.panels(table, "Net excess")
     assert axes.shape == (2, 2)
-    assert figures.size_panels(table.iloc[:0], "Net excess")[0].get_title(loc="left").endswith("no model whose size is known")
+    assert size_figures.panels(table.iloc[:0], "Net excess")[0].get_title(loc="left").endswith("no model whose size is known")

@@ -1,0 +1,120 @@
+"""The claims board as a forest plot: a picture for pages, characters for the terminal, words for who sees neither.
+
+Claims have different units, so every row is drawn in multiples of its own margin: what lies between −1 and 1 counts as nothing.
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from lib import figures, reports
+from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, digits
+
+REACH = 4.0  # margins to each side; what lies further is cut and marked
+LOOK = {  # colour, marker, filled: told apart in grey and by those who see few colours
+    SUPPORTED: ("#0072b2", "o", True),
+    CONTRADICTED: ("#d55e00", "D", True),
+    INCONCLUSIVE: ("#595959", "o", False),
+    INVALID: ("#000000", "X", True),
+}
+RULER = "−4     −1 0 1       4"  # over a strip
+CAPTION = "MDE: minimum detectable effect at 80 % power. Strips: margins; between the two ┊ lies what counts as nothing."
+WIDTH, ROW, HEADER = 6.4, 0.44, 0.36  # inches; narrow, so that it can be read on a phone
+
+
+def in_margins(board: pd.DataFrame) -> pd.DataFrame:
+    """The board with estimate, low and high as multiples of each row's margin."""
+    numbers = board[["estimate", "low", "high"]].div(board["margin"], axis=0)
+    return board.assign(**numbers)
+
+
+def strip(row) -> str:
+    """An interval as characters from −REACH to REACH margins: `●` the estimate, `─` the interval, `│` or `┼` 0, `┊` ±1.
+
+    `row` has estimate, low and high in margins; where the interval goes on beyond the ends stands `◂` or `▸`.
+    """
+    if pd.isna(row.estimate):
+        return ""
+    width, middle = len(RULER), len(RULER) // 2
+    low, estimate, high, left, right = (
+        int(np.clip(middle + np.round(value / REACH * middle), -1, width))
+        for value in (*(row.estimate if pd.isna(bound) else bound for bound in (row.low, row.estimate, row.high)), -1, 1)
+    )
+    cells = [" "] * width
+    cells[left] = cells[right] = "┊"
+    cells[max(low, 0) : high + 1] = "─" * (min(high, width - 1) - max(low, 0) + 1)
+    cells[middle] = "┼" if low <= middle <= high else "│"
+    cells[min(max(estimate, 0), width - 1)] = "●"
+    if low < 0:
+        cells[0] = "◂"
+    if high == width:
+        cells[-1] = "▸"
+    return "".join(cells)
+
+
+def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: str = "") -> plt.Axes:
+    """A forest plot of a claims board (columns of `lib.board`): a block for each claim, in it a line for each model."""
+    blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
+    height = HEADER * len(blocks) + ROW * len(table)
+    figure, axes = plt.subplots(figsize=(WIDTH, height + 1.3))
+    axes.axvspan(-1, 1, color="#e3e3e3", linewidth=0)
+    axes.axvline(0, color="black", linewidth=1, linestyle="--")
+    place = 0.0  # inches from the top
+    for (claim, statement, unit), part in blocks:
+        place += HEADER
+        margins = " and ".join(dict.fromkeys(f"{margin:.{digits(unit)}f}" for margin in part["margin"]))
+        axes.text(-REACH, place, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
+        axes.text(REACH, place, f"margin {margins} {unit}", fontsize=9.5, ha="right")
+        for (_, row), shown in zip(part.iterrows(), reports.estimates(table.loc[part.index]), strict=True):
+            place += ROW
+            _draw(axes, row, shown, place)
+    axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(place + 0.2, 0), yticks=[])
+    axes.set_xlabel("margins; what lies in the grey counts as nothing", fontsize=10.5)
+    axes.grid(visible=False)
+    for verdict in [verdict for verdict in LOOK if verdict in set(table["verdict"])]:
+        axes.plot([], [], linestyle="", label=verdict, **_marker(verdict))
+    figures.legend(figure, axes)
+    return figures.finish(axes, title, stamp, alt(table))
+
+
+def _marker(verdict: str) -> dict:
+    colour, marker, filled = LOOK[verdict]
+    return {"color": colour, "marker": marker, "markerfacecolor": colour if filled else "white", "markersize": 7}
+
+
+def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
+    """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on."""
+    axes.text(-REACH, place - 0.13, row["model"], fontsize=9.5)
+    axes.text(REACH, place - 0.13, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
+    if pd.isna(row["estimate"]):
+        return
+    low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))
+    estimate = np.clip(row["estimate"], 0.25 - REACH, REACH - 0.25)  # beside the mark that it lies further out
+    look = _marker(row["verdict"])
+    axes.plot([low, high], [place, place], color=look["color"], linewidth=1.8, solid_capstyle="butt")
+    for end, bound in ((low, row["low"]), (high, row["high"])):
+        arrow = "<" if bound < 0 else ">"
+        axes.plot(end, place, color=look["color"], marker="|" if abs(bound) <= REACH else arrow, markersize=7)
+    axes.plot(estimate, place, linestyle="", **look)
+
+
+def alt(table: pd.DataFrame) -> str:
+    """The board in words, for who cannot see it."""
+    said = [
+        f"{row.claim} {row.statement}, {row.model}: {shown}, {row.verdict}"
+        for row, shown in zip(table.itertuples(), reports.estimates(table), strict=True)
+    ]
+    return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
+
+
+def svg(table: pd.DataFrame, stamp: str = "") -> str:
+    """`board` as the text of an SVG file, the same to the byte for the same table; letters are outlines, as fonts differ."""
+    figures.style()
+    file = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):
+        axes = board(table, stamp=stamp)
+        axes.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(axes.figure)
+    return file.getvalue()
