@@ -176,7 +176,7 @@ def finish(set_name: str) -> None:
     from lib import forest, reports
 
     board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
-    table = reports.headline(board).to_markdown(index=False)
+    table = forest.markdown(board, "claims.svg")
     folder = records.run_folder(set_name)
     records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")

@@ -21,7 +21,7 @@ LOOK = {  # colour, marker, filled: told apart in grey and by those who see few 
 }
 RULER = "−4     −1 0 1       4"  # over a strip
 CAPTION = "MDE: minimum detectable effect at 80 % power. Strips: margins; between the two ┊ lies what counts as nothing."
-WIDTH, ROW, HEADER = 6.4, 0.44, 0.36  # inches; narrow, so that it can be read on a phone
+ROW, HEADER = 0.44, 0.36  # inches
 
 
 def in_margins(board: pd.DataFrame) -> pd.DataFrame:
@@ -37,28 +37,31 @@ def strip(row) -> str:
     """
     if pd.isna(row.estimate):
         return ""
-    width, middle = len(RULER), len(RULER) // 2
-    low, estimate, high, left, right = (
-        int(np.clip(middle + np.round(value / REACH * middle), -1, width))
-        for value in (*(row.estimate if pd.isna(bound) else bound for bound in (row.low, row.estimate, row.high)), -1, 1)
-    )
-    cells = [" "] * width
+    low, high = (row.estimate if pd.isna(bound) else bound for bound in (row.low, row.high))
+    low, estimate, high, left, right, nothing = map(_cell, (low, row.estimate, high, -1, 1, 0))
+    cells, end = [" "] * len(RULER), len(RULER) - 1
     cells[left] = cells[right] = "┊"
-    cells[max(low, 0) : high + 1] = "─" * (min(high, width - 1) - max(low, 0) + 1)
-    cells[middle] = "┼" if low <= middle <= high else "│"
-    cells[min(max(estimate, 0), width - 1)] = "●"
+    cells[max(low, 0) : high + 1] = "─" * (min(high, end) - max(low, 0) + 1)
+    cells[nothing] = "┼" if low <= nothing <= high else "│"
+    cells[min(max(estimate, 0), end)] = "●"
     if low < 0:
         cells[0] = "◂"
-    if high == width:
-        cells[-1] = "▸"
+    if high > end:
+        cells[end] = "▸"
     return "".join(cells)
+
+
+def _cell(margins: float) -> int:
+    """The place of so many margins in a strip; one beyond the ends for what lies further out."""
+    middle = len(RULER) // 2
+    return int(np.clip(middle + np.round(margins / REACH * middle), -1, len(RULER)))
 
 
 def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: str = "") -> plt.Axes:
     """A forest plot of a claims board (columns of `lib.board`): a block for each claim, in it a line for each model."""
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
     height = HEADER * len(blocks) + ROW * len(table)
-    figure, axes = plt.subplots(figsize=(WIDTH, height + 1.3))
+    figure, axes = plt.subplots(figsize=(figures.WIDTH, height + 1.3))
     axes.axvspan(-1, 1, color="#e3e3e3", linewidth=0)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
     place = 0.0  # inches from the top
@@ -107,6 +110,11 @@ def alt(table: pd.DataFrame) -> str:
         for row, shown in zip(table.itertuples(), reports.estimates(table), strict=True)
     ]
     return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
+
+
+def markdown(table: pd.DataFrame, picture: str) -> str:
+    """The board as a Markdown table, under it its forest plot in the file `picture`, with the words as alternative text."""
+    return f"{reports.headline(table).to_markdown(index=False)}\n\n![{alt(table)}]({picture})"
 
 
 def svg(table: pd.DataFrame, stamp: str = "") -> str:

@@ -33,11 +33,6 @@ def board(set_name: str, mined_set: str) -> pd.DataFrame:
     return pd.concat([curated[curated["claim"] != "C5"], mined[mined["claim"] == "C5"]], ignore_index=True)
 
 
-def headline(board: pd.DataFrame) -> str:
-    """A claims board as a Markdown table, under it its forest plot, with the board in words as alternative text."""
-    return f"{reports.headline(board).to_markdown(index=False)}\n\n![{forest.alt(board)}]({PICTURE})"
-
-
 def _names(set_name: str) -> list[str]:
     return [model.name for model in params.load(set_name).models]
 
@@ -57,7 +52,7 @@ def main() -> int:
         text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
         claimed = board(SET, MINED_SET)
         records.write_text(records.ROOT / PICTURE, forest.svg(claimed))
-        records.write_text(path, fill(text, "headline", headline(claimed)))
+        records.write_text(path, fill(text, "headline", forest.markdown(claimed, PICTURE)))
     except (ValueError, OSError) as error:
         print(f"error: {error}")
         return 1

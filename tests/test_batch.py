@@ -8,7 +8,7 @@ import papermill
 import pytest
 import yaml
 
-from lib import batch, canned, packages, params, readme, records
+from lib import batch, canned, forest, packages, params, readme, records
 from tests.conftest import call
 
 
@@ -149,7 +149,7 @@ def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch)
 
 def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
-    table, picture = readme.headline(readme.board("smoke", "smoke")).split("\n\n")
+    table, picture = forest.markdown(readme.board("smoke", "smoke"), readme.PICTURE).split("\n\n")
     assert table.count("C0 leakage exists") == 3
     assert table.count("C5 ") == 1
     assert picture.startswith("![Forest plot")
