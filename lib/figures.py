@@ -46,7 +46,7 @@ def html(figure: Figure) -> str:
     picture = file.getvalue()
     width = int.from_bytes(picture[16:20]) * 96 // DOTS  # as its header says
     source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    return f'<img alt="{escape(figure.get_label())}" width="{width}" src="{source}">'
+    return f'<img alt="{escape(figure.get_label())}" width="{width}" style="max-width: 100%" src="{source}">'
 
 
 def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:

@@ -44,7 +44,8 @@ def test_every_interval_is_drawn_and_series_differ_in_marker(axes):
 
 
 def test_a_figure_is_shown_as_an_image_with_its_words(axes):
-    found = re.fullmatch(r'<img alt="([^"]+)" width="(\d+)" src="data:image/png;base64,([^"]+)">', figures.html(axes.figure))
+    form = r'<img alt="([^"]+)" width="(\d+)" style="max-width: 100%" src="data:image/png;base64,([^"]+)">'
+    found = re.fullmatch(form, figures.html(axes.figure))
     assert found[1].startswith("TOY Net excess. Net excess, points: 3 estimates, from −3.0")
     assert found[1].endswith("Shaded: within 2 of 0.")
     assert 550 < int(found[2]) < 650, "narrow enough for half a page, and for a phone"
