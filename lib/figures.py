@@ -65,6 +65,13 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     return axes
 
 
+def blank(title: str, stamp: str) -> plt.Axes:
+    """Empty axes with a title that says why."""
+    _, axes = plt.subplots(figsize=(WIDTH, 1))
+    axes.set_axis_off()
+    return finish(axes, title, stamp, "Nothing is drawn.")
+
+
 def legend(figure: Figure, axes: plt.Axes) -> None:
     """One legend under the whole figure, as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
@@ -115,6 +122,8 @@ def intervals(
 
     `margin` shades the range around `nothing` that counts as nothing.
     """
+    if table.empty:
+        return blank(f"{title}: no estimates", stamp)
     rows = list(dict.fromkeys(table[y]))
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))

@@ -34,7 +34,7 @@ def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
 def _panels(table: pd.DataFrame, colours: dict, title: str, stamp: str) -> np.ndarray:
     """Net excess against size: a panel for each level of `panel`, two beside each other; a marked line for each of `series`."""
     if table.empty:
-        return np.array([_nothing(f"{title}: no model whose size is known", stamp)])
+        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
     names = sorted(set(table["panel"]))
     rows, columns = -(-len(names) // 2), min(2, len(names))
     figure, grid = plt.subplots(rows, columns, figsize=(figures.WIDTH, 1.1 + 2.2 * rows), sharex=True, sharey=True, squeeze=False)
@@ -102,10 +102,3 @@ def published(table: pd.DataFrame, title: str) -> np.ndarray:
     said = f"{len(table)} published rates, {span}, in {len(series)} series by size, without intervals. Dashed: 50 %, no leakage."
     figures.finish(grid[0, 0], title, "", said)
     return grid
-
-
-def _nothing(title: str, stamp: str) -> plt.Axes:
-    """Empty axes with a title that says why."""
-    _, axes = plt.subplots(figsize=(figures.WIDTH, 1))
-    axes.set_axis_off()
-    return figures.finish(axes, title, stamp, "Nothing is drawn.")

@@ -53,6 +53,14 @@ def test_a_figure_is_shown_as_an_image_with_its_words(axes):
     assert figures.html(axes.figure) == figures.html(axes.figure)
 
 
+def test_without_estimates_the_title_says_so():
+    empty = figures.intervals(TABLE.iloc[:0].astype(object), "row", "arm", 0, "net excess, points", "Net excess")
+    assert empty.get_title(loc="left") == "Net excess: no estimates"
+    one_stem = figures.intervals(TABLE.assign(low=np.nan, high=np.nan), "row", None, 0, "net excess, points", "Net excess")
+    assert "(no interval)" in one_stem.figure.get_label()
+    plt.close("all")
+
+
 def test_the_ground_is_white_whatever_is_around_it(axes):
     assert axes.figure.get_facecolor() == axes.get_facecolor() == (1, 1, 1, 1)
 
