@@ -51,7 +51,7 @@ def main() -> int:
     try:
         text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
         claimed = board(SET, MINED_SET)
-        records.write_text(records.ROOT / PICTURE, forest.svg(claimed))
+        records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
         records.write_text(path, fill(text, "headline", forest.markdown(claimed, PICTURE)))
     except (ValueError, OSError) as error:
         print(f"error: {error}")
