@@ -19,6 +19,7 @@ QUANTITIES = {
     "shift": "valence shift, scale points",
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
+LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
 _PAIR_KEY = ["model", "mitigation", "group_id", "sample_index"]
 
 
@@ -57,8 +58,12 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Each of QUANTITIES within each combination of `by`, clustered by stem: a long table with the columns of Estimate."""
-    long = table.melt(id_vars=[*by, "stem_id"], value_vars=list(QUANTITIES), var_name="quantity", value_name="value")
-    return inference.clustered_means(long, "value", [*by, "quantity"], confidence)
+    found = [
+        inference.clustered_means(table, quantity, by, confidence, limits=LIMITS[quantity]).assign(quantity=quantity)
+        for quantity in QUANTITIES
+    ]
+    estimates = pd.concat(found, ignore_index=True)
+    return estimates[[*by, "quantity", *estimates.columns.drop([*by, "quantity"])]]
 
 
 def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -69,14 +74,16 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
         scored.assign(verdict=verdict, share=100.0 * (charged & (sign * scored["valence"] > 0)))
         for verdict, sign in DIRECTIONS.items()
     ]
-    return inference.clustered_means(pd.concat(of_verdict), "share", ["model", "arm", "verdict"], confidence)
+    by = ["model", "arm", "verdict"]
+    return inference.clustered_means(pd.concat(of_verdict), "share", by, confidence, limits=(0, 100))
 
 
 def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The placebo rule, one row a test: the placebo arm must show no leakage against the neutral arm.
 
     Three tests (leak rate, excess of negative and of positive verdicts), each at the Bonferroni-corrected confidence, so that a
-    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`.
+    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`. A run of a single stem has no interval that
+    could tell, and no verdict either: it passes if there is a placebo arm.
     """
     placebo = table[table["arm"] == "placebo"]
     tests = [("leak", "negative"), ("towards", "negative"), ("towards", "positive")]
@@ -84,19 +91,48 @@ def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     rows = []
     for quantity, polarity in tests:
         part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
-        found = inference.clustered_mean(part[quantity], part["stem_id"], corrected)
+        found = inference.clustered_mean(part[quantity], part["stem_id"], corrected, LIMITS[quantity])
+        held = found.low <= NOTHING[quantity] <= found.high or (found.n > 0 and table["stem_id"].nunique() == 1)
         named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
-        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems")}
-        rows.append({**named, **measured, "passed": bool(found.low <= NOTHING[quantity] <= found.high)})
+        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems", "error_ratio")}
+        rows.append({**named, **measured, "passed": bool(held)})
     return pd.DataFrame(rows)
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem."""
     charged = judgements[judgements["arm"].isin(DIRECTIONS)]
-    return inference.clustered_means(
-        charged.assign(share=100.0 * charged["repeats"]), "share", ["model", "mitigation", "arm"], confidence
-    )
+    charged = charged.assign(share=100.0 * charged["repeats"])
+    return inference.clustered_means(charged, "share", ["model", "mitigation", "arm"], confidence, limits=(0, 100))
+
+
+def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:
+    """Towards and net excess with unscored completions left out, if none of them leaked, and if all did: see `_if_unscored`.
+
+    A row for each combination of `by`, quantity and `unscored`, with the columns of Estimate. Whatever a judge would have said, short
+    of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
+    """
+    found = []
+    for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
+        table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])
+        for quantity in ("towards", "net"):
+            means = inference.clustered_means(table, quantity, by, confidence, limits=LIMITS[quantity])
+            found.append(means.assign(quantity=quantity, unscored=case))
+    table = pd.concat(found, ignore_index=True)
+    return table[[*by, "quantity", "unscored", *table.columns.drop([*by, "quantity", "unscored"])]]
+
+
+def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: bool | None) -> pd.DataFrame:
+    """The pairs of `arm`, whose unscored completions count as charged in its direction if `leaked`, else as not charged.
+
+    Those of the reference count the other way round; if `leaked` is None, pairs with an unscored member stay without quantities.
+    """
+    rows = judgements[judgements["arm"].isin([arm, reference])]
+    if leaked is not None:
+        unscored, charged = rows["valence"].isna(), (rows["arm"] == arm) == leaked
+        valence = rows["valence"].mask(unscored, 4.0 * DIRECTIONS[arm] * charged)
+        rows = rows.assign(valence=valence, charged=rows["charged"].mask(unscored, charged))
+    return pairs(rows, reference)
 
 
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:

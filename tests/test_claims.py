@@ -181,7 +181,7 @@ def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
         assert board[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
 
 
-LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 48]), ([18, 20, 22], [5, 6, 7])
+LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 49]), ([18, 20, 22], [5, 6, 7])
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 4
     [
         (LESS, MORE, SOUND, SUPPORTED, "same sign, and the same polarity leaks more"),
         (LESS, NEGATIVE_MORE, SOUND, CONTRADICTED, "opposite rank"),
-        (LESS, ([-42, -45, -48], [-27, -30, -33]), SOUND, CONTRADICTED, "opposite sign"),  # both rank positive above negative
+        (LESS, ([-42, -45, -49], [-27, -30, -33]), SOUND, CONTRADICTED, "opposite sign"),  # both rank positive above negative
         (LESS, (UNSURE, SURE), SOUND, INCONCLUSIVE, "same sign, rank not sure in both"),
         (LESS, MORE, BROKEN, INVALID, "placebo rule broken"),
     ],

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -21,14 +22,50 @@ def test_clustered_mean_by_hand():
     assert (found.low, found.high) == pytest.approx((4 - 25.412, 4 + 25.412), abs=1e-3)
 
 
-def test_clustered_mean_is_the_sandwich_with_few_cluster_correction():
+def dense_cr2(values, design, clusters) -> tuple[float, float]:
+    """Error of the last coefficient and its degrees of freedom, from matrices as large as the data: Pustejovsky & Tipton (2018)."""
+    inverse = np.linalg.inv(design.T @ design)
+    hat = design @ inverse @ design.T
+    rest = np.eye(len(values)) - hat
+    rows = []
+    for cluster in np.unique(clusters):
+        at = clusters == cluster
+        size, vectors = np.linalg.eigh(rest[np.ix_(at, at)])
+        root = vectors @ np.diag(np.where(size > 1e-10, size, np.inf) ** -0.5) @ vectors.T
+        rows.append((inverse @ design[at].T @ root @ rest[at])[-1])
+    contributions = np.array(rows)
+    covariance = contributions @ contributions.T
+    return np.sqrt(((contributions @ values) ** 2).sum()), np.trace(covariance) ** 2 / (covariance**2).sum()
+
+
+@pytest.mark.parametrize("sloped", [False, True])
+def test_error_interval_and_p_are_those_of_cr2_with_bell_mccaffrey_freedom(sloped):
     rng = np.random.default_rng(1)
-    clusters = rng.integers(0, 9, 60)
-    values = rng.normal(3, 1, 60) + clusters
-    residual_sums = np.bincount(clusters, values - values.mean())
-    half = stats.t.ppf(0.95, 8) * np.sqrt(9 / 8 * (residual_sums**2).sum()) / 60
-    found = clustered_mean(values, clusters, confidence=0.9)
-    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+    clusters, size = np.minimum(rng.integers(0, 20, 60), rng.integers(0, 20, 60)), rng.normal(8, 1, 60)
+    values = rng.normal(3, 1, 60) + clusters - 2 * size
+    design = np.column_stack([np.ones(60), size] if sloped else [np.ones(60)])
+    found = clustered_slope(values, size, clusters, 0.9) if sloped else clustered_mean(values, clusters, 0.9)
+    error, freedom = dense_cr2(values, design, clusters)
+    assert found.freedom < found.n_stems - 1
+    assert (found.error, found.freedom) == pytest.approx((error, freedom), rel=1e-10)
+    half = stats.t.ppf(0.95, freedom) * error
+    assert (found.low, found.high) == pytest.approx((found.estimate - half, found.estimate + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.estimate) / error, freedom))
+
+
+def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cluster_error():
+    rng = np.random.default_rng(2)
+    size, values = rng.normal(8, 1, 60), rng.normal(0, 1, 60)
+    plain = sm.OLS(values, sm.add_constant(size)).fit()
+    found = clustered_slope(values, size, range(60))
+    expected = (plain.params[1], plain.get_robustcov_results("HC2").bse[1])
+    assert (found.estimate, found.error) == pytest.approx(expected, rel=1e-12)
+    assert found.error_ratio == pytest.approx(plain.bse[1] / found.error, rel=1e-12)
+    fifths = np.arange(60) // 5
+    fit = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": fifths}, use_t=True)
+    found = clustered_mean(values, fifths)
+    expected = (fit.params[0], fit.bse[0], *fit.conf_int()[0], fit.pvalues[0], 11)
+    assert (found.estimate, found.error, found.low, found.high, found.p, found.freedom) == pytest.approx(expected, rel=1e-12)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -38,14 +75,14 @@ def test_repeating_rows_inside_their_cluster_does_not_narrow_the_interval(rows, 
     assume(len(set(clusters)) > 1)
     once, often = (clustered_mean(np.repeat(values, k), np.repeat(clusters, k)) for k in (1, times))
     assert often.n == times * once.n
-    assert (often.estimate, often.low, often.high) == pytest.approx((once.estimate, once.low, once.high), abs=1e-6)
+    expected = (once.estimate, once.low, once.high)
+    assert (often.estimate, often.low, often.high) == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
-def test_repeating_rows_narrows_a_slope_by_the_small_sample_factor_only():
+def test_repeating_rows_does_not_narrow_a_slope():
     size, values = np.random.default_rng(2).normal(size=(2, 30))
     once, often = (clustered_slope(*(np.repeat(x, k) for x in (values, size, np.arange(30) // 5))) for k in (1, 9))
-    factor = (29 / 28) / (269 / 268)  # (n - 1)/(n - 2) with 30 and with 270 rows
-    assert often.error * np.sqrt(factor) == pytest.approx(once.error)
+    assert (often.error, often.freedom) == pytest.approx((once.error, once.freedom))
 
 
 def test_one_cluster_gives_a_mean_and_no_interval():
@@ -55,9 +92,20 @@ def test_one_cluster_gives_a_mean_and_no_interval():
 
 
 @pytest.mark.parametrize("value", [0.0, 50.0, 100 / 3])
-def test_constant_values_give_a_zero_width_interval_there(value):
+def test_clusters_that_all_agree_give_no_interval_unless_the_limits_of_the_values_are_known(value):
     found = clustered_mean([value] * 7, list("aabbbcd"))
-    assert found.low == found.estimate == found.high == pytest.approx(value)
+    assert (found.estimate, found.error) == (pytest.approx(value), 0)
+    assert np.isnan([found.low, found.high, found.error_ratio]).all()
+    found = clustered_mean([value] * 7, list("aabbbcd"), limits=(-100, 100))
+    # were 60.2 % of all stems at a limit, four others would be drawn in 2.5 % of cases: (1 - 0.602)^4 = 0.025
+    assert (found.low, found.high) == pytest.approx((value - 0.6024 * (100 + value), value + 0.6024 * (100 - value)), abs=0.02)
+    # the mean is 0 with a share of v/(100 + v) at -100, and none of four is of them with (100/(100 + v))^4
+    assert found.p == pytest.approx(min(1, 2 * (100 / (100 + value)) ** 4))
+
+
+def test_the_exact_interval_of_agreeing_clusters_is_clopper_and_pearsons():
+    found = clustered_mean([0.0] * 24, range(24), limits=(0, 1))
+    assert (found.low, found.high) == pytest.approx(stats.binomtest(0, 24).proportion_ci(0.95, method="exact"))
 
 
 def test_a_known_slope_is_recovered_and_the_intercept_ignored():
@@ -83,9 +131,8 @@ def test_equivalence_is_statsmodels_on_the_stem_means_of_balanced_data(shift):
 
 
 def test_equivalence_without_spread_or_without_interval():
-    assert equivalence_p(clustered_mean([2, 2], ["a", "b"]), 3) == 0
-    assert equivalence_p(clustered_mean([3, 3], ["a", "b"]), 3) == 1  # at the margin is not inside it
-    assert np.isnan(equivalence_p(clustered_mean([1, 2], ["a", "a"]), 3))
+    for values, clusters in (([2, 2], "ab"), ([1, 2], "aa")):
+        assert np.isnan(equivalence_p(clustered_mean(values, list(clusters)), 3))
 
 
 def test_the_bootstrap_keeps_clusters_whole_and_redraws_their_number():
@@ -107,6 +154,12 @@ def test_percentile_interval_by_hand_and_with_missing_draws():
     np.testing.assert_allclose(percentile_interval(draws, 0.9), [[5, -45], [95, 45]])
     draws[50, 0] = np.nan
     assert np.isfinite(percentile_interval(draws, 0.9)).all()
+
+
+def test_a_difference_from_something_without_spread_has_no_interval():
+    found = inference.difference(clustered_mean([1, 2, 3], list("abc")), clustered_mean([1, 1], list("de")))
+    assert (found.estimate, found.n_stems) == (1, 5)
+    assert np.isnan([found.low, found.high, found.p]).all()
 
 
 def test_a_difference_of_two_benchmarks_is_welchs():

@@ -101,13 +101,13 @@ def test_published_numbers_are_rates_with_a_source_and_their_shapes_are_counted(
 
 
 def test_the_sentences_name_what_the_tables_hold():
-    slopes = scaling.slopes(line([40, 30, 20, 10], stems=200), 3, 0.95)
+    slopes = scaling.slopes(line([40, 30, 20, 10], stems=200, spread=0.01), 3, 0.95)
     said = scaling_reports.slopes_reading(slopes, scaling.families(slopes, 0.95))
     assert "f (base, completion): the two methods agree (net excess falling with size, odds of the leak rate falling" in said
     assert "no slope over families" in said
     shown = scaling_reports.slopes(slopes, "WARNING")
     assert shown["per tenfold size [interval]"].iloc[0] == "−10.0 [−10.0, −10.0]" and shown.columns.name == "⚠ WARNING"
-    parts = scaling.slopes(line([10, 20, 30, 40]), 3, 0.95, by=["arm", "slot"])
+    parts = scaling.slopes(line([10, 20, 30, 40], spread=0.01), 3, 0.95, by=["arm", "slot"])
     assert scaling_reports.parts_reading(parts).count("+10.0 [+10.0, +10.0], rising with size") == 4
 
 

@@ -1,0 +1,125 @@
+"""Simulated judgements with a known leak, of stems that differ as much as real ones. None of it was written by a model.
+
+A study has stems drawn from a population, each with one to three groups of two to five draws of all arms. A draw says what any
+arm would say, something charged in a share of cases that differs from stem to stem; or, in a charged arm and with the probability
+that is its group's leak, something of the injected sign. In a share SAME of draws the noise alone decides what any arm would say,
+so that it is the same in all. Some completions are unscored. What is true of new stems follows from means alone: see `truth`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib import leakage
+
+GROUPS, SAMPLES = 3, 5  # at most, of a stem and of a group
+BUSY, POSITIVE = 0.25, 0.6  # mean share of charged completions in any arm, and of positive ones among them
+STRENGTH = 2.0  # mean |valence| of a charged completion, which is uniform within ±1 of it
+SAME, UNSCORED = 0.2, 0.03
+ARMS = ("neutral", "placebo", "negative", "positive")
+
+
+def draw(leak: float, spread: float, studies: int, stems: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Valence by arm, each of shape (studies, stems, GROUPS, SAMPLES), NaN where there is no scored draw.
+
+    `leak` is the mean share of leaking cases. A stem's own share is beta distributed about it, and a group's about that of its
+    stem: `spread` and half of it, 0 … 1, are the correlations of two cases of a stem and of a group. At a leak of 0.1 and a
+    spread of 0.5 a tenth of the stems carries most of the leak.
+    """
+    shape = (studies, stems, GROUPS, SAMPLES)
+    groups, samples = rng.integers(1, GROUPS + 1, (studies, stems, 1, 1)), rng.integers(2, SAMPLES + 1, (*shape[:3], 1))
+    there = (np.arange(GROUPS)[:, None] < groups) & (np.arange(SAMPLES) < samples)
+    stem_leak = _beta(np.full((studies, stems, 1, 1), leak), spread, rng)
+    leaks = _beta(np.broadcast_to(stem_leak, (*shape[:3], 1)), spread / 2, rng)
+    busy, positive = (_beta(np.full((studies, stems, 1, 1), mean), 0.2, rng) for mean in (BUSY, POSITIVE))
+
+    def strength():
+        return rng.uniform(STRENGTH - 1, STRENGTH + 1, shape)
+
+    def plain():
+        return np.where(rng.random(shape) < busy, np.where(rng.random(shape) < positive, 1, -1) * strength(), 0.0)
+
+    shared, same = plain(), rng.random(shape) < SAME
+    valence = {arm: np.where(same, shared, plain()) for arm in ARMS}
+    for arm, sign in leakage.DIRECTIONS.items():
+        valence[arm] = np.where(rng.random(shape) < leaks, sign * strength(), valence[arm])
+    return {arm: np.where(there & (rng.random(shape) >= UNSCORED), values, np.nan) for arm, values in valence.items()}
+
+
+def _beta(mean: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
+    """Beta variates of variance mean · (1 − mean) · spread; the mean itself where that is 0 or 1, or without spread."""
+    if spread == 0:
+        return mean
+    inside = (mean > 1e-9) & (mean < 1 - 1e-9)
+    safe = np.where(inside, mean, 0.5) * (1 / spread - 1)
+    return np.where(inside, rng.beta(safe, (1 / spread - 1) - safe), mean)
+
+
+def truth(leak: float, arms=tuple(leakage.DIRECTIONS)) -> dict[str, float]:
+    """The mean of every quantity over new stems, averaged over `arms`.
+
+    With i and o the shares of charged completions of the injected and of the other sign in any arm, a leaking case adds 1 − i to
+    the one and takes o from the other. It lies further than its reference, except in half of the i cases of the same sign.
+    """
+    share = {"negative": BUSY * (1 - POSITIVE), "positive": BUSY * POSITIVE}
+    injected = np.mean([share[arm] for arm in arms])
+    other = np.mean([BUSY - share[arm] for arm in arms])
+    net = leak * (1 - injected + other)
+    return {
+        "leak": 50 + 50 * leak * (1 - injected),
+        "towards": 100 * leak * (1 - injected),
+        "away": -100 * leak * other,
+        "net": 100 * net,
+        "shift": STRENGTH * net,
+    }
+
+
+def judgements(valence: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The studies as one table of judgements, each study a model of its own; draws that a study does not have are left out."""
+    studies, stems, groups, samples = np.indices(valence["neutral"].shape).reshape(4, -1).astype(str)
+    stem = np.char.add(np.char.add(studies, "-"), stems)
+    place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "+"), groups), "sample_index": samples}
+    table = pd.concat(pd.DataFrame({**place, "arm": arm, "valence": values.ravel()}) for arm, values in valence.items())
+    table["sample_index"] = table["sample_index"].astype(int)
+    charged = (table["valence"].abs() > 0).astype("boolean").mask(table["valence"].isna())
+    there = table.groupby(["group_id", "sample_index"])["valence"].transform("count") > 0
+    return table.assign(charged=charged, mitigation="none", slot="open", repeats=False)[there].reset_index(drop=True)
+
+
+def sums(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: int | None = None) -> dict[str, np.ndarray]:
+    """Of each quantity the sum over the pairs of a stem, shape (studies, stems), and under "n" their number.
+
+    A pair has the same draw of an arm and of the neutral arm, as in `leakage.pairs`; `sign` is the direction if not the arm's own.
+    """
+    found = dict.fromkeys([*leakage.QUANTITIES, "n"], 0)
+    for arm in arms:
+        direction = sign or leakage.DIRECTIONS[arm]
+        for name, values in _quantities(direction * valence[arm], direction * valence["neutral"]).items():
+            found[name] = found[name] + np.nansum(values, axis=(2, 3))
+    return found
+
+
+def all_against_all(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS)) -> dict[str, np.ndarray]:
+    """As `sums`, of every completion of an arm the mean of its pairs with all the neutral ones of its group."""
+    found = dict.fromkeys([*leakage.QUANTITIES, "n"], 0)
+    for arm in arms:
+        first, second = leakage.DIRECTIONS[arm] * valence[arm], leakage.DIRECTIONS[arm] * valence["neutral"]
+        each = _quantities(first[..., :, None], second[..., None, :])
+        count = np.maximum(np.isfinite(second).sum(axis=3, keepdims=True), 1)
+        for name, values in each.items():
+            found[name] = found[name] + (np.nansum(values, axis=4) / count).sum(axis=(2, 3))
+    return found
+
+
+def _quantities(arm: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+    """The quantities of pairs of valences along the injected direction, NaN for no pair, and "n", 1 for a pair."""
+    shift = arm - reference
+    scored = np.where(np.isnan(shift), np.nan, 1.0)
+    towards, away = (100.0 * (np.sign(arm) == sign) - 100.0 * (np.sign(reference) == sign) for sign in (1, -1))
+    return {
+        "leak": 50 * (1 + np.sign(shift)),
+        "towards": towards * scored,
+        "away": away * scored,
+        "net": (towards - away) * scored,
+        "shift": shift,
+        "n": scored,
+    }
