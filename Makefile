@@ -11,7 +11,7 @@ EFFECT ?= 5
 BIN := .venv/bin
 LAB_OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate-annotation bench bench-mining bench-judges lint lint-dataset export lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges lint lint-dataset export lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -44,6 +44,10 @@ verify-export: .venv-extra/ready
 # The annotation form in JupyterLab and Chromium: every key on disk, nothing lost when its kernel is killed.
 verify-annotation: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_annotation
+
+# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, about 5 minutes.
+simulate: .venv/ready
+	$(BIN)/python -m tests.simulate_leakage
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators, about half an hour.
 simulate-annotation: .venv/ready

@@ -2,6 +2,11 @@
 
 A pair shares model, mitigation, group and sample_index. `direction` is the sign of the injected sentiment. In percentage points,
 except the shift, which is in points of the human scale.
+
+Why the same sample_index, and not every charged completion with every neutral one of its group: differences of means are the same
+either way if no draw is missing, and for the leak rate, which is none, the two intervals of a run of the bundled model cannot be
+told apart in length, nor do they differ in how often they hold the truth (`make simulate`; with `--run SET` for a run of yours).
+Pairs of single draws are also what people label, what a mitigation changes and what can be read.
 """
 
 import numpy as np
@@ -82,8 +87,8 @@ def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The placebo rule, one row a test: the placebo arm must show no leakage against the neutral arm.
 
     Three tests (leak rate, excess of negative and of positive verdicts), each at the Bonferroni-corrected confidence, so that a
-    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`. A run of a single stem has no interval that
-    could tell, and no verdict either: it passes if there is a placebo arm.
+    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`. A run of one stem, where no interval could
+    tell, passes if there is a placebo arm: without intervals it has no verdicts to spoil.
     """
     placebo = table[table["arm"] == "placebo"]
     tests = [("leak", "negative"), ("towards", "negative"), ("towards", "positive")]
@@ -109,8 +114,8 @@ def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFram
 def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:
     """Towards and net excess with unscored completions left out, if none of them leaked, and if all did: see `_if_unscored`.
 
-    A row for each combination of `by`, quantity and `unscored`, with the columns of Estimate. Whatever a judge would have said, short
-    of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
+    A row for each combination of `by`, quantity and `unscored`, with the columns of Estimate. Whatever a judge would have said,
+    short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
     """
     found = []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):

@@ -5,9 +5,9 @@ mean over `stems`, each with `groups` groups of `samples` samples, then has the 
 
     √((V_stem + V_group / groups + V_sample / (groups · samples)) / stems)
 
-and is tested against 0 by a two-sided t test with stems − 1 degrees of freedom, as everywhere here. Contexts count as given: the
-statement is about other stems, not about other contexts. Verdicts are skewed, so with few stems the t test's power is near the
-stated one, not equal to it (tests/test_power.py).
+and is tested against 0 by a two-sided t test with stems − 1 degrees of freedom. Contexts count as given: the statement is about
+other stems, not about other contexts. Where stems are few the intervals of lib/inference.py are longer than those of t, so that
+fewer than two dozen have less power than stated; strong positive skew gives some dozens of stems more (`make simulate`).
 """
 
 from dataclasses import dataclass
@@ -153,7 +153,10 @@ def contrasts(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def spreads(differences: pd.DataFrame) -> pd.DataFrame:
-    """One row a model and contrast: standard deviation of stems, groups and samples, in points, and the numbers behind them."""
+    """Standard deviation of stems, groups and samples, in points, and the numbers behind them: a row a model and contrast.
+
+    As in `detectable` and `needed`, contrasts of fewer than two stems are left out: nothing can be learnt from them.
+    """
     rows = []
     for (model, contrast), part in _parts(differences):
         found = components(part)
@@ -212,7 +215,9 @@ def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
 
 
 def _parts(differences: pd.DataFrame):
-    return differences.groupby(["model", "contrast"], sort=False)
+    known = differences.dropna(subset="difference")
+    stems = known.groupby(["model", "contrast"])["stem_id"].transform("nunique")
+    return known[stems > 1].groupby(["model", "contrast"], sort=False)
 
 
 def _redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

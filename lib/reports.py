@@ -47,15 +47,36 @@ def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.Data
 
 
 def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
-    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n."""
+    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n.
+
+    The last column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
+    """
     digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
     cells = table.assign(
         cell=[interval(row, digits[row.quantity], row.quantity != "leak") for row in table.itertuples()],
         quantity=table["quantity"].map(QUANTITIES),
     )
     wide = cells.pivot(index=by, columns="quantity", values="cell").reindex(columns=list(QUANTITIES.values()))
-    counts = table.groupby(by, sort=False)[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
+    rows = table.groupby(by, sort=False, dropna=False)
+    counts = rows[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
+    counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["error_ratio"]]
     return _stamped(wide.join(counts).reset_index(), stamped)
+
+
+def _span(ratios: pd.Series) -> str:
+    return "–" if ratios.isna().all() else f"{ratios.min():.2f} to {ratios.max():.2f}"
+
+
+def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
+    """A table of `leakage.unscored_bounds` as people read it, or a sentence if no completion is unscored."""
+    if not count:
+        return Markdown("No completion is unscored, so no quantity depends on what the judge left open.")
+    return _stamped(_with_ratio(readable(bounds)).rename(columns={"n": "pairs", "n_stems": "stems"}), stamped)
+
+
+def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
+    """A table of Estimates without what is read in their intervals already."""
+    return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})
 
 
 def _stamped(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
@@ -88,6 +109,7 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
+    shown["naive / clustered error"] = [_span(ratios) for _, ratios in table[["error_ratio", "error_ratio_sampled"]].iterrows()]
     return _stamped(shown.reset_index(drop=True), stamped)
 
 
@@ -164,7 +186,9 @@ def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.Data
 
 def effects(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `claims.mitigation_effects` as people read it."""
-    shown = readable(table).drop(columns=["error", "error_ratio", "p"])
+    shown = (
+        readable(table).drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})
+    )
     return _stamped(shown, stamped)
 
 

@@ -12,22 +12,25 @@ import pandas as pd
 from lib import leakage
 
 GROUPS, SAMPLES = 3, 5  # at most, of a stem and of a group
-BUSY, POSITIVE = 0.25, 0.6  # mean share of charged completions in any arm, and of positive ones among them
+BUSY, POSITIVE = 0.1, 0.7  # mean share of charged completions in any arm, and of positive ones among them
 STRENGTH = 2.0  # mean |valence| of a charged completion, which is uniform within ±1 of it
 SAME, UNSCORED = 0.2, 0.03
 ARMS = ("neutral", "placebo", "negative", "positive")
 
 
-def draw(leak: float, spread: float, studies: int, stems: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Valence by arm, each of shape (studies, stems, GROUPS, SAMPLES), NaN where there is no scored draw.
+def draw(
+    leak: float, spread: float, studies: int, stems: int, rng: np.random.Generator, design: tuple[int, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Valence by arm, each of shape (studies, stems, groups, samples), NaN where there is no scored draw.
+
+    With a `design`, groups by samples, every stem has all of them, and all are scored.
 
     `leak` is the mean share of leaking cases. A stem's own share is beta distributed about it, and a group's about that of its
-    stem: `spread` and half of it, 0 … 1, are the correlations of two cases of a stem and of a group. At a leak of 0.1 and a
-    spread of 0.5 a tenth of the stems carries most of the leak.
+    stem: `spread` and half of it, 0 … 1, are the correlations of two cases of a stem and, given the stem, of a group. At a leak
+    of 0.1 and a spread of 0.5 a tenth of the stems carries most of the leak.
     """
-    shape = (studies, stems, GROUPS, SAMPLES)
-    groups, samples = rng.integers(1, GROUPS + 1, (studies, stems, 1, 1)), rng.integers(2, SAMPLES + 1, (*shape[:3], 1))
-    there = (np.arange(GROUPS)[:, None] < groups) & (np.arange(SAMPLES) < samples)
+    shape = (studies, stems, *(design or (GROUPS, SAMPLES)))
+    there = np.ones(shape, dtype=bool) if design else _there(shape, rng)
     stem_leak = _beta(np.full((studies, stems, 1, 1), leak), spread, rng)
     leaks = _beta(np.broadcast_to(stem_leak, (*shape[:3], 1)), spread / 2, rng)
     busy, positive = (_beta(np.full((studies, stems, 1, 1), mean), 0.2, rng) for mean in (BUSY, POSITIVE))
@@ -42,7 +45,25 @@ def draw(leak: float, spread: float, studies: int, stems: int, rng: np.random.Ge
     valence = {arm: np.where(same, shared, plain()) for arm in ARMS}
     for arm, sign in leakage.DIRECTIONS.items():
         valence[arm] = np.where(rng.random(shape) < leaks, sign * strength(), valence[arm])
-    return {arm: np.where(there & (rng.random(shape) >= UNSCORED), values, np.nan) for arm, values in valence.items()}
+    unscored = 0.0 if design else UNSCORED
+    return {arm: np.where(there & (rng.random(shape) >= unscored), values, np.nan) for arm, values in valence.items()}
+
+
+def by_length(longer: float, studies: int, stems: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Valence from a biased judge: the words that a completion has above twelve, four of them a point; no arm leaks.
+
+    Lengths are log-normal (0.3 by stem, 0.4 by draw); after a placebo context they are `longer` times those after a neutral one.
+    """
+    shape = (studies, stems, GROUPS, SAMPLES)
+    there, of_stem = _there(shape, rng), rng.normal(np.log(12), 0.3, (studies, stems, 1, 1))
+    words = {arm: np.exp(of_stem + rng.normal(0, 0.4, shape)) * factor for arm, factor in (("neutral", 1), ("placebo", longer))}
+    return {arm: np.where(there, np.clip((np.round(count) - 12) / 4, -4, 4), np.nan) for arm, count in words.items()}
+
+
+def _there(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Which draws there are: of every stem one group to all, of every group two samples to all."""
+    groups, samples = rng.integers(1, shape[2] + 1, (*shape[:2], 1, 1)), rng.integers(2, shape[3] + 1, (*shape[:3], 1))
+    return (np.arange(shape[2])[:, None] < groups) & (np.arange(shape[3]) < samples)
 
 
 def _beta(mean: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
@@ -73,14 +94,17 @@ def truth(leak: float, arms=tuple(leakage.DIRECTIONS)) -> dict[str, float]:
     }
 
 
-def judgements(valence: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The studies as one table of judgements, each study a model of its own; draws that a study does not have are left out."""
+def judgements(valence: dict[str, np.ndarray], threshold: float = 0.0) -> pd.DataFrame:
+    """The studies as one table of judgements, each study a model of its own, charged beyond `threshold`.
+
+    Draws that a study does not have are left out.
+    """
     studies, stems, groups, samples = np.indices(valence["neutral"].shape).reshape(4, -1).astype(str)
     stem = np.char.add(np.char.add(studies, "-"), stems)
     place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "+"), groups), "sample_index": samples}
     table = pd.concat(pd.DataFrame({**place, "arm": arm, "valence": values.ravel()}) for arm, values in valence.items())
     table["sample_index"] = table["sample_index"].astype(int)
-    charged = (table["valence"].abs() > 0).astype("boolean").mask(table["valence"].isna())
+    charged = (table["valence"].abs() > threshold).astype("boolean").mask(table["valence"].isna())
     there = table.groupby(["group_id", "sample_index"])["valence"].transform("count") > 0
     return table.assign(charged=charged, mitigation="none", slot="open", repeats=False)[there].reset_index(drop=True)
 
@@ -88,7 +112,7 @@ def judgements(valence: dict[str, np.ndarray]) -> pd.DataFrame:
 def sums(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: int | None = None) -> dict[str, np.ndarray]:
     """Of each quantity the sum over the pairs of a stem, shape (studies, stems), and under "n" their number.
 
-    A pair has the same draw of an arm and of the neutral arm, as in `leakage.pairs`; `sign` is the direction if not the arm's own.
+    A pair has the same draw of an arm and of the neutral arm, as in `leakage.pairs`; `sign`: the direction if not the arm's own.
     """
     found = dict.fromkeys([*leakage.QUANTITIES, "n"], 0)
     for arm in arms:

@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from lib import inference
@@ -22,8 +22,8 @@ def test_clustered_mean_by_hand():
     assert (found.low, found.high) == pytest.approx((4 - 25.412, 4 + 25.412), abs=1e-3)
 
 
-def dense_cr2(values, design, clusters) -> tuple[float, float]:
-    """Error of the last coefficient and its degrees of freedom, from matrices as large as the data: Pustejovsky & Tipton (2018)."""
+def dense_cr2(values, design, clusters) -> tuple[np.ndarray, float]:
+    """What the clusters add to the last coefficient, and degrees of freedom, from matrices as large as the data."""
     inverse = np.linalg.inv(design.T @ design)
     hat = design @ inverse @ design.T
     rest = np.eye(len(values)) - hat
@@ -35,7 +35,7 @@ def dense_cr2(values, design, clusters) -> tuple[float, float]:
         rows.append((inverse @ design[at].T @ root @ rest[at])[-1])
     contributions = np.array(rows)
     covariance = contributions @ contributions.T
-    return np.sqrt(((contributions @ values) ** 2).sum()), np.trace(covariance) ** 2 / (covariance**2).sum()
+    return contributions @ values, np.trace(covariance) ** 2 / (covariance**2).sum()
 
 
 @pytest.mark.parametrize("sloped", [False, True])
@@ -45,12 +45,49 @@ def test_error_interval_and_p_are_those_of_cr2_with_bell_mccaffrey_freedom(slope
     values = rng.normal(3, 1, 60) + clusters - 2 * size
     design = np.column_stack([np.ones(60), size] if sloped else [np.ones(60)])
     found = clustered_slope(values, size, clusters, 0.9) if sloped else clustered_mean(values, clusters, 0.9)
-    error, freedom = dense_cr2(values, design, clusters)
+    contributions, freedom = dense_cr2(values, design, clusters)
+    error, skew = np.sqrt((contributions**2).sum()), (contributions**3).sum() / (contributions**2).sum() ** 1.5
     assert found.freedom < found.n_stems - 1
-    assert (found.error, found.freedom) == pytest.approx((error, freedom), rel=1e-10)
+    assert (found.error, found.freedom, found.skew) == pytest.approx((error, freedom, skew), rel=1e-10)
     half = stats.t.ppf(0.95, freedom) * error
-    assert (found.low, found.high) == pytest.approx((found.estimate - half, found.estimate + half))
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.estimate) / error, freedom))
+    student, hall = (found.estimate - half, found.estimate + half), hall_interval(found, 0.9)
+    assert (found.low, found.high) == pytest.approx((min(student[0], hall[0]), max(student[1], hall[1])))
+
+
+def hall_interval(found, confidence) -> tuple[float, float]:
+    """The means whose transformed studentised distance from the estimate is at the quantiles of t, found by search."""
+    tail = (1 - confidence) / 2
+
+    def beyond(mean, quantile):
+        t, a = (found.estimate - mean) / found.error, found.skew
+        return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6 - stats.t.ppf(quantile, found.freedom)
+
+    far = 99 * found.error
+    return tuple(optimize.brentq(beyond, found.estimate - far, found.estimate + far, args=(q,)) for q in (1 - tail, tail))
+
+
+SKEWED = [0, 0, 0, 1, 0, 2, 0, 9, 1, 0, 30, 2]
+
+
+def test_a_skewed_mean_has_a_longer_interval_on_the_side_of_its_tail_only():
+    found, mirrored = clustered_mean(SKEWED, range(12)), clustered_mean(np.negative(SKEWED), range(12))
+    student = DescrStatsW(SKEWED).tconfint_mean()
+    assert found.low == pytest.approx(student[0])
+    assert found.high > student[1] + 5
+    assert (mirrored.low, mirrored.high, mirrored.p) == pytest.approx((-found.high, -found.low, found.p))
+
+
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_p_is_that_of_the_interval_which_ends_at_zero(bound):
+    found = clustered_mean(SKEWED, range(12), confidence=0.9)
+    moved = clustered_mean(np.array(SKEWED) - getattr(found, bound), range(12), confidence=0.9)
+    assert moved.p == pytest.approx(0.1)
+
+
+def test_equivalence_is_what_the_interval_of_twice_the_level_says():
+    found = clustered_mean(SKEWED, range(12), confidence=0.9)
+    assert equivalence_p(found, found.high) == pytest.approx(0.05)
+    assert equivalence_p(found, found.high - 1) > 0.05 > equivalence_p(found, found.high + 1)
 
 
 def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cluster_error():
@@ -61,7 +98,7 @@ def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cl
     expected = (plain.params[1], plain.get_robustcov_results("HC2").bse[1])
     assert (found.estimate, found.error) == pytest.approx(expected, rel=1e-12)
     assert found.error_ratio == pytest.approx(plain.bse[1] / found.error, rel=1e-12)
-    fifths = np.arange(60) // 5
+    values, fifths = np.append(values[:30], -values[:30]), np.arange(60) // 5  # not skewed
     fit = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": fifths}, use_t=True)
     found = clustered_mean(values, fifths)
     expected = (fit.params[0], fit.bse[0], *fit.conf_int()[0], fit.pvalues[0], 11)
@@ -125,7 +162,8 @@ def test_holm_by_hand_with_a_missing_p():
 
 @pytest.mark.parametrize("shift", [0.0, 0.6, -1.5])
 def test_equivalence_is_statsmodels_on_the_stem_means_of_balanced_data(shift):
-    values = np.random.default_rng(5).normal(shift, 2, (12, 5))
+    values = np.random.default_rng(5).normal(0, 2, (6, 5))
+    values = np.concatenate([shift + values, shift - values])  # not skewed
     expected = DescrStatsW(values.mean(axis=1)).ttost_mean(-1, 1)[0]
     assert equivalence_p(clustered_mean(values.ravel(), np.arange(60) // 5), 1) == pytest.approx(expected, rel=1e-6)
 
@@ -163,13 +201,12 @@ def test_a_difference_from_something_without_spread_has_no_interval():
 
 
 def test_a_difference_of_two_benchmarks_is_welchs():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(1, 1, 12), rng.normal(0, 3, 7)
+    first, second = np.array([-2, -1, -1, 0, 1, 1, 2]) + 1.0, np.array([-9, -3, -2, 2, 3, 9])  # not skewed
     found = inference.difference(*(inference.clustered_mean(values, range(len(values))) for values in (first, second)))
     welch = stats.ttest_ind(first, second, equal_var=False)
     assert found.p == pytest.approx(welch.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
-    assert (found.n, found.n_stems) == (19, 19)
+    assert (found.n, found.n_stems) == (13, 13)
 
 
 @pytest.mark.parametrize(("values", "side"), [([1, 2, 3, 2], 1), ([-1, -2, -3, -2], -1), ([-1, 0, 1], 0), ([5], 0)])

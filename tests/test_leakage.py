@@ -124,56 +124,59 @@ def test_verdict_shares_and_repetition_share_by_hand():
     assert (repeated["estimate"].item(), repeated["n"].item()) == pytest.approx((20, 5))
 
 
-SKEW, SKEW_SHARES = np.array([0.5, 2.0]), [2 / 3, 1 / 3]  # mean 1: two thirds of the stems leak half the mean, a third twice
+def test_unscored_completions_are_bounded_by_hand():
+    rows = judged(
+        [("g1", 0, "neutral", 0.0), ("g1", 0, "negative", np.nan), ("g1", 0, "positive", 2.0),
+         ("g2", 0, "neutral", np.nan), ("g2", 0, "negative", -2.0), ("g2", 0, "positive", -1.0),
+         ("g3", 0, "neutral", 0.0), ("g3", 0, "negative", -2.0), ("g3", 0, "positive", 0.0)]
+    )  # fmt: skip
+    found = leakage.unscored_bounds(rows, ["arm"], 0.95).set_index(["arm", "quantity", "unscored"])
+    estimates = {key: found.loc[key, "estimate"] for key in found.index}
+    # negative, g3 alone 100; none leaked (0 + (100 - 100) + 100)/3; all leaked (100 + 100 + 100)/3
+    assert [estimates["negative", "net", case] for case in ("left out", "none leaked", "all leaked")] == pytest.approx(
+        [100, 100 / 3, 100]
+    )
+    # positive, g2: its own -1 is away, and an unscored reference counts as positive in the one case, as neither in the other
+    assert [estimates["positive", "towards", case] for case in ("left out", "none leaked", "all leaked")] == pytest.approx(
+        [50, (100 - 100 + 0) / 3, (100 + 0 + 0) / 3]
+    )
+    assert [estimates["positive", "net", case] for case in ("none leaked", "all leaked")] == pytest.approx(
+        [(100 - 200 + 0) / 3, (100 - 100 + 0) / 3]
+    )
+    assert found["n"].to_dict()["negative", "net", "left out"] == 1 and found["n"].to_dict()["negative", "net", "all leaked"] == 3
 
 
-def simulated(truth: float, rng: np.random.Generator, studies: int = 200, stems: int = 40, samples: int = 4) -> pd.DataFrame:
-    """Judgements of many studies, one a model, in which a charged arm says what was injected in a mean share `truth` of cases.
-
-    Else it says what any arm says: something charged in a skewed share of cases, of a sign the stem leans to. If p is a stem's
-    leak, b its plain share of the injected sign and a of the other, then towards is p + (1 − p)b − b, away (1 − p)a − a and
-    net p(1 − b + a). In the opposite arm a and b change places, so the mean of net over both arms is p.
-    """
-    shape = (studies, stems, samples)
-    leaks = truth * rng.choice(SKEW, (studies, stems, 1), p=SKEW_SHARES)
-    busy, lean = rng.beta(1, 4, (studies, stems, 1)), rng.beta(0.5, 0.5, (studies, stems, 1))
-
-    def plain():
-        return np.where(rng.random(shape) < busy, np.where(rng.random(shape) < lean, 2.0, -2.0), 0.0)
-
-    valences = {"neutral": plain(), "placebo": plain()}
-    for arm, sign in leakage.DIRECTIONS.items():
-        valences[arm] = np.where(rng.random(shape) < leaks, 2.0 * sign, plain())
-    places = dict(zip(["model", "stem_id", "sample_index"], (axis.ravel() for axis in np.indices(shape)), strict=True))
-    table = pd.concat([pd.DataFrame({**places, "arm": arm, "valence": value.ravel()}) for arm, value in valences.items()])
-    charged = (table["valence"].abs() > 0.2).astype("boolean")
-    return table.assign(mitigation="none", group_id=table["stem_id"], charged=charged, repeats=False)
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(VALENCES)
+def test_bounds_hold_what_is_scored_and_are_it_where_all_is(valences):
+    found = leakage.unscored_bounds(study(valences), ["arm"], 0.95)
+    wide = found.pivot(index=["arm", "quantity"], columns="unscored", values="estimate")
+    assert (wide["none leaked"] <= wide["all leaked"] + 1e-9).all()
+    if not np.isnan(valences).any():
+        assert (wide["none leaked"] == wide["all leaked"]).all() and (wide["left out"] == wide["all leaked"]).all()
 
 
-@pytest.mark.parametrize("truth", [0, 10, 50])
-def test_a_known_leak_is_held_by_as_many_intervals_as_promised(truth):
-    table = leakage.charged_pairs(leakage.pairs(simulated(truth / 100, np.random.default_rng(truth))))
-    found = leakage.summarise(table, ["model"], 0.95)
-    net = found[found["quantity"] == "net"]
-    assert len(net) == 200
-    assert net["estimate"].mean() == pytest.approx(truth, abs=1)
-    held = ((net["low"] <= truth) & (truth <= net["high"])).mean()
-    assert 0.90 <= held <= 0.99
+def test_one_stem_gives_estimates_without_intervals_and_breaks_no_rule():
+    table = leakage.pairs(TWO_GROUPS.assign(stem_id="s"))
+    found = leakage.summarise(leakage.charged_pairs(table), ["model"], 0.95)
+    assert found["estimate"].notna().all() and set(found["n_stems"]) == {1}
+    assert found[["low", "high", "error_ratio"]].isna().all(axis=None)
+    check = leakage.placebo_check(table, 0.95)
+    assert check["passed"].all() and check["low"].isna().all()
+    assert not leakage.placebo_check(table[table["arm"] != "placebo"], 0.95)["passed"].any()
 
 
-def test_the_placebo_rule_rarely_condemns_a_sound_study():
-    valid = leakage.placebo_valid(leakage.pairs(simulated(0.3, np.random.default_rng(1))), 0.95)
-    assert len(valid) == 200
-    assert sum(valid.values()) >= 0.92 * 200
-
-
-def test_the_placebo_rule_condemns_a_judge_that_scores_placebo_texts_higher():
-    rows = simulated(0, np.random.default_rng(2), studies=10)
-    higher = rows["valence"] + 0.5 * (rows["arm"] == "placebo")
-    check = leakage.placebo_check(leakage.pairs(rows.assign(valence=higher, charged=higher.abs() > 0.2)), 0.95)
-    passed = check.set_index(["quantity", "direction"])["passed"].to_dict()
-    # +0.5 makes every uncharged placebo text positive, and leaves the negative ones, at -1.5, where they are
-    assert passed == {("leak", "negative"): False, ("towards", "negative"): True, ("towards", "positive"): False}
+def test_a_placebo_arm_that_always_differs_is_caught_though_its_stems_all_agree():
+    rows = judged([(f"g{g}", 0, arm, 1.0 * (arm == "placebo")) for g in range(24) for arm in ("neutral", "placebo")])
+    rows["stem_id"] = rows["group_id"]
+    check = leakage.placebo_check(leakage.pairs(rows), 0.95).set_index(["quantity", "direction"])
+    # a leak rate of 0 in 24 of 24 stems; at 1 - 0.05/3, at most 1 - (1/120)^(1/24) = 18.1 % of stems may differ
+    assert check.loc[("leak", "negative"), "high"] == pytest.approx(18.1, abs=0.1)
+    assert check["passed"].to_dict() == {
+        ("leak", "negative"): False,
+        ("towards", "negative"): True,
+        ("towards", "positive"): False,
+    }
 
 
 def test_polarity_difference_by_hand():

@@ -1,0 +1,57 @@
+"""The simulations of `make simulate` in short: coverage, placebo rule, power; and that they are of what the project computes."""
+
+import numpy as np
+import pytest
+
+from lib import leakage
+from tests import simulate_leakage, simulated_studies
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.1, 0.5])
+def test_the_sums_of_a_simulation_give_the_estimates_of_its_judgements(leak):
+    valence = simulated_studies.draw(leak, 0.3, 4, 24, np.random.default_rng(3))
+    summed, pairs = simulated_studies.sums(valence), leakage.pairs(simulated_studies.judgements(valence))
+    found = leakage.summarise(leakage.charged_pairs(pairs), ["model"], 0.95)
+    for quantity in leakage.QUANTITIES:
+        of_table = found[found["quantity"] == quantity]
+        low, high = simulate_leakage.CHOSEN(summed[quantity], summed["n"])
+        np.testing.assert_allclose(of_table[["low", "high"]].to_numpy().T, [low, high], rtol=1e-10)
+        np.testing.assert_array_equal(of_table["n"], summed["n"].sum(axis=1))
+
+
+@pytest.mark.parametrize("arms", [("negative",), ("positive",), ("negative", "positive")])
+def test_the_truth_is_the_mean_of_very_many_stems(arms):
+    valence = simulated_studies.draw(0.3, 0.3, 1, 40_000, np.random.default_rng(1))
+    summed, true = simulated_studies.sums(valence, arms), simulated_studies.truth(0.3, arms)
+    for quantity in leakage.QUANTITIES:
+        mean, error = summed[quantity].sum() / summed["n"].sum(), np.std(summed[quantity] / np.maximum(summed["n"], 1)) / 200
+        assert mean == pytest.approx(true[quantity], abs=4 * error)
+
+
+def test_every_neutral_completion_of_a_group_is_matched_by_hand():
+    valence = {"neutral": np.array([[[[0.0, 2.0]]]]), "negative": np.array([[[[-1.0, np.nan]]]])}
+    found = simulated_studies.all_against_all(valence, ("negative",))
+    # against 0: leak 100, towards 100, shift 1; against 2: leak 100, towards 100, away -100, shift 3
+    assert {name: values.item() for name, values in found.items()} == {
+        "leak": 100, "towards": 100, "away": -50, "net": 150, "shift": 2, "n": 1
+    }  # fmt: skip
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    found = simulate_leakage.coverage(400, simulate_leakage.SPREAD, (simulate_leakage.CHOSEN,), (24, 60))
+    own = 3 * simulate_leakage.error(95, 400)
+    assert found[simulate_leakage.CHOSEN.__name__].between(93 - own, 97 + own).all()
+    assert found["all against all"].between(93 - own, 97 + own).all()
+
+
+def test_the_placebo_rule_spares_sound_runs_and_catches_a_judge_of_lengths():
+    assert (simulate_leakage.false_alarms(1000, (24, 60))["false alarms, %"] <= 5).all()
+    biased = simulate_leakage.caught(10, (24,), (simulate_leakage.LONGER,))
+    assert biased["caught"].item() == biased["runs"].item() == 10
+
+
+def test_planned_designs_reach_their_power():
+    found = simulate_leakage.planned_power(2000, ((1, 5),), (5.0,))
+    assert set(found["values"]) == {"skewed verdicts", "normal values"}
+    assert (found["stems"] >= 60).all()
+    assert ((found["power, %"] - 80).abs() <= 3).all()
