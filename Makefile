@@ -45,7 +45,7 @@ verify-export: .venv-extra/ready
 verify-annotation: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_annotation
 
-# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, about 5 minutes.
+# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, 2 minutes.
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
 

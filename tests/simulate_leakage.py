@@ -27,12 +27,12 @@ EFFECTS = (5.0, 10.0)  # points; designs for the latter are small, and strong sk
 AT_ONCE = 20_000  # stems simulated at a time
 
 
-def sums(leak: float, spread: float, stems: int, studies: int, summed: dict, design=None) -> dict[str, dict[str, np.ndarray]]:
+def sums(leak: float, spread: float, stems: int, studies: int, summed: dict) -> dict[str, dict[str, np.ndarray]]:
     """What each function of `summed` makes of `studies` simulated studies, shape (studies, stems) for each quantity."""
     rng = np.random.default_rng([stems, int(100 * leak), int(100 * spread)])
     parts, step = defaultdict(list), max(1, AT_ONCE // stems)
     for start in range(0, studies, step):
-        valence = simulated_studies.draw(leak, spread, min(step, studies - start), stems, rng, design)
+        valence = simulated_studies.draw(leak, spread, min(step, studies - start), stems, rng)
         for name, function in summed.items():
             parts[name].append(function(valence))
     return {name: {key: np.concatenate([part[key] for part in found]) for key in found[0]} for name, found in parts.items()}
@@ -128,9 +128,8 @@ def planned_power(studies: int, designs=DESIGNS, effects=EFFECTS) -> pd.DataFram
 def _verdicts(studies: int, stems: int, groups: int, samples: int, rng: np.random.Generator) -> np.ndarray:
     """Net excess of the negative arm by pair less its mean, shape (studies, stems, groups, samples)."""
     valence = simulated_studies.draw(0.1, SPREAD, studies, stems, rng, (groups, samples))
-    return (
-        -100.0 * (np.sign(valence["negative"]) - np.sign(valence["neutral"])) - simulated_studies.truth(0.1, ("negative",))["net"]
-    )
+    net = 100.0 * (np.sign(valence["neutral"]) - np.sign(valence["negative"]))
+    return net - simulated_studies.truth(0.1, ("negative",))["net"]
 
 
 def _normal(studies: int, stems: int, groups: int, samples: int, rng: np.random.Generator) -> np.ndarray:

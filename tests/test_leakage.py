@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import leakage
+from lib import leakage, reports
 
 QUANTITIES = list(leakage.QUANTITIES)
 
@@ -144,6 +144,23 @@ def test_unscored_completions_are_bounded_by_hand():
         [(100 - 200 + 0) / 3, (100 - 100 + 0) / 3]
     )
     assert found["n"].to_dict()["negative", "net", "left out"] == 1 and found["n"].to_dict()["negative", "net", "all leaked"] == 3
+
+
+def test_the_bounds_are_shown_only_where_something_is_unscored():
+    bounds = leakage.unscored_bounds(TWO_GROUPS, ["arm"], 0.95)
+    assert reports.unscored(bounds, 0).data.startswith("No completion is unscored")
+    shown = reports.unscored(bounds, 1, "STAMP")
+    assert list(shown) == ["arm", "quantity", "unscored", "estimate [interval]", "pairs", "stems", "naive / clustered error"]
+    assert shown.columns.name == "⚠ STAMP"
+
+
+def test_a_table_of_quantities_tells_the_errors_ratio_from_least_to_greatest():
+    found = leakage.summarise(leakage.charged_pairs(leakage.pairs(TWO_GROUPS)), ["arm"], 0.95)
+    shown = reports.quantities(found, ["arm"]).set_index("arm")["naive / clustered error"]
+    ratios = found[found["arm"] == "positive"]["error_ratio"]
+    assert shown["positive"] == f"{ratios.min():.2f} to {ratios.max():.2f}"
+    alone = leakage.summarise(leakage.charged_pairs(leakage.pairs(TWO_GROUPS.assign(stem_id="s"))), ["arm"], 0.95)
+    assert set(reports.quantities(alone, ["arm"])["naive / clustered error"]) == {"–"}
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
