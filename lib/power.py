@@ -163,7 +163,8 @@ def spreads(differences: pd.DataFrame) -> pd.DataFrame:
         deviations = {f"SD of {name}s": np.sqrt(getattr(found, name)) for name in ("stem", "group", "sample")}
         counts = {"stems": found.n_stems, "groups": found.n_groups, "differences": found.n}
         rows.append({"model": model, "contrast": contrast, **deviations, **counts})
-    return pd.DataFrame(rows)
+    names = ["SD of stems", "SD of groups", "SD of samples", "stems", "groups", "differences"]
+    return pd.DataFrame(rows, columns=["model", "contrast", *names])
 
 
 def detectable(differences: pd.DataFrame, stems: int, groups: int, rng: np.random.Generator, draws: int = 200) -> pd.DataFrame:
@@ -180,7 +181,7 @@ def detectable(differences: pd.DataFrame, stems: int, groups: int, rng: np.rando
             low, high = inference.percentile_interval(np.array(effects[1:])[:, None], 0.95)[:, 0]
             named = {"model": model, "contrast": contrast, "samples": samples}
             rows.append({**named, "estimate": effects[0], "low": low, "high": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model", "contrast", "samples", "estimate", "low", "high"])
 
 
 def needed(differences: pd.DataFrame, groups: int, effects: tuple[float, ...] = EFFECTS) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def needed(differences: pd.DataFrame, groups: int, effects: tuple[float, ...] = 
         for effect in effects:
             stems = {f"{samples} a prompt": stems_needed(found, effect, groups, samples) for samples in SAMPLES}
             rows.append({"model": model, "contrast": contrast, "effect, points": effect, **stems})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model", "contrast", "effect, points", *(f"{samples} a prompt" for samples in SAMPLES)])
 
 
 def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
@@ -203,10 +204,15 @@ def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
             f"There is no finished run of `{set_name}` here, so nothing can be said about the effects that this set can see; "
             f"`make reproduce SET={set_name}` makes one."
         )
+    if found.empty:
+        return (
+            f"The run of `{set_name}` has fewer than two stems, so nothing can be said about the effects that this set can see."
+        )
     at = found.set_index(["model", "contrast", "samples"])["estimate"]
     said = []
-    for model in found["model"].unique():
-        spans = [f"{at[model, name, SAMPLES[0]]:.1f} to {at[model, name, SAMPLES[-1]]:.1f} ({name})" for name in CONTRASTS]
+    for model, part in found.groupby("model", sort=False):
+        names = part["contrast"].unique()
+        spans = [f"{at[model, name, SAMPLES[0]]:.1f} to {at[model, name, SAMPLES[-1]]:.1f} ({name})" for name in names]
         said.append(f"{model}: {', '.join(spans)}")
     return (
         f"With the variances of `{set_name}`, the smallest net excess, in points, that this set tells from 0 with {SAMPLES[0]} "

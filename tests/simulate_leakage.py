@@ -154,7 +154,8 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
     for model, part in judgements.groupby("model", sort=False):
         samples = part["sample_index"].nunique()
         turned = [_by_stem(part, shift) for shift in range(samples)]
-        same, every = turned[0], sum(turned) / samples
+        every = (sum(turned) / samples).dropna()  # stems without a pair in one of the matchings are left out
+        same = turned[0].loc[every.index]
         simulated = simulated_studies.sums(simulated_studies.draw(0.1, SPREAD, 20, len(same), rng, (1, samples)))
         for quantity in leakage.QUANTITIES:
             own, other = same[quantity].to_numpy(), every[quantity].to_numpy()

@@ -188,6 +188,15 @@ def test_the_tables_of_the_notebook(earlier):
     assert needed.loc[("negative", 10.0), "5 a prompt"] == power.stems_needed(found, 10.0, 1, 5)
 
 
+def test_a_run_of_one_stem_teaches_nothing(earlier):
+    alone = earlier[earlier["stem_id"] == "s0"]
+    tables = power.spreads(alone), power.needed(alone, 1), power.detectable(alone, 50, 1, np.random.default_rng(1))
+    for table, whole in zip(tables, (power.spreads(earlier), power.needed(earlier, 1), None), strict=True):
+        assert table.empty
+        assert whole is None or list(table) == list(whole)
+    assert "fewer than two stems" in power.reading(tables[2], "before")
+
+
 def test_only_a_finished_run_is_analysed(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ROOT", tmp_path)
     (tmp_path / "outputs" / "before").mkdir(parents=True)
