@@ -96,7 +96,7 @@ def _estimate(estimate, error, freedom, skew, confidence: float, n: int, n_clust
 
 def _tail(t: float, freedom: float, skew: float) -> float:
     """One-sided p of a mean of `t` errors above what is tested: Student's, or that of Hall's transform if larger."""
-    transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6  # Hall (1992), eq. for a studentised mean
+    transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6  # Hall (1992)
     return float(special.stdtr(freedom, -min(t, transformed)))
 
 

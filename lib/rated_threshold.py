@@ -94,7 +94,7 @@ def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Ge
 
 
 def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Recall and precision of each class, in percent, with t intervals clustered by document.
+    """Recall and precision of each class, in percent, with intervals clustered by document.
 
     Long: by, level, question (one of CLASSES), measure, estimate, low, high, n (texts that people, or the judge, put into the
     class), n_documents.
@@ -103,7 +103,7 @@ def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     parts = []
     for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
         whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]]
-        chosen = inference.clustered_means(whole, "hit", [by], confidence, "document").rename(columns={by: "level"})
+        chosen = inference.clustered_means(whole, "hit", [by], confidence, "document", (0, 100)).rename(columns={by: "level"})
         parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
     return shown[["by", "level", "question", "measure", "estimate", "low", "high", "n", "n_documents"]]

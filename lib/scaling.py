@@ -30,7 +30,8 @@ def sized(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def by_size(pairs: pd.DataFrame, confidence: float, by=("arm", "slot")) -> pd.DataFrame:
     """Net excess at each size of each line, within each combination of `by`: LINE, by, model, parameters, fields of Estimate."""
-    return inference.clustered_means(sized(pairs), "net", [*LINE, *by, "model", "parameters"], confidence)
+    named = [*LINE, *by, "model", "parameters"]
+    return inference.clustered_means(sized(pairs), "net", named, confidence, limits=leakage.LIMITS["net"])
 
 
 def slopes(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, by=()) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 def by_arm(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The rate by arm, clustered by stem, of all of `pairs` and of those whose completion repeats nothing of its context."""
     every = pd.concat([table.assign(pairs="all"), table[~table["repeats"]].assign(pairs="without repetition")])
-    return inference.clustered_means(every, "semantic", ["arm", "pairs"], confidence)
+    return inference.clustered_means(every, "semantic", ["arm", "pairs"], confidence, limits=(0, 100))
 
 
 def beside_expression(
