@@ -5,7 +5,7 @@ and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened o
 reaches further; never shortened. Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a low
 mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone is too short where nothing
 is skewed. The choice is ours, made among the ways of tests/interval_candidates.py by `make simulate`, which tells how often each
-holds the truth. It falls short where hardly a stem shows anything: what a run saw in no stem may be seen in others.
+holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may hold too few of the former.
 """
 
 from collections.abc import Callable
