@@ -54,7 +54,7 @@ def _key(row, parameters: Generation, model) -> str:
         "sampler": sampling.VERSION,
         "cut": sentences.VERSION,
         "seed": parameters.seed,
-        "temperature": parameters.temperature,
+        "temperature": parameters.sampled_at,
         "max_new_tokens": parameters.max_new_tokens,
         **row._asdict(),
     }
@@ -107,7 +107,7 @@ def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _complete(batch: pd.DataFrame, parameters: Generation, model, progress) -> list[dict]:
-    replies = model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed, progress)
+    replies = model.reply(batch, parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
     return [
         {
             "key": row.key,

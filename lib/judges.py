@@ -60,7 +60,8 @@ def judgements(
     A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
     """
-    described = prompts[["prompt_id", "domain", "slot", "emotion", "intensity", "form", "literal_senses", "context", "stem"]]
+    described = prompts[["prompt_id", "domain", "slot", "pronoun", "emotion", "intensity", "form", "literal_senses", "context",
+                         "stem"]]  # fmt: skip
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
     table["judge"] = version(judge)
     if judge.kind == "llm":

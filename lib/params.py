@@ -25,6 +25,7 @@ _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Heat = Annotated[float, Field(ge=0, le=5)]
 Valence = Annotated[float, Field(ge=-4, le=4)]
 
 
@@ -80,6 +81,7 @@ class Model(Strict):
     revision: str = "main"
     gguf_file: str | None = None  # the GGUF file of that hub id or folder
     quantization: Literal["4bit", "8bit"] | None = None  # shrink the weights while loading (needs the package bitsandbytes)
+    temperature: Heat | None = None  # None: generation.temperature. To 05, two of one family are two models of one size
     parameters: Count | None = None  # weights outside the embedding tables, where they cannot be counted (server, table)
     server: Server | None = None
     table: Table | None = None
@@ -113,7 +115,7 @@ class Judge(Strict):
     labels: dict[str, Valence] = {}  # classifier: what each label of the model is worth on the human scale
     model: Model | None = None  # llm: who is asked, in mode chat
     rubric: str = "valence"  # llm: what is asked; one of lib/data/rubrics/, or the path of another
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0  # llm; at 0 a model that runs here repeats itself
+    temperature: Heat = 0.0  # llm; at 0 a model that runs here repeats itself
     max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 256  # llm
     seed: int = 1  # llm
     retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
@@ -144,6 +146,9 @@ class Judge(Strict):
 
     def _can_be_asked(self) -> None:
         model, path = self.model, rubric_path(self.rubric)
+        if model.temperature is not None:
+            raise ValueError(f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take it out "
+                             "and set the judge's own temperature")  # fmt: skip
         if model.mode != "chat" or model.table or model.begin_answer or model.id.startswith("canned:"):
             raise ValueError(f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a server, "
                              "in mode 'chat', without begin_answer")  # fmt: skip
@@ -221,11 +226,16 @@ class Generation(Notebook):
     seed: int
     samples: Count  # completions a prompt
     mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
-    temperature: Annotated[float, Field(ge=0, le=5)]
+    temperature: Heat
     max_new_tokens: Annotated[int, Field(ge=1, le=512)]
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
     workers: Count | None = None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
     memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free
+
+    @property
+    def sampled_at(self) -> float:
+        """The temperature of sampling: the model's own, or else the section's."""
+        return self.temperature if self.model.temperature is None else self.model.temperature
 
     @field_validator("mitigations")
     @classmethod
@@ -250,6 +260,7 @@ class Judging(Notebook):
     charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None  # |valence| above it is charged; None: fitted to ratings
     confidence: Share
     shown: Count  # completions shown per arm
+    margin: Annotated[float, Field(gt=0)] = 5.0  # percentage points of net excess that count as nothing
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 

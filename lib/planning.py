@@ -45,7 +45,7 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params
     chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
     pilot = generation.side_by_side(missing[missing["rendered"].isin(chosen)])
     started = time.monotonic()
-    replies = model.reply(pilot, run.temperature, run.max_new_tokens, run.seed)
+    replies = model.reply(pilot, run.sampled_at, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
     tokens = sum(reply.tokens for reply in replies) / len(replies)
     steps = max(reply.tokens for reply in replies)

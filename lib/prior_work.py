@@ -87,7 +87,7 @@ def build(prior: params.Prior) -> pd.DataFrame:
     table["group_id"] = "row " + table["row"].astype(str)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table[["context", "stem"]] = [split(text) for text in table["text"]]
-    labels = {"slot": "unknown", "emotion": "unknown", "intensity": "unknown", "form": "published", "literal_senses": ""}
+    labels = dict.fromkeys(["slot", "pronoun", "emotion", "intensity"], "unknown") | {"form": "published", "literal_senses": ""}
     return SCHEMA.validate(table.assign(**labels)[list(PROMPTS.columns)])
 
 

@@ -96,6 +96,14 @@ def test_a_change_of_anything_that_matters_reuses_nothing(benchmark, tmp_path, c
     assert asked == len(table)
 
 
+def test_a_model_may_have_a_temperature_of_its_own(benchmark, tmp_path):
+    assert [told(model_temperature=own).sampled_at for own in (None, 0.0, 1.0)] == [0.7, 0.0, 1.0]
+    hot, asked = paid(benchmark, told(temperature=1.0), tmp_path)
+    again, more = paid(benchmark, told(model_temperature=1.0), tmp_path)
+    assert (asked, more) == (len(hot), 0), "the same completions, whoever names the temperature"
+    pd.testing.assert_frame_equal(hot, again)
+
+
 @pytest.mark.parametrize("module", [sampling, sentences])
 def test_a_new_sampler_or_cut_reuses_nothing(benchmark, tmp_path, monkeypatch, module):
     paid(benchmark, told(), tmp_path)

@@ -269,7 +269,7 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
 
 def test_judgements_of_an_llm_judge(canned, tmp_path):
     described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is", "context": "He is sad.",
-                 "intensity": "plain", "literal_senses": ""}  # fmt: skip
+                 "intensity": "plain", "pronoun": "he", "literal_senses": ""}  # fmt: skip
     prompts = GROUP[["prompt_id"]].assign(**described)
     canned(lambda texts, _: "?" if GLAD in texts else rates(texts))
     made = judges.judgements(GROUP, prompts, judge(), 1.0, tmp_path / "j.jsonl")

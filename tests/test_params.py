@@ -94,6 +94,8 @@ MISTAKES = [
         {"name": "mine", "kind": "llm", "model": ASKED, "rubric": "valance"},
         ["'valance'", "did you mean 'valence'"],
     ),
+    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"temperature": 1.0}}, ["model.temperature", "own"]),
+    ("models.0.temperature", "hot", ["models.0.temperature", "'hot'"]),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.control", "contrl", ["contrl", "did you mean 'control'"]),
     ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),

@@ -200,7 +200,7 @@ def test_a_match_of_two_intensities_is_refused():
 
 def test_mined_groups_that_nobody_labelled_fit_the_same_table():
     group = TABLE[TABLE["group_id"] == TABLE["group_id"].iloc[0]]
-    mined = group.assign(slot="unknown", form="mined", literal_senses="", intensity=["none", *["unknown"] * 4],
+    mined = group.assign(slot="unknown", pronoun="unknown", form="mined", literal_senses="", intensity=["none", *["unknown"] * 4],
                          emotion=["none"] * 3 + ["unknown"] * 2)  # fmt: skip
     prompts.PROMPTS.validate(mined)
     with pytest.raises(pandera.errors.SchemaError, match="lacks an arm"):
