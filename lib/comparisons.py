@@ -1,0 +1,194 @@
+"""Comparisons within a model and between models: each function gives a table that is one family of tests, Holm-corrected.
+
+Columns of each table, in this order where it has them: what is compared; the fields of `inference.Estimate`, with an unadjusted
+interval; p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected, none
+for the shift); effect, effect_low, effect_high (see `effect_size`); way:
+
+- *paired*: both sides of a difference share their group, which is then one value;
+- *between stems*: no stem is on both sides (Welch);
+- *across stems*: some stems are on both sides; a line through the values of all, clustered by stem.
+
+What is compared with what is a choice of this project.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from lib import inference, leakage
+from lib.inference import Estimate
+from lib.prompts import EMOTIONS, INTENSITIES, PRONOUNS
+
+PAIRED, BETWEEN, ACROSS = "paired", "between stems", "across stems"
+FACTORS = {  # factor: column, levels in the order of comparison, arms
+    "slot": ("slot", ("closed", "open"), ("negative", "positive")),
+    "form": ("form", ("idiomatic", "explicit"), ("negative", "positive")),
+    "negative emotion": ("emotion", EMOTIONS["negative"], ("negative",)),
+    "positive emotion": ("emotion", EMOTIONS["positive"], ("positive",)),
+    "subject": ("pronoun", PRONOUNS, ("negative", "positive")),
+}
+DOSED = ("towards", "net", "shift")
+_TESTED = [*(field.name for field in fields(Estimate)), "p_holm", "p_equivalence", "effect", "effect_low", "effect_high", "way"]
+_DESCRIBING = ["family", "tuning", "mode", "parameters"]  # of a model
+
+
+def factors(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
+    """Differences of net excess within one model: contrast, then the columns of a family.
+
+    Polarity is paired by group. Of a factor with more than two levels each level is compared with the others together: fewer
+    tests than all pairs of levels (4 rather than 6 of four), and the question is which level stands out. A factor of which
+    `pairs` do not tell two levels apart gives no row (`untold`).
+    """
+    charged = leakage.charged_pairs(pairs).dropna(subset="net")
+    rows = list(_polarity(charged, margin, confidence))
+    for factor in FACTORS:
+        for contrast, part, first in _contrasts(charged, factor):
+            rows.append({"contrast": contrast, **_unpaired(part, "net", first, margin, confidence)})
+    return _family(rows, ["contrast"])
+
+
+def untold(pairs: pd.DataFrame) -> list[str]:
+    """The factors, intensity among them, of which `pairs` hold fewer than two known levels."""
+    charged = leakage.charged_pairs(pairs).dropna(subset="net")
+    return [factor for factor in FACTORS if not any(_contrasts(charged, factor))] + ["intensity"] * (len(_doses(charged)) < 2)
+
+
+def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
+    """Dose–response within one model: for each quantity of DOSED its slope per step of intensity, and each step by itself.
+
+    Columns: contrast, quantity, then those of a family. Steps are held to be equally wide. No rows if there is one intensity.
+    """
+    charged = leakage.charged_pairs(pairs)
+    levels, rows = _doses(charged), []
+    for quantity in DOSED if len(levels) > 1 else ():
+        allowed = margin if quantity != "shift" else np.nan
+        told = charged[charged["intensity"].isin(levels)].dropna(subset=quantity)
+        step = told["intensity"].map(INTENSITIES.index)
+        slope = inference.clustered_slope(told[quantity], step, told["stem_id"], confidence)
+        tested = _tested(slope, _spread(told[quantity], step, told["stem_id"]), allowed, confidence, ACROSS)
+        rows.append({"contrast": "intensity, per step", "quantity": quantity, **tested})
+        for lower, upper in pairwise(levels):
+            part = told[told["intensity"].isin([lower, upper])]
+            tested = _unpaired(part, quantity, part["intensity"] == upper, allowed, confidence)
+            rows.append({"contrast": f"{upper} − {lower}", "quantity": quantity, **tested})
+    return _family(rows, ["contrast", "quantity"])
+
+
+def models(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
+    """Difference of net excess of every two models on the groups and arms that both have, a group and arm being one value.
+
+    Columns: first, second, differ_in (of _DESCRIBING, what sets them apart; a template, system prompt or temperature may too),
+    left_out_first, left_out_second (charged prompts that only one of them has scored completions of), then those of a family.
+    """
+    charged = leakage.charged_pairs(pairs).dropna(subset="net")
+    net = charged.groupby(["model", "stem_id", "group_id", "arm"], sort=False)["net"].mean().reset_index("stem_id")
+    about = charged.groupby("model", sort=False)[[name for name in _DESCRIBING if name in charged]].first()
+    rows = []
+    for first, second in combinations(about.index, 2):
+        both = net.loc[first].merge(net.loc[second]["net"], left_index=True, right_index=True, suffixes=("", "_second"))
+        difference = (both["net"] - both["net_second"]).to_numpy()
+        apart = [name for name in about if str(about.loc[first, name]) != str(about.loc[second, name])]
+        rows.append({
+            "first": first, "second": second, "differ_in": ", ".join(apart),
+            "left_out_first": len(net.loc[first]) - len(both), "left_out_second": len(net.loc[second]) - len(both),
+            **_paired(difference, both["stem_id"], margin, confidence),
+        })  # fmt: skip
+    return _family(rows, ["first", "second", "differ_in", "left_out_first", "left_out_second"])
+
+
+def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, str]:
+    """Mean of `quantity` where `first` is true less its mean elsewhere, and the way it was found; NaN values have no place."""
+    one, other = part[first], part[~first]
+    if set(one["stem_id"]) & set(other["stem_id"]):
+        return inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence), ACROSS
+    means = [inference.clustered_mean(side[quantity], side["stem_id"], confidence) for side in (one, other)]
+    found = inference.difference(*means, confidence)
+    naive = np.hypot(*(mean.error * mean.error_ratio for mean in means))
+    return replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan), BETWEEN
+
+
+def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
+    """The estimate in units of `spread`, a standard deviation of stems' means, with an interval by the noncentral t.
+
+    Cohen's d of means of stems where stems differ, d_z where `spread` is that of stems' own differences. The interval is that of
+    the noncentrality of estimate / clustered error (Steiger & Fouladi 1997), in the same units, so that it agrees with p; where
+    stems are equally large it is the usual one of d. NaN without an interval or a spread, or where stems agree but for rounding.
+    """
+    if not (spread > 0 and found.error > 1e-4 * abs(found.estimate)):  # below it, scipy may search for ever
+        return np.nan, np.nan, np.nan
+    tail = (1 - confidence) / 2
+    bounds = special.nctdtrinc(_freedom(found, confidence), [1 - tail, tail], found.estimate / found.error)
+    low, high = bounds * found.error / spread
+    return found.estimate / spread, low, high
+
+
+def _freedom(found: Estimate, confidence: float) -> float:
+    """Degrees of freedom of the t interval that `found` has."""
+    return special.stdtridf((1 + confidence) / 2, (found.high - found.estimate) / found.error)
+
+
+def _spread(values: pd.Series, levels: pd.Series, stems: pd.Series) -> float:
+    """Standard deviation of stems' means within a level, pooled over levels."""
+    means = values.groupby([levels.to_numpy(), stems.to_numpy()]).mean()
+    within = means.groupby(level=0)
+    freedom = (within.size() - 1).sum()
+    return np.sqrt(within.var().mul(within.size() - 1).sum() / freedom) if freedom else np.nan
+
+
+def _polarity(charged: pd.DataFrame, margin: float, confidence: float) -> Iterator[dict]:
+    if charged["arm"].nunique() == 2:
+        told = leakage.polarity_difference(charged).dropna(subset="difference")
+        if len(told):
+            tested = _paired(told["difference"], told["stem_id"], margin, confidence)
+            yield {"contrast": "polarity: negative − positive", **tested}
+
+
+def _contrasts(charged: pd.DataFrame, factor: str) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
+    """Name, rows, and which of the rows are the first side, of each contrast of a factor."""
+    column, levels, arms = FACTORS[factor]
+    if column not in charged:
+        return
+    part = charged[charged["arm"].isin(arms) & charged[column].isin(levels)]
+    found = [level for level in levels if (part[column] == level).any()]
+    if len(found) == 2:
+        yield f"{factor}: {found[0]} − {found[1]}", part, part[column] == found[0]
+    elif len(found) > 2:
+        yield from ((f"{factor}: {level} − others", part, part[column] == level) for level in found)
+
+
+def _doses(charged: pd.DataFrame) -> list[str]:
+    found = set(charged["intensity"]) if "intensity" in charged else set()
+    return [level for level in INTENSITIES if level in found]
+
+
+def _paired(differences, stems, margin: float, confidence: float) -> dict:
+    found = inference.clustered_mean(differences, stems, confidence)
+    spread = pd.Series(np.asarray(differences)).groupby(np.asarray(stems)).mean().std()
+    return _tested(found, spread, margin, confidence, PAIRED)
+
+
+def _unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, margin: float, confidence: float) -> dict:
+    found, way = unpaired(part, quantity, first, confidence)
+    return _tested(found, _spread(part[quantity], first, part["stem_id"]), margin, confidence, way)
+
+
+def _tested(found: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
+    effect = dict(zip(["effect", "effect_low", "effect_high"], effect_size(found, spread, confidence), strict=True))
+    return {**asdict(found), "p_equivalence": _p_equivalence(found, margin, confidence), **effect, "way": way}
+
+
+def _p_equivalence(found: Estimate, margin: float, confidence: float) -> float:
+    """With the degrees of freedom of the interval, which are fewer than stems − 1 between stems."""
+    if np.isnan(margin) or np.isnan(found.error):
+        return np.nan
+    return inference.equivalence_p(replace(found, n_stems=_freedom(found, confidence) + 1 if found.error else 2), margin)
+
+
+def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*named, *_TESTED])
+    table = table.astype({name: float for name in _TESTED if name not in ("n", "n_stems", "way")})
+    return table.assign(p_holm=inference.holm(table["p"]))
