@@ -40,7 +40,7 @@ def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
     """Whether leakage grows with the intensity of the context, from `comparisons.doses`."""
     if table.empty:
         return "Fewer than two intensities are known: there is no dose–response."
-    slopes = table[table["contrast"] == "intensity, per step"]
+    slopes = table[table["contrast"] == "intensity: per step"]
     told = ", ".join(f"{QUANTITIES[row.quantity].replace(', ', ' ')} {_cell(row)}" for row in slopes.itertuples())
     names = table["contrast"] + " (" + table["quantity"] + ")"
     return f"Per step of intensity: {told}. {_verdicts(table, names, margin, confidence)}"

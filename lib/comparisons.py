@@ -70,11 +70,11 @@ def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
         step = told["intensity"].map(INTENSITIES.index)
         slope = inference.clustered_slope(told[quantity], step, told["stem_id"], confidence)
         tested = _tested(slope, _spread(told[quantity], step, told["stem_id"]), allowed, confidence, ACROSS)
-        rows.append({"contrast": "intensity, per step", "quantity": quantity, **tested})
+        rows.append({"contrast": "intensity: per step", "quantity": quantity, **tested})
         for lower, upper in pairwise(levels):
             part = told[told["intensity"].isin([lower, upper])]
             tested = _unpaired(part, quantity, part["intensity"] == upper, allowed, confidence)
-            rows.append({"contrast": f"{upper} − {lower}", "quantity": quantity, **tested})
+            rows.append({"contrast": f"intensity: {upper} − {lower}", "quantity": quantity, **tested})
     return _family(rows, ["contrast", "quantity"])
 
 

@@ -87,10 +87,10 @@ def test_dose_response_by_hand():
             for step, net in zip(comparisons.INTENSITIES, nets, strict=True)]  # fmt: skip
     found = comparisons.doses(pairs(rows), MARGIN, CONFIDENCE).set_index(["contrast", "quantity"])
     net = found.xs("net", level="quantity")["estimate"]
-    assert net.to_dict() == {"intensity, per step": pytest.approx(35 / 3), "plain − mild": pytest.approx(16 / 3),
-                             "strong − plain": pytest.approx(18)}  # fmt: skip
+    assert net.to_dict() == {"intensity: per step": pytest.approx(35 / 3), "intensity: plain − mild": pytest.approx(16 / 3),
+                             "intensity: strong − plain": pytest.approx(18)}  # fmt: skip
     assert len(found) == 9, "one family of slopes and steps of three quantities"
-    assert found.loc[("intensity, per step", "shift"), "estimate"] == pytest.approx(35 / 3 / 50)
+    assert found.loc[("intensity: per step", "shift"), "estimate"] == pytest.approx(35 / 3 / 50)
     assert found.xs("shift", level="quantity")["p_equivalence"].isna().all(), "the margin is one of points"
     assert (found["way"] == "across stems").all()
 
@@ -98,10 +98,10 @@ def test_dose_response_by_hand():
 @pytest.mark.parametrize("per_step", [0.0, 10.0])
 def test_a_known_dose_response_is_recovered(per_step):
     found = comparisons.doses(random_pairs(3, stems=300, per_step=per_step), MARGIN, CONFIDENCE)
-    slope = found[(found["contrast"] == "intensity, per step") & (found["quantity"] == "net")].iloc[0]
+    slope = found[(found["contrast"] == "intensity: per step") & (found["quantity"] == "net")].iloc[0]
     assert slope.low < per_step < slope.high
     assert slope.high - slope.low < 10
-    steps = found[(found["contrast"] != "intensity, per step") & (found["quantity"] == "net")]
+    steps = found[(found["contrast"] != "intensity: per step") & (found["quantity"] == "net")]
     assert ((steps["low"] < per_step) & (per_step < steps["high"])).all()
     assert (slope.p_holm < 0.05) == (per_step > 0)
 
