@@ -1,8 +1,8 @@
 """Comparisons within a model and between models: each function gives a table that is one family of tests, Holm-corrected.
 
-Columns of each table, in this order where it has them: what is compared; the fields of `inference.Estimate`, with an unadjusted
-interval; p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected, none
-for the shift); effect, effect_low, effect_high (see `effect_size`); way:
+Columns of each table, in this order where it has them: what is compared; fields of `inference.Estimate`, the interval unadjusted;
+p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected, none for the
+shift); effect, effect_low, effect_high (see `effect_size`); way:
 
 - *paired*: both sides of a difference share their group, which is then one value;
 - *between stems*: no stem is on both sides (Welch);
@@ -12,7 +12,7 @@ What is compared with what is a choice of this project.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -32,7 +32,8 @@ FACTORS = {  # factor: column, levels in the order of comparison, arms
     "subject": ("pronoun", PRONOUNS, ("negative", "positive")),
 }
 DOSED = ("towards", "net", "shift")
-_TESTED = [*(field.name for field in fields(Estimate)), "p_holm", "p_equivalence", "effect", "effect_low", "effect_high", "way"]
+_TESTED = ["estimate", "low", "high", "n", "n_stems", "error", "error_ratio", "p", "p_holm", "p_equivalence",
+           "effect", "effect_low", "effect_high", "way"]  # fmt: skip
 _DESCRIBING = ["family", "tuning", "mode", "parameters"]  # of a model
 
 
@@ -69,7 +70,8 @@ def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
         told = charged[charged["intensity"].isin(levels)].dropna(subset=quantity)
         step = told["intensity"].map(INTENSITIES.index)
         slope = inference.clustered_slope(told[quantity], step, told["stem_id"], confidence)
-        tested = _tested(slope, _spread(told[quantity], step, told["stem_id"]), allowed, confidence, ACROSS)
+        spread = _spread(told[quantity], step, told["stem_id"])
+        tested = _tested(slope, spread, slope.n_stems - 1, allowed, confidence, ACROSS)
         rows.append({"contrast": "intensity: per step", "quantity": quantity, **tested})
         for lower, upper in pairwise(levels):
             part = told[told["intensity"].isin([lower, upper])]
@@ -100,18 +102,22 @@ def models(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFram
     return _family(rows, ["first", "second", "differ_in", "left_out_first", "left_out_second"])
 
 
-def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, str]:
-    """Mean of `quantity` where `first` is true less its mean elsewhere, and the way it was found; NaN values have no place."""
+def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, float, str]:
+    """Mean of `quantity` where `first` is true less its mean elsewhere, degrees of freedom, and the way it was found."""
     one, other = part[first], part[~first]
     if set(one["stem_id"]) & set(other["stem_id"]):
-        return inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence), ACROSS
+        found = inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence)
+        return found, found.n_stems - 1, ACROSS
     means = [inference.clustered_mean(side[quantity], side["stem_id"], confidence) for side in (one, other)]
     found = inference.difference(*means, confidence)
+    if not found.error > 0:
+        return found, np.nan, BETWEEN
+    freedom = found.error**4 / sum(mean.error**4 / (mean.n_stems - 1) for mean in means)
     naive = np.hypot(*(mean.error * mean.error_ratio for mean in means))
-    return replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan), BETWEEN
+    return replace(found, error_ratio=naive / found.error), freedom, BETWEEN
 
 
-def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
+def effect_size(found: Estimate, spread: float, freedom: float, confidence: float) -> tuple[float, float, float]:
     """The estimate in units of `spread`, a standard deviation of stems' means, with an interval by the noncentral t.
 
     Cohen's d of means of stems where stems differ, d_z where `spread` is that of stems' own differences. The interval is that of
@@ -121,14 +127,9 @@ def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[floa
     if not (spread > 0 and found.error > 1e-4 * abs(found.estimate)):  # below it, scipy may search for ever
         return np.nan, np.nan, np.nan
     tail = (1 - confidence) / 2
-    bounds = special.nctdtrinc(_freedom(found, confidence), [1 - tail, tail], found.estimate / found.error)
+    bounds = special.nctdtrinc(freedom, [1 - tail, tail], found.estimate / found.error)
     low, high = bounds * found.error / spread
     return found.estimate / spread, low, high
-
-
-def _freedom(found: Estimate, confidence: float) -> float:
-    """Degrees of freedom of the t interval that `found` has."""
-    return special.stdtridf((1 + confidence) / 2, (found.high - found.estimate) / found.error)
 
 
 def _spread(values: pd.Series, levels: pd.Series, stems: pd.Series) -> float:
@@ -168,24 +169,24 @@ def _doses(charged: pd.DataFrame) -> list[str]:
 def _paired(differences, stems, margin: float, confidence: float) -> dict:
     found = inference.clustered_mean(differences, stems, confidence)
     spread = pd.Series(np.asarray(differences)).groupby(np.asarray(stems)).mean().std()
-    return _tested(found, spread, margin, confidence, PAIRED)
+    return _tested(found, spread, found.n_stems - 1, margin, confidence, PAIRED)
 
 
 def _unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, margin: float, confidence: float) -> dict:
-    found, way = unpaired(part, quantity, first, confidence)
-    return _tested(found, _spread(part[quantity], first, part["stem_id"]), margin, confidence, way)
+    found, freedom, way = unpaired(part, quantity, first, confidence)
+    return _tested(found, _spread(part[quantity], first, part["stem_id"]), freedom, margin, confidence, way)
 
 
-def _tested(found: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
-    effect = dict(zip(["effect", "effect_low", "effect_high"], effect_size(found, spread, confidence), strict=True))
-    return {**asdict(found), "p_equivalence": _p_equivalence(found, margin, confidence), **effect, "way": way}
+def _tested(found: Estimate, spread: float, freedom: float, margin: float, confidence: float, way: str) -> dict:
+    effect = effect_size(found, spread, freedom, confidence)
+    named = dict(zip(["effect", "effect_low", "effect_high"], effect, strict=True))
+    return {**asdict(found), "p_equivalence": _p_equivalence(found, freedom, margin), **named, "way": way}
 
 
-def _p_equivalence(found: Estimate, margin: float, confidence: float) -> float:
-    """With the degrees of freedom of the interval, which are fewer than stems − 1 between stems."""
-    if np.isnan(margin) or np.isnan(found.error):
-        return np.nan
-    return inference.equivalence_p(replace(found, n_stems=_freedom(found, confidence) + 1 if found.error else 2), margin)
+def _p_equivalence(found: Estimate, freedom: float, margin: float) -> float:
+    """Between stems there are fewer degrees of freedom than stems − 1."""
+    known = found.error >= 0 and margin > 0
+    return inference.equivalence_p(replace(found, n_stems=freedom + 1), margin) if known else np.nan
 
 
 def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:
