@@ -70,8 +70,7 @@ def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
         told = charged[charged["intensity"].isin(levels)].dropna(subset=quantity)
         step = told["intensity"].map(INTENSITIES.index)
         slope = inference.clustered_slope(told[quantity], step, told["stem_id"], confidence)
-        spread = _spread(told[quantity], step, told["stem_id"])
-        tested = _tested(slope, spread, slope.n_stems - 1, allowed, confidence, ACROSS)
+        tested = _tested(slope, _spread(told[quantity], step, told["stem_id"]), allowed, confidence, ACROSS)
         rows.append({"contrast": "intensity: per step", "quantity": quantity, **tested})
         for lower, upper in pairwise(levels):
             part = told[told["intensity"].isin([lower, upper])]
@@ -102,32 +101,29 @@ def models(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFram
     return _family(rows, ["first", "second", "differ_in", "left_out_first", "left_out_second"])
 
 
-def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, float, str]:
-    """Mean of `quantity` where `first` is true less its mean elsewhere, degrees of freedom, and the way it was found."""
+def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, str]:
+    """Mean of `quantity` where `first` is true less its mean elsewhere, and the way it was found; NaN values have no place."""
     one, other = part[first], part[~first]
     if set(one["stem_id"]) & set(other["stem_id"]):
-        found = inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence)
-        return found, found.n_stems - 1, ACROSS
+        return inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence), ACROSS
     means = [inference.clustered_mean(side[quantity], side["stem_id"], confidence) for side in (one, other)]
     found = inference.difference(*means, confidence)
-    if not found.error > 0:
-        return found, np.nan, BETWEEN
-    freedom = found.error**4 / sum(mean.error**4 / (mean.n_stems - 1) for mean in means)
     naive = np.hypot(*(mean.error * mean.error_ratio for mean in means))
-    return replace(found, error_ratio=naive / found.error), freedom, BETWEEN
+    return replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan), BETWEEN
 
 
-def effect_size(found: Estimate, spread: float, freedom: float, confidence: float) -> tuple[float, float, float]:
+def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
     """The estimate in units of `spread`, a standard deviation of stems' means, with an interval by the noncentral t.
 
     Cohen's d of means of stems where stems differ, d_z where `spread` is that of stems' own differences. The interval is that of
-    the noncentrality of estimate / clustered error (Steiger & Fouladi 1997), in the same units, so that it agrees with p; where
-    stems are equally large it is the usual one of d. NaN without an interval or a spread, or where stems agree but for rounding.
+    the noncentrality of estimate / clustered error (Steiger & Fouladi 1997), in the same units: where stems are equally large,
+    the usual one of d. It agrees with p but for what p allows for skewness. NaN without an interval or a spread, or where stems
+    agree but for rounding.
     """
     if not (spread > 0 and found.error > 1e-4 * abs(found.estimate)):  # below it, scipy may search for ever
         return np.nan, np.nan, np.nan
     tail = (1 - confidence) / 2
-    bounds = special.nctdtrinc(freedom, [1 - tail, tail], found.estimate / found.error)
+    bounds = special.nctdtrinc(found.freedom, [1 - tail, tail], found.estimate / found.error)
     low, high = bounds * found.error / spread
     return found.estimate / spread, low, high
 
@@ -169,24 +165,18 @@ def _doses(charged: pd.DataFrame) -> list[str]:
 def _paired(differences, stems, margin: float, confidence: float) -> dict:
     found = inference.clustered_mean(differences, stems, confidence)
     spread = pd.Series(np.asarray(differences)).groupby(np.asarray(stems)).mean().std()
-    return _tested(found, spread, found.n_stems - 1, margin, confidence, PAIRED)
+    return _tested(found, spread, margin, confidence, PAIRED)
 
 
 def _unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, margin: float, confidence: float) -> dict:
-    found, freedom, way = unpaired(part, quantity, first, confidence)
-    return _tested(found, _spread(part[quantity], first, part["stem_id"]), freedom, margin, confidence, way)
+    found, way = unpaired(part, quantity, first, confidence)
+    return _tested(found, _spread(part[quantity], first, part["stem_id"]), margin, confidence, way)
 
 
-def _tested(found: Estimate, spread: float, freedom: float, margin: float, confidence: float, way: str) -> dict:
-    effect = effect_size(found, spread, freedom, confidence)
-    named = dict(zip(["effect", "effect_low", "effect_high"], effect, strict=True))
-    return {**asdict(found), "p_equivalence": _p_equivalence(found, freedom, margin), **named, "way": way}
-
-
-def _p_equivalence(found: Estimate, freedom: float, margin: float) -> float:
-    """Between stems there are fewer degrees of freedom than stems − 1."""
-    known = found.error >= 0 and margin > 0
-    return inference.equivalence_p(replace(found, n_stems=freedom + 1), margin) if known else np.nan
+def _tested(found: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
+    effect = dict(zip(["effect", "effect_low", "effect_high"], effect_size(found, spread, confidence), strict=True))
+    p_equivalence = np.nan if np.isnan(margin) else inference.equivalence_p(found, margin)
+    return {**asdict(found), "p_equivalence": p_equivalence, **effect, "way": way}
 
 
 def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -
     if len(weights) == 1:
         found = inference.clustered_mean(part[quantity], part["stem_id"], confidence)
     else:
-        found, *_ = comparisons.unpaired(part, quantity, part["cell"] == next(iter(weights)), confidence)
+        found, _ = comparisons.unpaired(part, quantity, part["cell"] == next(iter(weights)), confidence)
     return {**{name: getattr(found, name) for name in _FOUND}, "said": "" if found.low == found.low else "no interval"}
 
 
