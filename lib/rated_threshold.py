@@ -1,7 +1,10 @@
 """The charged threshold of a judge fitted to people's ratings, and what its verdicts are worth.
 
 People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of |valence| is the one whose
-verdicts (negative, none, positive) agree best with that: Cohen's kappa, each domain with the same weight. Both choices are ours.
+verdicts (negative, none, positive) agree best with that: Cohen's kappa, each class of each domain with the same weight. The rated
+texts are mostly charged, completions mostly not: weighed as they come, texts would make a threshold that hardly ever says none.
+So weighed, kappa grows with the mean recall of the three classes, which does not depend on how common each is. Both choices are
+ours.
 """
 
 from functools import cache
@@ -33,7 +36,7 @@ def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
     polarity, weight. Unscored texts are left out."""
     scored = agreement.levels(ratings).assign(valence=judges.of_rated(judge, ratings), polarity=felt(ratings))
     scored = scored.dropna(subset="valence").reset_index(drop=True)
-    weight = 1 / scored.groupby("domain")["domain"].transform("size")
+    weight = 1 / scored.groupby(["domain", "polarity"])["domain"].transform("size")
     columns = ["domain", "words", "all", "document", "mean", "valence", "polarity"]
     return scored[columns].assign(weight=weight / weight.mean())
 

@@ -54,17 +54,32 @@ def encode(texts: list[str]) -> list[list[int]]:
     return similarity.model()[0](texts, truncation=True, max_length=LONGEST).input_ids
 
 
+def padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of different lengths in one tensor, and its mask: 1 where a row has a token."""
+    masks = [torch.ones(len(row), dtype=torch.long) for row in rows]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True), nn.utils.rnn.pad_sequence(masks, batch_first=True)
+
+
 def lower(ids: list[list[int]], frozen: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token vectors (texts, tokens, hidden) of the lower layers, and the mask of `Rater.forward`."""
     encoder = similarity.model()[1]
-    tokens = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in ids], batch_first=True)
-    mask = nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.long) for row in ids], batch_first=True)
+    tokens, mask = padded([torch.tensor(row) for row in ids])
     with torch.no_grad():
         states = encoder.embeddings(input_ids=tokens)
         attended = create_bidirectional_mask(encoder.config, states, mask)
         for layer in encoder.encoder.layer[:frozen]:
             states = layer(states, attended)
     return states, mask
+
+
+def lower_of_each(ids: list[list[int]], frozen: int) -> list[torch.Tensor]:
+    """What `lower` gives, text by text, in `fast_dtype`: it stays the same while the upper layers are fitted."""
+    order, found = sorted(range(len(ids)), key=lambda row: len(ids[row])), [torch.empty(0)] * len(ids)
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        for row, states in zip(rows, lower([ids[row] for row in rows], frozen)[0], strict=True):
+            found[row] = states[: len(ids[row])].to(fast_dtype())
+    return found
 
 
 def batches(ids: list[list[int]], rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -83,15 +98,16 @@ def fit(texts: list[str], means: np.ndarray, frozen: int, epochs: int, seed: int
     rater = Rater(frozen).eval()  # dropout would draw from a generator that threads share
     groups = [{"params": list(getattr(rater, part).parameters()), "lr": RATE[name]}
               for part, name in (("layers", "encoder"), ("head", "head"))]  # fmt: skip
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     plan = [rows for _ in range(epochs) for rows in batches(ids, np.arange(len(texts)), rng)]
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / (0.06 * len(plan)), 1) * max(1 - step / len(plan), 0)
     )
+    with torch.autocast("cpu", fast_dtype(), enabled=fast_dtype() != torch.float32):
+        below = lower_of_each(ids, frozen)
     for rows in plan:
         with torch.autocast("cpu", fast_dtype(), enabled=fast_dtype() != torch.float32):
-            states, mask = lower([ids[row] for row in rows], frozen)
-            predicted = rater(states, mask, valences[rows])
+            predicted = rater(*padded([below[row] for row in rows]), valences[rows])
         optimizer.zero_grad()
         nn.functional.mse_loss(predicted.float(), means[rows]).backward()
         nn.utils.clip_grad_norm_(rater.parameters(), 1.0)
@@ -101,9 +117,12 @@ def fit(texts: list[str], means: np.ndarray, frozen: int, epochs: int, seed: int
     return rater
 
 
-def predict(raters: list[Rater], texts: list[str], frozen: int) -> np.ndarray:
-    """What each rater says of each text, shape (texts, raters), in float32; batches of texts alike in length."""
-    ids, valences = encode(texts), torch.tensor(vader.valences(texts)).float()
+def predict(raters: list[Rater], texts: list[str], frozen: int, valences: np.ndarray | None = None) -> np.ndarray:
+    """What each rater says of each text, shape (texts, raters), in float32; batches of texts alike in length.
+
+    `valences` are read beside the texts: VADER's unless others are given.
+    """
+    ids, valences = encode(texts), torch.tensor(vader.valences(texts) if valences is None else valences).float()
     order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
     found = np.empty((len(texts), len(raters)), dtype=np.float32)
     for start in range(0, len(order), 2 * BATCH):

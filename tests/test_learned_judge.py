@@ -1,9 +1,10 @@
-"""The learned judge: it learns from people, sees no document twice, and says of a text the same in any company."""
+"""The learned judge: it learns from rated texts and words, sees no document twice, and says of a text the same in any company."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from lib import human_ratings, learned_judge, rater
+from lib import human_ratings, learned_judge, rater, taught_words, vader
 from lib.params import Judge
 
 LEARNED = Judge(name="learned", kind="learned")
@@ -17,16 +18,30 @@ def rated():
     return texts.assign(fold=texts["document"].map(learned_judge.fold_of)).reset_index(drop=True)
 
 
+def fit(table) -> list:
+    return learned_judge.fit(table, [np.flatnonzero(table["fold"] != fold) for fold in range(learned_judge.FOLDS)])
+
+
 @pytest.fixture(scope="module")
 def raters(rated):
-    return learned_judge.fit(rated["text"].tolist(), rated["mean"].to_numpy(), rated["fold"].to_numpy())
+    return fit(rated)
 
 
 def test_no_document_is_in_both_halves_and_the_halves_are_alike():
-    ratings = human_ratings.read()
+    ratings = pd.concat([human_ratings.read(), taught_words.read().assign(domain="words")])
     folds = ratings["document"].map(learned_judge.fold_of)
     assert (folds.groupby(ratings["document"]).nunique() == 1).all()
     assert folds.groupby(ratings["domain"]).mean().between(0.4, 0.6).all()
+
+
+def test_words_are_taught_as_people_rated_them_and_plain_ones_as_0_bare_and_told():
+    words = taught_words.read().set_index("text")
+    assert words.loc["sorrow", ["mean", "rated", "told"]].tolist() == [vader.lexicon()["sorrow"], True, False]
+    assert words.loc["table", ["mean", "rated", "told"]].tolist() == [0, False, False]
+    told = words[words.index.str.contains(" sorrow[. ]")]
+    assert told["told"].tolist() == [True] and told["mean"].tolist() == [vader.lexicon()["sorrow"]]
+    assert words.index.is_unique and (~words["rated"]).sum() == 2 * taught_words.COMMON
+    assert words.loc[["sorrow", "sorrowful", told.index[0]], "document"].nunique() == 1, "a family is unseen as a whole"
 
 
 def test_a_few_hundred_ratings_teach_it_something_about_unseen_documents(rated, raters):
@@ -38,7 +53,7 @@ def test_a_few_hundred_ratings_teach_it_something_about_unseen_documents(rated, 
 def test_each_rater_is_asked_of_what_it_did_not_see(rated, raters, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        rater, "predict", lambda which, texts, frozen: asked.append((which[0], texts)) or np.zeros((len(texts), 1))
+        rater, "predict", lambda which, texts, *more: asked.append((which[0], texts)) or np.zeros((len(texts), 1))
     )
     learned_judge.predict_unseen(raters, rated["text"].tolist(), rated["fold"].to_numpy())
     of_fold = {raters.index(which): set(texts) for which, texts in asked}
@@ -54,13 +69,12 @@ def test_what_it_says_depends_on_the_text_alone(raters):
 
 def test_fitting_again_gives_the_same(rated, raters):
     few = rated.groupby("fold").head(32)
-    given = few["text"].tolist(), few["mean"].to_numpy(), few["fold"].to_numpy()
-    first, second = (rater.predict(learned_judge.fit(*given), FEELINGS, learned_judge.FROZEN) for _ in range(2))
+    first, second = (rater.predict(fit(few), FEELINGS, learned_judge.FROZEN) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_as_a_judge(raters, monkeypatch):
-    monkeypatch.setattr(learned_judge, "_raters", lambda: raters)
+    monkeypatch.setattr(learned_judge, "in_use", lambda: raters)
     said = learned_judge.valences(LEARNED, [*FEELINGS, "", " \n"])
     assert said[-2:].tolist() == [0, 0]
     np.testing.assert_allclose(said[:-2], rater.predict(raters, FEELINGS, learned_judge.FROZEN).mean(axis=1), atol=1e-5)

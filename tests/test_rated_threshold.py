@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import human_agreement, human_ratings, judges, rated_threshold
+from lib import charged_threshold, human_agreement, human_ratings, judges, rated_threshold
 from lib.params import Judge
 
 VADER = Judge(name="vader", kind="vader")
@@ -31,11 +31,25 @@ def with_judge(monkeypatch, valences) -> None:
     monkeypatch.setattr(judges, "of_rated", lambda judge, ratings: np.asarray(valences, dtype=float))
 
 
-def test_domains_weigh_the_same_and_unscored_texts_nothing(monkeypatch):
-    with_judge(monkeypatch, [1, 1, 1, 1, np.nan])
-    rows = rated_threshold.rows(VADER, rated([1, 1, 0, 0, 0], ["a", "a", "a", "b", "b"]))
-    # three texts of a with 1/3 each, one of b with 1; the mean of the four is 1/2
-    assert rows["weight"].tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+def test_classes_of_a_domain_and_domains_weigh_the_same_and_unscored_texts_nothing(monkeypatch):
+    with_judge(monkeypatch, [1, 1, 1, 1, 1, np.nan])
+    rows = rated_threshold.rows(VADER, rated([1, 1, 0, 0, 1, 0], ["a", "a", "a", "b", "b", "b"]))
+    # two positive texts of a with 1/2 each, three texts alone in their class with 1 each; the mean of the five is 4/5
+    assert rows["weight"].tolist() == pytest.approx([5 / 8, 5 / 8, 5 / 4, 5 / 4, 5 / 4])
+
+
+def test_the_threshold_does_not_depend_on_how_common_charge_is(monkeypatch):
+    rng = np.random.default_rng(5)
+    none, positive = rng.normal(0.5, 0.3, 400), rng.normal(1.5, 0.3, 400)
+
+    def fitted(charged: int) -> float:
+        valences = np.concatenate([none, *[positive] * charged])
+        with_judge(monkeypatch, valences)
+        polarity = np.repeat([0, 1], [400, 400 * charged])
+        return charged_threshold.fit(rated_threshold.rows(VADER, rated(polarity)))
+
+    assert fitted(1) == pytest.approx(1, abs=0.15)
+    assert fitted(9) == pytest.approx(fitted(1), abs=0.15)
 
 
 def noisy(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
