@@ -107,7 +107,8 @@ def fit(texts: list[str], means: np.ndarray, frozen: int, epochs: int, seed: int
         below = lower_of_each(ids, frozen)
     for rows in plan:
         with torch.autocast("cpu", fast_dtype(), enabled=fast_dtype() != torch.float32):
-            predicted = rater(*padded([below[row] for row in rows]), valences[rows])
+            states, mask = padded([below[row] for row in rows])
+            predicted = rater(states.float(), mask, valences[rows])  # what layers add up is not to be rounded
         optimizer.zero_grad()
         nn.functional.mse_loss(predicted.float(), means[rows]).backward()
         nn.utils.clip_grad_norm_(rater.parameters(), 1.0)

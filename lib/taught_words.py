@@ -3,9 +3,9 @@
 Reviews tell of sorrow and terror that nobody feels, so who learns from them alone hardly hears such words. Of VADER's words and
 emoticons ten people each said what they feel (Hutto & Gilbert, ICWSM 2014). COMMON further words, the most frequent ones that
 neither VADER nor AFINN (Nielsen, 2011) rates, are taught as 0. MiniLM's vocabulary, which is that of BERT, tells which words are
-frequent: its whole words stand roughly in that order. Each word is taught bare and told in a plain sentence, one of FRAMES. Two
-things are this project's assumption and no person's rating: that common words are neutral, and that a word told is felt as the
-word; and grammar does not matter there.
+frequent: its whole words stand roughly in that order. Every second word is not taught bare but told in a plain sentence, one of
+FRAMES, with no regard to grammar. Two things are this project's assumption and no person's rating: that common words are neutral,
+and that a word told is felt as the word.
 """
 
 import json
@@ -18,20 +18,22 @@ from lib import similarity, vader
 
 COMMON = 3_000
 FRAMES = ("He seems {}.", "She knew {}.", "They spoke of {}.", "There was {} in it.")
+_FORMS = [form for frame in FRAMES for form in ("{}", frame)]
 _FAMILY = 5  # letters that words of one family have in common: sorrow, sorrowful, sorrowing
 
 
 def read() -> pd.DataFrame:
-    """Two rows a word, bare and told: text, mean (−4 … +4), rated (by people, or taught as 0), told, document.
+    """One row a word: text (bare, or told), mean (−4 … +4), rated (by people, or taught as 0), told, document.
 
     Words that begin alike are one document, so that no word is unseen whose family is not.
     """
     rated = pd.DataFrame({"text": list(vader.lexicon()), "mean": list(vader.lexicon().values()), "rated": True})
     common = pd.DataFrame({"text": common_words(), "mean": 0.0, "rated": False})
-    words = pd.concat([rated, common], ignore_index=True).assign(told=False)
+    words = pd.concat([rated, common], ignore_index=True)
     words["document"] = "words:" + words["text"].str[:_FAMILY]
-    told = [FRAMES[number % len(FRAMES)].format(word) for number, word in enumerate(words["text"])]
-    return pd.concat([words, words.assign(text=told, told=True)], ignore_index=True)
+    words["told"] = words.index % 2 == 1
+    words["text"] = [_FORMS[number % len(_FORMS)].format(word) for number, word in enumerate(words["text"])]
+    return words
 
 
 def common_words() -> list[str]:

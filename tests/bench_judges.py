@@ -2,7 +2,7 @@
 
 Selection: Pearson's r with the other raters by domain, for VADER, a ridge regression on MiniLM vectors and VADER, and the learned
 judge with and without single words to learn from; on documents not seen (two halves), and on a domain of which no text was seen.
-To be affordable, each candidate learns from FEW texts (and from words in proportion), and is asked of TESTED texts a domain,
+To be affordable, each candidate learns from FEW texts (and words in proportion), and is asked of TESTED texts a domain,
 the same for all. Beside them the judge in use, which learnt from all texts, and one rater. What is found is kept in
 lib/data/judge_selection.csv for notebook 04.
 """
@@ -31,7 +31,7 @@ from lib.params import Judge
 from lib.vader import SCALE
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="VADER", kind="vader")
-FEW = 3_000
+FEW = 2_000
 TESTED = 1_000
 CONFIDENCE, DRAWS = 0.95, 400
 PENALTY = 3.0
