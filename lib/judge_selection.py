@@ -32,16 +32,16 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading(table: pd.DataFrame, judge: Judge) -> str:
-    """Where the chosen judge is the best of the candidates, whether it reaches one rater, and whether it is the one in use."""
+    """Where the chosen judge has the highest r of the candidates, whether it reaches one rater, and whether it is the one in use."""
     said = []
     for way in (DOCUMENTS, DOMAIN):
         tested = table[table["tested_on"].isin([way, NOTHING]) & ~table["judge"].isin([CEILING, IN_USE])]
         best = tested.loc[tested.groupby("domain", sort=False)["estimate"].idxmax()]
         won = best[best["judge"] == CHOSEN]["domain"].tolist()
-        others = [f"{row.judge} in {row.domain}" for row in best[best["judge"] != CHOSEN].itertuples()]
+        others = [f"*{row.judge}* in {row.domain}" for row in best[best["judge"] != CHOSEN].itertuples()]
         said.append(f"On an {way}, " if way == DOMAIN else f"On {way}, ")
-        said[-1] += f"*{CHOSEN}* is the best candidate in {', '.join(won) or 'no domain'}"
-        said[-1] += f"; better is {', '.join(others)}." if others else "."
+        said[-1] += f"*{CHOSEN}* has the highest r of the candidates in {', '.join(won) or 'no domain'}"
+        said[-1] += f"; {', '.join(others)}." if others else "."
     ceiling = table[table["judge"] == CEILING].set_index("domain")["estimate"]
     used = table[table["judge"] == IN_USE].set_index("domain")["estimate"]
     missed = [domain for domain in used.index if used[domain] < ceiling[domain]]
