@@ -32,7 +32,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading(table: pd.DataFrame, judge: Judge) -> str:
-    """Where the chosen judge has the highest r of the candidates, whether it reaches one rater, and whether it is the one in use."""
+    """Where the chosen judge has the highest r, whether it reaches one rater, and whether it is the one in use."""
     said = []
     for way in (DOCUMENTS, DOMAIN):
         tested = table[table["tested_on"].isin([way, NOTHING]) & ~table["judge"].isin([CEILING, IN_USE])]
