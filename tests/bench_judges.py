@@ -1,4 +1,4 @@
-"""Which judge agrees best with people, and how fast each is (make bench-judges; 16 minutes on 2 busy cores, the fit of the judge included).
+"""Which judge agrees best with people, and how fast each is (make bench-judges; 16 minutes on 2 busy cores with the fit).
 
 Selection: Pearson's r with the other raters by domain, for VADER, a ridge regression on MiniLM vectors and VADER, and the learned
 judge with and without single words to learn from; on documents not seen (two halves), and on a domain of which no text was seen.
