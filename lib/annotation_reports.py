@@ -6,7 +6,8 @@ from IPython.display import Markdown
 
 from lib import annotation, annotation_plan, charged_threshold, human_agreement, leakage, prediction_powered, reports
 
-NOBODY = "**Agreement on leakage itself has not been measured yet**: nobody has labelled completions of this run."
+NOT_MEASURED = "**Agreement on leakage itself has not been measured yet**"
+NOBODY = f"{NOT_MEASURED}: nobody has labelled completions of this run."
 
 
 def people(labels: pd.DataFrame) -> pd.DataFrame:
@@ -57,11 +58,14 @@ def agreement(
 def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """A table of `agreement` as people read it: a column for each measure. "undefined": all labels equal, or one annotator."""
     if table.empty:
-        return Markdown(f"{NOBODY} So there is nothing to compare the judge with but the ratings above.")
+        return Markdown(
+            f"{NOT_MEASURED}: nobody has said of completions of this run whether they are charged. So there is nothing to "
+            "compare the judge with but the ratings above."
+        )
     cells = [reports.interval(row, 2, "−" in row.who).replace("not estimated", "undefined") for row in table.itertuples()]
     index = ["question", "weighted", "who", "n"]
     wide = table.assign(cell=cells).pivot(index=index, columns="measure", values="cell")[list(human_agreement.MEASURES)]
-    kept = ~(wide == "undefined").all(axis=1)
+    kept = ~(wide == "undefined").all(axis=1) | (wide.index.get_level_values("who") == human_agreement.WHO[0])
     return wide[kept].reset_index().rename_axis(columns=None)
 
 
@@ -98,7 +102,9 @@ def quantities(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame
 def quantities_shown(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame | Markdown:
     """The net excess and the leak rate in a table of `quantities` as people read them: a column for each source."""
     if not table["labelled"].any():
-        return Markdown(f"{NOBODY} So every quantity is the judge's alone.")
+        return Markdown(
+            f"{NOT_MEASURED}: nobody has labelled both completions of a pair. So every quantity is the judge's alone."
+        )
     shown = table[table["quantity"].isin(["leak", "net"])]
     cells = [reports.interval(row, sign=row.quantity != "leak") for row in shown.itertuples()]
     wide = shown.assign(cell=cells, quantity=shown["quantity"].map(leakage.QUANTITIES)).pivot(

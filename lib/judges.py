@@ -39,8 +39,19 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
 
 
 def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
-    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document."""
-    return _module(judge).out_of_fold(judge, ratings) if judge.kind == "learned" else valences(judge, ratings["text"].tolist())
+    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document.
+
+    ValueError of `llm_reliability.demand_scored` where too many replies of a judge that is asked hold no verdict.
+    """
+    if judge.kind == "learned":
+        return _module(judge).out_of_fold(judge, ratings)
+    texts = ratings["text"].tolist()
+    given = valences(judge, texts)
+    if judge.kind == "llm" and np.isnan(given).any():
+        from lib import llm_judge, llm_reliability
+
+        llm_reliability.demand_scored(llm_judge.asked_alone(judge, texts), judge.name, llm_judge.replies_alone(judge))
+    return given
 
 
 def reliability(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:

@@ -41,10 +41,23 @@ def _backend(spec: str):
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Valence of each text asked about alone, shape (texts,), NaN where unscored; the replies are kept in the user's cache."""
-    seen = pd.DataFrame({"row": range(len(texts)), "text": texts, "other": None, "stem_id": ""}).astype(object)
-    asked = ask(judge, questions(seen, share=0.0, seed=judge.seed), packages.cache_folder() / f"replies-{judge.name}.jsonl")
-    return _mean_votes(seen, votes(asked), range(len(texts))).to_numpy()
+    """Valence of each text asked about alone, shape (texts,), NaN where unscored."""
+    return _mean_votes(_alone(texts), votes(asked_alone(judge, texts)), range(len(texts))).to_numpy()
+
+
+def asked_alone(judge: Judge, texts: list[str]) -> pd.DataFrame:
+    """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is asked."""
+    return ask(judge, questions(_alone(texts), share=0.0, seed=judge.seed), replies_alone(judge))
+
+
+def replies_alone(judge: Judge) -> Path:
+    """The journal, in the user's cache, of what was replied about single texts."""
+    return packages.cache_folder() / f"replies-{judge.name}.jsonl"
+
+
+def _alone(texts: list[str]) -> pd.DataFrame:
+    """`sightings` of texts that have no partner."""
+    return pd.DataFrame({"row": range(len(texts)), "text": texts, "other": None, "stem_id": ""}).astype(object)
 
 
 def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:

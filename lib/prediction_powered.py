@@ -109,7 +109,8 @@ def combine(table: pd.DataFrame, confidence: float, alone: bool = False) -> tupl
     `table` has judged (nowhere missing), human (missing where not labelled), stratum and stem_id. The error is the jackknife's
     that leaves out one stem at a time. λ makes it smallest; each stem's part in the error is taken at the λ of the other stems,
     else a λ fitted to few stems would flatter itself. t interval, stems − 1 degrees of freedom. NaN where some stratum has no
-    labels, or those of one stem only, so that nothing tells what it holds without that stem.
+    labels, or those of one stem only, so that nothing tells what it holds without that stem. No interval where all labels say
+    the same though others are missing: what was not seen to vary is not therefore certain.
     """
     sums = _sums(table)
     stems, n = len(sums[0]), len(table)
@@ -124,6 +125,8 @@ def combine(table: pd.DataFrame, confidence: float, alone: bool = False) -> tupl
     of_others = _weight(off_a @ off_b - left_out * off_a * off_b, off_b @ off_b - left_out * off_b**2)
     error = (off_a + (0.0 if alone else of_others) * off_b).std(ddof=1) / np.sqrt(stems)
     estimate = float(a + weight * b)
+    if error < 1e-9 and table["human"].isna().any():
+        return inference.Estimate(estimate, np.nan, np.nan, n, stems, np.nan, np.nan, np.nan), weight
     reach = stats.t.ppf((1 + confidence) / 2, stems - 1) * error
     p = 2 * stats.t.sf(abs(estimate) / error, stems - 1) if error > 0 else float(estimate == 0)
     return inference.Estimate(estimate, estimate - reach, estimate + reach, n, stems, error, np.nan, p), weight

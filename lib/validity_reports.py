@@ -3,7 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from lib import rated_threshold, reports
+from lib import agreement, rated_threshold, reports
 from lib.params import Judge
 from lib.reports import interval
 
@@ -84,13 +84,38 @@ def recall_reading(validity: pd.DataFrame) -> str:
     return " ".join(said)
 
 
-def calibration_reading(curves: dict[str, pd.DataFrame]) -> str:
-    """What people felt on average where each judge said so much, a sentence each."""
+def calibration(verdicts: dict[str, pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """`rated_threshold.calibration` of each judge by domain, by length and over all texts: its columns, judge, by and level."""
+    curves = [
+        rated_threshold.calibration(part, confidence).assign(judge=name, by=by, level=level)
+        for name, table in verdicts.items()
+        for by, level, part in agreement.parts(table)
+    ]
+    return pd.concat(curves, ignore_index=True)
+
+
+def calibration_by_level(curves: pd.DataFrame) -> pd.DataFrame:
+    """A table of `calibration` as people read it: people's mean rating where a judge says so much, a column for each level."""
+    rising = pd.concat([own.sort_values("bin", kind="stable") for _, own in curves.groupby("judge", sort=False)])
+    said = [_signed(place, "g") for place in rising["bin"] + 0]  # no −0
+    shown = with_counts(rising.assign(question="people's mean where it says", measure=said))
+    return shown[list(dict.fromkeys(curves["level"]))]
+
+
+def calibration_reading(curves: pd.DataFrame) -> str:
+    """What people felt on average where each judge said so much, over all texts, a sentence each."""
     said = []
-    for judge, curve in curves.items():
-        felt = (f"{row.estimate:+.2f} where it says {row.bin + 0:g} (n = {row.n:,})" for row in curve.itertuples())
+    for judge, curve in curves[curves["by"] == "all"].groupby("judge", sort=False):
+        felt = (
+            f"{_signed(row.estimate, '+.2f')} where it says {_signed(row.bin + 0, 'g')} (n = {row.n:,})"
+            for row in curve.itertuples()
+        )
         said.append(f"**{judge}**: {', '.join(felt)}.")
-    return f"People's mean rating. {' '.join(said)}".replace("-", "−")
+    return f"People's mean rating. {' '.join(said)}"
+
+
+def _signed(number: float, form: str) -> str:
+    return f"{number:{form}}".replace("-", "−")
 
 
 def beside_published(validity: pd.DataFrame, judges: list[Judge]) -> pd.DataFrame | Markdown:

@@ -87,6 +87,30 @@ def test_an_unknown_model(fresh):
     assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
 
 
+JUDGES = {
+    "classifier": {"name": "mine", "kind": "classifier", "id": "nobody/no-such-model", "labels": {"bad": -2, "good": 2}},
+    "llm": {"name": "mine", "kind": "llm", "model": {"name": "asked", "id": "nobody/no-such-model", "family": "f",
+                                                    "tuning": "instruct", "mode": "chat"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", ["judging", "agreement"])
+@pytest.mark.parametrize("kind", JUDGES)
+def test_a_judge_that_is_not_there_is_named_before_any_work(fresh, kind, section):
+    change(fresh, f"{section}.judge", JUDGES[kind])
+    said = refused(fresh, "run", "smoke", HF_HUB_OFFLINE="1")
+    assert "id 'nobody/no-such-model' cannot be loaded" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
+def test_a_judge_whose_package_is_missing_is_named_before_any_work(fresh):
+    (fresh / "lib" / "learned_judge.py").write_text("import no_such_package\n")
+    change(fresh, "agreement.beside", ["learned"])
+    said = refused(fresh, "run", "smoke")
+    assert "judge 'learned' of kind 'learned' needs no_such_package, which is not installed; install it, or choose" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
 NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null"}
 
 

@@ -99,12 +99,13 @@ def test_a_model_that_is_not_there_is_named_with_a_remedy(monkeypatch):
     assert "check the spelling and the network, or give a folder" in str(caught.value)
 
 
-def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch):
+@pytest.mark.parametrize("loader", ["AutoConfig", "AutoTokenizer"])
+def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch, loader):
     import transformers
 
     def lacking(*_, **__):
         raise ImportError("this tokenizer requires sentencepiece")
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lacking)
+    monkeypatch.setattr(getattr(transformers, loader), "from_pretrained", lacking)
     with pytest.raises(params.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"):
         judges.version(judge(classifier))

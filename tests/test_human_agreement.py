@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation_reports, charged_threshold, claims, human_agreement
+from lib import annotation, annotation_reports, charged_threshold, claims, human_agreement
 from lib.human_agreement import JUDGE, MEASURES, measures
 from tests import simulated
 
@@ -171,16 +171,32 @@ def test_a_stems_threshold_does_not_know_its_own_labels(misfit):
     assert one[stem] == other[stem]
 
 
-def test_labels_that_are_all_equal_leave_the_threshold_as_it_is(misfit):
+@pytest.mark.parametrize("charge", ["none", "unclear"])
+def test_labels_that_are_all_equal_leave_the_threshold_as_it_is(misfit, charge):
     judgements, key, labels = misfit
-    equal = labels.assign(charge="none", intensity=pd.NA, called_for=pd.NA)
-    silent = judgements.assign(valence=0.0, charged=False)
-    rows = charged_threshold.table(key, equal, silent)
-    with pytest.raises(ValueError, match="call all texts of a fold the same"):
-        charged_threshold.cross_fit(rows, silent["stem_id"], np.random.default_rng(1))
-    kept, said = annotation_reports.refitted(key, equal, silent, 0.95, 50, np.random.default_rng(1))
-    assert kept is silent
+    equal = annotation.typed(labels.assign(charge=charge, intensity=pd.NA, called_for=pd.NA))
+    rows = charged_threshold.table(key, equal, judgements)
+    with pytest.raises(ValueError, match="call all texts of a fold the same, or none; label more"):
+        charged_threshold.cross_fit(rows, judgements["stem_id"], np.random.default_rng(1))
+    kept, said = annotation_reports.refitted(key, equal, judgements, 0.95, 50, np.random.default_rng(1))
+    assert kept is judgements
     assert "stays as it is" in said.data
+
+
+def test_what_the_page_says_of_labels_that_tell_too_little(study):
+    judgements, key, labels = study
+    rng = np.random.default_rng(1)
+    unclear = annotation.typed(labels.assign(charge="unclear", intensity=pd.NA, called_for=pd.NA))
+    nothing = annotation_reports.agreement_shown(annotation_reports.agreement(key, unclear, judgements, 0.95, 5, rng))
+    assert "nobody has said of completions of this run whether they are charged" in nothing.data
+    one_text = labels[labels["item_id"] == labels["item_id"].iloc[0]].reset_index(drop=True)
+    quantities = annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, one_text, 0.95))
+    assert "nobody has labelled both completions of a pair" in quantities.data
+    one_person = labels[labels["annotator"] == labels["annotator"].iloc[0]].reset_index(drop=True)
+    shown = annotation_reports.agreement_shown(annotation_reports.agreement(key, one_person, judgements, 0.95, 5, rng))
+    people = shown[shown["who"] == "annotators"]
+    assert len(people) and (people["n"] == 0).all() and (people[["raw", "alpha", "kappa", "AC1"]] == "undefined").all(axis=None)
+    assert (shown.loc[shown["who"] == "judge and annotator", "n"] > 0).all()
 
 
 def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study):
@@ -193,7 +209,7 @@ def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study
     shown = [annotation_reports.progress(people, key), annotation_reports.agreement_shown(table),
              annotation_reports.refitted(key, people, judgements, 0.95, 50, rng)[1],
              annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, people, 0.95))]  # fmt: skip
-    assert all(annotation_reports.NOBODY in page.data for page in shown)
+    assert all(annotation_reports.NOT_MEASURED in page.data for page in shown)
     assert "04b_annotation.ipynb" in annotation_reports.how_to(key, "embedded").data
     row = claims.judge_agreement_on_leakage("vader", table, 0.05, 0.95).iloc[0]
     assert (row.verdict, row.reason) == ("inconclusive", "nobody has labelled completions yet")

@@ -289,6 +289,20 @@ def test_texts_without_pairs_are_asked_about_alone(canned, tmp_path, monkeypatch
     assert (tmp_path / "replies-asked.jsonl").exists()
 
 
+def test_too_many_unscored_ratings_block_the_validity_card_and_keep_the_replies(canned, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
+    ratings = pd.DataFrame({"text": [f"text {number}" for number in range(100)]})
+    canned(lambda texts, _: "?" if texts[0] in ("text 3", "text 5") else says("neutral"))
+    assert np.isnan(judges.of_rated(judge(), ratings)).sum() == 2  # 2 of 100 may
+    model = canned(lambda texts, _: "I would rather not say.")
+    worse = ratings.replace({"text": {"text 7": "text 700"}})
+    with pytest.raises(ValueError, match=r"judge asked: 3 of 100 replies \(3.0%\) hold no verdict") as caught:
+        judges.of_rated(judge(), worse)
+    assert len(model.asked) == 1
+    assert str(tmp_path / "replies-asked.jsonl") in str(caught.value)
+    assert "I would rather not say." in (tmp_path / "replies-asked.jsonl").read_text()
+
+
 class Rater(StandIn):
     """A server that is asked: it calls every first text negative."""
 

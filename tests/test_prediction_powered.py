@@ -145,6 +145,15 @@ def test_too_few_labels_give_no_estimate_but_the_judges(kept):
     assert set(found["labelled"]) == {len(kept)}
 
 
+def test_labels_that_are_all_equal_give_no_interval_unless_nothing_is_left_to_label():
+    table = made(share=0.2)
+    some = prediction_powered.estimate(table.assign(human=table["human"].where(table["human"].isna(), 0.0)), 0.95)
+    some = some.set_index("source").loc[["people and judge", "people alone"]]
+    assert (some["estimate"] == 0).all() and some[["low", "high", "p"]].isna().all(axis=None)
+    every = prediction_powered.estimate(table.assign(human=0.0), 0.95).set_index("source")
+    assert every.loc["people alone", ["estimate", "low", "high"]].tolist() == [0, 0, 0]
+
+
 def test_strata_drawn_more_often_do_not_bend_the_mean():
     """Leaking pairs labelled four times as often: the mean of the labels is far off, the estimate is not."""
     means, naive = [], []

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib import validity_reports
+from lib import agreement, validity_reports
 from lib.params import Judge
 
 GOOD, ODD = Judge(name="good", kind="vader"), Judge(name="odd", kind="learned")
@@ -58,3 +58,17 @@ def test_published_numbers_stand_beside_vader_alone():
     assert "VADER is not among" in validity_reports.beside_published(TABLE, [ODD]).data
     shown = validity_reports.beside_published(TABLE, [ODD, GOOD])
     assert shown["published"].tolist() == [0.881] and shown["agrees"].tolist() == [True]
+
+
+def test_calibration_is_by_domain_and_length_and_names_stay_as_they_are():
+    texts = ["so good", "so bad", "one two three four five six"] * 2
+    table = agreement.levels(pd.DataFrame({"text": texts, "domain": ["tweets"] * 3 + ["news"] * 3}))
+    table = table.assign(valence=[2.1, -2.9, 0.2, 1.8, -3.2, -0.1], mean=[1.0, -1.0, 0.0, 3.0, -2.0, 0.5], document=range(6))
+    curves = validity_reports.calibration({"my-judge": table}, 0.95)
+    assert curves.groupby("by")["n"].sum().to_dict() == {"all": 6, "domain": 6, "words": 6}
+    said = validity_reports.calibration_reading(curves)
+    assert "**my-judge**: −1.50 where it says −3 (n = 2), +0.25 where it says 0 (n = 2), +2.00 where it says 2 (n = 2)." in said
+    shown = validity_reports.calibration_by_level(curves[curves["by"] == "words"]).loc["my-judge"].droplevel(0)
+    assert shown.index.tolist() == ["−3", "0", "2"] and shown.columns.tolist() == ["1–5 words", "6–12 words"]
+    assert shown.at["2", "1–5 words"].startswith("2.00 [") and shown.at["2", "1–5 words"].endswith("], n = 2")
+    assert shown.at["2", "6–12 words"] == "–"
