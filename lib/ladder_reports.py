@@ -40,6 +40,8 @@ def reading(table: pd.DataFrame, confidence: float) -> str:
     """Whether the held-out loss of `trained` falls from each size to the next, paired by held-out block."""
     if table.empty:
         return "No model of this set was trained here."
+    if len(table) == 1:
+        return f"{table['model'].iloc[0]} is the only one that was trained here: no sizes to compare."
     said, falls = [], []
     for smaller, larger in zip(table.iloc[:-1].itertuples(), table.iloc[1:].itertuples(), strict=True):
         change = larger.losses - smaller.losses
