@@ -5,7 +5,7 @@ text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its d
 minutes on two cores, and kept in the user's cache under a hash of text and code. What such models show says nothing about
 large ones by itself.
 
-`python -m lib.ladder` makes it and prints the losses.
+`python -m lib.ladder` makes it and tells how well each size learnt.
 """
 
 import ast
@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import shutil
+import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -111,5 +112,18 @@ def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
     return stream[: len(stream) // recipe.block * recipe.block].reshape(-1, recipe.block)
 
 
+def main() -> int:
+    """Make the ladder and print how well each size learnt; what cannot be had or written ends in a message and exit code 1."""
+    from lib import ladder_reports  # which builds on this module
+
+    try:
+        table = ladder_reports.trained("ladder")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{ladder_reports.shown(table).to_string(index=False)}\n{ladder_reports.reading(table, 0.95)}")
+    return 0
+
+
 if __name__ == "__main__":
-    print(told(made(documents(), Recipe(), packages.cache_folder())).round(4).to_string())
+    sys.exit(main())
