@@ -49,7 +49,7 @@ def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
     sizes = list(ladder.Recipe().sizes)
     assert [name for name in params.BUNDLED_MODELS if name.startswith("ladder:")] == [f"ladder:{size}" for size in sizes]
     rates = [ladder.Recipe().learning_rate(size) for size in sizes]
-    assert rates[-1] == pytest.approx(rates[0] / 2)  # four times as wide
+    assert rates[-1] == pytest.approx(rates[0] / 4)  # four times as wide
 
 
 def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made):
