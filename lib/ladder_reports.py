@@ -29,7 +29,7 @@ def shown(table: pd.DataFrame, stamped: str = ""):
     """A table of `trained` as people read it; None, which shows nothing, if it is empty."""
     if table.empty:
         return None
-    names = {"learning_rate": "learning rate", "untrained_loss": "untrained", "learnt_loss": "learnt text",
+    names = {"learning_rate": "learning rate of layers", "untrained_loss": "untrained", "learnt_loss": "learnt text",
              "held_out_loss": "held-out text"}  # fmt: skip
     cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(list(names)[1:], "{:.3f}")
     text = table.assign(**{column: table[column].map(form.format) for column, form in cells.items()}).drop(columns="losses")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-_SPEED = 35e9  # floating-point operations a second and core that such small matrices reach, for the time that is told beforehand
+_SPEED = 60e9  # floating-point operations a second and core that such small matrices reach, for the time that is told beforehand
 _counter = None  # operations done by all processes that train, shared with the one that shows them
 
 
