@@ -119,7 +119,8 @@ def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame, margin: floa
 def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
     """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
 
-    No line is fitted through fewer than `minimum_sizes` sizes; a model of unknown size does not count.
+    No line is fitted through fewer than `minimum_sizes` sizes; a model of unknown size does not count. What is not surely there
+    in a model of any size cannot be said to fall.
     """
     rows = []
     for (family, tuning, mode), part in leakage.charged_pairs(pairs).groupby(["family", "tuning", "mode"], sort=False):
@@ -132,9 +133,17 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: 
                 part["net"], np.log10(part["parameters"].astype(float)), part["stem_id"], confidence
             )
             verdict = _side(found, -1)
+            if verdict[0] == SUPPORTED and not _leaks_somewhere(part, confidence):
+                verdict = INCONCLUSIVE, "falls, but net excess is surely above 0 at no size"
         told = "slope of net excess", found, verdict, margin, confidence, sound
         rows.append(board.row(PREREGISTERED["C2"], f"{family} ({tuning}, {mode})", *told))
     return board.settled(rows, confidence)
+
+
+def _leaks_somewhere(charged: pd.DataFrame, confidence: float) -> bool:
+    """Whether the interval of the net excess of some model lies above 0."""
+    found = inference.clustered_means(charged, "net", ["model"], confidence)
+    return bool((found["low"] > 0).any())
 
 
 def mined(

@@ -142,9 +142,9 @@ def test_agreement_is_a_row_on_texts_and_one_on_completions():
     assert (labelled["verdict"], labelled["reason"], labelled["unit"]) == (CONTRADICTED, "below people", "of kappa")
 
 
-def family(slopes: list[float], sizes=(1e8, 1e9, 1e10)) -> pd.DataFrame:
-    """A family whose net excess starts at 50 in every stem and changes by that stem's slope with each tenfold size."""
-    nets = [[50 + slope * step for slope in slopes] for step in range(len(sizes))]
+def family(slopes: list[float], sizes=(1e8, 1e9, 1e10), start: float = 50) -> pd.DataFrame:
+    """A family whose net excess starts at `start` in every stem and changes by that stem's slope with each tenfold size."""
+    nets = [[start + slope * step for slope in slopes] for step in range(len(sizes))]
     return pd.concat([pairs(nets[step], nets[step], f"m{step}", size) for step, size in enumerate(sizes)])
 
 
@@ -165,6 +165,12 @@ def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, valid, ve
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
     assert row["estimate"] == pytest.approx(np.mean(slopes), abs=1e-9)
     assert (row["n"], row["clusters"]) == (18, 3)
+
+
+def test_what_is_nowhere_surely_above_zero_does_not_fall():
+    row = scaling(family([-9, -10, -11], start=0), 3, ANY, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "falls, but net excess is surely above 0 at no size")
+    assert row["high"] < 0
 
 
 def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
