@@ -56,7 +56,7 @@ def _board(set_name: str) -> str:
     strips = [forest.strip(row) for row in forest.in_margins(board).itertuples()]
     narrow = {"claim": shown["claim"], "model": shown["model"], "estimate [interval]": found, forest.RULER: strips,
               "verdict": shown["verdict"]}  # fmt: skip
-    table = tabulate(narrow, headers="keys", tablefmt="simple", maxcolwidths=[18, 22, 28, None, 30], disable_numparse=True,
+    table = tabulate(narrow, headers="keys", tablefmt="simple", maxcolwidths=[18, 23, 28, None, 30], disable_numparse=True,
                      preserve_whitespace=True)  # fmt: skip
     return f"{reports.stamp(params.load(set_name))}\n{table}\n{forest.CAPTION}".strip()
 
