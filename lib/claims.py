@@ -37,6 +37,12 @@ def _side(found: Estimate, wished: int) -> tuple[str, str]:
     return (SUPPORTED if side == wished else CONTRADICTED), f"whole interval {'above' if side > 0 else 'below'} 0"
 
 
+def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
+    """Whether the interval of each model's net excess lies above 0, of unmitigated `pairs`: what falls has to be there."""
+    found = inference.clustered_means(leakage.charged_pairs(pairs), "net", ["model"], confidence)
+    return dict(zip(found["model"], (found["low"] > 0).tolist(), strict=True))
+
+
 def existence(pairs: pd.DataFrame, margin: float, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
     """C0 for each model: net excess of both polarities together over the neutral arm above 0. `valid`: placebo rule by model."""
     rows = []
@@ -133,17 +139,11 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: 
                 part["net"], np.log10(part["parameters"].astype(float)), part["stem_id"], confidence
             )
             verdict = _side(found, -1)
-            if verdict[0] == SUPPORTED and not _leaks_somewhere(part, confidence):
+            if verdict[0] == SUPPORTED and not any(leaks(part, confidence).values()):
                 verdict = INCONCLUSIVE, "falls, but net excess is surely above 0 at no size"
         told = "slope of net excess", found, verdict, margin, confidence, sound
         rows.append(board.row(PREREGISTERED["C2"], f"{family} ({tuning}, {mode})", *told))
     return board.settled(rows, confidence)
-
-
-def _leaks_somewhere(charged: pd.DataFrame, confidence: float) -> bool:
-    """Whether the interval of the net excess of some model lies above 0."""
-    found = inference.clustered_means(charged, "net", ["model"], confidence)
-    return bool((found["low"] > 0).any())
 
 
 def mined(
@@ -215,9 +215,17 @@ def _estimate(row: pd.Series) -> Estimate:
 
 
 def mitigation(
-    effects: pd.DataFrame, model_names: list[str], control: str | None, margin: float, confidence: float, valid: dict[str, bool]
+    effects: pd.DataFrame,
+    model_names: list[str],
+    control: str | None,
+    margin: float,
+    confidence: float,
+    valid: dict[str, bool],
+    leaking: dict[str, bool],
 ) -> pd.DataFrame:
     """C3 for each model: contradicted if a prompt lowers net excess beyond the margin, supported if all are equivalent to none.
+
+    `valid` and `leaking`, by model: the placebo rule, and `leaks`. Where nothing surely leaks, nothing is left to mitigate.
 
     The row shows the strongest lowering, and the minimum detectable effect of the least sure prompt, as equivalence takes them
     all. p is the largest of the equivalence tests, of a contradiction that of the change. `control`, a prompt that asks nothing
@@ -236,7 +244,10 @@ def mitigation(
             surest = part[part["mitigates"]].nsmallest(1, "p_holm").iloc[0]
             other = {"p": surest["p"], "p_holm": surest["p_holm"]}
         other["detectable"] = np.max([power.detectable_effect(_estimate(row), confidence) for _, row in part.iterrows()])
-        told = _estimate(strongest), _mitigates(part), margin, confidence, valid[model]
+        verdict = _mitigates(part)
+        if verdict[0] == SUPPORTED and not leaking[model]:
+            verdict = INCONCLUSIVE, "every prompt equivalent to none, but nothing surely leaks without"
+        told = _estimate(strongest), verdict, margin, confidence, valid[model]
         rows.append(board.row(claim, model, f"{measured} by {strongest.mitigation}", *told, **other))
     return board.settled(rows, confidence)
 

@@ -242,13 +242,21 @@ def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates
     ],
 )
 def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, valid, verdict):
-    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, valid).iloc[0]
+    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, valid, SOUND).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C3", "m", verdict)
     assert np.isnan(row["estimate"]) == (not set(asked) - {"control"})
 
 
+def test_where_nothing_leaks_there_is_nothing_to_mitigate():
+    row = mitigation(effects({"calm": NOTHING}), ["m"], None, ANY, 0.95, SOUND, {"m": False}).iloc[0]
+    assert (row["verdict"], row["reason"]) == (
+        INCONCLUSIVE,
+        "every prompt equivalent to none, but nothing surely leaks without",
+    )
+
+
 def test_the_board_shows_the_strongest_lowering_and_who_was_not_asked():
-    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, 5.0, 0.95, SOUND)
+    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, 5.0, 0.95, SOUND, SOUND)
     assert board["measured"][0] == "change of net excess by focus"
     assert board["reason"][0] == "could only have seen 6.5 points, the margin is 5.0"
     assert board["estimate"][0] == pytest.approx(-40)
