@@ -129,7 +129,7 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
 
 
 def tidy(executed: Path) -> None:
-    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, progress bars."""
+    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, printed progress."""
     book = nbformat.read(executed, as_version=4)
     book.metadata.pop("papermill", None)
     book.metadata.pop("widgets", None)
@@ -144,7 +144,7 @@ def tidy(executed: Path) -> None:
 
 
 def _is_progress(output) -> bool:
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return output["output_type"] == "stream" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def plan(set_name: str, effect: float) -> None:

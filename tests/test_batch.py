@@ -36,6 +36,16 @@ def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_pat
     assert {page.name: page.read_bytes() for page in (again / "executed").iterdir()} == pages
 
 
+def test_a_page_keeps_what_a_cell_shows_and_not_what_it_prints_on_the_way(tmp_path):
+    shown = nbformat.v4.new_output("execute_result", {"text/markdown": "a result"})
+    printed = [nbformat.v4.new_output("stream", name=name, text="fitting, 5 minutes") for name in ("stdout", "stderr")]
+    cell = nbformat.v4.new_code_cell("1", outputs=[*printed, shown])
+    page = tmp_path / "page.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
+    batch.tidy(page)
+    assert nbformat.read(page, 4).cells[0].outputs == [shown]
+
+
 @pytest.fixture
 def fresh(copy, tmp_path):
     """A project with its smoke set and no outputs."""
