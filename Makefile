@@ -19,7 +19,7 @@ reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
 
 test: .venv/ready
-	@echo "Tests: about 8 minutes on 2 cores."
+	@echo "Tests: about 9 minutes on 2 cores."
 	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready
