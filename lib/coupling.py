@@ -55,7 +55,7 @@ def _by_stem(judgements: pd.DataFrame, quantity: str, shift: int) -> np.ndarray:
     """Mean of a quantity by draw and stem, neutral drawn `shift` places later and positive twice that; shape (draws, stems)."""
     places = judgements["arm"].map({"neutral": shift, "positive": 2 * shift}).fillna(0).astype(int)
     moved = (judgements["sample_index"] - places) % judgements["sample_index"].nunique()
-    pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved)))
+    pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved), matched=True))
     return pairs.pivot_table(index="sample_index", columns="stem_id", values=quantity, aggfunc="mean").to_numpy()
 
 

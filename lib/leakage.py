@@ -3,11 +3,10 @@
 A pair shares model, mitigation, group and sample_index. `direction` is the sign of the injected sentiment. In percentage points,
 except the shift, which is in points of the human scale.
 
-Why the same sample_index, and not every charged completion with every neutral one of its group: differences of means are the same
-either way if no draw is missing. For the leak rate, which is no difference of means, the latter narrows simulated intervals by a
-few per cent and those of the bundled model by nothing that could be told from 0, and either holds the truth as often (`make
-simulate`, or `python -m tests.simulate_leakage --run SET` for a run of yours). That is not worth giving up pairs of single draws
-with the same noise, which can be read, labelled, and compared with what a mitigation makes of them.
+Which draws are compared: the noise is shared where sample_index is equal, so towards, away, net and shift are differences between
+equal draws; those of all draws with all would have the same mean if no draw is missing. The leak rate is no difference of means.
+There a completion is compared with every reference draw of its group, which narrows the interval and holds the truth as often
+(`make simulate`; `python -m tests.simulate_leakage --run SET` for a run of yours).
 """
 
 import numpy as np
@@ -26,18 +25,20 @@ QUANTITIES = {
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
-_PAIR_KEY = ["model", "mitigation", "group_id", "sample_index"]
+_GROUP = ["model", "mitigation", "group_id"]
+_PAIR_KEY = [*_GROUP, "sample_index"]
 
 
-def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
+def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = False) -> pd.DataFrame:
     """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
 
     `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
     A placebo completion is paired once for each direction. Pairs with an unscored member have NaN quantities.
 
-    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than its
-    reference, 50 where equal, else 0. towards and away are charged verdicts in and against the direction less those of the
-    reference; net = towards − away.
+    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than the
+    reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored, or, for who studies
+    the pair itself (`matched`), that of the partner alone. towards and away are charged verdicts in and against the direction
+    less those of the reference; net = towards − away.
     """
     base = judgements.loc[judgements["arm"] == reference, [*_PAIR_KEY, "valence", "charged"]]
     injected = pd.concat(
@@ -47,14 +48,22 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
     table = injected.merge(base, on=_PAIR_KEY, suffixes=("", "_reference"), validate="many_to_one")
     arm, other = table["direction"] * table["valence"], table["direction"] * table["valence_reference"]
     unscored = arm.isna() | other.isna()
-    table["leak"] = 50 * (1 + np.sign(arm - other))
+    table["leak"] = 50 * (1 + np.sign(arm - other)) if matched else _leak(table, base)
     arm_charged, other_charged = (table[name].fillna(False).astype(bool) for name in ("charged", "charged_reference"))
     table["towards"] = 100.0 * ((arm_charged & (arm > 0)).astype(int) - (other_charged & (other > 0)).astype(int))
     table["away"] = 100.0 * ((arm_charged & (arm < 0)).astype(int) - (other_charged & (other < 0)).astype(int))
     table["net"] = table["towards"] - table["away"]
     table["shift"] = arm - other
-    table.loc[unscored, list(QUANTITIES)] = np.nan
+    table.loc[unscored, [name for name in QUANTITIES if matched or name != "leak"]] = np.nan
     return table
+
+
+def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
+    """Leak-Rate of each row of `table` against all rows of `base` of its group; NaN where it or all of those are unscored."""
+    every = table[[*_GROUP, "valence", "direction"]].assign(place=np.arange(len(table)))
+    every = every.merge(base[[*_GROUP, "valence"]], on=_GROUP, suffixes=("", "_reference"))
+    leak = 50 * (1 + np.sign(every["direction"] * (every["valence"] - every["valence_reference"])))
+    return leak.groupby(every["place"]).mean().reindex(range(len(table))).to_numpy(dtype=float)
 
 
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def labelled_completions(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only:
 
 
 def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = False) -> pd.DataFrame:
-    """The QUANTITIES of `leakage.pairs` on the pairs drawn, each the mean over the annotators who labelled both completions.
+    """The QUANTITIES of `leakage.pairs`, matched, on the pairs drawn: each the mean over the annotators who labelled both.
 
     Columns PAIR, direction and QUANTITIES; pairs that nobody labelled whole are missing.
     """
@@ -53,7 +53,7 @@ def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = F
     if table.empty:
         return pd.DataFrame(columns=[*PAIR, "direction", *leakage.QUANTITIES])
     one_each = table.assign(mitigation=table["annotator"])  # each annotator's pairs are made apart from the others'
-    found = leakage.pairs(one_each).dropna(subset=list(leakage.QUANTITIES))
+    found = leakage.pairs(one_each, matched=True).dropna(subset=list(leakage.QUANTITIES))
     drawn = found.merge(key.loc[key["sampled"], PAIR], on=PAIR)
     return drawn.groupby([*PAIR, "direction"], as_index=False)[list(leakage.QUANTITIES)].mean()
 

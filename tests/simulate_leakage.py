@@ -41,8 +41,9 @@ def sums(leak: float, spread: float, stems: int, studies: int, summed: dict) -> 
 def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, stems=STEMS, leaks=LEAKS) -> pd.DataFrame:
     """Share of studies whose 95 % interval holds the truth, %, by stems, leak, arms and quantity: a column for each way.
 
-    `all against all` is the chosen way on completions that are matched with all neutral ones of their group, not with the same
-    draw alone; `narrower` is by how much that narrows the error, %. Studies in which a stem has no scored pair are left out.
+    As in `leakage.pairs`, the leak rate is of completions against all neutral ones of their group, the rest of equal draws.
+    `other matching` is the chosen way on what is not used; `narrower` is by how much what is used narrows the error, %. Studies
+    in which a stem has no scored pair are left out.
     """
     summed = {
         (arms, name): lambda valence, function=function, arms=arms: function(valence, ARMS[arms])
@@ -56,11 +57,12 @@ def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, s
             same, every, true = found[arms, "same"], found[arms, "all"], simulated_studies.truth(leak, ARMS[arms])
             whole = (same["n"] > 0).all(axis=1)
             for quantity in leakage.QUANTITIES:
-                bounds = {way.__name__: way(same[quantity][whole], same["n"][whole]) for way in ways}
-                bounds["all against all"] = CHOSEN(every[quantity][whole], every["n"][whole])
+                used, other = (every, same) if quantity == "leak" else (same, every)
+                bounds = {way.__name__: way(used[quantity][whole], used["n"][whole]) for way in ways}
+                bounds["other matching"] = CHOSEN(other[quantity][whole], other["n"][whole])
                 row = {"stems": count, "leak": 100 * leak, "arms": arms, "quantity": quantity, "studies": whole.sum()}
                 row |= {name: 100 * _holds(bound, true[quantity]).mean() for name, bound in bounds.items()}
-                errors = [ERROR(part[quantity][whole], part["n"][whole])[1].mean() for part in (every, same)]
+                errors = [ERROR(part[quantity][whole], part["n"][whole])[1].mean() for part in (used, other)]
                 rows.append({**row, "narrower": 100 * (1 - errors[0] / errors[1])})
     return pd.DataFrame(rows)
 
@@ -78,13 +80,17 @@ def false_alarms(studies: int, stems=STEMS) -> pd.DataFrame:
     """Share of sound runs, %, that the placebo rule stamps invalid: its three tests at the Bonferroni-corrected level."""
     rows = []
     for count in tqdm(stems, desc="placebo rule, sound runs"):
-        summed = {sign: lambda valence, sign=sign: simulated_studies.sums(valence, ("placebo",), sign) for sign in (-1, 1)}
+        tests = {("leak", -1): simulated_studies.all_against_all, ("towards", -1): simulated_studies.sums,
+                 ("towards", 1): simulated_studies.sums}  # fmt: skip
+        summed = {
+            test: lambda valence, function=function, sign=test[1]: function(valence, ("placebo",), sign)
+            for test, function in tests.items()
+        }
         found = sums(0.1, SPREAD, count, studies, summed)
-        whole = (found[1]["n"] > 0).all(axis=1)
-        tests = [("leak", -1), ("towards", -1), ("towards", 1)]
+        whole = (found["towards", 1]["n"] > 0).all(axis=1)
         held = [
-            _holds(CHOSEN(found[sign][quantity][whole], found[sign]["n"][whole], 0.05 / len(tests)), leakage.NOTHING[quantity])
-            for quantity, sign in tests
+            _holds(CHOSEN(part[quantity][whole], part["n"][whole], 0.05 / len(tests)), leakage.NOTHING[quantity])
+            for (quantity, _), part in found.items()
         ]
         rows.append({"stems": count, "runs": whole.sum(), "false alarms, %": 100 * (1 - np.all(held, axis=0).mean())})
     return pd.DataFrame(rows)
@@ -142,6 +148,7 @@ def compared(set_name: str) -> pd.DataFrame:
     """Models of a finished run: how skewed their stems are beside simulated ones, how good their intervals, which matching.
 
     `holds n` is the share of 95 % intervals, %, that hold the mean of all its stems when n of them are drawn with replacement.
+    Shapes are of equal draws.
     `narrower` is by how much all against all narrows the error, %, with a 95 % bootstrap interval over stems.
     """
     models = [model.name for model in load(set_name).models]
@@ -160,9 +167,10 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
         for quantity in leakage.QUANTITIES:
             own, other = same[quantity].to_numpy(), every[quantity].to_numpy()
             ours = (simulated[quantity] / simulated["n"]).ravel()
-            drawn = {count: own[rng.integers(len(own), size=(draws, count))] for count in STEMS}
+            used = other if quantity == "leak" else own  # as in `leakage.pairs`
+            drawn = {count: used[rng.integers(len(own), size=(draws, count))] for count in STEMS}
             holds = {
-                f"holds {count}": 100 * _holds(CHOSEN(means, np.ones(means.shape)), own.mean()).mean()
+                f"holds {count}": 100 * _holds(CHOSEN(means, np.ones(means.shape)), used.mean()).mean()
                 for count, means in drawn.items()
             }
             chosen = rng.integers(len(own), size=(draws, len(own)))
@@ -177,7 +185,7 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
 def _by_stem(judgements: pd.DataFrame, shift: int) -> pd.DataFrame:
     """Mean of every quantity by stem, with the neutral draws `shift` places later."""
     moved = (judgements["sample_index"] - shift * (judgements["arm"] == "neutral")) % judgements["sample_index"].nunique()
-    pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved)))
+    pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved), matched=True))
     return pairs.groupby("stem_id")[list(leakage.QUANTITIES)].mean().dropna()
 
 

@@ -112,7 +112,8 @@ def judgements(valence: dict[str, np.ndarray], threshold: float = 0.0) -> pd.Dat
 def sums(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: int | None = None) -> dict[str, np.ndarray]:
     """Of each quantity the sum over the pairs of a stem, shape (studies, stems), and under "n" their number.
 
-    A pair has the same draw of an arm and of the neutral arm, as in `leakage.pairs`; `sign`: the direction if not the arm's own.
+    A pair has the same draw of an arm and of the neutral arm, as in `leakage.pairs`, `matched`; `sign`: the direction if not the
+    arm's own.
     """
     found = dict.fromkeys([*leakage.QUANTITIES, "n"], 0)
     for arm in arms:
@@ -122,11 +123,14 @@ def sums(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: i
     return found
 
 
-def all_against_all(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS)) -> dict[str, np.ndarray]:
+def all_against_all(
+    valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: int | None = None
+) -> dict[str, np.ndarray]:
     """As `sums`, of every completion of an arm the mean of its pairs with all the neutral ones of its group."""
     found = dict.fromkeys([*leakage.QUANTITIES, "n"], 0)
     for arm in arms:
-        first, second = leakage.DIRECTIONS[arm] * valence[arm], leakage.DIRECTIONS[arm] * valence["neutral"]
+        direction = sign or leakage.DIRECTIONS[arm]
+        first, second = direction * valence[arm], direction * valence["neutral"]
         each = _quantities(first[..., :, None], second[..., None, :])
         count = np.maximum(np.isfinite(second).sum(axis=3, keepdims=True), 1)
         for name, values in each.items():

@@ -51,14 +51,17 @@ def judged(reply: str, prompt: dict, sample_index: int) -> dict:
 def leakage(rows: list[dict]) -> dict[str, float]:
     """Each of REPORTED and its clustered standard error, of rows as `judged` gives them; NaN where there is no pair.
 
-    leak: %, 50 is none. towards, away, net: percentage points. shift: points of the human scale. A row without its reference
-    (same group and sample_index) is left out.
+    leak: %, 50 is none, against all references of the group. towards, away, net: percentage points. shift: points of the human
+    scale. A row without its reference (same group and sample_index) is left out.
     """
     reference = {(row["group_id"], row["sample_index"]): row["valence"] for row in rows if row["arm"] == REFERENCE}
+    of_group = defaultdict(list)
+    for (group, _), valence in reference.items():
+        of_group[group].append(valence)
     result = {}
     for contrast, (arm, direction) in CONTRASTS.items():
         pairs = [
-            (row["stem_id"], _quantities(direction * row["valence"], direction * reference[key]))
+            (row["stem_id"], _quantities(row["valence"], reference[key], of_group[row["group_id"]], direction))
             for row in rows
             if row["arm"] == arm and (key := (row["group_id"], row["sample_index"])) in reference
         ]
@@ -69,13 +72,13 @@ def leakage(rows: list[dict]) -> dict[str, float]:
     return {key: result[key] for name in REPORTED for key in (name, f"{name}_error")}
 
 
-def _quantities(arm: float, other: float) -> tuple[float, ...]:
-    """QUANTITIES of a pair of valences, each counted in the injected direction."""
-    threshold = SETTINGS["charged_threshold"]
+def _quantities(valence: float, reference: float, references: list[float], direction: int) -> tuple[float, ...]:
+    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction."""
+    threshold, arm, other = SETTINGS["charged_threshold"], direction * valence, direction * reference
     towards = 100.0 * ((arm > threshold) - (other > threshold))
     away = 100.0 * ((arm < -threshold) - (other < -threshold))
-    leak = 50.0 * (1 + (arm > other) - (arm < other))
-    return leak, towards, away, towards - away, arm - other
+    further = sum((arm > direction * each) - (arm < direction * each) for each in references)
+    return 50.0 * (1 + further / len(references)), towards, away, towards - away, arm - other
 
 
 def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
