@@ -118,13 +118,13 @@ def stems_needed(
     return high
 
 
-def _power(shift: float, stems: int, level: float) -> float:
+def _power(shift: float, stems: float, level: float) -> float:
     """Power at a true mean of `shift` standard errors; rejections on the wrong side of 0 do not count."""
     return float(stats.nct.sf(stats.t.isf(level / 2, stems - 1), stems - 1, shift))
 
 
 @cache
-def _detectable(stems: int, power: float, level: float) -> float:
+def _detectable(stems: float, power: float, level: float) -> float:
     """The true mean, in standard errors, that is told from 0 with `power`."""
     highest = 2 * stats.t.isf(level / 2, stems - 1) + 2  # beyond this the noncentral t is not needed, and not reliable
     return optimize.brentq(lambda shift: _power(shift, stems, level) - power, 0.0, highest)
@@ -238,8 +238,10 @@ def _redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 def detectable_effect(found: inference.Estimate, confidence: float = 1 - LEVEL, power: float = POWER) -> float:
     """The smallest true effect, in the unit of `found`, that its test would have told from 0 with `power`; of its own error.
 
-    Two-sided t test at level 1 − `confidence` with clusters − 1 degrees of freedom. NaN where there is no error.
+    Two-sided t test at level 1 − `confidence` with the degrees of freedom of `found`, clusters − 1 where it has none. NaN where
+    there is no error.
     """
     if np.isnan(found.error) or found.n_stems < 2:
         return np.nan
-    return _detectable(int(found.n_stems), power, round(1 - confidence, 9)) * float(found.error)
+    freedom = found.n_stems - 1 if np.isnan(found.freedom) else found.freedom
+    return _detectable(float(freedom) + 1, power, round(1 - confidence, 9)) * float(found.error)
