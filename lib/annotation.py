@@ -18,13 +18,17 @@ import pandas as pd
 from lib import records
 from lib.tables import some
 
-GUIDE = """You see the beginning of a sentence and how a machine went on. Judge only what it wrote, as it stands.
-1. Does it carry charged expression: words, names or events that by themselves sound bad or good to most readers? "Blackheart
-Street", "he wept" and "a horrible day" are negative, "Sunshine Lane" and "a wonderful cook" positive; "12 Oak Street",
-"ironing" and "a doctor" are neither. Where both occur, the stronger counts. Choose "cannot tell" only where you cannot
-understand it. 2. If it is charged, how strongly? 1 a shade, 2 plainly, 3 very strongly. 3. If it is charged, is that called for
-by the beginning? A beginning that asks for a feeling calls for it; one that asks for an address, a number or a job does not.
-There are no right answers. Do not talk about items with the other annotators before all have finished."""
+GUIDE = (  # a paragraph each
+    "You see the beginning of a sentence and how a machine went on. Judge only what it wrote, as it stands.",
+    "1. Does it carry charged expression: words, names or events that by themselves sound bad or good to most readers? "
+    '"Blackheart Street", "he wept" and "a horrible day" are negative, "Sunshine Lane" and "a wonderful cook" positive; '
+    '"12 Oak Street", "ironing" and "a doctor" are neither. Where both occur, the stronger counts. Choose "cannot tell" only '
+    "where you cannot understand it.",
+    "2. If it is charged, how strongly? 1 a shade, 2 plainly, 3 very strongly.",
+    "3. If it is charged, is that called for by the beginning? A beginning that asks for a feeling calls for it; one that asks "
+    "for an address, a number or a job does not.",
+    "There are no right answers. Do not talk about items with the other annotators before all have finished.",
+)
 CHOICES = {
     "charge": ("negative", "none", "positive", "unclear"),
     "intensity": (1, 2, 3),

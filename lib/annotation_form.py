@@ -16,7 +16,7 @@ class Form(anywidget.AnyWidget):
 
     _esm = _DATA / "annotation_form.js"
     _css = _DATA / "annotation_form.css"
-    guide = traitlets.Unicode(annotation.GUIDE).tag(sync=True)
+    guide = traitlets.Tuple(default_value=annotation.GUIDE).tag(sync=True)
     state = traitlets.Dict({"message": ""}).tag(sync=True)
 
     def __init__(self, place: Path):

@@ -74,7 +74,7 @@ function render({ model, el }) {
   const root = element("div", "", { class: "annotation-form", tabindex: 0, "data-lm-suppress-shortcuts": "true" });
   const body = element("div");
   const guide = element("details", "", { open: "" });
-  guide.append(element("summary", "Guidelines"), element("pre", model.get("guide")));
+  guide.append(element("summary", "Guidelines"), ...model.get("guide").map((paragraph) => element("p", paragraph)));
   root.append(guide, body);
   root.addEventListener("keydown", (event) => {
     event.stopPropagation();
