@@ -124,6 +124,7 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
         cwd=params.ROOT,
         progress_bar=False,
         autosave_cell_every=30,
+        stdout_file=sys.stdout,
         stderr_file=sys.stdout,
     )
 

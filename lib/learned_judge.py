@@ -130,6 +130,7 @@ def _side_by_side(function, count: int) -> list:
     """`function` of each number below `count`, FOLDS at a time, in threads that share the cores: torch frees Python's lock."""
     import torch
 
+    similarity.model()  # loaded before the threads part: transformers changes itself while it loads a model
     share = max(1, torch.get_num_threads() // FOLDS)
     with ThreadPoolExecutor(FOLDS, initializer=lambda: torch.set_num_threads(share)) as pool:
         return list(pool.map(function, range(count)))

@@ -1,10 +1,10 @@
 """Causal language models of the transformers library: the bundled one, the ladder, a folder, a hub id, a GGUF file."""
 
-import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Transformer:
         self.tokenizer = self._found("AutoTokenizer")
         if spec.mode == "chat" and not self.tokenizer.chat_template:
             raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
-        if spec.quantization and importlib.util.find_spec("bitsandbytes") is None:
+        if spec.quantization and find_spec("bitsandbytes") is None:
             raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
                                  "pip install 'expression-leakage[quantization]'")  # fmt: skip
         if self.tokenizer.pad_token is None:

@@ -1,10 +1,12 @@
 """The learned judge: it learns from rated texts and words, sees no document twice, and says of a text the same in any company."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import human_ratings, learned_judge, rater, taught_words, vader
+from lib import human_ratings, learned_judge, rater, similarity, taught_words, vader
 from lib.params import Judge
 
 LEARNED = Judge(name="learned", kind="learned")
@@ -67,6 +69,13 @@ def test_what_it_says_depends_on_the_text_alone(raters):
     alone = np.concatenate([rater.predict(raters, [text], learned_judge.FROZEN) for text in texts])
     np.testing.assert_allclose(rater.predict(raters, texts * 4, learned_judge.FROZEN)[: len(texts)], alone, atol=1e-4)
     assert np.isfinite(alone).all()
+
+
+def test_the_encoder_is_loaded_before_the_threads_part(rated, monkeypatch):
+    loaded, loader = [], similarity.model
+    monkeypatch.setattr(similarity, "model", lambda: loaded.append(threading.current_thread()) or loader())
+    fit(rated.groupby("fold").head(32))
+    assert loaded[0] is threading.main_thread() and len(set(loaded)) == 1 + learned_judge.FOLDS
 
 
 def test_fitting_again_gives_the_same(rated, raters):

@@ -80,7 +80,7 @@ def test_no_key_survives_a_new_version(benchmark, tiny, monkeypatch, module):
 
 
 def test_no_key_survives_a_quantization(benchmark, tiny, monkeypatch):
-    monkeypatch.setattr(transformer.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(transformer, "find_spec", lambda _: True)
     base = keys(benchmark, told(model={"id": str(tiny)}))
     assert not base & keys(benchmark, told(model={"id": str(tiny), "quantization": "8bit"}))
 
@@ -105,12 +105,12 @@ def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkey
 
 @pytest.mark.parametrize(("quantization", "megabytes"), [(None, 538), ("8bit", 219), ("4bit", 166)])
 def test_the_estimate_is_what_the_weights_take(quantization, megabytes, monkeypatch):
-    monkeypatch.setattr(transformer.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(transformer, "find_spec", lambda _: True)
     assert models.load(told(model={"quantization": quantization}).model).weight_bytes // 10**6 == megabytes
 
 
 def test_quantization_without_its_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(transformer.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(transformer, "find_spec", lambda _: None)
     with pytest.raises(params.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"):
         models.load(told(model={"quantization": "8bit"}).model)
 
