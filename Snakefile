@@ -9,11 +9,11 @@ import re
 
 import yaml
 
-from lib import params
+from lib import params, specs
 
-SETS = params.set_names()
+SETS = specs.set_names()
 RUN = "{sys.executable} -m lib.batch notebook {params.notebook} {input.values} {log.page} 2> {log.text}"
-SOURCES = sorted(path for path in (params.ROOT / "lib").rglob("*") if path.suffix in (".py", ".csv"))
+SOURCES = sorted(path for path in (specs.ROOT / "lib").rglob("*") if path.suffix in (".py", ".csv"))
 
 
 wildcard_constraints:
@@ -23,7 +23,7 @@ wildcard_constraints:
 
 def code(notebook):
     """Hash of a notebook's code cells and of lib/: saving a notebook, or its outputs, does not count as a change."""
-    cells = json.loads((params.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    cells = json.loads((specs.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
     told = ["".join(cell["source"]) for cell in cells] + [path.read_text() for path in SOURCES]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
 
@@ -48,7 +48,7 @@ def table(wildcards):
 def rubric(wildcards):
     """The file with what the judge is asked, if it is a language model."""
     judge = params.cell_values(params.load(wildcards.set), wildcards.set, "03_judging", wildcards.model)["judge"]
-    return [str(params.rubric_path(judge["rubric"]))] if judge["kind"] == "llm" else []
+    return [str(specs.rubric_path(judge["rubric"]))] if judge["kind"] == "llm" else []
 
 
 def judgements(wildcards):
@@ -57,7 +57,7 @@ def judgements(wildcards):
 
 def labels(wildcards):
     """What people have labelled of this set."""
-    return sorted(map(str, (params.ROOT / "outputs" / wildcards.set / "annotation" / "labels").glob("*.jsonl")))
+    return sorted(map(str, (specs.ROOT / "outputs" / wildcards.set / "annotation" / "labels").glob("*.jsonl")))
 
 
 def curated(wildcards):

@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib import human_agreement, judges, resamples
-from lib.params import Judge
+from lib.specs import Judge
 
 STATISTICS = ("pearson", "spearman", "kendall")
 ALPHAS = {"alpha, ordinal": "ordinal", "alpha, interval": "interval"}  # measure -> level of measurement

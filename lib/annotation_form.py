@@ -6,7 +6,7 @@ import anywidget
 import traitlets
 
 from lib import annotation
-from lib.params import ROOT
+from lib.specs import ROOT
 
 _DATA = ROOT / "lib" / "data"
 

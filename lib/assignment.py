@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 
-from lib.params import ParameterError
+from lib.specs import ParameterError
 
 TRIES = 20  # draws of a turn's matches before the exclusions are held to make it impossible
 

@@ -21,7 +21,7 @@ import yaml
 from tabulate import tabulate
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
-from lib import params, records
+from lib import params, records, specs
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
 
@@ -71,7 +71,7 @@ def _prepare(parameters: params.ParameterSet) -> None:
     similarity.folder()  # notebook 03 compares sentences, whoever judges
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("beside", [])):
-            judges.version(params.Judge.model_validate(judge))
+            judges.version(specs.Judge.model_validate(judge))
 
 
 def _snakemake(set_name: str, cores: int, lock: int) -> None:
@@ -104,7 +104,7 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     try:
         with records.explained(executed):
             executed.parent.mkdir(parents=True, exist_ok=True)
-            _execute(params.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
+            _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
     except papermill.PapermillExecutionError as error:
         raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
     except RuntimeError as error:
@@ -121,7 +121,7 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
         executed,
         parameters=given,
         kernel_name="python3",
-        cwd=params.ROOT,
+        cwd=specs.ROOT,
         progress_bar=False,
         autosave_cell_every=30,
         stdout_file=sys.stdout,

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lib import prior_work, prompts
-from lib.params import Dataset
+from lib.sections import Dataset
 
 
 def build(run: Dataset):

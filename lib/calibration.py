@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib import decoding, transformer
-from lib.params import Generation
+from lib.sections import Generation
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within

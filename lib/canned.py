@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import vader
 from lib.models import Reply, silent
-from lib.params import Model
+from lib.specs import Model
 
 
 class Canned:

@@ -10,7 +10,7 @@ import pandas as pd
 from lib import board, inference, leakage, power
 from lib.board import CONTRADICTED, HOLDS_ZERO, INCONCLUSIVE, SUPPORTED, Claim
 from lib.inference import Estimate
-from lib.params import NO_MITIGATION
+from lib.specs import NO_MITIGATION
 
 # Fixed before any run, and ours. A test takes the whole interval; C3 is an equivalence test within ± margin, by prompt. C5 takes
 # intervals of net excess, and of negative − positive, that lie on the same side of 0 in both benchmarks.

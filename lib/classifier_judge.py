@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.params import Judge, ParameterError, nearest
+from lib.specs import Judge, ParameterError, nearest
 from lib.transformer import found, identity
 
 VERSION = 1  # of this code: change it with anything that changes a valence

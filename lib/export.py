@@ -14,8 +14,8 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import leakage, models, params, prompts, records, sentences
-from lib.params import ParameterError
+from lib import leakage, models, params, prompts, records, sections, sentences
+from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
@@ -115,7 +115,7 @@ metric_list:
 """
 
 
-def card(set_name: str, told: params.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
+def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
     """The dataset card: lib/data/README.md with its numbers, all computed from `tables`."""
     stems, contexts, benchmark = tables["stems"], tables["contexts"], tables["prompts"]
     slots = stems["slot"].value_counts()

@@ -13,8 +13,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib import calibration, sampling, sentences
-from lib.params import NO_MITIGATION, Generation
 from lib.records import Journal
+from lib.sections import Generation
+from lib.specs import NO_MITIGATION
 
 MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem

@@ -15,9 +15,9 @@ import json
 
 import pandas as pd
 
-from lib import packages, params, tables
+from lib import packages, specs, tables
 from lib.models import Reply, silent
-from lib.params import NO_MITIGATION, Model, ParameterError, nearest
+from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
 _COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion")
 _KEY = ["prompt", "mitigation", "sample_index"]
@@ -30,7 +30,7 @@ class Imported:
 
     def __init__(self, spec: Model):
         self.spec, self.parameters = spec, spec.parameters
-        self.path = params.ROOT / spec.table.path
+        self.path = specs.ROOT / spec.table.path
         self.rows = self._with_samples(self._under_our_names(self._read()))
         self._refuse_repeated()
         self._texts = dict(zip(_keys(self.rows), self.rows["completion"], strict=True))

@@ -7,8 +7,8 @@ judge that they speak of.
 import pandas as pd
 
 from lib import judges
-from lib.params import ROOT, Judge
 from lib.reports import interval
+from lib.specs import ROOT, Judge
 
 FILE = ROOT / "lib" / "data" / "judge_selection.csv"
 DOCUMENTS, DOMAIN, NOTHING = "unseen documents", "unseen domain", "nothing to learn"

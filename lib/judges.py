@@ -1,6 +1,6 @@
 """Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most positive).
 
-A judge is data (`params.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it has no verdict.
+A judge is data (`specs.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it has no verdict.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lib import vader, verdicts
-from lib.params import Judge
+from lib.specs import Judge
 
 
 def version(judge: Judge) -> str:

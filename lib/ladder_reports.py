@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib import inference, ladder, packages, params, reports
+from lib import inference, ladder, packages, params, reports, specs
 
 _STRETCH = 20  # blocks; an article runs over several, so neighbours are one cluster
 
@@ -15,8 +15,8 @@ def trained(set_name: str) -> pd.DataFrame:
     cross-entropies of a token in nats: untrained_loss and held_out_loss of the held-out text, learnt_loss of as much of the
     other. `losses` is an array, that of each held-out block.
     """
-    specs = params.load(set_name).models if set_name in params.set_names() else []
-    sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in specs if spec.id.startswith("ladder:")}
+    models = params.load(set_name).models if set_name in specs.set_names() else []
+    sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
     if not sizes:
         return pd.DataFrame()
     made = ladder.made(ladder.documents(), ladder.Recipe(), packages.cache_folder())

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lib import inference
-from lib.params import NO_MITIGATION
+from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
 QUANTITIES = {

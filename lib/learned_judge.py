@@ -20,7 +20,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from lib import human_ratings, packages, similarity, taught_words, vader
-from lib.params import ROOT, Judge
+from lib.specs import ROOT, Judge
 from lib.vader import SCALE
 
 FOLDS = 2

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lib import generation, models, packages, rubrics
-from lib.params import NO_MITIGATION, Generation, Judge, Model
+from lib.sections import Generation
+from lib.specs import NO_MITIGATION, Judge, Model
 
 PAIR_KEY = ["group_id", "mitigation", "sample_index"]
 VERSION = 1  # of how texts are paired and scored: change it with anything that changes a valence

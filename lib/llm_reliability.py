@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import inference, llm_judge, reports
-from lib.params import Judge
+from lib.specs import Judge
 
 MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 
 from lib import mining
-from lib.params import Mining
+from lib.sections import Mining
 
 CHARGED, ALL = ("negative", "positive"), ("negative", "positive", "neutral", "placebo")
 WORDS = {"charged": 1, "neutral": 2}  # most words that two contexts of a match differ by

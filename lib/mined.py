@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib import crawl, free_text, matching, mined_checks, mining_job, prompts, records, selection, wet
-from lib.params import Crawl, Dataset, Mining
+from lib.sections import Crawl, Dataset, Mining
 
 PROVENANCE = ["url", "site", "date", "crawl", "wet_path", "offset", "record_id", "refers_to", "line", "place", "sentence_sha1"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib import inference, mining, neutrality, prompts, wet
-from lib.params import Mining
+from lib.sections import Mining
 
 CONFIDENCE = 0.95
 NEUTRAL, CHARGED = 0.5, 1.0  # people find neutral what has a mean rating below the one, charged what reaches the other; ours

@@ -21,7 +21,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
 from lib import vader
-from lib.params import ROOT
+from lib.specs import ROOT
 
 ROLES = ("stem", "neutral", "negative", "positive")
 WORDS = ROOT / "lib" / "data" / "mining_words.yaml"

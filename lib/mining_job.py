@@ -21,7 +21,7 @@ from datatrove.utils.stats import MetricStats
 from tqdm import tqdm
 
 from lib import mining, packages, records, wet
-from lib.params import Mining
+from lib.sections import Mining
 
 COLUMNS = {"role": str, "sentence": str, "stem": str, "reference": str, "valence": float, "line": int, "place": int, "url": str,
            "date": str, "record_id": str, "refers_to": str, "crawl": str, "wet_path": str, "offset": int}  # fmt: skip

@@ -17,7 +17,7 @@ Making one reads no weights; they load at the first reply.
 
 from dataclasses import dataclass
 
-from lib.params import Model
+from lib.specs import Model
 
 INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
 

@@ -15,8 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib import decoding, transformer, vader
-from lib.params import Generation
 from lib.records import Journal
+from lib.sections import Generation
 
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
 MEASURES = ("expected_valence", "negative_mass", "positive_mass")

@@ -5,7 +5,7 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from lib import benchmarks, calibration, generation, models, params, power, prompts, records, templates, transformer
+from lib import benchmarks, calibration, generation, models, params, power, prompts, records, sections, templates, transformer
 
 PACE = "seconds a completion"
 _PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
@@ -37,7 +37,7 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)
 
 
-def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: params.Generation) -> dict:
+def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> dict:
     """From the pace on this machine and a pilot, whose real time against the predicted one corrects the prediction."""
     pace = calibration.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads

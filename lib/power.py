@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from lib import inference, leakage, params, records
-from lib.params import NO_MITIGATION
+from lib.specs import NO_MITIGATION
 
 POWER, LEVEL = 0.8, 0.05  # the custom of the field: a real effect is seen four times of five, a false alarm once in twenty
 SAMPLES = (1, 2, 5, 10, 20)

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import params, records, semantic_leakage, sentences, tables, vader
-from lib.params import ParameterError, nearest
+from lib import params, records, sections, semantic_leakage, sentences, specs, tables, vader
 from lib.prompts import PROMPTS
+from lib.specs import ParameterError, nearest
 
 # our name of a column -> what published tables call it; `dataset.prior.columns` can name others
 COLUMNS = {
@@ -54,7 +54,7 @@ SCHEMA = pa.DataFrameSchema(
 )
 
 
-def read(prior: params.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
+def read(prior: sections.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
     """The pairs of a published table, and its defects: what is wrong -> the lines or rows it concerns.
 
     Columns of the pairs: row (as people count it in the file), concept, arm, stem_id, domain, prompt, control, replies,
@@ -78,7 +78,7 @@ def read(prior: params.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
     return pairs[wanted], defects | _defects(pairs)
 
 
-def build(prior: params.Prior) -> pd.DataFrame:
+def build(prior: sections.Prior) -> pd.DataFrame:
     """The prompts of a published table with the columns of PROMPTS: two rows a group, arms as in ARMS."""
     pairs, _ = read(prior)
     test = pairs.assign(text=pairs["prompt"], context_id=pairs["concept"])
@@ -91,7 +91,7 @@ def build(prior: params.Prior) -> pd.DataFrame:
     return SCHEMA.validate(table.assign(**labels)[list(PROMPTS.columns)])
 
 
-def completions(prior: params.Prior) -> pd.DataFrame:
+def completions(prior: sections.Prior) -> pd.DataFrame:
     """The completions that a published table holds, as lib/imported.py reads them: prompt_id, sample_index, completion."""
     pairs, _ = read(prior)
     rows = [
@@ -124,9 +124,9 @@ def report(defects: dict[str, list]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["defect", "count", "where"])
 
 
-def _file(prior: params.Prior) -> tuple[pd.DataFrame, str]:
+def _file(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
     """The file as it is, indexed by line or row as people count them, and which of the two that is."""
-    path = params.ROOT / prior.path
+    path = specs.ROOT / prior.path
     suffix = path.suffix.lower()
     if not path.is_file():
         raise ParameterError(f"prior {prior.path}: no such file: {path.resolve()}")
@@ -141,7 +141,7 @@ def _file(prior: params.Prior) -> tuple[pd.DataFrame, str]:
     return file.set_axis([str(name) for name in file.columns], axis=1), unit
 
 
-def _under_our_names(file: pd.DataFrame, prior: params.Prior) -> pd.DataFrame:
+def _under_our_names(file: pd.DataFrame, prior: sections.Prior) -> pd.DataFrame:
     """The columns of COLUMNS as text, None where a cell or a column is empty, and `row`, `replies`, `control_replies`."""
     cells = pd.DataFrame({"row": file.index}, dtype=object)
     for ours, usual in COLUMNS.items():
@@ -159,7 +159,7 @@ def _under_our_names(file: pd.DataFrame, prior: params.Prior) -> pd.DataFrame:
     return cells.assign(used=False) if cells["control"].notna().any() else cells.drop(columns=["control", "control_replies"])
 
 
-def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: params.Prior) -> str | None:
+def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: sections.Prior) -> str | None:
     """The file's name of a column; None if it is not there. ParameterError if one is asked for, or needed, and not there."""
     asked = (prior.columns[ours],) if ours in prior.columns else usual
     name = next((name for name in asked if name in there), None)
@@ -172,7 +172,7 @@ def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: params.P
     return name
 
 
-def _with_controls(cells: pd.DataFrame, unit: str, prior: params.Prior) -> pd.DataFrame:
+def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.DataFrame:
     """`cells` of one list with control and control_replies, looked up by place; `used`: is the row a control of any."""
     given = cells["n_control"].map(lambda cell: None if str(cell).casefold() in _NOTHING else cell)
     whole = given.isna() | given.astype(str).str.fullmatch(r"\d+(\.0*)?")
@@ -193,7 +193,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: params.Prior) -> pd.Da
     )
 
 
-def _arms(pairs: pd.DataFrame, unit: str, prior: params.Prior) -> list[str]:
+def _arms(pairs: pd.DataFrame, unit: str, prior: sections.Prior) -> list[str]:
     """The arm of each test, from its polarity or from its concept's valence."""
     polarity = pairs["polarity"].fillna("").str.casefold()
     strange = ~polarity.isin([*_NOTHING, "negative", "positive"])
@@ -233,7 +233,7 @@ def _one_line(text: str | None) -> str | None:
     return " ".join(text.split()) or None if text is not None else None
 
 
-def _refuse(rows: pd.Series, fault: str, remedy: str, unit: str, prior: params.Prior) -> None:
+def _refuse(rows: pd.Series, fault: str, remedy: str, unit: str, prior: sections.Prior) -> None:
     if len(rows):
         units = unit + "s" * (len(rows) > 1)
         shown = tables.some(rows.tolist(), len(rows))

@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from lib import assignment, vader
-from lib.params import ROOT, ParameterError
+from lib.specs import ROOT, ParameterError
 
 DATA = ROOT / "lib" / "data"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")

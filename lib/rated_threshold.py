@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from lib import agreement, charged_threshold, human_agreement, human_ratings, inference, judges, resamples
-from lib.params import Judge
+from lib.specs import Judge
 
 LEAST = 1.0  # of a rating that counts as charged
 FOLDS = 5

@@ -17,7 +17,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from lib.packages import sha256
-from lib.params import ROOT
+from lib.specs import ROOT
 
 SOURCES = {
     "prompts": "01_dataset",

@@ -6,8 +6,10 @@ from IPython.display import Markdown
 from lib import figures, params
 from lib.board import COLUMNS, VERDICTS, digits
 from lib.leakage import QUANTITIES
-from lib.params import NO_MITIGATION, Notebook, ParameterSet
+from lib.params import ParameterSet
 from lib.records import read_table
+from lib.sections import Notebook
+from lib.specs import NO_MITIGATION
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."

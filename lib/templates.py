@@ -8,7 +8,7 @@ import re
 import pandas as pd
 
 from lib.imported import Imported
-from lib.params import ParameterError
+from lib.specs import ParameterError
 
 _ROLES = {"system", "user", "assistant", "human", "instruction", "inst"}
 

@@ -6,7 +6,7 @@ A check of sign and order, not of validity: the sentences are this project's, an
 import pandas as pd
 
 from lib import judges, prompts
-from lib.params import Judge
+from lib.specs import Judge
 
 _SUBJECT = ("Hiroshi", "he")
 _CELL = ["judge", "form", "intensity"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import bundled, packages, params, sentences
+from lib import bundled, packages, params, sentences, specs
 from lib.models import INSTRUCTION, Reply, silent
-from lib.params import Model, ParameterError
+from lib.specs import Model, ParameterError
 
 _DATE = "26 Jul 2024"  # Llama 3's template tells the date of today, but a prompt must not change from day to day
 _BITS = {"4bit": 4, "8bit": 8}
@@ -175,7 +175,7 @@ def found(loader: str, who: str, id_: str, source: str, **options):
         reason = str(error).strip().splitlines()[0]
         raise ParameterError(
             f"{who}: id {id_!r} cannot be loaded ({reason})\n"
-            f"check the spelling and the network, or give a folder that holds the model{params.nearest(id_, _known_ids())}"
+            f"check the spelling and the network, or give a folder that holds the model{specs.nearest(id_, _known_ids())}"
         ) from None
 
 
@@ -213,7 +213,7 @@ def _known_ids() -> set[str]:
     from huggingface_hub.errors import CacheNotFound
 
     known = set()
-    for name in params.set_names():
+    for name in specs.set_names():
         with suppress(ParameterError):  # of another set than the one that is run
             known |= {model.id for model in params.load(name).models}
     with suppress(CacheNotFound):

@@ -4,8 +4,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib import agreement, rated_threshold, reports
-from lib.params import Judge
 from lib.reports import interval
+from lib.specs import Judge
 
 SIGNED = ("bias", "judge − one rater")
 # Hutto & Gilbert (2014, table 4): VADER's correlation with the human mean

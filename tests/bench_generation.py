@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from lib import calibration, generation, models, packages, params, prompts, sampling, sentences, transformer
+from lib import calibration, generation, models, packages, params, prompts, sampling, sections, sentences, transformer
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
@@ -23,7 +23,7 @@ ENDS: list[str] = []  # where lm-eval may stop: looking for a stop at each step 
 PARTS = {"one prompt at a time": 12, "transformers' batched generate": 3 * BATCH, "lm-evaluation-harness, hf": 3 * BATCH}
 
 
-def told(samples: int) -> params.Generation:
+def told(samples: int) -> sections.Generation:
     """The embedded set's completion mode, without mitigations."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
     return params.from_cell("02_generation", values | {"samples": samples, "mitigations": {}, "mitigation_samples": 0})

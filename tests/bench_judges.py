@@ -1,4 +1,4 @@
-"""Which judge agrees best with people, and how fast each is (make bench-judges; 16 minutes on 2 busy cores with the fit).
+"""Which judge agrees best with people, and how fast each is (make bench-judges; 8 minutes on 2 cores, with the fit).
 
 Selection: Pearson's r with the other raters by domain, for VADER, a ridge regression on MiniLM vectors and VADER, and the learned
 judge with and without single words to learn from; on documents not seen (two halves), and on a domain of which no text was seen.
@@ -27,7 +27,7 @@ from lib import (
     vader,
 )
 from lib.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, IN_USE, NOTHING
-from lib.params import Judge
+from lib.specs import Judge
 from lib.vader import SCALE
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="VADER", kind="vader")

@@ -22,7 +22,7 @@ from datatrove.utils.logging import logger
 from fastwarc.warc import ArchiveIterator
 
 from lib import free_text, mining, mining_job, wet
-from lib.params import Mining
+from lib.sections import Mining
 
 MINIMUM = 20.0
 FILES, FILE_MB = 90_000, 280  # of a crawl of 2024, uncompressed

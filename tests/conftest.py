@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import params
+from lib import params, sections
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +55,7 @@ def tiny(tmp_path_factory) -> Path:
     return folder
 
 
-def told(mode="completion", model=None, **changes) -> params.Generation:
+def told(mode="completion", model=None, **changes) -> sections.Generation:
     """The embedded set's generation parameters, small, with changes; those of the model in `model`."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 6}

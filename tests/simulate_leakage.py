@@ -13,7 +13,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from lib import inference, leakage, power, records
-from lib.params import NO_MITIGATION, load
+from lib.params import load
+from lib.specs import NO_MITIGATION
 from tests import interval_candidates, simulated_studies
 
 STEMS, LEAKS = (24, 60, 300), (0.0, 0.1, 0.5)

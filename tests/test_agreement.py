@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib import agreement, human_ratings, resamples, vader
-from lib.params import Judge
+from lib.specs import Judge
 
 VADER = Judge(name="vader", kind="vader")
 

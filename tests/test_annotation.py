@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from lib import annotation, annotation_form, params
+from lib import annotation, annotation_form, specs
 
 TEXTS = ["12 Oak Street.", "Blackheart Street.", "a wonderful cook.", "<b>bold</b> & odd.", "", "ironing."]
 
@@ -226,7 +226,7 @@ def test_the_form_shows_nothing_of_model_context_or_arm(place):
 
 
 def test_the_notebooks_form_cell_cannot_be_deleted_and_asks_for_an_existing_set():
-    book = json.loads((params.ROOT / "notebooks" / "04b_annotation.ipynb").read_text())
+    book = json.loads((specs.ROOT / "notebooks" / "04b_annotation.ipynb").read_text())
     cell = next(cell for cell in book["cells"] if "annotation_form.form" in "".join(cell["source"]))
     assert cell["metadata"]["deletable"] is False
     assert cell["metadata"]["editable"] is False

@@ -8,7 +8,7 @@ import papermill
 import pytest
 import yaml
 
-from lib import batch, canned, forest, packages, params, readme, records
+from lib import batch, canned, forest, packages, readme, records, specs
 from tests.conftest import call
 
 
@@ -202,7 +202,7 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
         return executed(*arguments, **options)
 
     monkeypatch.setattr(papermill, "execute_notebook", dies_once)
-    monkeypatch.setattr(params, "ROOT", smoke.parents[1])
+    monkeypatch.setattr(specs, "ROOT", smoke.parents[1])
     batch.notebook("05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb")
     assert len(tries) == 2
     assert (tmp_path / "page.ipynb").read_bytes() == (smoke / "executed" / "05_scaling_analysis.ipynb").read_bytes()

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lib import classifier_judge, judges, params
+from lib import classifier_judge, judges, specs
 
 LABELS = {"bad": -3.0, "so-so": 0.0, "good": 3.0}
 TEXTS = ["good", "a terrible tragedy on a cold and rainy day in November", "oak and pine.", "14.", "oak and pine." * 400]
@@ -35,8 +35,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
 
 
-def judge(id_, **changes) -> params.Judge:
-    return params.Judge.model_validate({"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes)
+def judge(id_, **changes) -> specs.Judge:
+    return specs.Judge.model_validate({"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes)
 
 
 def test_valence_is_the_expectation_that_the_pipeline_gives(classifier):
@@ -77,24 +77,24 @@ def test_another_label_value_or_weight_is_another_version(classifier, tmp_path):
 )
 def test_labels_that_do_not_fit_are_named_before_weights_load(classifier, monkeypatch, labels, told):
     monkeypatch.setattr(classifier_judge, "_loaded", lambda *_: pytest.fail("weights were loaded"))
-    with pytest.raises(params.ParameterError, match="judge mine: ") as caught:
+    with pytest.raises(specs.ParameterError, match="judge mine: ") as caught:
         judges.valences(judge(classifier, labels=labels), ["good"])
     assert all(part in str(caught.value) for part in told)
 
 
 def test_what_is_no_classifier_is_refused(tiny, classifier, tmp_path):
-    with pytest.raises(params.ParameterError, match=r"gives no text one label of several \(LlamaForCausalLM\)"):
+    with pytest.raises(specs.ParameterError, match=r"gives no text one label of several \(LlamaForCausalLM\)"):
         judges.version(judge(tiny))
     copied = shutil.copytree(classifier, tmp_path / "copy")
     config = json.loads((copied / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
     (copied / "config.json").write_text(json.dumps(config))
-    with pytest.raises(params.ParameterError, match="multi_label_classification"):
+    with pytest.raises(specs.ParameterError, match="multi_label_classification"):
         judges.version(judge(copied))
 
 
 def test_a_model_that_is_not_there_is_named_with_a_remedy(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(params.ParameterError, match="judge mine: id 'nobody/nothing' cannot be loaded") as caught:
+    with pytest.raises(specs.ParameterError, match="judge mine: id 'nobody/nothing' cannot be loaded") as caught:
         judges.valences(judge("nobody/nothing"), ["good"])
     assert "check the spelling and the network, or give a folder" in str(caught.value)
 
@@ -107,5 +107,5 @@ def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch, loader
         raise ImportError("this tokenizer requires sentencepiece")
 
     monkeypatch.setattr(getattr(transformers, loader), "from_pretrained", lacking)
-    with pytest.raises(params.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"):
+    with pytest.raises(specs.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"):
         judges.version(judge(classifier))

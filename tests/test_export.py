@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import export, inference, judges, leakage, models, params, prompts, records, sentences
-from lib.params import ParameterError
+from lib import export, inference, judges, leakage, models, params, prompts, records, sentences, specs
+from lib.specs import ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
     context, stem = (table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem"))
     ours = [sentences.completion_of(*told) for told in zip(texts, context, stem, strict=True)]
     assert table["completion"].tolist() == ours
-    pairs = leakage.pairs(judges.judgements(table, benchmark, params.Judge(name="vader", kind="vader"), 0.2))
+    pairs = leakage.pairs(judges.judgements(table, benchmark, specs.Judge(name="vader", kind="vader"), 0.2))
     for name in scoring.REPORTED:
         quantity, _, contrast = name.partition("_")
         arm, direction = scoring.CONTRASTS[contrast]

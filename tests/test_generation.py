@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-from lib import canned, generation, models, params, prompts, sampling, sentences
+from lib import canned, generation, models, params, prompts, sampling, sections, sentences
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def benchmark() -> pd.DataFrame:
     return prompts.build(seed=1, stems=6, groups_per_stem=1)
 
 
-def told(**changes) -> params.Generation:
+def told(**changes) -> sections.Generation:
     """The smoke set's generation parameters, with changes; those of the model as model_<field>."""
     values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
     of_model = {key.removeprefix("model_"): changes.pop(key) for key in list(changes) if key.startswith("model_")}

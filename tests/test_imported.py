@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib import generation, imported, models, packages, params, prompts
-from lib.params import ParameterError
+from lib import generation, imported, models, packages, params, prompts, sections, specs
+from lib.specs import ParameterError
 from tests.conftest import call
 from tests.test_generation import told
 
@@ -41,7 +41,7 @@ def write(table: pd.DataFrame, path) -> None:
     ways[path.suffix](path)
 
 
-def asked_of(path, **changes) -> params.Generation:
+def asked_of(path, **changes) -> sections.Generation:
     """The smoke set's parameters with a model whose completions are in the file `path`."""
     columns = changes.pop("columns", {})
     return told(model_id="some-model", model_table={"path": str(path), "columns": columns}, **changes)
@@ -154,7 +154,7 @@ def test_another_file_or_column_is_another_model(made, tmp_path):
 def test_a_path_is_read_from_the_project_folder_and_parameters_are_as_told(made, tmp_path, monkeypatch):
     write(made, tmp_path / "made.csv")
     spec = asked_of("made.csv", model_parameters=7_000_000_000).model
-    monkeypatch.setattr(params, "ROOT", tmp_path)
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
     assert models.load(spec).parameters == 7_000_000_000
     assert models.load(spec).render("A.", "B", "") == "A. B"
 

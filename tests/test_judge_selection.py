@@ -5,7 +5,7 @@ import pytest
 
 from lib import judge_selection, judges, told_feelings
 from lib.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, IN_USE, NOTHING
-from lib.params import Judge
+from lib.specs import Judge
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
 SAID = [  # judge, way, r in tweets and in reviews

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import judges, vader
-from lib.params import Judge
+from lib.specs import Judge
 
 VADER = Judge(name="vader", kind="vader")
 CONTEXT = "He is heartbroken and full of sorrow."

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lib import ladder, ladder_reports, ladder_training, models, packages, params
+from lib import ladder, ladder_reports, ladder_training, models, packages, specs
 
 TEXTS = [f"The {size} {thing} is {colour}. She likes the {thing}."
          for size in ("small", "large", "old") for thing in ("house", "tree", "boat", "dog", "street") for colour in
@@ -47,7 +47,7 @@ def weights(folder, size: str) -> str:
 
 def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
     sizes = list(ladder.Recipe().sizes)
-    assert [name for name in params.BUNDLED_MODELS if name.startswith("ladder:")] == [f"ladder:{size}" for size in sizes]
+    assert [name for name in specs.BUNDLED_MODELS if name.startswith("ladder:")] == [f"ladder:{size}" for size in sizes]
     rates = [ladder.Recipe().learning_rate(size) for size in sizes]
     assert rates[-1] == pytest.approx(rates[0] / 4)  # four times as wide
 
@@ -67,7 +67,7 @@ def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made
 @pytest.mark.parametrize("size", TOY.sizes)
 def test_the_size_and_the_losses_that_are_told_are_those_of_the_model_that_is_kept(made, size):
     told = ladder.told(made).loc[size]
-    spec = params.Model(name="m", id=str(made / size), family="f", tuning="base", mode="completion")
+    spec = specs.Model(name="m", id=str(made / size), family="f", tuning="base", mode="completion")
     assert models.load(spec).parameters == told["parameters"]
     kept, unseen = AutoModelForCausalLM.from_pretrained(made / size), np.load(made / "blocks.npz")["held_out"]
     surprise = []  # of each held-out token, one block at a time, from the definition
@@ -146,8 +146,8 @@ if __name__ == "__main__":
 
 def test_who_is_killed_leaves_what_is_finished_and_nobody_who_goes_on(tmp_path):
     (tmp_path / "slow.py").write_text(_SLOW)
-    process = psutil.Popen([sys.executable, tmp_path / "slow.py", tmp_path], cwd=params.ROOT, stderr=subprocess.DEVNULL,
-                           env={**os.environ, "PYTHONPATH": str(params.ROOT)})  # fmt: skip
+    process = psutil.Popen([sys.executable, tmp_path / "slow.py", tmp_path], cwd=specs.ROOT, stderr=subprocess.DEVNULL,
+                           env={**os.environ, "PYTHONPATH": str(specs.ROOT)})  # fmt: skip
     try:
         while not (finished := list(tmp_path.glob("ladder-*/small/model.safetensors"))):
             assert process.poll() is None

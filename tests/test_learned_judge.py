@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lib import human_ratings, learned_judge, rater, similarity, taught_words, vader
-from lib.params import Judge
+from lib.specs import Judge
 
 LEARNED = Judge(name="learned", kind="learned")
 FEELINGS = ["What a wonderful, delightful day!", "This is horrible and disgusting.", "I love it.", "He was murdered."]

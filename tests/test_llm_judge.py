@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import calibration, judges, llm_judge, llm_reliability, params, records, rubrics
+from lib import calibration, judges, llm_judge, llm_reliability, records, rubrics, specs
 from lib.models import Reply
 from tests.test_rubrics import MALFORMED
 from tests.test_server import CHAT, StandIn
@@ -22,8 +22,8 @@ SPEC = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", 
 CHARGED, PLAIN, GLAD = "Misery Lane.", "Elm Street.", "Joy Street."
 
 
-def judge(**changes) -> params.Judge:
-    return params.Judge.model_validate({"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes)
+def judge(**changes) -> specs.Judge:
+    return specs.Judge.model_validate({"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes)
 
 
 class Canned:
@@ -229,7 +229,7 @@ CHANGES = {"temperature": 0.5, "max_new_tokens": 99, "seed": 2, "rubric": "mine.
 def test_whatever_can_change_a_reply_asks_anew(canned, tmp_path, changed):
     change = {changed: CHANGES[changed] if changed != "rubric" else str(tmp_path / "mine.md")}
     if changed == "rubric":
-        shipped = (params.SHIPPED_RUBRICS / "valence.md").read_text()
+        shipped = (specs.SHIPPED_RUBRICS / "valence.md").read_text()
         (tmp_path / "mine.md").write_text(shipped.replace("Rate each text for itself", "Rate each text by itself"))
     model = canned(rates)
     llm_judge.of_completions(judge(), GROUP, tmp_path / "j.jsonl")
@@ -257,13 +257,13 @@ def test_more_than_two_per_cent_unscored_blocks_and_says_what_to_do(tmp_path):
 def test_the_reading_of_notebook_03(canned, tmp_path):
     canned(rates)
     journal = records.replies_path("some", "model", "asked")
-    assert journal.relative_to(params.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
+    assert journal.relative_to(specs.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
     told = judges.reliability(judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
     assert "**position bias**: +0.00 [−4.82, +4.82], n 16 in 4 stems" in told
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
-    vader = params.Judge(name="vader", kind="vader")
+    vader = specs.Judge(name="vader", kind="vader")
     assert judges.reliability(vader, many(1), tmp_path, 0.95, 50, None).startswith("Does not apply: vader")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lib import matching, mined, mined_checks, mining, neutrality, prompts, selection, similarity
-from lib.params import Mining
+from lib.sections import Mining
 
 TOLD = Mining(groups=12, per_site=None, url_filter=False, pool=100)
 NOUNS = ["apple", "bridge", "candle", "desk", "engine", "fence", "garden", "hammer", "island", "jacket", "kettle", "ladder",

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import free_text, mining, mining_job, wet
-from lib.params import Mining
+from lib.sections import Mining
 
 NEUTRAL = "The wooden bridge across the river was built by two brothers in 1912."
 GOOD = "I love this player and am extremely happy with my decision."

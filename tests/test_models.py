@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lib import generation, models, params, prompts, transformer
+from lib import generation, models, params, prompts, sections, specs, transformer
 
 
-def told(mode: str, **changes) -> params.Generation:
+def told(mode: str, **changes) -> sections.Generation:
     """The embedded set's generation parameters in one mode, small."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 10}
@@ -68,7 +68,7 @@ def test_weights_are_float32_and_not_quantised(bundled):
 def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     spec = told("completion").model.model_copy(update={"id": "nobody/no-such-model"})
-    with pytest.raises(params.ParameterError) as caught:
+    with pytest.raises(specs.ParameterError) as caught:
         models.load(spec)
     message = str(caught.value)
     assert "nobody/no-such-model" in message
@@ -81,5 +81,5 @@ def test_chat_mode_needs_a_chat_template(bundled, tmp_path):
     bundled["completion"].config.save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     spec = told("chat").model.model_copy(update={"id": str(tmp_path)})
-    with pytest.raises(params.ParameterError, match=r"has no chat template; set mode to 'completion'"):
+    with pytest.raises(specs.ParameterError, match=r"has no chat template; set mode to 'completion'"):
         models.load(spec)

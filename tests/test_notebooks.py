@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from nbconvert import HTMLExporter
 
-from lib import params
+from lib import sections
 from tests.conftest import ROOT
 
-NOTEBOOKS = list(params.NOTEBOOKS)
-PAGES = [name if name not in params.PER_MODEL else f"{name}.canned-{leak}" for name in NOTEBOOKS for leak in (50, 30, 10)]
+NOTEBOOKS = list(sections.NOTEBOOKS)
+PAGES = [name if name not in sections.PER_MODEL else f"{name}.canned-{leak}" for name in NOTEBOOKS for leak in (50, 30, 10)]
 PAGES = list(dict.fromkeys(PAGES))
 
 

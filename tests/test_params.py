@@ -7,15 +7,15 @@ import papermill
 import pytest
 import yaml
 
-from lib import params
+from lib import params, sections, specs
 
-SETS = params.set_names()
-NOTEBOOKS = list(params.NOTEBOOKS)
+SETS = specs.set_names()
+NOTEBOOKS = list(sections.NOTEBOOKS)
 
 
 def cell_defaults(notebook: str) -> dict:
     """The values of a notebook's own parameters cell."""
-    book = nbformat.read(params.ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    book = nbformat.read(specs.ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
     (source,) = [cell.source for cell in book.cells if "parameters" in cell.metadata.get("tags", [])]
     return {node.target.id: ast.literal_eval(node.value) for node in ast.parse(source).body}
 
@@ -29,7 +29,7 @@ def test_the_set_is_there_and_valid(name):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_every_set_fits_every_parameters_cell(set_name, notebook):
     parameters = params.load(set_name)
-    known = papermill.inspect_notebook(params.ROOT / "notebooks" / f"{notebook}.ipynb")
+    known = papermill.inspect_notebook(specs.ROOT / "notebooks" / f"{notebook}.ipynb")
     for model in parameters.models:
         given = params.cell_values(parameters, set_name, notebook, model.name)
         assert set(given) == set(known), "papermill only warns of a name that the cell does not have"
@@ -54,7 +54,7 @@ def test_values_survive_the_way_through_yaml(notebook):
 
 def broken(path: str, value) -> dict:
     """The smoke set with the value at a dotted path replaced, or removed where value is None."""
-    values = yaml.safe_load((params.ROOT / "params" / "smoke.yaml").read_text())
+    values = yaml.safe_load((specs.ROOT / "params" / "smoke.yaml").read_text())
     *folders, last = path.split(".")
     place = values
     for folder in folders:
@@ -116,8 +116,8 @@ MISTAKES = [
 def test_a_mistake_is_named_with_place_value_and_remedy(tmp_path, monkeypatch, path, value, told):
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(broken(path, value)))
-    monkeypatch.setattr(params, "ROOT", tmp_path)
-    with pytest.raises(params.ParameterError) as caught:
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    with pytest.raises(specs.ParameterError) as caught:
         params.load("mine")
     message = str(caught.value)
     assert message.startswith("params/mine.yaml")
@@ -135,11 +135,11 @@ def test_a_judge_survives_the_way_into_the_notebooks(judge):
     made = params.ParameterSet.model_validate(broken("judging.judge", judge))
     given = params.cell_values(made, "smoke", "03_judging")
     assert yaml.safe_load(yaml.safe_dump(given)) == given
-    assert params.from_cell("03_judging", given).judge == params.Judge.model_validate(judge)
+    assert params.from_cell("03_judging", given).judge == specs.Judge.model_validate(judge)
 
 
 def test_a_set_that_does_not_exist_names_the_nearest():
-    with pytest.raises(params.ParameterError, match=r"params/embeded.yaml: no such parameter set; did you mean 'embedded'"):
+    with pytest.raises(specs.ParameterError, match=r"params/embeded.yaml: no such parameter set; did you mean 'embedded'"):
         params.load("embeded")
 
 
@@ -147,12 +147,12 @@ def test_a_set_that_does_not_exist_names_the_nearest():
 def test_a_file_that_is_no_parameter_set_is_refused(tmp_path, monkeypatch, text):
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "mine.yaml").write_text(text)
-    monkeypatch.setattr(params, "ROOT", tmp_path)
-    with pytest.raises(params.ParameterError, match=r"params/mine.yaml"):
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    with pytest.raises(specs.ParameterError, match=r"params/mine.yaml"):
         params.load("mine")
 
 
 def test_a_wrong_value_in_a_parameters_cell_is_named():
     cell = cell_defaults("03_judging") | {"charged_threshold": "0.2"}
-    with pytest.raises(params.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"):
+    with pytest.raises(specs.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"):
         params.from_cell("03_judging", cell)

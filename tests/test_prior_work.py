@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib import generation, models, params, prior_work, prompts, tables
-from lib.params import ParameterError
+from lib import generation, models, params, prior_work, prompts, sections, specs, tables
+from lib.specs import ParameterError
 from tests.conftest import call, told
 from tests.test_imported import write
 
@@ -29,8 +29,8 @@ PAIRS = pd.DataFrame(
 )
 
 
-def prior(path, **columns) -> params.Prior:
-    return params.Prior(path=str(path), columns=columns)
+def prior(path, **columns) -> sections.Prior:
+    return sections.Prior(path=str(path), columns=columns)
 
 
 def read(table: pd.DataFrame, tmp_path, **columns) -> tuple[pd.DataFrame, dict[str, list]]:
@@ -187,7 +187,7 @@ def test_the_notebooks_run_on_them(copy, tmp_path):
     prior_work.completions(published).to_parquet(tmp_path / "made.parquet")
     smoke = params.load("smoke")
     theirs = {"id": "theirs", "name": "theirs", "table": {"path": str(tmp_path / "made.parquet"), "columns": {}}}
-    model = params.Model.model_validate(smoke.models[0].model_dump() | theirs)
+    model = specs.Model.model_validate(smoke.models[0].model_dump() | theirs)
     dataset = smoke.dataset | {"prior": published.model_dump()}
     told = smoke.model_copy(update={"models": [model], "mitigations": {}, "dataset": dataset})
     for notebook in ("01_dataset", "02_generation", "03_judging"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import assignment, prompts
-from lib.params import ParameterError
+from lib.specs import ParameterError
 
 CONTEXTS, STEMS, EXCLUSIONS = prompts.read_contexts(), prompts.read_stems(), prompts.read_exclusions()
 MATCHES = sorted(CONTEXTS["match_id"].unique())

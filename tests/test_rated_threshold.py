@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib import charged_threshold, human_agreement, human_ratings, judges, rated_threshold
-from lib.params import Judge
+from lib.specs import Judge
 
 VADER = Judge(name="vader", kind="vader")
 

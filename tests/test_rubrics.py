@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from lib import params, rubrics
+from lib import rubrics, specs
 
 RUBRIC = rubrics.read("valence")
 MENU = list(RUBRIC.labels)
@@ -122,7 +122,7 @@ def test_the_question_holds_texts_on_one_line_and_the_menu_and_fills_no_place_in
     assert "Text: 14.\n" in rubrics.question(RUBRIC, "14.")
 
 
-WHOLE = (params.SHIPPED_RUBRICS / "valence.md").read_text()
+WHOLE = (specs.SHIPPED_RUBRICS / "valence.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -143,5 +143,5 @@ WHOLE = (params.SHIPPED_RUBRICS / "valence.md").read_text()
 def test_a_file_that_is_no_rubric_is_refused_with_its_path(tmp_path, old, new, told):
     path = tmp_path / "mine.md"
     path.write_text(WHOLE.replace(old, new))
-    with pytest.raises(params.ParameterError, match=f"mine.md: .*{told}"):
+    with pytest.raises(specs.ParameterError, match=f"mine.md: .*{told}"):
         rubrics.read(str(path))

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 import pandas as pd
 import pytest
 
-from lib import generation, models, params, prompts, server
+from lib import generation, models, params, prompts, sections, server, specs
 
 KEY = "sk-nobody-may-read-this"
 CHAT = "/v1/chat/completions"
@@ -129,7 +129,7 @@ def benchmark() -> pd.DataFrame:
     return prompts.build(seed=1, stems=2, groups_per_stem=1)
 
 
-def told(stand_in: StandIn, mode="completion", **changes) -> params.Generation:
+def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation:
     """The smoke set's generation parameters with the stand-in as model; changes of the server, or else of the model."""
     place = {
         "url": f"http://127.0.0.1:{stand_in.port}/v1",
@@ -162,7 +162,7 @@ def keys_of(folder) -> Counter:
 
 def message_of(act) -> str:
     """The text of the ParameterError that `act` must raise: short, without the key, also in what a traceback would show."""
-    with pytest.raises(params.ParameterError) as caught:
+    with pytest.raises(specs.ParameterError) as caught:
         act()
     message = str(caught.value)
     assert len(message.splitlines()) <= 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import generation, models, params, prompts, templates
+from lib import generation, models, params, prompts, specs, templates
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def fault(benchmark, mode="chat", template=None, **changes) -> str:
     parameters, model, owed = asked(benchmark, mode, **changes)
     if template is not None:
         model.tokenizer.chat_template = template(model.tokenizer.chat_template)
-    with pytest.raises(params.ParameterError) as caught:
+    with pytest.raises(specs.ParameterError) as caught:
         templates.check(owed(), model, parameters.max_new_tokens)
     assert str(caught.value).startswith(f"model smollm2-135m-{mode}: ")
     assert len(str(caught.value).splitlines()) == 1
@@ -76,7 +76,7 @@ def test_a_missing_start_token(benchmark, monkeypatch):
 def test_a_prompt_longer_than_the_model_can_read(benchmark):
     parameters, model, owed = asked(benchmark)
     model.config.max_position_embeddings = 90
-    with pytest.raises(params.ParameterError, match=r"max_new_tokens 32 exceed the 90 that it can read; shorten"):
+    with pytest.raises(specs.ParameterError, match=r"max_new_tokens 32 exceed the 90 that it can read; shorten"):
         templates.check(owed(), model, parameters.max_new_tokens)
 
 

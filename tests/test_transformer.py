@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from lib import bundled, generation, models, params, prompts, sampling, sentences, transformer
+from lib import bundled, generation, models, params, prompts, sampling, sentences, specs, transformer
 from tests.conftest import told
 
 
@@ -99,7 +99,7 @@ def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkey
     model = models.load(told(model={"id": str(tiny), "dtype": "bfloat16"}).model)
     monkeypatch.setattr(transformer, "free_bytes", lambda: 1000)
     monkeypatch.setattr(model, "_found", lambda *_, **__: pytest.fail("weights were loaded"))
-    with pytest.raises(params.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"):
+    with pytest.raises(specs.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"):
         _ = model.weights
 
 
@@ -111,14 +111,14 @@ def test_the_estimate_is_what_the_weights_take(quantization, megabytes, monkeypa
 
 def test_quantization_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(transformer, "find_spec", lambda _: None)
-    with pytest.raises(params.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"):
+    with pytest.raises(specs.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"):
         models.load(told(model={"quantization": "8bit"}).model)
 
 
 def test_a_misspelt_hub_id_names_the_nearest_known(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     known = next(model.id for model in params.load("qwen2.5").models)
-    with pytest.raises(params.ParameterError, match=f"did you mean '{known}'"):
+    with pytest.raises(specs.ParameterError, match=f"did you mean '{known}'"):
         models.load(told(model={"id": known.replace("Qwen2.5", "Qwen2,5")}).model)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib import agreement, validity_reports
-from lib.params import Judge
+from lib.specs import Judge
 
 GOOD, ODD = Judge(name="good", kind="vader"), Judge(name="odd", kind="learned")
 

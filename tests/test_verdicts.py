@@ -120,7 +120,7 @@ def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
     used = told(started("""
         import resource
         from lib import learned_judge
-        from lib.params import Judge
+        from lib.specs import Judge
         learned_judge.version, learned_judge.valences = lambda judge: "canned", lambda judge, texts: np.zeros(len(texts))
         judge = Judge(name="learned", kind="learned")
         judges.valences(judge, ["warm"])

@@ -23,7 +23,7 @@ import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from lib import annotation_plan
-from lib.params import ROOT
+from lib.specs import ROOT
 from tests import simulated
 
 NAME = "verify"

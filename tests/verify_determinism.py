@@ -15,19 +15,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import generation, models, params, prompts, sentences
+from lib import generation, models, params, prompts, sections, sentences
 
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
 
 
-def told(temperature: float, batch_size: int, dtype: str = "float32") -> params.Generation:
+def told(temperature: float, batch_size: int, dtype: str = "float32") -> sections.Generation:
     """The embedded set's completion mode, one sample a prompt, no mitigations."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
     values |= {"samples": 1, "mitigations": {}, "mitigation_samples": 0, "temperature": temperature, "batch_size": batch_size}
     return params.from_cell("02_generation", values | {"model": values["model"] | {"dtype": dtype}})
 
 
-def ask(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """The completion of each prompt, asked in the order of `owed`, `batch_size` at a time."""
     replies = []
     for start in range(0, len(owed), parameters.batch_size):
@@ -37,12 +37,12 @@ def ask(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, s
     return {row.prompt_id: sentences.completion_of(reply.text, row.context, row.stem) for row, reply in rows}
 
 
-def ask_in_a_worker(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask_in_a_worker(owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """`ask` in a process of its own, which loads the model anew."""
     return ask(models.load(parameters.model), owed, parameters)
 
 
-def ask_in_two_threads(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask_in_two_threads(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """Each batch in two parts side by side."""
     model.workers, model.threads = 2, 1
     found = ask(model, owed, parameters)
@@ -50,14 +50,14 @@ def ask_in_two_threads(model, owed: pd.DataFrame, parameters: params.Generation)
     return found
 
 
-def ask_in_two_processes(owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask_in_two_processes(owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """Every other prompt to each of two processes."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         first, second = pool.map(ask_in_a_worker, [owed.iloc[::2], owed.iloc[1::2]], [parameters] * 2)
     return first | second
 
 
-def ask_interrupted(model, owed: pd.DataFrame, parameters: params.Generation) -> dict[str, str]:
+def ask_interrupted(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """A run that stopped after a third and went on from its journal."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.jsonl"

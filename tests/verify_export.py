@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import bundled, export, generation, inference, judges, leakage, models, params, sentences
+from lib import bundled, export, generation, inference, judges, leakage, models, params, sentences, specs
 
 SET = "quick"  # few stems
 TOKENS = 32
@@ -83,7 +83,7 @@ def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float
     table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(model="m", mitigation="none")
     table["completion"] = [sentences.completion_of(row.reply, row.context, row.stem) for row in table.itertuples()]
     completions = table.drop(columns=["reply", "context", "stem"])
-    pairs = leakage.pairs(judges.judgements(completions, benchmark, params.Judge(name="vader", kind="vader"), threshold))
+    pairs = leakage.pairs(judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold))
     numbers = {}
     for (arm, direction), part in pairs.groupby(["arm", "direction"]):
         polarity = "negative" if direction < 0 else "positive"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import generation, models, params, prompts, records
+from lib import generation, models, params, prompts, records, sections
 
 BATCH = 24
 
 
-def told() -> params.Generation:
+def told() -> sections.Generation:
     """The embedded set's completion mode, small."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
     small = {"samples": 4, "mitigations": {}, "mitigation_samples": 0, "batch_size": BATCH, "workers": 2}

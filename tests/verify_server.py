@@ -22,7 +22,7 @@ from threading import Thread
 
 import pandas as pd
 
-from lib import bundled, generation, models, params, prompts
+from lib import bundled, generation, models, params, prompts, sections
 
 TRANSFORMERS = "transformers serve"
 LLAMA = "llama.cpp"
@@ -86,7 +86,7 @@ def _sampling(folder: Path) -> Path:
     return folder
 
 
-def told(server: Process, mode: str) -> params.Generation:
+def told(server: Process, mode: str) -> sections.Generation:
     """Few and short completions, four at a time."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     place = {"url": server.url, "concurrency": 4, "timeout": 120.0, "retries": 20}

@@ -1,0 +1,178 @@
+"""What each notebook may be told: one section of a parameter set each, and the values that several share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from lib.specs import NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
+
+
+class Notebook(Strict):
+    """What every notebook is told."""
+
+    set_name: Name  # results go to outputs/<set_name>/
+    toy: bool  # a canned model: every page is stamped "no conclusion"
+
+
+class Prior(Strict):
+    """Prompts that others published (see lib/prior_work.py), in a file: parquet, CSV, TSV, JSONL or xlsx."""
+
+    path: str  # relative to the project's folder, or absolute
+    columns: dict[
+        Literal["prompt", "concept", "control", "n_control", "is_control", "polarity", "template", "category",
+                "generation", "control_generation"], str
+    ] = Field({})  # ours: the file's  # fmt: skip
+
+
+class Crawl(Strict):
+    """WET files of Common Crawl, fetched."""
+
+    crawl: Annotated[str, Field(pattern=r"^CC-MAIN-\d{4}-\d{2}$")]
+    files: Count = 20  # how many of the crawl's 90,000, drawn with the section's seed
+    minutes: Annotated[float, Field(gt=0)] = 120.0  # that fetching may take
+
+
+class Mining(Strict):
+    """Prompts out of free text in place of the curated ones; `lib.mined` says what each step does."""
+
+    source: Literal["embedded"] | list[str] | Crawl = (
+        "embedded"  # text that ships in packages; paths or globs of WET files; a crawl
+    )
+    groups: Count = 150  # stems, each with the contexts of one match
+    reuse: Count = 2  # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
+    executor: Literal["local", "slurm"] = "local"
+    workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
+    slurm: dict[str, int | str] = Field({})  # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
+    charge_mined: Annotated[float, Field(ge=0, lt=4)] = (
+        1.6  # least |VADER valence| of a charged context, points of the human scale
+    )
+    charged_above: Annotated[float, Field(ge=0, lt=4)] = 1.5  # least predicted mean rating of it, in its direction
+    neutral_below: Annotated[float, Field(gt=0, lt=4)] = 0.35  # most predicted |mean rating| of a stem or neutral context
+    unrelated_below: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
+    pool: Count = 10  # candidates of a role that are looked at, times groups
+    per_page: Count | None = 3  # stems, and contexts, that one page may give
+    per_site: Count | None = 20  # the same of one registered domain
+    url_filter: bool = True  # leave out sites on datatrove's lists of adult and fraudulent ones
+
+
+class Dataset(Notebook):
+    """01_dataset."""
+
+    seed: int
+    stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
+    groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
+    mining: Mining | None = None  # prompts mined from text in place of the curated stems
+    prior: Prior | None = None  # a published prompt table in place of the curated stems
+    power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
+
+
+class Generation(Notebook):
+    """02_generation."""
+
+    model: Model
+    mitigations: dict[Name, str]
+    seed: int
+    samples: Count  # completions a prompt
+    mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
+    temperature: Heat
+    max_new_tokens: Annotated[int, Field(ge=1, le=512)]
+    batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
+    workers: Count | None = None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
+    memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free
+
+    @property
+    def sampled_at(self) -> float:
+        """The temperature of sampling: the model's own, or else the section's."""
+        return self.temperature if self.model.temperature is None else self.model.temperature
+
+    @field_validator("mitigations")
+    @classmethod
+    def _none_is_reserved(cls, value: dict[str, str]) -> dict[str, str]:
+        if NO_MITIGATION in value:
+            raise ValueError(f"{NO_MITIGATION!r} is the name of the unmitigated prompt; call this mitigation something else")
+        return value
+
+    @model_validator(mode="after")
+    def _mitigation_samples_are_paired(self):
+        if self.mitigation_samples > self.samples:
+            raise ValueError(f"mitigation_samples {self.mitigation_samples} exceeds samples {self.samples}, "
+                             "so some would have no unmitigated partner; lower it")  # fmt: skip
+        return self
+
+
+class Judging(Notebook):
+    """03_judging."""
+
+    model_name: Name
+    judge: Judge
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None  # |valence| above it is charged; None: fitted to ratings
+    confidence: Share
+    shown: Count  # completions shown per arm
+    margin: Annotated[float, Field(gt=0)] = 5.0  # percentage points of net excess that count as nothing
+    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
+    seed: int
+
+
+class Agreement(Notebook):
+    """04_human_agreement."""
+
+    model_names: list[Name]
+    judge: Judge
+    beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
+    annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
+    confidence: Share
+    margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing
+    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
+    seed: int
+
+    @model_validator(mode="after")
+    def _judges_differ_in_name(self):
+        names = [judge.name for judge in (self.judge, *self.beside)]
+        if len(names) != len(set(names)):
+            raise ValueError(f"beside: two judges share a name ({', '.join(names)}); take one out or call it something else")
+        return self
+
+
+class Scaling(Notebook):
+    """05_scaling_analysis."""
+
+    model_names: list[Name]
+    confidence: Share
+    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess that count as nothing
+    minimum_sizes: Annotated[int, Field(ge=3)]
+    curated_set: Name | None = None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
+
+    @field_validator("curated_set")
+    @classmethod
+    def _is_a_set(cls, value: str | None) -> str | None:
+        if value is not None and value not in set_names():
+            raise ValueError(f"no such parameter set{nearest(value, set_names())} (there are: {', '.join(set_names())})")
+        return value
+
+
+class Mitigation(Notebook):
+    """06_prompting_mitigation_ablation."""
+
+    model_names: list[Name]
+    mitigations: dict[Name, str]
+    control: Name | None  # a mitigation that asks nothing about mood: it shows what any added sentence does
+    confidence: Share
+    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess within which an effect counts as none
+
+    @model_validator(mode="after")
+    def _control_is_a_mitigation(self):
+        if self.control is not None and self.control not in self.mitigations:
+            raise ValueError(f"control {self.control!r} is not one of the mitigations{nearest(self.control, self.mitigations)}")
+        return self
+
+
+NOTEBOOKS = {
+    "01_dataset": ("dataset", Dataset),
+    "02_generation": ("generation", Generation),
+    "03_judging": ("judging", Judging),
+    "04_human_agreement": ("agreement", Agreement),
+    "05_scaling_analysis": ("scaling", Scaling),
+    "06_prompting_mitigation_ablation": ("mitigation", Mitigation),
+}
+PER_MODEL = ("02_generation", "03_judging")
