@@ -60,10 +60,17 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
 
 def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     """Leak-Rate of each row of `table` against all rows of `base` of its group; NaN where it or all of those are unscored."""
-    every = table[[*_GROUP, "valence", "direction"]].assign(place=np.arange(len(table)))
-    every = every.merge(base[[*_GROUP, "valence"]], on=_GROUP, suffixes=("", "_reference"))
-    leak = 50 * (1 + np.sign(every["direction"] * (every["valence"] - every["valence_reference"])))
-    return leak.groupby(every["place"]).mean().reindex(range(len(table))).to_numpy(dtype=float)
+    both = pd.concat([part[[*_GROUP, "valence"]] for part in (table, base)])
+    group, rows = both.groupby(_GROUP, sort=False).ngroup().to_numpy(), len(table)
+    rank, distinct = pd.factorize(both["valence"].to_numpy(), sort=True)  # −1 where unscored
+    place = group * len(distinct) + rank  # by group, then by valence: what is below is counted without forming the pairs
+    references = np.sort(place[rows:][rank[rows:] >= 0])
+    first, last = (np.searchsorted(references, (group[:rows] + end) * len(distinct)) for end in (0, 1))
+    lower, upto = (np.searchsorted(references, place[:rows], side) - first for side in ("left", "right"))
+    count = np.where(rank[:rows] >= 0, last - first, np.nan)
+    count[count == 0] = np.nan
+    further = np.where(table["direction"] > 0, lower + upto, 2 * count - lower - upto)  # twice; a tie counts as half
+    return 50 * further / count
 
 
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:

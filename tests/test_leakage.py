@@ -55,11 +55,13 @@ def test_the_summary_is_the_mean_over_pairs():
 
 def test_a_completion_is_further_than_so_many_of_the_references_of_its_group():
     rows = judged([("g1", 0, "neutral", 0.0), ("g1", 1, "neutral", 2.0), ("g1", 2, "neutral", np.nan), ("g2", 0, "neutral", -9.0),
-                   ("g1", 0, "positive", 1.0), ("g1", 1, "positive", 2.0), ("g1", 2, "positive", 3.0)])  # fmt: skip
-    table = leakage.pairs(rows).set_index("sample_index")
+                   ("g1", 0, "positive", 1.0), ("g1", 1, "positive", 2.0), ("g1", 2, "positive", 3.0),
+                   ("g1", 1, "negative", 0.0)])  # fmt: skip
+    of_negative, table = (part.set_index("sample_index") for _, part in leakage.pairs(rows).groupby("arm"))
+    assert of_negative["leak"].tolist() == [75]
     assert table["leak"].tolist() == [50, 75, 100]  # of 0 and 2: one below, one below and one equal, both below
     assert table["shift"].tolist()[:2] == [1, 0] and np.isnan(table.loc[2, "shift"])
-    assert leakage.pairs(rows, matched=True)["leak"].tolist()[:2] == [100, 50]
+    assert leakage.pairs(rows, matched=True).query("arm == 'positive'")["leak"].tolist()[:2] == [100, 50]
 
 
 def test_against_another_reference_only_that_arm_is_the_reference():
