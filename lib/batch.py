@@ -155,13 +155,16 @@ def plan(set_name: str, effect: float) -> None:
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
     table = planning.plan(set_name)
     shown = tabulate(
-        table.drop(columns=["model", planning.PACE], errors="ignore").T.map(planning.readable),
+        table.drop(columns=["model", planning.PACE], errors="ignore").astype(object).T.map(planning.readable),
         headers=list(table["model"]),
         tablefmt="simple",
         disable_numparse=True,
     )
     unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+    if questions := planning.rated_questions(set_name):
+        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts, unless asked before; "
+              "how long they take is not measured")  # fmt: skip
     print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
 
 

@@ -88,7 +88,8 @@ def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> 
     ends = dict.fromkeys((known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax()))
     said = " to ".join(_said(known.iloc[end], names, digits) for end in ends)
     counts = " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max()))) if "n" in known else ""
-    return f"{label[0].upper()}{label[1:]}: {len(known)} estimates, from {said}.{counts and f' n = {counts} each.'}"
+    how_many = "1 estimate," if len(known) == 1 else f"{len(known)} estimates, from"
+    return f"{label[0].upper()}{label[1:]}: {how_many} {said}.{counts and f' n = {counts} each.'}"
 
 
 def _said(row: pd.Series, names: list[str], digits: int) -> str:

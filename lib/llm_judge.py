@@ -102,6 +102,11 @@ def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return pd.concat([once, once[drawn].assign(sample_index=1)], ignore_index=True)
 
 
+def most_questions(judge: Judge, arms: pd.Series) -> int:
+    """How many questions completions of these arms give if no two are equal: each pair in both orders, and those asked again."""
+    return round(2 * int((arms != "neutral").sum()) * (1 + judge.retest_share))
+
+
 def _draw(first: str, second: str | None, seed: int) -> float:
     """A number from 0 to 1 that depends on the question and the seed alone, so a growing table keeps its draws."""
     digest = hashlib.sha256(json.dumps([seed, first, second]).encode()).digest()

@@ -5,7 +5,21 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
-from lib import benchmarks, calibration, generation, models, params, power, prompts, records, sections, templates, transformer
+from lib import (
+    benchmarks,
+    calibration,
+    generation,
+    human_ratings,
+    llm_judge,
+    models,
+    params,
+    power,
+    prompts,
+    records,
+    sections,
+    templates,
+    transformer,
+)
 
 PACE = "seconds a completion"
 _PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
@@ -15,7 +29,8 @@ def plan(set_name: str) -> pd.DataFrame:
     """One row for each model of the set: what is owed, at hand and missing, tokens, memory, and minutes on this machine.
 
     prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions, from a pilot of
-    them. NaN where nothing can be known without asking a server.
+    them. NaN where nothing can be known without asking a server. Where the judge is a language model, also the questions that it
+    is asked about the completions, if no two are equal.
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
@@ -31,8 +46,11 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     templates.check(owed, model, run.max_new_tokens)
     missing = generation.missing(owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl"))
     row = {"model": name, "completions": len(owed), "at hand": len(owed) - len(missing), "prompts": owed["rendered"].nunique()}
+    judge = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging", name)).judge
+    if judge.kind == "llm":
+        row["judge's questions"] = llm_judge.most_questions(judge, owed["arm"])
     if not isinstance(model, transformer.Transformer):
-        return row | ({"minutes": 0.0} if missing.empty else {})
+        return row | {"minutes": 0.0 if missing.empty else float("nan")}
     cost = _measured(model, owed if missing.empty else missing, run)
     return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)
 
@@ -63,6 +81,13 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sectio
         "minutes": seconds / 60,
         PACE: seconds / len(missing),
     }
+
+
+def rated_questions(set_name: str) -> int:
+    """How many questions about the texts that people rated notebook 04 asks of judges that are language models, each once."""
+    told = params.from_cell("04_human_agreement", params.cell_values(params.load(set_name), set_name, "04_human_agreement"))
+    asked = [judge for judge in (told.judge, *told.beside) if judge.kind == "llm"]
+    return len(asked) and len(asked) * human_ratings.read()["text"].nunique()
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:

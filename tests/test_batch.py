@@ -167,6 +167,23 @@ def test_a_journal_cut_short_is_mended(smoke, fresh):
     assert (run / table).read_bytes() == (smoke / table).read_bytes()
 
 
+def test_a_plan_says_what_a_judge_is_asked_and_that_unmeasured_minutes_are_unknown(fresh):
+    asked = {
+        "name": "m",
+        "id": "asked",
+        "family": "f",
+        "tuning": "instruct",
+        "mode": "chat",
+        "server": {"url": "http://nowhere/v1"},
+    }
+    for section in ("judging", "agreement"):
+        change(fresh, f"{section}.judge", {"name": "asked", "kind": "llm", "model": asked})
+    planned = call(fresh, "plan", "smoke")
+    assert planned.returncode == 0, planned.stdout
+    assert "what is answered elsewhere takes as long as it takes" in planned.stdout
+    assert "judge's questions  845" in planned.stdout and "about rated texts" in planned.stdout
+
+
 def test_readme_places_are_filled_and_a_missing_place_is_named():
     assert readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
     with pytest.raises(ValueError, match="no place marked 'y'"):

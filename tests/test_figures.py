@@ -30,6 +30,7 @@ def test_the_words_tell_the_ends_of_the_table():
         "Net excess, points: 3 estimates, from −3.0 (interval −4.0 to −2.0) for b-c, negative to 9.0 (interval 8.0 to 10.0) "
         "for a, positive. n = 20 to 30 each."
     )
+    assert figures.told(TABLE.head(1), ["row"], "net excess").startswith("Net excess: 1 estimate, ")
     assert figures.told(TABLE.assign(estimate=np.nan), [], "net excess") == "No estimate of net excess."
     assert "−3.0 (no interval) for b-c to" in figures.told(TABLE.assign(low=np.nan), ["row"], "net excess")
 
