@@ -49,7 +49,7 @@ verify-annotation: .venv-extra/ready
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
 
-# Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators, about half an hour.
+# Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators, 6 minutes.
 simulate-annotation: .venv/ready
 	$(BIN)/python -m tests.simulate_annotation
 

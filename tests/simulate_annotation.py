@@ -73,7 +73,7 @@ def main() -> int:
             print(f"\nsimulated, {judge} judge, {stems} stems, {seconds}\n{net.round(2).to_string(index=False)}", flush=True)
     table = pd.concat(parts)
     combined = table[table["source"] == "people and judge"]
-    wide = combined.pivot(index=["stems", "judge", "arm"], columns="quantity", values="coverage").round(1)
+    wide = combined.pivot(index=["stems", "judge", "arm"], columns="quantity", values="coverage").astype(float).round(1)
     print(f"\nSIMULATED: coverage of 95 % intervals by people and judge together, {given.studies} studies a row")
     print(wide.to_string())
     net = combined.loc[combined["quantity"] == "net", "coverage"]
