@@ -33,7 +33,8 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
     """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
 
     `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
-    A placebo completion is paired once for each direction. Pairs with an unscored member have NaN quantities.
+    A placebo completion is paired once for each direction. Quantities of a pair with an unscored member are NaN, but for the leak
+    rate where the completion and other references of its group are scored.
 
     leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than the
     reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored, or, for who studies

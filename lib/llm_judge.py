@@ -102,8 +102,8 @@ def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return pd.concat([once, once[drawn].assign(sample_index=1)], ignore_index=True)
 
 
-def most_questions(judge: Judge, arms: pd.Series) -> int:
-    """How many questions completions of these arms give if no two are equal: each pair in both orders, and those asked again."""
+def expected_questions(judge: Judge, arms: pd.Series) -> int:
+    """How many questions completions of these arms give on average if no two are equal: each pair in both orders, and again."""
     return round(2 * int((arms != "neutral").sum()) * (1 + judge.retest_share))
 
 

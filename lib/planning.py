@@ -30,7 +30,7 @@ def plan(set_name: str) -> pd.DataFrame:
 
     prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions, from a pilot of
     them. NaN where nothing can be known without asking a server. Where the judge is a language model, also the questions that it
-    is asked about the completions, if no two are equal.
+    is asked about the completions, as `llm_judge.expected_questions` has it.
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
@@ -48,7 +48,7 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     row = {"model": name, "completions": len(owed), "at hand": len(owed) - len(missing), "prompts": owed["rendered"].nunique()}
     judge = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging", name)).judge
     if judge.kind == "llm":
-        row["judge's questions"] = llm_judge.most_questions(judge, owed["arm"])
+        row["judge's questions"] = llm_judge.expected_questions(judge, owed["arm"])
     if not isinstance(model, transformer.Transformer):
         return row | {"minutes": 0.0 if missing.empty else float("nan")}
     cost = _measured(model, owed if missing.empty else missing, run)
@@ -84,10 +84,15 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sectio
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions about the texts that people rated notebook 04 asks of judges that are language models, each once."""
-    told = params.from_cell("04_human_agreement", params.cell_values(params.load(set_name), set_name, "04_human_agreement"))
-    asked = [judge for judge in (told.judge, *told.beside) if judge.kind == "llm"]
-    return len(asked) and len(asked) * human_ratings.read()["text"].nunique()
+    """How many questions about the texts that people rated are asked of judges that are language models, each judge once."""
+    parameters = params.load(set_name)
+    judging, agreement = (
+        params.from_cell(notebook, params.cell_values(parameters, set_name, notebook))
+        for notebook in ("03_judging", "04_human_agreement")
+    )
+    to_fit = [] if judging.charged_threshold else [judging.judge]
+    asked = {judge.model_dump_json() for judge in (agreement.judge, *agreement.beside, *to_fit) if judge.kind == "llm"}
+    return len(asked) * human_ratings.read()["text"].nunique() if asked else 0
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:

@@ -61,10 +61,12 @@ def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = F
 def joined(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = False) -> pd.DataFrame:
     """Every pair of the plan and direction, long: PAIR, kind, stem_id, slot, direction, quantity, judged, human.
 
-    `human` is missing where nobody labelled the pair. ValueError if `judgements` no longer hold the completions that were drawn.
+    Both are of equal draws (`leakage.pairs`, matched), for people label single pairs: so the judge's leak rate is not that of
+    all references. `human` is missing where nobody labelled the pair. ValueError if `judgements` no longer hold the completions
+    that were drawn.
     """
     _check_texts(judgements, key)
-    pairs = leakage.pairs(annotation_plan.unmitigated(judgements))
+    pairs = leakage.pairs(annotation_plan.unmitigated(judgements), matched=True)
     known = [*PAIR, "direction", "slot"]
     quantities = list(leakage.QUANTITIES)
     judged = pairs.melt(known, quantities, "quantity", "judged").merge(key[[*PAIR, "kind", "stem_id"]], on=PAIR)
