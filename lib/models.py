@@ -24,11 +24,17 @@ INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model wrote after one prompt, in how many tokens, and whether it stopped or its first sentence ended."""
+    """What a model wrote after one prompt, in how many tokens, and whether it stopped or its first sentence ended.
+
+    `outcome`, with the reason in `note`, is given where the backend knows that there is no answer: `filtered`,
+    `thought_unfinished`, `failed` (see lib.outcomes); what the text itself shows is told from the text.
+    """
 
     text: str
     tokens: int
     ended: bool
+    outcome: str | None = None
+    note: str = ""
 
 
 def silent(count: int) -> None:

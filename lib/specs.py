@@ -51,6 +51,8 @@ class Server(Strict):
     url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
     key_variable: str | None = None  # the environment variable that holds the key; the key itself is written nowhere
     options: dict[str, int | float | str | bool] = {}  # sent with each request, where a server has defaults of its own (top_k, …)
+    parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field({})  # ours: what this
+    # server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed: null}
     concurrency: Count = 8  # requests in flight
     timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one request may take
     retries: Annotated[int, Field(ge=0)] = 12  # of a request that failed for a reason that may pass: about a minute in all
@@ -82,6 +84,10 @@ class Model(Strict):
     system_prompt: str | None = None  # chat only; None sends no system message
     template_system: bool = False  # chat only; accept the system text that the model's template adds by itself
     begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
+    require_word: bool = False  # the model may neither end nor write bare punctuation before it has written a letter or digit
+    chat_template_kwargs: dict[str, int | float | str | bool] = {}  # chat only; for the template, as {enable_thinking: false}
+    thought_markers: Annotated[list[str], Field(min_length=2, max_length=2)] = ["<think>", "</think>"]  # a thought is set aside
+    thinking_tokens: Annotated[int, Field(ge=0)] = 0  # that a thought may take, beside max_new_tokens of the answer
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device_map: str = "auto"  # how accelerate spreads the weights over processors
     revision: str = "main"
@@ -101,6 +107,8 @@ class Model(Strict):
         if local and not (self.id in BUNDLED_MODELS or "/" in self.id or Path(self.id).is_dir()):
             raise ValueError(f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id (owner/name), "
                              f"a folder, or one of {', '.join(BUNDLED_MODELS)}")  # fmt: skip
+        if not local and self.require_word:
+            raise ValueError("require_word needs a model that runs here: a server's tokens cannot be held back; set it to false")
         if not local and self.begin_answer:
             raise ValueError("begin_answer needs a model that runs here: a server takes no begun answer; set it to false")
         return self
@@ -122,7 +130,7 @@ class Judge(Strict):
     model: Model | None = None  # llm: who is asked, in mode chat
     rubric: str = "valence"  # llm: what is asked; one of lib/data/rubrics/, or the path of another
     temperature: Heat = 0.0  # llm; at 0 a model that runs here repeats itself
-    max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 256  # llm
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
     retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
     trained_on_ratings: bool = False  # a model of others that was trained on the rated texts cannot be tested on them
