@@ -16,17 +16,15 @@ import json
 import pandas as pd
 
 from lib import packages, specs, tables
-from lib.models import Reply, silent
+from lib.models import Backend, Reply, silent
 from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
 _COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion")
 _KEY = ["prompt", "mitigation", "sample_index"]
 
 
-class Imported:
+class Imported(Backend):
     """The completions of `spec.table`; ParameterError, naming the rows, if the file or what it holds is not as said above."""
-
-    tokenizer = None
 
     def __init__(self, spec: Model):
         self.spec, self.parameters = spec, spec.parameters

@@ -69,7 +69,8 @@ def judgements(
     """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
     A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
-    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
+    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`. A
+    completion that is missing (`lib.outcomes`) has neither valence nor the others.
     """
     described = prompts[["prompt_id", "domain", "slot", "pronoun", "emotion", "intensity", "form", "literal_senses", "context",
                          "stem"]]  # fmt: skip
@@ -80,7 +81,8 @@ def judgements(
     else:
         table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
-    table["repeats"] = [repeats_charge(row.completion, row.context, row.literal_senses) for row in table.itertuples()]
+    about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
+    table["repeats"] = pd.array([None if told[0] is None else repeats_charge(*told) for told in about], "boolean")
     return table
 
 

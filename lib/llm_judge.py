@@ -119,7 +119,7 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
     noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]  # each question draws its own
     owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise, mitigation=NO_MITIGATION, arm="")
-    owed = owed.assign(context=None, stem=None)  # free questions
+    owed = owed.assign(context=None, stem=None, mitigation_text="")  # free questions
     told = _told(judge)
     paid = generation.generate(generation.keyed(owed, told, model), told, model, replies)
     texts = [[text for text in pair if text is not None] for pair in zip(paid["first"], paid["second"], strict=True)]

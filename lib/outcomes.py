@@ -37,7 +37,10 @@ def settle(reply: Reply, context: str | None, stem: str | None, mitigation: str 
     """
     if reply.outcome:
         return Settled(None, reply.outcome, reply.note)
-    return Settled(sentences.completion_of(reply.text, context, stem), ANSWERED if reply.ended else TRUNCATED)
+    completion = sentences.completion_of(reply.text, context, stem)
+    if not any(map(str.isalnum, completion)):
+        return Settled(None, EMPTY, completion)
+    return Settled(completion, ANSWERED if reply.ended else TRUNCATED)
 
 
 def is_complete(text: str, context: str | None, stem: str | None, mitigation: str = "", markers=THOUGHT_MARKERS,

@@ -9,7 +9,7 @@ import openai
 import pandas as pd
 
 from lib import sentences, specs
-from lib.models import INSTRUCTION, Reply, silent
+from lib.models import INSTRUCTION, Backend, Reply, silent
 from lib.specs import Model, ParameterError
 
 _NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
@@ -18,15 +18,13 @@ _MAY_PASS = (openai.RateLimitError, openai.InternalServerError)
 _FAILURES = (openai.OpenAIError, json.JSONDecodeError)
 
 
-class Server:
+class Server(Backend):
     """A model behind a server. Making one asks whether the server is there and answers for the model; ParameterError if not.
 
     Every request carries a seed of its own. How far the server honours it is the server's affair, and so is what it adds to
     plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise: completions may depend on how it batches, and
     a second run may differ.
     """
-
-    tokenizer = None
 
     def __init__(self, spec: Model):
         self.spec = spec
