@@ -82,7 +82,7 @@ def judgements(
         table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
     about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
-    table["repeats"] = pd.array([None if told[0] is None else repeats_charge(*told) for told in about], "boolean")
+    table["repeats"] = pd.array([None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean")
     return table
 
 
