@@ -297,7 +297,7 @@ def test_a_model_that_is_served_but_not_listed(stand_in, listed):
 @pytest.mark.parametrize("trouble", ["too many requests", "internal error", "stalls", "a bad request", "no completion"])
 def test_a_trouble_that_stays_is_named(stand_in, benchmark, tmp_path, trouble):
     lasting = TROUBLES | {
-        "a bad request": lambda handler: handler.send(400, {"detail": "seed is\nnot supported"}),
+        "a bad request": lambda handler: handler.send(400, {"detail": "that is\nno request"}),
         "no completion": lambda handler: handler.send(200, {"error": {"message": "upstream is gone"}}),
     }
     stand_in.troubles = [lasting[trouble]] * 99
@@ -306,7 +306,7 @@ def test_a_trouble_that_stays_is_named(stand_in, benchmark, tmp_path, trouble):
         "too many requests": "cannot answer now (429: slow down)",
         "internal error": "cannot answer now (500: out of luck)",
         "stalls": "does not answer in time (timed out)\nraise timeout (0.2 s) or lower concurrency (3)",
-        "a bad request": "refused a request for 'stand-in-7b' (400: seed is not supported)",
+        "a bad request": "refused a request for 'stand-in-7b' (400: that is no request)",
         "no completion": "upstream is gone",
     }
     assert said[trouble] in message
