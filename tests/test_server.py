@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from lib import generation, models, params, prompts, sections, server, specs
+from lib.models import Reply
 
 KEY = "sk-nobody-may-read-this"
 CHAT = "/v1/chat/completions"
@@ -51,7 +52,7 @@ class StandIn:
         """Status and body: the canned text, marked with the seed."""
         if body["model"] not in self.known:
             return 404, {"error": {"message": f"The model `{body['model']}` does not exist"}}
-        text = f"{self.text} {body['seed']}" if self.text is not None else None
+        text = f"{self.text} {body.get('seed')}" if self.text is not None else None
         told = {"message": {"role": "assistant", "content": text}} if path == CHAT else {"text": text}
         answer = {"id": "1", "object": "x", "created": 1, "model": body["model"]}
         usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}} if self.usage else {}
@@ -66,12 +67,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
-    def send(self, status: int, body: dict, **headers) -> None:
+    def send(self, status: int, body: dict | bytes, **headers) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+        self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
 
     def refused(self) -> bool:
         given = self.headers["Authorization"].removeprefix("Bearer ")
@@ -137,6 +138,8 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
         "retries": 4,
         "concurrency": 3,
         "key_variable": "A_KEY",
+        "options": {},
+        "parameter_names": {},
     }
     place |= {key: changes.pop(key) for key in list(changes) if key in place}
     model = {"name": "m", "id": "stand-in-7b", "family": "f", "tuning": "instruct", "mode": mode, "server": place} | changes
@@ -153,6 +156,16 @@ def paid(benchmark, parameters, folder) -> pd.DataFrame:
     assert keys_of(folder) == Counter(owed["key"])
     assert table["completion"].notna().all()
     return table
+
+
+def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **changes) -> Reply:
+    """What becomes of one prompt, "He is sad." before "His coat is", where the server answers so."""
+    parameters = told(stand_in, mode, retries=0, **changes)
+    model = models.load(parameters.model)
+    row = {"context": "He is sad.", "stem": "His coat is", "group_id": "g", "sample_index": 0}
+    stand_in.troubles = [lambda handler: handler.send(status, body)]
+    owed = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])
+    return model.reply(owed, parameters.temperature, parameters.max_new_tokens, parameters.seed)[0]
 
 
 def keys_of(folder) -> Counter:
