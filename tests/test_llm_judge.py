@@ -14,8 +14,8 @@ import pytest
 
 from lib import calibration, judges, llm_judge, llm_reliability, records, rubrics, specs
 from lib.models import Reply
+from tests.stand_in import CHAT, StandIn
 from tests.test_rubrics import MALFORMED
-from tests.test_server import CHAT, StandIn
 
 WORTH = rubrics.read("valence").labels
 SPEC = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}

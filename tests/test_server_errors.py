@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lib import generation, models
-from tests.test_server import KEY, benchmark, message_of, reply_to, stand_in, told  # noqa: F401
+from tests.stand_in import KEY, message_of, reply_to, told
 
 AZURE = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
 FILTERS = {
@@ -115,11 +115,11 @@ def test_the_filter_s_words_are_kept_without_the_key(stand_in, monkeypatch):
     assert reply.note == "400: stopped for [key]"
 
 
-def test_a_run_goes_on_after_a_filter_and_asks_nothing_twice(stand_in, benchmark, tmp_path):
+def test_a_run_goes_on_after_a_filter_and_asks_nothing_twice(stand_in, few_prompts, tmp_path):
     stand_in.troubles = [None] * 3 + [lambda handler: handler.send(*FILTERS["azure"])]
     parameters = told(stand_in, "chat", retries=0)
     model = models.load(parameters.model)
-    owed = generation.requests(benchmark, parameters, model)
+    owed = generation.requests(few_prompts, parameters, model)
     table = generation.generate(owed, parameters, model, tmp_path / "j.jsonl")
     assert table["completion"].isna().sum() == 1
     assert table["outcome"].value_counts()["filtered"] == 1
