@@ -248,16 +248,99 @@ def test_whatever_can_change_a_reply_asks_anew(canned, tmp_path, changed):
     assert before != judges.version(judge(**change))
 
 
-def test_more_than_two_per_cent_unscored_blocks_and_says_what_to_do(tmp_path):
-    asked = pd.DataFrame(
-        {"reply": "Verdict: none", "labels": [None] * 2 + [("neutral", "neutral")] * 98, "ended": [False] + [True] * 99}
-    )
-    llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")  # 2 of 100 may
-    asked.loc[2, "labels"] = None
-    with pytest.raises(ValueError, match=r"3 of 100 replies \(3.0%\) hold no verdict, 1 of them because") as caught:
+UNSCORED = {  # the reply to a pair, why it is unscored, what to do if many are
+    "thought": (Reply("", 9, False, "thought_unfinished", "the thought took every token"), "cut off while thinking",
+                "raise the thinking_tokens of the judge's model, or switch its thinking off, as with chat_template_kwargs: "
+                "{enable_thinking: false}"),
+    "cut": (Reply(says("neutral", "neutral"), 256, False), "cut off", "raise the judge's max_new_tokens"),
+    "none": (Reply("They are both fine.", 5, True), "no verdict", "ask a more capable model, or make the rubric plainer"),
+    "filter": (Reply("", 0, False, "filtered", "400: not here"), "filtered", "a model whose server does not filter"),
+    "refusal": (Reply("", 5, True, "refused", "I cannot."), "refused", "let the rubric say that the texts are only to be rated"),
+    "empty": (Reply(" ...\n", 2, True), "empty", "ask a more capable model"),
+    "failed": (Reply("", 5, True, "failed", "it called a tool"), "failed", "put right what stopped it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNSCORED)
+def test_each_way_to_be_unscored_has_a_name_and_a_remedy(canned, tmp_path, case):
+    reply, why, remedy = UNSCORED[case]
+    canned(lambda *_: reply)
+    journal = tmp_path / "j.jsonl"
+    assert np.isnan(llm_judge.of_completions(judge(), GROUP, journal)).all()
+    asked = llm_judge.asked_of(judge(), GROUP, journal)
+    assert asked["unscored"].tolist() == [why] * 6
+    assert asked["labels"].isna().all() and asked["valences"].isna().all()
+    with pytest.raises(ValueError, match=r"6 of 6 replies \(100.0%\) hold no verdict") as caught:
+        llm_reliability.demand_scored(asked, "asked", journal)
+    lines = str(caught.value).splitlines()
+    assert f"hold no verdict: 6 {why}; at most 2% may" in lines[0]
+    assert repr(reply.note or reply.text) in lines[1]
+    assert remedy in lines[2]
+
+
+def test_the_reading_counts_the_unscored_by_reason(canned, tmp_path):
+    def say(texts, _):
+        if set(texts) == {"positive 0", "neutral 0"}:
+            return UNSCORED["thought"][0]
+        return UNSCORED["cut"][0] if texts == ["negative 1", "neutral 1"] else rates(texts)
+
+    canned(say)
+    told = judges.reliability(judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    assert "240 replies of asked, 3 unscored (1.2%): 2 cut off while thinking, 1 cut off." in told
+    asked = llm_judge.asked_of(judge(), many(60), tmp_path / "j.jsonl")
+    assert llm_reliability.reasons(asked) == "2 cut off while thinking, 1 cut off"
+    assert asked["unscored"].isna().sum() == asked["labels"].notna().sum() == 237
+
+
+def test_the_remedy_is_that_of_the_commonest_reason(canned, tmp_path):
+    def say(texts, _):
+        return UNSCORED["cut" if "neutral 0" in texts else "thought" if "neutral 1" in texts else "filter"][0]
+
+    canned(say)
+    more = pd.concat([many(2), table(("s1", "none", "14."))])
+    asked = llm_judge.asked_of(judge(), more, tmp_path / "j.jsonl")
+    with pytest.raises(ValueError, match="6 cut off while thinking, 4 cut off; at most") as caught:
         llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")
-    for part in ("judge asked", str(tmp_path / "j.jsonl"), "Verdict: none", "a more capable model", "raise max_new_tokens"):
+    assert "thinking_tokens" in str(caught.value)
+    assert "max_new_tokens" not in str(caught.value)
+
+
+def test_more_than_two_per_cent_unscored_blocks(tmp_path):
+    replies = {"reply": "Verdict: none", "note": "", "unscored": ["cut off", "no verdict"] + [None] * 98}
+    asked = pd.DataFrame(replies)
+    llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")  # 2 of 100 may
+    asked.loc[2, "unscored"] = "no verdict"
+    with pytest.raises(ValueError, match=r"3 of 100 replies \(3.0%\) hold no verdict: 2 no verdict, 1 cut off; at") as caught:
+        llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")
+    for part in ("judge asked", str(tmp_path / "j.jsonl"), "Verdict: none", "a more capable model"):
         assert part in str(caught.value)
+
+
+def test_missing_completions_are_not_shown_and_get_no_valence(canned, tmp_path):
+    model = canned(rates)
+    missing = GROUP.assign(completion=[None, PLAIN, np.nan, GLAD], outcome=["filtered", "answered", "refused", "answered"])
+    assert set(llm_judge.sightings(missing)["row"]) == {1, 3}
+    np.testing.assert_array_equal(llm_judge.of_completions(judge(), missing, tmp_path / "j.jsonl"), [np.nan, 0, np.nan, 2])
+    assert {text for question, _ in model.asked for text in texts_of(question)} == {PLAIN, GLAD}
+
+
+def test_where_every_completion_is_missing_nothing_is_asked(canned, tmp_path):
+    model = canned(rates)
+    missing = GROUP.assign(completion=pd.Series([None] * 4, dtype=object))
+    assert np.isnan(llm_judge.of_completions(judge(), missing, tmp_path / "j.jsonl")).all()
+    told = judges.reliability(judge(), missing, tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    assert "0 replies of asked, 0 unscored" in told
+    assert model.asked == []
+
+
+def test_a_judge_may_write_much_and_what_its_model_is_told_is_part_of_its_version(canned):
+    canned(rates)
+    changes = [{}, {"system_prompt": "Be strict."}, {"chat_template_kwargs": {"enable_thinking": False}},
+               {"thinking_tokens": 8000}, {"thought_markers": ["[T]", "[/T]"]}]  # fmt: skip
+    assert len({judges.version(judge(model=SPEC | change)) for change in changes}) == len(changes)
+    assert judge(max_new_tokens=65_536).max_new_tokens == 65_536
+    with pytest.raises(ValueError, match="65536"):
+        judge(max_new_tokens=65_537)
 
 
 def test_the_reading_of_notebook_03(canned, tmp_path):
@@ -337,6 +420,37 @@ def test_a_judge_behind_a_server(tmp_path):
         assert rater.seen == []
     finally:
         rater.stop()
+
+
+class Thinker(StandIn):
+    """A server whose model thinks, in a field of its own, and gives its verdict only if it is given 4,000 tokens."""
+
+    def answer(self, path, body):
+        status, answer = super().answer(path, body)
+        choice = answer["choices"][0]
+        enough = body["max_tokens"] >= 4000
+        verdict = says("negative", "neutral") if enough else None
+        choice["message"] = {"role": "assistant", "content": verdict, "reasoning_content": says("positive", "positive")}
+        choice["finish_reason"] = "stop" if enough else "length"
+        return status, answer
+
+
+def test_a_judge_that_thinks_behind_a_server(tmp_path):
+    thinker = Thinker()
+    thinker.start()
+    try:
+        place = {"url": f"http://127.0.0.1:{thinker.port}/v1", "timeout": 5.0, "retries": 1}
+        model = SPEC | {"id": "stand-in-7b", "server": place}
+        asked = llm_judge.asked_of(judge(model=model), GROUP, tmp_path / "j.jsonl")
+        assert set(asked["unscored"]) == {"cut off while thinking"}
+        thinking = model | {"thinking_tokens": 4000, "chat_template_kwargs": {"enable_thinking": True}}
+        for able in (judge(model=thinking), judge(model=model, max_new_tokens=5000)):
+            given = llm_judge.of_completions(able, GROUP, tmp_path / "j.jsonl")
+            np.testing.assert_array_equal(given, [-1, -1, -1, -1])
+        sent = {(body["max_tokens"], body.get("chat_template_kwargs", {}).get("enable_thinking")) for body in thinker.bodies()}
+        assert sent == {(256, None), (4256, True), (5000, None)}
+    finally:
+        thinker.stop()
 
 
 def test_a_judge_that_runs_here_gives_its_whole_answer(tiny, tmp_path):
