@@ -21,8 +21,8 @@ _FILTER = re.compile(
     r"|violat\w*\W(\S+ ){0,6}\S*(polic|guideline|terms of)|usage polic"
     r"|(inappropriate|sensitive|prohibited|harmful|unsafe|disallowed|objectionable)[\s_-]?(or \w+ )?"
     r"(content|text|word|input|information)|new[\s_-]sensitive|guardrail\w*.{0,20}(interven|block|violat|trigger)"
-    r"|敏感|违规|违禁|不安全|不合规",
-    re.IGNORECASE,
+    r"|nsfw|^moderation$|敏感|违规|违禁|不安全|不合规",
+    re.IGNORECASE | re.MULTILINE,  # each text of the body is a line
 )
 _ACCOUNT = re.compile(  # a ban concerns every prompt
     r"(account|organi[sz]ation|api[\s_-]key|subscription|workspace|resource|your access)\b.{0,60}"
@@ -73,6 +73,7 @@ class NoCompletion(openai.OpenAIError):
 def reason(error: Exception) -> str:
     """On one line, what the server said, or why nothing could be heard from it."""
     said = getattr(error, "body", None) or error.__cause__ or error
+    said = said[0] if isinstance(said, list) and len(said) == 1 else said
     while isinstance(said, dict) and (inner := said.get("message") or said.get("detail") or said.get("error")):
         said = inner
     status = f"{error.status_code}: " if isinstance(error, openai.APIStatusError) else ""

@@ -79,3 +79,17 @@ def few_prompts():
     from lib import prompts
 
     return prompts.build(seed=1, stems=2, groups_per_stem=1)
+
+
+@pytest.fixture
+def canned(monkeypatch):
+    """Puts a canned model in the place of whatever a judge asks."""
+    from lib import llm_judge
+    from tests.asked_judge import Canned
+
+    def put(say) -> Canned:
+        made = Canned(say)
+        monkeypatch.setattr(llm_judge, "backend", lambda _: made)
+        return made
+
+    return put

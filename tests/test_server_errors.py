@@ -29,6 +29,9 @@ FILTERS = {
     "validation status": (422, {"message": "content_policy_violation: the text was blocked"}),
     "legal status": (451, {"error": {"type": "content_filter", "message": "not here"}}),
     "plain text": (400, b"prompt rejected by the content filter"),
+    "code": (400, {"error": {"code": "moderation", "message": "not this prompt"}}),
+    "nsfw": (422, {"error": {"code": "nsfw_content", "message": "no"}}),
+    "a list": (400, [{"error": {"code": 400, "message": "blocked: PROHIBITED_CONTENT"}}]),
     "no completion, status 200": (200, {"error": {"code": "content_filter", "message": "stopped"}}),
 }  # fmt: skip
 NO_FILTERS = {
