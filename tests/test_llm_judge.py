@@ -14,6 +14,7 @@ import pytest
 
 from lib import calibration, judges, llm_judge, llm_reliability, records, rubrics, specs
 from lib.models import Reply
+from tests.test_judges import CURLY_AND_STRAIGHT
 from tests.test_rubrics import MALFORMED
 from tests.test_server import CHAT, StandIn
 
@@ -283,6 +284,21 @@ def test_judgements_of_an_llm_judge(canned, tmp_path):
     assert made["charged"].isna().tolist() == [False, False, False, True]
     assert made["charged"].sum() == 1
     assert GROUP.columns.tolist() == made.columns[: GROUP.shape[1]].tolist()
+
+
+@pytest.mark.parametrize(("curly", "straight"), CURLY_AND_STRAIGHT)
+def test_curly_marks_are_asked_about_like_straight_ones(canned, tmp_path, monkeypatch, curly, straight):
+    monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
+    model = canned(lambda texts, _: says(*("negative" if text == straight else "neutral" for text in texts)))
+    np.testing.assert_array_equal(judges.valences(judge(), [curly, straight]), [-2, -2])
+    assert len(model.asked) == 1
+    both = table(("s", "neutral", straight), ("s", "negative", curly))
+    np.testing.assert_array_equal(llm_judge.of_completions(judge(), both, tmp_path / "j.jsonl"), [-2, -2])
+    assert len(model.asked) == 2, "two texts that differ in their marks alone are one question"
+    assert all(curly not in question for question, _ in model.asked)
+    ratings = pd.DataFrame({"text": [curly, straight]})
+    np.testing.assert_array_equal(judges.of_rated(judge(), ratings), [-2, -2])
+    assert len(model.asked) == 2
 
 
 def test_texts_without_pairs_are_asked_about_alone(canned, tmp_path, monkeypatch):
