@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lib import mining, vader, wording
 from lib.text import normalize
 
-MARKS = "‘’ʼ′`´＇“”„«»″…–—―‑−\u00a0\u2009\u3000\u200b\u200c\u200d\ufeff\u00ad\ufe0f❤\u0301e!:)\n ".replace("\n ", "\n") + " "
+MARKS = "‘’ʼ′`´＇“”„«»″…–—―‑−\u00a0\u2009\u3000\u200b\u200c\u200d\ufeff\u00ad\ufe0f❤\u0301e!:)\n "
 
 
 @pytest.mark.parametrize("mark", "’‘‛ʼ′`´＇՚ꞌ\x92")
@@ -47,7 +47,7 @@ def test_one_spelling(written, plain):
     assert normalize(written) == plain
 
 
-@pytest.mark.parametrize("text", ["Zoë’s".replace("’", "'"), "日本。「猫」", "m² ½ ™ №", "👩‍🚀 👨‍👩‍👧", "می‌خواهم", ":-Þ ¡no! ¿qué?",
+@pytest.mark.parametrize("text", ["Zoë's", "日本。「猫」", "m² ½ ™ №", "👩‍🚀 👨‍👩‍👧", "می‌خواهم", ":-Þ ¡no! ¿qué?",
                                   "naïve, Ångström, Ł, ß", "क्‍ष"])  # fmt: skip
 def test_what_is_no_typography_stays(text):
     assert normalize(text) == unicodedata.normalize("NFC", text)
