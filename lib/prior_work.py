@@ -135,10 +135,16 @@ def _file(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
                              f"give {', '.join(tables.READERS)}")  # fmt: skip
     unit, reader = tables.READERS[suffix]
     try:
-        file = reader(path)
+        file = reader(path, _needed(prior))
     except Exception as error:  # every reader has its own
         raise ParameterError(f"prior {prior.path}: cannot be read: {' '.join(str(error).split())[:300]}") from None
     return file.set_axis([str(name) for name in file.columns], axis=1), unit
+
+
+def _needed(prior: sections.Prior) -> tables.Needed:
+    """The columns that the file must have, under its names; how columns of completions begin is no name."""
+    usual = [(prior.columns[ours],) if ours in prior.columns else COLUMNS[ours] for ours in ("prompt", "concept")]
+    return [*usual, *((name,) for ours, name in prior.columns.items() if ours not in _BEGINNINGS)]
 
 
 def _under_our_names(file: pd.DataFrame, prior: sections.Prior) -> pd.DataFrame:
