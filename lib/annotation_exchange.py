@@ -87,9 +87,7 @@ def import_labels(set_name: str, path: Path, names: dict[str, str]) -> str:
     before = _there_already(labels, annotation.read_labels(place))
     annotation.write_labels(place, labels[~labels["annotator"].isin(before)])
     counts = labels["annotator"].value_counts().sort_index()
-    said = [
-        f"{name}: {count:,} labels{' were there already, just the same' * (name in before)}" for name, count in counts.items()
-    ]
+    said = [f"{name}, labels: {count:,}{', there already, just the same' * (name in before)}" for name, count in counts.items()]
     return "\n".join(said or ["no labels in it"]) + f"\nLabels are in {place / 'labels'}; run the set again to count them."
 
 

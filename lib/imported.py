@@ -85,7 +85,7 @@ class Imported:
         try:
             return reader(self.path, self._needed())
         except Exception as error:  # every reader has its own
-            self._refuse(f"cannot be read: {' '.join(str(error).split())[:300]}")
+            self._refuse(f"cannot be read: {' '.join(str(error).split())[:600]}")
 
     def _needed(self) -> tables.Needed:
         """The columns that the file must have, under its names."""

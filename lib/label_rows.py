@@ -41,7 +41,7 @@ def table(rows: list[dict], path: Path) -> pd.DataFrame:
             raise ValueError(f"{repeated.place}: {repeated.annotator} has labelled {repeated.item_id} before, and otherwise, in "
                              f"{before['place']}; keep one of them")  # fmt: skip
     if again.any():
-        print(f"{path.name}: {again.sum():,} labels are given again, just the same; each counts once", flush=True)
+        print(f"{path.name}: labels given again, just the same: {again.sum():,}; each counts once", flush=True)
     return annotation.typed(labels[~again])
 
 

@@ -80,7 +80,7 @@ def from_label_studio(path: Path, annotators: dict[str, str] | None = None, item
             if not _dict(found).get("was_cancelled"):
                 rows.append(label_rows.row(place, _record(_dict(found), item_id, annotators or {}, place)))
     if cancelled:
-        print(f"{path.name}: {cancelled:,} cancelled annotations are passed over", flush=True)
+        print(f"{path.name}: cancelled annotations, passed over: {cancelled:,}", flush=True)
     return label_rows.table(rows, path)
 
 

@@ -41,7 +41,7 @@ def read(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
     try:
         file = reader(path, _needed(prior))
     except Exception as error:  # every reader has its own
-        raise ParameterError(f"prior {prior.path}: cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise ParameterError(f"prior {prior.path}: cannot be read: {' '.join(str(error).split())[:600]}") from None
     return file.set_axis([str(name) for name in file.columns], axis=1), unit
 
 

@@ -74,7 +74,7 @@ def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
     fitting = [title for title, rows in tables.items() if fits(next(iter(rows.values())), needed)]
     if len(fitting) > 1:
         raise ValueError(f"{len(fitting)} sheets have the columns {described(needed)}: {some(fitting, len(fitting))}; "
-                         "leave one of them in the file")  # fmt: skip
+                         "leave one of them in the file (hidden ones count)")  # fmt: skip
     if fitting or len(tables) < 2:
         return next(iter(fitting or tables), None)
     lower = [title for title, rows in tables.items() if below(rows, needed)]

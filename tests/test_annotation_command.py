@@ -50,7 +50,7 @@ def test_label_studio_there_and_back(place, capsys):
         task["annotations"].append({"completed_by": 7, "lead_time": 2.0, "created_at": "x", "result": [result]})
     path.write_text(json.dumps(tasks))
     assert run("import", "mine", path, "--names", f"ann@example.org={ANN}", "7=cat") == 0
-    assert f"cat: {len(tasks)} labels\n" in (said := capsys.readouterr().out)
+    assert f"cat, labels: {len(tasks)}\n" in (said := capsys.readouterr().out)
     assert "just the same" in said
     assert {name: text for name, text in files(place).items() if name != "cat.jsonl"} == before
     assert (annotation.read_labels(place).query("annotator == 'cat'")["charge"] == "none").all()

@@ -146,7 +146,7 @@ def test_what_is_there_twice_counts_once_and_is_told(tmp_path, capsys):
     later["annotations"][0] |= {"lead_time": 9.0, "created_at": "2026-11-02"}
     labels = imported(tmp_path / "export.json", task, task, annotated("none", who="bob"), later)
     assert labels[["annotator", "charge", "seconds"]].values.tolist() == [["ann", "unclear", 3.1], ["bob", "none", 3.1]]
-    assert capsys.readouterr().out == "export.json: 2 labels are given again, just the same; each counts once\n"
+    assert capsys.readouterr().out == "export.json: labels given again, just the same: 2; each counts once\n"
     (tmp_path / "l.csv").write_text(HEADER + "ann,i0,negative,2,no\nann,i0,negative,2,no\n")
     assert len(annotation_exchange.from_csv(tmp_path / "l.csv")) == 1
 
@@ -167,7 +167,7 @@ def test_cancelled_annotations_are_counted(tmp_path, capsys):
     task = annotated("none", "unclear")
     task["annotations"][1]["was_cancelled"] = True
     assert len(imported(tmp_path / "export.json", task)) == 1
-    assert "1 cancelled annotations are passed over" in capsys.readouterr().out
+    assert "cancelled annotations, passed over: 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("task", [annotated(item_id="i9"), annotated("none", item_id="i9")])
