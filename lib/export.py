@@ -15,7 +15,7 @@ import yaml
 from tabulate import tabulate
 
 from lib import leakage, models, params, prompts, records, sections, sentences
-from lib.specs import ParameterError
+from lib.specs import ROOT, ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
@@ -75,9 +75,10 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 
 def _scoring() -> dict[str, str]:
-    """The two files that both tasks share."""
+    """The files that both tasks share."""
     return {
         "leakage_sentences.py": Path(sentences.__file__).read_text(encoding="utf-8"),
+        "leakage_text.py": (ROOT / "lib" / "text.py").read_text(encoding="utf-8"),
         "leakage_scoring.py": (PARTS / "leakage_scoring.py").read_text(encoding="utf-8"),
     }
 

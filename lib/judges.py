@@ -12,6 +12,7 @@ import pandas as pd
 
 from lib import vader, verdicts
 from lib.specs import Judge
+from lib.text import normalize
 
 
 def version(judge: Judge) -> str:
@@ -29,8 +30,12 @@ def _module(judge: Judge):
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good."""
-    places, distinct = pd.factorize(np.array(texts, dtype=object))  # −1 where there is no text
+    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good.
+
+    A text is judged as `normalize` leaves it, so that no verdict hangs on the shape of an apostrophe.
+    """
+    plain = [normalize(text) if isinstance(text, str) else None for text in texts]
+    places, distinct = pd.factorize(np.array(plain, dtype=object))  # −1 where there is no text
     if judge.kind == "vader":  # faster than looking up what it said before
         given = vader.valences(distinct)
     else:
@@ -96,4 +101,4 @@ def repeats_charge(completion: str, context: str, literal_senses: str = "") -> b
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+(?:-[a-z]+)*", text.casefold()))
+    return set(re.findall(r"[a-z]+(?:-[a-z]+)*", normalize(text).casefold()))

@@ -18,6 +18,8 @@ import pandas as pd
 from lib import generation, models, outcomes, packages, rubrics
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION, Judge, Model
+from lib.text import VERSION as TEXT_VERSION
+from lib.text import normalize
 
 PAIR_KEY = ["group_id", "mitigation", "sample_index"]
 CUT_THINKING, CUT, SILENT = "cut off while thinking", "cut off", "no verdict"  # why a reply is unscored, beside outcomes
@@ -30,7 +32,7 @@ def version(judge: Judge) -> str:
     rubric = rubrics.read(judge.rubric)
     told = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
     told |= {name: getattr(judge.model, name) for name in _OF_THE_MODEL}
-    read = {"code": VERSION, "outcomes": outcomes.VERSION, "rubric": rubric.digest}
+    read = {"code": VERSION, "outcomes": outcomes.VERSION, "text": TEXT_VERSION, "rubric": rubric.digest}
     depends_on = {"model": backend(judge).fingerprint, **read, **told}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{rubric.version}-{digest[:8]}"
@@ -63,7 +65,8 @@ def replies_alone(judge: Judge) -> Path:
 
 def _alone(texts: list[str]) -> pd.DataFrame:
     """`sightings` of texts that have no partner."""
-    return pd.DataFrame({"row": range(len(texts)), "text": texts, "other": None, "stem_id": ""}).astype(object)
+    plain = [normalize(text) for text in texts]
+    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": ""}).astype(object)
 
 
 def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
@@ -82,10 +85,10 @@ def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataF
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
     """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
 
-    Missing completions are not seen.
+    Texts are as `normalize` leaves them. Missing completions are not seen.
     """
     table = completions.rename_axis("row").reset_index().dropna(subset="completion")
-    table = table[["row", "arm", "stem_id", *PAIR_KEY, "completion"]].rename(columns={"completion": "text"})
+    table = table[["row", "arm", "stem_id", *PAIR_KEY]].assign(text=[normalize(text) for text in table["completion"]])
     neutral = table[table["arm"] == "neutral"].drop(columns=["arm", "stem_id"])
     pairs = table[table["arm"] != "neutral"].merge(neutral, on=PAIR_KEY, suffixes=("", "_neutral"), validate="many_to_one")
     one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)

@@ -29,14 +29,16 @@ def broken_off(choice: dict) -> dict | None:
 
 
 def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
-    """What came of the prompt of `row` (context, stem, mitigation_text): a choice and the usage as the server sent them, of a model `spec`."""
+    """What came of the prompt of `row` (context, stem, mitigation_text) that a model `spec` was asked: a choice and the usage as
+    the server sent them."""
     message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
     content = choice.get("text") if spec.mode == "completion" else message.get("content")
     text, finish = clean(_written(content)), _finish(choice)
     tokens = usage.get("completion_tokens")
     tokens = tokens if isinstance(tokens, int) else len(text.split())
     outcome, note = _without_answer(choice, message, text, spec, apart=_thought(message, content, usage))
-    ended = finish in _STOPPED or outcomes.is_complete(text, row.context, row.stem, row.mitigation_text, tuple(spec.thought_markers))
+    prompt = (row.context, row.stem, row.mitigation_text)
+    ended = finish in _STOPPED or outcomes.is_complete(text, *prompt, tuple(spec.thought_markers))
     return Reply(text, tokens, ended, outcome, clean(note)[:_MOST])
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 
 from lib import rubrics, specs
-from lib.models import Reply
+from lib.models import Backend, Reply
 
 WORTH = rubrics.read("valence").labels
 SPEC = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}
@@ -17,10 +17,10 @@ def judge(**changes) -> specs.Judge:
     return specs.Judge.model_validate({"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes)
 
 
-class Canned:
+class Canned(Backend):
     """A stand-in that is asked: `say(texts, sample_index)` is its reply, `asked` what it was asked."""
 
-    tokenizer, parameters, fingerprint = None, None, "canned"
+    parameters, fingerprint = None, "canned"
 
     def __init__(self, say):
         self.say, self.asked, self.dies_after = say, [], None

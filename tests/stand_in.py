@@ -127,7 +127,7 @@ def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **
     """What becomes of one prompt, "He is sad." before "His coat is", where the server answers so."""
     parameters = told(stand_in, mode, retries=0, **changes)
     model = models.load(parameters.model)
-    row = {"context": "He is sad.", "stem": "His coat is", "group_id": "g", "sample_index": 0}
+    row = {"context": "He is sad.", "stem": "His coat is", "mitigation_text": "", "group_id": "g", "sample_index": 0}
     stand_in.troubles = [lambda handler: handler.send(status, body)]
     owed = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])
     return model.reply(owed, parameters.temperature, parameters.max_new_tokens, parameters.seed)[0]

@@ -30,7 +30,7 @@ def scoring(made):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(made / "inspect")
         yield importlib.import_module("leakage_scoring")
-    for name in ("leakage_scoring", "leakage_sentences"):
+    for name in ("leakage_scoring", "leakage_sentences", "leakage_text"):
         sys.modules.pop(name, None)
 
 
@@ -77,7 +77,7 @@ def test_the_card_names_the_size_as_the_hub_does(benchmark, rows, size):
 
 
 def test_the_tasks_hold_what_they_need(made):
-    shared = {"prompts.jsonl", "settings.json", "leakage_sentences.py", "leakage_scoring.py"}
+    shared = {"prompts.jsonl", "settings.json", "leakage_sentences.py", "leakage_text.py", "leakage_scoring.py"}
     assert {path.name for path in (made / "inspect").iterdir()} == shared | {"expression_leakage.py"}
     own = {"expression_leakage.yaml", "expression_leakage_chat.yaml", "utils.py"}
     assert {path.name for path in (made / "lm_eval").iterdir()} == shared | own
@@ -115,7 +115,9 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
 
 
 REPLIES = st.lists(
-    st.sampled_from([" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", ""]), min_size=8, max_size=40
+    st.sampled_from([" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", "", " isn’t good."]),
+    min_size=8,
+    max_size=40,
 )
 
 

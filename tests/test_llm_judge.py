@@ -13,6 +13,7 @@ import pytest
 from lib import calibration, judges, llm_judge, specs
 from tests.asked_judge import CHARGED, GLAD, GROUP, PLAIN, SPEC, judge, many, rates, says, table, texts_of
 from tests.stand_in import CHAT, StandIn
+from tests.test_judges import CURLY_AND_STRAIGHT
 
 
 def test_each_pair_is_asked_in_both_orders_and_nothing_else(canned, tmp_path):
@@ -157,6 +158,21 @@ def test_judgements_of_an_llm_judge(canned, tmp_path):
     assert made["charged"].isna().tolist() == [False, False, False, True]
     assert made["charged"].sum() == 1
     assert GROUP.columns.tolist() == made.columns[: GROUP.shape[1]].tolist()
+
+
+@pytest.mark.parametrize(("curly", "straight"), CURLY_AND_STRAIGHT)
+def test_curly_marks_are_asked_about_like_straight_ones(canned, tmp_path, monkeypatch, curly, straight):
+    monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
+    model = canned(lambda texts, _: says(*("negative" if text == straight else "neutral" for text in texts)))
+    np.testing.assert_array_equal(judges.valences(judge(), [curly, straight]), [-2, -2])
+    assert len(model.asked) == 1
+    both = table(("s", "neutral", straight), ("s", "negative", curly))
+    np.testing.assert_array_equal(llm_judge.of_completions(judge(), both, tmp_path / "j.jsonl"), [-2, -2])
+    assert len(model.asked) == 2, "two texts that differ in their marks alone are one question"
+    assert all(curly not in question for question, _ in model.asked)
+    ratings = pd.DataFrame({"text": [curly, straight]})
+    np.testing.assert_array_equal(judges.of_rated(judge(), ratings), [-2, -2])
+    assert len(model.asked) == 2
 
 
 def test_texts_without_pairs_are_asked_about_alone(canned, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from leakage_sentences import completion_of
+from leakage_text import normalize
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 SETTINGS = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
@@ -43,7 +44,7 @@ def read_prompts() -> list[dict]:
 def judged(reply: str, prompt: dict, sample_index: int) -> dict:
     """One judged completion: what counts of `reply`, its valence (−4 … +4), and what says with which others it is paired."""
     completion = completion_of(reply, prompt["context"], prompt["stem"])
-    valence = SCALE * _analyzer().polarity_scores(completion)["compound"]
+    valence = SCALE * _analyzer().polarity_scores(normalize(completion))["compound"]
     named = {name: prompt[name] for name in ("prompt_id", "stem_id", "group_id", "arm")}
     return {**named, "sample_index": sample_index, "completion": completion, "valence": valence}
 
