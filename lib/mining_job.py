@@ -99,8 +99,10 @@ def executor(folder: Path):
     """The datatrove executor of the job in `folder`."""
     import importlib.metadata  # noqa: F401  datatrove uses it without importing it
 
-    from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+    from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.writers import ParquetWriter
+
+    from lib.slurm import Slurm
 
     job = json.loads((folder / "job.json").read_text())
     schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
@@ -112,9 +114,7 @@ def executor(folder: Path):
     ]  # fmt: skip
     given = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
     if job["executor"] == "slurm":  # one task a job: more would add up the counts of several tasks
-        return SlurmPipelineExecutor(
-            pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"]
-        )
+        return Slurm(pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"])
     return LocalPipelineExecutor(pipeline, **given)
 
 
@@ -173,4 +173,6 @@ def main(folder: Path, parent: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    from lib import mining_job  # what is pickled for other processes is found there under its own name
+
+    mining_job.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
