@@ -54,14 +54,10 @@ def _demand_no_stray(file: BinaryIO, start: int, end: int | None) -> None:
         raise OSError(f"{len(stray)} bytes that are no record, {stray[:24]!r}")
 
 
-def is_merged(record: WarcRecord) -> bool:
-    """Whether lines of the head end in a line feed alone, and a reader that asks for more took what follows for the same head."""
-    return any("\n" in value for value in record.headers.values())
-
-
 def damage(record: WarcRecord, lenient: bool = False) -> str | None:
     """What is wrong with the record's block; it is held in memory if that is nothing."""
-    if is_merged(record):
+    # a reader that asks for others took what follows a head with bare line ends for the same head
+    if "\n" in "".join(record.headers.values()):
         return "record_line_ends"
     length = record.content_length
     # asked for first: FastWARC takes memory for the length that is claimed, and ends the process where there is not enough

@@ -162,9 +162,9 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
     try:
         for record in warc.records(source.file, source.lenient):
             offset = record.stream_pos
-            if not source.lenient and source.seekable and warc.is_merged(record):
-                return (yield from _run(source._replace(lenient=True), offset, counts))
             page, reason = _page(record, source, counts)
+            if reason == "record_line_ends" and source.seekable and not source.lenient:
+                return (yield from _run(source._replace(lenient=True), offset, counts))
             counts["records"] += 1
             counts[reason] += 1
             if page:
