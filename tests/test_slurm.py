@@ -1,5 +1,6 @@
 """A job handed to Slurm from a folder with an awkward name, run by stand-ins for sbatch and srun."""
 
+import shlex
 import subprocess
 import sys
 
@@ -10,16 +11,16 @@ from lib.sections import Mining
 from tests.test_mining import wet_files
 
 # as Slurm's, it reads its options from the lines of #SBATCH, by the quoting of a shell
-SBATCH = """#!{python}
+SBATCH = """
 import os, shlex, subprocess, sys
-INSIDE = {{"SLURM_NODELIST": "here"}}
+INSIDE = {"SLURM_NODELIST": "here"}
 text = open(sys.argv[-1]).read()
 options = dict(shlex.split(line[8:])[0][2:].partition("=")[::2] for line in text.splitlines() if line.startswith("#SBATCH "))
 assert all(len(shlex.split(line[8:])) == 1 for line in text.splitlines() if line.startswith("#SBATCH ")), text
 print("Submitted batch job 7")
 for task in range(int(options["array"].split("-")[1].split("%")[0]) + 1):
     with open(options["output"].replace("%A", "7").replace("%a", str(task)), "a") as log:
-        inside = os.environ | INSIDE | {{"SLURM_ARRAY_TASK_ID": str(task)}}
+        inside = os.environ | INSIDE | {"SLURM_ARRAY_TASK_ID": str(task)}
         subprocess.run(["bash", sys.argv[-1]], env=inside, stdout=log, stderr=log)
 """
 SRUN = '#!/bin/bash\nwhile [[ $1 == -* ]]; do [[ $1 == -n ]] && shift; shift; done\nexec "$@"\n'
@@ -30,7 +31,9 @@ SCONTROL = "#!/bin/bash\necho here\n"
 def test_a_job_on_slurm_finds_its_files_whatever_the_folder_is_called(tmp_path, monkeypatch, name):
     folder = tmp_path / name
     (folder / "bin").mkdir(parents=True)
-    programs = {"sbatch": SBATCH.format(python=sys.executable), "srun": SRUN, "scontrol": SCONTROL}
+    (folder / "sbatch.py").write_text(SBATCH)
+    sbatch = f'#!/bin/bash\nexec {shlex.quote(sys.executable)} {shlex.quote(str(folder / "sbatch.py"))} "$@"\n'
+    programs = {"sbatch": sbatch, "srun": SRUN, "scontrol": SCONTROL}
     for program, text in programs.items():
         (folder / "bin" / program).write_text(text)
         (folder / "bin" / program).chmod(0o755)
