@@ -9,8 +9,13 @@ from collections.abc import Callable
 import torch
 from transformers import DynamicCache
 
+from lib import architectures
 from lib.models import Reply, silent
 from lib.sampling import draw
+
+
+class NotFinite(ValueError):
+    """The logits after a prompt hold no greatest finite value, so no token can be drawn."""
 
 
 @torch.inference_mode()
@@ -31,9 +36,9 @@ def decode(
     `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished. Prompts
     are padded on the left.
     """
-    logits, mask, cache = read(model, tokenizer, token_ids)
+    logits, mask, cache = read(model, tokenizer, token_ids, max_new_tokens)
     rows = torch.tensor(prompt_of_row, device=model.device)
-    cache.batch_select_indices(rows)
+    cache.reorder_cache(rows)
     logits, mask = logits[rows], mask[rows]
 
     ends = _end_tokens(model, tokenizer)
@@ -59,33 +64,72 @@ def decode(
         alive = [alive[place] for place in keep]
         kept = torch.tensor(keep, device=model.device)
         if len(keep) < len(tokens):
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
         logits, mask = write(model, tokens[kept], mask[kept], cache)
+        demand_finite(logits, model, lambda place: tokenizer.decode(token_ids[prompt_of_row[alive[place]]]))
     return replies
 
 
-def read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
-    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache.
+def read(model, tokenizer, token_ids: list[list[int]], steps: int = 0) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache. `steps` tokens may follow.
 
-    What all of them begin with is read once for all.
+    What all of them begin with is read once for all, where the model allows it. ValueError for prompts of different lengths if
+    the model takes none side by side (see `alike`); NotFinite.
     """
-    shared = common_prefix(token_ids)
+    shared = _shared(model.config, token_ids, steps)
     cache = DynamicCache(config=model.config)
     if shared:
         prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
         _forward(model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache)
-        cache.batch_repeat_interleave(len(token_ids))
+        cache.reorder_cache(torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
     rests = {"input_ids": [ids[shared:] for ids in token_ids]}
     padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
     mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
     logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
+    demand_finite(logits, model, lambda place: tokenizer.decode(token_ids[place]))
     return logits, mask, cache
+
+
+def _shared(config, token_ids: list[list[int]], steps: int) -> int:
+    """How many tokens of the prompts' common beginning are read once for all."""
+    if architectures.needs_equal_lengths(config):
+        if len(set(map(len, token_ids))) > 1:
+            raise ValueError(f"{config.model_type}: prompts of {sorted(set(map(len, token_ids)))} tokens cannot be read side by "
+                             "side; read those of one length at a time")  # fmt: skip
+        return 0
+    reach = architectures.window(config)
+    return common_prefix(token_ids) if reach is None or max(map(len, token_ids)) + steps <= reach else 0
+
+
+def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
+    """The places of the prompts that may be read side by side: all of them, or those of one length at a time."""
+    if not architectures.needs_equal_lengths(config):
+        return [list(range(len(token_ids)))]
+    places: dict[int, list[int]] = {}
+    for place, ids in enumerate(token_ids):
+        places.setdefault(len(ids), []).append(place)
+    return list(places.values())
 
 
 def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
     """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
     mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
     return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
+
+
+def demand_finite(logits: torch.Tensor, model, prompt_of: Callable[[int], str]) -> None:
+    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompt_of` gives a row's prompt.
+
+    A single -inf forbids a token and is no fault, so each row's greatest value tells.
+    """
+    greatest = logits.amax(dim=-1)  # NaN where any is
+    if greatest.isfinite().all():
+        return
+    place = int((~greatest.isfinite()).nonzero()[0])
+    kind, dtype = str(model.dtype).removeprefix("torch."), {"float16": "'bfloat16' or 'float32'", "bfloat16": "'float32'"}
+    remedy = f"set dtype to {dtype[kind]}" if kind in dtype else "its weights are damaged or were converted wrongly; get them anew"
+    raise NotFinite(f"its logits after the prompt {prompt_of(place)[:60]!r} are not finite ({greatest[place].item()}) in {kind}; "
+                    f"{remedy}")  # fmt: skip
 
 
 def common_prefix(token_ids: list[list[int]]) -> int:
@@ -96,9 +140,10 @@ def common_prefix(token_ids: list[list[int]]) -> int:
 
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
-    output = model(input_ids=token_ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
-                   use_cache=True, logits_to_keep=1)  # fmt: skip
-    return output.logits[:, -1]
+    given = {architectures.cache_argument_of(type(model)): cache}
+    if not architectures.keeps_state(cache):  # else nothing is padded, and Mamba would lay the whole mask over its one new token
+        given["attention_mask"] = mask
+    return model(input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **given).logits[:, -1]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:
