@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.checkpoints import found, identity
 from lib.specs import Judge, ParameterError, nearest
-from lib.transformer import found, identity
 
 VERSION = 1  # of this code: change it with anything that changes a valence
 BATCH = 64  # texts read side by side, of like length

@@ -13,6 +13,8 @@ from lib import architectures
 from lib.models import Reply, silent
 from lib.sampling import draw
 
+_REMEDIES = {"float16": "set dtype to 'bfloat16' or 'float32'", "bfloat16": "set dtype to 'float32'"}
+
 
 class NotFinite(ValueError):
     """The logits after a prompt hold no greatest finite value, so no token can be drawn."""
@@ -66,7 +68,7 @@ def decode(
         if len(keep) < len(tokens):
             cache.reorder_cache(kept)
         logits, mask = write(model, tokens[kept], mask[kept], cache)
-        demand_finite(logits, model, lambda place: tokenizer.decode(token_ids[prompt_of_row[alive[place]]]))
+        demand_finite(logits, model, tokenizer, [token_ids[prompt_of_row[row]] for row in alive])
     return replies
 
 
@@ -86,7 +88,7 @@ def read(model, tokenizer, token_ids: list[list[int]], steps: int = 0) -> tuple[
     padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
     mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
     logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
-    demand_finite(logits, model, lambda place: tokenizer.decode(token_ids[place]))
+    demand_finite(logits, model, tokenizer, token_ids)
     return logits, mask, cache
 
 
@@ -117,8 +119,8 @@ def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) 
     return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
 
 
-def demand_finite(logits: torch.Tensor, model, prompt_of: Callable[[int], str]) -> None:
-    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompt_of` gives a row's prompt.
+def demand_finite(logits: torch.Tensor, model, tokenizer, prompts: list[list[int]]) -> None:
+    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompts` has a row's tokens.
 
     A single -inf forbids a token and is no fault, so each row's greatest value tells.
     """
@@ -126,10 +128,10 @@ def demand_finite(logits: torch.Tensor, model, prompt_of: Callable[[int], str]) 
     if greatest.isfinite().all():
         return
     place = int((~greatest.isfinite()).nonzero()[0])
-    kind, dtype = str(model.dtype).removeprefix("torch."), {"float16": "'bfloat16' or 'float32'", "bfloat16": "'float32'"}
-    remedy = f"set dtype to {dtype[kind]}" if kind in dtype else "its weights are damaged or were converted wrongly; get them anew"
-    raise NotFinite(f"its logits after the prompt {prompt_of(place)[:60]!r} are not finite ({greatest[place].item()}) in {kind}; "
-                    f"{remedy}")  # fmt: skip
+    dtype = str(model.dtype).removeprefix("torch.")
+    prompt = tokenizer.decode(prompts[place])[:60]
+    remedy = _REMEDIES.get(dtype, "its weights are damaged or were converted wrongly; fetch them again")
+    raise NotFinite(f"its logits after the prompt {prompt!r} are not finite ({greatest[place].item()}) in {dtype}; {remedy}")
 
 
 def common_prefix(token_ids: list[list[int]]) -> int:

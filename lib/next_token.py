@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import decoding, transformer, vader
+from lib import transformer, vader
 from lib.records import Journal
 from lib.sections import Generation
 
@@ -80,11 +80,7 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
 
 
 def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
-    import torch
-
-    with torch.inference_mode():
-        logits, _, _ = decoding.read(model.weights, model.tokenizer, model.token_ids(part["rendered"].tolist()))
-        probability = logits.double().softmax(dim=-1).cpu().numpy()
+    probability = model.next_logits(part["rendered"].tolist()).double().softmax(dim=-1).cpu().numpy()
     marked, bare = valences
     records = []
     for key, rendered, row in zip(part["key"], part["rendered"], probability, strict=True):
