@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib import architectures, bundled, chat_templates, decoding, outcomes
-from lib.checkpoints import found, identity
+from lib.checkpoints import found, identity, trained
 from lib.models import INSTRUCTION, Reply, silent
 from lib.specs import Model, ParameterError
 
@@ -51,8 +51,8 @@ class Transformer:
             self.question("x")  # its template may refuse the system prompt
         chat_templates.check_kwargs(tokenizer, spec)
 
-    def _found(self, loader: str, **options):
-        return found(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
+    def _found(self, loader: str, load=found, **options):
+        return load(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,7 +110,7 @@ class Transformer:
         options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
         if self.spec.quantization:
             options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.spec.quantization}": True})
-        return self._found("AutoModelForCausalLM", **options).eval()
+        return self._found("AutoModelForCausalLM", trained, **options).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """The prompt as the model sees it: plain text, or its chat template with the answer begun where the set says so."""
