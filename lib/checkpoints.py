@@ -46,8 +46,8 @@ def trained(loader: str, who: str, id_: str, source: str, **options):
     """What `found` loads; ParameterError if some of its weights are in no file, for these would be drawn at random."""
     model, loading = found(loader, who, id_, source, output_loading_info=True, **options)
     if absent := sorted({name for name, _ in model.named_parameters()} & set(loading["missing_keys"])):
-        raise ParameterError(f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which would "
-                             "be drawn at random; fetch it again, or name a model that was trained for this")  # fmt: skip
+        raise ParameterError(f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "
+                             "would be drawn at random; fetch it again, or name a model that was trained for this")  # fmt: skip
     return model
 
 
