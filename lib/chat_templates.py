@@ -58,20 +58,21 @@ def known(tokenizer) -> set[str]:
     return meta.find_undeclared_variables(environment.parse(template)) - _OURS - set(tokenizer.special_tokens_map)
 
 
-def check_kwargs(tokenizer, spec: Model) -> None:
-    """ParameterError if a name of `chat_template_kwargs` would have no effect, or is not the parameter set's to give."""
-    if not spec.chat_template_kwargs:
-        return
+def check(tokenizer, spec: Model, messages: list[dict[str, str]]) -> None:
+    """ParameterError if the template refuses the messages, or a name of `chat_template_kwargs` would have no effect there, or is
+    not the parameter set's to give."""
+    place = f"model {spec.name}: chat_template_kwargs"
     if spec.mode != "chat":
-        raise ParameterError(f"model {spec.name}: chat_template_kwargs have no effect in mode {spec.mode!r}; take them out, or "
-                             "set mode to 'chat'")  # fmt: skip
+        if spec.chat_template_kwargs:
+            raise ParameterError(f"{place} have no effect in mode {spec.mode!r}; take them out, or set mode to 'chat'")
+        return
+    for name in sorted(_OURS & set(spec.chat_template_kwargs)):
+        raise ParameterError(f"{place}.{name} is given by the project itself; take it out")
+    apply(tokenizer, spec, messages)
     reads = known(tokenizer)
-    for name in spec.chat_template_kwargs:
-        if name in _OURS:
-            raise ParameterError(f"model {spec.name}: chat_template_kwargs.{name} is given by the project itself; take it out")
-        if name not in reads:
-            raise ParameterError(f"model {spec.name}: chat_template_kwargs.{name}: its chat template reads no such name"
-                                 f"{nearest(name, reads)}; it reads {', '.join(sorted(reads)) or 'none'}")  # fmt: skip
+    for name in sorted(set(spec.chat_template_kwargs) - reads):
+        raise ParameterError(f"{place}.{name}: its chat template reads no such name{nearest(name, reads)}; it reads "
+                             f"{', '.join(sorted(reads)) or 'none'}")  # fmt: skip
 
 
 def switch(tokenizer) -> str | None:

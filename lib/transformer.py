@@ -43,13 +43,11 @@ class Transformer:
 
     def _check_tokenizer(self) -> None:
         spec, tokenizer = self.spec, self.tokenizer
-        if not tokenizer("a b c", add_special_tokens=False).input_ids:  # transformers makes one even without any file of it
-            raise ParameterError(f"model {spec.name}: {spec.id!r} makes no token of a text; add the files of its tokenizer")
+        if len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2:  # what is made where its files are missing
+            raise ParameterError(f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer")
         if spec.mode == "chat" and not tokenizer.chat_template:
             raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
-        if spec.mode == "chat":
-            self.question("x")  # its template may refuse the system prompt
-        chat_templates.check_kwargs(tokenizer, spec)
+        chat_templates.check(tokenizer, spec, self._messages("x"))
 
     def _found(self, loader: str, load=found, **options):
         return load(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)

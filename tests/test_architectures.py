@@ -99,6 +99,7 @@ def test_a_completion_is_the_same_in_any_company_and_order(benchmark, made, monk
     monkeypatch.setattr(outcomes, "is_complete", whenever)
     model, owed, _ = asked(benchmark, made(kind))
     assert len(set(map(len, model.token_ids(owed["rendered"].tolist())))) > 1, "all prompts are of one length"
+    owed = owed.iloc[:: len(owed) // 10]
     together = [reply.text for reply in model.reply(owed, temperature, 8, seed=1)]
     order = np.random.default_rng(0).permutation(len(owed))
     shuffled = model.reply(owed.iloc[order], temperature, 8, seed=1)
@@ -106,14 +107,14 @@ def test_a_completion_is_the_same_in_any_company_and_order(benchmark, made, monk
     some = range(0, len(owed), 3)
     alone = [model.reply(owed.iloc[[row]], temperature, 8, seed=1)[0].text for row in some]
     assert [together[row] for row in some] == alone
-    assert len(set(together)) > 3
+    assert temperature == 0 or len(set(together)) > 3
 
 
 @pytest.mark.parametrize("kind", [*STATEFUL, *WINDOWED])
 def test_the_most_probable_completion_is_that_of_transformers(benchmark, made, monkeypatch, kind):
     monkeypatch.setattr(outcomes, "is_complete", lambda *_, **__: False)
     model, owed, _ = asked(benchmark, made(kind))
-    distinct = owed.drop_duplicates("rendered")
+    distinct = owed.drop_duplicates("rendered").iloc[:9]
     replies = model.reply(distinct, 0.0, 6, seed=1)
     for row, reply in list(zip(distinct.itertuples(), replies, strict=True))[::4]:
         ids = torch.tensor(model.token_ids([row.rendered]))
@@ -134,7 +135,7 @@ def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_
 
 def test_prompts_of_several_lengths_are_never_padded_for_a_model_with_a_state(made):
     model = models.load(told(model={"id": str(made("mamba2"))}).model)
-    with pytest.raises(ValueError, match="mamba2: prompts of .2, 3. tokens cannot be read side by side"):
+    with pytest.raises(ValueError, match=r"mamba2: prompts of .2, 3. tokens cannot be read side by side"):
         decoding.read(model.weights, model.tokenizer, [[5, 6], [5, 6, 7]])
 
 
@@ -155,13 +156,11 @@ def test_what_cannot_be_asked_is_named_before_weights_load(tiny, tmp_path, kind,
     assert "name a causal language model, or set `server`" in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v3", "mixtral", "gpt2", "mpt", "mamba", "openelm_like"])
+@pytest.mark.parametrize("kind", ["deepseek_v3", "mixtral", "gpt2", "mpt", "mamba", "gemma3n_text"])
 def test_memory_of_a_row_is_estimated_whatever_the_configuration_says(kind):
     class Model:
-        config = AutoConfig.for_model("llama" if kind == "openelm_like" else kind)
+        config = AutoConfig.for_model(kind)
         spec = told().model
         tokenizer = range(100)
 
-    if kind == "openelm_like":
-        Model.config.num_key_value_heads, Model.config.intermediate_size = [2, 4], [8, 16]
     assert calibration.row_bytes(Model, 10) > 0
