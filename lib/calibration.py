@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lib import decoding, transformer
+from lib import architectures, decoding, transformer
 from lib.cores import available_threads
 from lib.sections import Generation
 
@@ -78,7 +78,7 @@ def measure(model: "transformer.Transformer", missing: pd.DataFrame, parameters:
 def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> Pace:
     """The price of reading and writing with `workers` doing the same work at the same time."""
     model.workers, model.threads = workers, threads
-    ids = model.token_ids(prompts)
+    ids = alike_prompts(model, prompts)
     timed = pd.DataFrame(transformer.at_once(model, lambda _: _time_one(model, ids), range(workers))).mean().to_dict()
     few, many = _SIZES
     per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
@@ -91,11 +91,18 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
 
 
+def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
+    """Tokens of as many prompts, such as the model reads side by side."""
+    ids = model.token_ids(prompts)
+    most = max(decoding.alike(model.config, ids), key=len)
+    return [ids[most[place % len(most)]] for place in range(len(ids))]
+
+
 def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
     """Seconds: `read` a token of a prompt, and write one token for a `few` and for `many` rows."""
     import torch
 
-    with torch.inference_mode():
+    with torch.inference_mode(), model.named():
         decoding.read(model.weights, model.tokenizer, ids[:1])  # the first pass of all is slower
         started = time.perf_counter()
         logits, mask, cache = decoding.read(model.weights, model.tokenizer, ids)
@@ -103,7 +110,7 @@ def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
         seconds = {"read": (time.perf_counter() - started) / mask.numel()}
         for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
             kept = torch.arange(rows, device=tokens.device) % len(tokens)
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
             mask, tokens, times = mask[kept], tokens[kept], []
             for _ in range(3):
                 started = time.perf_counter()
@@ -120,6 +127,9 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
     total = 0
     for start in range(0, len(missing), batch_size):
         ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
+        if architectures.needs_equal_lengths(model.config):
+            total += sum(map(len, ids))
+            continue
         shared = decoding.common_prefix(ids)
         total += shared + len(ids) * (max(map(len, ids)) - shared)
     return total
@@ -127,15 +137,28 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
 
 def row_bytes(model, tokens: int) -> int:
     """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer makes of its prompt;
-    and its scores."""
+    and its scores.
+
+    An architecture without attention is estimated as if it had some: its state is smaller than the cache of a typical prompt.
+    """
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
+    queries = _value(config, "num_attention_heads", or_=1)
+    heads = _value(config, "num_key_value_heads", or_=queries)
+    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(config, "qk_rope_head_dim", or_=0)  # DeepSeek's attention
+    size = max(_value(config, "head_dim", or_=hidden // queries), latent, _value(config, "v_head_dim", or_=0))
     width = 4 if model.spec.dtype == "float32" else 2
-    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    cache = 2 * config.num_hidden_layers * heads * size * tokens * width
-    layer = (8 * config.hidden_size + 3 * inner) * tokens * width
-    return 2 * cache + layer + 4 * 4 * config.vocab_size
+    inner = _value(config, "intermediate_size", or_=4 * hidden)
+    cache = 2 * layers * heads * size * tokens * width
+    layer = (8 * hidden + 3 * inner) * tokens * width
+    return 2 * cache + layer + 4 * 4 * _value(config, "vocab_size", or_=len(model.tokenizer))
+
+
+def _value(config, name: str, or_: int) -> int:
+    """A number of the configuration, the greatest where each layer has one of its own; `or_` where it is not said."""
+    value = getattr(config, name, None)
+    numbers = [number for number in (value if isinstance(value, list | tuple) else [value]) if number]
+    return int(max(numbers, default=or_))
 
 
 def working_bytes(parameters: Generation) -> float:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.checkpoints import found, identity, trained
 from lib.specs import Judge, ParameterError, nearest
 from lib.text import VERSION as TEXT_VERSION
-from lib.transformer import found, identity
 
-VERSION = 1  # of this code: change it with anything that changes a valence
+VERSION = 2  # of this code: change it with anything that changes a valence
 BATCH = 64  # texts read side by side, of like length
 MOST_TOKENS = 256  # of a longer text the beginning is judged
 
@@ -35,11 +35,8 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
 def _config(judge: Judge):
     """The model's configuration, checked: a classifier of one label at a time, and the judge has a valence for each label."""
     config = found("AutoConfig", *_asked(judge), **_place(judge))
-    kinds = config.architectures or []
-    if not any("SequenceClassification" in kind for kind in kinds) or config.problem_type == "multi_label_classification":
-        shown = config.problem_type or ", ".join(kinds) or "of unknown kind"
-        raise ParameterError(f"judge {judge.name}: id {judge.id!r} gives no text one label of several ({shown}); "
-                             "name a model for text classification")  # fmt: skip
+    if fault := _unfit(config):
+        raise ParameterError(f"judge {judge.name}: id {judge.id!r} {fault}")
     theirs, ours = set(config.id2label.values()), set(judge.labels)
     if theirs != ours:
         lacking = f"labels lacks {', '.join(sorted(theirs - ours))}; " * bool(theirs - ours)
@@ -47,6 +44,21 @@ def _config(judge: Judge):
         raise ParameterError(f"judge {judge.name}: {lacking}{''.join(alien)}id {judge.id!r} has the labels "
                              f"{', '.join(sorted(theirs))}; give each a valence")  # fmt: skip
     return config
+
+
+def _unfit(config) -> str | None:
+    """Why a model does not give a text one label of several, and what to do; None if it does."""
+    kinds, names = config.architectures or [], config.id2label or {}
+    several = "name a model for text classification with a label for each of its outputs"
+    if not any("SequenceClassification" in kind for kind in kinds) or config.problem_type == "multi_label_classification":
+        return f"gives no text one label of several ({config.problem_type or ', '.join(kinds) or 'of unknown kind'}); {several}"
+    if config.problem_type == "regression" or len(names) < 2:
+        return f"gives a number on a scale that its files do not state ({len(names)} output, no labels to weigh); {several}"
+    if sorted(names) != list(range(len(names))):
+        return f"names the labels of outputs {', '.join(map(str, sorted(names)))}, not of 0 to {len(names) - 1}; mend id2label"
+    if repeated := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
+        return f"calls several of its outputs {', '.join(map(repr, repeated))}; give each a label of its own in id2label"
+    return None
 
 
 def _asked(judge: Judge) -> tuple[str, str, str]:
@@ -64,7 +76,7 @@ def _loaded(asked: tuple[str, str, str], place: tuple):
 
     logging.disable_progress_bar()
     tokenizer = found("AutoTokenizer", *asked, **dict(place))
-    model = found("AutoModelForSequenceClassification", *asked, device_map="auto", **dict(place)).eval()
+    model = trained("AutoModelForSequenceClassification", *asked, device_map="auto", dtype="float32", **dict(place)).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id  # a decoder looks for the last token that is none
@@ -84,5 +96,10 @@ def _probabilities(judge: Judge, texts: list[str]) -> np.ndarray:
             rows = order[start : start + BATCH]
             part = {name: [read[name][row] for row in rows] for name in read}
             batch = tokenizer.pad(part, padding_side="right", return_tensors="pt").to(model.device)
-            given[rows] = model(**batch).logits.float().softmax(dim=-1).cpu().numpy()
+            given[rows] = model(**batch).logits.softmax(dim=-1).cpu().numpy()
+    bad = ~np.isfinite(given).all(axis=1)  # NaN or +inf among the logits
+    if bad.any():
+        first = texts[bad.argmax()][:60]
+        raise ParameterError(f"judge {judge.name}: id {judge.id!r} gives no finite logits in float32 for {bad.sum()} of "
+                             f"{len(texts)} texts, the first {first!r}; its weights are damaged, fetch them again")  # fmt: skip
     return given

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from lib import first_words
+from lib import architectures, first_words
 from lib.models import Reply, silent
 from lib.outcomes import THOUGHT_MARKERS
 from lib.sampling import draw
+
+_REMEDIES = {"float16": "set dtype to 'bfloat16' or 'float32'", "bfloat16": "set dtype to 'float32'"}
+
+
+class NotFinite(ValueError):
+    """The logits after a prompt hold no greatest finite value, so no token can be drawn."""
 
 
 @torch.inference_mode()
@@ -35,11 +41,11 @@ def decode(
     `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished;
     `on_prompts` is given the logits after each prompt (prompts, vocabulary). Prompts are padded on the left.
     """
-    logits, mask, cache = read(model, tokenizer, token_ids)
+    logits, mask, cache = read(model, tokenizer, token_ids, limits.max_new_tokens + limits.thinking_tokens)
     if on_prompts:
         on_prompts(logits)
     rows = torch.tensor(prompt_of_row, device=model.device)
-    cache.batch_select_indices(rows)
+    cache.reorder_cache(rows)
     logits, mask = logits[rows], mask[rows]
 
     ends, hidden = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
@@ -70,8 +76,9 @@ def decode(
         alive = [alive[place] for place in keep]
         kept = torch.tensor(keep, device=model.device)
         if len(keep) < len(tokens):
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
         logits, mask = write(model, tokens[kept], mask[kept], cache)
+        demand_finite(logits, model, tokenizer, [token_ids[prompt_of_row[row]] for row in alive])
     return replies
 
 
@@ -95,28 +102,66 @@ class Limits:
         return self.max_new_tokens + self.thinking_tokens * thinks
 
 
-def read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
-    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache.
+def read(model, tokenizer, token_ids: list[list[int]], steps: int = 0) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache. `steps` tokens may follow.
 
-    What all of them begin with is read once for all.
+    What all of them begin with is read once for all, where the model allows it. ValueError for prompts of different lengths if
+    the model takes none side by side (see `alike`); NotFinite.
     """
-    shared = common_prefix(token_ids)
+    shared = _shared(model.config, token_ids, steps)
     cache = DynamicCache(config=model.config)
     if shared:
         prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
         _forward(model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache)
-        cache.batch_repeat_interleave(len(token_ids))
+        cache.reorder_cache(torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
     rests = {"input_ids": [ids[shared:] for ids in token_ids]}
     padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
     mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
     logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
+    demand_finite(logits, model, tokenizer, token_ids)
     return logits, mask, cache
+
+
+def _shared(config, token_ids: list[list[int]], steps: int) -> int:
+    """How many tokens of the prompts' common beginning are read once for all."""
+    if architectures.needs_equal_lengths(config):
+        if len(set(map(len, token_ids))) > 1:
+            raise ValueError(f"{config.model_type}: prompts of {sorted(set(map(len, token_ids)))} tokens cannot be read side by "
+                             "side; read those of one length at a time")  # fmt: skip
+        return 0
+    reach = architectures.window(config)
+    return common_prefix(token_ids) if reach is None or max(map(len, token_ids)) + steps <= reach else 0
+
+
+def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
+    """The places of the prompts that may be read side by side: all of them, or those of one length at a time."""
+    if not architectures.needs_equal_lengths(config):
+        return [list(range(len(token_ids)))]
+    places: dict[int, list[int]] = {}
+    for place, ids in enumerate(token_ids):
+        places.setdefault(len(ids), []).append(place)
+    return list(places.values())
 
 
 def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
     """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
     mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
     return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
+
+
+def demand_finite(logits: torch.Tensor, model, tokenizer, prompts: list[list[int]]) -> None:
+    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompts` has a row's tokens.
+
+    A single -inf forbids a token and is no fault, so each row's greatest value tells.
+    """
+    greatest = logits.amax(dim=-1)  # NaN where any is
+    if greatest.isfinite().all():
+        return
+    place = int((~greatest.isfinite()).nonzero()[0])
+    dtype = str(model.dtype).removeprefix("torch.")
+    prompt = tokenizer.decode(prompts[place])[:60]
+    remedy = _REMEDIES.get(dtype, "its weights are damaged or were converted wrongly; fetch them again")
+    raise NotFinite(f"its logits after the prompt {prompt!r} are not finite ({greatest[place].item()}) in {dtype}; {remedy}")
 
 
 def common_prefix(token_ids: list[list[int]]) -> int:
@@ -127,9 +172,10 @@ def common_prefix(token_ids: list[list[int]]) -> int:
 
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
-    output = model(input_ids=token_ids, attention_mask=mask, position_ids=positions, past_key_values=cache,
-                   use_cache=True, logits_to_keep=1)  # fmt: skip
-    return output.logits[:, -1]
+    given = {architectures.cache_argument_of(type(model)): cache}
+    if not architectures.keeps_state(cache):  # else nothing is padded, and Mamba would lay the whole mask over its one new token
+        given["attention_mask"] = mask
+    return model(input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **given).logits[:, -1]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

@@ -122,8 +122,9 @@ def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, firs
     else:
         replies = model.reply(batch, *asked)
     markers, records = tuple(parameters.model.thought_markers), []
+    thinking = model.opens_thought(batch["rendered"].iloc[0])  # one template: all of its prompts open a thought, or none
     for row, reply in zip(batch.itertuples(), replies, strict=True):
-        told = (row.context, row.stem, row.mitigation_text, markers, model.opens_thought(row.rendered))
+        told = (row.context, row.stem, row.mitigation_text, markers, thinking)
         records.append({"key": row.key, **asdict(outcomes.settle(reply, *told)), "tokens": reply.tokens, "ended": reply.ended})
     return records
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import decoding, transformer, vader
+from lib import transformer, vader
 from lib.records import Journal, journal_keys
 
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
@@ -117,11 +117,7 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
 
 
 def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
-    import torch
-
-    with torch.inference_mode():
-        logits, _, _ = decoding.read(model.weights, model.tokenizer, model.token_ids(part["rendered"].tolist()))
-    return _measures(part["key"], part["rendered"], logits, valences)
+    return _measures(part["key"], part["rendered"], model.next_logits(part["rendered"].tolist()), valences)
 
 
 def _measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:

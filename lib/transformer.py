@@ -2,7 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import chain
@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import bundled, outcomes, packages, params, specs
-from lib.models import INSTRUCTION, Reply, silent
+from lib import architectures, bundled, chat_templates, decoding, outcomes
+from lib.checkpoints import found, identity, trained
+from lib.models import INSTRUCTION, Backend, Reply, silent
 from lib.specs import Model, ParameterError
 
-_DATE = "26 Jul 2024"  # Llama 3's template tells the date of today, but a prompt must not change from day to day
 _BITS = {"4bit": 4, "8bit": 8}
 
 
-class Transformer:
+class Transformer(Backend):
     """A causal language model of the transformers library."""
 
     def __init__(self, spec: Model):
@@ -30,22 +30,32 @@ class Transformer:
         if not Path(self.source).is_dir():
             self._place["revision"] = spec.revision
         self.config = self._found("AutoConfig")
+        if reason := architectures.refusal(self.config):
+            raise ParameterError(f"model {spec.name}: {spec.id!r}, architecture {self.config.model_type!r}, {reason}; name a "
+                                 "causal language model, or set `server` to one that runs it")  # fmt: skip
         self.tokenizer = self._found("AutoTokenizer")
-        if spec.mode == "chat" and not self.tokenizer.chat_template:
-            raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
+        self._check_tokenizer()
         if spec.quantization and find_spec("bitsandbytes") is None:
             raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
                                  "pip install 'expression-leakage[quantization]'")  # fmt: skip
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
-    def _found(self, loader: str, **options):
-        return found(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
+    def _check_tokenizer(self) -> None:
+        spec, tokenizer = self.spec, self.tokenizer
+        if len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2:  # what is made where its files are missing
+            raise ParameterError(f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer")
+        if spec.mode == "chat" and not tokenizer.chat_template:
+            raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
+        chat_templates.check(tokenizer, spec, self._messages("x"))
+
+    def _found(self, loader: str, load=found, **options):
+        return load(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
 
     @cached_property
     def fingerprint(self) -> str:
         """What its answers depend on beside the request: weights, tokenizer and number format."""
-        weights = identity(self.source, self.config)
+        weights = identity(self.source, self.config, self.spec.gguf_file)
         format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
         return json.dumps({"weights": weights, **format_}, sort_keys=True)
 
@@ -55,14 +65,19 @@ class Transformer:
         import torch
         from transformers import AutoModelForCausalLM
 
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(self.config)
+        try:
+            with torch.device("meta"):
+                return AutoModelForCausalLM.from_config(self.config)
+        except Exception as error:  # whatever an architecture stumbles over
+            raise ParameterError(f"model {self.spec.name}: no model can be made of the configuration of {self.spec.id!r} "
+                                 f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch it again, name another "
+                                 "model, or set `server` to one that runs it") from None  # fmt: skip
 
     @cached_property
     def parameters(self) -> int:
         """Number of weights outside the embedding tables, counted on the architecture without loading it."""
-        both = (self._empty.get_input_embeddings(), self._empty.get_output_embeddings())
-        tables = {id(part.weight) for part in both if part is not None}
+        both = (_embeddings(self._empty, "input"), _embeddings(self._empty, "output"))
+        tables = {id(part.weight) for part in both if hasattr(part, "weight")}
         return sum(weight.numel() for weight in self._empty.parameters() if id(weight) not in tables)
 
     @property
@@ -93,7 +108,7 @@ class Transformer:
         options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
         if self.spec.quantization:
             options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.spec.quantization}": True})
-        return self._found("AutoModelForCausalLM", **options).eval()
+        return self._found("AutoModelForCausalLM", trained, **options).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """The prompt as the model sees it: plain text, or its chat template with the answer begun where the set says so."""
@@ -104,10 +119,19 @@ class Transformer:
 
     def question(self, text: str) -> str:
         """A message of the user as the model sees it: in its chat template, with the answer opened."""
-        messages = [{"role": "user", "content": text}]
-        if self.spec.system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, date_string=_DATE)
+        return chat_templates.apply(self.tokenizer, self.spec, self._messages(text))
+
+    def _messages(self, text: str) -> list[dict[str, str]]:
+        system = [] if self.spec.system_prompt is None else [{"role": "system", "content": self.spec.system_prompt}]
+        return [*system, {"role": "user", "content": text}]
+
+    def opens_thought(self, rendered: str) -> bool:
+        """Whether a rendered prompt ends inside a thought that its template has opened, so that the reply begins within it."""
+        markers = self.spec.thought_markers
+        if self.spec.mode == "completion":
+            return rendered.rstrip().endswith(markers[0])
+        tail = chat_templates.tail(self.tokenizer, self.spec, self._messages(""))
+        return chat_templates.opens_thought(rendered, tail, markers)
 
     def token_ids(self, rendered: list[str]) -> list[list[int]]:
         """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
@@ -127,47 +151,66 @@ class Transformer:
         replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
         return [replies[row] for row in range(len(requests))]
 
-    def _limits(self, max_new_tokens: int, rendered: str):
-        from lib.decoding import Limits
+    @contextmanager
+    def named(self):
+        """Gives an error about logits that are not finite the name of the model, as a ParameterError."""
+        try:
+            yield
+        except decoding.NotFinite as error:
+            raise ParameterError(f"model {self.spec.name}: {error}") from None
 
-        spec = self.spec
-        markers = tuple(spec.thought_markers)
-        return Limits(max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word)
-
-    def opens_thought(self, rendered: str) -> bool:
-        """Whether a rendered prompt ends within a thought that it has opened, so that the reply goes on with it."""
-        opening, closing = self.spec.thought_markers
-        return rendered.rfind(opening) > rendered.rfind(closing)
-
-    def _reply(self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts) -> list[Reply]:
+    def next_logits(self, rendered: list[str]):
+        """The logits after each of the rendered prompts, a tensor of shape (prompts, vocabulary)."""
         import torch
 
-        from lib.decoding import decode
+        ids = self.token_ids(rendered)
+        groups = decoding.alike(self.config, ids)
+        with torch.inference_mode(), self.named():
+            read = [decoding.read(self.weights, self.tokenizer, [ids[place] for place in group])[0] for group in groups]
+        order = torch.tensor([place for group in groups for place in group], device=read[0].device)
+        return torch.cat(read)[order.argsort()]
+
+    def _reply(self, requests: pd.DataFrame, *asked) -> list[Reply]:
+        """One Reply a row; rows whose prompts cannot be read side by side are decoded one group after the other."""
+        ids = self.token_ids(requests["rendered"].tolist())
+        groups = decoding.alike(self.config, ids)
+        parts = [self._decode(requests.iloc[rows], *asked) for rows in groups]
+        replies = dict(zip(chain.from_iterable(groups), chain.from_iterable(parts), strict=True))
+        return [replies[row] for row in range(len(requests))]
+
+    def _limits(self, max_new_tokens: int, rendered: str) -> decoding.Limits:
+        spec = self.spec
+        markers = tuple(spec.thought_markers)
+        return decoding.Limits(max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word)
+
+    def _decode(self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts) -> list[Reply]:
+        import torch
 
         prompts = list(dict.fromkeys(requests["rendered"]))
         number = {prompt: place for place, prompt in enumerate(prompts)}
         limits = self._limits(max_new_tokens, prompts[0])  # one template: all of its prompts open a thought, or none
         asked = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
         try:
-            return decode(
-                self.weights,
-                self.tokenizer,
-                self.token_ids(prompts),
-                prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
-                keys=[(seed, group, index) for group, index in zip(requests["group_id"], requests["sample_index"], strict=True)],
-                is_complete=lambda row, text: outcomes.is_complete(text, *asked[row], limits.markers, limits.thinking),
-                temperature=temperature,
-                limits=limits,
-                progress=progress,
-                on_prompts=on_prompts and (lambda logits: on_prompts(prompts, logits)),
-            )
+            with self.named():
+                return decoding.decode(
+                    self.weights,
+                    self.tokenizer,
+                    self.token_ids(prompts),
+                    prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
+                    keys=[(seed, row.group_id, row.sample_index) for row in requests.itertuples()],
+                    is_complete=lambda row, text: outcomes.is_complete(text, *asked[row], limits.markers, limits.thinking),
+                    temperature=temperature,
+                    limits=limits,
+                    progress=progress,
+                    on_prompts=on_prompts and (lambda logits: on_prompts(prompts, logits)),
+                )
         except torch.OutOfMemoryError:
             if len(requests) == 1:
                 raise
         # no draw depends on the batch, so one that does not fit can be halved
         asked = (temperature, max_new_tokens, seed, progress, on_prompts)
         half = len(requests) // 2
-        return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._reply(part, *asked)]
+        return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._decode(part, *asked)]
 
 
 def _source(model_id: str) -> str:
@@ -181,28 +224,12 @@ def _source(model_id: str) -> str:
     return model_id
 
 
-def found(loader: str, who: str, id_: str, source: str, **options):
-    """What the Auto class `loader` makes of a folder or hub id; ParameterError, naming `who` wants it, if it cannot."""
-    import transformers
-
+def _embeddings(model, side: str):
+    """The embedding table where words come in ("input") or out ("output"), None for an architecture that names none."""
     try:
-        return getattr(transformers, loader).from_pretrained(source, **options)
-    except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise ParameterError(f"{who}: id {id_!r} needs a package that is missing ({reason}); install it") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ParameterError(
-            f"{who}: id {id_!r} cannot be loaded ({reason})\n"
-            f"check the spelling and the network, or give a folder that holds the model{specs.nearest(id_, _known_ids())}"
-        ) from None
-
-
-def identity(source: str, config) -> dict[str, str] | str:
-    """What tells a model from another: the hash of each file of its folder, or the commit of the hub."""
-    if not Path(source).is_dir():
-        return config._commit_hash
-    return {path.name: packages.sha256(path) for path in sorted(Path(source).iterdir()) if path.is_file()}
+        return getattr(model, f"get_{side}_embeddings")()
+    except (NotImplementedError, AttributeError):
+        return None
 
 
 def at_once(model: Transformer, function, arguments: list) -> list:
@@ -224,17 +251,3 @@ def free_bytes() -> int:
 
     accelerators = sum(torch.cuda.mem_get_info(place)[0] for place in range(torch.cuda.device_count()))
     return accelerators + psutil.virtual_memory().available
-
-
-def _known_ids() -> set[str]:
-    """Models that a misspelt id may have meant: those of the parameter sets and those in the hub's cache on this machine."""
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    known = set()
-    for name in specs.set_names():
-        with suppress(ParameterError):  # of another set than the one that is run
-            known |= {model.id for model in params.load(name).models}
-    with suppress(CacheNotFound):
-        known |= {repository.repo_id for repository in scan_cache_dir().repos}
-    return known

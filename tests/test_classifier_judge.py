@@ -120,3 +120,64 @@ def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch, loader
     monkeypatch.setattr(getattr(transformers, loader), "from_pretrained", lacking)
     with pytest.raises(specs.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"):
         judges.version(judge(classifier))
+
+
+def changed(classifier, folder, **changes):
+    """A copy of the classifier with other values in its configuration."""
+    copied = shutil.copytree(classifier, folder)
+    config = json.loads((copied / "config.json").read_text()) | changes
+    (copied / "config.json").write_text(json.dumps(config))
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "told"),
+    [
+        ({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "problem_type": "regression"}, {"LABEL_0": 1.0}, "1 output"),
+        ({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}, {"LABEL_0": 1.0}, "scale that its files do not state"),
+        ({"problem_type": "regression"}, LABELS, "scale that its files do not state"),
+        ({"id2label": {"0": "bad", "1": "bad", "2": "good"}}, {"bad": -1.0, "good": 1.0}, "calls several of its outputs 'bad'"),
+        ({"id2label": {"1": "bad", "2": "so-so", "3": "good"}}, LABELS, "labels of outputs 1, 2, 3, not of 0 to 2"),
+    ],
+)
+def test_outputs_that_are_no_labels_are_refused_before_weights_load(classifier, tmp_path, monkeypatch, changes, labels, told):
+    monkeypatch.setattr(classifier_judge, "_loaded", lambda *_: pytest.fail("weights were loaded"))
+    mine = judge(changed(classifier, tmp_path / "copy", **changes), labels=labels)
+    for ask in (judges.version, lambda mine: judges.valences(mine, ["good"])):
+        with pytest.raises(specs.ParameterError, match=f"judge mine: .*{told}"):
+            ask(mine)
+
+
+def rewritten(classifier, folder, change):
+    """A copy of the classifier with other weights."""
+    from safetensors.torch import load_file, save_file
+
+    copied = shutil.copytree(classifier, folder)
+    weights = load_file(copied / "model.safetensors")
+    change(weights)
+    save_file(weights, copied / "model.safetensors", {"format": "pt"})
+    return copied
+
+
+def test_weights_of_half_precision_do_not_overflow(classifier, tmp_path):
+    import torch
+
+    def widen(weights):
+        weights["bert.pooler.dense.weight"] *= 1e5  # beyond float16, but not beyond what tanh takes
+        for name in weights:
+            weights[name] = weights[name].to(torch.bfloat16)
+
+    half = changed(rewritten(classifier, tmp_path / "wide", widen), tmp_path / "half", dtype="float16")
+    assert np.isfinite(judges.valences(judge(half), TEXTS)).all()
+
+
+def test_logits_that_are_not_finite_name_the_text(classifier, tmp_path):
+    broken = rewritten(classifier, tmp_path / "broken", lambda weights: weights["classifier.bias"].fill_(float("nan")))
+    with pytest.raises(specs.ParameterError, match=r"no finite logits in float32 for 2 of 2 texts, the first 'bad'"):
+        judges.valences(judge(broken), ["bad", "good"])
+
+
+def test_a_head_without_weights_is_refused(classifier, tmp_path):
+    headless = rewritten(classifier, tmp_path / "headless", lambda weights: weights.pop("classifier.weight"))
+    with pytest.raises(specs.ParameterError, match=r"lack 1 of its weights .classifier.weight., which would be drawn"):
+        judges.valences(judge(headless), ["good"])
