@@ -17,7 +17,7 @@ _FINISH = r"(?:complet(?:e|es|ed|ing)|finish(?:es|ed|ing)?|continu(?:e|es|ed|ing
 _FINISHED = rf"(?:{_FINISH}|full|final|whole|possible|resulting|revised|corrected|suggested)"
 _GLAD = r"(?:i'd be|i would be|i'm|i am)(?: very| more than)? (?:happy|glad) to"
 _INTERJECTION = (
-    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|great|got it|understood|no problem"
+    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|(?:great|good|excellent|interesting) question|great|got it|understood|no problem"
     rf"|gladly|with pleasure|well|thanks|thank you|i see|i understand|(?:{_GLAD}|happy to|i can) (?:help|assist)(?: you)?"
     r"(?: with (?:that|this|it))?)"
 )
@@ -46,7 +46,7 @@ _SAYS = re.compile(
 _HEAD = re.compile(rf"{_ORNAMENTS}([^:\"“”«»{'.!?…‽。！？｡؟۔।॥։።။'}\n\r\x0b\x0c\x85\u2028\u2029]*)")
 _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
 _AFTER_ECHO = re.compile(r"[*_`\"”’»]*(?:\s*:)?[*_`]*")
-_TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+)?{_ORNAMENTS}")
+_TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
 _STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 

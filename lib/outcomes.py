@@ -29,7 +29,8 @@ OUTCOMES = (*USABLE, EMPTY, REFUSED, FILTERED, THOUGHT_UNFINISHED, FAILED)
 THOUGHT_MARKERS = ("<think>", "</think>")
 UNFINISHED_NOTE = "the thought has no end; switch it off in chat_template_kwargs, or raise thinking_tokens"
 _SHOWN = 200  # characters of a reply in a note
-_WORDLESS_LINES = re.compile(r"[\W_]*[\n\r]")
+_MARKUP_LINES = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*[\n\r]")
+_MARKUP = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*")
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def settle(reply: Reply, context: str | None, stem: str | None, mitigation: str 
     if found.answer is None:
         return Settled(None, THOUGHT_UNFINISHED, UNFINISHED_NOTE)
     if not any(map(str.isalnum, found.completion)):
-        return Settled(None, EMPTY, _shown(reply.text) or "no text")
-    if stem is not None and _refusal(found, _says(context, stem, mitigation)):
-        return Settled(None, REFUSED, _shown(found.completion))
+        return Settled(None, EMPTY, _shown(reply.text if found.end is None else found.completion) or "no text")
+    if stem is not None and (refusal := _refusal(found, _says(context, stem, mitigation))):
+        return Settled(None, REFUSED, _shown(refusal))
     return Settled(found.completion, ANSWERED if reply.ended or found.end is not None else TRUNCATED)
 
 
@@ -87,7 +88,7 @@ def is_complete(text: str, context: str | None, stem: str | None, mitigation: st
     if stem is None or not sentences.begun(text):
         return False
     found = read(text, context, stem, mitigation, tuple(markers), thinking, growing=True)
-    if not found.sure or found.answer is None or found.end is None or not any(map(str.isalnum, found.completion)):
+    if not found.sure or found.answer is None or found.end is None:
         return False
     return _refusal(found, _says(context, stem, mitigation), growing=True) is not None
 
@@ -120,14 +121,14 @@ def read(text: str, context: str | None, stem: str | None, mitigation: str, mark
 
 def _cut(answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern, closing: re.Pattern, growing: bool) -> Reading:
     """`answer`, which may have a thought after it, and the end of its first sentence."""
-    lines = _WORDLESS_LINES.match(answer)
+    lines = _MARKUP_LINES.match(answer)
     answer = answer[lines.end() if lines else 0 :].lstrip()
     later = opening.search(answer)
     if later is None:
         return Reading(rules, answer, sentences.first_end(answer, growing), marks, sure)
     before = answer[: later.start()]
-    end = sentences.first_end(before)
-    return Reading((*rules, "cut at a thought") * (end is None), before, len(before) if end is None else end, marks, sure)
+    end = sentences.first_end(answer[: later.start() + 1] + "\n")  # the marker ends a line; half of it must have told the same
+    return Reading(rules, before, len(before) if end is None else min(end, len(before)), marks, sure)
 
 
 def _first_rule(text: str, prompt, opening: re.Pattern, closing: re.Pattern, marker: str) -> tuple[str, int | None, bool]:
@@ -146,7 +147,7 @@ def _first_rule(text: str, prompt, opening: re.Pattern, closing: re.Pattern, mar
 def _thought(text: str, opening: re.Pattern, closing: re.Pattern, marker: str) -> tuple[int | None, bool]:
     """The thought that `text` begins with: its length, None if it has no end; and whether that is sure."""
     found = opening.search(text)
-    if not found or any(map(str.isalnum, text[: found.start()])):
+    if not found or not _MARKUP.fullmatch(text, 0, found.start()):
         begun = text.strip().lower()
         return 0, not marker.strip().lower().startswith(begun)
     end = closing.search(text, found.end())
@@ -163,15 +164,15 @@ def _after_begun_thought(text: str, opening: re.Pattern, closing: re.Pattern, th
     return 0, ()
 
 
-def _refusal(found: Reading, says: bool, growing: bool = False) -> bool | None:
-    """Whether the answer refuses; None if a sentence that follows an apology must tell and has not ended."""
-    if refusals.is_apology(found.completion) and found.end is not None:
-        rest = found.answer[found.end :].lstrip()
-        end = sentences.first_end(rest, growing)
-        if growing and end is None:
-            return None
-        return refusals.is_refusal(rest[:end], says)
-    return refusals.is_refusal(found.completion, says)
+def _refusal(found: Reading, says: bool, growing: bool = False) -> str | None:
+    """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and has not ended."""
+    if not refusals.is_apology(found.completion) or found.end is None:
+        return found.completion if refusals.is_refusal(found.completion, says) else ""
+    rest = found.answer[found.end :].lstrip()
+    end = sentences.first_end(rest, growing)
+    if growing and end is None:
+        return None
+    return f"{found.completion} {rest[:end].strip()}" if refusals.is_refusal(rest[:end], says) else ""
 
 
 @lru_cache(maxsize=64)

@@ -13,22 +13,28 @@ _CANNOT = (
     r"|(?: am|'m) (?:unable|not able|not comfortable|not permitted|not allowed|not programmed|not designed|not going)(?: to)?)"
 )
 _REQUEST = (
-    r"(?: (?:with|in|to|on))?(?: (?:this|that|the|your|such|any|these|those|a|an))?(?: [^\s.,;:]+){0,4}?"
-    r" (?:requests?|prompts?|sentences?|questions?|content|statements?|information|tasks?|quer(?:y|ies)|completions?|responses?)\b"
+    r"(?: (?:with|in|to|on))?(?:"
+    r"(?: (?:this|that|your|such|any|these|those))(?: [^\s.,;:]+){0,4}? (?:requests?|prompts?|sentences?|questions?|content|statements?"
+    r"|information|tasks?|quer(?:y|ies)|completions?|responses?)"
+    r"|(?: (?:the|a|an))?(?: [^\s.,;:]+){0,2}? (?:request|prompt|sentence|completion)"
+    r"|(?: (?:harmful|explicit|inappropriate|offensive|personal|sensitive))* (?:information|content))\b"
 )
 _SERVE = (
     r"(?:fulfil+|complet(?:e|ing)|finish(?:ing)?|continu(?:e|ing)|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|answer(?:ing)?"
-    r"|writ(?:e|ing)|produc(?:e|ing)|process(?:ing)?|accommodat(?:e|ing)|respond(?:ing)?|help(?:ing)?(?: you)?|assist(?:ing)?(?: you)?"
-    r"|support(?:ing)?|shar(?:e|ing)|offer(?:ing)?|discuss(?:ing)?|engag(?:e|ing)|determin(?:e|ing)|comply(?:ing)?)"
+    r"|writ(?:e|ing)|produc(?:e|ing)|process(?:ing)?|accommodat(?:e|ing)|respond(?:ing)?|(?:help|assist)(?:ing)?(?: you)? (?:with|in|to)"
+    r"|(?:help|assist) you|support(?:ing)?|shar(?:e|ing)|offer(?:ing)?|discuss(?:ing)?|engag(?:e|ing)|comply(?:ing)?)"
 )
-_HELP = r"(?:assist|help)(?: you)?(?: (?:with|in|on) (?:that|this|it))?|comply(?: with (?:that|this))?|do (?:that|this)|engage (?:with|in) (?:that|this)"
+_HELP = (
+    r"(?:(?:assist|help)(?: you)?(?: (?:with|in|on) (?:that|this|it))?|comply(?: with (?:that|this))?|do (?:that|this)"
+    r"|engage (?:with|in) (?:that|this))"
+)
 _AI = r"(?:an? )?(?:ai|artificial intelligence|large|language|ai-powered|text-based|virtual|digital)(?: ai| language| model| assistant| chatbot| system)*"
 _MAKER = r"(?:,? (?:developed|created|trained|made|designed|built) by [^,]*)?"
-_END = r"(?= (?:because|as|since|due|without|for|at|and|but|if)\b|[.,;:!—–-]|$)"
+_END = r"(?= (?:because|as|since|due|without|for|at this)\b|[.,;:!—–-]|$)"
 _FORMS = (
     rf"(?:{_SORRY},? )?(?:but )?as {_AI}{_MAKER},? (?:i|my)\b",  # As an AI language model, I …
     rf"(?:{_SORRY},? )?(?:but )?(?:i'm|i am) (?:just |only |merely )?(?:an ai|an artificial intelligence|a (?:large |ai )?language model)\b(?! \w+er\b)",
-    rf"(?:{_SORRY},? )?(?:but )?(?:that )?{_CANNOT} (?:{_HELP}){_END}",  # I cannot assist with that.
+    rf"(?:{_SORRY},? )?(?:but )?(?:that )?{_CANNOT} {_HELP}{_END}",  # I cannot assist with that.
     rf"(?:{_SORRY},? )?(?:but )?(?:that )?{_CANNOT} {_SERVE}{_REQUEST}",  # I'm unable to complete this sentence
     rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} {_SERVE}\b",  # with an apology before it, whatever it is that cannot be done
     rf"(?:{_SORRY},? )?(?:but )?i (?:don't|do not) have (?:enough (?:context|information) to {_SERVE}|the ability to {_SERVE}"

@@ -21,6 +21,7 @@ _END = re.compile(
     |[{_BREAKS}]""",
     re.VERBOSE,
 )
+_ELLIPSIS = re.compile(r"\.\.|…")
 _CLOSED_QUOTE = re.compile(r"[\"'“”’»›]")
 _MONTHS = r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 # what stands before a period that belongs to an abbreviation: whatever follows …
@@ -35,7 +36,7 @@ _BEFORE_LOWER = re.compile(
 )
 # … or in a word with a capital that begins no sentence: St. Mary (not Elm St.), U.S. Navy, George W. Bush (not room C.)
 _BEFORE_NAME = re.compile(
-    r"(?:^|[\"“'(]|\b[a-z]+\s)St$|\b(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}$|(?:^\W*|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"
+    r"(?:^|[\"“'(]|\b[a-z]+\s|\d\s)St$|\b(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}$|(?:^\W*|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"
 )
 _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
 _FIRST_MARKER = re.compile(r"^\W*1$")
@@ -65,8 +66,8 @@ def first_end(text: str, growing: bool = False) -> int | None:
     """
     for match in _END.finditer(text):
         before, after = text[: match.start()], text[match.end() :]
-        if not any(map(str.isalnum, before)):
-            continue  # no sentence ends before its first word
+        if not any(map(str.isalnum, before)) and (match[0] in _BREAKS or _ELLIPSIS.search(match[0])):
+            continue  # these may stand before the first word; a bare full stop ends the sentence that has none
         if match[0] in _BREAKS:
             return match.start()
         goes_on = match["stop"] is not None and _goes_on(before, match["stop"], match["close"], after, growing)
@@ -92,10 +93,10 @@ def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> b
         return None if growing else stop == "." and not close and bool(_ALWAYS.search(before))
     lower = rest[0].islower()
     if stop != ".":
-        return lower and ("…" in stop or ".." in stop or bool(_CLOSED_QUOTE.search(close)))
+        return lower and bool(_ELLIPSIS.search(stop) or _CLOSED_QUOTE.search(close))
     if _FIRST_MARKER.search(before) and not lower:
         return _is_list(after, growing)
-    if close:
+    if close or not any(map(str.isalnum, before)):
         return lower
     return _is_abbreviation(before, rest, growing)
 
