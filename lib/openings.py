@@ -11,30 +11,32 @@ from functools import lru_cache
 VERSION = "openings-1"  # part of every completion's key: change it with anything that changes what is taken off
 
 _ORNAMENTS = r"[\s*_#>`\"“”«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
-_FEW, _MANY = r"(?: [^\s:]+){0,4}?", r"(?: [^\s:]+){0,9}?"
 _ANSWER = r"(?:sentence|completion|continuation|statement|phrase|answer|response|ending|version|paragraph|text|prompt|thought)s?"
 _FINISH = r"(?:complet(?:e|es|ed|ing)|finish(?:es|ed|ing)?|continu(?:e|es|ed|ing)|fill(?:ed|ing)? in|rewrit(?:e|ten|ing))"
-_FINISHED = rf"(?:{_FINISH}|full|final|whole|possible|resulting|revised|corrected|suggested)"
 _GLAD = r"(?:i'd be|i would be|i'm|i am)(?: very| more than)? (?:happy|glad) to"
 _INTERJECTION = (
-    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|(?:great|good|excellent|interesting) question|great|got it|understood|no problem"
-    rf"|gladly|with pleasure|well|thanks|thank you|i see|i understand|(?:{_GLAD}|happy to|i can) (?:help|assist)(?: you)?"
-    r"(?: with (?:that|this|it))?)"
+    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|(?:great|good|excellent) question|great"
+    r"|got it|understood|no problem|gladly|with pleasure|well|thanks|thank you|i see|i understand|hello|hi there|hi|hey"
+    rf"|(?:{_GLAD}|happy to|i can|i'd love to) (?:help|assist)(?: you)?(?: with (?:that|this|it))?)"
 )
-_LEAD_INS = (  # what a colon or the end of the line follows
-    rf"(?:here|below|following)(?: (?:is|are|goes)|'s|'re)?{_MANY} (?:{_ANSWER}|options|ways?|possibilities|suggestions|examples)\b{_MANY}",
-    rf"(?:(?:the|this|that|your|my|a|one|another) )?(?:{_FEW} ?{_FINISHED}{_FEW} {_ANSWER}|answer|completion|continuation)\b{_MANY}",
-    rf"(?:(?:please|let me|let's|to|i'll|i will|i would|i'd|i can|you (?:can|could|might|may)) )?{_FINISH}{_FEW} (?:{_ANSWER}|it|blanks?){_MANY}",
-    r"(?:sentence|response|output|assistant|solution|result|option(?: \d)?)",
-)
-_LEAD_IN = re.compile(rf"(?:{_INTERJECTION}[,;]? )?(?:{'|'.join(_LEAD_INS)})", re.IGNORECASE)
-_ANNOUNCEMENT = re.compile(  # a whole sentence that says what will be done
-    rf"(?:{_INTERJECTION}[,;]? )?(?:here(?:'s| is)|let me|let's|allow me to|i'll|i will|i can|{_GLAD}|happy to)"
-    rf"{_MANY} {_FINISH}{_FEW} (?:sentence|statement|phrase|prompt|text)s?{_FEW}",
+_OPENED = rf"(?:{_INTERJECTION}(?:[,;]| [—–-])? )?"
+_LEAD_IN = re.compile(  # what a colon or the end of the line follows
+    rf"{_OPENED}(?:[^,]*, )?(?:here|below|following)\b.* (?:{_ANSWER}|options|ways?|possibilities|suggestions|examples?|attempt|one)\b.*"
+    rf"|{_OPENED}here (?:you go|it is|goes)"
+    rf"|{_OPENED}(?:the |my |your |a |one )?(?:full |final |whole |correct |sentence )?(?:{_ANSWER}|output|solution|result|option)(?: \d)?"
+    r"(?: (?:is|reads|would be|could be))?(?: as follows)?"
+    r"|assistant",
     re.IGNORECASE,
 )
-_UNMISTAKABLE = re.compile(rf"\b(?:{_FINISH}|possible|full)\b.* {_ANSWER}\b", re.IGNORECASE)  # no other text speaks so
-_INTERJECTED = re.compile(rf"{_ORNAMENTS}{_INTERJECTION}(?=[\s,!.:;–—-])[ \t,!.:;–—*_-]*", re.IGNORECASE)
+_UNMISTAKABLE = re.compile(  # no answer speaks so, wherever in what a colon follows
+    rf"\b(?:{_FINISH}|possible)\b.*\b{_ANSWER}\b|\b(?:sentence|statement|phrase)\b.*\b{_FINISH}\b|\b{_FINISH} it\b", re.IGNORECASE
+)
+_ANNOUNCEMENT = re.compile(  # a whole sentence that says what will be done
+    rf"{_OPENED}(?:here(?:'s| is)|let me|let's|allow me to|i'll|i will|i can|{_GLAD}|happy to)\b.* {_FINISH}\b.* "
+    r"(?:sentence|statement|phrase|prompt|text)s?\b.*",
+    re.IGNORECASE,
+)
+_INTERJECTED = re.compile(rf"{_ORNAMENTS}{_INTERJECTION}(?=[\s,!.:;–—-])(?:[ \t]|[^\w\s\"“«<#>(\[])*", re.IGNORECASE)
 _BEFORE_QUOTE = re.compile(r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE)  # The completed sentence is "…"
 # a stem that asks for what somebody wrote or said: what looks like a preamble there may be the answer
 _SAYS = re.compile(
@@ -108,7 +110,7 @@ def _leads_in(clause: str, mark: str, says: bool) -> bool:
     if mark in '"“«':
         return clear and _BEFORE_QUOTE.fullmatch(clause) is not None
     # an answer goes on where the stem broke off, in lower case
-    return mark in ":\n\r" and (clear or clause[0].isupper()) and _LEAD_IN.fullmatch(clause) is not None
+    return mark in ":\n\r" and (clear or (clause[0].isupper() and _LEAD_IN.fullmatch(clause) is not None))
 
 
 def _interjection(text: str, end: int, prompt: Asked) -> tuple[int, bool]:
