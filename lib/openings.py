@@ -89,15 +89,21 @@ def preamble(text: str, prompt: Asked) -> tuple[int, bool]:
     """A lead-in ("Here is the sentence:"), an announcement ("Let me complete the sentence."), or an interjection ("Sure!") that
     one of them or the repeated prompt follows, or that has a line of its own.
     """
+    length, sure = _lead_in(text, prompt)
+    found = None if length else _INTERJECTED.match(text.translate(_STRAIGHT))
+    if not found:
+        return length, sure
+    taken, settled = _interjection(text, found.end(), prompt)
+    return taken, sure and settled
+
+
+def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
+    """A lead-in or an announcement."""
     head = _HEAD.match(text)
     if head.end() == len(text):
         return 0, False
-    mark = text[head.end()]
     clause = " ".join(head[1].translate(_STRAIGHT).strip(" \t*_`'-–—[]()").split())
-    if _leads_in(clause, mark, prompt.says):
-        return _AFTER_LEAD_IN.match(text, head.end()).end(), True
-    found = _INTERJECTED.match(text.translate(_STRAIGHT))
-    return _interjection(text, found.end(), prompt) if found else (0, True)
+    return (_AFTER_LEAD_IN.match(text, head.end()).end() if _leads_in(clause, text[head.end()], prompt.says) else 0), True
 
 
 def _leads_in(clause: str, mark: str, says: bool) -> bool:
@@ -114,13 +120,21 @@ def _leads_in(clause: str, mark: str, says: bool) -> bool:
 
 
 def _interjection(text: str, end: int, prompt: Asked) -> tuple[int, bool]:
-    """An interjection up to `end`, taken off if something else that is taken off, or a new line, follows it."""
-    rest = text[end:]
-    if not rest.strip():
-        return 0, False
-    (repeated, sure), (introduced, settled) = echo(rest, prompt), preamble(rest, prompt)
-    alone = _OWN_LINE.match(rest) and text[:end].rstrip(" \t*_")[-1:] in "!.:" and not prompt.says
-    return (end if repeated or introduced or alone else 0), sure and settled
+    """An interjection up to `end`, taken off if something else that is taken off, after more of them, or a new line follows."""
+    alone = end if _OWN_LINE.match(text, end) and text[:end].rstrip(" \t*_")[-1:] in "!.:" and not prompt.says else 0
+    rest, sure = text[end:], True
+    for _ in range(5):
+        if not rest.strip():
+            return 0, False
+        for length, settled in (echo(rest, prompt), _lead_in(rest, prompt)):
+            sure = sure and settled
+            if length:
+                return end, sure
+        following = _INTERJECTED.match(rest.translate(_STRAIGHT))
+        if not following:
+            break
+        rest = rest[following.end() :]
+    return alone, sure
 
 
 def unclosed(taken: str) -> str:

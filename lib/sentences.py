@@ -41,6 +41,7 @@ _BEFORE_NAME = re.compile(
 _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
 _FIRST_MARKER = re.compile(r"^\W*1$")
 _SECOND_MARKER = re.compile(r"\W*2[.)]")
+_NEAR = 60  # characters before a full stop that are looked at
 _WORD = re.compile(r"[^\W\d_]+")
 _AFTER_HOUR = frozenset(
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mon Tue Wed Thu Fri Sat Sun EST EDT CST CDT MST MDT PST PDT GMT UTC "
@@ -85,6 +86,7 @@ def begun(text: str) -> bool:
 
 def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> bool | None:
     """Whether the sentence goes on after `stop`; None if more text must tell."""
+    before = before if len(before) <= _NEAR else f"a {before[-_NEAR:]}"
     line = _first_line(after)
     rest = line.lstrip()
     if not rest:
