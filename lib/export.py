@@ -2,7 +2,7 @@
 
 `python -m lib.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face card,
 lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness and vaderSentiment:
-prompts, settings, and the cut and the scoring as plain files (lib/data/export/).
+prompts, settings, the rules for what counts of a reply as the package leakage_rules, and the scoring (lib/data/export/).
 """
 
 import json
@@ -14,11 +14,12 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import leakage, models, params, prompts, records, sections, sentences
+from lib import leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences
 from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
+RULES = "leakage_rules"
 CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, stretched to the human scale
 
 
@@ -75,11 +76,11 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 
 def _scoring() -> dict[str, str]:
-    """The two files that both tasks share."""
-    return {
-        "leakage_sentences.py": Path(sentences.__file__).read_text(encoding="utf-8"),
-        "leakage_scoring.py": (PARTS / "leakage_scoring.py").read_text(encoding="utf-8"),
-    }
+    """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package of their own."""
+    shared = {"leakage_scoring.py": PARTS / "leakage_scoring.py"}
+    shared |= {f"{RULES}/{Path(part.__file__).name}": Path(part.__file__) for part in (outcomes, openings, refusals, sentences)}
+    texts = {name: path.read_text(encoding="utf-8").replace("from lib import", f"from {RULES} import") for name, path in shared.items()}
+    return texts | {f"{RULES}/__init__.py": '"""What counts of a model\'s reply, as in the project expression-leakage."""\n'}
 
 
 def lm_eval_yaml(max_new_tokens: int) -> str:
@@ -90,6 +91,10 @@ def lm_eval_yaml(max_new_tokens: int) -> str:
         f"  - metric: {name}\n    aggregation: !function utils.{name}\n    higher_is_better: false\n"
         for quantity in named
         for name in (quantity, f"{quantity}_error")
+    )
+    metrics += "".join(
+        f"  - metric: n_{outcome}\n    aggregation: !function utils.n_{outcome}\n    higher_is_better: {str(outcome == outcomes.ANSWERED).lower()}\n"
+        for outcome in outcomes.OUTCOMES
     )
     return f"""\
 task: {TASK}

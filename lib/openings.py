@@ -49,6 +49,7 @@ _HEAD = re.compile(rf"{_ORNAMENTS}([^:\"“”«»{'.!?…‽。！？｡؟۔।
 _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
 _AFTER_ECHO = re.compile(r"[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
+_UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO passes over
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
 _STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 
@@ -74,7 +75,7 @@ def echo(text: str, prompt: Asked) -> tuple[int, bool]:
     text = plain(text)
     start = _TO_ECHO.match(text).end()
     shown = " ".join(text[start:].split())
-    sure = not any(words.startswith(shown) for words, _ in prompt.echoes)
+    sure = not (_UNTOLD.fullmatch(shown) or any(words.startswith(shown) for words, _ in prompt.echoes))
     found = next((found for _, pattern in prompt.echoes if (found := pattern.match(text, start))), None)
     return (_AFTER_ECHO.match(text, found.end()).end() if found else 0), sure
 
