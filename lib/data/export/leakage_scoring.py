@@ -100,14 +100,16 @@ def _quantities(valence: float, reference: float, references: list[float], direc
 
 
 def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
-    """Mean and its standard error, clustered (Liang & Zeger 1986) with the few-cluster correction G / (G − 1)."""
+    """Mean and its standard error, clustered (Liang & Zeger 1986) and corrected for few and unequal clusters (CR2, Bell &
+    McCaffrey 2002); NaN without values, and the error of fewer than two clusters.
+    """
     if not values:
         return math.nan, math.nan
     mean = sum(value for _, value in values) / len(values)
-    residuals = defaultdict(float)
+    residuals, sizes = defaultdict(float), defaultdict(int)
     for cluster, value in values:
         residuals[cluster] += value - mean
+        sizes[cluster] += 1
     if len(residuals) < 2:
         return mean, math.nan
-    correction = len(residuals) / (len(residuals) - 1)
-    return mean, math.sqrt(correction * sum(total**2 for total in residuals.values())) / len(values)
+    return mean, math.sqrt(sum(total**2 / (1 - sizes[name] / len(values)) for name, total in residuals.items())) / len(values)
