@@ -79,7 +79,9 @@ def _scoring() -> dict[str, str]:
     """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package of their own."""
     shared = {"leakage_scoring.py": PARTS / "leakage_scoring.py"}
     shared |= {f"{RULES}/{Path(part.__file__).name}": Path(part.__file__) for part in (outcomes, openings, refusals, sentences)}
-    texts = {name: path.read_text(encoding="utf-8").replace("from lib import", f"from {RULES} import") for name, path in shared.items()}
+    texts = {
+        name: path.read_text(encoding="utf-8").replace("from lib import", f"from {RULES} import") for name, path in shared.items()
+    }
     return texts | {f"{RULES}/__init__.py": '"""What counts of a model\'s reply, as in the project expression-leakage."""\n'}
 
 

@@ -61,7 +61,9 @@ def cuts(table: pd.DataFrame) -> pd.Series:
     """% of the answers that nothing stands before (rules cut or natural) which each of two ways cuts where they should be."""
     part = table[table["rules"].isin(["cut", "natural"]) & ~table["reply"].str.contains("<think>")]
     ours = part["reply"].map(sentences.first_sentence)
-    library = part["reply"].map(lambda text: next((found.strip() for found in sentencex.segment("en", text) if found.strip()), ""))
+    library = part["reply"].map(
+        lambda text: next((found.strip() for found in sentencex.segment("en", text) if found.strip()), "")
+    )
     lines = library.str.split("\n").str[0].str.strip()
     shares = {name: 100 * (found == part["completion"]).mean()
               for name, found in (("first_sentence", ours), ("sentencex", library), ("sentencex, then the line", lines))}  # fmt: skip
@@ -75,7 +77,7 @@ def wrong(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> int:
     """Print the scores for each file, then the cases that went wrong."""
-    for name in FILES[:1]:
+    for name in FILES:
         table = settled(cases(name))
         print(f"{name}: {len(table)} cases, {(table['rules'] == 'natural').sum()} of them answers that nothing may touch")
         print(scores(table).round(1).to_string(), cuts(table).round(1).to_string(), sep="\n")

@@ -156,7 +156,9 @@ def main() -> int:
     table = pd.DataFrame(rows)
     print(table.fillna("").to_string(index=False))
     print("net excess: points, as the harness reports it / as lib/ computes it from the same replies")
-    return int(len(whole) < 3 or (table["agree"] < table["numbers"]).any() or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any())
+    return int(
+        len(whole) < 3 or (table["agree"] < table["numbers"]).any() or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any()
+    )
 
 
 if __name__ == "__main__":
