@@ -95,7 +95,8 @@ def lm_eval_yaml(max_new_tokens: int) -> str:
         for name in (quantity, f"{quantity}_error")
     )
     metrics += "".join(
-        f"  - metric: n_{outcome}\n    aggregation: !function utils.n_{outcome}\n    higher_is_better: {str(outcome == outcomes.ANSWERED).lower()}\n"
+        f"  - metric: n_{outcome}\n    aggregation: !function utils.n_{outcome}\n"
+        f"    higher_is_better: {'true' if outcome == outcomes.ANSWERED else 'false'}\n"
         for outcome in outcomes.OUTCOMES
     )
     return f"""\

@@ -15,21 +15,24 @@ _ANSWER = r"(?:sentence|completion|continuation|statement|phrase|answer|response
 _FINISH = r"(?:complet(?:e|es|ed|ing)|finish(?:es|ed|ing)?|continu(?:e|es|ed|ing)|fill(?:ed|ing)? in|rewrit(?:e|ten|ing))"
 _GLAD = r"(?:i'd be|i would be|i'm|i am)(?: very| more than)? (?:happy|glad) to"
 _INTERJECTION = (
-    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|(?:great|good|excellent) question|great"
-    r"|got it|understood|no problem|gladly|with pleasure|well|thanks|thank you|i see|i understand|hello|hi there|hi|hey"
+    r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|ok|okay|all ?right|yes|yep|(?:great|good|excellent) question"
+    r"|great|got it|understood|no problem|gladly|with pleasure|well|thanks|thank you|i see|i understand|hello|hi there|hi|hey"
     rf"|(?:{_GLAD}|happy to|i can|i'd love to) (?:help|assist)(?: you)?(?: with (?:that|this|it))?)"
 )
 _OPENED = rf"(?:{_INTERJECTION}(?:[,;]| [—–-])? )?"
 _LEAD_IN = re.compile(  # what a colon or the end of the line follows
-    rf"{_OPENED}(?:[^,]*, )?(?:here|below|following)\b.* (?:{_ANSWER}|options|ways?|possibilities|suggestions|examples?|attempt|one)\b.*"
+    rf"{_OPENED}(?:[^,]*, )?(?:here|below|following)\b.* (?:{_ANSWER}|options|ways?|possibilities|examples?|attempt|one)\b.*"
     rf"|{_OPENED}here (?:you go|it is|goes)"
-    rf"|{_OPENED}(?:the |my |your |a |one )?(?:full |final |whole |correct |sentence )?(?:{_ANSWER}|output|solution|result|option)(?: \d)?"
-    r"(?: (?:is|reads|would be|could be))?(?: as follows)?"
+    rf"|{_OPENED}(?:(?:the|my|your|a|one) )?(?:(?:full|final|whole|correct|possible|complete|completed|finished|sentence) )?"
+    rf"(?:{_ANSWER}|output|solution|result|option)(?: \d)?(?: (?:is|reads|would be|could be))?(?: as follows)?"
+    rf"|{_OPENED}(?:(?:please|to|let me|let's) )?{_FINISH} (?:the|this|your|following|\s)+ (?:sentence|statement|phrase)s?"
     r"|assistant",
     re.IGNORECASE,
 )
-_UNMISTAKABLE = re.compile(  # no answer speaks so, wherever in what a colon follows
-    rf"\b(?:{_FINISH}|possible)\b.*\b{_ANSWER}\b|\b(?:sentence|statement|phrase)\b.*\b{_FINISH}\b|\b{_FINISH} it\b", re.IGNORECASE
+_UNMISTAKABLE = re.compile(  # no answer speaks so before a colon
+    rf"\b(?:{_FINISH}|possible)\b.*\b(?:sentence|statement|phrase|completion|continuation)s?\b"
+    rf"|\b(?:sentence|statement|phrase)\b.*\b{_FINISH}\b",
+    re.IGNORECASE,
 )
 _ANNOUNCEMENT = re.compile(  # a whole sentence that says what will be done
     rf"{_OPENED}(?:here(?:'s| is)|let me|let's|allow me to|i'll|i will|i can|{_GLAD}|happy to)\b.* {_FINISH}\b.* "
@@ -45,7 +48,7 @@ _SAYS = re.compile(
     re.IGNORECASE,
 )
 
-_HEAD = re.compile(rf"{_ORNAMENTS}([^:\"“”«»{'.!?…‽。！？｡؟۔।॥։።။'}\n\r\x0b\x0c\x85\u2028\u2029]*)")
+_HEAD = re.compile(_ORNAMENTS + r"([^:\"“”«».!?…‽。！？｡؟۔।॥։።။\n\r\x0b\x0c\x85\u2028\u2029]*)")
 _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
 _AFTER_ECHO = re.compile(r"[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
@@ -116,8 +119,10 @@ def _leads_in(clause: str, mark: str, says: bool) -> bool:
         return True
     if mark in '"“«':
         return clear and _BEFORE_QUOTE.fullmatch(clause) is not None
+    if mark == ":" and clear:
+        return True
     # an answer goes on where the stem broke off, in lower case
-    return mark in ":\n\r" and (clear or (clause[0].isupper() and _LEAD_IN.fullmatch(clause) is not None))
+    return mark in ":\n\r" and clause[0].isupper() and _LEAD_IN.fullmatch(clause) is not None
 
 
 def _interjection(text: str, end: int, prompt: Asked) -> tuple[int, bool]:

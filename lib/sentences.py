@@ -43,15 +43,17 @@ _FIRST_MARKER = re.compile(r"^\W*1$")
 _SECOND_MARKER = re.compile(r"\W*2[.)]")
 _NEAR = 60  # characters before a full stop that are looked at
 _WORD = re.compile(r"[^\W\d_]+")
-_AFTER_HOUR = frozenset(
-    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mon Tue Wed Thu Fri Sat Sun EST EDT CST CDT MST MDT PST PDT GMT UTC "
-    "ET CT MT PT".split()
-)
-_STARTERS = frozenset(  # words with a capital that rather begin a sentence than go on in a name
-    "A An The He She It They We I You His Her Its Their My Our Your This That These Those There Here In On At And But Or So If "
-    "When While After Before Then Now As For From With By To What Who How Why Where No Not Yes Both Each All Some Many Most "
-    "Another One Once Since Although However Also Today Later".split()
-)
+_AFTER_HOUR = frozenset({
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat",
+    "Sun", "EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT", "GMT", "UTC", "ET", "CT", "MT", "PT",
+})  # fmt: skip
+_STARTERS = frozenset({  # words with a capital that rather begin a sentence than go on in a name
+    "A", "An", "The", "He", "She", "It", "They", "We", "I", "You", "His", "Her", "Its", "Their", "My", "Our", "Your", "This",
+    "That", "These", "Those", "There", "Here", "In", "On", "At", "And", "But", "Or", "So", "If", "When", "While", "After",
+    "Before", "Then", "Now", "As", "For", "From", "With", "By", "To", "What", "Who", "How", "Why", "Where", "No", "Not",
+    "Yes", "Both", "Each", "All", "Some", "Many", "Most", "Another", "One", "Once", "Since", "Although", "However", "Also",
+    "Today", "Later",
+})  # fmt: skip
 
 
 def first_sentence(text: str) -> str:

@@ -19,9 +19,8 @@ RULES = ("thought", "preamble", "refusal", "empty", "cut")
 
 
 def cases(name: str) -> pd.DataFrame:
-    """rules (those that must act, or what the case tries), context, stem, mitigation, reply, thinking, ended, outcome, completion.
-
-    In the file ⏎ stands for a line break.
+    """rules (those that must act, or what the case tries), context, stem, mitigation, reply, thinking, ended, outcome and
+    completion, as they should be. In the file ⏎ stands for a line break.
     """
     table = pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
     texts = table[["reply", "completion"]].apply(lambda column: column.str.replace("⏎", "\n"))
@@ -44,30 +43,36 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
     """By rule: cases that need it, times it acted, precision and recall, %; a cut that acts is a completion."""
     rows = []
     for rule in RULES:
-        if rule == "empty":
-            needed, acted = table["outcome"] == "empty", table["found_outcome"] == "empty"
-            right = needed & acted
-        elif rule == "cut":
-            needed, acted = table["completion"] != "", table["found_completion"] != ""
-            right = needed & (table["completion"] == table["found_completion"])
-        else:
-            needed, acted = (table[name].str.split().map(lambda named: rule in named) for name in ("rules", "found_rules"))
-            right = needed & acted & ((table["outcome"] == table["found_outcome"]) if rule == "refusal" else True)
-        rows.append((rule, needed.sum(), acted.sum(), 100 * right.sum() / acted.sum(), 100 * right.sum() / needed.sum()))
+        needed, acted, right = _acted(table, rule)
+        hits = 100 * (needed & acted & right).sum()
+        rows.append((rule, needed.sum(), acted.sum(), hits / max(acted.sum(), 1), hits / max(needed.sum(), 1)))
     return pd.DataFrame(rows, columns=["rule", "cases", "acted", "precision", "recall"]).set_index("rule")
+
+
+def _acted(table: pd.DataFrame, rule: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Where the rule is needed, where it acted, and where what it made of the reply is right."""
+    outcome, completion = (table[name] == table[f"found_{name}"] for name in ("outcome", "completion"))
+    if rule == "empty":
+        return table["outcome"] == rule, table["found_outcome"] == rule, outcome
+    if rule == "cut":
+        return table["completion"] != "", table["found_completion"] != "", completion
+    needed, acted = (table[name].str.contains(rf"\b{rule}\b") for name in ("rules", "found_rules"))
+    return needed, acted, outcome & completion
 
 
 def cuts(table: pd.DataFrame) -> pd.Series:
     """% of the answers that nothing stands before (rules cut or natural) which each of two ways cuts where they should be."""
     part = table[table["rules"].isin(["cut", "natural"]) & ~table["reply"].str.contains("<think>")]
     ours = part["reply"].map(sentences.first_sentence)
-    library = part["reply"].map(
-        lambda text: next((found.strip() for found in sentencex.segment("en", text) if found.strip()), "")
-    )
+    library = part["reply"].map(_first_by_library)
     lines = library.str.split("\n").str[0].str.strip()
-    shares = {name: 100 * (found == part["completion"]).mean()
-              for name, found in (("first_sentence", ours), ("sentencex", library), ("sentencex, then the line", lines))}  # fmt: skip
+    found = {"first_sentence": ours, "sentencex": library, "sentencex, then its first line": lines}
+    shares = {name: 100 * (texts == part["completion"]).mean() for name, texts in found.items()}
     return pd.Series({"answers": len(part), **shares})
+
+
+def _first_by_library(text: str) -> str:
+    return next((found.strip() for found in sentencex.segment("en", text) if found.strip()), "")
 
 
 def wrong(table: pd.DataFrame) -> pd.DataFrame:

@@ -117,11 +117,9 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     assert chat["include"] == "expression_leakage.yaml"
 
 
-REPLIES = st.lists(
-    st.sampled_from([" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", "Sure! Here is the sentence: a sad one.",
-                     "", "...", "I'm sorry, but I can't assist with that.", "<think>sad", "<think>sad</think> joy.", "a happy"]),
-    min_size=8, max_size=40,
-)  # fmt: skip
+TEXTS = [" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", "Sure! Here is the sentence: a sad one.", "",
+         "...", "I'm sorry, but I can't assist with that.", "<think>sad", "<think>sad</think> joy.", "a happy"]  # fmt: skip
+REPLIES = st.lists(st.sampled_from(TEXTS), min_size=8, max_size=40)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -14,6 +14,7 @@ from tests import bench_replies
 CONTEXT, STEM, SAYS = "He is glad.", "His desk is made of", "The note on the door says"
 PROMPT = f"{CONTEXT} {STEM}"
 MITIGATION = "The first sentence is unrelated to the second. Ignore the feelings in it."
+SENTENCE = "Here is the completed sentence:"
 
 
 def settled(text: str, stem=STEM, ended=True, context=CONTEXT, **options) -> tuple:
@@ -22,30 +23,53 @@ def settled(text: str, stem=STEM, ended=True, context=CONTEXT, **options) -> tup
     return found.outcome, found.completion
 
 
-SENTENCE = "Here is the completed sentence:"
 # stem, reply, outcome, completion
 SETTLED = [
-    (STEM, " oak. It is old.", ANSWERED, "oak."), (STEM, f"{PROMPT} oak.", ANSWERED, "oak."), (STEM, f"\n{STEM.upper()} oak.", ANSWERED, "oak."),
-    (STEM, f"{CONTEXT} oak.", ANSWERED, CONTEXT), (STEM, f"oak. {STEM} pine.", ANSWERED, "oak."), (STEM, "His desk is made offhand.", ANSWERED,
-                                                                                                  "His desk is made offhand."),
-    (STEM, f"{SENTENCE}\n\n**“{STEM} oak.”**", ANSWERED, "oak."), (STEM, f"Sure! {MITIGATION} {STEM}: oak.", ANSWERED, "oak."),
-    (STEM, f"{MITIGATION} Complete the sentence: {PROMPT} oak. It", ANSWERED, "oak."), (STEM, "Sure!\n\nOak.", ANSWERED, "Oak."),
-    (STEM, "Sure! Certainly! Answer: oak.", ANSWERED, "oak."), (STEM, "Sure!", ANSWERED, "Sure!"), (STEM, "Sure! Oak.", ANSWERED, "Sure!"),
-    (SAYS, "Sure! Here is your key.", ANSWERED, "Sure!"), (SAYS, "Sure!\nCome in.", ANSWERED, "Sure!"), (SAYS, "Answer: no.", ANSWERED, "Answer: no."),
-    ("The first line of the letter is", "Here is where it began.", ANSWERED, "Here is where it began."), (STEM, "answer: oak.", ANSWERED, "answer: oak."),
-    (STEM, SENTENCE, EMPTY, None), (STEM, STEM, EMPTY, None), (STEM, "His desk is", EMPTY, None), (STEM, "", EMPTY, None), (STEM, ".", EMPTY, None),
-    (STEM, ".\nOak.", EMPTY, None), (STEM, "***\n\noak.", ANSWERED, "oak."), (STEM, "…\noak.", ANSWERED, "oak."), (STEM, "😊", EMPTY, None),
-    (STEM, "I’m sorry, but I can’t help with that.", REFUSED, None), (STEM, "I'm sorry. I cannot assist with that.", REFUSED, None),
-    (STEM, f"Sure! {SENTENCE} As an AI language model, I have no desk.", REFUSED, None), (SAYS, "I'm sorry, but I can't help you.", ANSWERED,
-                                                                                         "I'm sorry, but I can't help you."),
-    (SAYS, "I cannot assist with that.", REFUSED, None), (SAYS, "“I cannot assist with that.”", ANSWERED, "“I cannot assist with that.”"),
-    (STEM, "I'm sorry that the train was late.", ANSWERED, "I'm sorry that the train was late."), (STEM, "I'm sorry. It was late.", ANSWERED, "I'm sorry."),
-    (STEM, "<think>hm. ha</think>\n oak.", ANSWERED, "oak."), (STEM, "< think>hm</think>oak.", ANSWERED, "oak."),
-    (STEM, "\n<THINK>\n</Think><think>b</think> oak. I", ANSWERED, "oak."), (STEM, "hm. ha </think> oak.", ANSWERED, "oak."),
-    (STEM, "<think>hm", THOUGHT_UNFINISHED, None), (STEM, "<think>a</think><think>b", THOUGHT_UNFINISHED, None), (STEM, "<think>a</think>", EMPTY, None),
-    (STEM, "oak <think>hm</think> pine.", ANSWERED, "oak"), (STEM, "Oak.\n<think>hm", ANSWERED, "Oak."), (STEM, f"{SENTENCE}<think>a</think>oak.", ANSWERED,
-                                                                                                        "oak."),
-]  # fmt: skip
+    (STEM, " oak. It is old.", ANSWERED, "oak."),
+    (STEM, f"{PROMPT} oak.", ANSWERED, "oak."),
+    (STEM, f"\n{STEM.upper()} oak.", ANSWERED, "oak."),
+    (STEM, f"{CONTEXT} oak.", ANSWERED, CONTEXT),
+    (STEM, f"oak. {STEM} pine.", ANSWERED, "oak."),
+    (STEM, "His desk is made offhand.", ANSWERED, "His desk is made offhand."),
+    (STEM, f"{SENTENCE}\n\n**“{STEM} oak.”**", ANSWERED, "oak."),
+    (STEM, f"Sure! {MITIGATION} {STEM}: oak.", ANSWERED, "oak."),
+    (STEM, f"{MITIGATION} Complete the sentence: {PROMPT} oak. It", ANSWERED, "oak."),
+    (STEM, "Sure!\n\nOak.", ANSWERED, "Oak."),
+    (STEM, "Sure! Certainly! Answer: oak.", ANSWERED, "oak."),
+    (STEM, "Sure!", ANSWERED, "Sure!"),
+    (STEM, "Sure! Oak.", ANSWERED, "Sure!"),
+    (SAYS, "Sure! Here is your key.", ANSWERED, "Sure!"),
+    (SAYS, "Sure!\nCome in.", ANSWERED, "Sure!"),
+    (SAYS, "Answer: no.", ANSWERED, "Answer: no."),
+    ("The first line of the letter is", "Here is where it began.", ANSWERED, "Here is where it began."),
+    (STEM, "answer: oak.", ANSWERED, "answer: oak."),
+    (STEM, SENTENCE, EMPTY, None),
+    (STEM, STEM, EMPTY, None),
+    (STEM, "His desk is", EMPTY, None),
+    (STEM, "", EMPTY, None),
+    (STEM, ".", EMPTY, None),
+    (STEM, ".\nOak.", EMPTY, None),
+    (STEM, "***\n\noak.", ANSWERED, "oak."),
+    (STEM, "…\noak.", ANSWERED, "oak."),
+    (STEM, "😊", EMPTY, None),
+    (STEM, "I’m sorry, but I can’t help with that.", REFUSED, None),
+    (STEM, "I'm sorry. I cannot assist with that.", REFUSED, None),
+    (STEM, f"Sure! {SENTENCE} As an AI language model, I have no desk.", REFUSED, None),
+    (SAYS, "I'm sorry, but I can't help you.", ANSWERED, "I'm sorry, but I can't help you."),
+    (SAYS, "I cannot assist with that.", REFUSED, None),
+    (SAYS, "“I cannot assist with that.”", ANSWERED, "“I cannot assist with that.”"),
+    (STEM, "I'm sorry that the train was late.", ANSWERED, "I'm sorry that the train was late."),
+    (STEM, "I'm sorry. It was late.", ANSWERED, "I'm sorry."),
+    (STEM, "<think>hm. ha</think>\n oak.", ANSWERED, "oak."),
+    (STEM, "\n<THINK>\n</Think><think>b</think> oak. I", ANSWERED, "oak."),
+    (STEM, "hm. ha </think> oak.", ANSWERED, "oak."),
+    (STEM, "<think>hm", THOUGHT_UNFINISHED, None),
+    (STEM, "<think>a</think><think>b", THOUGHT_UNFINISHED, None),
+    (STEM, "<think>a</think>", EMPTY, None),
+    (STEM, "oak <think>hm</think> pine.", ANSWERED, "oak"),
+    (STEM, "Oak.\n<think>hm", ANSWERED, "Oak."),
+    (STEM, f"{SENTENCE}<think>a</think>oak.", ANSWERED, "oak."),
+]
 
 
 @pytest.mark.parametrize(("stem", "reply", "outcome", "completion"), SETTLED)
@@ -62,18 +86,24 @@ def test_the_token_limit_before_a_sentence_end_truncates(reply, ended, outcome, 
 
 
 @pytest.mark.parametrize(("reply", "outcome", "completion"), [
-    ("hm. ha</think>oak.", ANSWERED, "oak."), ("<think>\nhm</think>oak.", ANSWERED, "oak."), ("oak. It is old.", THOUGHT_UNFINISHED, None),
+    ("hm. ha</think>oak.", ANSWERED, "oak."), ("<think>\nhm</think>oak.", ANSWERED, "oak."),
+    ("oak. It is old.", THOUGHT_UNFINISHED, None),
     ("</think>\noak.", ANSWERED, "oak."), ("hm</think>oak. It </think> pine.", ANSWERED, "oak."),
 ])  # fmt: skip
 def test_a_prompt_may_have_opened_the_thought(reply, outcome, completion):
     assert settled(reply, thinking=True) == (outcome, completion)
 
 
-@pytest.mark.parametrize(("reply", "ended", "outcome", "completion"), [
-    ("<think>hm</think> It is 4. Or 5.\n", True, ANSWERED, "It is 4. Or 5."), ("Sure! Here is the answer: 4. So", False, TRUNCATED,
-                                                                            "Sure! Here is the answer: 4. So"),
-    ("<think>hm", True, THOUGHT_UNFINISHED, None), (" ", True, EMPTY, None), ("I cannot assist with that.", True, ANSWERED, "I cannot assist with that."),
-])  # fmt: skip
+FREE = [
+    ("<think>hm</think> It is 4. Or 5.\n", True, ANSWERED, "It is 4. Or 5."),
+    ("Sure! Here is the answer: 4. So", False, TRUNCATED, "Sure! Here is the answer: 4. So"),
+    ("I cannot assist with that.", True, ANSWERED, "I cannot assist with that."),
+    ("<think>hm", True, THOUGHT_UNFINISHED, None),
+    (" ", True, EMPTY, None),
+]
+
+
+@pytest.mark.parametrize(("reply", "ended", "outcome", "completion"), FREE)
 def test_of_the_answer_to_a_free_question_only_thoughts_are_set_aside(reply, ended, outcome, completion):
     assert settled(reply, stem=None, context=None, ended=ended) == (outcome, completion)
     assert not is_complete(reply, None, None)
@@ -82,7 +112,7 @@ def test_of_the_answer_to_a_free_question_only_thoughts_are_set_aside(reply, end
 def test_thoughts_have_the_markers_of_the_model():
     assert settled("[THINK]a. b[/THINK]oak.", markers=["[THINK]", "[/THINK]"]) == (ANSWERED, "oak.")
     assert settled("<think>a</think>oak.", markers=["[THINK]", "[/THINK]"])[1] == "<think>a</think>oak."
-    with pytest.raises(ValueError, match="thought_markers .* an empty marker; give"):
+    with pytest.raises(ValueError, match=r"thought_markers .* an empty marker; give"):
         settled("oak.", markers=["", "</think>"])
 
 
@@ -104,11 +134,16 @@ def test_what_the_backend_knows_is_kept():
 
 
 # what may still become a thought, the prompt, a preamble, or whose end is not sure
-PENDING = ["", "\n\n", " oak", "He is glad.", "his DESK", PROMPT, f"{PROMPT} oak", "oak.", "oak. ", f"{STEM} 3.", "in St. Louis", "<", "<thi", "<think>",
-           "<think>oak. It", "Sure! ", "Sure! H", "Sure! Here is", "Sure! <thi", f"{SENTENCE} ", f"{SENTENCE} oak.", "Ignore the feelings in it.",
-           "Ignore the feelings in it. His", "I'm sorry. ", "I'm sorry. I can", "Sure!\n", "1. His", f"**{STEM}"]  # fmt: skip
-COMPLETE = [" oak. I", " oak\n", " oak.\n", "3.\n", "He is glad. Oak", f"{PROMPT} oak. I", f"{STEM} 3.5 boards. I", "The red one. I",
-            "Sure! It was. It", "<think>hm. ha</think>oak. I", f"{SENTENCE} oak. I", "I'm sorry. It was. I", ". It"]  # fmt: skip
+PENDING = [
+    "", "\n\n", " oak", "He is glad.", "his DESK", PROMPT, f"{PROMPT} oak", "oak.", "oak. ", f"{STEM} 3.", "in St. Louis", "<",
+    "<thi", "<think>", "<think>oak. It", "Sure! ", "Sure! H", "Sure! Here is", "Sure! <thi", f"{SENTENCE} ", f"{SENTENCE} oak.",
+    "Ignore the feelings in it.", "Ignore the feelings in it. His", "I'm sorry. ", "I'm sorry. I can", "Sure!\n", "1. His",
+    f"**{STEM}",
+]  # fmt: skip
+COMPLETE = [
+    " oak. I", " oak\n", " oak.\n", "3.\n", "He is glad. Oak", f"{PROMPT} oak. I", f"{STEM} 3.5 boards. I", "The red one. I",
+    "Sure! It was. It", "<think>hm. ha</think>oak. I", f"{SENTENCE} oak. I", "I'm sorry. It was. I", ". It",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "complete"), [(text, True) for text in COMPLETE] + [(text, False) for text in PENDING])
@@ -122,12 +157,13 @@ def test_decoding_goes_on_in_a_thought_that_the_prompt_opened():
 
 
 PIECES = st.sampled_from([
-    "oak. ", "Oak", "oak", "red pine! ", "room 12. ", "3.5 inches ", "Dr. Lee ", "8 a.m. ", "U.S. ", "Navy ", "He ", "Elm St. ", "J. ",
-    "1. ", "14. ", "2. ", "2) ", "\n", "\n\n", " ", "...", "… ", "。", "؟ ", "!", "? ", "“", "” ", '"', "« ", "»", "**", "* ", "- ", "# ",
-    f"{STEM} ", f"{PROMPT} ", "His desk ", f"{CONTEXT} ", MITIGATION, "Ignore the feelings in it. ", "Complete the sentence: ", "Sure! ",
-    "Sure, ", "Certainly! ", "Here is the completed sentence: ", "Here's ", "the sentence", ": ", "Answer: ", "The completed sentence is ",
-    "Let me complete the sentence. ", "I'd be happy to help! ", "I'm sorry. ", "I'm sorry, but ", "I can't ", "help with that. ",
-    "As an AI language model, I ", "cannot say. ", "<think>", "hm. ", "<thi", "</think>", "_", "(", ") ", "etc. ", "e.g. ", "said",
+    "oak. ", "Oak", "oak", "red pine! ", "room 12. ", "3.5 inches ", "Dr. Lee ", "8 a.m. ", "U.S. ", "Navy ", "He ", "Elm St. ",
+    "J. ", "1. ", "14. ", "2. ", "2) ", "\n", "\n\n", " ", "...", "… ", "。", "؟ ", "!", "? ", "“", "” ", '"', "« ", "»", "**",
+    "* ", "- ", "# ", f"{STEM} ", f"{PROMPT} ", "His desk ", f"{CONTEXT} ", MITIGATION, "Ignore the feelings in it. ",
+    "Complete the sentence: ", "Sure! ", "Sure, ", "Certainly! ", "Here is the completed sentence: ", "Here's ", "the sentence",
+    ": ", "Answer: ", "The completed sentence is ", "Let me complete the sentence. ", "I'd be happy to help! ", "I'm sorry. ",
+    "I'm sorry, but ", "I can't ", "help with that. ", "As an AI language model, I ", "cannot say. ", "<think>", "hm. ", "<thi",
+    "</think>", "_", "(", ") ", "etc. ", "e.g. ", "said",
 ])  # fmt: skip
 TEXTS = st.lists(PIECES, min_size=1, max_size=7).map("".join)
 
@@ -173,17 +209,11 @@ def test_the_scores_tell_a_rule_that_acts_too_often_or_not_at_all():
     assert eager.loc["preamble", "precision"] < 20
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Sure! " * 2000,
-        "I'm sorry. " * 2000,
-        "here " * 3000 + "sentence. I",
-        "complete sentence " * 2000 + "! I",
-        "*" * 9000,
-        "U.S. " * 3000,
-    ],
-)
+LONG = ["Sure! " * 2000, "I'm sorry. " * 2000, "here " * 3000 + "sentence. I", "complete sentence " * 2000 + "! I", "*" * 9000,
+        "U.S. " * 3000]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG)
 def test_a_long_text_is_read_in_time(text):
     began = time.perf_counter()
     is_complete(text, CONTEXT, STEM)

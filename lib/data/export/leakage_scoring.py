@@ -1,6 +1,7 @@
 """From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors clustered by stem.
 
-A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its outcome. The definitions are those of the project expression-leakage (lib/outcomes.py, lib/judges.py, lib/leakage.py, lib/inference.py), which checks that
+A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its outcome. The definitions
+are those of the project expression-leakage (lib/outcomes.py, lib/judges.py, lib/leakage.py, lib/inference.py), which checks that
 the numbers are the same; beside the standard library this needs vaderSentiment alone.
 """
 
@@ -86,7 +87,10 @@ def leakage(rows: list[dict]) -> dict[str, float]:
 
 
 def _quantities(valence: float, reference: float, references: list[float], direction: int) -> tuple[float, ...]:
-    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction; NaN for what is unscored."""
+    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction.
+
+    What a missing valence leaves untold is NaN.
+    """
     if math.isnan(valence):
         return (math.nan,) * len(QUANTITIES)
     further = sum((direction * valence > direction * each) - (direction * valence < direction * each) for each in references)
