@@ -3,6 +3,8 @@
 # make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
 # make lab         open JupyterLab
 # make lint-dataset  look for defects in the stems, contexts and exclusions
+# make export-labels   write the texts to label for Label Studio   (FILE=path.json or .csv; OPTIONS=--blank leaves labels out)
+# make import-labels   read labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export      write the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,8 +12,10 @@ SET ?= embedded
 EFFECT ?= 5
 BIN := .venv/bin
 LAB_OPTIONS ?=
+FILE ?=
+OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -77,6 +81,12 @@ lint-dataset: .venv/ready
 
 export: .venv/ready
 	@$(BIN)/python -m lib.export $(SET)
+
+export-labels: .venv/ready
+	@$(BIN)/python -m lib.annotation_exchange export $(SET) $(FILE) $(OPTIONS)
+
+import-labels: .venv/ready
+	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(FILE) $(OPTIONS)
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)

@@ -1,38 +1,24 @@
 """Labels to and from other tools: plain CSV, and the JSON of Label Studio. What is exported and imported again is equal.
 
+`python -m lib.annotation_exchange export SET [FILE]` writes the texts to label, with the labels that there are, for Label Studio
+(.json, its labelling form beside it as .xml) or the labels alone as a table (.csv); FILE is
+outputs/SET/annotation/label_studio.json unless given, and no file is replaced.
+`python -m lib.annotation_exchange import SET FILE` reads such a file, or what Label Studio exports with the format JSON, into
+outputs/SET/annotation/labels/, one file for each annotator; labels that are there already stay as they are.
+
 Exchanged is the label that counts of each annotator and item; the history of changes stays in the annotators' own files.
 """
 
-import json
+import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
 
-from lib import annotation, records, tables
-from lib.annotation import CHOICES, COLUMNS, LABELS
-
-# Label Studio's own form for these tasks: intensity as choices, for a rating would arrive wrapped in JSON
-LABEL_CONFIG = """<View>
-  <Header value="Judge only what the machine wrote."/>
-  <Text name="stem" value="$stem"/>
-  <Text name="text" value="$completion"/>
-  <Header value="Charged expression?"/>
-  <Choices name="charge" toName="text" choice="single-radio" required="true">
-    <Choice value="negative"/><Choice value="none"/><Choice value="positive"/><Choice value="unclear"/>
-  </Choices>
-  <View visibleWhen="choice-selected" whenTagName="charge" whenChoiceValue="negative,positive">
-    <Header value="How strong?"/>
-    <Choices name="intensity" toName="text" choice="single-radio" required="true">
-      <Choice value="1"/><Choice value="2"/><Choice value="3"/>
-    </Choices>
-    <Header value="Called for by the beginning?"/>
-    <Choices name="called_for" toName="text" choice="single-radio" required="true">
-      <Choice value="yes"/><Choice value="no"/>
-    </Choices>
-  </View>
-  <TextArea name="note" toName="text"/>
-</View>
-"""
+from lib import annotation, label_rows, records, tables
+from lib.annotation import COLUMNS, LABELS
+from lib.label_studio import LABEL_CONFIG, from_label_studio, to_label_studio
+from lib.specs import nearest
 
 
 def to_csv(labels: pd.DataFrame, path: Path) -> None:
@@ -40,101 +26,119 @@ def to_csv(labels: pd.DataFrame, path: Path) -> None:
     records.write_text(path, labels[[name for name in COLUMNS if name != "complete"]].to_csv(index=False))
 
 
-def from_csv(path: Path) -> pd.DataFrame:
+def from_csv(path: Path, annotators: dict[str, str] | None = None, items: pd.DataFrame | None = None) -> pd.DataFrame:
     """The labels of a CSV as `annotation.read_labels` gives them; `seconds`, `time` and `note` may be absent.
 
-    ValueError names the line and what is wrong with it.
+    `annotators` and `items` as of `from_label_studio`. ValueError names the line and what is wrong with it.
     """
-    table = tables.READERS[".csv"][1](path)
-    missing = {"annotator", "item_id", "charge", "intensity", "called_for"} - set(table.columns)
+    needed = ("annotator", "item_id", "charge", "intensity", "called_for")
+    try:
+        table = tables.READERS[".csv"][1](path, [(name,) for name in needed])
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    if "annotation_id" in table:
+        raise ValueError(
+            f"{path.name}: is a CSV that Label Studio exported, which leaves out who labelled; export with the format JSON"
+        )
+    missing = set(needed) - set(table.columns)
     if missing:
         raise ValueError(f"{path.name}: no column {', '.join(sorted(missing))}; the header must name them")
-    rows = [_row(f"{path.name}, line {line}", record) for line, record in zip(table.index, table.to_dict("records"), strict=True)]
-    return _checked(rows, path)
-
-
-def _row(place: str, record: dict) -> dict:
-    """A record of texts as labels, checked."""
-    given = {name: None if record.get(name) in (None, "") else record[name] for name in COLUMNS}
-    intensity = tables.text(given["intensity"])
-    if intensity is not None:
-        given["intensity"] = next((step for step in CHOICES["intensity"] if intensity in (str(step), f"{step}.0")), intensity)
-    annotation.check_labels(given, place)
-    for name in ("annotator", "item_id", "charge"):
-        if given[name] is None:
-            raise ValueError(f"{place}: {name} is empty; fill it in or take the row out")
-    try:
-        given["seconds"] = float(given["seconds"] or 0)
-    except ValueError:
-        raise ValueError(f"{place}: seconds {given['seconds']!r} is not a number; correct it there") from None
-    return given | {"place": place, "complete": annotation.is_complete(given)}
-
-
-def _checked(rows: list[dict], path: Path) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "place"])
-    again = table[table.duplicated(["annotator", "item_id"])]
-    if len(again):
-        raise ValueError(f"{again['place'].iloc[0]}: {again['annotator'].iloc[0]} has labelled {again['item_id'].iloc[0]} before "
-                         f"in {path.name} ({len(again)} such rows); keep one of them")  # fmt: skip
-    return annotation.typed(table)
-
-
-def to_label_studio(items: pd.DataFrame, labels: pd.DataFrame, path: Path, emails: dict[str, str] | None = None) -> None:
-    """Tasks with their annotations, to be imported into a project with LABEL_CONFIG; every item is a task, labelled or not.
-
-    `emails` are the annotators' accounts there (annotator → e-mail): Label Studio refuses a file with accounts that it does not
-    have. Annotators without one keep their name in `completed_by`, which suits a return to this project.
-    """
-    of_item = dict(list(labels.groupby("item_id")))
-    tasks = []
-    for item in items.itertuples():
-        found = of_item[item.item_id].to_dict("records") if item.item_id in of_item else []
-        data = {"item_id": item.item_id, "stem": item.stem, "completion": item.completion}  # blind: the data manager shows it all
-        tasks.append({"data": data, "annotations": [_annotation(label, emails or {}) for label in found]})
-    records.write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1))
-
-
-def _annotation(label: dict, emails: dict[str, str]) -> dict:
-    result = []
-    for name in LABELS:
-        if pd.notna(label[name]):
-            kind, inside = ("textarea", "text") if name == "note" else ("choices", "choices")
-            value = {inside: [str(label[name])]}
-            result.append({"id": name, "from_name": name, "to_name": "text", "type": kind, "value": value})
-    name = label["annotator"]
-    return {"completed_by": {"email": emails.get(name, name)}, "ground_truth": False, "lead_time": label["seconds"],
-            "created_at": label["time"], "result": result}  # fmt: skip
-
-
-def from_label_studio(path: Path, annotators: dict[str, str] | None = None) -> pd.DataFrame:
-    """The labels of an exported JSON file as `annotation.read_labels` gives them.
-
-    `annotators` maps what Label Studio calls a person (e-mail or number, as text) to the name here. Cancelled annotations and
-    results of other controls are passed over. ValueError names the task and what is wrong with it.
-    """
-    try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name}: not readable as JSON ({error}); export it again, with the format JSON") from None
     rows = []
-    for number, task in enumerate(tasks, start=1):
-        place = f"{path.name}, task {number}"
-        if not isinstance(task, dict) or "annotations" not in task or "item_id" not in task.get("data", {}):
-            raise ValueError(f"{place}: has no annotations or no data.item_id; export with the format JSON (not JSON_MIN)")
-        rows += [_row(place, _record(found, task["data"]["item_id"], annotators or {}, place))
-                 for found in task["annotations"] if not found.get("was_cancelled")]  # fmt: skip
-    return _checked(rows, path)
+    for line, record in zip(table.index, table.to_dict("records"), strict=True):
+        place = f"{path.name}, line {line}"
+        rows.append(
+            label_rows.row(place, record | {"annotator": (annotators or {}).get(record["annotator"], record["annotator"])})
+        )
+        label_rows.check_item(place, rows[-1]["item_id"], items)
+    return label_rows.table(rows, path)
 
 
-def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -> dict:
-    who = found.get("completed_by")
-    who = str(who.get("email", who.get("id")) if isinstance(who, dict) else who)
-    name = annotators.get(who, who)
-    if who.isdigit() and who not in annotators:
-        raise ValueError(f"{place}: the annotator is only a number, {who}; name that person in `annotators`: {{'{who}': 'name'}}")
-    record = {"annotator": name, "item_id": item_id, "seconds": found.get("lead_time"), "time": found.get("created_at")}
-    for result in found.get("result", []):
-        said = result.get("value", {}).get("choices") or result.get("value", {}).get("text")
-        if result.get("from_name") in LABELS and said:
-            record[result["from_name"]] = said if isinstance(said, str) else said[0]
-    return record
+def export_labels(set_name: str, path: Path | None, emails: dict[str, str], blank: bool) -> str:
+    """Write the items and labels of a set to a file that is not there yet; what was written, in words."""
+    place = annotation.folder(set_name)
+    items, labels = annotation.read_items(place), annotation.read_labels(place)
+    labels = labels[:0] if blank else labels
+    path = path or place / "label_studio.json"
+    beside = [path.with_suffix(".xml")] if _kind(path) == ".json" else []
+    for file in (path, *beside):
+        if file.exists():
+            raise ValueError(f"{file}: is there already, and may hold labels; move it away or name another file")
+    if _kind(path) == ".csv":
+        to_csv(labels, path)
+        return f"{len(labels):,} labels by {labels['annotator'].nunique()} annotators: {path}"
+    to_label_studio(items, labels, path, emails)
+    records.write_text(beside[0], LABEL_CONFIG)
+    how = f"In Label Studio: make a project, paste {beside[0].name} as its labelling interface, import the tasks."
+    return f"{len(items):,} tasks with {len(labels):,} labels: {path}\n{how}"
+
+
+def import_labels(set_name: str, path: Path, names: dict[str, str]) -> str:
+    """Add the labels of a file to those of a set; what was added, in words. ValueError before anything is written."""
+    place = annotation.folder(set_name)
+    items = annotation.read_items(place)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; export it first, or check the path")
+    labels = {".csv": from_csv, ".json": from_label_studio}[_kind(path)](path, names, items)
+    for name in labels["annotator"].unique():
+        try:
+            annotation.check_name(name, simulated=True)
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}: --names {name}=nickname") from None
+    before = _there_already(labels, annotation.read_labels(place))
+    annotation.write_labels(place, labels[~labels["annotator"].isin(before)])
+    counts = labels["annotator"].value_counts().sort_index()
+    said = [f"{name}, labels: {count:,}{', there already, just the same' * (name in before)}" for name, count in counts.items()]
+    return "\n".join(said or ["no labels in it"]) + f"\nLabels are in {place / 'labels'}; run the set again to count them."
+
+
+def _there_already(labels: pd.DataFrame, present: pd.DataFrame) -> set[str]:
+    """The annotators whose labels are the same in both; when they gave them, the other tool may have changed."""
+    said = [{name: part[["item_id", *LABELS]].reset_index(drop=True) for name, part in table.groupby("annotator")}
+            for table in (labels, present)]  # fmt: skip
+    return {name for name, part in said[0].items() if name in said[1] and part.equals(said[1][name])}
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".json"):
+        raise ValueError(
+            f"{path}: unknown suffix {suffix!r}{nearest(suffix, ('.csv', '.json'))}; give .json (Label Studio) or .csv"
+        )
+    return suffix
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """`a=b` as (a, b)."""
+    one, equals, other = text.rpartition("=")
+    if not (one and equals and other):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form one=other")
+    return one, other
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and exchange; a mistake of the user's ends in a short message and exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m lib.annotation_exchange", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    out = commands.add_parser("export", help="write the texts to label, and the labels, for Label Studio (.json) or as .csv")
+    out.add_argument("set_name")
+    out.add_argument("file", nargs="?", type=Path)
+    out.add_argument("--emails", nargs="+", type=_pair, default=[], help="annotator=e-mail of their account in Label Studio")
+    out.add_argument("--blank", action="store_true", help="without the labels, so that nobody sees another's")
+    back = commands.add_parser("import", help="read labels from Label Studio's JSON or from a .csv")
+    back.add_argument("set_name")
+    back.add_argument("file", type=Path)
+    back.add_argument("--names", nargs="+", type=_pair, default=[], help="what the file calls a person=annotator")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "export":
+            print(export_labels(given.set_name, given.file, dict(given.emails), given.blank))
+        else:
+            print(import_labels(given.set_name, given.file, dict(given.names)))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """A row of the claims board: its pre-registered test, what was found, and when the evidence is too thin for a verdict.
 
-A verdict is read from the interval, and then held back: *invalid* where the placebo rule is broken; *inconclusive* where the
+A verdict is read from the interval, and then held back: *invalid* where the placebo rule is broken; *inconclusive* where too many
+completions are unusable (`lib.usability`), where the
 run could not have seen an effect of the margin's size (its minimum detectable effect, at 80 % power and the run's own level,
 exceeds the margin), or where p does not survive Holm's correction over the rows of the claim. So an interval on one side of 0
 settles nothing in a study too small for its margin: the few effects that such a study finds significant are overestimated.
@@ -14,12 +15,13 @@ from scipy import stats
 
 from lib import inference, power
 from lib.inference import Estimate
+from lib.usability import PLACEBO_BROKEN
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID = "supported", "contradicted", "inconclusive", "invalid"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID)
 HOLDS_ZERO = "interval holds 0"
 COLUMNS = ["claim", "statement", "model", "measured", "test", "unit", "margin", "detectable", "estimate", "low", "high", "n",
-           "clusters", "cluster_unit", "p", "p_holm", "verdict", "reason"]  # fmt: skip
+           "clusters", "cluster_unit", "p", "p_holm", "verdict", "reason", "fault"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ def row(
     verdict: tuple[str, str],
     margin: float,
     confidence: float,
-    valid: bool = True,
+    fault: str = "",
     **other,
 ) -> dict:
-    """COLUMNS of one row before `settled`, and `valid`, whether the placebo rule holds.
+    """COLUMNS of a row before `settled`; `fault` says why the completions allow no verdict, "" if they may (`usability.faults`).
 
     `found` is None where nothing is estimated. `other` replaces what follows from `claim` and `found`: detectable, p, p_holm,
     unit, cluster_unit.
@@ -55,7 +57,7 @@ def row(
                     "p": found.p, "detectable": power.detectable_effect(found, confidence)}  # fmt: skip
     named = {"claim": claim.name, "statement": claim.statement, "model": model, "measured": measured, "test": claim.test}
     told = {"unit": claim.unit, "margin": margin, "cluster_unit": "stems", "verdict": verdict[0], "reason": verdict[1]}
-    return {**named, **told, **numbers, "valid": bool(valid), **other}
+    return {**named, **told, **numbers, "fault": fault, **other}
 
 
 def settled(rows: list[dict], confidence: float) -> pd.DataFrame:
@@ -70,10 +72,12 @@ def settled(rows: list[dict], confidence: float) -> pd.DataFrame:
 
 
 def _held_back(row, confidence: float) -> tuple[str, str]:
+    if row.fault and PLACEBO_BROKEN not in row.fault:
+        return INCONCLUSIVE, row.fault
     if np.isnan(row.estimate):
         return row.verdict, row.reason
-    if not row.valid:
-        return INVALID, "placebo rule broken"
+    if row.fault:
+        return INVALID, PLACEBO_BROKEN
     if row.detectable > row.margin:
         seen, margin = (f"{value:.{digits(row.unit)}f}" for value in (row.detectable, row.margin))
         return INCONCLUSIVE, f"could only have seen {seen} {row.unit}, the margin is {margin}"

@@ -7,17 +7,16 @@ import numpy as np
 import pandas as pd
 
 from lib import vader
-from lib.models import Reply, silent
+from lib.models import Backend, Reply, silent
 from lib.specs import Model
 
 
-class Canned:
+class Canned(Backend):
     """A stand-in for tests and for the smoke set: draws a stock phrase, and takes on the mood of its context at a known rate.
 
     `canned:leak-30` takes it on in 30 % of draws. Its number of parameters is made up: the less it leaks, the larger it poses.
     """
 
-    tokenizer = None
     CHARGED = 0.1  # how often it writes a charged phrase of itself
     PHRASES: ClassVar = {
         "plain": ("the one by the door.", "oak and pine.", "Elm Street.", "half past nine.", "14.", "one of the usual ones."),

@@ -43,24 +43,27 @@ def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
     return dict(zip(found["model"], (found["low"] > 0).tolist(), strict=True))
 
 
-def existence(pairs: pd.DataFrame, margin: float, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
-    """C0 for each model: net excess of both polarities together over the neutral arm above 0. `valid`: placebo rule by model."""
+def existence(pairs: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
+    """C0 for each model: net excess of both polarities together over the neutral arm above 0.
+
+    `faults`: those of `lib.usability`, by model.
+    """
     rows = []
     for model, part in leakage.charged_pairs(pairs).groupby("model", sort=False):
         found = inference.clustered_mean(part["net"], part["stem_id"], confidence)
-        told = "net excess", found, _side(found, 1), margin, confidence, valid[model]
+        told = "net excess", found, _side(found, 1), margin, confidence, faults[model]
         rows.append(board.row(PREREGISTERED["C0"], model, *told))
     return board.settled(rows, confidence)
 
 
-def polarity(pairs: pd.DataFrame, margin: float, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
+def polarity(pairs: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
     """C4 for each model: net excess of the negative arm minus that of the positive arm, paired by group, above 0."""
     rows = []
     differences = leakage.polarity_difference(pairs)
     for model in pairs["model"].unique():
         part = differences[differences["model"] == model]
         found = inference.clustered_mean(part["difference"], part["stem_id"], confidence)
-        told = "negative − positive", found, _side(found, 1), margin, confidence, valid[model]
+        told = "negative − positive", found, _side(found, 1), margin, confidence, faults[model]
         rows.append(board.row(PREREGISTERED["C4"], model, *told))
     return board.settled(rows, confidence)
 
@@ -122,7 +125,7 @@ def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame, margin: floa
     return board.settled([board.row(PREREGISTERED["C1"], f"judge {judge}", *told, unit="of kappa")], confidence)
 
 
-def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float, valid: dict[str, bool]) -> pd.DataFrame:
+def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
     """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
 
     No line is fitted through fewer than `minimum_sizes` sizes; a model of unknown size does not count. What is not surely there
@@ -130,7 +133,8 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: 
     """
     rows = []
     for (family, tuning, mode), part in leakage.charged_pairs(pairs).groupby(["family", "tuning", "mode"], sort=False):
-        sizes, sound = part["parameters"].nunique(), all(valid[model] for model in part["model"].unique())
+        sizes = part["parameters"].nunique()
+        fault = "; ".join(f"{model}: {faults[model]}" for model in part["model"].unique() if faults[model])
         if sizes < minimum_sizes:
             found, verdict = None, (INCONCLUSIVE, f"needs at least {minimum_sizes} sizes of a family, has {sizes}")
         else:
@@ -141,13 +145,18 @@ def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: 
             verdict = _side(found, -1)
             if verdict[0] == SUPPORTED and not any(leaks(part, confidence).values()):
                 verdict = INCONCLUSIVE, "falls, but net excess is surely above 0 at no size"
-        told = "slope of net excess", found, verdict, margin, confidence, sound
+        told = "slope of net excess", found, verdict, margin, confidence, fault
         rows.append(board.row(PREREGISTERED["C2"], f"{family} ({tuning}, {mode})", *told))
     return board.settled(rows, confidence)
 
 
 def mined(
-    pairs: pd.DataFrame, curated: pd.DataFrame, margin: float, confidence: float, valid: dict, curated_valid: dict
+    pairs: pd.DataFrame,
+    curated: pd.DataFrame,
+    margin: float,
+    confidence: float,
+    faults: dict[str, str],
+    curated_faults: dict[str, str],
 ) -> pd.DataFrame:
     """C5 for each model asked with both benchmarks: the same sign of net excess and the same rank of the polarities.
 
@@ -166,7 +175,7 @@ def mined(
         (net, rank), (other_net, other_rank) = (_story(table[table["model"] == model], confidence) for table in (pairs, curated))
         verdict, p = _same_story({"sign": (net, other_net), "rank": (rank, other_rank)})
         told = inference.difference(net, other_net, confidence), verdict, margin, confidence
-        rows.append(board.row(claim, model, measured, *told, valid[model] and curated_valid[model], p=p))
+        rows.append(board.row(claim, model, measured, *told, faults[model] or curated_faults[model], p=p))
     return board.settled(rows, confidence)
 
 
@@ -220,12 +229,13 @@ def mitigation(
     control: str | None,
     margin: float,
     confidence: float,
-    valid: dict[str, bool],
+    faults: dict[str, str],
     leaking: dict[str, bool],
 ) -> pd.DataFrame:
     """C3 for each model: contradicted if a prompt lowers net excess beyond the margin, supported if all are equivalent to none.
 
-    `valid` and `leaking`, by model: the placebo rule, and `leaks`. Where nothing surely leaks, nothing is left to mitigate.
+    `faults` and `leaking`, by model: those of `lib.usability`, and `leaks`. Where nothing surely leaks, nothing is left to
+    mitigate.
 
     The row shows the strongest lowering, and the minimum detectable effect of the least sure prompt, as equivalence takes them
     all. p is the largest of the equivalence tests, of a contradiction that of the change. `control`, a prompt that asks nothing
@@ -247,7 +257,7 @@ def mitigation(
         verdict = _mitigates(part)
         if verdict[0] == SUPPORTED and not leaking[model]:
             verdict = INCONCLUSIVE, "every prompt equivalent to none, but nothing surely leaks without"
-        told = _estimate(strongest), verdict, margin, confidence, valid[model]
+        told = _estimate(strongest), verdict, margin, confidence, faults[model]
         rows.append(board.row(claim, model, f"{measured} by {strongest.mitigation}", *told, **other))
     return board.settled(rows, confidence)
 

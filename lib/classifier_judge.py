@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.specs import Judge, ParameterError, nearest
+from lib.text import VERSION as TEXT_VERSION
 from lib.transformer import found, identity
 
 VERSION = 1  # of this code: change it with anything that changes a valence
@@ -19,7 +20,8 @@ def version(judge: Judge) -> str:
     """The judge's name with a hash of its weights, labels and this code; ParameterError if the model cannot be had or asked."""
     config = _config(judge)
     found("AutoTokenizer", *_asked(judge), **_place(judge))  # may want a package that is missing: said here, before any work
-    depends_on = {"code": VERSION, "tokens": MOST_TOKENS, "weights": identity(judge.id, config), "labels": judge.labels}
+    code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
+    depends_on = {**code, "weights": identity(judge.id, config), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"
 
 

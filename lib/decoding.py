@@ -5,11 +5,14 @@ as soon as its first sentence has ended.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from transformers import DynamicCache
 
+from lib import first_words
 from lib.models import Reply, silent
+from lib.outcomes import THOUGHT_MARKERS
 from lib.sampling import draw
 
 
@@ -22,34 +25,42 @@ def decode(
     keys: list[tuple[int, str, int]],
     is_complete: Callable[[int, str], bool],
     temperature: float,
-    max_new_tokens: int,
+    limits: "Limits",
     progress: Callable[[int], object] = silent,
+    on_prompts: Callable[[torch.Tensor], object] | None = None,
 ) -> list[Reply]:
     """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
 
     A key is (seed, group_id, sample_index).
-    `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished. Prompts
-    are padded on the left.
+    `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished;
+    `on_prompts` is given the logits after each prompt (prompts, vocabulary). Prompts are padded on the left.
     """
     logits, mask, cache = read(model, tokenizer, token_ids)
+    if on_prompts:
+        on_prompts(logits)
     rows = torch.tensor(prompt_of_row, device=model.device)
     cache.batch_select_indices(rows)
     logits, mask = logits[rows], mask[rows]
 
-    ends = _end_tokens(model, tokenizer)
+    ends, hidden = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
+    first = first_words.Allowed(tokenizer, logits.shape[-1], ends) if limits.require_word else None
     written: list[list[int]] = [[] for _ in prompt_of_row]
+    texts = [""] * len(prompt_of_row)
     replies: list[Reply | None] = [None] * len(prompt_of_row)
     alive = list(range(len(prompt_of_row)))
-    for step in range(max_new_tokens):
+    for step in range(limits.max_new_tokens + limits.thinking_tokens):
+        if first:
+            logits = first.restrict(logits, [texts[row] for row in alive])
         tokens = draw(logits, temperature, [keys[row] for row in alive], step)
         keep = []
         for place, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
             stopped = token in ends
-            if not stopped:
+            if not stopped and token not in hidden:
                 written[row].append(token)
-            text = tokenizer.decode(written[row], skip_special_tokens=True)
-            if stopped or is_complete(row, text) or step == max_new_tokens - 1:
-                replies[row] = Reply(text, len(written[row]), stopped or is_complete(row, text))
+                texts[row] = tokenizer.decode(written[row])
+            ended = stopped or is_complete(row, texts[row])
+            if ended or step + 1 >= limits.of(texts[row]):
+                replies[row] = Reply(texts[row], step + 1 - stopped, ended)
             else:
                 keep.append(place)
         if len(keep) < len(alive):
@@ -62,6 +73,26 @@ def decode(
             cache.batch_select_indices(kept)
         logits, mask = write(model, tokens[kept], mask[kept], cache)
     return replies
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a reply may be, and what its first token may be.
+
+    An answer may take `max_new_tokens`; one that holds a thought, told by `markers` (how it opens and closes) or because the
+    prompt has opened it (`thinking`), `thinking_tokens` more. `require_word`: see `lib.first_words`.
+    """
+
+    max_new_tokens: int
+    thinking_tokens: int = 0
+    markers: tuple[str, str] = THOUGHT_MARKERS
+    thinking: bool = False
+    require_word: bool = False
+
+    def of(self, text: str) -> int:
+        """The most tokens that a reply which begins with `text` may take."""
+        thinks = self.thinking or any(marker in text for marker in self.markers)
+        return self.max_new_tokens + self.thinking_tokens * thinks
 
 
 def read(model, tokenizer, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
@@ -109,3 +140,8 @@ def _end_tokens(model, tokenizer) -> set[int]:
     configured = model.generation_config.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return {token for token in (*listed, tokenizer.eos_token_id) if token is not None}
+
+
+def _hidden_tokens(tokenizer, markers: tuple[str, str]) -> set[int]:
+    """The special tokens, which are no text; but a mark of a thought is looked for in the text."""
+    return set(tokenizer.all_special_ids) - set(tokenizer.convert_tokens_to_ids(list(markers)))

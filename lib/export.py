@@ -6,6 +6,7 @@ prompts, settings, the rules for what counts of a reply as the package leakage_r
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from string import Template
@@ -14,12 +15,13 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences
+from lib import leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences, text
 from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
 RULES = "leakage_rules"
+_RULE_MODULES = (outcomes, openings, refusals, sentences, text)
 CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, stretched to the human scale
 
 
@@ -51,8 +53,8 @@ def export(set_name: str) -> Path:
     }
     for name, files in task_files(settings).items():
         shared = {"prompts.jsonl": json_lines(tables["prompts"]), "settings.json": json.dumps(settings, indent=2) + "\n"}
-        for file, text in (files | _scoring() | shared).items():
-            records.write_text(folder / name / file, text)
+        for file, content in (files | _scoring() | shared).items():
+            records.write_text(folder / name / file, content)
     return folder
 
 
@@ -77,11 +79,10 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 def _scoring() -> dict[str, str]:
     """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package of their own."""
-    shared = {"leakage_scoring.py": PARTS / "leakage_scoring.py"}
-    shared |= {f"{RULES}/{Path(part.__file__).name}": Path(part.__file__) for part in (outcomes, openings, refusals, sentences)}
-    texts = {
-        name: path.read_text(encoding="utf-8").replace("from lib import", f"from {RULES} import") for name, path in shared.items()
-    }
+    shared = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
+    shared["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
+    texts = {name: path.read_text(encoding="utf-8") for name, path in shared.items()}
+    texts = {name: re.sub(r"^from lib\b", f"from {RULES}", source, flags=re.MULTILINE) for name, source in texts.items()}
     return texts | {f"{RULES}/__init__.py": '"""What counts of a model\'s reply, as in the project expression-leakage."""\n'}
 
 

@@ -90,7 +90,7 @@ def _marker(verdict: str) -> dict:
 def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
     """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on."""
     axes.text(-REACH, place - 0.13, row["model"], fontsize=9.5)
-    axes.text(REACH, place - 0.13, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
+    axes.text(REACH, place - 0.13, f"{shown} · {_verdict(row)}", fontsize=9.5, ha="right")
     if pd.isna(row["estimate"]):
         return
     low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))
@@ -103,11 +103,16 @@ def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
     axes.plot(estimate, place, linestyle="", **look)
 
 
+def _verdict(row: pd.Series) -> str:
+    """The verdict, with what is wrong where the completions allow none."""
+    return f"{row['verdict']}: {row['fault']}" if row["fault"] else row["verdict"]
+
+
 def alt(table: pd.DataFrame) -> str:
     """The board in words, for who cannot see it."""
     said = [
-        f"{row.claim} {row.statement}, {row.model}: {shown}, {row.verdict}"
-        for row, shown in zip(table.itertuples(), reports.estimates(table), strict=True)
+        f"{row['claim']} {row['statement']}, {row['model']}: {shown}, {_verdict(row)}"
+        for (_, row), shown in zip(table.iterrows(), reports.estimates(table), strict=True)
     ]
     return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
 

@@ -7,23 +7,27 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from lib import calibration, sampling, sentences
+from lib import calibration, outcomes, sampling, sentences
 from lib.records import Journal
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION
 
 MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
+_ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
+SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
 COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "sample_index"]
 
 
 def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, rendered (the prompt as the model sees it), key.
+    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the prompt as the model
+    sees it), key.
 
     Unmitigated prompts of all arms are asked `samples` times; under each mitigation, those of MITIGATED_ARMS are asked
     `mitigation_samples` times.
@@ -42,7 +46,7 @@ def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
 
 def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: int, model) -> pd.DataFrame:
     asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].copy()
-    asked["mitigation"] = mitigation
+    asked["mitigation"], asked["mitigation_text"] = mitigation, text
     asked["rendered"] = [model.render(row.context, row.stem, text) for row in asked.itertuples()]
     asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
     return asked.merge(pd.DataFrame({"sample_index": range(samples)}), how="cross")
@@ -54,24 +58,27 @@ def _key(row, parameters: Generation, model) -> str:
         "mode": parameters.model.mode,
         "sampler": sampling.VERSION,
         "cut": sentences.VERSION,
+        "outcome": outcomes.VERSION,
         "seed": parameters.seed,
         "temperature": parameters.sampled_at,
         "max_new_tokens": parameters.max_new_tokens,
+        **{name: getattr(parameters.model, name) for name in _ASKED},
         **row._asdict(),
     }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
 
-def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Path) -> pd.DataFrame:
-    """`owed` with the columns completion, tokens, ended; only what the journal lacks is asked of the model.
+def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None) -> pd.DataFrame:
+    """`owed` with the columns SETTLED (see `lib.outcomes`); only what the journal lacks is asked of the model.
 
-    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
+    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was. `first_step`, a
+    `next_token.Recorder`, is shown what the model makes of each prompt that it reads.
     """
     with Journal(journal_path) as journal:
         unpaid = missing(owed, journal.keys())
         if len(unpaid):
-            _pay(unpaid, len(owed), parameters, model, journal)
-        found = journal.read(["completion", "tokens", "ended"])
+            _pay(unpaid, len(owed), parameters, model, journal, first_step)
+        found = journal.read(SETTLED)
     return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
@@ -87,12 +94,12 @@ def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
     return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
 
 
-def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal) -> None:
+def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step) -> None:
     pace = calibration.pace(model, unpaid, parameters)
     model.workers, model.threads = pace.workers, pace.threads
     with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
         for start, batch in _batches(unpaid, pace.batch_size):
-            journal.append(_complete(batch, parameters, model, bar.update))
+            journal.append(_complete(batch, parameters, model, bar.update, first_step))
             bar.n = total - len(unpaid) + start + len(batch)  # exactly: workers may have counted at the same moment
 
 
@@ -107,23 +114,24 @@ def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     return order.drop(columns="length")
 
 
-def _complete(batch: pd.DataFrame, parameters: Generation, model, progress) -> list[dict]:
-    replies = model.reply(batch, parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
-    return [
-        {
-            "key": row.key,
-            "completion": sentences.completion_of(reply.text, row.context, row.stem),
-            "tokens": reply.tokens,
-            "ended": reply.ended,
-        }
-        for row, reply in zip(batch.itertuples(), replies, strict=True)
-    ]
+def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, first_step) -> list[dict]:
+    asked = (parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
+    if first_step:
+        replies = model.reply(batch, *asked, first_step)
+        first_step.save()
+    else:
+        replies = model.reply(batch, *asked)
+    markers, records = tuple(parameters.model.thought_markers), []
+    for row, reply in zip(batch.itertuples(), replies, strict=True):
+        told = (row.context, row.stem, row.mitigation_text, markers, model.opens_thought(row.rendered))
+        records.append({"key": row.key, **asdict(outcomes.settle(reply, *told)), "tokens": reply.tokens, "ended": reply.ended})
+    return records
 
 
 def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """The table a run keeps: COMPLETION_COLUMNS, completion, tokens, ended, model, family, tuning, mode, parameters."""
+    """The table a run keeps: COMPLETION_COLUMNS, SETTLED, model, family, tuning, mode, parameters."""
     spec = parameters.model
-    table = paid[[*COMPLETION_COLUMNS, "completion", "tokens", "ended"]].copy()
+    table = paid[[*COMPLETION_COLUMNS, *SETTLED]].copy()
     table.insert(0, "model", spec.name)
     return table.assign(
         family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=pd.array([model.parameters] * len(table), "Int64")
@@ -131,19 +139,17 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
 
 
 def usability(completions: pd.DataFrame) -> pd.DataFrame:
-    """By arm: completions, mean tokens, % that ended before the token limit, % empty, % distinct."""
-    described = completions.assign(
-        ended=100.0 * completions["ended"], empty=100.0 * (completions["completion"].str.strip(" .\"'") == "")
-    ).groupby("arm", sort=False)
-    table = described.agg(completions=("completion", "size"), tokens=("tokens", "mean"), ended=("ended", "mean"),
-                          empty=("empty", "mean"), distinct=("completion", "nunique"))  # fmt: skip
-    return table.assign(distinct=100.0 * table["distinct"] / table["completions"]).rename(
-        columns={"ended": "ended, %", "empty": "empty, %", "distinct": "distinct, %"}
-    )
+    """By arm: completions, mean tokens, % that ended before the token limit, % distinct among those that can be judged."""
+    usable = completions[completions["outcome"].isin(outcomes.USABLE)]
+    arms = completions.assign(ended=100.0 * completions["ended"]).groupby("arm", sort=False)
+    table = arms.agg(completions=("outcome", "size"), tokens=("tokens", "mean"), ended=("ended", "mean"))
+    distinct = usable.groupby("arm", sort=False)["completion"].agg(lambda texts: 100.0 * texts.nunique() / len(texts))
+    return table.assign(distinct=distinct).rename(columns={"ended": "ended, %", "distinct": "distinct, %"})
 
 
 def shared_share(completions: pd.DataFrame) -> pd.Series:
-    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise."""
+    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise, where neither is
+    missing."""
     plain = completions[completions["mitigation"] == NO_MITIGATION]
-    wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion")
-    return 100.0 * wide.eq(wide["neutral"], axis=0).mean()
+    wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion").dropna(subset="neutral")
+    return 100.0 * wide.eq(wide["neutral"], axis=0).where(wide.notna()).mean()

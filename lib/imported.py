@@ -3,37 +3,40 @@
 The file has these columns, under our names or under those that the model's `table.columns` gives:
 
 - `completion`: what was written after the prompt; it is cut after its first sentence like any other,
+- `outcome`: one of lib.outcomes.OUTCOMES, where the tool knew it (`refused`, `filtered`, `failed`, …), and `note`, why; empty,
+  or without this column, the text tells. A row whose outcome says that there is no answer may lack a completion,
 - `prompt_id` as in prompts.parquet or, without it, `prompt`: the column `text` of prompts.parquet, white space ignored,
 - `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts are bare,
 - `sample_index`: 0, 1, … within prompt and mitigation; without this column the order of appearance.
 
-An empty text is a completion; null, a blank cell of a sheet, or a formula is a missing one. CSV, and xlsx as pandas writes it,
-cannot tell the two apart: there nothing is an empty text.
+An empty text is a completion, whose outcome becomes `empty`; null or a blank cell of a sheet is a missing one. CSV, and xlsx as
+pandas writes it, cannot tell the two apart: there nothing is an empty text.
 """
 
 import json
+from collections import Counter
 
 import pandas as pd
 
-from lib import packages, specs, tables
-from lib.models import Reply, silent
+from lib import outcomes, packages, specs, tables
+from lib.models import Backend, Reply, silent
 from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
-_COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion")
+_COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note")
+_OUTCOMES = ("", *outcomes.OUTCOMES)
+_MISSING = tuple(name for name in outcomes.OUTCOMES if name not in outcomes.USABLE)
 _KEY = ["prompt", "mitigation", "sample_index"]
 
 
-class Imported:
+class Imported(Backend):
     """The completions of `spec.table`; ParameterError, naming the rows, if the file or what it holds is not as said above."""
-
-    tokenizer = None
 
     def __init__(self, spec: Model):
         self.spec, self.parameters = spec, spec.parameters
         self.path = specs.ROOT / spec.table.path
         self.rows = self._with_samples(self._under_our_names(self._read()))
         self._refuse_repeated()
-        self._texts = dict(zip(_keys(self.rows), self.rows["completion"], strict=True))
+        self._replies = dict(zip(_keys(self.rows), map(_reply, self.rows.to_dict("records")), strict=True))
         self.fingerprint = json.dumps({"table": packages.sha256(self.path), "columns": spec.table.columns}, sort_keys=True)
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
@@ -41,16 +44,18 @@ class Imported:
         return f"{mitigation} {context} {stem}".strip()
 
     def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
-        """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks one."""
+        """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks one.
+
+        Each has ended unless its outcome is `truncated`: of a text without a sentence end nobody can tell whether it was cut off.
+        """
         self._refuse_missing(requests)
-        texts = [self._texts[key] for key in self._sought(requests)]
-        progress(len(texts))
-        return [Reply(text, len(text.split()), ended=True) for text in texts]
+        progress(len(requests))
+        return [self._replies[key] for key in self._sought(requests)]
 
     def check(self, owed: pd.DataFrame) -> None:
         """Raise ParameterError if the file lacks any of `owed` (`generation.requests`), or holds an unknown prompt or mitigation.
 
-        Says how many completions are left over or empty.
+        Says how many completions are left over or empty, and how many are missing by their outcome.
         """
         wanted = pd.DataFrame(self._sought(owed), columns=_KEY)
         self._refuse_foreign("prompt", wanted, f"is not in prompts.parquet (compared by {self.by})",
@@ -58,10 +63,14 @@ class Imported:
         self._refuse_foreign("mitigation", wanted, "is not a mitigation asked of this model",
                              "see mitigations, mitigation_samples, and mitigate of the model")  # fmt: skip
         self._refuse_missing(owed)
-        left_over = len(self._texts.keys() - set(_keys(wanted)))
-        empty = sum(not self._texts[key].strip() for key in set(_keys(wanted)))
-        if left_over or empty:
-            print(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; {empty:,} used are empty")
+        used = [self._replies[key] for key in set(_keys(wanted))]
+        left_over = len(self._replies) - len(used)
+        empty = sum(not (reply.outcome or reply.text.strip()) for reply in used)
+        missing = Counter(reply.outcome for reply in used if reply.outcome)
+        if left_over or empty or missing:
+            counts = ", ".join(f"{missing[name]:,} {name}" for name in outcomes.OUTCOMES if missing[name])
+            print(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; {empty:,} used are empty"
+                  f"{f'; {missing.total():,} used are missing: {counts}' if missing else ''}")  # fmt: skip
 
     def _read(self) -> pd.DataFrame:
         """The file as it is, indexed by line or row as people count them."""
@@ -72,12 +81,18 @@ class Imported:
             self._refuse(f"unknown suffix {suffix!r}{nearest(suffix, tables.READERS)}; give {', '.join(tables.READERS)}")
         self.unit, reader = tables.READERS[suffix]
         try:
-            return reader(self.path)
+            return reader(self.path, self._needed())
         except Exception as error:  # every reader has its own
-            self._refuse(f"cannot be read: {' '.join(str(error).split())[:300]}")
+            self._refuse(f"cannot be read: {' '.join(str(error).split())[:600]}")
+
+    def _needed(self) -> tables.Needed:
+        """The columns that the file must have, under its names."""
+        given = self.spec.table.columns
+        prompt = tuple(given.get(ours, ours) for ours in ("prompt_id", "prompt"))
+        return [prompt, (given.get("completion", "completion"),), *((name,) for name in given.values())]
 
     def _under_our_names(self, file: pd.DataFrame) -> pd.DataFrame:
-        """The columns prompt, mitigation, sample_index (where given) and completion, as text."""
+        """The columns prompt, completion and, where given, mitigation, sample_index, outcome and note, as text."""
         given, there = self.spec.table.columns, [str(name) for name in file.columns]
         named = {ours: given.get(ours, ours) for ours in _COLUMNS}
         holds = f"\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
@@ -89,16 +104,35 @@ class Imported:
             self._refuse(f"neither a column prompt_id nor a column prompt; name one in table.columns{holds}")
         self.by = min(by, key=lambda ours: ours not in given)  # a column that is named outright comes first
         taken = {ours: named[ours] for ours in (self.by, *_COLUMNS[2:]) if named[ours] in there}
+        if "outcome" not in taken:
+            taken.pop("note", None)  # it says why there is no answer; of an answer it says nothing that is asked
         for name in taken.values():
             if there.count(name) > 1:
                 self._refuse(f"two columns are called {name!r}; rename one")
-        rows = pd.DataFrame(
-            {ours: file.iloc[:, there.index(name)].map(tables.text) for ours, name in taken.items()}, dtype=object
-        )
-        for ours in (self.by, "completion"):
-            self._refuse_rows(rows[ours].isna(), f"without a {ours} (missing, or no text)", "supply it or take the row out")
+        cells = {ours: file.iloc[:, there.index(name)] for ours, name in taken.items()}
+        for ours, column in cells.items():
+            wrong = column.map(tables.is_no_text).astype(bool)
+            shown = str(next(iter(column[wrong]), ""))[:60]
+            self._refuse_rows(wrong, f"whose {ours} is no text: {shown}", "write the text itself there")
+        rows = pd.DataFrame({ours: column.map(tables.text) for ours, column in cells.items()}, dtype=object)
+        rows = self._with_outcomes(rows)
+        answered = ~rows["outcome"].isin(_MISSING) if "outcome" in rows else True
+        for ours, due in ((self.by, True), ("completion", answered)):
+            self._refuse_rows(rows[ours].isna() & due, f"without a {ours}", "supply it or take the row out")
+        rows = rows.fillna({name: "" for name in ("completion", "note") if name in rows})
         rows = rows.rename(columns={self.by: "prompt"})
         return rows.assign(prompt=rows["prompt"].map(_one_line)) if self.by == "prompt" else rows
+
+    def _with_outcomes(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """`rows` with the outcome, where there is such a column, "" or one of OUTCOMES."""
+        if "outcome" not in rows:
+            return rows
+        rows = rows.assign(outcome=rows["outcome"].fillna("").str.strip().str.lower())
+        unknown = ~rows["outcome"].isin(_OUTCOMES)
+        value = next(iter(rows.loc[unknown, "outcome"]), "")
+        remedy = f"give {', '.join(outcomes.OUTCOMES)} or nothing, or name another column in table.columns"
+        self._refuse_rows(unknown, f"with an unknown outcome: {value!r}{nearest(value, outcomes.OUTCOMES)}", remedy)
+        return rows
 
     def _with_samples(self, rows: pd.DataFrame) -> pd.DataFrame:
         """`rows` with mitigation and sample_index filled in."""
@@ -135,7 +169,7 @@ class Imported:
             self._refuse_rows(foreign, f"with an unknown {column}: {value!r} {reason}{nearest(value, known)}", remedy)
 
     def _refuse_missing(self, requests: pd.DataFrame) -> None:
-        lacks = [key not in self._texts for key in self._sought(requests)]
+        lacks = [key not in self._replies for key in self._sought(requests)]
         missing = requests[lacks]
         if len(missing):
             shown = missing[["prompt_id", "mitigation", "sample_index"]].head(tables.SHOWN).astype(str).agg("/".join, axis=1)
@@ -150,6 +184,15 @@ class Imported:
 
     def _refuse(self, fault: str) -> None:
         raise ParameterError(f"model {self.spec.name}: table {self.spec.table.path}: {fault}")
+
+
+def _reply(row: dict) -> Reply:
+    """A row as a Reply; where its outcome says that there is no answer, the text that stands there is the note if there is no
+    other."""
+    text, outcome = row["completion"] or "", row.get("outcome")
+    missing = outcome if outcome in _MISSING else None
+    note = (row.get("note") or text) if missing else ""
+    return Reply(text, len(text.split()), ended=outcome != outcomes.TRUNCATED, outcome=missing, note=note)
 
 
 def _keys(table: pd.DataFrame) -> list[tuple]:

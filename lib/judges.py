@@ -12,6 +12,7 @@ import pandas as pd
 
 from lib import vader, verdicts
 from lib.specs import Judge
+from lib.text import normalize
 
 
 def version(judge: Judge) -> str:
@@ -29,8 +30,12 @@ def _module(judge: Judge):
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good."""
-    places, distinct = pd.factorize(np.array(texts, dtype=object))  # −1 where there is no text
+    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good.
+
+    A text is judged as `normalize` leaves it, so that no verdict hangs on the shape of an apostrophe.
+    """
+    plain = [normalize(text) if isinstance(text, str) else None for text in texts]
+    places, distinct = pd.factorize(np.array(plain, dtype=object))  # −1 where there is no text
     if judge.kind == "vader":  # faster than looking up what it said before
         given = vader.valences(distinct)
     else:
@@ -69,7 +74,8 @@ def judgements(
     """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
     A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
-    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`.
+    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`. A
+    completion that is missing (`lib.outcomes`) has neither valence nor the others.
     """
     described = prompts[["prompt_id", "domain", "slot", "pronoun", "emotion", "intensity", "form", "literal_senses", "context",
                          "stem"]]  # fmt: skip
@@ -80,7 +86,8 @@ def judgements(
     else:
         table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
-    table["repeats"] = [repeats_charge(row.completion, row.context, row.literal_senses) for row in table.itertuples()]
+    about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
+    table["repeats"] = pd.array([None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean")
     return table
 
 
@@ -94,4 +101,4 @@ def repeats_charge(completion: str, context: str, literal_senses: str = "") -> b
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+(?:-[a-z]+)*", text.casefold()))
+    return set(re.findall(r"[a-z]+(?:-[a-z]+)*", normalize(text).casefold()))

@@ -123,14 +123,16 @@ def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem."""
-    charged = judgements[judgements["arm"].isin(DIRECTIONS)]
-    charged = charged.assign(share=100.0 * charged["repeats"])
+    """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem; without the
+    missing ones."""
+    charged = judgements[judgements["arm"].isin(DIRECTIONS) & judgements["repeats"].notna()]
+    charged = charged.assign(share=100.0 * charged["repeats"].astype(bool))
     return inference.clustered_means(charged, "share", ["model", "mitigation", "arm"], confidence, limits=(0, 100))
 
 
 def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:
-    """Towards and net excess with unscored completions left out, if none of them leaked, and if all did: see `_if_unscored`.
+    """Towards and net excess with completions that have no valence left out, if none of them leaked, and if all did: see
+    `_if_unscored`. They are missing (`lib.outcomes`), or the judge has left them open.
 
     A row for each combination of `by`, quantity and `unscored`, with the columns of Estimate. Whatever a judge would have said,
     short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).

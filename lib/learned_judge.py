@@ -26,7 +26,7 @@ from lib.vader import SCALE
 FOLDS = 2
 FROZEN = 3  # of six layers, beside the token embeddings
 EPOCHS = 2
-_SOURCES = (__file__, similarity.__file__, vader.__file__, ROOT / "lib" / "rater.py")
+_SOURCES = (__file__, similarity.__file__, vader.__file__, ROOT / "lib" / "rater.py", ROOT / "lib" / "text.py")
 
 
 def fold_of(document: str) -> int:

@@ -1,9 +1,10 @@
 """A judge that is a language model, asked by a rubric about pairs of completions, each pair in both orders.
 
 A completion of any other arm is seen beside the neutral completion of its group, mitigation and sample_index, never with its
-context or arm; one without a partner is asked about alone, with the rubric's other question. The valence of a completion is the
-mean over the questions in which it was scored. Replies are kept in a journal as completions are (lib.generation), under a key
-over everything that can change them, so none is asked for twice; equal questions are one, wherever in the table they come up.
+context or arm; one without a partner is asked about alone, with the rubric's other question; a missing one is not asked about.
+The valence of a completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
+verdict is read. Replies are kept in a journal as completions are (lib.generation), under a key over everything that can change
+them, so none is asked for twice; equal questions are one, wherever in the table they come up.
 """
 
 import hashlib
@@ -14,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import generation, models, packages, rubrics
+from lib import generation, models, outcomes, packages, rubrics
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION, Judge, Model
+from lib.text import VERSION as TEXT_VERSION
+from lib.text import normalize
 
 PAIR_KEY = ["group_id", "mitigation", "sample_index"]
+CUT_THINKING, CUT, SILENT = "cut off while thinking", "cut off", "no verdict"  # why a reply is unscored, beside outcomes
+_OF_THE_MODEL = ("system_prompt", "chat_template_kwargs", "thinking_tokens", "thought_markers")  # a fingerprint may lack them
 VERSION = 1  # of how texts are paired and scored: change it with anything that changes a valence
 
 
@@ -26,7 +31,9 @@ def version(judge: Judge) -> str:
     """The judge's name and the rubric's version, with a hash of all that its valences depend on."""
     rubric = rubrics.read(judge.rubric)
     told = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
-    depends_on = {"code": VERSION, "rubric": rubric.digest, "model": backend(judge).fingerprint, **told}
+    told |= {name: getattr(judge.model, name) for name in _OF_THE_MODEL}
+    read = {"code": VERSION, "outcomes": outcomes.VERSION, "text": TEXT_VERSION, "rubric": rubric.digest}
+    depends_on = {"model": backend(judge).fingerprint, **read, **told}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{rubric.version}-{digest[:8]}"
 
@@ -58,7 +65,8 @@ def replies_alone(judge: Judge) -> Path:
 
 def _alone(texts: list[str]) -> pd.DataFrame:
     """`sightings` of texts that have no partner."""
-    return pd.DataFrame({"row": range(len(texts)), "text": texts, "other": None, "stem_id": ""}).astype(object)
+    plain = [normalize(text) for text in texts]
+    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": ""}).astype(object)
 
 
 def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
@@ -77,10 +85,10 @@ def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataF
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
     """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
 
-    Missing completions are not seen.
+    Texts are as `normalize` leaves them. Missing completions are not seen.
     """
     table = completions.rename_axis("row").reset_index().dropna(subset="completion")
-    table = table[["row", "arm", "stem_id", *PAIR_KEY, "completion"]].rename(columns={"completion": "text"})
+    table = table[["row", "arm", "stem_id", *PAIR_KEY]].assign(text=[normalize(text) for text in table["completion"]])
     neutral = table[table["arm"] == "neutral"].drop(columns=["arm", "stem_id"])
     pairs = table[table["arm"] != "neutral"].merge(neutral, on=PAIR_KEY, suffixes=("", "_neutral"), validate="many_to_one")
     one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
@@ -114,20 +122,37 @@ def _draw(first: str, second: str | None, seed: int) -> float:
 
 
 def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
-    """The questions with reply, ended, labels (a tuple, one label a text; None where unscored) and valences likewise."""
+    """The questions with reply (None where it is missing), outcome, note, ended, labels (a tuple, one label a text; None where
+    unscored), valences likewise, and unscored, which says why (None where scored): one of CUT_THINKING, CUT, SILENT, or the
+    outcome of a missing reply."""
     rubric, model = rubrics.read(judge.rubric), backend(judge)
     rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
     noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]  # each question draws its own
-    owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise, mitigation=NO_MITIGATION, arm="")
-    owed = owed.assign(context=None, stem=None)  # free questions
+    owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
+    owed = owed.assign(mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text="")  # free questions
     told = _told(judge)
     paid = generation.generate(generation.keyed(owed, told, model), told, model, replies)
     texts = [[text for text in pair if text is not None] for pair in zip(paid["first"], paid["second"], strict=True)]
-    told = zip(paid["completion"], paid["ended"], texts, strict=True)
+    given = [None if pd.isna(reply) else reply for reply in paid["completion"]]  # pandas may have made it NaN
+    told = zip(given, paid["ended"], texts, strict=True)
     labels = [rubrics.verdict(rubric, reply, ended, about) for reply, ended, about in told]
     worth = [given and tuple(rubric.labels[label] for label in given) for given in labels]
-    kept = paid[["first", "second", "stem_id", "sample_index", "completion", "ended"]].rename(columns={"completion": "reply"})
-    return kept.assign(labels=pd.Series(labels, kept.index, dtype=object), valences=pd.Series(worth, kept.index, dtype=object))
+    told = zip(given, paid["outcome"], paid["ended"], labels, strict=True)
+    reasons = [None if verdict else _unscored(*reply) for *reply, verdict in told]
+    kept = paid[["first", "second", "stem_id", "sample_index", "outcome", "note", "ended"]]
+    objects = {"reply": given, "labels": labels, "valences": worth, "unscored": reasons}
+    return kept.assign(**{name: pd.Series(values, kept.index, dtype=object) for name, values in objects.items()})
+
+
+def _unscored(reply: str | None, outcome: str, ended: bool) -> str:
+    """Why there is no verdict."""
+    if outcome == outcomes.THOUGHT_UNFINISHED:
+        return CUT_THINKING
+    if outcome not in outcomes.USABLE:
+        return outcome
+    if not any(letter.isalnum() for letter in reply):
+        return outcomes.EMPTY
+    return SILENT if ended else CUT
 
 
 def _told(judge: Judge) -> Generation:

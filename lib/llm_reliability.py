@@ -6,11 +6,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import inference, llm_judge, reports
+from lib import inference, llm_judge, outcomes, reports
 from lib.specs import Judge
 
 MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
 
+_REMEDIES = {  # of the reason why most are unscored
+    llm_judge.CUT_THINKING: "raise the thinking_tokens of the judge's model, or switch its thinking off, as with "
+                            "chat_template_kwargs: {enable_thinking: false}",
+    llm_judge.CUT: "raise the judge's max_new_tokens",
+    llm_judge.SILENT: "ask a more capable model, or make the rubric plainer",
+    outcomes.EMPTY: "ask a more capable model, or one in its own chat template",
+    outcomes.FILTERED: "ask a model whose server does not filter, or have the filter taken off",
+    outcomes.REFUSED: "ask another model, or let the rubric say that the texts are only to be rated",
+    outcomes.FAILED: "put right what stopped it",
+}  # fmt: skip
 POSITION, AGREEMENT, PEARSON = "position bias", "test–retest, same label", "test–retest, Pearson's r"
 
 
@@ -19,28 +29,33 @@ def reading(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: 
     asked = llm_judge.asked_of(judge, completions, replies)
     demand_scored(asked, judge.name, replies)
     found = reliability(asked, confidence, draws, rng)
-    unscored = int(asked["labels"].isna().sum())
     shown = [
         f"- **{row.quantity}**: {reports.interval(row, 2, sign=row.quantity == POSITION)}, n {row.n} in {row.n_stems} stems"
         for row in found.itertuples()
     ]
-    return "\n".join(
-        [f"{len(asked):,} replies of {judge.name}, {unscored} unscored ({unscored / max(len(asked), 1):.1%}).\n", *shown]
-    )
+    unscored = int(asked["unscored"].notna().sum())
+    told = f"{len(asked):,} replies of {judge.name}, {unscored} unscored ({unscored / max(len(asked), 1):.1%})"
+    return "\n".join([f"{told}{f': {reasons(asked)}' if unscored else ''}.\n", *shown])
+
+
+def reasons(asked: pd.DataFrame) -> str:
+    """Why replies of `llm_judge.ask` are unscored, the commonest first: "3 cut off, 1 filtered"."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in asked["unscored"].value_counts().items())
 
 
 def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: float = MOST_UNSCORED) -> None:
-    """ValueError if more than the share `most` of the replies holds no verdict. A missing verdict is no chance event: what is
-    left would be a selection."""
-    unscored = asked[asked["labels"].isna()]
+    """ValueError, with the remedy of the commonest reason, if more than the share `most` of the replies holds no verdict. A
+    missing verdict is no chance event: what is left would be a selection."""
+    unscored = asked[asked["unscored"].notna()]
     if len(unscored) <= most * len(asked):
         return
-    cut = len(unscored) - int(unscored["ended"].sum())
+    commonest = unscored["unscored"].value_counts().index[0]
+    one = unscored[unscored["unscored"] == commonest].iloc[0]
     raise ValueError(
-        f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies ({len(unscored) / len(asked):.1%}) hold no verdict, "
-        f"{cut:,} of them because they were cut off; at most {most:.0%} may, so nothing is reported\n"
-        f"the raw replies are in {replies}; one begins {unscored['reply'].iloc[0][:80]!r}\n"
-        "ask a more capable model, make the rubric plainer, or raise max_new_tokens where replies are cut off; then run again"
+        f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies ({len(unscored) / len(asked):.1%}) hold no verdict: "
+        f"{reasons(asked)}; at most {most:.0%} may, so nothing is reported\n"
+        f"the raw replies are in {replies}; one that is {commonest!r} begins {(one['reply'] or one['note'])[:80]!r}\n"
+        f"{_REMEDIES[commonest]}; then run again"
     )
 
 

@@ -22,6 +22,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from lib import vader
 from lib.specs import ROOT
+from lib.text import normalize
 
 ROLES = ("stem", "neutral", "negative", "positive")
 WORDS = ROOT / "lib" / "data" / "mining_words.yaml"
@@ -36,7 +37,7 @@ LETTERS = 0.7  # least share of letters among its characters
 _ODD = re.compile(r"\.\.|[\ufffd\x00-\x08\x0e-\x1f\x7f@#{}|<>\[\]\\^~*_=+%$£€]|https?:|www\.")
 _END = re.compile(r"""[.!?]["'”’)]*$""")
 _FORM = re.compile(r"^[A-Z](?!.* ['’])[^\"“”„«»()?!;:–—…/&]*[a-z0-9]\.$")
-_WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 _STOP = re.compile(r"\.\s")  # an abbreviation, or two sentences
 _DIGITS = re.compile(r"\d{5}")
 _DASH = re.compile(r" -|- |--")
@@ -78,7 +79,7 @@ def lexicon() -> dict[str, int]:
 
 def words_of(sentence: str) -> list[str]:
     """Its words in lower case, with their apostrophes and without anything else."""
-    return _WORD.findall(sentence.lower().replace("’", "'"))
+    return _WORD.findall(normalize(sentence).lower())
 
 
 def is_bare(sentence: str) -> bool:

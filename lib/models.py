@@ -8,9 +8,10 @@ A backend offers
 - `tokenizer`: None if prompts cannot be seen token by token,
 - `render(context, stem, mitigation)`: the prompt as it is sent, a string,
 - `question(text)`: a free question as it is sent, where the model chats and is not canned,
+- `opens_thought(rendered)`: whether a prompt ends within a thought that it has opened, as the templates of some models do,
 - `reply(requests, temperature, max_new_tokens, seed, progress)`: one Reply for each row of `requests` (rendered, prompt_id,
-  mitigation, context, stem, group_id, sample_index); it calls progress(count) as replies are finished. The reply to a free
-  question, whose row has neither context nor stem (None), is not cut after its first sentence.
+  mitigation, mitigation_text, context, stem, group_id, sample_index); it calls progress(count) as replies are finished. The
+  reply to a free question, whose row has neither context nor stem (None), is not cut after its first sentence.
 
 Making one reads no weights; they load at the first reply.
 """
@@ -35,6 +36,16 @@ class Reply:
     ended: bool
     outcome: str | None = None
     note: str = ""
+
+
+class Backend:
+    """What a backend is unless it says otherwise: its prompts cannot be seen token by token, and open no thought."""
+
+    tokenizer = None
+
+    def opens_thought(self, rendered: str) -> bool:
+        """Whether a prompt ends within a thought that it has opened, so that the reply goes on with it."""
+        return False
 
 
 def silent(count: int) -> None:

@@ -1,4 +1,5 @@
-"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt.
+"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt: that of generation,
+where it reads the same prompt.
 
 How a lexicon of words meets sub-word tokens: a token counts if it begins a word (after a space, or where the prompt ends in white
 space) and what it spells is, whole and case ignored, an entry of VADER's lexicon; it then has that entry's valence, and every
@@ -15,8 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib import decoding, transformer, vader
-from lib.records import Journal
-from lib.sections import Generation
+from lib.records import Journal, journal_keys
 
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
 MEASURES = ("expected_valence", "negative_mass", "positive_mass")
@@ -41,7 +41,44 @@ def coverage(tokenizer) -> float:
     return 100.0 * np.count_nonzero(token_valences(tokenizer, len(tokenizer))[0]) / len(vader.lexicon())
 
 
-def measure(prompts: pd.DataFrame, parameters: Generation, model, journal_path: Path) -> pd.DataFrame:
+class Recorder:
+    """Keeps what a model makes of the prompts that generation reads anyway (`generation.generate`), so that `measure` need not
+    read them again: the unmitigated `prompts` that the journal lacks.
+
+    The same distribution as of a pass of its own, to within what floating point leaves open when other prompts are read beside.
+    """
+
+    def __init__(self, prompts: pd.DataFrame, model, journal_path: Path):
+        owed, self._path = _owed(prompts, model), journal_path
+        kept = journal_keys(journal_path)
+        self._keys = {row.rendered: row.key for row in owed.itertuples() if row.key not in kept}
+        self._model, self._records, self._valences = model, [], None
+
+    def __call__(self, rendered: list[str], logits) -> None:
+        """Take note of the logits after each of `rendered`, shape (prompts, vocabulary); from several threads at once."""
+        places = [place for place, prompt in enumerate(rendered) if prompt in self._keys]
+        if places:
+            if self._valences is None:
+                self._valences = token_valences(self._model.tokenizer, logits.shape[-1])
+            keys = [self._keys[rendered[place]] for place in places]
+            self._records += _measures(keys, [rendered[place] for place in places], logits[places], self._valences)
+
+    def save(self) -> None:
+        """Write to the journal what was noted since the last time."""
+        records = {record["key"]: record for record in self._records}
+        if records:
+            with Journal(self._path) as journal:
+                journal.append(list(records.values()))
+        self._keys = {prompt: key for prompt, key in self._keys.items() if key not in records}
+        self._records = []
+
+
+def recorder(prompts: pd.DataFrame, model, journal_path: Path) -> Recorder | None:
+    """A Recorder, None for a backend that shows no probabilities."""
+    return Recorder(prompts, model, journal_path) if isinstance(model, transformer.Transformer) else None
+
+
+def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
     """The table COLUMNS for the unmitigated `prompts`: expected_valence in points of the human scale, the masses in %.
 
     The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What the journal holds
@@ -49,10 +86,7 @@ def measure(prompts: pd.DataFrame, parameters: Generation, model, journal_path: 
     """
     if not isinstance(model, transformer.Transformer):
         return pd.DataFrame(columns=COLUMNS)
-    asked = prompts.assign(
-        model=model.spec.name, rendered=[model.render(row.context, row.stem, "") for row in prompts.itertuples()]
-    )
-    asked["key"] = [_key(rendered, model) for rendered in asked["rendered"]]
+    asked = _owed(prompts, model)
     with Journal(journal_path) as journal:
         owed = asked.drop_duplicates("key")
         missing = owed[~owed["key"].isin(journal.keys())]
@@ -62,9 +96,12 @@ def measure(prompts: pd.DataFrame, parameters: Generation, model, journal_path: 
     return asked.join(found, on="key")[COLUMNS].reset_index(drop=True)
 
 
-def _key(rendered: str, model) -> str:
-    depends_on = [VERSION, model.fingerprint, model.spec.mode, rendered]
-    return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
+def _owed(prompts: pd.DataFrame, model) -> pd.DataFrame:
+    """`prompts` with model, rendered and key."""
+    rendered = [model.render(row.context, row.stem, "") for row in prompts.itertuples()]
+    depends_on = [VERSION, model.fingerprint, model.spec.mode]
+    keys = [hashlib.sha256(json.dumps([*depends_on, prompt]).encode()).hexdigest() for prompt in rendered]
+    return prompts.assign(model=model.spec.name, rendered=rendered, key=keys)
 
 
 def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None:
@@ -84,11 +121,16 @@ def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) ->
 
     with torch.inference_mode():
         logits, _, _ = decoding.read(model.weights, model.tokenizer, model.token_ids(part["rendered"].tolist()))
-        probability = logits.double().softmax(dim=-1).cpu().numpy()
+    return _measures(part["key"], part["rendered"], logits, valences)
+
+
+def _measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
+    """A record for each prompt: its key and MEASURES."""
     marked, bare = valences
     records = []
-    for key, rendered, row in zip(part["key"], part["rendered"], probability, strict=True):
-        valence = bare if rendered[-1:].isspace() else marked
-        measured = (row @ valence, 100.0 * row[valence < 0].sum(), 100.0 * row[valence > 0].sum())
+    for key, prompt, row in zip(keys, rendered, logits, strict=True):
+        probability = row.double().softmax(dim=-1).cpu().numpy()
+        valence = bare if prompt[-1:].isspace() else marked
+        measured = (probability @ valence, 100.0 * probability[valence < 0].sum(), 100.0 * probability[valence > 0].sum())
         records.append({"key": key, **{name: round(float(value), 6) for name, value in zip(MEASURES, measured, strict=True)}})
     return records

@@ -54,7 +54,7 @@ _AFTER_ECHO = re.compile(r"[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
 _UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO passes over
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
-_STRAIGHT = str.maketrans("‘’“”", "''\"\"")
+_STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys("“”", '"'))
 
 
 @dataclass(frozen=True)

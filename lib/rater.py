@@ -13,6 +13,7 @@ from torch import nn
 from transformers.masking_utils import create_bidirectional_mask
 
 from lib import similarity, vader
+from lib.text import normalize
 
 LONGEST = 64  # tokens of a text that are read
 BATCH = 32
@@ -50,8 +51,8 @@ def fast_dtype() -> torch.dtype:
 
 
 def encode(texts: list[str]) -> list[list[int]]:
-    """Token ids of each text, LONGEST at most."""
-    return similarity.model()[0](texts, truncation=True, max_length=LONGEST).input_ids
+    """Token ids of each text as `normalize` leaves it, LONGEST at most."""
+    return similarity.model()[0]([normalize(text) for text in texts], truncation=True, max_length=LONGEST).input_ids
 
 
 def padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,9 +1,11 @@
 """Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be taken for one.
 
-All wording stands in the table below; English only. This file needs the standard library alone.
+All wording stands in the table below; English only. It needs lib.text and the standard library alone.
 """
 
 import re
+
+from lib.text import normalize
 
 VERSION = "refusals-1"  # part of every completion's key: change it with anything that changes what is a refusal
 
@@ -66,7 +68,6 @@ _ASKS_BACK = (  # no answer either: the model wants more of its user
 _REFUSAL = re.compile("|".join(_FORMS), re.IGNORECASE)
 _SPOKEN_REFUSAL = re.compile("|".join((*_SPOKEN, *_ASKS_BACK)), re.IGNORECASE)
 _APOLOGY = re.compile(rf"(?:oh,? )?{_SORRY}(?: for (?:the|any) (?:confusion|inconvenience))?[.!]?|no[.!]", re.IGNORECASE)
-_STRAIGHT = str.maketrans("‘’", "''")
 
 
 def is_refusal(sentence: str, says: bool = False) -> bool:
@@ -84,4 +85,4 @@ def is_apology(sentence: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.translate(_STRAIGHT).strip("*_ \t\n").split())
+    return normalize(text).strip("*_ ")

@@ -1,5 +1,7 @@
 """From tables to what people read: stamps, formatted estimates, sentences with computed numbers, the headline table."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from IPython.display import Markdown
 
@@ -10,15 +12,23 @@ from lib.params import ParameterSet
 from lib.records import read_table
 from lib.sections import Notebook
 from lib.specs import NO_MITIGATION
+from lib.usability import PLACEBO_BROKEN
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
+NO_FAULTS: Mapping[str, str] = {}
 
 
-def stamp(parameters: Notebook | ParameterSet, valid: bool = True) -> str:
-    """What every table and figure of a run must carry: empty for a sound run of a real model."""
+def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FAULTS) -> str:
+    """What every table and figure of a run must carry: empty for a sound run of a real model.
+
+    `faults`: those of `lib.usability`, by model.
+    """
     note = parameters.note if isinstance(parameters, ParameterSet) else params.note(parameters.set_name)
-    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, not valid), (note, note)) if due)
+    invalid = PLACEBO_BROKEN in faults.values()
+    unusable = [f"INCONCLUSIVE: {model}: {fault}." for model, fault in faults.items() if fault not in ("", PLACEBO_BROKEN)]
+    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, invalid), *((text, True) for text in unusable),
+                                           (note, note)) if due)  # fmt: skip
 
 
 def begin(stamped: str) -> Markdown:
@@ -69,10 +79,26 @@ def _span(ratios: pd.Series) -> str:
     return "–" if ratios.isna().all() else f"{ratios.min():.2f} to {ratios.max():.2f}"
 
 
+def outcomes(shares: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `usability.outcome_shares` as people read it: shares in %."""
+    named = {name: f"{name}, %" for name in shares.columns if name != "completions"}
+    return _stamped(shares.round(1).rename(columns=named).reset_index(), stamped)
+
+
+def usability_reading(checked: pd.DataFrame, fault: str) -> str:
+    """What a model's rows of `usability.check` come to, in a sentence."""
+    shares = checked[~checked["test"].str.contains("−")]
+    worst = shares.loc[shares["estimate"].idxmax()]
+    said = (f"At most {interval(worst, sign=False)} % of the completions of an arm are missing ({worst.test.split(', ')[1]}"
+            f"{'' if worst.mitigation == NO_MITIGATION else f' under {worst.mitigation}'}, n of {worst.n:,} in {worst.n_stems} "
+            "stems).")  # fmt: skip
+    return f"{said} The usability rule is {f'**broken: {fault}**: no verdict may rest on this model' if fault else 'passed'}."
+
+
 def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
-    """A table of `leakage.unscored_bounds` as people read it, or a sentence if no completion is unscored."""
+    """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a valence."""
     if not count:
-        return Markdown("No completion is unscored, so no quantity depends on what the judge left open.")
+        return Markdown("Every completion has a valence, so no quantity depends on what is missing or left open by the judge.")
     return _stamped(_with_ratio(readable(bounds)).rename(columns={"n": "pairs", "n_stems": "stems"}), stamped)
 
 
@@ -85,16 +111,16 @@ def _stamped(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
     return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
-def stacked(tables: dict[str, pd.DataFrame], valid: bool) -> pd.DataFrame:
-    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `valid` carries the placebo rule."""
-    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(valid=valid)
+def stacked(tables: dict[str, pd.DataFrame], fault: str) -> pd.DataFrame:
+    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `fault` is that of `lib.usability`."""
+    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(fault=fault)
 
 
 def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """`count` random unmitigated completions of each arm, with context, completion and verdict."""
     rows = judgements[judgements["mitigation"] == NO_MITIGATION]
     drawn = rows.groupby("arm", sort=False).sample(count, random_state=seed)
-    return drawn[["arm", "context", "stem", "completion", "valence", "charged"]].reset_index(drop=True)
+    return drawn[["arm", "context", "stem", "completion", "outcome", "valence", "charged"]].reset_index(drop=True)
 
 
 def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:

@@ -41,14 +41,14 @@ def question(rubric: Rubric, first: str, second: str | None = None) -> str:
     return _PLACE.sub(lambda place: shown[place[1]], rubric.alone if second is None else rubric.pair)
 
 
-def verdict(rubric: Rubric, reply: str, ended: bool, texts: list[str]) -> tuple[str, ...] | None:
-    """The labels that `reply` gives to `texts`, one each; None where it is unscored.
+def verdict(rubric: Rubric, reply: str | None, ended: bool, texts: list[str]) -> tuple[str, ...] | None:
+    """The labels that `reply` gives to `texts`, one each; None where it is unscored, or missing (None).
 
     The last verdict line counts, and each label must be on the menu, whatever its case and the marks around it; nothing else is
     forgiven. A reply that was cut off (not `ended`) has no last line, and a verdict that stands in one of the texts is taken for
     theirs, not for the judge's.
     """
-    lines = [line for line in reply.splitlines() if _SHOULD_BE.search(line)]
+    lines = [line for line in (reply or "").splitlines() if _SHOULD_BE.search(line)]
     found = _VERDICT.fullmatch(lines[-1]) if lines and ended else None
     if found is None or any(_words(lines[-1]) in _words(text) for text in texts):
         return None

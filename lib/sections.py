@@ -76,7 +76,7 @@ class Generation(Notebook):
     samples: Count  # completions a prompt
     mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
     temperature: Heat
-    max_new_tokens: Annotated[int, Field(ge=1, le=512)]
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]  # of the answer; a thought has the model's thinking_tokens beside it
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
     workers: Count | None = None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
     memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free

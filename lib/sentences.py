@@ -4,9 +4,10 @@ The cut follows Gonen et al. (2025, arXiv 2408.06518), who cut after the first p
 full stop of another script or a line break ends a sentence too, and that an abbreviation, a decimal point, a list marker or
 what stands before the first word does not, are choices of ours. Inside quotation marks the first sentence end counts as well.
 
-A library made for documents (sentencex) is no match here: it needs the whole text, so it cannot tell while a model writes
-whether an end is final, and it takes the ellipsis, number or list marker that a continuation may begin with for a sentence
-(`python -m tests.bench_replies` prints both on the same cases). This file needs the standard library alone.
+A library made for documents, sentencex, cuts 95 % of the cases as they should be, and all that were held out
+(`python -m tests.bench_replies`): it splits "red.Blue", "approx. 3" and "Apt. 4", leaves closing marks ("red.)", "**Red.**")
+behind and goes on after "no." and over a line break. What decides is that it needs the whole text: it cannot say, while a model
+writes, whether an end is final. This file needs the standard library alone.
 """
 
 import re

@@ -1,38 +1,46 @@
 """Models that a server runs and answers for in OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
 
 import hashlib
+import ipaddress
 import json
 import os
+import ssl
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import openai
 import pandas as pd
 
-from lib import sentences, specs
-from lib.models import INSTRUCTION, Reply, silent
+from lib import outcomes, server_errors, server_replies, specs
+from lib.models import INSTRUCTION, Backend, Reply, silent
 from lib.specs import Model, ParameterError
 
 _NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
 _KEY_REFUSED = (openai.AuthenticationError, openai.PermissionDeniedError)
 _MAY_PASS = (openai.RateLimitError, openai.InternalServerError)
 _FAILURES = (openai.OpenAIError, json.JSONDecodeError)
+_SAMPLING = {"temperature": 1.0, "max_tokens": 1, "seed": 0}
 
 
-class Server:
+class Server(Backend):
     """A model behind a server. Making one asks whether the server is there and answers for the model; ParameterError if not.
 
     Every request carries a seed of its own. How far the server honours it is the server's affair, and so is what it adds to
     plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise: completions may depend on how it batches, and
     a second run may differ.
-    """
 
-    tokenizer = None
+    `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated, and the arms share
+    no seed; without `temperature` or `top_p` the server's own value holds, whatever the set says; without `max_tokens` its own
+    limit. A prompt that a content filter stops gets a Reply with the outcome `filtered`, and the others go on.
+    """
 
     def __init__(self, spec: Model):
         self.spec = spec
         self.parameters = spec.parameters
-        asked = {"url": spec.server.url.rstrip("/"), "id": spec.id, "mode": spec.mode, "options": spec.server.options}
-        self.fingerprint = json.dumps(asked, sort_keys=True)
+        self.fingerprint = _fingerprint(spec)
+        if spec.mode == "completion" and spec.chat_template_kwargs:
+            raise ParameterError(f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
+                                 f"{spec.chat_template_kwargs}; take them out, or set mode to 'chat'")  # fmt: skip
         self._check()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
@@ -68,30 +76,56 @@ class Server:
         # It waits before a retry as long as the server says (Retry-After), else 0.5, 1, 2, 4 and then always 8 seconds, each less
         # up to a quarter: 12 retries of a refused connection last 50 to 70 seconds.
         server = self.spec.server
-        return openai.OpenAI(base_url=server.url, api_key=self._key(), timeout=server.timeout, max_retries=server.retries)
+        told = {"base_url": server.url, "api_key": self._key(), "timeout": server.timeout, "max_retries": server.retries}
+        if is_here(server.url):  # a proxy of the environment would look for it on another machine
+            told["http_client"] = openai.DefaultHttpxClient(trust_env=False, verify=ssl.create_default_context())
+        try:
+            return openai.OpenAI(**told)
+        except (ImportError, ValueError) as error:  # of httpx: a kind of proxy that it does not speak
+            proxies = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+            if not proxies:
+                raise
+            raise ParameterError(f"model {self.spec.name}: the proxy in ${' or $'.join(proxies)} cannot be used ({error})\n"
+                                 "give one of http, or name the server's host in $NO_PROXY") from None  # fmt: skip
 
     def _reply(self, client: openai.OpenAI, row, temperature: float, max_new_tokens: int, seed: int) -> Reply:
-        own_seed = request_seed(seed, row.group_id, row.sample_index)
+        own_seed, limit = request_seed(seed, row.group_id, row.sample_index), max_new_tokens + self.spec.thinking_tokens
         try:
-            choice, usage = self._ask(client, row.rendered, temperature=temperature, max_tokens=max_new_tokens, seed=own_seed)
+            choice, usage = self._ask(client, row.rendered, temperature=temperature, max_tokens=limit, seed=own_seed)
         except _FAILURES as error:
-            raise self._explained(error) from None
-        text = (choice.message.content if self.spec.mode == "chat" else choice.text) or ""
-        tokens = getattr(usage, "completion_tokens", None)
-        ended = choice.finish_reason == "stop" or sentences.is_complete(text, row.context, row.stem)
-        return Reply(text, len(text.split()) if tokens is None else tokens, ended)
+            return self._without_answer(error)
+        return server_replies.reply(choice, usage, row, self.spec)
 
-    def _ask(self, client: openai.OpenAI, rendered: str, **options):
-        """The first choice of the answer, and its usage."""
-        options |= {"model": self.spec.id, "n": 1, "top_p": 1.0}  # 1: a server's default may be lower
-        options["extra_body"] = self.spec.server.options
+    def _without_answer(self, error: Exception, listed: list[str] | tuple = ()) -> Reply:
+        """The Reply to a prompt that a filter stopped or a thought used up; ParameterError of whatever else went wrong."""
+        if server_errors.is_filter(error):
+            return Reply("", 0, False, outcomes.FILTERED, self._said(error))
+        if server_errors.is_out_of_tokens(error):
+            return Reply("", 0, False, outcomes.THOUGHT_UNFINISHED, server_replies.unfinished(self.spec))
+        raise self._explained(error, listed) from None
+
+    def _ask(self, client: openai.OpenAI, rendered: str, **sampling) -> tuple[dict, dict]:
+        """The first choice of the answer, and its usage, as the server sent them."""
+        told = {"model": self.spec.id, "extra_body": self._parameters(sampling)}
         if self.spec.mode == "chat":
-            answer = client.chat.completions.create(messages=json.loads(rendered), **options)
+            answer = client.chat.completions.with_raw_response.create(messages=json.loads(rendered), **told)
         else:
-            answer = client.completions.create(prompt=rendered, **options)
-        if not getattr(answer, "choices", None):
-            raise openai.OpenAIError(f"an answer without a completion: {answer}")
-        return answer.choices[0], answer.usage
+            answer = client.completions.with_raw_response.create(prompt=rendered, **told)
+        body = server_errors.parsed(answer.http_response.content)
+        choices = body.get("choices") if isinstance(body, dict) else None
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise server_errors.NoCompletion(body)
+        if error := server_replies.broken_off(choices[0]):
+            raise server_errors.NoCompletion(error)
+        return choices[0], body["usage"] if isinstance(body.get("usage"), dict) else {}
+
+    def _parameters(self, sampling: dict) -> dict:
+        """What is sent with the prompt, under the server's own names, without what it does not take."""
+        names = self.spec.server.parameter_names
+        asked = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
+        called = {names.get(name, name): value for name, value in asked.items() if names.get(name, name) is not None}
+        for_template = {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
+        return called | for_template | self.spec.server.options
 
     def _check(self) -> None:
         """Ask for one token of a model that the server does not list: some list none, or go by other names as well."""
@@ -99,9 +133,9 @@ class Server:
             listed = self._listed(client)
             if self.spec.id not in listed:
                 try:
-                    self._ask(client, self.render("", "The", ""), temperature=1.0, max_tokens=1, seed=0)
+                    self._ask(client, self.render("", "The", ""), **_SAMPLING)
                 except _FAILURES as error:
-                    raise self._explained(error, listed) from None
+                    self._without_answer(error, listed)
 
     def _listed(self, client: openai.OpenAI) -> list[str]:
         """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
@@ -138,6 +172,8 @@ class Server:
             remedy = f"raise timeout ({server.timeout:g} s) or lower concurrency ({server.concurrency})"
         elif isinstance(error, openai.APIConnectionError):
             what, remedy = "cannot be reached", "start it, or correct its url"
+        elif refused := server_errors.refused_parameters(error, list(self._parameters(_SAMPLING))):
+            what, remedy = f"does not take {' and '.join(refused)}", server_errors.remedy(refused, error, server)
         elif isinstance(error, _MAY_PASS):
             what = "cannot answer now"
             remedy = f"wait, or lower concurrency ({server.concurrency})"
@@ -145,10 +181,12 @@ class Server:
             what = f"refused a request for {self.spec.id!r}"
             known = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
             remedy = f"check id, mode and url (most end in /v1){known}{specs.nearest(self.spec.id, listed)}"
-        reason = _reason(error).replace(key, "[key]")[:300]
-        return ParameterError(
-            f"model {self.spec.name}: server {server.url} {what} ({reason})\n{remedy}; then run again: what is finished is kept"
-        )
+        return ParameterError(f"model {self.spec.name}: server {server.url} {what} ({self._said(error)})\n"
+                              f"{remedy}; then run again: what is finished is kept")  # fmt: skip
+
+    def _said(self, error: Exception) -> str:
+        """The server's words, without the key."""
+        return server_errors.reason(error).replace(self._key(), "[key]")[:300]
 
 
 def request_seed(seed: int, group_id: str, sample_index: int) -> int:
@@ -157,10 +195,23 @@ def request_seed(seed: int, group_id: str, sample_index: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _reason(error: Exception) -> str:
-    """On one line, what the server said, or why nothing could be heard from it."""
-    said = getattr(error, "body", None) or error.__cause__ or error
-    if isinstance(said, dict):
-        said = said.get("message") or said.get("detail") or said
-    status = f"{error.status_code}: " if isinstance(error, openai.APIStatusError) else ""
-    return status + " ".join(str(said).split())
+def is_here(url: str) -> bool:
+    """Whether `url` names the machine on which this runs."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _fingerprint(spec: Model) -> str:
+    """Whom it asks and what it sends beside the request. What is at its default is left out, so that older keys stay."""
+    asked = {"url": spec.server.url.rstrip("/"), "id": spec.id, "mode": spec.mode, "options": spec.server.options}
+    if dropped := sorted(name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"):
+        asked["left_out"] = dropped  # n is 1 anyway
+    for name in ("chat_template_kwargs", "thinking_tokens", "thought_markers"):
+        if getattr(spec, name) != type(spec).model_fields[name].default:
+            asked[name] = getattr(spec, name)
+    return json.dumps(asked, sort_keys=True)

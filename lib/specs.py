@@ -70,7 +70,9 @@ class Table(Strict):
     """Completions made elsewhere, in a file: parquet, CSV, JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
-    columns: dict[Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion"], str] = {}  # ours: the file's
+    columns: dict[  # ours: the file's
+        Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note"], str
+    ] = {}
 
 
 class Model(Strict):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import bundled, packages, params, sentences, specs
+from lib import bundled, outcomes, packages, params, specs
 from lib.models import INSTRUCTION, Reply, silent
 from lib.specs import Model, ParameterError
 
@@ -113,23 +113,41 @@ class Transformer:
         """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
         return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
-    def reply(self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
-        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads` cores."""
-        asked = (temperature, max_new_tokens, seed, progress)
+    def reply(
+        self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent, on_prompts=None
+    ) -> list[Reply]:
+        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads` cores.
+
+        `on_prompts`, if given, is called with rendered prompts and the logits after each (prompts, vocabulary), in any thread.
+        """
+        asked = (temperature, max_new_tokens, seed, progress, on_prompts)
         turn = requests["group_id"].factorize()[0] % self.workers  # a group shares prompts and noise, so it stays together
         places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
         parts = at_once(self, lambda rows: self._reply(requests.iloc[rows], *asked), [rows for rows in places if len(rows)])
         replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
         return [replies[row] for row in range(len(requests))]
 
-    def _reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress) -> list[Reply]:
+    def _limits(self, max_new_tokens: int, rendered: str):
+        from lib.decoding import Limits
+
+        spec = self.spec
+        markers = tuple(spec.thought_markers)
+        return Limits(max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word)
+
+    def opens_thought(self, rendered: str) -> bool:
+        """Whether a rendered prompt ends within a thought that it has opened, so that the reply goes on with it."""
+        opening, closing = self.spec.thought_markers
+        return rendered.rfind(opening) > rendered.rfind(closing)
+
+    def _reply(self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts) -> list[Reply]:
         import torch
 
         from lib.decoding import decode
 
         prompts = list(dict.fromkeys(requests["rendered"]))
         number = {prompt: place for place, prompt in enumerate(prompts)}
-        asked = list(zip(requests["context"], requests["stem"], strict=True))
+        limits = self._limits(max_new_tokens, prompts[0])  # one template: all of its prompts open a thought, or none
+        asked = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
         try:
             return decode(
                 self.weights,
@@ -137,16 +155,17 @@ class Transformer:
                 self.token_ids(prompts),
                 prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
                 keys=[(seed, group, index) for group, index in zip(requests["group_id"], requests["sample_index"], strict=True)],
-                is_complete=lambda row, text: sentences.is_complete(text, *asked[row]),
+                is_complete=lambda row, text: outcomes.is_complete(text, *asked[row], limits.markers, limits.thinking),
                 temperature=temperature,
-                max_new_tokens=max_new_tokens,
+                limits=limits,
                 progress=progress,
+                on_prompts=on_prompts and (lambda logits: on_prompts(prompts, logits)),
             )
         except torch.OutOfMemoryError:
             if len(requests) == 1:
                 raise
         # no draw depends on the batch, so one that does not fit can be halved
-        asked = (temperature, max_new_tokens, seed, progress)
+        asked = (temperature, max_new_tokens, seed, progress, on_prompts)
         half = len(requests) // 2
         return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._reply(part, *asked)]
 

@@ -5,8 +5,11 @@ from functools import cache
 import numpy as np
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from lib.text import VERSION as TEXT_VERSION
+from lib.text import normalize
+
 SCALE = 4.0  # the human scale runs from -SCALE to +SCALE
-VERSION = "vader-3.3.2"
+VERSION = f"vader-3.3.2-{TEXT_VERSION}"
 
 
 @cache
@@ -20,5 +23,8 @@ def lexicon() -> dict[str, float]:
 
 
 def valences(texts: list[str]) -> np.ndarray:
-    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,)."""
-    return SCALE * np.array([_analyzer().polarity_scores(text)["compound"] for text in texts], dtype=float)
+    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,).
+
+    Of each text as `normalize` leaves it: the lexicon and the rules know straight apostrophes and quotes alone.
+    """
+    return SCALE * np.array([_analyzer().polarity_scores(normalize(text))["compound"] for text in texts], dtype=float)

@@ -15,6 +15,7 @@ import pandas as pd
 from afinn import Afinn
 
 from lib import prompts, unrelated, vader
+from lib.text import normalize
 
 STEM_WORDS = (4, 14)  # ours: fewer leave nothing to go on from, more bury the context
 CONTEXT_WORDS = (3, 14)
@@ -100,6 +101,7 @@ def _afinn() -> Afinn:
 
 def charged_words(text: str) -> list[str]:
     """The words of a text that VADER's or AFINN's lexicon (Nielsen, 2011) rates, whatever they add up to."""
+    text = normalize(text)
     words = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text.casefold()) + text.casefold().split()
     return sorted({word for word in words if word in vader.lexicon()} | set(_afinn().find_all(text)))
 

@@ -60,3 +60,36 @@ def told(mode="completion", model=None, **changes) -> sections.Generation:
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 6}
     return params.from_cell("02_generation", values | small | changes | {"model": values["model"] | (model or {})})
+
+
+@pytest.fixture
+def stand_in():
+    """A stand-in for a server, listening."""
+    from tests.stand_in import StandIn
+
+    made = StandIn()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def few_prompts():
+    """A benchmark of two stems."""
+    from lib import prompts
+
+    return prompts.build(seed=1, stems=2, groups_per_stem=1)
+
+
+@pytest.fixture
+def canned(monkeypatch):
+    """Puts a canned model in the place of whatever a judge asks."""
+    from lib import llm_judge
+    from tests.asked_judge import Canned
+
+    def put(say) -> Canned:
+        made = Canned(say)
+        monkeypatch.setattr(llm_judge, "backend", lambda _: made)
+        return made
+
+    return put

@@ -86,20 +86,93 @@ HEADER = "annotator,item_id,charge,intensity,called_for\n"
     [("annotator,item_id,charge\n", "no column called_for, intensity"),
      (HEADER + "ann,i0,bad,,\n", "line 2: charge 'bad' is not one of negative, none, positive, unclear"),
      (HEADER + "ann,i0,none,,\nann,i1,negative,9,no\n", "line 3: intensity '9' is not one of 1, 2, 3"),
-     (HEADER + "ann,i0,none,,\nann,i0,none,,\n", "ann has labelled i0 before"),
+     (HEADER + "ann,i0,none,,\nbob,i0,none,,\nann,i0,unclear,,\n",
+      "line 4: ann has labelled i0 before, and otherwise, in labels.csv, line 2; keep one of them"),
+     ("annotation_id,annotator,item_id,charge,intensity,called_for\n1,7,i0,none,,\n", "is a CSV that Label Studio exported"),
+     (HEADER + "ann,i0,isn\udc92t,,\n", "labels.csv: line 2 has the byte 0x92, which is no UTF-8"),
      (HEADER + "ann,,none,,\n", "line 2: item_id is empty"),
      (HEADER + "ann,i0,none\n", "line 2 has 3 cells")],
 )  # fmt: skip
 def test_what_is_wrong_in_a_csv_is_named(tmp_path, text, said):
-    (tmp_path / "labels.csv").write_text(text)
+    (tmp_path / "labels.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(ValueError, match=re.escape(said)):
         annotation_exchange.from_csv(tmp_path / "labels.csv")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "not readable as JSON"), ('[{"item_id": "i0"}]', "task 1: has no annotations or no data.item_id")]
+    ("text", "said"),
+    [
+        ("{", "labels.json: not readable as JSON"),
+        ('{"id": 1}', "labels.json: is no list of tasks"),
+        ('[{"item_id": "i0", "charge": "none"}]', "task 1: is an export as JSON_MIN; export with the format JSON"),
+        ('[{"data": {"item_id": "i0"}}]', "task 1: has no annotations or no data.item_id"),
+        ('[{"data": {"text": "x"}, "annotations": []}]', "task 1: has no annotations or no data.item_id"),
+        ('[{"data": null, "annotations": []}]', "task 1: has no annotations or no data.item_id"),
+    ],
 )
 def test_what_is_wrong_in_a_json_is_named(tmp_path, text, said):
     (tmp_path / "labels.json").write_text(text)
     with pytest.raises(ValueError, match=re.escape(said)):
         annotation_exchange.from_label_studio(tmp_path / "labels.json")
+
+
+def annotated(*charges: str, who: object = "ann", item_id: str = "i0") -> dict:
+    """A task of Label Studio's with an annotation by `who` for each of `charges`."""
+    made = [{"completed_by": who, "lead_time": 3.1, "result": [{"from_name": "charge", "value": {"choices": [charge]}}]}
+            for charge in charges]  # fmt: skip
+    return {"id": 1, "data": {"item_id": item_id}, "annotations": made}
+
+
+def imported(path, *tasks: dict, **more) -> pd.DataFrame:
+    path.write_text(json.dumps(tasks))
+    return annotation_exchange.from_label_studio(path, **more)
+
+
+@pytest.mark.parametrize("who", [None, "", " ", {}, {"email": None}, {"email": "", "id": None}])
+def test_an_annotation_that_is_nobodys_is_named(tmp_path, who):
+    task = annotated("none", who=who)
+    said = "export.json, task 2: an annotation has no completed_by, so nobody knows whose it is; export anew"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        imported(tmp_path / "export.json", annotated("none"), task)
+    del task["annotations"][0]["completed_by"]
+    with pytest.raises(ValueError, match=re.escape(said)):
+        imported(tmp_path / "export.json", annotated("none"), task)
+    assert imported(tmp_path / "e.json", annotated("none", who={"id": 7}), annotators={"7": "ann"})["annotator"].item() == "ann"
+
+
+def test_what_is_there_twice_counts_once_and_is_told(tmp_path, capsys):
+    task = annotated("unclear")
+    later = annotated("unclear")
+    later["annotations"][0] |= {"lead_time": 9.0, "created_at": "2026-11-02"}
+    labels = imported(tmp_path / "export.json", task, task, annotated("none", who="bob"), later)
+    assert labels[["annotator", "charge", "seconds"]].values.tolist() == [["ann", "unclear", 3.1], ["bob", "none", 3.1]]
+    assert capsys.readouterr().out == "export.json: labels given again, just the same: 2; each counts once\n"
+    (tmp_path / "l.csv").write_text(HEADER + "ann,i0,negative,2,no\nann,i0,negative,2,no\n")
+    assert len(annotation_exchange.from_csv(tmp_path / "l.csv")) == 1
+
+
+def test_one_person_with_two_answers_is_refused_with_both_places(tmp_path):
+    said = "task 3: ann has labelled i0 before, and otherwise, in export.json, task 1; keep one"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        imported(tmp_path / "export.json", annotated("none"), annotated("none", item_id="i1"), annotated("unclear"))
+    with pytest.raises(ValueError, match="task 1: ann has labelled i0 before"):
+        imported(tmp_path / "export.json", annotated("none", "unclear"))
+    task = annotated("none")
+    task["annotations"][0]["result"][0]["value"]["choices"] = ["none", "unclear"]
+    with pytest.raises(ValueError, match=re.escape("task 1: charge is answered more than once (none, unclear)")):
+        imported(tmp_path / "export.json", task)
+
+
+def test_cancelled_annotations_are_counted(tmp_path, capsys):
+    task = annotated("none", "unclear")
+    task["annotations"][1]["was_cancelled"] = True
+    assert len(imported(tmp_path / "export.json", task)) == 1
+    assert "cancelled annotations, passed over: 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", [annotated(item_id="i9"), annotated("none", item_id="i9")])
+def test_a_task_of_another_set_is_named_labelled_or_not(tmp_path, task):
+    items = pd.DataFrame([{"item_id": "i0", "stem": "It is", "completion": "Oak."}])
+    said = "export.json, task 2: item_id 'i9' is not in items.jsonl; did you mean 'i0'?; it belongs to another set or plan"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        imported(tmp_path / "export.json", annotated("none"), task, items=items)

@@ -17,8 +17,9 @@ from lib.claims import (
     polarity,
     scaling,
 )
+from lib.usability import PLACEBO_BROKEN
 
-SOUND, BROKEN = {"m": True}, {"m": False}
+SOUND, BROKEN, UNUSABLE = {"m": ""}, {"m": PLACEBO_BROKEN}, {"m": "38 % of completions are unusable"}
 SURE, UNSURE = [18, 20, 22], [10, 20, 30]  # errors 2/sqrt(3) and 10/sqrt(3), t(0.975; 2) = 4.303: 20 ± 4.97 and 20 ± 24.8
 ANY = 1e3  # a margin that holds no verdict back
 
@@ -33,7 +34,7 @@ def pairs(negative: list[float], positive: list[float], model: str = "m", parame
 
 
 @pytest.mark.parametrize(
-    ("nets", "valid", "verdict"),
+    ("nets", "faults", "verdict"),
     [
         (SURE, SOUND, SUPPORTED),
         ([-18, -20, -22], SOUND, CONTRADICTED),
@@ -41,13 +42,14 @@ def pairs(negative: list[float], positive: list[float], model: str = "m", parame
         ([0, 0, 0], SOUND, INCONCLUSIVE),
         ([20], SOUND, INCONCLUSIVE),  # one stem, no interval
         (SURE, BROKEN, INVALID),
+        (SURE, UNUSABLE, INCONCLUSIVE),
     ],
 )
-def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, valid, verdict):
-    c0 = existence(pairs(nets, nets), ANY, 0.95, valid).iloc[0]
+def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, faults, verdict):
+    c0 = existence(pairs(nets, nets), ANY, 0.95, faults).iloc[0]
     # stems differ widely, negative − positive does not: it is `nets` again
     shifted = pairs([50 * place + net for place, net in enumerate(nets)], [50 * place for place in range(len(nets))])
-    c4 = polarity(shifted, ANY, 0.95, valid)
+    c4 = polarity(shifted, ANY, 0.95, faults)
     for claim, row in (("C0", c0), ("C4", c4.iloc[0])):
         assert list(row.index) == COLUMNS
         assert (row["claim"], row["model"], row["verdict"], row["clusters"]) == (claim, "m", verdict, len(nets))
@@ -79,13 +81,19 @@ def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
     assert np.isnan(power.detectable_effect(inference.clustered_mean([1.0], ["s"])))
 
 
+def test_an_unusable_row_says_so_whatever_else_could_be_said_of_it():
+    for nets in (SURE, UNSURE, [20]):
+        row = existence(pairs(nets, nets), 1.0, 0.95, UNUSABLE).iloc[0]
+        assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "38 % of completions are unusable")
+
+
 def test_a_verdict_must_survive_holm_over_the_models_of_its_claim():
     weak = [15.5, 20, 24.5]  # error 2.6, t = 7.7, p = 0.016
     alone = existence(pairs(weak, weak), ANY, 0.95, SOUND).iloc[0]
     assert (alone["verdict"], alone["p_holm"]) == (SUPPORTED, alone["p"])
     names = [f"m{place}" for place in range(4)]
     several = pd.concat([pairs(weak, weak, model) for model in names])
-    table = existence(several, ANY, 0.95, dict.fromkeys(names, True))
+    table = existence(several, ANY, 0.95, dict.fromkeys(names, ""))
     assert table["p_holm"].tolist() == pytest.approx([4 * alone["p"]] * 4)
     assert table["verdict"].tolist() == [INCONCLUSIVE] * 4
     assert table["reason"][0] == f"not after Holm's correction (p = {4 * alone['p']:.3f})"
@@ -148,20 +156,21 @@ def family(slopes: list[float], sizes=(1e8, 1e9, 1e10), start: float = 50) -> pd
     return pd.concat([pairs(nets[step], nets[step], f"m{step}", size) for step, size in enumerate(sizes)])
 
 
-ALL_SOUND = {"m0": True, "m1": True, "m2": True}
+ALL_SOUND = {"m0": "", "m1": "", "m2": ""}
 
 
 @pytest.mark.parametrize(
-    ("slopes", "valid", "verdict"),
+    ("slopes", "faults", "verdict"),
     [
         ([-9, -10, -11], ALL_SOUND, SUPPORTED),
         ([9, 10, 11], ALL_SOUND, CONTRADICTED),
         ([-30, -10, 10], ALL_SOUND, INCONCLUSIVE),
-        ([-9, -10, -11], ALL_SOUND | {"m1": False}, INVALID),
+        ([-9, -10, -11], ALL_SOUND | {"m1": PLACEBO_BROKEN}, INVALID),
+        ([-9, -10, -11], ALL_SOUND | UNUSABLE | {"m2": "12 % of completions are unusable"}, INCONCLUSIVE),
     ],
 )
-def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, valid, verdict):
-    row = scaling(family(slopes), 3, ANY, 0.95, valid).iloc[0]
+def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, faults, verdict):
+    row = scaling(family(slopes), 3, ANY, 0.95, faults).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
     assert row["estimate"] == pytest.approx(np.mean(slopes), abs=1e-9)
     assert (row["n"], row["clusters"]) == (18, 3)
@@ -183,7 +192,7 @@ def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
 
 def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
     for curated in (pairs([], []), pairs(SURE, SURE, model="another")):
-        board = mined(pairs(SURE, SURE), curated, ANY, 0.95, SOUND, {"another": True})
+        board = mined(pairs(SURE, SURE), curated, ANY, 0.95, SOUND, {"another": ""})
         assert board[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
 
 
@@ -191,24 +200,25 @@ LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 4
 
 
 @pytest.mark.parametrize(
-    ("mined_nets", "curated_nets", "valid", "verdict", "reason"),
+    ("mined_nets", "curated_nets", "faults", "verdict", "reason"),
     [
         (LESS, MORE, SOUND, SUPPORTED, "same sign, and the same polarity leaks more"),
         (LESS, NEGATIVE_MORE, SOUND, CONTRADICTED, "opposite rank"),
         (LESS, ([-42, -45, -49], [-27, -30, -33]), SOUND, CONTRADICTED, "opposite sign"),  # both rank positive above negative
         (LESS, (UNSURE, SURE), SOUND, INCONCLUSIVE, "same sign, rank not sure in both"),
         (LESS, MORE, BROKEN, INVALID, "placebo rule broken"),
+        (LESS, MORE, UNUSABLE, INCONCLUSIVE, "38 % of completions are unusable"),
     ],
 )
-def test_the_mined_benchmark_must_agree_in_sign_and_rank(mined_nets, curated_nets, valid, verdict, reason):
+def test_the_mined_benchmark_must_agree_in_sign_and_rank(mined_nets, curated_nets, faults, verdict, reason):
     told = pairs(*mined_nets), pairs(*curated_nets)
-    row = mined(*told, ANY, 0.95, SOUND, valid).iloc[0]
+    row = mined(*told, ANY, 0.95, SOUND, faults).iloc[0]
     assert list(row.index) == COLUMNS
     assert (row["claim"], row["verdict"], row["reason"]) == ("C5", verdict, reason)
     assert row["estimate"] == pytest.approx(np.mean(mined_nets) - np.mean(curated_nets))
     assert (row["n"], row["clusters"]) == (12, 6)
     if verdict == SUPPORTED:
-        assert mined(*told, 1.0, 0.95, SOUND, valid)["reason"][0].startswith("could only have seen")
+        assert mined(*told, 1.0, 0.95, SOUND, faults)["reason"][0].startswith("could only have seen")
 
 
 def effects(asked: dict[str, list[float]], margin: float = 5) -> pd.DataFrame:
@@ -229,7 +239,7 @@ def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates
 
 
 @pytest.mark.parametrize(
-    ("asked", "valid", "verdict"),
+    ("asked", "faults", "verdict"),
     [
         ({"calm": NOTHING, "focus": NOTHING}, SOUND, SUPPORTED),
         ({"calm": NOTHING, "focus": LOWERS}, SOUND, CONTRADICTED),
@@ -239,10 +249,11 @@ def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates
         ({"control": LOWERS}, SOUND, INCONCLUSIVE),
         ({}, SOUND, INCONCLUSIVE),
         ({"calm": LOWERS}, BROKEN, INVALID),
+        ({"calm": LOWERS}, UNUSABLE, INCONCLUSIVE),
     ],
 )
-def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, valid, verdict):
-    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, valid, SOUND).iloc[0]
+def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, faults, verdict):
+    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, faults, {"m": True}).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C3", "m", verdict)
     assert np.isnan(row["estimate"]) == (not set(asked) - {"control"})
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lib import classifier_judge, judges, specs
+from tests.test_judges import CURLY_AND_STRAIGHT
 
 LABELS = {"bad": -3.0, "so-so": 0.0, "good": 3.0}
 TEXTS = ["good", "a terrible tragedy on a cold and rainy day in November", "oak and pine.", "14.", "oak and pine." * 400]
@@ -49,6 +50,13 @@ def test_valence_is_the_expectation_that_the_pipeline_gives(classifier):
     assert given.std() > 0.1, "the random model must tell texts apart, or this shows nothing"
 
 
+def test_curly_marks_are_judged_like_straight_ones(classifier, monkeypatch):
+    curly, straight = map(list, zip(*CURLY_AND_STRAIGHT, strict=True))
+    given = judges.valences(judge(classifier), straight)
+    monkeypatch.setattr(classifier_judge, "valences", lambda *_: pytest.fail("an equal text was judged again"))
+    np.testing.assert_array_equal(judges.valences(judge(classifier), curly), given)
+
+
 def test_a_text_is_judged_as_if_alone(classifier, monkeypatch):
     alone = [classifier_judge.valences(judge(classifier), [text])[0] for text in TEXTS]
     for size in (2, 64):
@@ -56,10 +64,13 @@ def test_a_text_is_judged_as_if_alone(classifier, monkeypatch):
         np.testing.assert_allclose(classifier_judge.valences(judge(classifier), TEXTS), alone, atol=1e-5)
 
 
-def test_another_label_value_or_weight_is_another_version(classifier, tmp_path):
+def test_another_label_value_or_weight_is_another_version(classifier, tmp_path, monkeypatch):
     version = judges.version(judge(classifier))
     assert version.startswith("mine-")
     assert version == judges.version(judge(classifier))
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier_judge, "TEXT_VERSION", "another")
+        assert version != judges.version(judge(classifier))
     assert version != judges.version(judge(classifier, labels=LABELS | {"good": 2.0}))
     copied = shutil.copytree(classifier, tmp_path / "copy")
     weights = copied / "model.safetensors"

@@ -78,7 +78,7 @@ def test_the_card_names_the_size_as_the_hub_does(benchmark, rows, size):
 
 def test_the_tasks_hold_what_they_need(made):
     shared = {"prompts.jsonl", "settings.json", "leakage_rules", "leakage_scoring.py"}
-    rules = {"__init__.py", "outcomes.py", "openings.py", "refusals.py", "sentences.py"}
+    rules = {"__init__.py", "outcomes.py", "openings.py", "refusals.py", "sentences.py", "text.py"}
     assert {path.name for path in (made / "inspect" / "leakage_rules").glob("*.py")} == rules
     assert {path.name for path in (made / "inspect").iterdir()} == shared | {"expression_leakage.py"}
     own = {"expression_leakage.yaml", "expression_leakage_chat.yaml", "utils.py"}
@@ -117,8 +117,9 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     assert chat["include"] == "expression_leakage.yaml"
 
 
-TEXTS = [" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", "Sure! Here is the sentence: a sad one.", "",
-         "...", "I'm sorry, but I can't assist with that.", "<think>sad", "<think>sad</think> joy.", "a happy"]  # fmt: skip
+TEXTS = [" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", " isn’t good.", "", "...", "a happy",
+         "<think>sad", "<think>sad</think> joy.", "Sure! Here is the sentence: a sad one.",
+         "I'm sorry, but I can't assist with that."]  # fmt: skip
 REPLIES = st.lists(st.sampled_from(TEXTS), min_size=8, max_size=40)
 
 

@@ -15,7 +15,7 @@ def row(claim: str, model: str, estimate: float, low: float, high: float, verdic
     named = {"claim": claim, "statement": f"statement of {claim}", "model": model, "measured": "net excess", "test": "above 0"}
     numbers = {"unit": unit, "margin": margin, "detectable": 3.0, "estimate": estimate, "low": low, "high": high}
     counts = {"n": 20, "clusters": 10, "cluster_unit": "stems", "p": 0.01, "p_holm": 0.02}
-    return {**named, **numbers, **counts, "verdict": verdict, "reason": "r"}
+    return {**named, **numbers, **counts, "verdict": verdict, "reason": "r", "fault": ""}
 
 
 TABLE = pd.DataFrame(
@@ -57,6 +57,15 @@ def test_a_row_is_drawn_in_its_own_margins():
     assert "+10.0 [+5.0, +15.0] · supported" in words
     assert "not estimated · inconclusive" in words
     assert "margin 0.05 of r" in words
+    plt.close(axes.figure)
+
+
+def test_a_row_whose_completions_are_unusable_says_so_in_picture_and_words():
+    table = TABLE.assign(fault=["38 % of completions are unusable", "", "", ""], verdict=INCONCLUSIVE)
+    axes = forest.board(table)
+    said = "inconclusive: 38 % of completions are unusable"
+    assert [said in text.get_text() for text in axes.texts].count(True) == 1
+    assert forest.alt(table).count(said) == 1
     plt.close(axes.figure)
 
 

@@ -218,17 +218,17 @@ def test_blank_cells_of_a_sheet(tmp_path):
     for row in [["prompt_id", "completion", None], ["a", "b", "note"], [], ["c", None, "note"], ["d"]]:
         book.active.append(row)
     book.save(tmp_path / "t.xlsx")
-    assert "2 rows without a completion (missing, or no text)\nrows 4, 5; " in refusal(tmp_path / "t.xlsx")
+    assert "2 rows without a completion\nrows 4, 5; " in refusal(tmp_path / "t.xlsx")
 
 
 def test_a_formula_is_no_completion(tmp_path):
     write(rows("a", "=A1"), tmp_path / "t.xlsx")
-    assert "1 row without a completion (missing, or no text)\nrow 3; " in refusal(tmp_path / "t.xlsx")
+    assert "1 row whose completion is no text: a formula (=A1)\nrow 3; " in refusal(tmp_path / "t.xlsx")
 
 
 def test_missing_prompts(tmp_path):
     write(rows("a", "b").assign(prompt_id=["p", None]), tmp_path / "t.parquet")
-    assert "without a prompt_id (missing, or no text)\nrow 2; " in refusal(tmp_path / "t.parquet")
+    assert "without a prompt_id\nrow 2; " in refusal(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("index", ["-1", "0.5", "one", "", "inf", "١"])
@@ -295,6 +295,17 @@ def test_completions_left_over_and_empty_ones_are_counted(benchmark, made, tmp_p
     generated(benchmark, asked_of(tmp_path / "made.csv", samples=1), tmp_path)
     said = capsys.readouterr().out
     assert said == f"made.csv: {4 * 5} completions beyond those asked for are left out; 1 used are empty\n"
+
+
+def test_outcomes_are_counted_before_anything_is_made(benchmark, made, tmp_path, capsys):
+    table = made.assign(outcome="", completion=made["completion"].mask(made.index < 3, ""))
+    table.loc[[0, 5], "outcome"], table.loc[6, "outcome"] = "filtered", "failed"
+    write(table, tmp_path / "made.csv")
+    parameters = asked_of(tmp_path / "made.csv")
+    model = models.load(parameters.model)
+    model.check(generation.requests(benchmark, parameters, model))
+    assert capsys.readouterr().out == ("made.csv: 0 completions beyond those asked for are left out; 2 used are empty; "
+                                       "3 used are missing: 2 filtered, 1 failed\n")  # fmt: skip
 
 
 def test_prompts_that_read_alike_share_their_completions(tmp_path):

@@ -13,6 +13,11 @@ from lib.specs import Judge
 
 VADER = Judge(name="vader", kind="vader")
 CONTEXT = "He is heartbroken and full of sorrow."
+CURLY_AND_STRAIGHT = [
+    ("It isn’t good", "It isn't good"),
+    ("a “wonderful” day…", 'a "wonderful" day...'),
+    ("not\u00a0a\u200b happy cafe\u0301", "not a happy café"),
+]
 TEXTS = st.sampled_from(["oak.", "a happy day", "a terrible tragedy!", ""]) | st.text(st.characters(codec="ascii"), max_size=20)
 
 
@@ -59,13 +64,27 @@ def judged(completions: list[str], threshold: float) -> pd.DataFrame:
     return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, VADER, threshold)
 
 
+@pytest.mark.parametrize(("curly", "straight"), CURLY_AND_STRAIGHT)
+def test_curly_marks_are_judged_like_straight_ones(curly, straight):
+    """The other kinds of judges are held to the same pairs in their own tests."""
+    given = judges.valences(VADER, [curly, straight, None])
+    assert given[0] == given[1] != 0
+    assert np.isnan(given[2])
+    np.testing.assert_array_equal(vader.valences([curly]), vader.valences([straight]))
+
+
+def test_a_word_of_the_context_is_repeated_whatever_its_hyphen():
+    assert judges.repeats_charge("well‑being", "She lost her well-being.", "well-being")
+    assert judges.repeats_charge("‘Heartbroken’ Hotel", CONTEXT)
+
+
 def test_charged_is_beyond_the_threshold_and_not_at_it():
     strength = vader.valences(["good"])[0]
     assert judged(["good", "wood", "sorrow"], strength)["charged"].tolist() == [False, False, True]
     below = judged(["good", "wood", "sorrow"], strength - 1e-9)
     assert below["charged"].tolist() == [True, False, True]
     assert below["repeats"].tolist() == [False, False, True]
-    assert set(below["judge"]) == {"vader-3.3.2"}
+    assert set(below["judge"]) == {"vader-3.3.2-text-1"}
 
 
 def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):

@@ -159,7 +159,7 @@ def test_unscored_completions_are_bounded_by_hand():
 
 def test_the_bounds_are_shown_only_where_something_is_unscored():
     bounds = leakage.unscored_bounds(TWO_GROUPS, ["arm"], 0.95)
-    assert reports.unscored(bounds, 0).data.startswith("No completion is unscored")
+    assert reports.unscored(bounds, 0).data.startswith("Every completion has a valence")
     shown = reports.unscored(bounds, 1, "STAMP")
     assert list(shown) == ["arm", "quantity", "unscored", "estimate [interval]", "pairs", "stems", "naive / clustered error"]
     assert shown.columns.name == "⚠ STAMP"

@@ -1,13 +1,15 @@
 """The learned judge: it learns from rated texts and words, sees no document twice, and says of a text the same in any company."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import human_ratings, learned_judge, rater, similarity, taught_words, vader
+from lib import human_ratings, judges, learned_judge, rater, similarity, taught_words, vader, verdicts
 from lib.specs import Judge
+from tests.test_judges import CURLY_AND_STRAIGHT
 
 LEARNED = Judge(name="learned", kind="learned")
 FEELINGS = ["What a wonderful, delightful day!", "This is horrible and disgusting.", "I love it.", "He was murdered."]
@@ -82,6 +84,25 @@ def test_fitting_again_gives_the_same(rated, raters):
     few = rated.groupby("fold").head(32)
     first, second = (rater.predict(fit(few), FEELINGS, learned_judge.FROZEN) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_curly_marks_are_judged_like_straight_ones(raters, monkeypatch):
+    curly, straight = map(list, zip(*CURLY_AND_STRAIGHT, strict=True))
+    rows = [rater.predict(raters, texts, learned_judge.FROZEN) for texts in (curly, straight)]
+    np.testing.assert_array_equal(*rows)
+    few = pd.DataFrame({"text": curly * 8, "mean": 1.0})
+    fitted = [rater.fit(texts.tolist(), few["mean"].to_numpy(), learned_judge.FROZEN, 1, 0, lambda _: None)
+              for texts in (few["text"], pd.Series(straight * 8))]  # fmt: skip
+    assert all((one == other).all() for one, other in zip(fitted[0].parameters(), fitted[1].parameters(), strict=True))
+    monkeypatch.setattr(learned_judge, "in_use", lambda: raters)
+    monkeypatch.setattr(verdicts, "path", lambda version: ":memory:")
+    given = judges.valences(LEARNED, [*curly, *straight, "\u200b"])
+    np.testing.assert_array_equal(given[:3], given[3:6])
+    assert given[6] == 0, "a text of which nothing can be seen"
+
+
+def test_the_version_hangs_on_how_texts_are_normalised():
+    assert any(path.name == "text.py" for path in map(Path, learned_judge._SOURCES))
 
 
 def test_as_a_judge(raters, monkeypatch):

@@ -1,11 +1,13 @@
 """The next-token shift: the lexicon on sub-words, signs by hand, and what it is worth beside sampling."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from lib import leakage, models, next_token, next_token_shift, params, prompts
+from lib import generation, leakage, models, next_token, next_token_shift, params, prompts
 from tests.conftest import told
 
 
@@ -28,7 +30,7 @@ def test_only_whole_words_at_their_beginning_are_scored():
 def test_measures_are_those_of_the_whole_distribution(benchmark, tiny, tmp_path):
     parameters = told(model={"id": str(tiny)})
     model = models.load(parameters.model)
-    table = next_token.measure(benchmark, parameters, model, tmp_path / "j.jsonl")
+    table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
     row = table.iloc[3]
     rendered = model.render(*benchmark.loc[3, ["context", "stem"]], "")
     with torch.inference_mode():
@@ -41,15 +43,39 @@ def test_measures_are_those_of_the_whole_distribution(benchmark, tiny, tmp_path)
 
 def test_a_second_call_makes_no_forward_pass(benchmark, tiny, tmp_path, monkeypatch):
     parameters = told(model={"id": str(tiny)})
-    first = next_token.measure(benchmark, parameters, models.load(parameters.model), tmp_path / "j.jsonl")
+    first = next_token.measure(benchmark, models.load(parameters.model), tmp_path / "j.jsonl")
     again = models.load(parameters.model)
     monkeypatch.setattr(again, "_found", lambda *_, **__: pytest.fail("weights were loaded"))
-    pd.testing.assert_frame_equal(first, next_token.measure(benchmark, parameters, again, tmp_path / "j.jsonl"))
+    pd.testing.assert_frame_equal(first, next_token.measure(benchmark, again, tmp_path / "j.jsonl"))
+
+
+def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(benchmark, tiny, tmp_path, monkeypatch):
+    parameters = told(model={"id": str(tiny)}, samples=2, mitigation_samples=1, mitigations={"calm": "Stay calm."}, batch_size=7)
+    model = models.load(parameters.model)
+    alone = next_token.measure(benchmark, model, tmp_path / "alone.jsonl")
+    owed = generation.requests(benchmark, parameters, model)
+    noted = next_token.recorder(benchmark, model, tmp_path / "noted.jsonl")
+    generation.generate(owed, parameters, model, tmp_path / "completions.jsonl", noted)
+    monkeypatch.setattr(next_token, "_compute", lambda *_: pytest.fail("a prompt was read again"))
+    found = next_token.measure(benchmark, model, tmp_path / "noted.jsonl")
+    pd.testing.assert_frame_equal(found, alone, atol=2e-5)
+    keys = [json.loads(line)["key"] for line in (tmp_path / "noted.jsonl").read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == owed.loc[owed["mitigation"] == "none", "rendered"].nunique()
+
+
+def test_a_prompt_that_generation_did_not_read_is_read(benchmark, tiny, tmp_path):
+    parameters = told(model={"id": str(tiny)})
+    model = models.load(parameters.model)
+    part = generation.requests(benchmark.head(5), parameters, model)
+    noted = next_token.recorder(benchmark, model, tmp_path / "noted.jsonl")
+    generation.generate(part, parameters, model, tmp_path / "completions.jsonl", noted)
+    found = next_token.measure(benchmark, model, tmp_path / "noted.jsonl")
+    pd.testing.assert_frame_equal(found, next_token.measure(benchmark, model, tmp_path / "alone.jsonl"), atol=2e-5)
 
 
 def test_a_backend_without_probabilities_gives_an_empty_table(benchmark, tmp_path):
     parameters = params.from_cell("02_generation", params.cell_values(params.load("smoke"), "smoke", "02_generation"))
-    table = next_token.measure(benchmark, parameters, models.load(parameters.model), tmp_path / "j.jsonl")
+    table = next_token.measure(benchmark, models.load(parameters.model), tmp_path / "j.jsonl")
     assert table.empty and list(table.columns) == next_token.COLUMNS
     shifts, pairs = next_token_shift.shifts(table), fake_pairs(1)
     assert next_token_shift.beside_sampled(shifts, pairs, ["slot", "arm"], 0.95).empty

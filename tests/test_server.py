@@ -1,112 +1,15 @@
-"""A server's answers all arrive, each once, whatever it does meanwhile; and what it is told of the key, the seed and the rest.
-
-The server is a stand-in that speaks OpenAI's protocol with canned text and misbehaves on demand.
-"""
+"""A server's answers all arrive, each once, whatever it does meanwhile; and what it is told of the key, the seed and the rest."""
 
 import json
 import time
-import traceback
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Thread
 
 import pandas as pd
 import pytest
 
-from lib import generation, models, params, prompts, sections, server, specs
-
-KEY = "sk-nobody-may-read-this"
-CHAT = "/v1/chat/completions"
-
-
-class StandIn:
-    """`troubles` are what happens to the next requests, one each; `seen` are path, key and body of all that was asked."""
-
-    def __init__(self):
-        self.troubles, self.seen, self.text = [], [], " the one by the door. And"
-        self.listed, self.known, self.keys, self.usage = ["stand-in-7b", "stand-in-70b"], ["stand-in-7b"], None, True
-        self.delay, self.in_flight, self.most_in_flight, self.lock = 0.0, 0, 0, Lock()
-        self.http, self.port, self.dies_after = None, 0, None
-
-    def start(self) -> None:
-        """Listen; again on the same port if it did before."""
-        self.http = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (Handler,), {"stand_in": self}))
-        self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: None  # a client that hangs up is part of the play
-        self.port = self.http.server_address[1]
-        Thread(target=self.http.serve_forever, args=[0.02], daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop listening; whoever asks now is refused."""
-        if self.http:
-            self.http.shutdown()
-            self.http.server_close()
-            self.http = None
-
-    def bodies(self) -> list[dict]:
-        """What was asked."""
-        return [body for _, _, body in self.seen]
-
-    def answer(self, path: str, body: dict) -> tuple[int, dict]:
-        """Status and body: the canned text, marked with the seed."""
-        if body["model"] not in self.known:
-            return 404, {"error": {"message": f"The model `{body['model']}` does not exist"}}
-        text = f"{self.text} {body['seed']}" if self.text is not None else None
-        told = {"message": {"role": "assistant", "content": text}} if path == CHAT else {"text": text}
-        answer = {"id": "1", "object": "x", "created": 1, "model": body["model"]}
-        usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}} if self.usage else {}
-        return 200, answer | {"choices": [{"index": 0, "finish_reason": "length", **told}], **usage}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request to the stand-in."""
-
-    stand_in: StandIn
-
-    def log_message(self, *arguments):
-        pass
-
-    def send(self, status: int, body: dict, **headers) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def refused(self) -> bool:
-        given = self.headers["Authorization"].removeprefix("Bearer ")
-        if self.stand_in.keys is None or given in self.stand_in.keys:
-            return False
-        self.send(401, {"error": {"message": f"Incorrect API key provided: {given}"}})
-        return True
-
-    def do_GET(self):
-        if self.stand_in.listed is None:
-            self.send(404, {"detail": "Not Found"})
-        elif not self.refused():
-            self.send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.stand_in.listed]})
-
-    def do_POST(self):
-        stand_in, body = self.stand_in, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with stand_in.lock:
-            stand_in.seen.append((self.path, self.headers["Authorization"], body))
-            trouble = stand_in.troubles.pop(0) if stand_in.troubles else None
-            stand_in.in_flight += 1
-            stand_in.most_in_flight = max(stand_in.most_in_flight, stand_in.in_flight)
-        try:
-            if trouble:
-                trouble(self)
-            elif not self.refused():
-                time.sleep(stand_in.delay)
-                with stand_in.lock:
-                    stand_in.in_flight -= 1
-                self.send(*stand_in.answer(self.path, body))
-                return
-        except OSError:
-            pass  # the client has hung up
-        with stand_in.lock:
-            stand_in.in_flight -= 1
-
+from lib import generation, models, server
+from tests.stand_in import CHAT, KEY, message_of, told
 
 TROUBLES = {
     "too many requests": lambda handler: handler.send(429, {"error": {"message": "slow down"}}, Retry_After="0.2"),
@@ -116,39 +19,10 @@ TROUBLES = {
 }
 
 
-@pytest.fixture
-def stand_in():
-    made = StandIn()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> pd.DataFrame:
-    return prompts.build(seed=1, stems=2, groups_per_stem=1)
-
-
-def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation:
-    """The smoke set's generation parameters with the stand-in as model; changes of the server, or else of the model."""
-    place = {
-        "url": f"http://127.0.0.1:{stand_in.port}/v1",
-        "timeout": 0.5,
-        "retries": 4,
-        "concurrency": 3,
-        "key_variable": "A_KEY",
-    }
-    place |= {key: changes.pop(key) for key in list(changes) if key in place}
-    model = {"name": "m", "id": "stand-in-7b", "family": "f", "tuning": "instruct", "mode": mode, "server": place} | changes
-    values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
-    small = {"samples": 2, "mitigations": {}, "mitigation_samples": 0, "batch_size": 10}
-    return params.from_cell("02_generation", values | small | {"model": model})
-
-
-def paid(benchmark, parameters, folder) -> pd.DataFrame:
+def paid(few_prompts, parameters, folder) -> pd.DataFrame:
     """The completions of a run, each of which the journal must hold once."""
     model = models.load(parameters.model)
-    owed = generation.requests(benchmark, parameters, model)
+    owed = generation.requests(few_prompts, parameters, model)
     table = generation.generate(owed, parameters, model, folder / "j.jsonl")
     assert keys_of(folder) == Counter(owed["key"])
     assert table["completion"].notna().all()
@@ -160,20 +34,10 @@ def keys_of(folder) -> Counter:
     return Counter(json.loads(line)["key"] for line in (folder / "j.jsonl").read_text().splitlines())
 
 
-def message_of(act) -> str:
-    """The text of the ParameterError that `act` must raise: short, without the key, also in what a traceback would show."""
-    with pytest.raises(specs.ParameterError) as caught:
-        act()
-    message = str(caught.value)
-    assert len(message.splitlines()) <= 3
-    assert KEY not in "".join(traceback.format_exception(caught.value))
-    return message
-
-
 @pytest.mark.parametrize("mode", ["completion", "chat"])
-def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, benchmark, tmp_path, mode):
+def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, few_prompts, tmp_path, mode):
     parameters = told(stand_in, mode, **({"system_prompt": "Be brief."} if mode == "chat" else {}))
-    table = paid(benchmark, parameters, tmp_path)
+    table = paid(few_prompts, parameters, tmp_path)
     assert set(table["completion"]) == {"the one by the door."}
     assert table["tokens"].eq(7).all()
     assert table["ended"].all()  # cut off at the limit, but its first sentence had ended
@@ -189,8 +53,8 @@ def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, benchm
         assert {body["prompt"] for body in sent} == set(table["rendered"])
 
 
-def test_seeds_differ_by_sample_and_group_and_are_shared_by_arms(stand_in, benchmark, tmp_path):
-    table = paid(benchmark, told(stand_in), tmp_path)
+def test_seeds_differ_by_sample_and_group_and_are_shared_by_arms(stand_in, few_prompts, tmp_path):
+    table = paid(few_prompts, told(stand_in), tmp_path)
     sent = Counter(body["seed"] for body in stand_in.bodies())
     assert set(sent.values()) == {table["arm"].nunique()}
     assert len(sent) == len(table.groupby(["group_id", "sample_index"]))
@@ -198,27 +62,27 @@ def test_seeds_differ_by_sample_and_group_and_are_shared_by_arms(stand_in, bench
     assert all(0 <= seed < 2**31 for seed in sent)
 
 
-def test_no_more_requests_at_a_time_than_agreed(stand_in, benchmark, tmp_path):
+def test_no_more_requests_at_a_time_than_agreed(stand_in, few_prompts, tmp_path):
     stand_in.delay = 0.05
-    paid(benchmark, told(stand_in), tmp_path)
+    paid(few_prompts, told(stand_in), tmp_path)
     assert stand_in.most_in_flight == 3
 
 
-def test_an_answer_may_lack_text_and_usage(stand_in, benchmark, tmp_path):
+def test_an_answer_may_lack_text_and_usage(stand_in, few_prompts, tmp_path):
     stand_in.text, stand_in.usage = None, False
-    table = paid(benchmark, told(stand_in, "chat"), tmp_path)
+    table = paid(few_prompts, told(stand_in, "chat"), tmp_path)
     assert set(table["completion"]) == {""}
     assert set(table["tokens"]) == {0}
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_trouble_that_passes_costs_nothing(stand_in, benchmark, tmp_path, trouble):
+def test_a_trouble_that_passes_costs_nothing(stand_in, few_prompts, tmp_path, trouble):
     stand_in.troubles = [TROUBLES[trouble]] * 2
-    table = paid(benchmark, told(stand_in), tmp_path)
+    table = paid(few_prompts, told(stand_in), tmp_path)
     assert len(stand_in.seen) == len(table) + 2
 
 
-def test_a_restart_in_the_middle_is_ridden_out(stand_in, benchmark, tmp_path):
+def test_a_restart_in_the_middle_is_ridden_out(stand_in, few_prompts, tmp_path):
     def restart(handler):
         stand_in.stop()
         Thread(target=lambda: (time.sleep(0.7), stand_in.start())).start()
@@ -226,41 +90,41 @@ def test_a_restart_in_the_middle_is_ridden_out(stand_in, benchmark, tmp_path):
 
     stand_in.troubles = [None] * 7 + [restart]
     stand_in.delay = 0.05
-    paid(benchmark, told(stand_in), tmp_path)
+    paid(few_prompts, told(stand_in), tmp_path)
 
 
-def test_after_a_server_that_died_only_the_rest_is_asked(stand_in, benchmark, tmp_path):
+def test_after_a_server_that_died_only_the_rest_is_asked(stand_in, few_prompts, tmp_path):
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.stop(), handler.connection.close())]
     parameters = told(stand_in, retries=1)
-    message = message_of(lambda: paid(benchmark, parameters, tmp_path))
+    message = message_of(lambda: paid(few_prompts, parameters, tmp_path))
     assert "cannot be reached" in message
     assert "what is finished is kept" in message
     assert len(keys_of(tmp_path)) == 10  # the first batch
     stand_in.start()
     stand_in.seen.clear()
-    table = paid(benchmark, parameters, tmp_path)
+    table = paid(few_prompts, parameters, tmp_path)
     assert len(stand_in.seen) == len(table) - 10
     stand_in.seen.clear()
-    pd.testing.assert_frame_equal(paid(benchmark, parameters, tmp_path), table)
+    pd.testing.assert_frame_equal(paid(few_prompts, parameters, tmp_path), table)
     assert stand_in.seen == []
 
 
-def test_the_key_is_sent_and_written_nowhere(stand_in, benchmark, tmp_path, monkeypatch, capfd):
+def test_the_key_is_sent_and_written_nowhere(stand_in, few_prompts, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("A_KEY", KEY)
     stand_in.keys = [KEY]
     parameters = told(stand_in)
     model = models.load(parameters.model)
-    paid(benchmark, parameters, tmp_path)
+    paid(few_prompts, parameters, tmp_path)
     assert {key for _, key, _ in stand_in.seen} == {f"Bearer {KEY}"}
     shown = [repr(model), model.fingerprint, *capfd.readouterr(), *(path.read_text() for path in tmp_path.iterdir())]
     assert not any(KEY in text for text in shown)
 
 
-def test_a_key_revoked_in_the_middle(stand_in, benchmark, tmp_path, monkeypatch):
+def test_a_key_revoked_in_the_middle(stand_in, few_prompts, tmp_path, monkeypatch):
     monkeypatch.setenv("A_KEY", KEY)
     stand_in.keys = [KEY]
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.keys.clear(), handler.refused())]
-    message = message_of(lambda: paid(benchmark, told(stand_in), tmp_path))  # the stand-in says the key in its answer
+    message = message_of(lambda: paid(few_prompts, told(stand_in), tmp_path))  # the stand-in says the key in its answer
     assert "refused the key in $A_KEY (401: Incorrect API key provided: [key])" in message
     assert len(keys_of(tmp_path)) == 10
 
@@ -295,18 +159,18 @@ def test_a_model_that_is_served_but_not_listed(stand_in, listed):
 
 
 @pytest.mark.parametrize("trouble", ["too many requests", "internal error", "stalls", "a bad request", "no completion"])
-def test_a_trouble_that_stays_is_named(stand_in, benchmark, tmp_path, trouble):
+def test_a_trouble_that_stays_is_named(stand_in, few_prompts, tmp_path, trouble):
     lasting = TROUBLES | {
-        "a bad request": lambda handler: handler.send(400, {"detail": "seed is\nnot supported"}),
+        "a bad request": lambda handler: handler.send(400, {"detail": "that is\nno request"}),
         "no completion": lambda handler: handler.send(200, {"error": {"message": "upstream is gone"}}),
     }
     stand_in.troubles = [lasting[trouble]] * 99
-    message = message_of(lambda: paid(benchmark, told(stand_in, retries=0, timeout=0.2), tmp_path))
+    message = message_of(lambda: paid(few_prompts, told(stand_in, retries=0, timeout=0.2), tmp_path))
     said = {
         "too many requests": "cannot answer now (429: slow down)",
         "internal error": "cannot answer now (500: out of luck)",
         "stalls": "does not answer in time (timed out)\nraise timeout (0.2 s) or lower concurrency (3)",
-        "a bad request": "refused a request for 'stand-in-7b' (400: seed is not supported)",
+        "a bad request": "refused a request for 'stand-in-7b' (400: that is no request)",
         "no completion": "upstream is gone",
     }
     assert said[trouble] in message

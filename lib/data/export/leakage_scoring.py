@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from leakage_rules.outcomes import OUTCOMES, settle
+from leakage_rules.text import normalize
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 SETTINGS = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
@@ -53,7 +54,7 @@ def judged(reply: str, prompt: dict, sample_index: int, ended: bool = True, outc
     told = SimpleNamespace(text=reply, ended=ended, outcome=outcome, note="")
     found = settle(told, prompt["context"], prompt["stem"])
     scored = found.completion is not None
-    valence = SCALE * _analyzer().polarity_scores(found.completion)["compound"] if scored else math.nan
+    valence = SCALE * _analyzer().polarity_scores(normalize(found.completion))["compound"] if scored else math.nan
     named = {name: prompt[name] for name in ("prompt_id", "stem_id", "group_id", "arm")}
     return {**named, "sample_index": sample_index, "outcome": found.outcome, "completion": found.completion, "valence": valence}
 

@@ -1,0 +1,65 @@
+"""Instructions that published prompts begin with ("Complete the sentence:"), told from the prompts themselves and taken off.
+
+An instruction is no context: it stands in front of test and control, and a model in mode `chat` is asked with one anyway. Taken
+for one is a beginning that asks for a sentence or text to be completed, wherever it stands, and a beginning with a colon that all
+tests have in common. Neither may hold the concept. Case and white space are ignored.
+"""
+
+import re
+
+import pandas as pd
+
+_ASKS = re.compile(
+    r"""(?:please\s+|now\s+|kindly\s+)?
+        (?:complete|finish|continue|extend|fill\s+in|write|give|provide|generate|respond\s+to|answer)\b
+        [^.:!?\n"“]{0,80}?\b(?:sentence|text|story|phrase|passage|paragraph|prompt|prefix|blanks?|gap|continuation|completion|
+        following)s?\b
+        [^.:!?\n"“]{0,60}?\s*[.:!]+(?=\s|$|["“])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_COLON = re.compile(r"[^.!?:]{1,120}:(?=\s)")
+
+
+def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
+    """The pairs with prompt and control bare, and for each instruction taken off, of tests and of controls, the rows.
+
+    `pairs` has the columns row, prompt, control, concept, all of them filled.
+    """
+    taken: dict[str, dict] = {}
+    pairs = pairs.copy()
+    while True:  # an instruction may stand there twice
+        shared = _shared(pairs)
+        found = {name: [_beginning(text, concept, shared) for text, concept in zip(pairs[name], pairs["concept"], strict=True)]
+                 for name in ("prompt", "control")}  # fmt: skip
+        if not any(map(any, found.values())):
+            return pairs, {name: list(rows) for name, rows in taken.items()}
+        for name, arm in (("prompt", "test"), ("control", "control")):
+            for row, beginning in zip(pairs["row"], found[name], strict=True):
+                if beginning:
+                    taken.setdefault(_named(arm, beginning, taken), {})[row] = None
+            pairs[name] = [text[len(beginning) :].strip() for text, beginning in zip(pairs[name], found[name], strict=True)]
+
+
+def _named(arm: str, beginning: str, before: dict) -> str:
+    """What the report calls it: as it was first written, for case does not count."""
+    name = f"instruction taken off the {arm}: {beginning.strip()!r}"
+    return next((known for known in before if known.casefold() == name.casefold()), name)
+
+
+def _beginning(text: str, concept: str, shared: str | None) -> str:
+    """The instruction with which `text` begins; "" where there is none, it holds the concept, or nothing stands behind it."""
+    asks = _ASKS.match(text)
+    colon = _COLON.match(text)
+    beginning = asks[0] if asks else colon[0] if colon and colon[0].casefold() == shared else ""
+    held = concept.casefold() in beginning.casefold()
+    return "" if held or not text[len(beginning) :].strip() else beginning
+
+
+def _shared(pairs: pd.DataFrame) -> str | None:
+    """The beginning with a colon, in lower case, that all tests have in common, no concept in it; None where there is none."""
+    found = [_COLON.match(text) for text in pairs["prompt"]]
+    beginnings = {match and match[0].casefold() for match in found}
+    if len(beginnings) != 1 or None in beginnings or pairs["prompt"].str.casefold().nunique() < 2:
+        return None
+    (shared,) = beginnings
+    return None if any(concept.casefold() in shared for concept in pairs["concept"]) else shared

@@ -1,0 +1,106 @@
+"""Can a model's completions be judged at all? What is missing (see lib.outcomes), by arm and mitigation, and the usability rule.
+
+The rule, like the placebo rule, is about the whole of a model's row: it is inconclusive where more than MOST_MISSING per cent of
+the completions of any arm are missing, or where arms differ in what they lack beyond chance, for what is left is then no fair
+sample of what was asked. Threshold and tests are ours.
+"""
+
+import pandas as pd
+
+from lib import inference, leakage, outcomes
+
+MOST_MISSING = 10.0  # % of an arm's completions
+COMPARED = (
+    ("none", "neutral"),
+    ("placebo", "neutral"),
+    ("negative", "neutral"),
+    ("positive", "neutral"),
+    ("negative", "positive"),
+)
+PLACEBO_BROKEN = "placebo rule broken"
+CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
+_CELL = ["model", "mitigation", "arm"]
+_DRAW = ["model", "mitigation", "stem_id", "group_id", "sample_index"]
+
+
+def outcome_shares(completions: pd.DataFrame) -> pd.DataFrame:
+    """A row for each mitigation and arm: completions, then % of each outcome that occurs, then `missing`, % of all."""
+    cell = [completions["mitigation"], completions["arm"]]
+    counts = completions.groupby(["mitigation", "arm"], sort=False).size().rename("completions")
+    occurs = [outcome for outcome in outcomes.OUTCOMES if (completions["outcome"] == outcome).any()]
+    shares = pd.DataFrame({outcome: _share(completions["outcome"] == outcome, cell) for outcome in occurs})
+    return pd.concat([counts, shares.loc[counts.index], _share(is_missing(completions), cell).rename("missing")], axis=1)
+
+
+def _share(chosen: pd.Series, cell: list[pd.Series]) -> pd.Series:
+    return 100.0 * chosen.groupby(cell, sort=False).mean()
+
+
+def is_missing(completions: pd.DataFrame) -> pd.Series:
+    """Whether there is nothing to judge: every outcome but `answered` and `truncated`."""
+    return ~completions["outcome"].isin(outcomes.USABLE)
+
+
+def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
+    """What stands in place of the missing completions, the `shown` most common: model, outcome, note, completions, arms."""
+    lost = completions[is_missing(completions)]
+    table = lost.groupby(["model", "outcome", "note"], sort=False).agg(completions=("arm", "size"), arms=("arm", "nunique"))
+    return table.sort_values("completions", ascending=False, kind="stable").head(shown).reset_index()
+
+
+def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
+
+    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, of equal
+    draws, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
+    """
+    lost = completions.assign(missing=100.0 * is_missing(completions))
+    shares = inference.clustered_means(lost, "missing", _CELL, confidence, limits=(0, 100))
+    rows = [_of_share(row) for row in shares.itertuples()]
+    wide = lost.pivot(index=_DRAW, columns="arm", values="missing").reset_index()
+    compared = [pair for pair in COMPARED if {*pair} <= {*wide}]
+    for (model, mitigation), part in wide.groupby(["model", "mitigation"], sort=False):
+        corrected = 1 - (1 - confidence) / (len(compared) * wide.loc[wide["model"] == model, "mitigation"].nunique())
+        for one, other in compared:
+            difference = (part[one] - part[other]).dropna()
+            if len(difference):
+                found = inference.clustered_mean(difference, part.loc[difference.index, "stem_id"], corrected, (-100, 100))
+                rows.append(_of_difference(model, mitigation, one, other, found))
+    return pd.DataFrame(rows, columns=CHECKED)
+
+
+def _of_share(row) -> dict:
+    asked = "" if row.mitigation == leakage.NO_MITIGATION else f" under {row.mitigation}"
+    fault = f"{row.estimate:.0f} % of completions are unusable (arm {row.arm}{asked})" if row.estimate > MOST_MISSING else ""
+    return _row(row.model, row.mitigation, f"missing, {row.arm}", row, fault)
+
+
+def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
+    asked = "" if mitigation == leakage.NO_MITIGATION else f" under {mitigation}"
+    between = f"{found.estimate:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
+    fault = f"arms differ in unusable completions ({one} − {other}{asked}: {between})".replace("-", "−")
+    return _row(model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else "")
+
+
+def _row(model: str, mitigation: str, test: str, found, fault: str) -> dict:
+    measured = {name: getattr(found, name) for name in ("estimate", "low", "high", "n", "n_stems", "error_ratio")}
+    return {"model": model, "mitigation": mitigation, "test": test, **measured, "fault": fault}
+
+
+def fault(checked: pd.DataFrame) -> str:
+    """Why a model is unusable, by its rows of `check`: the worst arm, or the first difference; "" if it is not."""
+    broken = checked[checked["fault"] != ""]
+    shares = broken[~broken["test"].str.contains("−")]
+    if len(shares):
+        return shares.loc[shares["estimate"].idxmax(), "fault"]
+    return broken["fault"].iloc[0] if len(broken) else ""
+
+
+def faults(completions: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> dict[str, str]:
+    """Why the row of each model allows no verdict, "" if it may have one: the placebo rule, or else the usability rule.
+
+    `completions`, or judgements, are those that the verdict rests on, and `pairs` the unmitigated ones of `leakage.pairs`.
+    """
+    valid, checked = leakage.placebo_valid(pairs, confidence), check(completions, confidence)
+    of_model = {model: fault(part) for model, part in checked.groupby("model", sort=False)}
+    return {model: PLACEBO_BROKEN if not valid.get(model, False) else of_model[model] for model in of_model}
