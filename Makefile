@@ -15,7 +15,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -68,6 +68,10 @@ bench-mining: .venv-extra/ready
 # Which judge agrees best with people, on documents and domains it has not seen, and how fast it is.
 bench-judges: .venv/ready
 	$(BIN)/python -m tests.bench_judges
+
+# How well thoughts, preambles, refusals and sentence ends are told in replies: precision and recall on the cases of the tests.
+bench-replies: .venv/ready
+	@$(BIN)/python -m tests.bench_replies
 
 lint: .venv/ready
 	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb

@@ -2,10 +2,11 @@
 
 `python -m lib.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face card,
 lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness and vaderSentiment:
-prompts, settings, and the cut and the scoring as plain files (lib/data/export/).
+prompts, settings, the rules for what counts of a reply as the package leakage_rules, and the scoring (lib/data/export/).
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from string import Template
@@ -14,11 +15,13 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import leakage, models, params, prompts, records, sections, sentences
-from lib.specs import ROOT, ParameterError
+from lib import leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences, text
+from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
 TASK = "expression_leakage"
+RULES = "leakage_rules"
+_RULE_MODULES = (outcomes, openings, refusals, sentences, text)
 CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, stretched to the human scale
 
 
@@ -50,8 +53,8 @@ def export(set_name: str) -> Path:
     }
     for name, files in task_files(settings).items():
         shared = {"prompts.jsonl": json_lines(tables["prompts"]), "settings.json": json.dumps(settings, indent=2) + "\n"}
-        for file, text in (files | _scoring() | shared).items():
-            records.write_text(folder / name / file, text)
+        for file, content in (files | _scoring() | shared).items():
+            records.write_text(folder / name / file, content)
     return folder
 
 
@@ -75,12 +78,12 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 
 def _scoring() -> dict[str, str]:
-    """The files that both tasks share."""
-    return {
-        "leakage_sentences.py": Path(sentences.__file__).read_text(encoding="utf-8"),
-        "leakage_text.py": (ROOT / "lib" / "text.py").read_text(encoding="utf-8"),
-        "leakage_scoring.py": (PARTS / "leakage_scoring.py").read_text(encoding="utf-8"),
-    }
+    """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package of their own."""
+    shared = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
+    shared["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
+    texts = {name: path.read_text(encoding="utf-8") for name, path in shared.items()}
+    texts = {name: re.sub(r"^from lib\b", f"from {RULES}", source, flags=re.MULTILINE) for name, source in texts.items()}
+    return texts | {f"{RULES}/__init__.py": '"""What counts of a model\'s reply, as in the project expression-leakage."""\n'}
 
 
 def lm_eval_yaml(max_new_tokens: int) -> str:
@@ -91,6 +94,11 @@ def lm_eval_yaml(max_new_tokens: int) -> str:
         f"  - metric: {name}\n    aggregation: !function utils.{name}\n    higher_is_better: false\n"
         for quantity in named
         for name in (quantity, f"{quantity}_error")
+    )
+    metrics += "".join(
+        f"  - metric: n_{outcome}\n    aggregation: !function utils.n_{outcome}\n"
+        f"    higher_is_better: {'true' if outcome == outcomes.ANSWERED else 'false'}\n"
+        for outcome in outcomes.OUTCOMES
     )
     return f"""\
 task: {TASK}

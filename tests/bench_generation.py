@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from lib import calibration, cores, generation, models, packages, params, prompts, sampling, sections, sentences, transformer
+from lib import calibration, cores, generation, models, outcomes, packages, params, prompts, sampling, sections, transformer
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
@@ -75,7 +75,7 @@ def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
 
     def complete(step) -> bool:
         written[step.batch_id].append(step.token_id)
-        return step.is_last or sentences.is_complete(model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id])
+        return step.is_last or outcomes.is_complete(model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id])
 
     tokens = [model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(owed["rendered"].tolist())]
     generator.generate_batch(tokens, max_batch_size=2 * BATCH, max_length=parameters.max_new_tokens, callback=complete,
@@ -132,8 +132,12 @@ def equal_to_the_plain_path(model, owed: pd.DataFrame, parameters) -> int:
         written = model.weights.generate(**asked, do_sample=False, logits_processor=LogitsProcessorList([noise]),
                                          max_new_tokens=parameters.max_new_tokens)  # fmt: skip
         text = model.tokenizer.decode(written[0, asked.input_ids.shape[1] :], skip_special_tokens=True)
-        equal += sentences.completion_of(text, row.context, row.stem) == completion
+        equal += _completion(text, row) == completion
     return equal
+
+
+def _completion(text: str, row) -> str | None:
+    return outcomes.settle(models.Reply(text, 0, True), row.context, row.stem).completion
 
 
 def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float, float]:
@@ -188,7 +192,7 @@ def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, flo
         torch.set_num_threads(cores.available_threads())
         started = time.perf_counter()
         texts = way(model, asked, parameters)
-        cut = [sentences.completion_of(text, row.context, row.stem) for text, row in zip(texts, asked.itertuples(), strict=True)]
+        cut = [_completion(text, row) or "" for text, row in zip(texts, asked.itertuples(), strict=True)]
         rates[name] = len(asked) / (time.perf_counter() - started)
         print(
             f"repeat {number + 1}, {name}: {rates[name]:.2f} completions/s, {_length(cut):.0f} characters on average", flush=True

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import export, inference, judges, leakage, models, params, prompts, records, sentences, specs
+from lib import export, inference, judges, leakage, models, outcomes, params, prompts, records, specs
 from lib.specs import ParameterError
 
 
@@ -30,8 +30,8 @@ def scoring(made):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(made / "inspect")
         yield importlib.import_module("leakage_scoring")
-    for name in ("leakage_scoring", "leakage_sentences", "leakage_text"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name == "leakage_scoring" or name.startswith("leakage_rules")]:
+        sys.modules.pop(name)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,9 @@ def test_the_card_names_the_size_as_the_hub_does(benchmark, rows, size):
 
 
 def test_the_tasks_hold_what_they_need(made):
-    shared = {"prompts.jsonl", "settings.json", "leakage_sentences.py", "leakage_text.py", "leakage_scoring.py"}
+    shared = {"prompts.jsonl", "settings.json", "leakage_rules", "leakage_scoring.py"}
+    rules = {"__init__.py", "outcomes.py", "openings.py", "refusals.py", "sentences.py", "text.py"}
+    assert {path.name for path in (made / "inspect" / "leakage_rules").glob("*.py")} == rules
     assert {path.name for path in (made / "inspect").iterdir()} == shared | {"expression_leakage.py"}
     own = {"expression_leakage.yaml", "expression_leakage_chat.yaml", "utils.py"}
     assert {path.name for path in (made / "lm_eval").iterdir()} == shared | own
@@ -106,7 +108,8 @@ Functions.add_constructor("!function", lambda loader, node: loader.construct_sca
 def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     task = yaml.load((made / "lm_eval" / "expression_leakage.yaml").read_text(), Functions)
     names = [metric["metric"] for metric in task["metric_list"]]
-    assert names == [name for quantity in scoring.REPORTED for name in (quantity, f"{quantity}_error")]
+    numbers = [name for quantity in scoring.REPORTED for name in (quantity, f"{quantity}_error")]
+    assert names == numbers + [f"n_{outcome}" for outcome in outcomes.OUTCOMES] == numbers + list(scoring.COUNTS)
     assert [metric["aggregation"] for metric in task["metric_list"]] == [f"utils.{name}" for name in names]
     assert task["doc_to_text"] == "{{text}}"
     chat = yaml.load((made / "lm_eval" / "expression_leakage_chat.yaml").read_text(), Functions)
@@ -114,36 +117,48 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     assert chat["include"] == "expression_leakage.yaml"
 
 
-REPLIES = st.lists(
-    st.sampled_from([" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", "", " isn’t good."]),
-    min_size=8,
-    max_size=40,
-)
+TEXTS = [" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", " isn’t good.", "", "...", "a happy",
+         "<think>sad", "<think>sad</think> joy.", "Sure! Here is the sentence: a sad one.",
+         "I'm sorry, but I can't assist with that."]  # fmt: skip
+REPLIES = st.lists(st.sampled_from(TEXTS), min_size=8, max_size=40)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(replies=REPLIES, samples=st.integers(1, 2))
-def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, samples):
+@given(replies=REPLIES, samples=st.integers(1, 2), ended=st.booleans())
+def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, samples, ended):
     asked = [row for row in scoring.read_prompts() if row["stem_id"] in set(benchmark["stem_id"].unique()[:6])]
     texts = [replies[place % len(replies)] for place in range(len(asked) * samples)]
     rows = [
-        scoring.judged(texts[place * samples + index], prompt, index)
+        scoring.judged(texts[place * samples + index], prompt, index, ended)
         for place, prompt in enumerate(asked)
         for index in range(samples)
     ]
     theirs = scoring.leakage(rows)
     table = pd.DataFrame(rows).drop(columns="valence").assign(model="m", mitigation="none")
     context, stem = (table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem"))
-    ours = [sentences.completion_of(*told) for told in zip(texts, context, stem, strict=True)]
-    assert table["completion"].tolist() == ours
-    pairs = leakage.pairs(judges.judgements(table, benchmark, specs.Judge(name="vader", kind="vader"), 0.2))
+    ours = [outcomes.settle(models.Reply(text, 1, ended), *told) for text, *told in zip(texts, context, stem, strict=True)]
+    assert [row["completion"] for row in rows] == [found.completion for found in ours]
+    assert {name: theirs[f"n_{name}"] for name in outcomes.OUTCOMES} == {
+        name: sum(found.outcome == name for found in ours) for name in outcomes.OUTCOMES
+    }
+    judged = judges.judgements(table.fillna({"completion": ""}), benchmark, specs.Judge(name="vader", kind="vader"), 0.2)
+    missing = np.array([found.completion is None for found in ours])
+    pairs = leakage.pairs(judged.assign(valence=judged["valence"].mask(missing), charged=judged["charged"].mask(missing)))
     for name in scoring.REPORTED:
         quantity, _, contrast = name.partition("_")
         arm, direction = scoring.CONTRASTS[contrast]
         part = pairs[(pairs["arm"] == arm) & (pairs["direction"] == direction)]
         found = inference.clustered_mean(part[quantity], part["stem_id"])
-        assert theirs[name] == pytest.approx(found.estimate, abs=1e-9)
-        assert theirs[f"{name}_error"] == pytest.approx(found.error, abs=1e-9)
+        assert theirs[name] == pytest.approx(found.estimate, abs=1e-9, nan_ok=True)
+        assert theirs[f"{name}_error"] == pytest.approx(found.error, abs=1e-9, nan_ok=True)
+
+
+def test_what_a_harness_knows_of_a_reply_is_its_outcome(scoring):
+    prompt = scoring.read_prompts()[0]
+    found = scoring.judged("", prompt, 0, outcome="filtered")
+    assert (found["outcome"], found["completion"]) == ("filtered", None)
+    assert np.isnan(found["valence"])
+    assert scoring.judged("a sad", prompt, 0, ended=False)["outcome"] == "truncated"
 
 
 def test_a_prompt_without_its_reference_is_left_out(scoring):

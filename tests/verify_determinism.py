@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lib import generation, models, params, prompts, sections, sentences
+from lib import generation, models, outcomes, params, prompts, sections
 
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
 
@@ -34,7 +34,7 @@ def ask(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str,
         batch = owed.iloc[start : start + parameters.batch_size]
         replies += model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
     rows = zip(owed.itertuples(), replies, strict=True)
-    return {row.prompt_id: sentences.completion_of(reply.text, row.context, row.stem) for row, reply in rows}
+    return {row.prompt_id: outcomes.settle(reply, row.context, row.stem).completion for row, reply in rows}
 
 
 def ask_in_a_worker(owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:

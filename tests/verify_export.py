@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from lib import bundled, export, generation, inference, judges, leakage, models, params, sentences, specs
+from lib import bundled, export, generation, inference, judges, leakage, models, outcomes, params, specs
 
 SET = "quick"  # few stems
 TOKENS = 32
@@ -25,7 +26,7 @@ TOLERANCE = 1e-9  # sums in another order
 
 
 def lm_eval(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The replies (prompt_id, sample_index, reply) and the numbers that lm-evaluation-harness reports."""
+    """The replies (prompt_id, sample_index, reply, ended) and the numbers that lm-evaluation-harness reports."""
     task, output = export.TASK + "_chat" * (way == CHAT), folder / "lm_eval_output" / way
     command = ["lm_eval", "--model", "hf", "--model_args", f"pretrained={bundled.folder()},dtype=float32", "--device", "cpu",
                "--include_path", "lm_eval", "--tasks", task, "--batch_size", "16",
@@ -41,13 +42,13 @@ def lm_eval(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
     recipe.write_text(as_exported)
     results = json.loads(next(output.rglob("results_*.json")).read_text())["results"][task]
     rows = [json.loads(line) for line in next(output.rglob("samples_*.jsonl")).read_text().split("\n") if line]
-    replies = [(row["doc"]["prompt_id"], index, text) for row in rows for index, text in enumerate(row["resps"][0])]
+    replies = [(row["doc"]["prompt_id"], index, text, True) for row in rows for index, text in enumerate(row["resps"][0])]
     numbers = {name.removesuffix(",every_sample"): value for name, value in results.items() if name.endswith("every_sample")}
     return _table(replies), {name: value for name, value in numbers.items() if not name.endswith("_stderr")}
 
 
 def inspect(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The replies (prompt_id, sample_index, reply) and the numbers that Inspect reports."""
+    """The replies (prompt_id, sample_index, reply, ended) and the numbers that Inspect reports."""
     from inspect_ai.log import list_eval_logs, read_eval_log
 
     logs = folder / "inspect_logs" / way
@@ -60,7 +61,10 @@ def inspect(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
         command += ["-T", "samples=2", "--temperature", "0.7"]
     _run(command, folder)
     log = read_eval_log(list_eval_logs(str(logs))[0])
-    replies = [(row.metadata["prompt_id"], row.metadata["sample_index"], row.output.completion) for row in log.samples]
+    replies = [
+        (row.metadata["prompt_id"], row.metadata["sample_index"], row.output.completion, row.output.stop_reason != "max_tokens")
+        for row in log.samples
+    ]
     return _table(replies), {name: metric.value for name, metric in log.results.scores[0].metrics.items()}
 
 
@@ -74,17 +78,21 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _table(replies: list[tuple]) -> pd.DataFrame:
-    return pd.DataFrame(replies, columns=["prompt_id", "sample_index", "reply"])
+    return pd.DataFrame(replies, columns=["prompt_id", "sample_index", "reply", "ended"])
 
 
 def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, dict[str, float]]:
     """The same replies as completions of ours (prompt_id, sample_index, completion), and every quantity as lib/ computes it."""
     columns = ["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]
     table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(model="m", mitigation="none")
-    table["completion"] = [sentences.completion_of(row.reply, row.context, row.stem) for row in table.itertuples()]
-    completions = table.drop(columns=["reply", "context", "stem"])
-    pairs = leakage.pairs(judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold))
-    numbers = {}
+    settled = [outcomes.settle(models.Reply(row.reply, 0, row.ended), row.context, row.stem) for row in table.itertuples()]
+    table["completion"] = [found.completion or "" for found in settled]
+    completions = table.drop(columns=["reply", "ended", "context", "stem"])
+    judged = judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold)
+    missing = np.array([found.completion is None for found in settled])
+    judged[["valence", "charged"]] = judged[["valence", "charged"]].mask(missing)
+    pairs = leakage.pairs(judged)
+    numbers = {f"n_{outcome}": sum(found.outcome == outcome for found in settled) for outcome in outcomes.OUTCOMES}
     for (arm, direction), part in pairs.groupby(["arm", "direction"]):
         polarity = "negative" if direction < 0 else "positive"
         for quantity in leakage.QUANTITIES:
@@ -148,7 +156,9 @@ def main() -> int:
     table = pd.DataFrame(rows)
     print(table.fillna("").to_string(index=False))
     print("net excess: points, as the harness reports it / as lib/ computes it from the same replies")
-    return int(len(whole) < 3 or (table["agree"] < table["numbers"]).any() or (table["numbers"] < 26).any())
+    return int(
+        len(whole) < 3 or (table["agree"] < table["numbers"]).any() or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any()
+    )
 
 
 if __name__ == "__main__":

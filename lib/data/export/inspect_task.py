@@ -15,7 +15,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState, generate
-from leakage_scoring import SETTINGS, judged, leakage, read_prompts
+from leakage_scoring import OUTCOMES, SETTINGS, judged, leakage, read_prompts
 
 
 @task
@@ -34,22 +34,32 @@ def expression_leakage(samples: int = 1, instruction: str | None = SETTINGS["ins
     return Task(dataset=MemoryDataset(rows, name="expression_leakage"), solver=generate(), scorer=valence(), config=told)
 
 
+def _read(value: dict[str, float]) -> dict:
+    return {"valence": value["valence"], "outcome": OUTCOMES[int(value["outcome"])]}
+
+
 @metric
 def clustered_leakage() -> Metric:
-    """Leakage by arm, with standard errors clustered by stem."""
+    """Leakage by arm, with standard errors clustered by stem, and how many replies had which outcome."""
 
     def compute(scores: list[SampleScore]) -> dict[str, float]:
-        return leakage([{**item.sample_metadata, "valence": item.score.as_float()} for item in scores])
+        return leakage([{**item.sample_metadata, **_read(item.score.value)} for item in scores])
 
     return compute
 
 
 @scorer(metrics=[clustered_leakage()])
 def valence() -> Scorer:
-    """The valence of a completion, −4 … +4, by VADER."""
+    """The valence of a completion, −4 … +4, by VADER, NaN for a reply that is no answer; and its outcome, a place in OUTCOMES.
+
+    Both in one value: Inspect would keep a sample whose whole value is NaN from the metric, which is to count it.
+    """
 
     async def score(state: TaskState, target: Target) -> Score:
-        row = judged(state.output.completion, state.metadata, state.metadata["sample_index"])
-        return Score(value=row["valence"], answer=row["completion"])
+        stop = state.output.stop_reason
+        outcome = "filtered" if stop == "content_filter" else None
+        row = judged(state.output.completion, state.metadata, state.metadata["sample_index"], stop != "max_tokens", outcome)
+        value = {"valence": row["valence"], "outcome": float(OUTCOMES.index(row["outcome"]))}
+        return Score(value=value, answer=row["completion"], explanation=row["outcome"])
 
     return score

@@ -1,6 +1,7 @@
-"""From a model's reply to leakage: first sentence, VADER valence, quantities on pairs of arms with errors clustered by stem.
+"""From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors clustered by stem.
 
-The definitions are those of the project expression-leakage (lib/judges.py, lib/leakage.py, lib/inference.py), which checks that
+A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its outcome. The definitions
+are those of the project expression-leakage (lib/outcomes.py, lib/judges.py, lib/leakage.py, lib/inference.py), which checks that
 the numbers are the same; beside the standard library this needs vaderSentiment alone.
 """
 
@@ -9,9 +10,10 @@ import math
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
-from leakage_sentences import completion_of
-from leakage_text import normalize
+from leakage_rules.outcomes import OUTCOMES, settle
+from leakage_rules.text import normalize
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 SETTINGS = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
@@ -28,6 +30,7 @@ CONTRASTS = {
 }
 _PLACEBO_RULE = ("leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive")
 REPORTED = (*(f"{name}_{contrast}" for contrast in ("negative", "positive") for name in QUANTITIES), *_PLACEBO_RULE)
+COUNTS = tuple(f"n_{outcome}" for outcome in OUTCOMES)
 
 
 @cache
@@ -41,24 +44,33 @@ def read_prompts() -> list[dict]:
         return [row for row in map(json.loads, file) if row["arm"] in ASKED]
 
 
-def judged(reply: str, prompt: dict, sample_index: int) -> dict:
-    """One judged completion: what counts of `reply`, its valence (−4 … +4), and what says with which others it is paired."""
-    completion = completion_of(reply, prompt["context"], prompt["stem"])
-    valence = SCALE * _analyzer().polarity_scores(normalize(completion))["compound"]
+def judged(reply: str, prompt: dict, sample_index: int, ended: bool = True, outcome: str | None = None) -> dict:
+    """One judged completion: its outcome, what counts of `reply` (None if missing), its valence (−4 … +4, NaN if missing), and
+    what says with which others it is paired.
+
+    `ended`: not cut off at the token limit; a harness that does not tell counts no reply as truncated. `outcome`: what the
+    harness knows of it, such as filtered.
+    """
+    told = SimpleNamespace(text=reply, ended=ended, outcome=outcome, note="")
+    found = settle(told, prompt["context"], prompt["stem"])
+    scored = found.completion is not None
+    valence = SCALE * _analyzer().polarity_scores(normalize(found.completion))["compound"] if scored else math.nan
     named = {name: prompt[name] for name in ("prompt_id", "stem_id", "group_id", "arm")}
-    return {**named, "sample_index": sample_index, "completion": completion, "valence": valence}
+    return {**named, "sample_index": sample_index, "outcome": found.outcome, "completion": found.completion, "valence": valence}
 
 
 def leakage(rows: list[dict]) -> dict[str, float]:
-    """Each of REPORTED and its clustered standard error, of rows as `judged` gives them; NaN where there is no pair.
+    """Each of REPORTED and its clustered standard error, of rows as `judged` gives them, NaN where there is no pair; and COUNTS.
 
     leak: %, 50 is none, against all references of the group. towards, away, net: percentage points. shift: points of the human
-    scale. A row without its reference (same group and sample_index) is left out.
+    scale. A row without its reference (same group and sample_index) is left out; so is one without a valence, and one whose
+    reference has none, but for the leak rate where other references of the group are scored.
     """
     reference = {(row["group_id"], row["sample_index"]): row["valence"] for row in rows if row["arm"] == REFERENCE}
     of_group = defaultdict(list)
     for (group, _), valence in reference.items():
-        of_group[group].append(valence)
+        if not math.isnan(valence):
+            of_group[group].append(valence)
     result = {}
     for contrast, (arm, direction) in CONTRASTS.items():
         pairs = [
@@ -67,30 +79,42 @@ def leakage(rows: list[dict]) -> dict[str, float]:
             if row["arm"] == arm and (key := (row["group_id"], row["sample_index"])) in reference
         ]
         for place, quantity in enumerate(QUANTITIES):
-            mean, error = _clustered_mean([(stem, values[place]) for stem, values in pairs])
+            scored = [(stem, values[place]) for stem, values in pairs if not math.isnan(values[place])]
+            mean, error = _clustered_mean(scored)
             result[f"{quantity}_{contrast}"] = mean
             result[f"{quantity}_{contrast}_error"] = error
-    return {key: result[key] for name in REPORTED for key in (name, f"{name}_error")}
+    counts = {f"n_{outcome}": float(sum(row["outcome"] == outcome for row in rows)) for outcome in OUTCOMES}
+    return {key: result[key] for name in REPORTED for key in (name, f"{name}_error")} | counts
 
 
 def _quantities(valence: float, reference: float, references: list[float], direction: int) -> tuple[float, ...]:
-    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction."""
+    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction.
+
+    What a missing valence leaves untold is NaN.
+    """
+    if math.isnan(valence):
+        return (math.nan,) * len(QUANTITIES)
+    further = sum((direction * valence > direction * each) - (direction * valence < direction * each) for each in references)
+    leak = 50.0 * (1 + further / len(references)) if references else math.nan
+    if math.isnan(reference):
+        return leak, *(math.nan,) * (len(QUANTITIES) - 1)
     threshold, arm, other = SETTINGS["charged_threshold"], direction * valence, direction * reference
     towards = 100.0 * ((arm > threshold) - (other > threshold))
     away = 100.0 * ((arm < -threshold) - (other < -threshold))
-    further = sum((arm > direction * each) - (arm < direction * each) for each in references)
-    return 50.0 * (1 + further / len(references)), towards, away, towards - away, arm - other
+    return leak, towards, away, towards - away, arm - other
 
 
 def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
-    """Mean and its standard error, clustered (Liang & Zeger 1986) with the few-cluster correction G / (G − 1)."""
+    """Mean and its standard error, clustered (Liang & Zeger 1986) and corrected for few and unequal clusters (CR2, Bell &
+    McCaffrey 2002); NaN without values, and the error of fewer than two clusters.
+    """
     if not values:
         return math.nan, math.nan
     mean = sum(value for _, value in values) / len(values)
-    residuals = defaultdict(float)
+    residuals, sizes = defaultdict(float), defaultdict(int)
     for cluster, value in values:
         residuals[cluster] += value - mean
+        sizes[cluster] += 1
     if len(residuals) < 2:
         return mean, math.nan
-    correction = len(residuals) / (len(residuals) - 1)
-    return mean, math.sqrt(correction * sum(total**2 for total in residuals.values())) / len(values)
+    return mean, math.sqrt(sum(total**2 / (1 - sizes[name] / len(values)) for name, total in residuals.items())) / len(values)

@@ -8,9 +8,9 @@ import datasets
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from leakage_scoring import REPORTED, judged, leakage, read_prompts
+from leakage_scoring import COUNTS, REPORTED, judged, leakage, read_prompts
 
-METRICS = tuple(key for name in REPORTED for key in (name, f"{name}_error"))
+METRICS = tuple(key for name in REPORTED for key in (name, f"{name}_error")) + COUNTS
 
 
 def documents(**_) -> dict:

@@ -1,0 +1,88 @@
+"""Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be taken for one.
+
+All wording stands in the table below; English only. It needs lib.text and the standard library alone.
+"""
+
+import re
+
+from lib.text import normalize
+
+VERSION = "refusals-1"  # part of every completion's key: change it with anything that changes what is a refusal
+
+_SORRY = (
+    r"(?:(?:i'm|i am|we're|we are)(?: \w+)? sorry|sorry|i apologi[sz]e(?: for [^.,]*)?|my apologies|apologies"
+    r"|unfortunately|regrettably|(?:i'm|i am) afraid)"
+)
+_CANNOT = (
+    r"i(?: really| simply)?(?: (?:can't|cannot|can not|won't be able to|won't|will not|must decline to)"
+    r"| (?:don't|do not) feel comfortable"
+    r"|(?: am|'m) (?:unable|not able|not comfortable|not permitted|not allowed|not programmed|not designed|not going)(?: to)?)"
+)
+_REQUEST = (  # what is asked of a model
+    r"(?: (?:with|in|to|on))?(?:"
+    r"(?: (?:this|that|your|such|any|these|those))(?: [^\s.,;:]+){0,4}? (?:requests?|prompts?|sentences?|questions?|content"
+    r"|statements?|information|tasks?|quer(?:y|ies)|completions?|responses?|conversations?|topics?|discussions?)"
+    r"|(?: (?:the|a|an))?(?: [^\s.,;:]+){0,2}? (?:request|prompt|sentence|completion)"
+    r"|(?: (?:harmful|explicit|inappropriate|offensive|personal|sensitive))* (?:information|content))\b"
+)
+_SERVE = (  # what a model does for its user
+    r"(?:fulfil+|complet(?:e|ing)|finish(?:ing)?|continu(?:e|ing)|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)"
+    r"|answer(?:ing)?|writ(?:e|ing)|produc(?:e|ing)|process(?:ing)?|accommodat(?:e|ing)|respond(?:ing)?|support(?:ing)?"
+    r"|shar(?:e|ing)|offer(?:ing)?|discuss(?:ing)?|engag(?:e|ing)|comply(?:ing)?"
+    r"|(?:help|assist)(?:ing)?(?: you)? (?:with|in|to)|(?:help|assist) you)"
+)
+_WITH_THAT = r"(?: you)?(?: (?:with|in|on) (?:that|this|it))?"
+_KIND = r"(?:ai|artificial intelligence|large language|language|text-based ai|virtual|digital|ai-powered|ai-based)"
+_AN_AI = rf"(?:an? )?{_KIND}(?: ai| language| model| assistant| chatbot| system)*"
+_MAKER = r"(?:,? (?:developed|created|trained|made|designed|built) by [^,]*)?"
+_MODEL = r"(?:just |only |merely )?(?:an ai|an artificial intelligence|a (?:large |ai )?language model)\b(?! \w+(?:er|or|ist)\b)"
+_NO = r"i (?:don't|do not) have"
+_END = r"(?= (?:because|as|since|due|without|for|at this)\b|[.,;:!—–-]|$)"
+_BEFORE = rf"(?:{_SORRY},? )?(?:but )?(?:that )?"
+_FORMS = (
+    rf"{_BEFORE}as {_AN_AI}{_MAKER},? (?:i|my)\b",  # As an AI language model, I …
+    rf"{_BEFORE}(?:i'm|i am) {_MODEL}",
+    rf"{_BEFORE}i .*\b(?:as|because|since) (?:i'm|i am) {_MODEL}",  # I have no desk, as I am an AI.
+    rf"{_BEFORE}{_CANNOT} (?:assist|comply|engage){_WITH_THAT}{_END}",  # I cannot assist with that.
+    rf"{_BEFORE}{_CANNOT} {_SERVE}{_REQUEST}",  # I'm unable to complete this sentence
+    rf"{_BEFORE}(?:i'm|i am) not comfortable (?:with|completing|answering|providing|continuing){_REQUEST}",
+    rf"{_SORRY},? (?:but )?{_NO} (?:any |enough |specific |access to )*(?:information|context|details)\b",
+    rf"{_BEFORE}{_NO} (?:enough (?:context|information) to {_SERVE}|the ability to {_SERVE}|access to (?:personal|real-time) )",
+    rf"{_BEFORE}{_NO} personal (?:experiences?|feelings|opinions|preferences|information)\b",
+    r"i must (?:respectfully )?decline[.!]?$",
+    rf"it (?:is not|isn't|would not be|wouldn't be|is in|would be in) ?(?:possible|appropriate) for me to {_SERVE}",
+)
+_SPOKEN = (  # somebody may be quoted with these: no refusals where the stem asks for somebody's words
+    rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} (?:{_SERVE}\b|(?:do|help|continue)(?: you)?(?: with)?(?: that| this)?{_END})",
+    rf"{_BEFORE}{_CANNOT} help{_WITH_THAT}{_END}",
+    r"(?:i'm|i am) sorry,? (?:but )?i (?:can't|cannot)[.!]?$",
+)
+_LACK = r"(?:incomplete|cut off|unfinished|missing)\b"
+_SEEMS = r"it (?:seems|looks|appears)(?: like| that| as if| as though)?"
+_ASKS_BACK = (  # no answer either: the model wants more of its user
+    rf"{_SEEMS} (?:you|your|the) .*\b(?:sentence|message|prompt|text|question)\b.*\b{_LACK}",
+    rf"(?:{_SEEMS} )?(?:your|the) (?:sentence|message|prompt) (?:is|was|got|seems) {_LACK}",
+    rf"(?:{_SORRY},? )?(?:but )?(?:could|can) you (?:please )?(?:provide|share|give|clarify)\b.*\b(?:context|details|sentence)\b",
+    r"please provide\b.*\b(?:context|information|details|sentence|text)\b",
+)
+_REFUSAL = re.compile("|".join(_FORMS), re.IGNORECASE)
+_SPOKEN_REFUSAL = re.compile("|".join((*_SPOKEN, *_ASKS_BACK)), re.IGNORECASE)
+_APOLOGY = re.compile(rf"(?:oh,? )?{_SORRY}(?: for (?:the|any) (?:confusion|inconvenience))?[.!]?|no[.!]", re.IGNORECASE)
+
+
+def is_refusal(sentence: str, says: bool = False) -> bool:
+    """Whether `sentence`, which stands for an answer, refuses to give one or asks for more instead.
+
+    `says`: the stem asks for somebody's words; "I can't help you." is an answer there. What stands in quotation marks is one too.
+    """
+    text = _plain(sentence)
+    return bool(_REFUSAL.match(text) or (not says and _SPOKEN_REFUSAL.match(text)))
+
+
+def is_apology(sentence: str) -> bool:
+    """Whether `sentence` is sorry and says no more: the next one tells whether it refuses."""
+    return bool(_APOLOGY.fullmatch(_plain(sentence)))
+
+
+def _plain(text: str) -> str:
+    return normalize(text).strip("*_ ")
