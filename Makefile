@@ -24,7 +24,7 @@ reproduce: .venv/ready
 
 test: .venv/ready
 	@echo "Tests: about 9 minutes on 2 cores."
-	@$(BIN)/ruff check --quiet && $(BIN)/python -m pytest
+	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready
 	@$(BIN)/python -m lib.batch plan $(SET) --effect $(EFFECT)
@@ -74,7 +74,7 @@ bench-replies: .venv/ready
 	@$(BIN)/python -m tests.bench_replies
 
 lint: .venv/ready
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
 
 lint-dataset: .venv/ready
 	@$(BIN)/python -m lib.lint
@@ -89,10 +89,10 @@ import-labels: .venv/ready
 	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(FILE) $(OPTIONS)
 
 lab: .venv/ready
-	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
+	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready
-	$(BIN)/snakemake $(SET) --cores all --dry-run
+	$(BIN)/python -m snakemake $(SET) --cores all --dry-run
 
 # The README's numbers, written from the reference run.
 readme: .venv/ready
@@ -100,26 +100,26 @@ readme: .venv/ready
 
 # The lock, made from pyproject.toml in an empty environment.
 lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet "torch==2.13.0" ".[test]"
-	(echo "# Made from pyproject.toml by 'make lock'."; .venv-lock/bin/pip freeze | grep -v "^expression-leakage" | sed 's/+cpu$$//') > requirements.txt
+	rm -rf .venv-lock && "$(PYTHON)" -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test]"
+	(echo "# Made from pyproject.toml by 'make lock'."; .venv-lock/bin/python -m pip freeze | grep -v "^expression-leakage" | sed 's/+cpu$$//') > requirements.txt
 	rm -rf .venv-lock
 
 .venv/ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is too old; install Python 3.11 or call make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up .venv: about 2 minutes, 2 GB on disk (log: .venv/install.log)."
-	@$(PYTHON) -m venv .venv
-	@{ $(BIN)/pip install -r requirements.txt && $(BIN)/pip install --no-deps -e . ; } > .venv/install.log 2>&1 \
+	@"$(PYTHON)" -m venv .venv
+	@{ $(BIN)/python -m pip install -r requirements.txt && $(BIN)/python -m pip install --no-deps -e . ; } > .venv/install.log 2>&1 \
 	  || { echo "error: packages could not be installed: $$(grep -m1 '^ERROR' .venv/install.log || tail -n1 .venv/install.log)"; \
 	       echo "connect to a package index, or make room on the disk, and call make again: it goes on where it was"; exit 1; }
 	@touch $@
 
 # The same environment with what bench and verify-server need beside it.
 .venv-extra/ready: .venv/ready
-	$(PYTHON) -m venv .venv-extra
+	"$(PYTHON)" -m venv .venv-extra
 	grep -vE '^(python-dateutil|fsspec)=' requirements.txt > .venv-extra/constraints.txt  # the harnesses want older ones
-	.venv-extra/bin/pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers,harnesses,browser]"
+	.venv-extra/bin/python -m pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers,harnesses,browser]"
 	@touch $@
 
 clean:

@@ -12,7 +12,7 @@ import yaml
 from lib import params, specs
 
 SETS = specs.set_names()
-RUN = "{sys.executable} -m lib.batch notebook {params.notebook} {input.values} {log.page} 2> {log.text}"
+RUN = "{sys.executable:q} -m lib.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
 SOURCES = sorted(path for path in (specs.ROOT / "lib").rglob("*") if path.suffix in (".py", ".csv"))
 
 
@@ -81,7 +81,7 @@ rule values:
     localrule: True
     output: "outputs/{set}/values/{job}.yaml"
     params: text=values
-    shell: "printf %s {params.text:q} > {output}"
+    shell: "printf %s {params.text:q} > {output:q}"
 
 
 rule dataset:
@@ -146,4 +146,4 @@ rule finish:
     localrule: True
     input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
     output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/claims.svg", "outputs/{set}/manifest.json"
-    shell: "{sys.executable} -m lib.batch finish {wildcards.set}"
+    shell: "{sys.executable:q} -m lib.batch finish {wildcards.set}"

@@ -7,7 +7,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from tabulate import tabulate
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from lib import params, records, specs
+from lib.cores import available_cores
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
 
@@ -192,18 +192,13 @@ def finish(set_name: str) -> None:
     records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; a mistake of the user's ends in a short message and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     whole = commands.add_parser("run", help="run a parameter set")
     whole.add_argument("set_name", nargs="?", default="embedded")
-    whole.add_argument("--cores", type=int, default=_cores())
+    whole.add_argument("--cores", type=int, default=available_cores())
     one = commands.add_parser("notebook", help="execute one notebook")
     one.add_argument("name")
     one.add_argument("values", type=Path)

@@ -4,13 +4,13 @@ Nothing here changes a completion: the noise is keyed, so results are the same i
 """
 
 import math
-import os
 import time
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lib import decoding, transformer
+from lib.cores import available_threads
 from lib.sections import Generation
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
@@ -52,7 +52,7 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
     if not isinstance(model, transformer.Transformer):
         in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
         return Pace(parameters.batch_size or in_hand, 1, None)
-    cores = available_cores()
+    cores = available_threads()
     on_cpu = _device(model) == "cpu"
     guess = parameters.workers or (cores if on_cpu and len(missing) >= cores * _SIZES[1] else 1)
     if len(missing) < WORTH_IT or (parameters.batch_size and parameters.workers):
@@ -62,7 +62,7 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
 
 def measure(model: "transformer.Transformer", missing: pd.DataFrame, parameters: Generation) -> Pace:
     """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
-    cores, started = available_cores(), time.monotonic()
+    cores, started = available_threads(), time.monotonic()
     wide = _device(model) == "cpu" and not parameters.workers
     divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
     prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
@@ -141,12 +141,6 @@ def row_bytes(model, tokens: int) -> int:
 def working_bytes(parameters: Generation) -> float:
     """The memory that decoding may take beside the weights."""
     return parameters.memory_gb * 1e9 if parameters.memory_gb else 0.7 * transformer.free_bytes()
-
-
-def available_cores() -> int:
-    """How many cores this process may use; OMP_NUM_THREADS lowers it."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(allowed, int(os.environ.get("OMP_NUM_THREADS") or allowed))
 
 
 def _device(model) -> str:

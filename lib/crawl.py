@@ -71,7 +71,9 @@ def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) 
 
 def local_files(patterns: list[str]) -> list[Path]:
     """The WET files that paths and globs name, sorted, each once. FileNotFoundError if none of them is there."""
-    found = [glob(pattern, recursive=True) if has_magic(pattern) else [pattern] for pattern in patterns]
+    # a path that is there is meant, whatever signs of a glob its name has
+    literal = [Path(pattern).exists() or not has_magic(pattern) for pattern in patterns]
+    found = [[pattern] if exact else glob(pattern, recursive=True) for pattern, exact in zip(patterns, literal, strict=True)]
     files = sorted({Path(name) for names in found for name in names if not Path(name).is_dir()})
     if not any(path.exists() for path in files):
         raise FileNotFoundError(f"{', '.join(patterns)}: no such file; give paths or globs of WET files (*.warc.wet.gz)")

@@ -7,6 +7,7 @@ has a figure shown with its words as the image's alternative text.
 
 import base64
 import io
+import re
 from html import escape
 
 import matplotlib.pyplot as plt
@@ -25,6 +26,8 @@ POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative",
 WIDTH = 6.4  # inches
 DOTS = 144  # an inch: sharp in print; shown at 96
 _LETTERS = 76  # that fit in a line of legend
+_NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # of each sentence of a stamp
+_REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
 
 
 def style() -> None:
@@ -52,16 +55,19 @@ def html(figure: Figure) -> str:
 def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     """The same end of every figure: title, stamp across it, words. Returns `axes`."""
     figure = axes.figure
+    names, reasons = _NAME.findall(stamp), _REASON.findall(stamp)
+    headed = "\n".join([title, *(f"inconclusive: {reason}" for reason in reasons)])
     if len(figure.axes) == 1:
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(headed, loc="left", fontsize=11)
     else:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    if stamp:
-        figure.text(0.55, 0.5, stamp.split(":")[0], ha="center", va="center", fontsize=34, color="firebrick", alpha=0.25,
-                    rotation=min(20, 6 * figure.get_figheight()))  # fmt: skip
+        figure.suptitle(headed, x=0.01, ha="left", fontsize=11)
+    if names:
+        figure.text(0.55, 0.5, " ".join(names), ha="center", va="center", fontsize=34 if len(names) == 1 else 26,
+                    color="firebrick", alpha=0.25, rotation=min(20, 6 * figure.get_figheight()))  # fmt: skip
     for each in figure.axes:
         sns.despine(ax=each, left=True)
-    figure.set_label(" ".join(f"{stamp.split(':')[0]} {title}. {alt}".split()))
+    said = "".join(f"Inconclusive: {reason}. " for reason in reasons)
+    figure.set_label(" ".join(f"{' '.join(names)} {title}. {said}{alt}".split()))
     return axes
 
 

@@ -21,7 +21,7 @@ LOOK = {  # colour, marker, filled: told apart in grey and by those who see few 
 }
 RULER = "−4     −1 0 1       4"  # over a strip
 CAPTION = "MDE: minimum detectable effect at 80 % power. Strips: margins; between the two ┊ lies what counts as nothing."
-ROW, HEADER = 0.44, 0.36  # inches
+ROW, HEADER, FAULT = 0.44, 0.36, 0.2  # inches
 
 
 def in_margins(board: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def _cell(margins: float) -> int:
 def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: str = "") -> plt.Axes:
     """A forest plot of a claims board (columns of `lib.board`): a block for each claim, in it a line for each model."""
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
-    height = HEADER * len(blocks) + ROW * len(table)
+    height = HEADER * len(blocks) + ROW * len(table) + FAULT * (table["fault"] != "").sum()
     figure, axes = plt.subplots(figsize=(figures.WIDTH, height + 1.3))
     axes.axvspan(-1, 1, color="#e3e3e3", linewidth=0)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
@@ -71,7 +71,7 @@ def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: 
         axes.text(-REACH, place, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
         axes.text(REACH, place, f"margin {margins} {unit}", fontsize=9.5, ha="right")
         for (_, row), shown in zip(part.iterrows(), reports.estimates(table.loc[part.index]), strict=True):
-            place += ROW
+            place += ROW + FAULT * (row["fault"] != "")
             _draw(axes, row, shown, place)
     axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(place + 0.2, 0), yticks=[])
     axes.set_xlabel("margins; what lies in the grey counts as nothing", fontsize=10.5)
@@ -88,9 +88,14 @@ def _marker(verdict: str) -> dict:
 
 
 def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
-    """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on."""
-    axes.text(-REACH, place - 0.13, row["model"], fontsize=9.5)
-    axes.text(REACH, place - 0.13, f"{shown} · {_verdict(row)}", fontsize=9.5, ha="right")
+    """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on.
+
+    Between them stands what is wrong, where the completions allow no verdict.
+    """
+    words = place - 0.13 - FAULT * (row["fault"] != "")
+    axes.text(-REACH, words, row["model"], fontsize=9.5)
+    axes.text(REACH, words, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
+    axes.text(REACH, place - 0.13, row["fault"], fontsize=9.5, ha="right", color="firebrick")
     if pd.isna(row["estimate"]):
         return
     low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))

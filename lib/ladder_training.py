@@ -2,10 +2,8 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import sys
-import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from lib.cores import available_cores, end_with_parent
 
 _SPEED = 60e9  # floating-point operations a second and core that such small matrices reach, for the time that is told beforehand
 _counter = None  # operations done by all processes that train, shared with the one that shows them
@@ -153,7 +153,7 @@ def train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     """Train the missing sizes side by side, the largest first, one core each, and show how far they are."""
     tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
     cost = {size: _operations(size, recipe) * tokens for size in sorted(missing, key=lambda size: -_operations(size, recipe))}
-    cores = min(len(missing), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = min(len(missing), available_cores())
     minutes = max(sum(cost.values()) / cores, max(cost.values())) / _SPEED / 60
     print(f"training {', '.join(missing)} of the ladder once, about {minutes:.0f} minutes on {cores} cores; "
           "a size that is finished is kept", file=sys.stderr, flush=True)  # fmt: skip
@@ -177,13 +177,7 @@ def _begin(counter) -> None:
     global _counter
     _counter = counter
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def _end_with(parent) -> None:
-    """Stop this process when `parent` is gone, however it went: the next call trains the same size, and must do so alone."""
-    parent.join()
-    os._exit(1)
+    end_with_parent()  # the next call trains the same size, and must do so alone
 
 
 def _tell(operations: float) -> None:

@@ -1,17 +1,22 @@
 """The part of mining that reads every page, as a datatrove job: WET files in, a table of candidates out, task by task.
 
 The job runs in a process of its own (`python -m lib.mining_job <folder>`), holds a lock on its folder while it lives, and keeps
-a marker for each finished task; started again, it does what is left. Its folder, named after all that its result depends on,
-holds job.json, candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
+a marker for each finished task; started again, it does what is left. A local job shares its tasks among worker processes: if one
+of them is killed, it ends with an error, and if it ends itself, in whatever way, so do they. Its folder, named after all that its
+result depends on, holds job.json, candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
 """
 
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
@@ -20,24 +25,28 @@ import pyarrow.dataset
 from datatrove.utils.stats import MetricStats
 from tqdm import tqdm
 
-from lib import mining, packages, records, wet
+from lib import html, mining, packages, records, warc, wet
+from lib.cores import available_cores, end_with, end_with_parent
 from lib.sections import Mining
 
 COLUMNS = {"role": str, "sentence": str, "stem": str, "reference": str, "valence": float, "line": int, "place": int, "url": str,
            "date": str, "record_id": str, "refers_to": str, "crawl": str, "wet_path": str, "offset": int}  # fmt: skip
+_MEMORY = "perhaps for want of memory: lower dataset.mining.workers"
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64()}
 
 
 def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
     """The folder of the job, with its job.json: the same for the same files and rules."""
     job = {
-        "code": [packages.sha256(path) for path in (*(Path(module.__file__) for module in (mining, wet)), mining.WORDS)],
+        "code": [
+            packages.sha256(path) for path in (*(Path(module.__file__) for module in (mining, wet, warc, html)), mining.WORDS)
+        ],
         "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
         "tasks": told.tasks or len(files),
         "charge": told.charge_mined,
     }
     key = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]
-    cores = len(os.sched_getaffinity(0)) if told.executor == "local" else -1  # -1: as many as Slurm allows
+    cores = available_cores() if told.executor == "local" else -1  # -1: as many as Slurm allows
     how = {"executor": told.executor, "workers": told.workers or cores, "slurm": told.slurm}
     folder = parent / key
     records.write_text(folder / "job.json", json.dumps(job | how, indent=1))
@@ -52,9 +61,8 @@ def run(folder: Path) -> None:
         if done == job["tasks"]:
             return
         with (folder / "log.txt").open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "lib.mining_job", str(folder)], stdout=log, stderr=log, pass_fds=[lock]
-            )
+            command = [sys.executable, "-m", "lib.mining_job", str(folder), str(os.getpid())]
+            process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[lock])
         try:
             with tqdm(total=job["tasks"], initial=done, desc="mining", unit=" task") as bar:
                 while process.poll() is None:
@@ -63,15 +71,23 @@ def run(folder: Path) -> None:
                 bar.update(finished(folder) - bar.n)
         except BaseException:
             process.terminate()
+            process.wait()
             raise
     done = finished(folder)
     if process.returncode:
-        last = (folder / "log.txt").read_text().strip().splitlines()[-1:]
-        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, then: {' '.join(last)}\n"
+        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, then: {_reason(folder, process.returncode)}\n"
                            f"see {folder / 'log.txt'}; run again and only what is left is done")  # fmt: skip
     if done < job["tasks"]:
         raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, the others are with {job['executor']}; "
                            "run again when they are done")  # fmt: skip
+
+
+def _reason(folder: Path, code: int) -> str:
+    """Why the job's process ended with an exit code: killed, else the last line that it wrote."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was killed by {name}" + (f", {_MEMORY}" if name == "SIGKILL" else "")
+    return " ".join((folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:])
 
 
 def finished(folder: Path) -> int:
@@ -83,8 +99,10 @@ def executor(folder: Path):
     """The datatrove executor of the job in `folder`."""
     import importlib.metadata  # noqa: F401  datatrove uses it without importing it
 
-    from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+    from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.writers import ParquetWriter
+
+    from lib.slurm import Slurm
 
     job = json.loads((folder / "job.json").read_text())
     schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
@@ -96,9 +114,7 @@ def executor(folder: Path):
     ]  # fmt: skip
     given = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
     if job["executor"] == "slurm":  # one task a job: more would add up the counts of several tasks
-        return SlurmPipelineExecutor(
-            pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"]
-        )
+        return Slurm(pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"])
     return LocalPipelineExecutor(pipeline, **given)
 
 
@@ -125,5 +141,38 @@ def counted(folder: Path) -> Counter:
     return counts
 
 
+def _run_local(folder: Path) -> None:
+    """Do what is left of a local job. datatrove would wait for ever for a worker process that was killed."""
+    job = executor(folder)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(job.workers, context, initializer=end_with_parent) as pool:
+        tasks = [pool.submit(_run_task, folder, rank) for rank in job.get_incomplete_ranks()]
+        try:
+            for task in as_completed(tasks):
+                task.result()
+        except BrokenProcessPool:
+            raise RuntimeError(f"a worker process was killed, {_MEMORY}") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_task(folder: Path, rank: int) -> None:
+    # an executor of its own, since the steps of one hold the counts of all tasks that it has done
+    executor(folder)._run_for_rank(rank, local_rank=rank)
+
+
+def main(folder: Path, parent: int | None = None) -> None:
+    """Do what is left of a job, or hand it to Slurm; ends when the process `parent` does."""
+    if parent is not None:
+        end_with(parent)
+    if json.loads((folder / "job.json").read_text())["executor"] == "slurm":
+        executor(folder).run()
+    else:
+        _run_local(folder)
+
+
 if __name__ == "__main__":
-    executor(Path(sys.argv[1])).run()
+    from lib import mining_job  # what is pickled for other processes is found there under its own name
+
+    mining_job.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -7,9 +7,11 @@ FastWARC reads the records, resiliparse makes text of HTML, `WetReader` is the f
 skip_type         no page: warcinfo, image, …        record_too_big    above warc.MAX_LENGTH
 skip_lang         not English                        record_truncated  shorter than its Content-Length
 page_empty        no text on it                      record_digest     not what its digest was made of: damaged, or a wrong length
-                                                     record_overlong   has no digest, and holds the next record
-Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read. Of files: files, file_missing, file_empty, file_corrupt,
-file_truncated (what can be read of the last two is kept); `faults` lists these, with the reason.
+page_headless     no HTTP head, or one without end   record_overlong   has no digest, and holds the next record
+page_undecodable  no text, however it is read        record_line_ends  the lines of its head end otherwise than those before
+
+Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read, kept_cut lack their end. Of files: files, file_missing,
+file_empty, file_corrupt, file_truncated (what can be read of the last two is kept); `faults` lists these, with the reason.
 """
 
 import json
@@ -24,13 +26,12 @@ from datatrove.data import Document
 from datatrove.pipeline.readers.base import BaseReader
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import MetricStats
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from fastwarc.warc import WarcRecord, WarcRecordType
 
 from lib import warc
 
 _DAMAGED = ("record_truncated", "record_digest", "record_overlong")
 _ENGLISH = ("eng", "en")
-_GZIP = b"\x1f\x8b"
 
 
 class Page(NamedTuple):
@@ -51,6 +52,7 @@ class _Source(NamedTuple):
     file: BinaryIO
     path: Path
     crawl: str | None
+    lenient: bool  # line ends without carriage return, as an editor or a version control leaves them
     members: bool  # gzip with a member for each record, as Common Crawl writes it
     seekable: bool
 
@@ -131,18 +133,19 @@ def counted(logging_folder: Path) -> Counter:
 
 
 def _source(file: BinaryIO, path: Path) -> _Source:
-    plain = file.read(2) != _GZIP
+    plain = file.read(2) != warc.GZIP
     first = _member_end(file, 0)
     members = not plain and first != path.stat().st_size
     named = re.search(r"CC-MAIN-\d{4}-\d+", str(path))
-    return _Source(file, path, _crawl(file) or (named[0] if named else None), members, plain or (members and first is not None))
+    crawl = _crawl(file) or (named[0] if named else None)
+    return _Source(file, path, crawl, warc.has_bare_line_ends(file), members, plain or (members and first is not None))
 
 
 def _crawl(file: BinaryIO) -> str | None:
     """The crawl that the file's first record tells of."""
     file.seek(0)
     try:
-        record = next(iter(ArchiveIterator(file, parse_http=False)), None)
+        record = next(warc.records(file, lenient=True), None)
     except OSError as error:
         _raise_if_it_may_pass(error)
         return None
@@ -157,9 +160,11 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
     source.file.seek(start)
     offset, reason, broken = start, None, None
     try:
-        for record in ArchiveIterator(source.file, parse_http=False):
+        for record in warc.records(source.file, source.lenient):
             offset = record.stream_pos
-            page, reason = _page(record, source)
+            page, reason = _page(record, source, counts)
+            if reason == "record_line_ends" and source.seekable and not source.lenient:
+                return (yield from _run(source._replace(lenient=True), offset, counts))
             counts["records"] += 1
             counts[reason] += 1
             if page:
@@ -180,22 +185,24 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
     return end
 
 
-def _page(record: WarcRecord, source: _Source) -> tuple[Page | None, str]:
-    """The record's page and `kept`, or None and why not."""
-    if damage := warc.damage(record):
+def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | None, str]:
+    """The record's page and `kept`, or None and why not; a page that lacks its end is added to `counts`."""
+    if damage := warc.damage(record, source.lenient):
         return None, damage
     header = record.headers.get
     language = header("WARC-Identified-Content-Language")
     if language and language.split(",")[0] not in _ENGLISH:
         return None, "skip_lang"
-    text = warc.text_of(record)
+    text, state = warc.text_of(record)
     if text is None:
-        return None, "skip_type"
+        return None, state
     if not text.strip():
         return None, "page_empty"
     language = language or warc.language_of(text)
     if language.split(",")[0] not in _ENGLISH:
         return None, "skip_lang"
+    if state == "cut":
+        counts["kept_cut"] += 1
     offset = record.stream_pos if source.seekable else None
     where = (header("WARC-Target-URI"), header("WARC-Date"), record.record_id, header("WARC-Refers-To"))
     return Page(text, *where, source.crawl, wet_path(source.path), offset, language), "kept"

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from lib import calibration, generation, models, outcomes, packages, params, prompts, sampling, sections, transformer
+from lib import calibration, cores, generation, models, outcomes, packages, params, prompts, sampling, sections, transformer
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
@@ -92,7 +92,7 @@ def _ctranslate2_generator(folder: str):
 
     if folder not in _loaded:
         _loaded[folder] = ctranslate2.Generator(
-            folder, compute_type="float32", inter_threads=calibration.available_cores(), intra_threads=1
+            folder, compute_type="float32", inter_threads=cores.available_threads(), intra_threads=1
         )
     return _loaded[folder]
 
@@ -157,7 +157,7 @@ def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float,
             torch.nn.functional.linear(rows, weight)
         return 2e-9 * times * rows.numel() * config.intermediate_size / (time.perf_counter() - started)
 
-    model.workers, model.threads = calibration.available_cores(), 1
+    model.workers, model.threads = cores.available_threads(), 1
     return needed / len(owed) / 1e9, sum(transformer.at_once(model, multiply, range(model.workers)))
 
 
@@ -172,7 +172,7 @@ def main() -> int:
     model = models.load(parameters.model)
     owed = generation.requests(prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model)
     some = owed.sample(24, random_state=1)
-    print(f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {calibration.available_cores()} cores; "
+    print(f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {cores.available_threads()} cores; "
           f"of them, drawn at random, for {PARTS}", flush=True)  # fmt: skip
     started = time.perf_counter()
     pace = calibration.measure(model, owed, parameters)
@@ -189,7 +189,7 @@ def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, flo
     rates = {}
     for name, way in WAYS.items():
         asked = owed.sample(min(PARTS[name], len(owed)), random_state=number) if name in PARTS else owed
-        torch.set_num_threads(calibration.available_cores())
+        torch.set_num_threads(cores.available_threads())
         started = time.perf_counter()
         texts = way(model, asked, parameters)
         cut = [_completion(text, row) or "" for text, row in zip(texts, asked.itertuples(), strict=True)]

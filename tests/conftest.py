@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def copy(tmp_path_factory) -> Path:
-    """The code, notebooks and parameter sets in an empty folder."""
-    folder = tmp_path_factory.mktemp("project")
+    """The code, notebooks and parameter sets in an empty folder, whose name a shell would tear."""
+    folder = tmp_path_factory.mktemp("it's a projéct")
     for name in ("lib", "notebooks", "params"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     shutil.copy(ROOT / "Snakefile", folder)

@@ -1,6 +1,7 @@
 """The command line: a second call does nothing, equal runs are equal, each mistake ends in a short message and exit code 1."""
 
 import json
+import re
 import shutil
 
 import nbformat
@@ -9,11 +10,25 @@ import pytest
 import yaml
 
 from lib import batch, canned, forest, packages, readme, records, specs
-from tests.conftest import call
+from tests.conftest import ROOT, call
 
 
 def hashes(folder) -> dict:
     return json.loads((folder / "manifest.json").read_text())["tables"]
+
+
+def test_paths_are_quoted_and_programs_called_through_python():
+    """The first line of an installed program holds a path, and breaks where that has a space."""
+    made = (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"(?:\$\(BIN\)|/bin)/([\w-]+)", made)) == {"python", "bash"}
+    assert not re.search(r'(?m)^\t.*[^"]\$\(PYTHON\) -', made)
+    commands = re.findall(r'(?:shell:|RUN =) "(.*)"', (ROOT / "Snakefile").read_text())
+    fields = [field for command in commands for field in re.findall(r"{(.+?)}", command)]
+    assert fields
+    assert {field for field in fields if not field.endswith(":q")} == {
+        "params.notebook",
+        "wildcards.set",
+    }  # names, checked before
 
 
 def test_a_second_call_runs_no_notebook(smoke):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import calibration, generation, models, params, planning, prompts
+from lib import calibration, cores, generation, models, params, planning, prompts
 from tests.conftest import told
 
 
@@ -21,7 +21,7 @@ def test_a_measured_pace_uses_the_cores_there_are(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
     pace = calibration.pace(model, missing, parameters)
     assert len(missing) > calibration.WORTH_IT
-    assert 1 <= pace.workers * pace.threads <= calibration.available_cores()
+    assert 1 <= pace.workers * pace.threads <= cores.available_threads()
     assert 1 <= pace.batch_size <= calibration.LARGEST
     assert pace.per_token_read > 0 and pace.per_token_written > 0
 

@@ -200,3 +200,10 @@ def test_local_files_are_found_by_path_and_glob(tmp_path):
     )
     with pytest.raises(FileNotFoundError, match=r"x\*\.gz.*no such file"):
         crawl.local_files([str(tmp_path / "x*.gz"), "missing.gz"])
+
+
+def test_a_path_that_is_there_is_no_glob(tmp_path):
+    folder = tmp_path / "it's [old] ö?"
+    folder.mkdir()
+    (folder / "a.wet.gz").touch()
+    assert crawl.local_files([str(folder / "a.wet.gz")]) == [folder / "a.wet.gz"]

@@ -142,7 +142,7 @@ def test_the_stamp_is_seen_on_board_pages_and_figures(unusable):
         shown = [str(output) for cell in book.cells for output in cell.get("outputs", [])]
         assert any("% of completions are unusable" in text for text in shown) == (page[:2] != "06"), page
         drawn = [text for text in shown if "<img alt=" in text and "Published" not in text]
-        assert all("INCONCLUSIVE: mute: " in text for text in drawn), page
+        assert all("TOY INCONCLUSIVE " in text and " % of completions are unusable (arm " in text for text in drawn), page
     book = nbformat.read(unusable / "executed" / "02_generation.mute.ipynb", as_version=4)
     shown = str([cell.get("outputs") for cell in book.cells])
     assert "empty, %" in shown and "The usability rule is **broken" in shown
