@@ -20,6 +20,7 @@ _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Mark = Annotated[str, Field(pattern=r"\S")]
 Heat = Annotated[float, Field(ge=0, le=5)]
 Valence = Annotated[float, Field(ge=-4, le=4)]
 
@@ -88,7 +89,7 @@ class Model(Strict):
     begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
     require_word: bool = False  # the model may neither end nor write bare punctuation before it has written a letter or digit
     chat_template_kwargs: dict[str, int | float | str | bool] = {}  # chat only; for the template, as {enable_thinking: false}
-    thought_markers: Annotated[list[str], Field(min_length=2, max_length=2)] = ["<think>", "</think>"]  # a thought is set aside
+    thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = ["<think>", "</think>"]  # a thought is set aside
     thinking_tokens: Annotated[int, Field(ge=0)] = 0  # that a thought may take, beside max_new_tokens of the answer
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device_map: str = "auto"  # how accelerate spreads the weights over processors
