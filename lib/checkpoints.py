@@ -80,17 +80,28 @@ def _remedy(error: str, id_: str, source: str, is_gguf: bool) -> str:
     return f"check the spelling and the network, or give a folder that holds the model{specs.nearest(id_, _known_ids())}"
 
 
-def identity(source: str, config, gguf_file: str | None = None) -> dict[str, str] | str:
+def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[str, str] | str:
     """What tells a model from another: the hash of each file of its folder that is read, or the commit of the hub.
 
     Of the weights only those that load count: the GGUF file that is named, else what transformers prefers.
     """
     folder = Path(source)
     if not folder.is_dir():
-        return config._commit_hash
+        return _commit(source, revision, gguf_file or "config.json")
     names = {path.name for path in folder.iterdir() if path.is_file()}
     weights = {gguf_file} if gguf_file else _loaded_weights(folder, names)
     return {name: packages.sha256(folder / name) for name in sorted({*filter(_is_read, names - set(_WEIGHTS)), *weights})}
+
+
+def _commit(source: str, revision: str, file: str) -> str:
+    """The commit of the hub that a revision of a model is: it stands in the path of each of its files in the hub's cache."""
+    from transformers.utils import hub
+
+    commit = hub.extract_commit_hash(hub.cached_file(source, file, revision=revision), None)
+    if commit is None:
+        raise ParameterError(f"id {source!r}: the commit of revision {revision!r} cannot be told, so results could not be "
+                             "matched to it; set revision to a commit, or give a folder that holds the model")  # fmt: skip
+    return commit
 
 
 def _loaded_weights(folder: Path, names: set[str]) -> set[str]:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import generation, models, outcomes, packages, rubrics
+from lib import generation, models, outcomes, packages, rubrics, templates
 from lib.sections import Generation
-from lib.specs import NO_MITIGATION, Judge, Model
+from lib.specs import NO_MITIGATION, Judge, Model, ParameterError
 from lib.text import VERSION as TEXT_VERSION
 from lib.text import normalize
 
@@ -28,12 +28,17 @@ VERSION = 1  # of how texts are paired and scored: change it with anything that 
 
 
 def version(judge: Judge) -> str:
-    """The judge's name and the rubric's version, with a hash of all that its valences depend on."""
-    rubric = rubrics.read(judge.rubric)
+    """The judge's name and the rubric's version, with a hash of all that its valences depend on.
+
+    ParameterError if its template opens a thought that nothing is set aside for.
+    """
+    rubric, model = rubrics.read(judge.rubric), backend(judge)
+    if model.tokenizer and (fault := templates.thought_fault([model.question("x")], model)):
+        raise ParameterError(f"judge {judge.name}: {fault}")
     told = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
     told |= {name: getattr(judge.model, name) for name in _OF_THE_MODEL}
     read = {"code": VERSION, "outcomes": outcomes.VERSION, "text": TEXT_VERSION, "rubric": rubric.digest}
-    depends_on = {"model": backend(judge).fingerprint, **read, **told}
+    depends_on = {"model": model.fingerprint, **read, **told}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{rubric.version}-{digest[:8]}"
 

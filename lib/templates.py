@@ -54,7 +54,7 @@ def thought_note(model, max_new_tokens: int) -> str:
 
 
 def _fault(owed: pd.DataFrame, model, max_new_tokens: int) -> str | None:
-    if model.spec.mode == "chat" and (fault := _template_fault(model) or _thought_fault(owed, model)):
+    if model.spec.mode == "chat" and (fault := _template_fault(model) or thought_fault(owed["rendered"].unique(), model)):
         return fault
     spec, tokenizer = model.spec, model.tokenizer
     longest = model.token_ids([max(owed["rendered"], key=len)])[0]
@@ -90,9 +90,10 @@ def _template_fault(model) -> str | None:
     return None
 
 
-def _thought_fault(owed: pd.DataFrame, model) -> str | None:
+def thought_fault(rendered, model) -> str | None:
+    """What is wrong with a model whose `rendered` prompts open a thought; None if they open none, or it is provided for."""
     spec = model.spec
-    if not any(map(model.opens_thought, owed["rendered"].unique())):
+    if not any(map(model.opens_thought, rendered)):
         return None
     opens = f"its chat template opens a thought ({spec.thought_markers[0]!r})"
     switch = chat_templates.switch(model.tokenizer)

@@ -55,7 +55,7 @@ class Transformer(Backend):
     @cached_property
     def fingerprint(self) -> str:
         """What its answers depend on beside the request: weights, tokenizer and number format."""
-        weights = identity(self.source, self.config, self.spec.gguf_file)
+        weights = identity(self.source, self.spec.revision, self.spec.gguf_file)
         format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
         return json.dumps({"weights": weights, **format_}, sort_keys=True)
 

@@ -87,7 +87,9 @@ def made(tiny, tmp_path_factory):
 def asked(benchmark, folder, **changes):
     parameters = told(model={"id": str(folder)}, samples=2, **changes)
     model = models.load(parameters.model)
-    return model, generation.requests(benchmark, parameters, model), parameters
+    owed = generation.requests(benchmark, parameters, model)
+    begun = "The words stand as they are. "  # common to all prompts, so that it is shared where the model allows it
+    return model, owed.assign(rendered=begun + owed["rendered"]), parameters
 
 
 @pytest.mark.parametrize("kind", [*STATEFUL, *WINDOWED])

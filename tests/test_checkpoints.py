@@ -1,7 +1,10 @@
 """Files of a model: what cannot be loaded and why, which files make its fingerprint."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -59,11 +62,11 @@ def test_a_folder_of_gguf_files_needs_one_named(gguf):
 
 
 def test_of_several_gguf_files_only_the_one_that_is_used_counts(gguf):
-    before = checkpoints.identity(str(gguf), None, "whole.gguf")
+    before = checkpoints.identity(str(gguf), "main", "whole.gguf")
     assert list(before) == ["whole.gguf"]
-    assert before != checkpoints.identity(str(gguf), None, "half.gguf")
+    assert before != checkpoints.identity(str(gguf), "main", "half.gguf")
     (gguf / "half.gguf").write_bytes(b"other")
-    assert checkpoints.identity(str(gguf), None, "whole.gguf") == before
+    assert checkpoints.identity(str(gguf), "main", "whole.gguf") == before
 
 
 UNREAD = ["README.md", ".gitattributes", "optimizer.pt", "training_args.bin", "trainer_state.json", "x.gguf", "LICENSE",
@@ -80,16 +83,16 @@ def test_files_that_are_not_read_do_not_count(copied, name):
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors", "vocab.txt",
                                   "generation_config.json", "adapter_model.safetensors"])  # fmt: skip
 def test_files_that_are_read_count(copied, name):
-    before = checkpoints.identity(str(copied), None)
+    before = checkpoints.identity(str(copied), "main")
     (copied / name).write_bytes(((copied / name).read_bytes() if (copied / name).exists() else b"") + b" ")
-    assert checkpoints.identity(str(copied), None) != before
+    assert checkpoints.identity(str(copied), "main") != before
 
 
 def test_shards_count_as_their_list_names_them(copied):
     (copied / "model.safetensors").rename(copied / "model-1.safetensors")
     (copied / "model-9.safetensors").write_text("of another number format")
     (copied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
-    names = set(checkpoints.identity(str(copied), None))
+    names = set(checkpoints.identity(str(copied), "main"))
     assert {"model-1.safetensors", "model.safetensors.index.json"} < names and "model-9.safetensors" not in names
 
 
@@ -151,3 +154,22 @@ def test_out_of_memory_is_not_taken_for_a_damaged_file(copied, monkeypatch):
     monkeypatch.setattr(transformer, "free_bytes", lambda: 10**12)
     with pytest.raises(torch.OutOfMemoryError):
         _ = model.weights
+
+
+COMMITS = ("a" * 40, "b" * 40)
+ASK = (
+    "import sys; from lib import models, params; from tests.conftest import told; "
+    "print(*[models.load(told(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in sys.argv[1:]], sep='\\n')"
+)
+
+
+def test_a_model_of_the_hub_is_told_by_its_commit(tiny, tmp_path):
+    repository = tmp_path / "models--owner--name"
+    for name, commit in zip(("main", "v2"), COMMITS, strict=True):
+        shutil.copytree(tiny, repository / "snapshots" / commit)
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / name).write_text(commit)
+    offline = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    asked = [sys.executable, "-c", ASK, "main", "v2", COMMITS[1]]
+    done = subprocess.run(asked, env=offline, text=True, capture_output=True, check=True)
+    assert [json.loads(line)["weights"] for line in done.stdout.splitlines()] == [COMMITS[0], COMMITS[1], COMMITS[1]]

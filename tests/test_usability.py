@@ -93,8 +93,9 @@ def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     net = leakage.summarise(leakage.charged_pairs(pairs), ["arm"], 0.95).set_index(["arm", "quantity"])
     assert net.loc[("negative", "net"), "n"] == 0 and np.isnan(net.loc[("negative", "net"), "estimate"])
     assert net.loc[("positive", "net"), ["n", "estimate"]].tolist() == [4, 100]
-    bounds = leakage.unscored_bounds(judged, ["arm"], 0.95).set_index(["arm", "quantity", "unscored"])["estimate"]
-    assert bounds["negative", "net"].tolist()[1:] == [0, 100]
+    bounds = leakage.unscored_bounds(judged, ["arm"], 0.95)
+    bounds = bounds[(bounds["arm"] == "negative") & (bounds["quantity"] == "net")].set_index("unscored")["estimate"]
+    assert bounds[["none leaked", "all leaked"]].tolist() == [0, 100]
     assert leakage.repetition_share(judged, 0.95)["n"].sum() == 4
     assert usability.faults(judged, pairs, 0.95) == {"m": "100 % of completions are unusable (arm negative)"}
 
@@ -140,7 +141,7 @@ def test_the_stamp_is_seen_on_board_pages_and_figures(unusable):
     for page in ("03_judging.mute", "05_scaling_analysis", "06_prompting_mitigation_ablation"):
         book = nbformat.read(unusable / "executed" / f"{page}.ipynb", as_version=4)
         shown = [str(output) for cell in book.cells for output in cell.get("outputs", [])]
-        assert any("% of completions are unusable" in text for text in shown) == (page[:2] != "06"), page
+        assert any("% of completions are unusable" in text for text in shown), page
         drawn = [text for text in shown if "<img alt=" in text and "Published" not in text]
         assert all("TOY INCONCLUSIVE " in text and " % of completions are unusable (arm " in text for text in drawn), page
     book = nbformat.read(unusable / "executed" / "02_generation.mute.ipynb", as_version=4)
