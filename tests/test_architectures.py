@@ -130,8 +130,8 @@ def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_
     assert calibration.measure(model, owed, parameters).per_token_read > 0
     assert calibration.prompt_tokens(model, owed, 512) > 0
     assert model.parameters > 0
-    table = next_token.measure(benchmark, parameters, model, tmp_path / "j.jsonl")
-    alone = pd.concat(next_token.measure(benchmark.iloc[[row]], parameters, model, tmp_path / f"{row}.jsonl") for row in (0, 3))
+    table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
+    alone = pd.concat(next_token.measure(benchmark.iloc[[row]], model, tmp_path / f"{row}.jsonl") for row in (0, 3))
     np.testing.assert_allclose(table.iloc[[0, 3]]["expected_valence"], alone["expected_valence"], atol=1e-5)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from lib import chat_templates, generation, models, prompts, specs, templates
+from lib import chat_templates, generation, llm_judge, models, prompts, specs, templates
 from tests.conftest import told
 
 TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -27,7 +27,10 @@ def chat(tiny, tmp_path):
             (tmp_path / file).write_bytes((tiny / file).read_bytes())
         tokenizer.save_pretrained(tmp_path)
         return models.load(
-            told("chat", model={"id": str(tmp_path), "template_system": False, "begin_answer": False} | changes).model
+            told(
+                "chat",
+                model={"id": str(tmp_path), "template_system": False, "begin_answer": False, "require_word": False} | changes,
+            ).model
         )
 
     return make
@@ -178,3 +181,14 @@ def test_the_names_a_template_reads(tiny):
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     tokenizer.chat_template = TURN + SWITCH + "{{ bos_token }}{{ date_string }}{% set x = 1 %}{{ x }}{{ style }}"
     assert chat_templates.known(tokenizer) == {"enable_thinking", "date_string", "style"}
+
+
+def test_a_judge_whose_template_opens_a_thought_needs_tokens_for_it(chat):
+    for tokens in (0, 9):
+        asked = chat(TURN + THINKS, thinking_tokens=tokens).spec
+        judge = specs.Judge.model_validate({"name": "asked", "kind": "llm", "model": asked.model_dump()})
+        if tokens:
+            assert llm_judge.version(judge).startswith("asked-")
+        else:
+            with pytest.raises(specs.ParameterError, match=r"judge asked: its chat template opens a thought .*thinking_tokens"):
+                llm_judge.version(judge)

@@ -77,7 +77,7 @@ def test_a_row_without_any_token_is_a_fault(tiny):
 
 
 def test_the_next_token_is_not_measured_on_bad_logits(benchmark, tiny, tmp_path):
-    model, _, parameters = asked(benchmark, tiny)
+    model, *_ = asked(benchmark, tiny)
     spoilt(model, NOT_A_NUMBER, 0)
     with pytest.raises(specs.ParameterError, match=r"model smollm2-135m-completion: .*not finite \(nan\)"):
-        next_token.measure(benchmark, parameters, model, tmp_path / "j.jsonl")
+        next_token.measure(benchmark, model, tmp_path / "j.jsonl")
