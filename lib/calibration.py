@@ -71,7 +71,7 @@ def measure(model: "transformer.Transformer", missing: pd.DataFrame, parameters:
         if tried and time.monotonic() - started > SECONDS * len(tried) / (len(tried) + 1):
             break
         tried.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
-    work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.max_new_tokens)
+    work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.most_tokens)
     return min(tried, key=lambda way: way.seconds(*work))
 
 
@@ -85,7 +85,7 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
     suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
     suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
-    fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.max_new_tokens)
+    fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
     affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
     batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
     return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)

@@ -70,9 +70,9 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sectio
     predicted = calibration.prompt_tokens(model, pilot, len(pilot)) * pace.per_token_read + steps * pace.per_step
     predicted += len(pilot) * tokens * pace.per_token_written
     read = calibration.prompt_tokens(model, missing, pace.batch_size)
-    seconds = pace.seconds(read, len(missing), tokens, run.max_new_tokens) * took / predicted
+    seconds = pace.seconds(read, len(missing), tokens, run.most_tokens) * took / predicted
     longest = max(map(len, model.token_ids(pilot["rendered"].tolist())))
-    working = pace.batch_size * calibration.row_bytes(model, longest + run.max_new_tokens)
+    working = pace.batch_size * calibration.row_bytes(model, longest + run.most_tokens)
     return {
         "prompt tokens": read,
         "tokens": round(len(missing) * tokens),

@@ -82,6 +82,11 @@ class Generation(Notebook):
     memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free
 
     @property
+    def most_tokens(self) -> int:
+        """What a reply may take at most: the answer, and the thought before it."""
+        return self.max_new_tokens + self.model.thinking_tokens
+
+    @property
     def sampled_at(self) -> float:
         """The temperature of sampling: the model's own, or else the section's."""
         return self.temperature if self.model.temperature is None else self.model.temperature
