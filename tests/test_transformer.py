@@ -34,6 +34,7 @@ CHANGES = {
     "dtype": {"model": {"dtype": "bfloat16"}},
     "mode and template": {"model": {"mode": "chat", "template_system": True}},
     "begun answer": {"model": {"mode": "chat", "template_system": True, "begin_answer": True}},
+    "begins with a word": {"model": {"require_word": True}},
     "system prompt": {"model": {"mode": "chat", "system_prompt": "You are terse."}},
 }
 FILES = {

@@ -90,7 +90,7 @@ def told(server: Process, mode: str) -> sections.Generation:
     """Few and short completions, four at a time."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     place = {"url": server.url, "concurrency": 4, "timeout": 120.0, "retries": 20}
-    served = {"id": server.model, "server": place, "parameters": 106_203_456, "begin_answer": False}
+    served = {"id": server.model, "server": place, "parameters": 106_203_456, "begin_answer": False, "require_word": False}
     few = {"samples": 2, "mitigations": {}, "mitigation_samples": 0, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 8}
     return params.from_cell("02_generation", values | few | {"model": values["model"] | served})
 
