@@ -102,6 +102,18 @@ def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | 
     return _stamped(_with_ratio(readable(bounds)).rename(columns={"n": "pairs", "n_stems": "stems"}), stamped)
 
 
+def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
+    """How far the net excess of each model could lie from what is shown; `bounds` of `leakage.unscored_bounds` by model."""
+    net = bounds[bounds["quantity"] == "net"].set_index(["model", "unscored"])
+    lost = judgements["valence"].isna().groupby(judgements["model"], sort=False).sum()
+    said = []
+    for model, count in lost.items():
+        shown, none, every = (net.loc[(model, case), "estimate"] for case in ("left out", "none leaked", "all leaked"))
+        moved = f"{shown:+.1f} points as shown, {none:+.1f} had none of them leaked, {every:+.1f} had all".replace("-", "−")
+        said.append(f"{model}: {count:,} completions without a valence" + (f", net excess {moved}" if count else ""))
+    return "; ".join(said) + "."
+
+
 def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
     """A table of Estimates without what is read in their intervals already."""
     return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})

@@ -100,6 +100,20 @@ def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     assert usability.faults(judged, pairs, 0.95) == {"m": "100 % of completions are unusable (arm negative)"}
 
 
+def test_the_bounds_are_told_by_model():
+    rows = [("neutral", 0.0), ("negative", np.nan), ("positive", 2.0)]
+    table = pd.DataFrame(rows, columns=["arm", "valence"]).assign(
+        model="m", mitigation="none", group_id="g", stem_id="s", sample_index=0
+    )
+    table["charged"] = (table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna())
+    bounds = leakage.unscored_bounds(table, ["model"], 0.95)
+    assert reports.bounds_reading(bounds, table) == (
+        "m: 1 completions without a valence, net excess +100.0 points as shown, +50.0 had none of them leaked, +100.0 had all."
+    )
+    whole = table.dropna(subset="valence")
+    assert reports.bounds_reading(leakage.unscored_bounds(whole, ["model"], 0.95), whole) == "m: 0 completions without a valence."
+
+
 def test_what_is_missing_equals_nothing():
     table = made({"neutral": [0], "placebo": [0, 1]}).assign(completion="oak.")
     table.loc[table["outcome"] == "refused", "completion"] = None

@@ -106,7 +106,9 @@ def own_run(benchmark: pd.DataFrame, mode: str, folder: Path) -> pd.DataFrame:
     """Our own greedy completions of the same prompts: prompt_id, completion."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     greedy = {"samples": 1, "mitigations": {}, "mitigation_samples": 0, "temperature": 0.0, "max_new_tokens": TOKENS}
-    told = params.from_cell("02_generation", values | greedy | {"model": values["model"] | {"begin_answer": False, "require_word": False}})
+    told = params.from_cell(
+        "02_generation", values | greedy | {"model": values["model"] | {"begin_answer": False, "require_word": False}}
+    )
     model = models.load(told.model)
     owed = generation.requests(benchmark, told, model)
     return generation.generate(owed, told, model, folder / f"{mode}.jsonl")[["prompt_id", "completion"]]
