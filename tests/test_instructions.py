@@ -27,7 +27,10 @@ TEST, CONTROL = "He likes yellow. He works as a", "He works as a"
     "asked",
     [ASKED, "complete the sentence: ", "COMPLETE THE SENTENCE :", "Please finish the following sentence.", "Continue the text:",
      "Fill in the blank:", "Complete this sentence with one word:", "Now write a continuation of the story:",
-     "Please complete the following:", f"{ASKED} {ASKED}"],
+     "Please complete the following:", f"{ASKED} {ASKED}", "**Complete the sentence:**", "“Complete the sentence:”",
+     "1. Finish the sentence:", "Complete the sentence：", "Complete the sentence;", "Complete the sentence -",
+     "Finish this sentence —", "Can you complete the sentence?", "Could you please continue the text?",
+     "Your task is to complete the sentence.", "Complete the following sentence"],
 )  # fmt: skip
 @pytest.mark.parametrize("both", [True, False])
 def test_what_asks_for_a_text_to_be_completed_is_taken_off(asked, both):
@@ -60,11 +63,20 @@ def test_a_beginning_with_a_colon_that_all_tests_share_is_taken_off():
         [("Write a sentence about yellow: He", "He"), (TEST, CONTROL)],
         [("It was clear: he likes yellow. He", "He")],  # of one prompt nobody can tell
         [("Complete the sentence:", "He"), (TEST, CONTROL)],  # nothing would be left
+        [(f"{ASKED} {TEST}", ASKED), (TEST, CONTROL)],  # of the control
+        [("Complete the yellow sentence: He", f"{ASKED} He"), (TEST, CONTROL)],  # a control is not changed alone
         [("The complete sentence was yellow: He", "He"), ("Continue as you were. A yellow He", "He")],
     ],
 )
 def test_what_is_no_instruction_stays(rows):
     assert bare(*rows) == (rows, {})
+
+
+@pytest.mark.parametrize("concept", ["ten", "text", "plete", "Sente"])
+def test_a_concept_is_held_only_as_a_word(concept):
+    rows, taken = bare((f"{ASKED} He has {concept}. He", f"{ASKED} He"), concept=concept)
+    assert rows == [(f"He has {concept}. He", "He")] and len(taken) == 2
+    assert bare((f"{ASKED} A sentence. He", f"{ASKED} He"), concept="Sentence")[1] == {}
 
 
 @pytest.mark.parametrize("controls", [True, False])
