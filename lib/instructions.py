@@ -74,6 +74,13 @@ def _shared(pairs: pd.DataFrame) -> str | None:
     return None if any(mentions(shared, concept) for concept in pairs["concept"]) else shared
 
 
+def compared(text: str) -> str:
+    """A prompt as it is compared with others: without instructions that ask for its completion, case and typography ignored."""
+    while asks := _ASKS.match(text):
+        text = text[asks.end() :].strip()
+    return normalize(text).casefold()
+
+
 def mentions(text: str, concept: str) -> bool:
     """Whether a text holds a concept as a word, or words; case and typography are ignored."""
     return re.search(rf"(?<!\w){re.escape(normalize(concept).casefold())}(?!\w)", normalize(text).casefold()) is not None

@@ -123,6 +123,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
         cells["row"][~whole], f"with an n_control that is no whole number: {given[~whole].tolist()[:3]}", remedy, unit, prior
     )
     place = given.astype(float)
+    place = place.mask(place == cells.index)  # as controls name themselves: a row is no control of its own
     beyond = place > last
     prior_columns.refuse(
         cells["row"][beyond], f"with an n_control beyond the table: {given[beyond].tolist()[:3]}", remedy, unit, prior
@@ -136,7 +137,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
             bool(cells["no_text"].iloc[[row, *([] if number is None else [number])]].any()) for row, number in enumerate(of)
         ],
         control_replies=[[] if number is None else cells["replies"].iloc[number] for number in of],
-        used=cells.index.isin([number for number in of if number is not None]),
+        used=prior_columns.are_among(cells["prompt"], cells["prompt"].iloc[[number for number in of if number is not None]]),
         unmarked=[number is not None and cells["is_control"].any() and not cells["is_control"].iloc[number] for number in of],
     )
 

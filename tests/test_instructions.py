@@ -113,6 +113,33 @@ def test_unmarked_controls_beside_pairs_are_no_tests_without_one(tmp_path):
     assert found(defects) == {"tests without a control, left out": [4]}
 
 
+@pytest.mark.parametrize(("yes", "no"), [("y", "n"), ("X", None), ("1.0", "0.0"), (1, 0), ("control", "test"), ("TRUE", "FALSE")])
+def test_controls_are_told_whatever_their_mark(tmp_path, yes, no):
+    marked = LIST.assign(is_control_item=[yes if control else no for control in LIST["is_control_item"]])
+    unused = pd.concat([marked, marked.iloc[[3]].assign(prompt="The tree is")], ignore_index=True)
+    assert found(read(unused, tmp_path)[1]) == {
+        "controls that no test uses": [7],
+        "completions of a test that repeat its concept": [3],
+    }
+
+
+@pytest.mark.parametrize("repeated", ["He works as a", f"{ASKED} He works as a", "HE  works as a"])
+def test_a_control_that_stands_there_again_is_no_test_without_one(tmp_path, repeated):
+    unmarked = LIST.drop(columns="is_control_item")
+    again = pd.concat([unmarked, unmarked.iloc[[0]].assign(prompt=repeated)], ignore_index=True)
+    pairs, defects = read(again, tmp_path)
+    assert len(pairs) == 3
+    assert found(defects) == {"completions of a test that repeat its concept": [3]}
+    beside = pd.DataFrame({"prompt": [repeated, TEST], "concept": ["none", "yellow"], "control": [None, CONTROL]})
+    assert found(read(beside, tmp_path)[1]) == {}
+
+
+def test_a_row_is_no_control_of_its_own(tmp_path):
+    pairs, defects = read(changed(0, n_control=0), tmp_path)
+    assert pairs["row"].tolist() == [3, 4, 6] and "controls that are not marked as such" not in found(defects)
+    assert read(changed(4, n_control=4), tmp_path)[1]["tests without a control, left out"] == [6]
+
+
 def test_cells_that_are_no_text_are_counted_or_refused_by_row(tmp_path):
     _, defects = read(changed(0, generation_1="=A1"), tmp_path)
     assert defects["pairs with completions that are no text (a formula, an error, a date), left out"] == [3, 4]
