@@ -83,10 +83,10 @@ export: .venv/ready
 	@$(BIN)/python -m lib.export $(SET)
 
 export-labels: .venv/ready
-	@$(BIN)/python -m lib.annotation_exchange export $(SET) $(FILE) $(OPTIONS)
+	@$(BIN)/python -m lib.annotation_exchange export $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 import-labels: .venv/ready
-	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(FILE) $(OPTIONS)
+	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 lab: .venv/ready
 	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)

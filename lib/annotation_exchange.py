@@ -43,6 +43,8 @@ def from_csv(path: Path, annotators: dict[str, str] | None = None, items: pd.Dat
     missing = set(needed) - set(table.columns)
     if missing:
         raise ValueError(f"{path.name}: no column {', '.join(sorted(missing))}; the header must name them")
+    if repeated := sorted(set(table.columns[table.columns.duplicated()]) & set(COLUMNS)):
+        raise ValueError(f"{path.name}: two columns are called {repeated[0]!r}; rename one")
     rows = []
     for line, record in zip(table.index, table.to_dict("records"), strict=True):
         place = f"{path.name}, line {line}"

@@ -117,8 +117,8 @@ def notebook(name: str, values: Path, executed: Path) -> None:
 @retry(retry=retry_if_exception_message(match="Kernel died before replying"), stop=stop_after_attempt(4), reraise=True)
 def _execute(source: Path, executed: Path, given: dict) -> None:
     papermill.execute_notebook(
-        source,
-        executed,
+        _literal(source),
+        _literal(executed),
         parameters=given,
         kernel_name="python3",
         cwd=specs.ROOT,
@@ -127,6 +127,11 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
         stdout_file=sys.stdout,
         stderr_file=sys.stdout,
     )
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def tidy(executed: Path) -> None:

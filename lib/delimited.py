@@ -26,6 +26,8 @@ _SAID = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's own first line
 def decoded(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 or UTF-32 if it begins so; ValueError naming the first byte that is neither."""
     data = path.read_bytes()
+    if data.startswith((b"\x1f\x8b", b"PK\3\4")):
+        raise ValueError("is compressed (gzip, or zip as xlsx is), no text; unpack it, or give it the suffix that it should have")
     encoding = next((name for begins, name in _BEGINNINGS if data.startswith(begins)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -76,12 +78,12 @@ def _delimiter(text: str, needed: Needed, usual: str) -> str:
 
 
 def _rows(text: str, delimiter: str, skipped: int):
-    """(line, cells) of each row that has any."""
+    """(line, cells) of each row that has any: a line of delimiters or blanks alone, as spreadsheets leave it, has none."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begins = 1
     try:
         for cells in reader:
-            if cells:
+            if any(map(str.strip, cells)):
                 yield begins, cells
             begins = reader.line_num + 1
     except csv.Error as error:

@@ -6,6 +6,8 @@ What cannot be read as it is claimed is taken as it stands, and refused if that 
 """
 
 import codecs
+import gzip
+import io
 import re
 import zlib
 from typing import NamedTuple
@@ -15,14 +17,17 @@ from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 _MEDIA = ("text/html", "application/xhtml+xml")
+_TYPE = re.compile(r"(?!\*/\*|(unknown|application)/unknown)[!#-'*+.^-`|~\w-]+/[!#-'*+.^-`|~\w-]+", re.ASCII | re.IGNORECASE)
 # what a browser takes for HTML where no media type is given (WHATWG MIME Sniffing, 7.1)
 _OPENING = re.compile(
-    rb"\s*<(!--|(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>])", re.IGNORECASE
+    rb"(\xef\xbb\xbf)?\s*<(!--|(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>])",
+    re.IGNORECASE,
 )
 _HEAD = re.compile(rb"[A-Za-z]+(/\d[.\d]*)? +\d{3}\b.*?\n\r?\n", re.DOTALL)
 _CHUNK = re.compile(rb"\s*([0-9a-fA-F]{1,8})[ \t]*(;[^\r\n]*)?\r?\n")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CONTROLS = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f]")
+GZIP = b"\x1f\x8b"
 _SAMPLE = 20_000  # characters that are looked at to tell text from other bytes
 
 
@@ -50,7 +55,8 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
             return "page_headless"
     header = record.http_headers.get if head else {}.get
     media = re.split(r"[;,\s]", (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip())[0]
-    if media and media.lower() not in _MEDIA:
+    media = media.lower() if _TYPE.fullmatch(media) else ""  # as a browser takes what is no type, or says that it is unknown
+    if media and media not in _MEDIA:
         return "skip_type"
     body, cut = _decoded(block[head.end() :] if head else block, _codings(record) if head else [], limit)
     if not media and body and not _OPENING.match(body):
@@ -91,7 +97,19 @@ def _chunks(body: bytes, limit: int) -> tuple[bytes, bool] | None:
 
 
 def _gzip(body: bytes, limit: int) -> tuple[bytes, bool] | None:
-    return _inflated(body, limit, zlib.MAX_WBITS | 16) if body.startswith(b"\x1f\x8b") else None
+    """Of one member or several; what follows them and is none does not count."""
+    if not body.startswith(GZIP):
+        return None
+    data = b""
+    try:
+        with gzip.open(io.BytesIO(body)) as stream:
+            while len(data) <= limit and (more := stream.read1(1 << 16)):
+                data += more
+    except EOFError:
+        return (data, True) if data else None
+    except (OSError, zlib.error) as error:
+        return (data, False) if data and "Not a gzipped file" in str(error) else None
+    return data, False
 
 
 def _deflate(body: bytes, limit: int) -> tuple[bytes, bool] | None:

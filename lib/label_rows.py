@@ -1,5 +1,6 @@
 """Labels that come from another tool, checked row by row: each says where it stands, so that what is wrong can be found there."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -20,9 +21,12 @@ def row(place: str, record: dict) -> dict:
         if given[name] is None:
             raise ValueError(f"{place}: {name} is empty; fill it in or take the row out")
     try:
-        given["seconds"] = float(given["seconds"] or 0)
-    except ValueError:
-        raise ValueError(f"{place}: seconds {given['seconds']!r} is not a number, as 3.5 is; correct it there") from None
+        seconds = float(given["seconds"] or 0)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{place}: seconds {given['seconds']!r} is not a number from 0 on, as 3.5 is; correct it there")
+    given["seconds"] = seconds
     return given | {"place": place, "complete": annotation.is_complete(given)}
 
 

@@ -101,8 +101,9 @@ def _dict(value) -> dict:
 def _annotator(found: dict, annotators: dict[str, str], place: str) -> str:
     """The name here of who made an annotation."""
     by = found.get("completed_by")
-    who = by.get("email") or by.get("id") if isinstance(by, dict) else by
-    who = str(who or "").strip()
+    called = [by.get("email"), by.get("id")] if isinstance(by, dict) else [by]
+    called = [(tables.text(name) or "").strip() for name in called if not isinstance(name, bool)]
+    who = next((name for name in called if name in annotators), next(filter(None, called), ""))
     if not who:
         raise ValueError(f"{place}: an annotation has no completed_by, so nobody knows whose it is; export anew with the format "
                          'JSON and all fields, or write "completed_by": {"email": "…"} there')  # fmt: skip
@@ -117,10 +118,13 @@ def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -
               "time": found.get("created_at")}  # fmt: skip
     for result in map(_dict, found.get("result") or ()):
         name, value = result.get("from_name"), _dict(result.get("value"))
-        said = value.get("choices") or value.get("text")
-        said = [said] if isinstance(said, str) else said
-        if name not in LABELS or not said:
+        if name not in LABELS or not any(value.values()):
             continue
+        said = next((value[kind] for kind in ("choices", "text", "rating", "number") if value.get(kind)), None)
+        if said is None:
+            raise ValueError(f"{place}: {name} is answered in a form that is not read ({', '.join(value)}); label with the form "
+                             "of `make export-labels`")  # fmt: skip
+        said = said if isinstance(said, list) else [said]
         if name in record or (len(said) > 1 and name != "note"):
             raise ValueError(
                 f"{place}: {name} is answered more than once ({', '.join(map(str, said))}); correct it in Label Studio"

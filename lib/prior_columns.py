@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from lib import sections, specs, tables
+from lib import instructions, sections, specs, tables
 from lib.specs import ParameterError, nearest
 
 # our name of a column -> what published tables call it; `dataset.prior.columns` can name others
@@ -25,7 +25,8 @@ COLUMNS = {
     "control_generation": ("control_generation_",),  # of the control, in the shape of pairs
 }
 _BEGINNINGS = {"generation": "replies", "control_generation": "control_replies"}
-_YES = {"true", "yes", "1"}
+_YES = {"true", "yes", "1", "y", "x", "control"}
+_NO = {"false", "no", "0", "n", "", "-", "test", "none", "nan"}
 
 
 def read(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
@@ -73,10 +74,20 @@ def under_our_names(file: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
             replies = file[numbered].to_numpy(dtype=object)
             cells[_BEGINNINGS[ours]] = [[tables.text(cell) or None for cell in row] for row in replies]
             cells["no_text"] |= np.array([any(map(tables.is_no_text, row)) for row in replies], dtype=bool)
-    cells["is_control"] = cells["is_control"].map(lambda cell: str(cell).casefold() in _YES)
+    marks = cells["is_control"].map(lambda cell: str(cell).casefold().removesuffix(".0"))
+    strange = ~marks.isin(_YES | _NO)
+    refuse(cells["row"][strange], f"with an is_control that is neither yes nor no: {marks[strange].tolist()[:3]}",
+           "give true, false, or nothing", unit, prior)  # fmt: skip
+    cells["is_control"] = marks.isin(_YES)
     if cells["control"].notna().any():
-        return cells.assign(used=cells["prompt"].isin(cells["control"].dropna()))
+        return cells.assign(used=are_among(cells["prompt"], cells["control"]))
     return cells.drop(columns=["control", "control_replies"])
+
+
+def are_among(prompts: pd.Series, controls: pd.Series) -> pd.Series:
+    """Whether each prompt reads like one of the controls, instructions aside."""
+    known = set(controls.dropna().map(instructions.compared))
+    return prompts.map(lambda text: isinstance(text, str) and instructions.compared(text) in known).astype(bool)
 
 
 def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: sections.Prior) -> str | None:

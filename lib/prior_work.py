@@ -16,7 +16,6 @@ of one template (without such a column, of one control) are clustered together a
 taken off: it is no context. These choices are ours.
 """
 
-import re
 import sys
 
 import numpy as np
@@ -26,7 +25,6 @@ import pandera.pandas as pa
 from lib import instructions, params, prior_columns, records, sections, semantic_leakage, sentences, tables, vader
 from lib.prompts import PROMPTS
 from lib.specs import ParameterError
-from lib.text import normalize
 
 ARMS = ("neutral", "concept", "negative", "positive")
 CHARGED = 0.2  # |valence| of a concept beyond which it has a polarity: VADER's own 0.05, stretched to the human scale
@@ -125,6 +123,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
         cells["row"][~whole], f"with an n_control that is no whole number: {given[~whole].tolist()[:3]}", remedy, unit, prior
     )
     place = given.astype(float)
+    place = place.mask(place == cells.index)  # as controls name themselves: a row is no control of its own
     beyond = place > last
     prior_columns.refuse(
         cells["row"][beyond], f"with an n_control beyond the table: {given[beyond].tolist()[:3]}", remedy, unit, prior
@@ -138,7 +137,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
             bool(cells["no_text"].iloc[[row, *([] if number is None else [number])]].any()) for row, number in enumerate(of)
         ],
         control_replies=[[] if number is None else cells["replies"].iloc[number] for number in of],
-        used=cells.index.isin([number for number in of if number is not None]),
+        used=prior_columns.are_among(cells["prompt"], cells["prompt"].iloc[[number for number in of if number is not None]]),
         unmarked=[number is not None and cells["is_control"].any() and not cells["is_control"].iloc[number] for number in of],
     )
 
@@ -162,7 +161,7 @@ def _defects(pairs: pd.DataFrame) -> dict[str, list]:
     uneven = [test != control for test, control in zip(*counts, strict=True)]
     fewer = [min(both) < fullest for both in zip(*counts, strict=True)]
     stems = [split(row.prompt)[1] != split(row.control)[1] for row in pairs.itertuples()]
-    repeats = [row.row for row in pairs.itertuples() for text in row.replies if text and _mentions(text, row.concept)]
+    repeats = [row.row for row in pairs.itertuples() for text in row.replies if text and instructions.mentions(text, row.concept)]
     wrong = {
         "tests that repeat another's prompt and concept": pairs.duplicated(["prompt", "concept"]),
         "pairs whose last sentences differ": stems,
@@ -173,10 +172,6 @@ def _defects(pairs: pd.DataFrame) -> dict[str, list]:
     }
     found = {name: pairs["row"][np.asarray(mask, dtype=bool)].tolist() for name, mask in wrong.items()}
     return found | {"completions of a test that repeat its concept": repeats}
-
-
-def _mentions(text: str, concept: str) -> bool:
-    return re.search(rf"\b{re.escape(normalize(concept).casefold())}\b", normalize(text).casefold()) is not None
 
 
 def main(set_name: str) -> int:

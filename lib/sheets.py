@@ -17,12 +17,14 @@ from lib.headers import Needed, below, described, fits, headed, some
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # as _x000D_; openpyxl decodes it nowhere while it reads
 _MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\s[^>]*?ref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
+_PLAIN = re.compile(r"General|@|#|(#,##)?0(\.0+)?")  # formats in which a number shows its digits
+_STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"  # of a form of xlsx that openpyxl finds nothing in
 _KINDS = {"f": "a formula", "e": "an error", "d": "a date"}
 
 
 @dataclass(frozen=True)
 class NoText:
-    """A cell that holds no text or number: `kind` says what (a formula, an error, a date), `shown` its value."""
+    """A cell that holds no text or plain number: `kind` says what (a formula, an error, a date, …), `shown` its value."""
 
     kind: str
     shown: str
@@ -37,7 +39,12 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
     ValueError if no sheet has them, or several, or if cells of the table are merged.
     """
     if not zipfile.is_zipfile(path):
-        raise ValueError("is no xlsx workbook: perhaps an old .xls, or locked with a password; save it anew as xlsx")
+        raise ValueError("is no xlsx workbook: perhaps an old .xls, locked with a password, or cut short; save it anew as xlsx")
+    with zipfile.ZipFile(path) as parts:
+        workbook = parts.read("xl/workbook.xml") if "xl/workbook.xml" in parts.namelist() else None
+    if workbook is None or _STRICT in workbook:
+        kind = "a zip file of another kind, as .ods and .xlsb are" if workbook is None else "a Strict Open XML workbook"
+        raise ValueError(f"is {kind}; save it anew as 'Excel workbook (xlsx)'")
     with closing(openpyxl.load_workbook(path, read_only=True)) as book:
         tables = {sheet.title: _rows(sheet) for sheet in book.worksheets}
         title = _chosen({title: rows for title, rows in tables.items() if rows}, needed)
@@ -66,6 +73,8 @@ def _value(cell):
         return None if cell.data_type == "n" else ""
     if isinstance(cell.value, bool):
         return str(cell.value).upper()
+    if cell.data_type == "n" and not _PLAIN.fullmatch(cell.number_format):  # 50%, $5 or 007, of which the file has 0.5, 5 and 7
+        return NoText("a number in a format of its own", f"{cell.value} as {cell.number_format}")
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell.value) if isinstance(cell.value, str) else cell.value
 
 

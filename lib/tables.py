@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 
 from lib import delimited, sheets
 from lib.headers import SHOWN, Needed, some
@@ -29,7 +30,8 @@ def is_no_text(value) -> bool:
 
 
 def _parquet(path: Path, needed: Needed = ()) -> pd.DataFrame:
-    table = pd.read_parquet(path).astype(object)
+    # columns that pandas wrote as its index count too
+    table = pyarrow.parquet.ParquetFile(path).read().to_pandas(ignore_metadata=True, integer_object_nulls=True).astype(object)
     return table.set_axis(np.arange(1, len(table) + 1), axis=0)
 
 
@@ -41,7 +43,9 @@ def _jsonl(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if not line.strip():
             continue
         try:  # numbers stay as they are written
-            records[number] = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
+            records[number] = json.loads(
+                line, parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=partial(_object, number)
+            )
         except json.JSONDecodeError:
             records[number] = None
         if not isinstance(records[number], dict):
@@ -49,6 +53,15 @@ def _jsonl(path: Path, needed: Needed = ()) -> pd.DataFrame:
     if broken:
         raise ValueError(_not_lines(content, broken, max(records)))
     return pd.DataFrame(list(records.values()), list(records), dtype=object)
+
+
+def _object(line: int, pairs: list[tuple]) -> dict:
+    """An object of line `line`; ValueError if it names something twice, for json would keep the last alone."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise ValueError(f"line {line} names {twice!r} twice; leave one of them")
+    return made
 
 
 def _not_lines(content: str, broken: list[int], last: int) -> str:

@@ -16,7 +16,6 @@ from lib import html
 MAX_LENGTH = 2 * 1024**2  # bytes of a record. Ours: longer ones are lists and dumps, and cost memory
 MAX_HEAD = 1 << 15  # bytes of a record's head that FastWARC reads
 DETECT = 2000  # characters from which a language is told. Ours
-GZIP = b"\x1f\x8b"
 
 
 def has_bare_line_ends(file: BinaryIO) -> bool:
@@ -35,7 +34,7 @@ def records(file: BinaryIO, lenient: bool) -> Iterator[WarcRecord]:
         return
     with open(file.name, "rb") as again:
         end = again.seek(file.tell())
-        compressed = again.read(2) == GZIP
+        compressed = again.read(2) == html.GZIP
         for record in ArchiveIterator(file, parse_http=False, quirks_mode=True):
             if not compressed:  # FastWARC would pass over it without a word
                 _demand_no_stray(again, end, record.stream_pos)

@@ -29,6 +29,7 @@ from datatrove.utils.stats import MetricStats
 from fastwarc.warc import WarcRecord, WarcRecordType
 
 from lib import warc
+from lib.html import GZIP
 
 _DAMAGED = ("record_truncated", "record_digest", "record_overlong")
 _ENGLISH = ("eng", "en")
@@ -133,7 +134,7 @@ def counted(logging_folder: Path) -> Counter:
 
 
 def _source(file: BinaryIO, path: Path) -> _Source:
-    plain = file.read(2) != warc.GZIP
+    plain = file.read(2) != GZIP
     first = _member_end(file, 0)
     members = not plain and first != path.stat().st_size
     named = re.search(r"CC-MAIN-\d{4}-\d+", str(path))

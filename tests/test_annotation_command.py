@@ -1,6 +1,8 @@
 """`python -m lib.annotation_exchange`: what it writes comes back, labels that are there stay, mistakes end in one message."""
 
 import json
+import shlex
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,19 @@ def place(tmp_path, monkeypatch):
     annotation.write_labels(folder, labels[labels["annotator"] == ANN])
     labels[labels["annotator"] == BOB].to_pickle(tmp_path / "bob.pickle")
     return folder
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_make_hands_on_a_file_whose_name_has_a_space(command):
+    given = ["SET=smoke", "FILE=my file.json", "OPTIONS=--blank"]
+    said = subprocess.run(
+        ["make", "-n", "-o", ".venv/ready", f"{command}-labels", *given],
+        cwd=specs.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shlex.split(said.stdout)[-4:] == [command, "smoke", "my file.json", "--blank"]
 
 
 def run(*arguments: object) -> int:

@@ -91,6 +91,9 @@ HEADER = "annotator,item_id,charge,intensity,called_for\n"
      ("annotation_id,annotator,item_id,charge,intensity,called_for\n1,7,i0,none,,\n", "is a CSV that Label Studio exported"),
      (HEADER + "ann,i0,isn\udc92t,,\n", "labels.csv: line 2 has the byte 0x92, which is no UTF-8"),
      (HEADER + "ann,,none,,\n", "line 2: item_id is empty"),
+     ("charge," + HEADER + "none,ann,i0,positive,,\n", "labels.csv: two columns are called 'charge'; rename one"),
+     (HEADER.strip() + ",seconds\nann,i0,none,,,-5\n", "line 2: seconds '-5' is not a number from 0 on"),
+     (HEADER.strip() + ",seconds\nann,i0,none,,,inf\n", "line 2: seconds 'inf' is not a number from 0 on"),
      (HEADER + "ann,i0,none\n", "line 2 has 3 cells")],
 )  # fmt: skip
 def test_what_is_wrong_in_a_csv_is_named(tmp_path, text, said):
@@ -128,7 +131,7 @@ def imported(path, *tasks: dict, **more) -> pd.DataFrame:
     return annotation_exchange.from_label_studio(path, **more)
 
 
-@pytest.mark.parametrize("who", [None, "", " ", {}, {"email": None}, {"email": "", "id": None}])
+@pytest.mark.parametrize("who", [None, "", " ", {}, {"email": None}, {"email": "", "id": None}, True, [7]])
 def test_an_annotation_that_is_nobodys_is_named(tmp_path, who):
     task = annotated("none", who=who)
     said = "export.json, task 2: an annotation has no completed_by, so nobody knows whose it is; export anew"
@@ -138,6 +141,31 @@ def test_an_annotation_that_is_nobodys_is_named(tmp_path, who):
     with pytest.raises(ValueError, match=re.escape(said)):
         imported(tmp_path / "export.json", annotated("none"), task)
     assert imported(tmp_path / "e.json", annotated("none", who={"id": 7}), annotators={"7": "ann"})["annotator"].item() == "ann"
+
+
+@pytest.mark.parametrize("who", [7, 7.0, "7", {"id": 7}, {"id": 7, "email": "a@example.com"}, {"id": None, "email": "7"}])
+def test_a_person_is_known_by_number_or_account(tmp_path, who):
+    assert imported(tmp_path / "e.json", annotated("none", who=who), annotators={"7": "ann"})["annotator"].item() == "ann"
+    zero = annotated("none", who=0)
+    assert imported(tmp_path / "e.json", zero, annotators={"0": "ann"})["annotator"].item() == "ann"
+
+
+@pytest.mark.parametrize("value", [{"choices": ["2"]}, {"rating": 2}, {"number": 2}, {"number": 2.0}, {"text": "2"}])
+def test_an_answer_of_another_control_counts_and_is_never_dropped(tmp_path, value):
+    task = annotated("negative")
+    task["annotations"][0]["result"].append({"from_name": "intensity", "value": value})
+    assert imported(tmp_path / "e.json", task)["intensity"].item() == 2
+    task["annotations"][0]["result"][1]["value"] = {"taxonomy": [["2"]]}
+    with pytest.raises(ValueError, match=r"e.json, task 1: intensity is answered in a form that is not read \(taxonomy\); label"):
+        imported(tmp_path / "e.json", task)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), [1], "3,5"])
+def test_a_time_that_is_none_is_named(tmp_path, seconds):
+    task = annotated("none")
+    task["annotations"][0]["lead_time"] = seconds
+    with pytest.raises(ValueError, match=r"e.json, task 1: seconds .* is not a number from 0 on, as 3.5 is; correct it there"):
+        imported(tmp_path / "e.json", task)
 
 
 def test_what_is_there_twice_counts_once_and_is_told(tmp_path, capsys):

@@ -238,3 +238,17 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
     batch.notebook("05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb")
     assert len(tries) == 2
     assert (tmp_path / "page.ipynb").read_bytes() == (smoke / "executed" / "05_scaling_analysis.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])
+def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, name):
+    """papermill fills in what stands in braces."""
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    (tmp_path / name).mkdir()
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text.")])
+    nbformat.write(book, tmp_path / name / "in.ipynb")
+    monkeypatch.setattr(
+        "papermill.execute.papermill_engines.execute_notebook_with_engine", lambda _, book, *more, **options: book
+    )
+    batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
+    assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."

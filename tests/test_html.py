@@ -53,6 +53,8 @@ def test_a_coding_that_is_claimed_and_not_there_costs_nothing(tmp_path, claim):
 TRUE = {
     "gzip": gzip.compress(PAGE),
     "x-gzip": gzip.compress(PAGE),
+    "Gzip": gzip.compress(PAGE[:30]) + gzip.compress(b"") + gzip.compress(PAGE[30:]),
+    "gZip": gzip.compress(PAGE) + b"\0\0 what follows",
     "deflate": zlib.compress(PAGE),
     "DEFLATE": zlib.compress(PAGE, wbits=-15),  # without its head
     "br": packed("brotli"),
@@ -89,6 +91,8 @@ HEADS = [
     response(PAGE, media="text/html, text/html"),
     response(PAGE, media="\r\n\ttext/html"),
     response(PAGE, media=None),  # by its first tag
+    response(b"\xef\xbb\xbf\n" + PAGE, media=None),
+    *(response(PAGE, media=media) for media in ("*/*", "unknown/unknown", "html", "text/html:charset=utf-8", "text/html\xa0")),
     response(PAGE, "CONTENT-TYPE: text/html", media=None),
     response(PAGE, media="text/html\nX-Mixed: line ends"),
     response(chunked(PAGE, extension=b";name=value"), "transfer-encoding: Chunked"),
@@ -125,6 +129,8 @@ def test_a_head_in_any_form_leads_to_the_page(tmp_path, block):
         (response(NOISE, media="text/html; charset=windows-1252"), "page_undecodable"),
         *((response(NOISE, f"Content-Encoding: {claim}"), "page_undecodable") for claim in ("br", "deflate", "compress", "zstd")),
         (response(b"\x1f\x8b\x08\0" + NOISE, "Content-Encoding: gzip"), "page_undecodable"),
+        (response(gzip.compress(PAGE)[:-8] + b"checksum", "Content-Encoding: gzip"), "page_undecodable"),
+        (response(b"%PDF-1.4 text", media="*/*"), "skip_type"),
         (response(TRUE["br"][:20] + NOISE, "Content-Encoding: br"), "page_undecodable"),
         (response(TRUE["br"]), "page_undecodable"),  # nothing tells of it, and it has no mark
     ],
@@ -143,6 +149,7 @@ LONG = b"<p>" + b" ".join(b"On day %d the weather is calm." % day for day in ran
         response(chunked(LONG, 4000)[:-9000], "Transfer-Encoding: chunked"),
         response(chunked(LONG, 4000, end=b""), "Transfer-Encoding: chunked"),
         response(gzip.compress(LONG)[:-900], "Content-Encoding: gzip"),
+        response(gzip.compress(LONG[:90_000]) + gzip.compress(LONG[90_000:])[:-900], "Content-Encoding: gzip"),
         response(zlib.compress(LONG)[:-900], "Content-Encoding: deflate"),
         response(packed("brotli", LONG)[:-900], "Content-Encoding: br"),
         response(packed("zstd", LONG)[:-900], "Content-Encoding: zstd"),

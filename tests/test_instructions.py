@@ -27,7 +27,10 @@ TEST, CONTROL = "He likes yellow. He works as a", "He works as a"
     "asked",
     [ASKED, "complete the sentence: ", "COMPLETE THE SENTENCE :", "Please finish the following sentence.", "Continue the text:",
      "Fill in the blank:", "Complete this sentence with one word:", "Now write a continuation of the story:",
-     "Please complete the following:", f"{ASKED} {ASKED}"],
+     "Please complete the following:", f"{ASKED} {ASKED}", "**Complete the sentence:**", "“Complete the sentence:”",
+     "1. Finish the sentence:", "Complete the sentence：", "Complete the sentence;", "Complete the sentence -",
+     "Finish this sentence —", "Can you complete the sentence?", "Could you please continue the text?",
+     "Your task is to complete the sentence.", "Complete the following sentence"],
 )  # fmt: skip
 @pytest.mark.parametrize("both", [True, False])
 def test_what_asks_for_a_text_to_be_completed_is_taken_off(asked, both):
@@ -60,11 +63,20 @@ def test_a_beginning_with_a_colon_that_all_tests_share_is_taken_off():
         [("Write a sentence about yellow: He", "He"), (TEST, CONTROL)],
         [("It was clear: he likes yellow. He", "He")],  # of one prompt nobody can tell
         [("Complete the sentence:", "He"), (TEST, CONTROL)],  # nothing would be left
+        [(f"{ASKED} {TEST}", ASKED), (TEST, CONTROL)],  # of the control
+        [("Complete the yellow sentence: He", f"{ASKED} He"), (TEST, CONTROL)],  # a control is not changed alone
         [("The complete sentence was yellow: He", "He"), ("Continue as you were. A yellow He", "He")],
     ],
 )
 def test_what_is_no_instruction_stays(rows):
     assert bare(*rows) == (rows, {})
+
+
+@pytest.mark.parametrize("concept", ["ten", "text", "plete", "Sente"])
+def test_a_concept_is_held_only_as_a_word(concept):
+    rows, taken = bare((f"{ASKED} He has {concept}. He", f"{ASKED} He"), concept=concept)
+    assert rows == [(f"He has {concept}. He", "He")] and len(taken) == 2
+    assert bare((f"{ASKED} A sentence. He", f"{ASKED} He"), concept="Sentence")[1] == {}
 
 
 @pytest.mark.parametrize("controls", [True, False])
@@ -99,6 +111,33 @@ def test_unmarked_controls_beside_pairs_are_no_tests_without_one(tmp_path):
     pairs, defects = read(table, tmp_path)
     assert pairs["row"].tolist() == [3]
     assert found(defects) == {"tests without a control, left out": [4]}
+
+
+@pytest.mark.parametrize(("yes", "no"), [("y", "n"), ("X", None), ("1.0", "0.0"), (1, 0), ("control", "test"), ("TRUE", "FALSE")])
+def test_controls_are_told_whatever_their_mark(tmp_path, yes, no):
+    marked = LIST.assign(is_control_item=[yes if control else no for control in LIST["is_control_item"]])
+    unused = pd.concat([marked, marked.iloc[[3]].assign(prompt="The tree is")], ignore_index=True)
+    assert found(read(unused, tmp_path)[1]) == {
+        "controls that no test uses": [7],
+        "completions of a test that repeat its concept": [3],
+    }
+
+
+@pytest.mark.parametrize("repeated", ["He works as a", f"{ASKED} He works as a", "HE  works as a"])
+def test_a_control_that_stands_there_again_is_no_test_without_one(tmp_path, repeated):
+    unmarked = LIST.drop(columns="is_control_item")
+    again = pd.concat([unmarked, unmarked.iloc[[0]].assign(prompt=repeated)], ignore_index=True)
+    pairs, defects = read(again, tmp_path)
+    assert len(pairs) == 3
+    assert found(defects) == {"completions of a test that repeat its concept": [3]}
+    beside = pd.DataFrame({"prompt": [repeated, TEST], "concept": ["none", "yellow"], "control": [None, CONTROL]})
+    assert found(read(beside, tmp_path)[1]) == {}
+
+
+def test_a_row_is_no_control_of_its_own(tmp_path):
+    pairs, defects = read(changed(0, n_control=0), tmp_path)
+    assert pairs["row"].tolist() == [3, 4, 6] and "controls that are not marked as such" not in found(defects)
+    assert read(changed(4, n_control=4), tmp_path)[1]["tests without a control, left out"] == [6]
 
 
 def test_cells_that_are_no_text_are_counted_or_refused_by_row(tmp_path):

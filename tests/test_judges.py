@@ -84,7 +84,7 @@ def test_charged_is_beyond_the_threshold_and_not_at_it():
     below = judged(["good", "wood", "sorrow"], strength - 1e-9)
     assert below["charged"].tolist() == [True, False, True]
     assert below["repeats"].tolist() == [False, False, True]
-    assert set(below["judge"]) == {"vader-3.3.2-text-1"}
+    assert set(below["judge"]) == {"vader-3.3.2-text-2"}
 
 
 def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):

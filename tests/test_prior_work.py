@@ -117,6 +117,7 @@ def test_a_defect_is_counted_by_row(tmp_path, table, defect, rows):
         (changed(2, prompt=None), {}, r"without a prompt\nrow 4;"),
         (changed(4, concept=" "), {}, r"without a concept\nrow 6;"),
         (changed(0, prompt=None), {}, r"2 rows whose control has no prompt\nrows 3, 4;"),
+        (LIST.assign(is_control_item="maybe"), {}, r"5 rows with an is_control that is neither yes nor no: \['maybe', "),
         (LIST.assign(polarity="sad"), {}, r"3 rows with an unknown polarity: \['sad', 'sad', 'sad'\]"),
         (LIST.drop(columns="n_control"), {}, r"no column 'n_control' for n_control"),
         (LIST.drop(columns="concept"), {}, r"no column 'concept'.*\nthe file's columns: template_id"),

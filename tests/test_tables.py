@@ -1,5 +1,6 @@
 """Files of others, read as they were meant or refused by naming what is wrong: encodings, delimiters, sheets, cells, lines."""
 
+import gzip
 import json
 import re
 import zipfile
@@ -54,6 +55,20 @@ def test_old_line_ends_blank_lines_and_long_cells_are_read(tmp_path):
     assert len(read(path)["completion"][2]) == 200_000
 
 
+def test_lines_of_delimiters_alone_are_blank(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("prompt_id,completion\np0,\n,\n   \np1,b\n,\n")
+    assert read(path)["completion"].to_dict() == {2: "", 5: "b"}
+
+
+def test_the_index_of_a_parquet_table_is_a_column_and_long_numbers_keep_their_digits(tmp_path):
+    TABLE.set_index("prompt_id").to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet")["prompt_id"].tolist() == TABLE["prompt_id"].tolist()
+    numbers = pd.DataFrame({"prompt_id": pd.array([2**53 + 1, None], "Int64"), "completion": pd.Categorical(["a", "b"])})
+    numbers.to_parquet(tmp_path / "t.parquet")
+    assert [tables.text(cell) for cell in read(tmp_path / "t.parquet")["prompt_id"]] == [str(2**53 + 1), None]
+
+
 def test_a_header_of_other_columns_keeps_the_usual_delimiter(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,Answer\na,b;c;d;e\n")
@@ -73,6 +88,8 @@ def test_a_header_of_other_columns_keeps_the_usual_delimiter(tmp_path):
         (b"prompt_id;completion\np0;a; b\n", "line 2 has 3 cells, the header 2; quote cells that hold a semicolon"),
         (b"sep=;\nprompt_id;completion\np0;a\np1;b; c\n", "line 4 has 3 cells, the header 2"),
         (b"prompt_id,completion\np0\n", "line 2 has 1 cells, the header 2"),
+        (gzip.compress(b"prompt_id,completion\np0,a\n"), "is compressed (gzip, or zip as xlsx is), no text; unpack it"),
+        (b"PK\x03\x04\x14\0", "is compressed (gzip, or zip as xlsx is), no text; unpack it, or give it the suffix"),
         (b'prompt_id,completion\np0,a\np1,"b\np2,c\n', "line 3: a quotation mark that is opened there is never closed"),
         (b'prompt_id,completion\np0,"a" b\n', "line 2: ',' expected after '\"'; double each quotation mark"),
         (b"Export of May\n\nprompt_id,completion\np0,a\n", "the columns are named in line 3, not in the first"),
@@ -107,6 +124,7 @@ def test_a_line_separator_inside_a_text_ends_no_line_and_the_last_line_may_lack_
         ('[{"completion": "a"},\n {"completion": "b"}]', "is one JSON list, not a JSON object a line; write each"),
         ('[{"completion": "a"}]\n', "is one JSON list"),
         ('{"completion": "a"}\n{"completion": "b', "its last line, 2, is cut short"),
+        ('{"completion": "a"}\n{"completion": "a", "completion": "b"}', "line 2 names 'completion' twice; leave one of them"),
         ('{"completion": "a"}\n{"completion": "b\n', "1 line is no JSON object: line 2; write one object a line"),
         ('{\n "completion": "a"\n}\n', "3 lines are not JSON objects: line 1, 2, 3; write one object a line, without breaks"),
     ],
@@ -210,6 +228,17 @@ def test_what_is_no_text_says_what_it_is(tmp_path):
     assert [tables.text(cell) for cell in found["completion"]] == [None] * 3 + ["TRUE", "7", "0.5", None, "'=x"]
 
 
+@pytest.mark.parametrize(("value", "form"), [(0.5, "0%"), (7, "000"), (5, '"$"#,##0'), (1.25, "# ?/?"), (12, "0.00E+00")])
+def test_a_number_that_is_shown_otherwise_is_no_text(tmp_path, value, form):
+    path = book(tmp_path / "t.xlsx", data=[ROWS[0], ["p0", value], ["p1", value]])
+    made = openpyxl.load_workbook(path)
+    made["data"]["B2"].number_format, made["data"]["B3"].number_format = form, "#,##0.00"
+    made.save(path)
+    found = read(path)["completion"]
+    assert str(found[2]) == f"a number in a format of its own ({value} as {form})" and tables.is_no_text(found[2])
+    assert found[3] == value
+
+
 def test_merged_cells_of_the_table_are_refused_and_others_are_not(tmp_path):
     path = book(tmp_path / "t.xlsx", data=[*ROWS, [None, None, None, "far away"]])
     made = openpyxl.load_workbook(path)
@@ -232,4 +261,10 @@ def test_hidden_rows_columns_and_sheets_count(tmp_path):
 
 def test_what_is_no_workbook_is_named(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"\xd0\xcf\x11\xe0 an old one")
-    assert "is no xlsx workbook: perhaps an old .xls, or locked with a password" in refused(tmp_path / "t.xlsx")
+    assert "is no xlsx workbook: perhaps an old .xls, locked with a password, or cut short" in refused(tmp_path / "t.xlsx")
+    with zipfile.ZipFile(tmp_path / "t.xlsx", "w") as made:
+        made.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+    assert "is a zip file of another kind, as .ods and .xlsb are; save it anew" in refused(tmp_path / "t.xlsx")
+    with zipfile.ZipFile(tmp_path / "t.xlsx", "w") as made:
+        made.writestr("xl/workbook.xml", '<workbook xmlns="http://purl.oclc.org/ooxml/spreadsheetml/main"/>')
+    assert "is a Strict Open XML workbook; save it anew as 'Excel workbook (xlsx)'" in refused(tmp_path / "t.xlsx")
