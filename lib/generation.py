@@ -75,7 +75,7 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
     `next_token.Recorder`, is shown what the model makes of each prompt that it reads.
     """
     with Journal(journal_path) as journal:
-        unpaid = missing(owed, journal.keys())
+        unpaid = missing(owed, journal.keys(SETTLED))
         if len(unpaid):
             _pay(unpaid, len(owed), parameters, model, journal, first_step)
         found = journal.read(SETTLED)

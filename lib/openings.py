@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-VERSION = "openings-1"  # part of every completion's key: change it with anything that changes what is taken off
+VERSION = "openings-2"  # part of every completion's key: change it with anything that changes what is taken off
 
 _ORNAMENTS = r"[\s*_#>`\"“”«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
 _ANSWER = r"(?:sentence|completion|continuation|statement|phrase|answer|response|ending|version|paragraph|text|prompt|thought)s?"
@@ -39,59 +39,77 @@ _ANNOUNCEMENT = re.compile(  # a whole sentence that says what will be done
     r"(?:sentence|statement|phrase|prompt|text)s?\b.*",
     re.IGNORECASE,
 )
+_DENIES = re.compile(  # a refusal is no preamble
+    r"(?:unfortunately|sorry)\b|(?:.*\b)?(?:i|we)\b.*(?:n't|\b(?:not|cannot|unable|decline|sorry))\b", re.IGNORECASE
+)
 _INTERJECTED = re.compile(rf"{_ORNAMENTS}{_INTERJECTION}(?=[\s,!.:;–—-])(?:[ \t]|[^\w\s\"“«<#>(\[])*", re.IGNORECASE)
+_ASSENT = re.compile(rf"{_ORNAMENTS}(?:(?:sure(?: thing)?|certainly|of course|absolutely)![*_]*\s+)+", re.IGNORECASE)
 _BEFORE_QUOTE = re.compile(r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE)  # The completed sentence is "…"
-# a stem that asks for what somebody wrote or said: what looks like a preamble there may be the answer
+# a stem that asks for what somebody wrote or said, or for a name: what looks like a preamble there may be the answer
 _SAYS = re.compile(
-    r"\b(?:says?|said|reads?|asks?(?: about)?|asked|states?|writes?|wrote|repl(?:y|ies|ied)|answers?|answered|titled|called|named"
-    r"|labell?ed|marked|(?:line|title|heading|caption|sign|note|message|motto|slogan|label|subject|headline|greeting)\b.*\b(?:is|was))$",
+    r"\b(?:says?|said|reads?|asks?(?: about)?|asked|states?|writes?|wrote|repl(?:y|ies|ied)|answers?|answered"
+    r"|(?:line|heading|caption|sign|note|message|motto|slogan|subject|headline|greeting)\b.*\b(?:is|was))$",
     re.IGNORECASE,
 )
+_NAMES = re.compile(r"\b(?:titled|called|named|labell?ed|marked|(?:title|label)\b.*\b(?:is|was))$", re.IGNORECASE)
+_NO_NAME = re.compile(rf"{_OPENED}(?:here\b.* .*|(?:final|full|sentence) {_ANSWER}|option \d.*)", re.IGNORECASE)
 
 _HEAD = re.compile(_ORNAMENTS + r"([^:\"“”«».!?…‽。！？｡؟۔।॥։።။\n\r\x0b\x0c\x85\u2028\u2029]*)")
 _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
-_AFTER_ECHO = re.compile(r"[*_`\"”’»]*(?:\s*:)?[*_`]*")
+_AFTER_ECHO = re.compile(r"(?:(?:\.\.+|…)(?=[*_`]*[\"”’»]))?[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
 _UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO passes over
+_WORDS = re.compile(r"[^\W_]+")
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
 _STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys("“”", '"'))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reply may repeat (plain text, and what finds it), and whether the stem asks for somebody's words."""
+    """What a reply may repeat (plain text, its words, what finds it); does the stem ask for somebody's words, or a name."""
 
-    echoes: tuple[tuple[str, re.Pattern], ...]
+    echoes: tuple[tuple[str, str, re.Pattern], ...]
     says: bool
+    names: bool
 
 
 @lru_cache(maxsize=4096)
 def asked(context: str, stem: str, mitigation: tuple[str, ...]) -> Asked:
     """What there is to know of a prompt: its context (may be empty), stem, and the sentences of its mitigation."""
     texts = {" ".join(plain(text).split()) for text in (f"{context} {stem}", stem, *mitigation)} - {""}
-    echoes = [(text, re.compile(r"\s+".join(map(re.escape, text.split())) + r"(?!\w)")) for text in texts]
-    return Asked(tuple(sorted(echoes, key=lambda echo: -len(echo[0]))), bool(_SAYS.search(stem.strip().rstrip(":,\"“'"))))
+    echoes = [(text, " ".join(_WORDS.findall(text)), _repeated(text)) for text in texts if _WORDS.search(text)]
+    asks = stem.strip().rstrip(":,\"“'")
+    longest_first = tuple(sorted(echoes, key=lambda echo: -len(echo[0])))
+    return Asked(longest_first, bool(_SAYS.search(asks)), bool(_NAMES.search(asks)))
+
+
+def _repeated(text: str) -> re.Pattern:
+    """What finds the words of `text`, whatever stands between them, and the marks at its end, if they are there."""
+    *_, last = _WORDS.finditer(text)
+    end = re.escape(text[last.end() :])
+    return re.compile(r"[\W_]+".join(_WORDS.findall(text)) + rf"(?!\w)(?:{end})?")
 
 
 def echo(text: str, prompt: Asked) -> tuple[int, bool]:
-    """The prompt, its stem or a sentence of its mitigation, repeated at the start; case, quotation marks and space ignored."""
+    """The prompt, its stem or a sentence of its mitigation, repeated at the start; case and what is between words ignored."""
     text = plain(text)
     start = _TO_ECHO.match(text).end()
-    shown = " ".join(text[start:].split())
-    sure = not (_UNTOLD.fullmatch(shown) or any(words.startswith(shown) for words, _ in prompt.echoes))
-    found = next((found for _, pattern in prompt.echoes if (found := pattern.match(text, start))), None)
+    shown = text[start:].strip()
+    begun = " ".join(_WORDS.findall(shown)) if shown[:1].isalnum() else None
+    sure = not (_UNTOLD.fullmatch(shown) or (begun and any(words.startswith(begun) for _, words, _ in prompt.echoes)))
+    found = next((found for *_, pattern in prompt.echoes if (found := pattern.match(text, start))), None)
     return (_AFTER_ECHO.match(text, found.end()).end() if found else 0), sure
 
 
 def is_part_of_echo(text: str, prompt: Asked) -> bool:
     """Whether `text` is nothing but the beginning, three words or more, of what it may repeat."""
     shown = plain(text)[_TO_ECHO.match(text).end() :].split()
-    return len(shown) >= 3 and any(words.startswith(" ".join(shown)) for words, _ in prompt.echoes)
+    return len(shown) >= 3 and any(told.startswith(" ".join(shown)) for told, *_ in prompt.echoes)
 
 
 def preamble(text: str, prompt: Asked) -> tuple[int, bool]:
     """A lead-in ("Here is the sentence:"), an announcement ("Let me complete the sentence."), or an interjection ("Sure!") that
-    one of them or the repeated prompt follows, or that has a line of its own.
+    one of them or the repeated prompt follows, or that has a line of its own, or assents ("Sure! Oak.").
     """
     length, sure = _lead_in(text, prompt)
     found = None if length else _INTERJECTED.match(text.translate(_STRAIGHT))
@@ -102,18 +120,25 @@ def preamble(text: str, prompt: Asked) -> tuple[int, bool]:
 
 
 def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
-    """A lead-in or an announcement."""
+    """A lead-in or an announcement; and whatever stands before a colon that the repeated prompt follows."""
     head = _HEAD.match(text)
     if head.end() == len(text):
         return 0, False
     clause = " ".join(head[1].translate(_STRAIGHT).strip(" \t*_`'-–—[]()").split())
-    return (_AFTER_LEAD_IN.match(text, head.end()).end() if _leads_in(clause, text[head.end()], prompt.says) else 0), True
+    end = _AFTER_LEAD_IN.match(text, head.end()).end()
+    if _leads_in(clause, text[head.end()], prompt):
+        return end, True
+    if text[head.end()] != ":" or not clause:
+        return 0, True
+    length, sure = echo(text[end:], prompt)
+    return (end if length else 0), sure
 
 
-def _leads_in(clause: str, mark: str, says: bool) -> bool:
+def _leads_in(clause: str, mark: str, prompt: Asked) -> bool:
     """Whether `clause`, which `mark` follows, speaks of the answer and is none."""
     clear = _UNMISTAKABLE.search(clause) is not None
-    if not clause or (says and not clear):
+    may_be_answer = prompt.says or (prompt.names and not _NO_NAME.fullmatch(clause))
+    if not clause or (may_be_answer and not clear) or _DENIES.match(clause):
         return False
     if mark in ".!\n\r" and _ANNOUNCEMENT.fullmatch(clause):
         return True
@@ -127,7 +152,9 @@ def _leads_in(clause: str, mark: str, says: bool) -> bool:
 
 def _interjection(text: str, end: int, prompt: Asked) -> tuple[int, bool]:
     """An interjection up to `end`, taken off if something else that is taken off, after more of them, or a new line follows."""
-    alone = end if _OWN_LINE.match(text, end) and text[:end].rstrip(" \t*_")[-1:] in "!.:" and not prompt.says else 0
+    on_a_line = _OWN_LINE.match(text, end) and text[:end].rstrip(" \t*_")[-1:] in "!.:"
+    assent = _ASSENT.match(text)
+    alone = 0 if prompt.says or prompt.names else assent.end() if assent else end if on_a_line else 0
     rest, sure = text[end:], True
     for _ in range(5):
         if not rest.strip():
@@ -149,7 +176,7 @@ def unclosed(taken: str) -> str:
         '"': taken.count('"') % 2,
         "”": taken.count("“") > taken.count("”"),
         "»": taken.count("«") > taken.count("»"),
-        "*": taken.replace("**", "*").count("*") % 2,
+        "*": re.sub(r"^\s*\*\s+", "", taken, flags=re.MULTILINE).replace("**", "*").count("*") % 2,
         "_": taken.replace("__", "_").count("_") % 2,
         "'’": len(re.findall(r"(?<!\w)['‘](?=\w)", taken)) > len(re.findall(r"(?<=[\w.])['’](?!\w)", taken)),
     }

@@ -74,7 +74,7 @@ def settle(reply: Reply, context: str | None, stem: str | None, mitigation: str 
         return Settled(None, THOUGHT_UNFINISHED, UNFINISHED_NOTE)
     if not any(map(str.isalnum, found.completion)):
         return Settled(None, EMPTY, _shown(reply.text if found.end is None else found.completion) or "no text")
-    if stem is not None and (refusal := _refusal(found, _says(context, stem, mitigation))):
+    if stem is not None and (refusal := _refusal(found, _asked(context or "", stem, mitigation))):
         return Settled(None, REFUSED, _shown(refusal))
     return Settled(found.completion, ANSWERED if reply.ended or found.end is not None else TRUNCATED)
 
@@ -90,7 +90,7 @@ def is_complete(text: str, context: str | None, stem: str | None, mitigation: st
     found = read(text, context, stem, mitigation, tuple(markers), thinking, growing=True)
     if not found.sure or found.answer is None or found.end is None:
         return False
-    return _refusal(found, _says(context, stem, mitigation), growing=True) is not None
+    return _refusal(found, _asked(context or "", stem, mitigation), growing=True) is not None
 
 
 def read(text: str, context: str | None, stem: str | None, mitigation: str, markers: tuple[str, str], thinking: bool,
@@ -164,15 +164,15 @@ def _after_begun_thought(text: str, opening: re.Pattern, closing: re.Pattern, th
     return 0, ()
 
 
-def _refusal(found: Reading, says: bool, growing: bool = False) -> str | None:
+def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
     """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and has not ended."""
     if not refusals.is_apology(found.completion) or found.end is None:
-        return found.completion if refusals.is_refusal(found.completion, says) else ""
+        return found.completion if refusals.is_refusal(found.completion, prompt.says, prompt.names) else ""
     rest = found.answer[found.end :].lstrip()
     end = sentences.first_end(rest, growing)
     if growing and end is None:
         return None
-    return f"{found.completion} {rest[:end].strip()}" if refusals.is_refusal(rest[:end], says) else ""
+    return f"{found.completion} {rest[:end].strip()}" if refusals.is_refusal(rest[:end], prompt.says, prompt.names) else ""
 
 
 @lru_cache(maxsize=64)
@@ -189,10 +189,6 @@ def _asked(context: str, stem: str, mitigation: str) -> openings.Asked:
         parts.append(sentences.first_sentence(rest))
         rest = rest[len(parts[-1]) :].strip()
     return openings.asked(context, stem, tuple(parts))
-
-
-def _says(context: str | None, stem: str, mitigation: str) -> bool:
-    return _asked(context or "", stem, mitigation).says
 
 
 def _shown(text: str) -> str:

@@ -109,7 +109,8 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
     table = table.melt(id_vars=["model", "contrast"], var_name="samples", value_name="stems")
     table["samples"] = table["samples"].str.split().str[0].astype(int)
     table["completions"] = table["stems"] * (told.groups_per_stem or 1) * len(prompts.ARMS) * table["samples"]
-    lengths = records.read_models(source, "completions", table["model"].unique().tolist()).groupby("model")["tokens"].mean()
+    written = records.read_models(source, "completions", table["model"].unique().tolist(), any_version=True)
+    lengths = written.groupby("model")["tokens"].mean()
     table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype(int)
     pace = planned.set_index("model").reindex(columns=[PACE])[PACE]
     table["minutes"] = table["completions"] * table["model"].map(pace).astype(float) / 60

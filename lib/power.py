@@ -139,7 +139,8 @@ def earlier(set_name: str | None) -> pd.DataFrame | None:
     """`contrasts` of a finished run; None if there is none to learn from."""
     if not finished(set_name):
         return None
-    judgements = records.read_models(set_name, "judgements", [model.name for model in params.load(set_name).models])
+    names = [model.name for model in params.load(set_name).models]
+    judgements = records.read_models(set_name, "judgements", names, any_version=True)  # variances will do for a plan
     return contrasts(leakage.pairs(judgements[judgements["mitigation"] == NO_MITIGATION]))
 
 

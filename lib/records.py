@@ -30,6 +30,7 @@ SOURCES = {
     "claims/scaling": "05_scaling_analysis",
     "claims/mitigation": "06_prompting_mitigation_ablation",
 }
+_NEEDED = {"completions": ("outcome", "note"), "judgements": ("outcome", "note"), "claims": ("fault",)}  # not in older tables
 
 
 def run_folder(set_name: str) -> Path:
@@ -86,18 +87,23 @@ def _replace(path: Path, write) -> None:
             beside.unlink(missing_ok=True)
 
 
-def read_table(set_name: str, table: str) -> pd.DataFrame:
-    """Read a table of a run; FileNotFoundError tells which notebook writes it."""
-    path = table_path(set_name, table)
+def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:
+    """Read a table of a run; FileNotFoundError tells which notebook writes it. ValueError if an older version wrote it, unless
+    `any_version` will do."""
+    path, kind = table_path(set_name, table), table.split("/")[0]
+    notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
     if not path.exists():
-        notebook = SOURCES.get(table) or SOURCES[table.split("/")[0]]
-        raise FileNotFoundError(f"{_shown(path)} is missing: run notebooks/{notebook}.ipynb with the same set_name first")
-    return pd.read_parquet(path)
+        raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
+    found = pd.read_parquet(path)
+    if lacking := [name for name in _NEEDED.get(kind, ()) if name not in found and not any_version]:
+        raise ValueError(f"{_shown(path)} has no column {' and no column '.join(map(repr, lacking))}: an older version wrote it\n"
+                         f"run {notebook} with the same set_name again")  # fmt: skip
+    return found
 
 
-def read_models(set_name: str, table: str, model_names: list[str]) -> pd.DataFrame:
-    """The tables '<table>/<model>' of several models, one below the other."""
-    return pd.concat([read_table(set_name, f"{table}/{name}") for name in model_names], ignore_index=True)
+def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
+    """The tables '<table>/<model>' of several models, one below the other; see `read_table`."""
+    return pd.concat([read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True)
 
 
 def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
@@ -200,17 +206,22 @@ class Journal:
             print(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again", flush=True)
             os.ftruncate(self._file, whole)
 
-    def keys(self) -> set[str]:
-        """The key of every record. A damaged line is reported and treated as never written."""
+    def keys(self, columns: list[str] | tuple = ()) -> set[str]:
+        """The key of every record that has these columns. Others, of an older version, and damaged lines are reported and treated
+        as never written."""
         damaged: list[bytes] = []
-        found = {record["key"] for record in _records(self.path, damaged)}
-        if damaged:
-            print(f"{_shown(self.path)}: {len(damaged)} damaged records are ignored and made again", flush=True)
-        return found
+        records = [(record["key"], record.keys() >= {*columns}) for record in _records(self.path, damaged)]
+        older = sum(not whole for _, whole in records)
+        for count, what in ((len(damaged), "damaged records"), (older, "records of an older version")):
+            if count:
+                print(f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for", flush=True)
+        return {key for key, whole in records if whole}
 
     def read(self, columns: list[str]) -> pd.DataFrame:
-        """These columns of every record, indexed by key, the last where a key is there twice; damaged lines are passed over."""
-        rows = {record["key"]: tuple(record[name] for name in columns) for record in _records(self.path, [])}
+        """These columns of every record that has them all, indexed by key, the last where a key is there twice; damaged lines are
+        passed over."""
+        whole = (record for record in _records(self.path, []) if record.keys() >= {*columns})
+        rows = {record["key"]: tuple(record[name] for name in columns) for record in whole}
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
 
     def append(self, records: list[dict]) -> None:

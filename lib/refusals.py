@@ -7,7 +7,7 @@ import re
 
 from lib.text import normalize
 
-VERSION = "refusals-1"  # part of every completion's key: change it with anything that changes what is a refusal
+VERSION = "refusals-2"  # part of every completion's key: change it with anything that changes what is a refusal
 
 _SORRY = (
     r"(?:(?:i'm|i am|we're|we are)(?: \w+)? sorry|sorry|i apologi[sz]e(?: for [^.,]*)?|my apologies|apologies"
@@ -38,10 +38,14 @@ _MAKER = r"(?:,? (?:developed|created|trained|made|designed|built) by [^,]*)?"
 _MODEL = r"(?:just |only |merely )?(?:an ai|an artificial intelligence|a (?:large |ai )?language model)\b(?! \w+(?:er|or|ist)\b)"
 _NO = r"i (?:don't|do not) have"
 _END = r"(?= (?:because|as|since|due|without|for|at this)\b|[.,;:!—–-]|$)"
+_LACK = r"(?:incomplete|cut off|unfinished|missing)\b"
+_TEXT = r"(?:sentence|message|prompt)"
+_FIND = r"(?:determine|identify|infer|specify|complete|finish)"
+_FINISH_THAT = r"(?:complet|finish|continu)\w* (?:this|that|the|your) (?:\w+ )?sentence"
 _BEFORE = rf"(?:{_SORRY},? )?(?:but )?(?:that )?"
 _FORMS = (
     rf"{_BEFORE}as {_AN_AI}{_MAKER},? (?:i|my)\b",  # As an AI language model, I …
-    rf"{_BEFORE}(?:i'm|i am) {_MODEL}",
+    rf"{_BEFORE}(?:i'm|i am) (?:[a-z0-9. -]{{1,30}}, )?{_MODEL}",  # I'm Qwen, a large language model …
     rf"{_BEFORE}i .*\b(?:as|because|since) (?:i'm|i am) {_MODEL}",  # I have no desk, as I am an AI.
     rf"{_BEFORE}{_CANNOT} (?:assist|comply|engage){_WITH_THAT}{_END}",  # I cannot assist with that.
     rf"{_BEFORE}{_CANNOT} {_SERVE}{_REQUEST}",  # I'm unable to complete this sentence
@@ -49,6 +53,9 @@ _FORMS = (
     rf"{_SORRY},? (?:but )?{_NO} (?:any |enough |specific |access to )*(?:information|context|details)\b",
     rf"{_BEFORE}{_NO} (?:enough (?:context|information) to {_SERVE}|the ability to {_SERVE}|access to (?:personal|real-time) )",
     rf"{_BEFORE}{_NO} personal (?:experiences?|feelings|opinions|preferences|information)\b",
+    rf"{_SORRY},? (?:but )?{_CANNOT} assist\b",
+    rf"there (?:is not|isn't|is no)(?: enough| sufficient)? (?:context|information)\b.* to {_FINISH_THAT}",
+    rf"{_BEFORE}i(?:'d| would)? (?:need|require) (?:more|additional|further) (?:context|information|details) to {_FINISH_THAT}",
     r"i must (?:respectfully )?decline[.!]?$",
     rf"it (?:is not|isn't|would not be|wouldn't be|is in|would be in) ?(?:possible|appropriate) for me to {_SERVE}",
 )
@@ -57,30 +64,45 @@ _SPOKEN = (  # somebody may be quoted with these: no refusals where the stem ask
     rf"{_BEFORE}{_CANNOT} help{_WITH_THAT}{_END}",
     r"(?:i'm|i am) sorry,? (?:but )?i (?:can't|cannot)[.!]?$",
 )
-_LACK = r"(?:incomplete|cut off|unfinished|missing)\b"
 _SEEMS = r"it (?:seems|looks|appears)(?: like| that| as if| as though)?"
 _ASKS_BACK = (  # no answer either: the model wants more of its user
     rf"{_SEEMS} (?:you|your|the) .*\b(?:sentence|message|prompt|text|question)\b.*\b{_LACK}",
-    rf"(?:{_SEEMS} )?(?:your|the) (?:sentence|message|prompt) (?:is|was|got|seems) {_LACK}",
+    rf"{_SEEMS} (?:this|the|your) {_TEXT}(?: (?:is|was|got))? {_LACK}",
+    rf"{_BEFORE}{_NO} (?:enough|sufficient|(?:any )?specific) (?:context|information|details) (?:about|on|to {_FIND})\b",
+    rf"{_BEFORE}you (?:haven't|have not|didn't|did not) (?:provided?|given?|included?|shared?|finish(?:ed)?)\b.*\b{_TEXT}\b",
+    r"(?:(?:this|the) (?:sentence|prompt)|your (?:sentence|prompt|message))"
+    r"(?: (?:you|that you|you have|you've) (?:provided|gave|given|sent|shared))?"
+    r" (?:is|was|got|seems|appears|looks)(?: to (?:be|have been))? (?:incomplete|cut off|unfinished)\b",
+    rf"without (?:more|additional|further|any|enough) (?:context|information|details),? (?:{_CANNOT}|it (?:is|would be|'s) )",
     rf"(?:{_SORRY},? )?(?:but )?(?:could|can) you (?:please )?(?:provide|share|give|clarify)\b.*\b(?:context|details|sentence)\b",
     r"please provide\b.*\b(?:context|information|details|sentence|text)\b",
+    r"(?:could|can) you (?:please )?clarify (?:what|which)\b|(?:how|what) (?:can|may) i (?:help|assist)\b",
+    r"what (?:would you like|do you want) me to\b|(?:i'm|i am) not sure what you(?:'re| are) (?:asking|looking)\b",
 )
 _REFUSAL = re.compile("|".join(_FORMS), re.IGNORECASE)
+_QUESTION = re.compile("|".join(_ASKS_BACK), re.IGNORECASE)
 _SPOKEN_REFUSAL = re.compile("|".join((*_SPOKEN, *_ASKS_BACK)), re.IGNORECASE)
-_APOLOGY = re.compile(rf"(?:oh,? )?{_SORRY}(?: for (?:the|any) (?:confusion|inconvenience))?[.!]?|no[.!]", re.IGNORECASE)
+_APOLOGY = re.compile(
+    rf"(?:oh,? )?{_SORRY}(?: for (?:the|any) (?:confusion|inconvenience))?[.!]?|no[.!]"
+    r"|(?:hello|hi|hi there|hey|sure|sure thing|of course|certainly|absolutely|great|thank you|thanks)!"
+    r"|(?:i'm|i am|i'd be) (?:here|happy|glad) to (?:help|assist)(?: you)?[.!]",
+    re.IGNORECASE,
+)
 
 
-def is_refusal(sentence: str, says: bool = False) -> bool:
+def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
     """Whether `sentence`, which stands for an answer, refuses to give one or asks for more instead.
 
     `says`: the stem asks for somebody's words; "I can't help you." is an answer there. What stands in quotation marks is one too.
+    `names`: it asks for a name, of a song for one, which may say so as well, but asks for no more.
     """
     text = _plain(sentence)
-    return bool(_REFUSAL.match(text) or (not says and _SPOKEN_REFUSAL.match(text)))
+    spoken = None if says else (_QUESTION if names else _SPOKEN_REFUSAL).match(text)
+    return bool(spoken or _REFUSAL.match(text))
 
 
 def is_apology(sentence: str) -> bool:
-    """Whether `sentence` is sorry and says no more: the next one tells whether it refuses."""
+    """Whether `sentence` is sorry, or polite, and says no more: the next one tells whether it refuses."""
     return bool(_APOLOGY.fullmatch(_plain(sentence)))
 
 

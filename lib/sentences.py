@@ -12,14 +12,15 @@ writes, whether an end is final. This file needs the standard library alone.
 
 import re
 
-VERSION = "first-sentence-3"  # part of every completion's key: change it with anything that changes a cut
+VERSION = "first-sentence-4"  # part of every completion's key: change it with anything that changes a cut
 
 _BREAKS = "\n\r\x0b\x0c\x85\u2028\u2029"
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts that put no space after a full stop
 _END = re.compile(
     rf"""(?P<stop>[.!?…‽]+)(?P<close>(?:["'“”’)\]*_`~]|[ \u00a0\u202f]?[»›])*)(?=\s|$|(?<=[!?…])[{_WIDE}])
     |[。！？｡؟۔।॥።։។။]+["'”’」』）】》)\]*_]*
-    |[{_BREAKS}]""",
+    |[{_BREAKS}]
+    |(?P<mark><\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|user)\|>|</s>|<end_of_turn>|<eos>)""",  # of a chat template
     re.VERBOSE,
 )
 _ELLIPSIS = re.compile(r"\.\.|…")
@@ -70,6 +71,8 @@ def first_end(text: str, growing: bool = False) -> int | None:
     """
     for match in _END.finditer(text):
         before, after = text[: match.start()], text[match.end() :]
+        if match["mark"]:
+            return match.start()
         if not any(map(str.isalnum, before)) and (match[0] in _BREAKS or _ELLIPSIS.search(match[0])):
             continue  # these may stand before the first word; a bare full stop ends the sentence that has none
         if match[0] in _BREAKS:

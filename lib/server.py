@@ -96,12 +96,16 @@ class Server(Backend):
             return self._without_answer(error)
         return server_replies.reply(choice, usage, row, self.spec)
 
-    def _without_answer(self, error: Exception, listed: list[str] | tuple = ()) -> Reply:
-        """The Reply to a prompt that a filter stopped or a thought used up; ParameterError of whatever else went wrong."""
+    def _without_answer(self, error: Exception, listed: list[str] | tuple = (), checking: bool = False) -> Reply:
+        """The Reply to a prompt that a filter stopped, a thought used up, or the server gave no choice for; ParameterError of
+        whatever else went wrong. `checking`: one that never gives a choice is none to ask.
+        """
         if server_errors.is_filter(error):
             return Reply("", 0, False, outcomes.FILTERED, self._said(error))
         if server_errors.is_out_of_tokens(error):
             return Reply("", 0, False, outcomes.THOUGHT_UNFINISHED, server_replies.unfinished(self.spec))
+        if server_errors.is_without_choices(error) and not checking:
+            return Reply("", 0, False, outcomes.FAILED, f"an answer without choices: {self._said(error)}")
         raise self._explained(error, listed) from None
 
     def _ask(self, client: openai.OpenAI, rendered: str, **sampling) -> tuple[dict, dict]:
@@ -135,7 +139,7 @@ class Server(Backend):
                 try:
                     self._ask(client, self.render("", "The", ""), **_SAMPLING)
                 except _FAILURES as error:
-                    self._without_answer(error, listed)
+                    self._without_answer(error, listed, checking=True)
 
     def _listed(self, client: openai.OpenAI) -> list[str]:
         """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
@@ -174,6 +178,11 @@ class Server(Backend):
             what, remedy = "cannot be reached", "start it, or correct its url"
         elif refused := server_errors.refused_parameters(error, list(self._parameters(_SAMPLING))):
             what, remedy = f"does not take {' and '.join(refused)}", server_errors.remedy(refused, error, server)
+        elif server_errors.is_too_long(error):
+            what, remedy = (
+                "has no room for so many tokens",
+                "lower max_new_tokens or thinking_tokens, or run it with more context",
+            )
         elif isinstance(error, _MAY_PASS):
             what = "cannot answer now"
             remedy = f"wait, or lower concurrency ({server.concurrency})"

@@ -85,7 +85,31 @@ def is_filter(error: Exception) -> bool:
     if getattr(error, "status_code", 401) in (401, 404, 429):
         return False
     text = _text(error.body)
-    return bool(_FILTER.search(text)) and not (_UNKNOWN.search(text) or _ACCOUNT.search(text))
+    stopped = isinstance(error, NoCompletion) and _is_flagged(error.body)
+    return stopped or (bool(_FILTER.search(text)) and not (_UNKNOWN.search(text) or _ACCOUNT.search(text)))
+
+
+def _is_flagged(body) -> bool:
+    """Whether an answer without a completion says that its prompt was stopped, as in prompt_filter_results or blockReason."""
+    if isinstance(body, dict):
+        flags = (body.get("filtered"), body.get("detected"), body.get("blockReason"), body.get("block_reason"))
+        return any(flag is True or (isinstance(flag, str) and flag) for flag in flags) or any(map(_is_flagged, body.values()))
+    return isinstance(body, list) and any(map(_is_flagged, body))
+
+
+def is_without_choices(error: Exception) -> bool:
+    """Whether the server answered as it should, but with no choice at all, as Gemini does to a prompt that it blocks."""
+    return isinstance(error, NoCompletion) and isinstance(error.body, dict) and error.body.get("choices") == []
+
+
+def is_too_long(error: Exception) -> bool:
+    """Whether the request asks for more tokens than the model has room for."""
+    text = _text(getattr(error, "body", None))
+    return (
+        getattr(error, "status_code", 0) in (400, 413, 422)
+        and bool(_SIZE.search(text))
+        and bool(re.search("token|context", text))
+    )
 
 
 def is_out_of_tokens(error: Exception) -> bool:

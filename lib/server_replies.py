@@ -52,7 +52,7 @@ def unfinished(spec: Model) -> str:
 def _without_answer(choice: dict, message: dict, text: str, spec: Model, apart: str) -> tuple[str | None, str]:
     """Outcome and note of a choice that holds no answer; (None, "") if the text is one. `apart`: the thought set apart."""
     finish, refusal = _finish(choice), _refusal(message)
-    if finish in _FILTERED:
+    if finish.partition(":")[0].strip() in _FILTERED:  # Gemini says "content_filter: SAFETY"
         return outcomes.FILTERED, f"finish_reason {finish}{_categories(choice)}{f': {refusal}' if refusal else ''}"
     if refusal or finish == "refusal":
         return outcomes.REFUSED, refusal or text or "finish_reason refusal"

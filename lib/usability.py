@@ -97,10 +97,18 @@ def fault(checked: pd.DataFrame) -> str:
 
 
 def faults(completions: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> dict[str, str]:
-    """Why the row of each model allows no verdict, "" if it may have one: the placebo rule, or else the usability rule.
+    """Why the row of each model allows no verdict, "" if it may have one: the placebo rule, or else the usability rule. What is
+    missing may leave nothing to try the placebo rule on; then the usability rule says why.
 
     `completions`, or judgements, are those that the verdict rests on, and `pairs` the unmitigated ones of `leakage.pairs`.
     """
-    valid, checked = leakage.placebo_valid(pairs, confidence), check(completions, confidence)
+    checked = check(completions, confidence)
     of_model = {model: fault(part) for model, part in checked.groupby("model", sort=False)}
-    return {model: PLACEBO_BROKEN if not valid.get(model, False) else of_model[model] for model in of_model}
+    return {model: _placebo_fault(pairs[pairs["model"] == model], confidence, unusable) for model, unusable in of_model.items()}
+
+
+def _placebo_fault(pairs: pd.DataFrame, confidence: float, unusable: str) -> str:
+    """`unusable`, but PLACEBO_BROKEN where a test of the placebo rule fails, or where nothing tells why it could not be tried."""
+    tests = leakage.placebo_check(pairs, confidence)
+    broken = tests[~tests["passed"]]
+    return PLACEBO_BROKEN if broken["low"].notna().any() or (len(broken) and not unusable) else unusable

@@ -1,5 +1,6 @@
 """What is owed, what is reused, and that nothing is paid for twice or taken stale."""
 
+import json
 import subprocess
 import sys
 
@@ -78,6 +79,16 @@ def test_an_interrupted_run_pays_only_for_the_rest(benchmark, tmp_path):
     resumed, asked = paid(benchmark, parameters, tmp_path)
     assert asked == len(resumed) - 40
     pd.testing.assert_frame_equal(resumed, undisturbed)
+
+
+def test_what_an_older_version_left_in_the_journal_is_made_again(benchmark, tmp_path, capsys):
+    expected, _ = paid(benchmark, told(), tmp_path / "expected")
+    older = [{"key": key, "completion": "red.", "tokens": 1, "ended": True} for key in (*expected["key"][:3], "of another cut")]
+    (tmp_path / "j.jsonl").write_text("".join(json.dumps(record) + "\n" for record in older))
+    table, asked = paid(benchmark, told(), tmp_path)
+    assert asked == len(table)
+    assert "4 records of an older version are ignored" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(table, expected)
 
 
 def test_more_samples_pay_only_for_the_new_ones(benchmark, tmp_path):

@@ -37,7 +37,7 @@ SETTLED = [
     (STEM, "Sure!\n\nOak.", ANSWERED, "Oak."),
     (STEM, "Sure! Certainly! Answer: oak.", ANSWERED, "oak."),
     (STEM, "Sure!", ANSWERED, "Sure!"),
-    (STEM, "Sure! Oak.", ANSWERED, "Sure!"),
+    (STEM, "Sure! Oak.", ANSWERED, "Oak."),
     (SAYS, "Sure! Here is your key.", ANSWERED, "Sure!"),
     (SAYS, "Sure!\nCome in.", ANSWERED, "Sure!"),
     (SAYS, "Answer: no.", ANSWERED, "Answer: no."),
@@ -163,7 +163,8 @@ PIECES = st.sampled_from([
     "Complete the sentence: ", "Sure! ", "Sure, ", "Certainly! ", "Here is the completed sentence: ", "Here's ", "the sentence",
     ": ", "Answer: ", "The completed sentence is ", "Let me complete the sentence. ", "I'd be happy to help! ", "I'm sorry. ",
     "I'm sorry, but ", "I can't ", "help with that. ", "As an AI language model, I ", "cannot say. ", "<think>", "hm. ", "<thi",
-    "</think>", "_", "(", ") ", "etc. ", "e.g. ", "said",
+    "</think>", "_", "(", ") ", "etc. ", "e.g. ", "said", "</s>", "<|im_end|>", "Maybe: ", "Hello! ", "He is glad! ",
+    "Your sentence ", "is incomplete. ", "his desk", " — ", "I can't complete the sentence. ", "Option 1: ", "…\" ",
 ])  # fmt: skip
 TEXTS = st.lists(PIECES, min_size=1, max_size=7).map("".join)
 
@@ -206,7 +207,7 @@ def test_the_scores_tell_a_rule_that_acts_too_often_or_not_at_all():
     blind = bench_replies.scores(table.assign(found_rules="", found_outcome="answered"))
     assert blind.loc["preamble", "recall"] == 0
     eager = bench_replies.scores(table.assign(found_rules="preamble"))
-    assert eager.loc["preamble", "precision"] < 20
+    assert eager.loc["preamble", "precision"] < 30
 
 
 LONG = ["Sure! " * 2000, "I'm sorry. " * 2000, "here " * 3000 + "sentence. I", "complete sentence " * 2000 + "! I", "*" * 9000,

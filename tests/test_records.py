@@ -60,6 +60,32 @@ def test_a_damaged_line_counts_as_never_written(tmp_path, capsys):
     assert "1 damaged" in capsys.readouterr().out
 
 
+def test_a_record_of_an_older_version_counts_as_never_written(tmp_path, capsys):
+    columns = ["completion", "outcome"]
+    with records.Journal(tmp_path / "j.jsonl") as journal:
+        journal.append([entry("a"), entry("b") | {"outcome": "answered"}])
+        assert journal.keys(columns) == set(journal.read(columns).index) == {"b"}
+        assert "1 records of an older version are ignored" in capsys.readouterr().out
+        journal.append([entry("a") | {"outcome": "empty"}])
+        assert journal.read(columns)["outcome"].to_dict() == {"b": "answered", "a": "empty"}
+        assert journal.keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(("table", "column", "notebook"), [
+    ("completions/m", "outcome", "02_generation"), ("judgements/m", "outcome", "03_judging"),
+    ("claims/scaling", "fault", "05_scaling_analysis"),
+])  # fmt: skip
+def test_a_table_of_an_older_version_is_named_with_what_writes_it_anew(tmp_path, monkeypatch, table, column, notebook):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    old = pd.DataFrame({"model": ["m"], "note": [""]})
+    records.write_table("mine", table, old)
+    with pytest.raises(ValueError, match=rf"outputs/mine/{table}.parquet has no column '{column}': .*\n.*{notebook}\.ipynb"):
+        records.read_table("mine", table)
+    assert len(records.read_table("mine", table, any_version=True)) == 1
+    records.write_table("mine", table, old.assign(**{column: ""}))
+    assert len(records.read_table("mine", table)) == 1
+
+
 def test_a_key_written_twice_counts_once(tmp_path):
     with records.Journal(tmp_path / "j.jsonl") as journal:
         journal.append([entry("a")])

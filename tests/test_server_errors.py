@@ -32,6 +32,9 @@ FILTERS = {
     "code": (400, {"error": {"code": "moderation", "message": "not this prompt"}}),
     "nsfw": (422, {"error": {"code": "nsfw_content", "message": "no"}}),
     "a list": (400, [{"error": {"code": 400, "message": "blocked: PROHIBITED_CONTENT"}}]),
+    "azure, no choice": (200, {"choices": [], "prompt_filter_results": [
+        {"prompt_index": 0, "content_filter_results": {"hate": {"filtered": False}, "violence": {"filtered": True}}}]}),
+    "gemini, no choice": (200, {"choices": None, "promptFeedback": {"blockReason": "SAFETY"}}),
     "no completion, status 200": (200, {"error": {"code": "content_filter", "message": "stopped"}}),
 }  # fmt: skip
 NO_FILTERS = {
@@ -112,6 +115,26 @@ def test_other_refusals_stop_the_run(stand_in, case):
     message_of(lambda: reply_to(stand_in, *NO_FILTERS[case]))
 
 
+def test_an_answer_without_choices_fails_one_prompt_but_is_no_model_to_ask(stand_in):
+    reply = reply_to(stand_in, 200, {"choices": [], "usage": {"total_tokens": 4}})
+    assert (reply.outcome, reply.text) == ("failed", "")
+    assert reply.note.startswith("an answer without choices")
+    stand_in.listed = []
+    assert "refused a request for 'stand-in-7b'" in message_of(lambda: load_from(stand_in, {"choices": []}))
+
+
+def load_from(stand_in, body: dict):
+    """The model is asked whether it is there, and answers with `body`."""
+    stand_in.troubles = [lambda handler: handler.send(200, body)]
+    return models.load(told(stand_in, "chat", retries=0).model)
+
+
+@pytest.mark.parametrize("case", ["context", "too large"])
+def test_too_many_tokens_have_their_remedy(stand_in, case):
+    said = message_of(lambda: reply_to(stand_in, *NO_PARAMETERS[case]))
+    assert "has no room for so many tokens" in said and "lower max_new_tokens or thinking_tokens" in said
+
+
 def test_the_filter_s_words_are_kept_without_the_key(stand_in, monkeypatch):
     monkeypatch.setenv("A_KEY", KEY)
     reply = reply_to(stand_in, 400, {"error": {"code": "content_filter", "message": f"stopped for\n{KEY}"}})
@@ -151,7 +174,7 @@ def test_a_refused_parameter_is_named_with_its_remedy(stand_in, case):
 @pytest.mark.parametrize("case", NO_PARAMETERS)
 def test_other_faults_of_a_request_name_no_parameter_to_leave_out(stand_in, case):
     message = message_of(lambda: reply_to(stand_in, *NO_PARAMETERS[case]))
-    assert "refused a request" in message
+    assert ("has no room" if case in ("context", "too large") else "refused a request") in message
     assert "parameter_names" not in message
 
 

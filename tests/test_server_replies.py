@@ -92,7 +92,7 @@ def test_a_thought_that_the_template_opened_and_the_limit_cut(stand_in):
     assert reply_to(stand_in, 200, text, "completion", thinking_tokens=500).outcome == "thought_unfinished"
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "CONTENT_FILTER", "sensitive", "SAFETY"])
+@pytest.mark.parametrize("finish", ["content_filter", "CONTENT_FILTER", "sensitive", "SAFETY", "content_filter: SAFETY"])
 @pytest.mark.parametrize("content", [None, "", "a shade of"])
 def test_an_answer_that_a_filter_stopped(stand_in, finish, content):
     reply = reply_to(stand_in, 200, body(finish, content=content))

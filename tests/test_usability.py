@@ -114,6 +114,24 @@ def test_the_bounds_are_told_by_model():
     assert reports.bounds_reading(leakage.unscored_bounds(whole, ["model"], 0.95), whole) == "m: 0 completions without a valence."
 
 
+@pytest.mark.parametrize(("missing", "placebo", "fault"), [
+    (ARMS, 0.0, "100 % of completions are unusable (arm none)"),  # every prompt was filtered: nothing to try the placebo rule on
+    (("placebo",), 0.0, "100 % of completions are unusable (arm placebo)"),
+    ((), 3.0, usability.PLACEBO_BROKEN), (("none",), 3.0, usability.PLACEBO_BROKEN), ((), 0.0, ""),
+])  # fmt: skip
+def test_what_is_missing_is_not_taken_for_a_placebo_that_leaks(missing, placebo, fault):
+    judged = made({arm: list(range(20)) for arm in missing})
+    valence = np.where(judged["arm"] == "placebo", placebo, 0.0)
+    judged["valence"] = np.where(judged["outcome"] == "answered", valence, np.nan)
+    judged["charged"] = (judged["valence"].abs() > 1).astype("boolean").mask(judged["valence"].isna())
+    assert usability.faults(judged, leakage.pairs(judged), 0.95) == {"m": fault}
+
+
+def test_a_run_without_a_placebo_arm_breaks_the_placebo_rule():
+    judged = made({}).query("arm != 'placebo'").assign(valence=0.0, charged=pd.array([False] * 80, "boolean"))
+    assert usability.faults(judged, leakage.pairs(judged), 0.95) == {"m": usability.PLACEBO_BROKEN}
+
+
 def test_what_is_missing_equals_nothing():
     table = made({"neutral": [0], "placebo": [0, 1]}).assign(completion="oak.")
     table.loc[table["outcome"] == "refused", "completion"] = None
