@@ -1,7 +1,8 @@
 """What a model writes before its answer and is taken off: the repeated prompt, and preambles such as "Here is the sentence:".
 
 A rule looks at the start of a text and returns how many characters it takes off there and whether that is sure: False says that
-more text could change it. All rules on wording stand in the table below. This file needs the standard library alone.
+more text could change it. All rules on wording stand in the table below. The wording of preambles is English: one in another
+language is judged as it stands. This file needs the standard library alone.
 """
 
 import re
@@ -10,7 +11,7 @@ from functools import lru_cache
 
 VERSION = "openings-2"  # part of every completion's key: change it with anything that changes what is taken off
 
-_ORNAMENTS = r"[\s*_#>`\"“”«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
+_ORNAMENTS = r"[\s*_#>`\"“”„«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
 _ANSWER = r"(?:sentence|completion|continuation|statement|phrase|answer|response|ending|version|paragraph|text|prompt|thought)s?"
 _FINISH = r"(?:complet(?:e|es|ed|ing)|finish(?:es|ed|ing)?|continu(?:e|es|ed|ing)|fill(?:ed|ing)? in|rewrit(?:e|ten|ing))"
 _GLAD = r"(?:i'd be|i would be|i'm|i am)(?: very| more than)? (?:happy|glad) to"
@@ -42,9 +43,11 @@ _ANNOUNCEMENT = re.compile(  # a whole sentence that says what will be done
 _DENIES = re.compile(  # a refusal is no preamble
     r"(?:unfortunately|sorry)\b|(?:.*\b)?(?:i|we)\b.*(?:n't|\b(?:not|cannot|unable|decline|sorry))\b", re.IGNORECASE
 )
-_INTERJECTED = re.compile(rf"{_ORNAMENTS}{_INTERJECTION}(?=[\s,!.:;–—-])(?:[ \t]|[^\w\s\"“«<#>(\[])*", re.IGNORECASE)
+_INTERJECTED = re.compile(rf"{_ORNAMENTS}{_INTERJECTION}(?=[\s,!.:;–—-])(?:[ \t]|[^\w\s\"“„«<#>(\[])*", re.IGNORECASE)
 _ASSENT = re.compile(rf"{_ORNAMENTS}(?:(?:sure(?: thing)?|certainly|of course|absolutely)![*_]*\s+)+", re.IGNORECASE)
 _BEFORE_QUOTE = re.compile(r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE)  # The completed sentence is "…"
+_QUOTES_PROMPT = re.compile(r".*\b(?:sentence|statement|phrase|prompt)", re.IGNORECASE)  # The sentence "…" can be completed with:
+_QUOTES = '"“„«'
 # a stem that asks for what somebody wrote or said, or for a name: what looks like a preamble there may be the answer
 _SAYS = re.compile(
     r"\b(?:says?|said|reads?|asks?(?: about)?|asked|states?|writes?|wrote|repl(?:y|ies|ied)|answers?|answered"
@@ -54,14 +57,16 @@ _SAYS = re.compile(
 _NAMES = re.compile(r"\b(?:titled|called|named|labell?ed|marked|(?:title|label)\b.*\b(?:is|was))$", re.IGNORECASE)
 _NO_NAME = re.compile(rf"{_OPENED}(?:here\b.* .*|(?:final|full|sentence) {_ANSWER}|option \d.*)", re.IGNORECASE)
 
-_HEAD = re.compile(_ORNAMENTS + r"([^:\"“”«».!?…‽。！？｡؟۔।॥։።။\n\r\x0b\x0c\x85\u2028\u2029]*)")
+_CLAUSE = re.compile(r"([^:\"“”„«».!?…‽。！？｡؟۔।॥։።။\n\r\x0b\x0c\x85\u2028\u2029]*)")
+_HEAD = re.compile(_ORNAMENTS + _CLAUSE.pattern)
 _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
+_TO_QUOTED = re.compile(r":?[*_`]*\s*[\"“„«]?")
 _AFTER_ECHO = re.compile(r"(?:(?:\.\.+|…)(?=[*_`]*[\"”’»]))?[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
 _UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO passes over
 _WORDS = re.compile(r"[^\W_]+")
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
-_STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys("“”", '"'))
+_STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys("“”„", '"'))
 
 
 @dataclass(frozen=True)
@@ -124,14 +129,34 @@ def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
     head = _HEAD.match(text)
     if head.end() == len(text):
         return 0, False
-    clause = " ".join(head[1].translate(_STRAIGHT).strip(" \t*_`'-–—[]()").split())
+    clause = _clause(head[1])
     end = _AFTER_LEAD_IN.match(text, head.end()).end()
-    if _leads_in(clause, text[head.end()], prompt):
+    quoted = (prompt.says or prompt.names) and any(mark in text[: head.start(1)] for mark in _QUOTES)  # a title, or a saying
+    if not quoted and _leads_in(clause, text[head.end()], prompt):
         return end, True
+    if text[head.end()] in _QUOTES and _QUOTES_PROMPT.fullmatch(clause):
+        return _lead_in_with_prompt(text, head.end(), clause, prompt)
     if text[head.end()] != ":" or not clause:
         return 0, True
     length, sure = echo(text[end:], prompt)
     return (end if length else 0), sure
+
+
+def _lead_in_with_prompt(text: str, start: int, clause: str, prompt: Asked) -> tuple[int, bool]:
+    """A lead-in of which `clause` is the first part and which quotes the prompt from `start` on; the answer is quoted too."""
+    length, sure = echo(text[start:], prompt)
+    if not length:
+        return 0, sure
+    rest = _CLAUSE.match(text, start + length)
+    if rest.end() == len(text):
+        return 0, False
+    if text[rest.end()] not in f":{_QUOTES}" or not _UNMISTAKABLE.search(f"{clause} {_clause(rest[1])}"):
+        return 0, sure
+    return _TO_QUOTED.match(text, rest.end()).end(), sure
+
+
+def _clause(text: str) -> str:
+    return " ".join(text.translate(_STRAIGHT).strip(" \t*_`'-–—[]()").split())
 
 
 def _leads_in(clause: str, mark: str, prompt: Asked) -> bool:
@@ -142,7 +167,7 @@ def _leads_in(clause: str, mark: str, prompt: Asked) -> bool:
         return False
     if mark in ".!\n\r" and _ANNOUNCEMENT.fullmatch(clause):
         return True
-    if mark in '"“«':
+    if mark in _QUOTES:
         return clear and _BEFORE_QUOTE.fullmatch(clause) is not None
     if mark == ":" and clear:
         return True
@@ -174,7 +199,8 @@ def unclosed(taken: str) -> str:
     """The closing partners of quotation marks and markdown that `taken` opens: the answer after it may end in them."""
     pairs = {
         '"': taken.count('"') % 2,
-        "”": taken.count("“") > taken.count("”"),
+        "”": taken.count("“") > taken.count("”") + taken.count("„"),
+        "“”": taken.count("„") > taken.count("“") + taken.count("”"),
         "»": taken.count("«") > taken.count("»"),
         "*": re.sub(r"^\s*\*\s+", "", taken, flags=re.MULTILINE).replace("**", "*").count("*") % 2,
         "_": taken.replace("__", "_").count("_") % 2,

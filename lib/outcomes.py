@@ -30,6 +30,7 @@ THOUGHT_MARKERS = ("<think>", "</think>")
 UNFINISHED_NOTE = "the thought has no end; switch it off in chat_template_kwargs, or raise thinking_tokens"
 _SHOWN = 200  # characters of a reply in a note
 _MARKUP_LINES = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*[\n\r]")
+_BULLET = re.compile(r"\s*[-*•–·]\s+")
 _MARKUP = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*")
 
 
@@ -123,6 +124,8 @@ def _cut(answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern,
     """`answer`, which may have a thought after it, and the end of its first sentence."""
     lines = _MARKUP_LINES.match(answer)
     answer = answer[lines.end() if lines else 0 :].lstrip()
+    if lines and "preamble" in rules and (bullet := _BULLET.match(answer)):
+        answer = answer[bullet.end() :]
     later = opening.search(answer)
     if later is None:
         return Reading(rules, answer, sentences.first_end(answer, growing), marks, sure)
@@ -166,8 +169,10 @@ def _after_begun_thought(text: str, opening: re.Pattern, closing: re.Pattern, th
 
 def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
     """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and has not ended."""
+    if refusals.is_refusal(found.completion, prompt.says, prompt.names):
+        return found.completion
     if not refusals.is_apology(found.completion) or found.end is None:
-        return found.completion if refusals.is_refusal(found.completion, prompt.says, prompt.names) else ""
+        return ""
     rest = found.answer[found.end :].lstrip()
     end = sentences.first_end(rest, growing)
     if growing and end is None:

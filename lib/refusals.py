@@ -1,6 +1,7 @@
 """Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be taken for one.
 
-All wording stands in the table below; English only. It needs lib.text and the standard library alone.
+All wording stands in the table below. It is English: a refusal in another language is judged as it stands. This file needs
+lib.text and the standard library alone.
 """
 
 import re
@@ -31,7 +32,7 @@ _SERVE = (  # what a model does for its user
     r"|shar(?:e|ing)|offer(?:ing)?|discuss(?:ing)?|engag(?:e|ing)|comply(?:ing)?"
     r"|(?:help|assist)(?:ing)?(?: you)? (?:with|in|to)|(?:help|assist) you)"
 )
-_WITH_THAT = r"(?: you)?(?: (?:with|in|on) (?:that|this|it))?"
+_WITH_THAT = r"(?: you)?(?: (?:with|in|on) (?:that|this|it)(?: one)?)?"
 _KIND = r"(?:ai|artificial intelligence|large language|language|text-based ai|virtual|digital|ai-powered|ai-based)"
 _AN_AI = rf"(?:an? )?{_KIND}(?: ai| language| model| assistant| chatbot| system)*"
 _MAKER = r"(?:,? (?:developed|created|trained|made|designed|built) by [^,]*)?"
@@ -42,7 +43,8 @@ _LACK = r"(?:incomplete|cut off|unfinished|missing)\b"
 _TEXT = r"(?:sentence|message|prompt)"
 _FIND = r"(?:determine|identify|infer|specify|complete|finish)"
 _FINISH_THAT = r"(?:complet|finish|continu)\w* (?:this|that|the|your) (?:\w+ )?sentence"
-_BEFORE = rf"(?:{_SORRY},? )?(?:but )?(?:that )?"
+_POLITE = rf"(?:(?:i'd be|i would be|i'm|i am) (?:happy|glad) to|i'd love to) (?:help|assist){_WITH_THAT}"
+_BEFORE = rf"(?:(?:{_SORRY}|{_POLITE}),? )?(?:but )?(?:that )?"
 _FORMS = (
     rf"{_BEFORE}as {_AN_AI}{_MAKER},? (?:i|my)\b",  # As an AI language model, I …
     rf"{_BEFORE}(?:i'm|i am) (?:[a-z0-9. -]{{1,30}}, )?{_MODEL}",  # I'm Qwen, a large language model …
@@ -63,18 +65,26 @@ _SPOKEN = (  # somebody may be quoted with these: no refusals where the stem ask
     rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} (?:{_SERVE}\b|(?:do|help|continue)(?: you)?(?: with)?(?: that| this)?{_END})",
     rf"{_BEFORE}{_CANNOT} help{_WITH_THAT}{_END}",
     r"(?:i'm|i am) sorry,? (?:but )?i (?:can't|cannot)[.!]?$",
+    rf"{_SORRY},? (?:but )?{_CANNOT} (?:determine|identify|infer|specify) (?:the|what|which|how|if|whether)\b",
 )
 _SEEMS = r"it (?:seems|looks|appears)(?: like| that| as if| as though)?"
 _ASKS_BACK = (  # no answer either: the model wants more of its user
     rf"{_SEEMS} (?:you|your|the) .*\b(?:sentence|message|prompt|text|question)\b.*\b{_LACK}",
     rf"{_SEEMS} (?:this|the|your) {_TEXT}(?: (?:is|was|got))? {_LACK}",
     rf"{_BEFORE}{_NO} (?:enough|sufficient|(?:any )?specific) (?:context|information|details) (?:about|on|to {_FIND})\b",
+    rf"{_BEFORE}{_NO} access to (?:(?:any|the|specific|further) )*(?:information|details|context|identity|material)"
+    r" (?:about|of|on|regarding)\b",
+    rf"{_BEFORE}i (?:didn't|did not|don't|do not)(?: quite| fully)? understand your (?:request|message|question|{_TEXT})\b",
     rf"{_BEFORE}you (?:haven't|have not|didn't|did not) (?:provided?|given?|included?|shared?|finish(?:ed)?)\b.*\b{_TEXT}\b",
-    r"(?:(?:this|the) (?:sentence|prompt)|your (?:sentence|prompt|message))"
+    rf"{_BEFORE}(?:(?:this|the) (?:sentence|prompt)|your (?:sentence|prompt|message))"
     r"(?: (?:you|that you|you have|you've) (?:provided|gave|given|sent|shared))?"
     r" (?:is|was|got|seems|appears|looks)(?: to (?:be|have been))? (?:incomplete|cut off|unfinished)\b",
     rf"without (?:more|additional|further|any|enough) (?:context|information|details),? (?:{_CANNOT}|it (?:is|would be|'s) )",
     rf"(?:{_SORRY},? )?(?:but )?(?:could|can) you (?:please )?(?:provide|share|give|clarify)\b.*\b(?:context|details|sentence)\b",
+    r"(?:could|can|would) you (?:please )?(?:tell me|let me know|specify|explain) what (?:you(?:'re| are) (?:looking|asking) for"
+    r"|you(?:'d| would) like|you (?:want|need))\b",
+    r"(?:could you |can you )?please rephrase\b|(?:could|can) you rephrase\b",
+    r"(?:what|which) (?:kind|type|sort|style) of (?:completion|continuation|ending|sentence|response)s? (?:would|do) you\b",
     r"please provide\b.*\b(?:context|information|details|sentence|text)\b",
     r"(?:could|can) you (?:please )?clarify (?:what|which)\b|(?:how|what) (?:can|may) i (?:help|assist)\b",
     r"what (?:would you like|do you want) me to\b|(?:i'm|i am) not sure what you(?:'re| are) (?:asking|looking)\b",
@@ -85,7 +95,9 @@ _SPOKEN_REFUSAL = re.compile("|".join((*_SPOKEN, *_ASKS_BACK)), re.IGNORECASE)
 _APOLOGY = re.compile(
     rf"(?:oh,? )?{_SORRY}(?: for (?:the|any) (?:confusion|inconvenience))?[.!]?|no[.!]"
     r"|(?:hello|hi|hi there|hey|sure|sure thing|of course|certainly|absolutely|great|thank you|thanks)!"
-    r"|(?:i'm|i am|i'd be) (?:here|happy|glad) to (?:help|assist)(?: you)?[.!]",
+    r"|(?:i'm|i am|i'd be) (?:here|happy|glad) to (?:help|assist)(?: you)?[.!]"
+    rf"|{_POLITE}, but\b.*"
+    rf"|(?:i(?: notice|'ve noticed| see)(?: that)?|{_SEEMS}) .*\b(?:sentence|prompt|message|request|question)s?\b.*",
     re.IGNORECASE,
 )
 
@@ -102,7 +114,7 @@ def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
 
 
 def is_apology(sentence: str) -> bool:
-    """Whether `sentence` is sorry, or polite, and says no more: the next one tells whether it refuses."""
+    """Whether `sentence` is sorry, polite, or notices something in the prompt: the next one tells whether it refuses."""
     return bool(_APOLOGY.fullmatch(_plain(sentence)))
 
 

@@ -24,6 +24,8 @@ SENTENCES = [
     '"Red," he said.| It', '"Red!" he said.| It', '"Red."| He left', "“Red.” he said.| It", "«Rouge.»| Oui", "« Rouge. »| Oui",
     "„Rot.“| Ja", "‘Red.’| It", "**Red.**| It", "`red.`| It", "red.)| It", "赤。|青", "赤！|青", "赤？」|青", "好!|很",
     "أحمر؟| نعم",
+    "est. 1921.| It", "est.| It", "1,200 sq. ft. and a yard.| It", "1,200 sq. ft.| It", "8 fl. oz. of oil.| It",
+    "Yahoo! employee.| It", "Yahoo!| It", "Hello!| how", "at Yahoo! in May.| It", "Saturday!| and so", "He left!| he",
     "लाल।| नीला", "red|\r\nBlue", "red|\u2028Blue", "red\u00a0one.| It", "red‽| It",
 ]  # fmt: skip
 
