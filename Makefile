@@ -23,7 +23,7 @@ reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
 
 test: .venv/ready
-	@echo "Tests: about 9 minutes on 2 cores."
+	@echo "Tests: 10 to 20 minutes on 2 cores."
 	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready

@@ -170,3 +170,15 @@ def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
 
 def test_the_fingerprint_holds_no_path(tiny):
     assert str(tiny) not in json.dumps(models.load(told(model={"id": str(tiny)}).model).fingerprint)
+
+
+def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothing_fails(benchmark, tiny, monkeypatch):
+    given = []
+    monkeypatch.setattr(transformer, "give_back_memory", lambda: given.append(1))
+    parameters = told(model={"id": str(tiny)})
+    model = models.load(parameters.model)
+    model.reply(generation.requests(benchmark, parameters, model), 0.7, 2, 1)
+    assert given == [1]
+    monkeypatch.undo()
+    monkeypatch.setattr(transformer.ctypes, "CDLL", lambda _: object())
+    transformer.give_back_memory()
