@@ -18,7 +18,11 @@ from lib.sections import Mining
 from tests.test_mining import mined, wet_files
 
 TASKS = 24
-CALL = "import sys; from pathlib import Path; from lib import mining_job; mining_job.run(Path(sys.argv[1]))"
+CALL = (
+    "import signal, sys; from pathlib import Path; from lib import mining_job\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is told to ignore it\n"
+    "mining_job.run(Path(sys.argv[1]))"
+)
 
 
 @pytest.fixture(scope="module")
