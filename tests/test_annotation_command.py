@@ -33,7 +33,7 @@ def place(tmp_path, monkeypatch):
 def test_make_hands_on_a_file_whose_name_has_a_space(command):
     given = ["SET=smoke", "FILE=my file.json", "OPTIONS=--blank"]
     said = subprocess.run(
-        ["make", "-n", "-o", ".venv/ready", f"{command}-labels", *given],
+        ["make", "--no-print-directory", "-n", "-o", ".venv/ready", f"{command}-labels", *given],
         cwd=specs.ROOT,
         capture_output=True,
         text=True,
