@@ -15,7 +15,7 @@ def build(run: Dataset):
         return found.prompts, found
     if run.prior:
         return prior_work.build(run.prior), None
-    return prompts.build(run.seed, run.stems, run.groups_per_stem), None
+    return prompts.build(run.seed, run.stems, run.groups_per_stem, run.first_groups), None
 
 
 def mining_reading(felt: pd.DataFrame) -> str:

@@ -34,7 +34,7 @@ def export(set_name: str) -> Path:
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     if told.prior or told.mining:
         raise ParameterError(f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set")
-    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem)
+    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem, told.first_groups)
     stems, contexts = prompts.read_stems(), prompts.read_contexts()
     tables = {
         "stems": stems[stems["stem_id"].isin(benchmark["stem_id"])],

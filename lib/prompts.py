@@ -151,19 +151,25 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
         raise ParameterError(
             f"dataset: stems: {count} wished, but the curated set holds {len(stems)}; give a smaller number or null"
         )
+    return stems.loc[_order(stems)[:count]]
+
+
+def _order(stems: pd.DataFrame) -> pd.Index:
+    """The index of `stems` such that every beginning of it is spread as evenly as can be over slots and domains."""
     # each domain gives one stem a round, and slots alternate both from domain to domain and from round to round
     turn = stems.groupby(["domain", "slot"]).cumcount()
-    place = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
-    return stems.loc[(2 * turn + place).sort_values(kind="stable").index[:count]]
+    offset = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
+    return (2 * turn + offset).sort_values(kind="stable").index
 
 
-def build(seed: int, stems: int | None, groups_per_stem: int | None) -> pd.DataFrame:
+def build(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
     """The prompts of a run, one row for each group and arm, checked against PROMPTS; None takes all stems, or all allowed pairs.
 
-    Which stem meets which match: see `lib.assignment.assign`.
+    Which stem meets which match: see `lib.assignment.assign`; which groups `first_groups` keeps: `first`.
     """
     chosen, contexts = select(read_stems(), stems), read_contexts()
     groups = assignment.assign(chosen, contexts, read_exclusions(), groups_per_stem, np.random.default_rng(seed))
+    groups = first(groups, chosen, first_groups)
     rows = groups.merge(chosen, on="stem_id").merge(contexts, on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
@@ -175,6 +181,22 @@ def build(seed: int, stems: int | None, groups_per_stem: int | None) -> pd.DataF
     table["arm"] = pd.Categorical(table["arm"], ARMS)
     table = table.sort_values(["stem_id", "group_id", "arm"]).astype({"arm": str}).reset_index(drop=True)
     return PROMPTS.validate(table[list(PROMPTS.columns)])
+
+
+def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """The first `count` of the groups (stem_id, match_id), each stem's first group before any second; all where count is None.
+
+    What is kept of a design is part of what a larger count keeps, so that a run can be made longer.
+    """
+    if count is None:
+        return groups
+    if count > len(groups):
+        raise ParameterError(
+            f"dataset: first_groups: {count} wished, but the design has {len(groups)}; give a smaller number or null"
+        )
+    place = pd.Series(range(len(stems)), index=stems.loc[_order(stems), "stem_id"])
+    order = pd.DataFrame({"turn": groups.groupby("stem_id").cumcount(), "stem": groups["stem_id"].map(place)})
+    return groups.loc[order.sort_values(["turn", "stem"]).index[:count]]
 
 
 def _arm(arm: str, swapped: bool) -> str:

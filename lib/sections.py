@@ -62,6 +62,7 @@ class Dataset(Notebook):
     seed: int
     stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
     groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
+    first_groups: Annotated[int, Field(ge=2)] | None = None  # keep only so many groups, each stem's first before any second
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     prior: Prior | None = None  # a published prompt table in place of the curated stems
     power_from: Name | None = None  # a finished set whose variances tell what effect this one can see

@@ -210,3 +210,20 @@ def test_mined_groups_that_nobody_labelled_fit_the_same_table():
 def test_an_unknown_placeholder_cannot_be_told():
     with pytest.raises(KeyError, match="sits"):
         prompts.tell("{Subject} {sits} still.", "He", "he")
+
+
+def test_the_first_groups_are_part_of_what_a_larger_count_keeps():
+    few, more = (prompts.build(1, None, 3, count) for count in (50, 400))
+    whole = prompts.build(1, None, 3)
+    assert few["group_id"].nunique() == few["stem_id"].nunique() == 50
+    assert few["slot"].value_counts().to_dict() == {"closed": 125, "open": 125}
+    assert more["stem_id"].nunique() == 324 and more["group_id"].nunique() == 400
+    for smaller, larger in ((few, more), (more, whole)):
+        both = smaller.merge(larger, how="left")
+        pd.testing.assert_frame_equal(both, smaller)
+        assert set(smaller["prompt_id"]) <= set(larger["prompt_id"])
+
+
+def test_more_groups_than_the_design_has_are_refused():
+    with pytest.raises(ParameterError, match="first_groups: 9 wished, but the design has 8"):
+        prompts.build(1, 4, 2, 9)
