@@ -185,9 +185,11 @@ def _effort(table, effect: float) -> str:
 
 
 def finish(set_name: str) -> None:
-    """Write headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
+    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
     from lib import forest, reports
+    from lib.measure import card
 
+    card.write(set_name)
     board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
     table = forest.markdown(board, "claims.svg")
     folder = records.run_folder(set_name)

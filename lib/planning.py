@@ -1,6 +1,7 @@
 """What a run will cost, told before it is paid for (make plan): completions, tokens, memory, minutes."""
 
 import time
+from dataclasses import dataclass
 
 import pandas as pd
 from tqdm import tqdm
@@ -55,31 +56,47 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)
 
 
-def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> dict:
-    """From the pace on this machine and a pilot, whose real time against the predicted one corrects the prediction."""
+@dataclass(frozen=True)
+class Pilot:
+    """What was measured: the way to ask, and seconds and tokens of a completion."""
+
+    pace: calibration.Pace
+    seconds: float
+    tokens: float
+    prompt_tokens: int
+    longest: int  # tokens of the longest prompt seen
+
+
+def pilot(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
+    """The pace on this machine, corrected by the real time of a few of the `missing` completions, which are thrown away."""
     pace = calibration.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads
     distinct = missing["rendered"].drop_duplicates()
     chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
-    pilot = generation.side_by_side(missing[missing["rendered"].isin(chosen)])
+    asked = generation.side_by_side(missing[missing["rendered"].isin(chosen)])
     started = time.monotonic()
-    replies = model.reply(pilot, run.sampled_at, run.max_new_tokens, run.seed)
+    replies = model.reply(asked, run.sampled_at, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
     tokens = sum(reply.tokens for reply in replies) / len(replies)
     steps = max(reply.tokens for reply in replies)
-    predicted = calibration.prompt_tokens(model, pilot, len(pilot)) * pace.per_token_read + steps * pace.per_step
-    predicted += len(pilot) * tokens * pace.per_token_written
+    predicted = calibration.prompt_tokens(model, asked, len(asked)) * pace.per_token_read + steps * pace.per_step
+    predicted += len(asked) * tokens * pace.per_token_written
     read = calibration.prompt_tokens(model, missing, pace.batch_size)
     seconds = pace.seconds(read, len(missing), tokens, run.most_tokens) * took / predicted
-    longest = max(map(len, model.token_ids(pilot["rendered"].tolist())))
-    working = pace.batch_size * calibration.row_bytes(model, longest + run.most_tokens)
+    longest = max(map(len, model.token_ids(asked["rendered"].tolist())))
+    return Pilot(pace, seconds / len(missing), tokens, read, longest)
+
+
+def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> dict:
+    found = pilot(model, missing, run)
+    working = found.pace.batch_size * calibration.row_bytes(model, found.longest + run.most_tokens)
     return {
-        "prompt tokens": read,
-        "tokens": round(len(missing) * tokens),
-        "batch": f"{pace.batch_size} in {pace.workers} × {pace.threads} threads",
+        "prompt tokens": found.prompt_tokens,
+        "tokens": round(len(missing) * found.tokens),
+        "batch": f"{found.pace.batch_size} in {found.pace.workers} × {found.pace.threads} threads",
         "memory at most, GB": (model.weight_bytes + working) / 1e9,
-        "minutes": seconds / 60,
-        PACE: seconds / len(missing),
+        "minutes": found.seconds * len(missing) / 60,
+        PACE: found.seconds,
     }
 
 

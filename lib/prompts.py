@@ -162,20 +162,25 @@ def _order(stems: pd.DataFrame) -> pd.Index:
     return (2 * turn + offset).sort_values(kind="stable").index
 
 
-def build(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
-    """The prompts of a run, one row for each group and arm, checked against PROMPTS; None takes all stems, or all allowed pairs.
+def design(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
+    """The groups of a run: stem_id, match_id, swapped, group_id. None takes all stems, or all allowed pairs.
 
-    Which stem meets which match: see `lib.assignment.assign`; which groups `first_groups` keeps: `first`.
+    Which stem meets which match: see `lib.assignment.assign`; which groups `first_groups` keeps, and in which order: `first`.
     """
-    chosen, contexts = select(read_stems(), stems), read_contexts()
-    groups = assignment.assign(chosen, contexts, read_exclusions(), groups_per_stem, np.random.default_rng(seed))
-    groups = first(groups, chosen, first_groups)
-    rows = groups.merge(chosen, on="stem_id").merge(contexts, on="match_id", suffixes=("", "_context"))
+    chosen = select(read_stems(), stems)
+    groups = assignment.assign(chosen, read_contexts(), read_exclusions(), groups_per_stem, np.random.default_rng(seed))
+    groups["group_id"] = groups["stem_id"] + "+" + groups["match_id"]
+    return first(groups, chosen, first_groups)
+
+
+def build(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
+    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS."""
+    groups = design(seed, stems, groups_per_stem, first_groups)
+    rows = groups.merge(read_stems(), on="stem_id").merge(read_contexts(), on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
     bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", intensity="none", literal_senses="")
     table = pd.concat([rows, bare], ignore_index=True)
-    table["group_id"] = table["stem_id"] + "+" + table["match_id"]
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table["text"] = (table["context"] + " " + table["stem"]).str.strip()
     table["arm"] = pd.Categorical(table["arm"], ARMS)

@@ -34,14 +34,20 @@ class Server(Backend):
     limit. A prompt that a content filter stops gets a Reply with the outcome `filtered`, and the others go on.
     """
 
-    def __init__(self, spec: Model):
+    def __init__(self, spec: Model, check: bool = True):
         self.spec = spec
         self.parameters = spec.parameters
         self.fingerprint = _fingerprint(spec)
         if spec.mode == "completion" and spec.chat_template_kwargs:
             raise ParameterError(f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
                                  f"{spec.chat_template_kwargs}; take them out, or set mode to 'chat'")  # fmt: skip
-        self._check()
+        if check:
+            self._check()
+
+    def listed(self) -> list[str]:
+        """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
+        with self._client() as client:
+            return self._listed(client)
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """The prompt as it is sent: plain text, or the JSON of the messages, which the server puts into the model's template."""
@@ -142,7 +148,6 @@ class Server(Backend):
                     self._without_answer(error, listed, checking=True)
 
     def _listed(self, client: openai.OpenAI) -> list[str]:
-        """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
         server = self.spec.server
         hasty = client.with_options(timeout=min(server.timeout, 10.0), max_retries=min(server.retries, 2))
         try:

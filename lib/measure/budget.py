@@ -1,0 +1,127 @@
+"""Which design tells most in the time at hand: how many groups, samples, and whether the mitigations are measured too."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lib import power
+from lib.generation import MITIGATED_ARMS
+from lib.prompts import ARMS
+from lib.specs import ParameterError
+
+SAMPLES = (1, 2, 3, 5)  # a prompt
+MARGIN = 5.0  # points: mitigations are measured where the net excess can be told this far from 0 beside them
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Design:
+    """A part of the full design: its first groups, samples of each prompt, and of each prompt under each mitigation."""
+
+    groups: int
+    samples: int
+    mitigation_samples: int
+    mitigations: int  # how many there are
+    mde: float = float("nan")  # net excess, points, that it tells from 0 four times of five
+
+    @property
+    def completions(self) -> int:
+        """How many are asked for."""
+        return self.groups * per_group(self.samples, self.mitigation_samples, self.mitigations)
+
+
+def seconds(text: str) -> float:
+    """'90s', '10m', '1.5h' or '1h30m' in seconds; ParameterError for anything else."""
+    parts = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip().lower())
+    try:
+        total = sum(float(part) * unit for part, unit in zip(parts.groups()[::-1], _UNITS.values(), strict=True) if part)
+    except (AttributeError, ValueError):
+        total = 0.0
+    if total <= 0:
+        raise ParameterError(f"BUDGET={text}: no such time; give for example 90s, 10m or 1h30m")
+    return total
+
+
+def per_group(samples: int, mitigation_samples: int, mitigations: int) -> int:
+    """Completions of one group."""
+    return len(ARMS) * samples + len(MITIGATED_ARMS) * mitigation_samples * mitigations
+
+
+def choose(
+    known: power.Components,
+    pace: float,
+    available: float,
+    full: tuple[int, int],
+    mitigations: int,
+    at_hand: int = 0,
+    earlier: Design | None = None,
+) -> Design:
+    """The design with the narrowest interval of the net excess that `available` seconds allow at `pace` seconds a completion.
+
+    `full`: stems and groups of the full design. `known`: variances of one pair's net excess. Mitigations are measured if the net
+    excess is still told MARGIN points from 0 beside them. `at_hand` completions cost nothing, and no design is smaller than the
+    `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
+    """
+    time = max(available, 0) + at_hand * pace
+    made = [_largest(known, pace, time, full, samples, kept, mitigations) for kept in (0, 1) for samples in SAMPLES]
+    possible = [design for design in made if design and (earlier is None or _covers(design, earlier))]
+    if earlier and not possible:
+        return earlier
+    if not possible:
+        least = 2 * per_group(1, 0, mitigations) * pace
+        raise ParameterError(
+            f"the budget leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} completions "
+            f"take about {least:.0f} s on this machine; give a larger BUDGET"
+        )
+    sharp = [design for design in possible if design.mitigation_samples and design.mde <= MARGIN]
+    bare = [design for design in possible if not design.mitigation_samples]
+    return min(sharp or bare or possible, key=lambda design: (design.mde, design.completions))
+
+
+def _covers(design: Design, earlier: Design) -> bool:
+    pairs = ((getattr(each, name) for each in (design, earlier)) for name in ("groups", "samples", "mitigation_samples"))
+    return all(new >= old for new, old in pairs)
+
+
+def _largest(known, pace, time, full, samples, mitigation_samples, mitigations) -> Design | None:
+    """The design with so many samples that fits into the time; None if it has not even two groups."""
+    stems, most = full
+    cost = per_group(samples, mitigation_samples, mitigations) * pace
+    groups = most if cost == 0 else min(most, int(time // cost))
+    if groups < 2:
+        return None
+    return sized(Design(groups, samples, mitigation_samples, mitigations), known, stems)
+
+
+def sized(design: Design, known: power.Components, stems: int) -> Design:
+    """The design with its minimum detectable effect."""
+    met = min(design.groups, stems)
+    mde = power.minimum_detectable_effect(known, met, design.groups / met, design.samples)
+    return replace(design, mde=mde)
+
+
+def variances(differences) -> power.Components:
+    """Components of one pair's net excess over both polarities, from `power.contrasts`; of several models the mean variances."""
+    both = differences[differences["contrast"].isin(power.CONTRASTS[:2])]
+    key = ["model", "stem_id", "group_id", "sample_index"]
+    means = both.groupby(key, sort=False)["difference"].mean().reset_index()
+    found = [power.components(part) for _, part in means.groupby("model", sort=False)]
+    stem, group, sample = np.mean([[each.stem, each.group, each.sample] for each in found], axis=0)
+    counts = (sum(getattr(each, name) for each in found) for name in ("n_stems", "n_groups", "n"))
+    return power.Components(float(stem), float(group), float(sample), *counts)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+def summary(design: Design, seconds_needed: float) -> str:
+    """The design in a sentence: what is asked, how long that takes, what it will see."""
+    time = f"about {duration(seconds_needed)}" if seconds_needed else "all at hand"
+    beside = f", {design.mitigations} mitigations measured too" if design.mitigation_samples else ", no mitigations"
+    return (
+        f"{design.completions:,} completions ({design.groups:,} groups, {design.samples} a prompt{beside}), {time}, will tell "
+        f"a net excess of {design.mde:.1f} points from 0 four times of five."
+    )

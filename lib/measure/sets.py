@@ -1,0 +1,63 @@
+"""The parameter set of a measurement: readable and complete, so that `make reproduce SET=<name>` makes the same run."""
+
+from pathlib import Path
+
+import yaml
+
+from lib import params, records, specs
+from lib.measure.budget import Design
+from lib.specs import Model, ParameterError
+
+BASE = "embedded"  # whose margins, mitigations, seeds and lengths are taken over
+GROUPS_PER_STEM = 3  # of the full design, of which a measurement takes the first groups
+_IDENTITY = ("name", "id", "mode", "gguf_file", "server", "table")  # of a model: what makes it another
+MARK = "# Written by `make measure`."
+_HEAD = """{mark} The same run again: make reproduce SET={name}
+# A longer one, which goes on from here: make measure with a larger BUDGET.
+# first_groups is how much of the full design was measured; what each key means stands in lib/specs.py and lib/sections.py.
+"""
+
+
+def values(model: Model, judge: str, design: Design | None = None) -> dict:
+    """The parameter set that measures `model` with `design`, all of the full design where it is None; as YAML would give it."""
+    told = yaml.safe_load((specs.ROOT / "params" / f"{BASE}.yaml").read_text(encoding="utf-8"))
+    mitigate = bool(design and design.mitigation_samples)
+    row = model.model_copy(update={"mitigate": mitigate}).model_dump(exclude_defaults=True)
+    told |= {"title": f"{model.name}, {model.mode} mode", "toy": model.id.startswith("canned:"), "models": [row]}
+    told["dataset"] |= {"stems": None, "groups_per_stem": GROUPS_PER_STEM, "first_groups": design and design.groups}
+    told["generation"] |= {"samples": design.samples if design else 1, "mitigation_samples": 1}
+    told["judging"]["judge"] = told["agreement"]["judge"] = judge
+    told["agreement"]["beside"] = [name for name in ("vader",) if name != judge]
+    return {key: told[key] for key in params.ParameterSet.model_fields if key in told and key != "minutes"}
+
+
+def earlier(name: str, model: Model) -> params.ParameterSet | None:
+    """The measurement of the same model that has this name; None if the name is free, ParameterError if it is taken."""
+    path = specs.ROOT / "params" / f"{name}.yaml"
+    if not path.is_file():
+        return None
+    if not path.read_text(encoding="utf-8").startswith(MARK):
+        raise ParameterError(f"SET={name} is taken: params/{name}.yaml is another parameter set; give another SET=…")
+    found = params.load(name)
+    left, right = (each.model_dump(include=set(_IDENTITY)) for each in (found.models[0], model))
+    if left != right:
+        differs = ", ".join(f"{key} {left[key]!r}, not {right[key]!r}" for key in left if left[key] != right[key])
+        raise ParameterError(
+            f"SET={name} is taken: params/{name}.yaml measures another model ({differs})\ngive another SET=…, or remove that file"
+        )
+    return found
+
+
+def design(found: params.ParameterSet) -> Design:
+    """The design of an earlier measurement."""
+    told, mitigations = found.generation, len(found.mitigations)
+    return Design(found.dataset["first_groups"], told["samples"], int(found.models[0].mitigate), mitigations)
+
+
+def write(name: str, told: dict) -> Path:
+    """Write params/<name>.yaml and check it as every set is checked."""
+    path = specs.ROOT / "params" / f"{name}.yaml"
+    body = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
+    records.write_text(path, _HEAD.format(mark=MARK, name=name) + body)
+    params.load(name)
+    return path
