@@ -15,12 +15,23 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
 reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
+
+# An option of the command line as one of the program: $(call given,NAME,option); `make measure TABLE=` hands on an empty one.
+given = $(if $(findstring command,$(origin $1)),--$2 "$($1)")
+
+measure: .venv/ready
+	@$(BIN)/python -m lib.measure $(if $(MODEL),"$(MODEL)") $(call given,TABLE,table) $(call given,NAME,name) $(call given,MODE,mode) \
+	  $(call given,DTYPE,dtype) $(call given,JUDGE,judge) $(call given,BUDGET,budget) $(call given,SET,set) \
+	  $(call given,KEY_VARIABLE,key-variable) $(call given,GROUPS,groups) $(call given,SAMPLES,samples)
+
+compare: .venv/ready
+	@$(BIN)/python -m lib.measure.compare $(SETS)
 
 test: .venv/ready
 	@echo "Tests: 10 to 20 minutes on 2 cores."

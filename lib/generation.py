@@ -6,8 +6,8 @@ A completion is reused only under a key over everything that could change it, so
 import hashlib
 import json
 import math
-import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,21 +70,22 @@ def _key(row, parameters: Generation, model) -> str:
 
 
 def generate(
-    owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None, deadline: float = math.inf
+    owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None, bar: tqdm | None = None
 ) -> pd.DataFrame:
     """`owed` with the columns SETTLED (see `lib.outcomes`); only what the journal lacks is asked of the model.
 
     Finished batches are appended to the journal, durably, so a run that is killed goes on where it was. `first_step`, a
-    `next_token.Recorder`, is shown what the model makes of each prompt that it reads. No batch is begun that would probably end
-    after `deadline`, a value of `time.monotonic`; the rows that were not reached are left out.
+    `next_token.Recorder`, is shown what the model makes of each prompt that it reads. `bar` counts what is made, for who asks
+    several times; None opens one.
     """
     with Journal(journal_path) as journal:
         unpaid = missing(owed, journal.keys(SETTLED))
         if len(unpaid):
-            _pay(unpaid, len(owed), parameters, model, journal, first_step, deadline)
+            made = len(owed) - len(unpaid)
+            of = {"desc": parameters.model.name, "unit": " completions"}
+            with nullcontext(bar) if bar else tqdm(total=len(owed), initial=made, **of) as counted:
+                _pay(unpaid, parameters, model, journal, first_step, counted)
         found = journal.read(SETTLED)
-    if deadline < math.inf:
-        owed = owed[owed["key"].isin(found.index)]
     return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
@@ -100,29 +101,22 @@ def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
     return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
 
 
-def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, deadline: float) -> None:
-    pace = calibration.pace(model, unpaid, parameters)
+def _pay(unpaid: pd.DataFrame, parameters: Generation, model, journal: Journal, first_step, bar: tqdm) -> None:
+    pace, before = calibration.pace(model, unpaid, parameters), bar.n
     model.workers, model.threads = pace.workers, pace.threads
-    with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
-        seconds = 0.0  # that the slowest completion so far has taken
-        for start, batch in _batches(unpaid, pace.batch_size):
-            started = time.monotonic()
-            if started + seconds * len(batch) > deadline:
-                break
-            journal.append(_complete(batch, parameters, model, bar.update, first_step))
-            seconds = max(seconds, (time.monotonic() - started) / len(batch))
-            bar.n = total - len(unpaid) + start + len(batch)  # exactly: workers may have counted at the same moment
+    for start, batch in _batches(unpaid, pace.batch_size):
+        journal.append(_complete(batch, parameters, model, bar.update, first_step))
+        bar.n = before + start + len(batch)  # exactly: workers may have counted at the same moment
 
 
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
-    """`requests` in the order that costs least; where they have a column `round`, one round after the other.
+    """`requests` in the order that costs least.
 
     One mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow as its
     longest; within a group the arms beside each other, for they share their noise.
     """
     length = requests["rendered"].str.len().groupby([requests["mitigation"], requests["group_id"]]).transform("max")
-    rounds = ["round"] if "round" in requests else []
-    order = requests.assign(length=length).sort_values([*rounds, "mitigation", "length", "group_id", "sample_index", "arm"])
+    order = requests.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])
     return order.drop(columns="length")
 
 

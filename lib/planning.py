@@ -77,8 +77,12 @@ def pilot(model: transformer.Transformer, missing: pd.DataFrame, run: sections.G
     started = time.monotonic()
     replies = model.reply(asked, run.sampled_at, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
-    tokens = sum(reply.tokens for reply in replies) / len(replies)
-    steps = max(reply.tokens for reply in replies)
+    return corrected(model, pace, missing, run, asked.assign(tokens=[reply.tokens for reply in replies]), took)
+
+
+def corrected(model, pace: calibration.Pace, missing: pd.DataFrame, run: sections.Generation, asked: pd.DataFrame, took: float):
+    """The Pilot of a pace, if the completions `asked` (rendered, tokens), decoded as one batch, `took` so many seconds."""
+    tokens, steps = asked["tokens"].mean(), asked["tokens"].max()
     predicted = calibration.prompt_tokens(model, asked, len(asked)) * pace.per_token_read + steps * pace.per_step
     predicted += len(asked) * tokens * pace.per_token_written
     read = calibration.prompt_tokens(model, missing, pace.batch_size)

@@ -129,9 +129,9 @@ def stacked(tables: dict[str, pd.DataFrame], fault: str) -> pd.DataFrame:
 
 
 def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """`count` random unmitigated completions of each arm, with context, completion and verdict."""
-    rows = judgements[judgements["mitigation"] == NO_MITIGATION]
-    drawn = rows.groupby("arm", sort=False).sample(count, random_state=seed)
+    """`count` random unmitigated completions of each arm, or as many as each has, with context, completion and verdict."""
+    arms = judgements[judgements["mitigation"] == NO_MITIGATION].groupby("arm", sort=False)
+    drawn = arms.sample(min(count, arms.size().min()), random_state=seed)
     return drawn[["arm", "context", "stem", "completion", "outcome", "valence", "charged"]].reset_index(drop=True)
 
 

@@ -20,6 +20,8 @@ def copy(tmp_path_factory) -> Path:
     for name in ("lib", "notebooks", "params"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "outputs" / "embedded").mkdir(parents=True)
+    shutil.copy(ROOT / "outputs" / "embedded" / "card.json", folder / "outputs" / "embedded")  # part of the project
     return folder
 
 

@@ -16,7 +16,8 @@ from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import ROOT, Model, ParameterError
 
 JUDGES = ("learned", "vader")
-SPOILT = 10.0  # % of the first answers that may be missing before a chat model is asked in another form
+SPOILT = 3.0  # % of the first answers that may be missing before a chat model is asked in another form
+_CALIBRATE = 120.0  # seconds for answers below which calibrating the machine costs more than it gains
 _PAGES = 0.2  # share of the budget kept for judging and pages, until they have been timed on this machine
 _BLANK_GROUPS = 324  # each stem once
 
@@ -55,7 +56,7 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
     asked = answers.Answers(name, _in_its_form(name, backend, told, benchmark), table)
     print("  measuring how fast it answers", flush=True)
     most = answers.parameters(told, name, asked.model.spec, max(budget.SAMPLES), mitigate=True)
-    pace, at_hand, run = answers.pace(asked, most, ordered)
+    pace, at_hand, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
     known, source = _known(name)
     left = available - (time.monotonic() - started)
     full = (table["stem_id"].nunique(), len(ordered))
@@ -67,14 +68,13 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
     run = answers.parameters(told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)).model_copy(
         update=kept
     )
-    size = answers.round_size(run, pace, design.completions // design.groups)
-    _, finished = asked.ask(run, ordered[: design.groups], size, started + available)
+    _, finished = asked.ask(run, ordered[: design.groups], pace, started + available)
     if finished < 2:
         raise ParameterError(
             f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is kept: call "
             "again with a larger BUDGET"
         )
-    stopped = f"stopped       at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on from there"
+    stopped = f"at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on from there"
     return asked.model.spec, replace(design, groups=finished), stopped if finished < design.groups else ""
 
 
@@ -93,7 +93,7 @@ def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
     if spec.mode != "chat" or spec.server or spec.begin_answer or spec.thinking_tokens:
         return backend
     run, ordered = answers.parameters(told, name, spec, 1, mitigate=False), benchmark[1][: answers.TRIAL]
-    made, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered, answers.TRIAL, answers.NEVER)
+    made, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered)
     lost = answers.unusable(made)
     if lost <= SPOILT:
         return backend

@@ -4,14 +4,13 @@ import time
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from lib import calibration, generation, next_token, planning, prompts, records, transformer, usability
 from lib.sections import Generation
 from lib.specs import Model
 
 TRIAL = 16  # groups that are asked first, and kept
-NEVER = np.inf  # a deadline
-_ROUND = 30.0  # seconds of work after which groups are whole again
 
 
 def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
@@ -45,43 +44,67 @@ class Answers:
         lacking = generation.missing(owed, records.journal_keys(self._completions))
         return lacking, owed["key"].nunique() - len(lacking)
 
-    def ask(self, run: Generation, groups: list[str], round_size: int, deadline: float) -> tuple[pd.DataFrame, int]:
-        """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups, in order, are whole."""
-        rows = self.table[self.table["group_id"].isin(groups)]
-        place = pd.Series(range(len(groups)), index=groups)
-        owed = generation.requests(rows, run, self.model)
-        owed["round"] = owed["group_id"].map(place) // round_size
-        recorder = next_token.recorder(rows, self.model, self._next_token)
-        made = generation.generate(owed, run, self.model, self._completions, recorder, deadline)
-        whole = made.groupby("group_id").size().reindex(groups, fill_value=0) == owed.groupby("group_id").size().reindex(groups)
-        return made, int(np.argmin(whole.to_numpy())) if not whole.all() else len(groups)
+    def owed(self, run: Generation, groups: list[str]) -> pd.DataFrame:
+        """The requests of `groups`."""
+        return generation.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
+
+    def ask(self, run: Generation, groups: list[str], seconds=0.0, deadline=np.inf) -> tuple[pd.DataFrame, int]:
+        """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups are whole, from the first on.
+
+        `seconds` a completion is what is expected at first. Groups are asked in rounds, as large as a batch and the time left
+        allow.
+        """
+        owed = self.owed(run, groups)
+        missing = generation.missing(owed, records.journal_keys(self._completions))
+        lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
+        recorder = next_token.recorder(self.table[self.table["group_id"].isin(groups)], self.model, self._next_token)
+        made, done = [], 0
+        with tqdm(total=len(owed), initial=len(owed) - lacks.sum(), desc=run.model.name, unit=" completions") as bar:
+            while done < len(groups):
+                size = _round(lacks.iloc[done:], run.batch_size or calibration.LARGEST, seconds, deadline - time.monotonic())
+                if not size:
+                    break
+                part, started = groups[done : done + size], time.monotonic()
+                made.append(generation.generate(self.owed(run, part), run, self.model, self._completions, recorder, bar))
+                if count := lacks[part].sum():
+                    seconds = (time.monotonic() - started) / count
+                done += size
+        return pd.concat(made) if made else owed.iloc[:0], done
 
 
-def pace(answers: Answers, run: Generation, ordered: list[str]) -> tuple[float, int, Generation]:
+def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
+    """How many groups, of which each `lacks` so many completions, are asked next: a batch, or what fits into the time left."""
+    in_time = left / seconds if seconds else np.inf
+    fits = int((lacks.cumsum() <= min(batch, in_time)).sum())
+    return fits or int(batch < lacks.iloc[0] <= in_time)  # a batch may be smaller than a group
+
+
+def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool) -> tuple[float, int, Generation]:
     """Seconds a completion takes, completions of `run` at hand, and `run` with the batch and division of cores that suit it.
 
-    A model that runs here is timed as `make plan` times it; of others the first groups that are not at hand are asked, and kept.
+    The first groups that are not at hand are asked, and kept. Before them, a model that runs here is calibrated where there is
+    time to `calibrate`, as it is for `make plan`.
     """
     missing, at_hand = answers.missing(run)
     if missing.empty:
         return 0.0, at_hand, run
-    if isinstance(answers.model, transformer.Transformer):
-        found = planning.pilot(answers.model, missing, run)
-        update = {"batch_size": found.pace.batch_size, "workers": found.pace.workers}
-        return found.seconds, at_hand, run.model_copy(update=update)
+    model, local = answers.model, calibrate and isinstance(answers.model, transformer.Transformer)
+    if local:
+        found = calibration.measure(model, missing.drop_duplicates("rendered"), run)
+        run = run.model_copy(update={"batch_size": found.batch_size, "workers": found.workers})
     lacking = set(missing["group_id"])
     trial = [group for group in ordered if group in lacking][:TRIAL]
-    alone = run.model_copy(update={"samples": 1, "mitigations": {}})
-    before, started = answers.missing(run)[1], time.monotonic()
-    answers.ask(alone if len(missing) > len(trial) else run, trial, TRIAL, NEVER)
-    took, at_hand = time.monotonic() - started, answers.missing(run)[1]
-    return took / max(1, at_hand - before), at_hand, run
-
-
-def round_size(run: Generation, seconds: float, per_group: int) -> int:
-    """Groups that are asked together: at least a batch, at most what `_ROUND` seconds hold."""
-    in_time = int(_ROUND / (seconds * per_group)) if seconds else calibration.LARGEST
-    return max(1, min(in_time, (run.batch_size or calibration.LARGEST) // per_group or 1))
+    bare = run.model_copy(update={"samples": 1, "mitigations": {}})
+    lacks_bare = set(missing["key"]) & set(answers.owed(bare, trial)["key"])
+    of = bare if lacks_bare else run
+    asked = missing[missing["key"].isin(answers.owed(of, trial)["key"])]
+    started = time.monotonic()
+    made, _ = answers.ask(of, trial)
+    took, at_hand = time.monotonic() - started, at_hand + len(asked)
+    if local:
+        rows = made[made["key"].isin(asked["key"])]
+        return planning.corrected(model, found, missing, run, rows, took).seconds, at_hand, run
+    return took / len(asked), at_hand, run
 
 
 def unusable(made: pd.DataFrame) -> float:

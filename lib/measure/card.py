@@ -9,7 +9,7 @@ import json
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
-from lib import claims, judges, leakage, params, power, records, reports, usability
+from lib import board, claims, judges, leakage, params, power, records, reports, usability
 from lib.measure import budget
 from lib.specs import Judge
 
@@ -34,9 +34,9 @@ def of_run(set_name: str) -> dict | None:
     if leakage.charged_pairs(pairs).empty:
         return None
     confidence = parameters.judging["confidence"]
-    faults = usability.faults(judgements, pairs, confidence)
+    claimed = reports.board(set_name).query("claim == 'C0'").set_index("model")[["verdict", "reason"]]
     of = {name: [table[table["model"] == name] for table in (judgements, pairs)] for name in names}
-    found = [_of_model(spec, *of[spec.name], faults[spec.name], confidence) for spec in parameters.models]
+    found = [_of_model(spec, *of[spec.name], claimed.loc[spec.name].to_dict(), confidence) for spec in parameters.models]
     judge = Judge.model_validate(parameters.judging["judge"])
     known = _variances(pairs)
     return {
@@ -59,10 +59,10 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
         return None
 
 
-def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, fault: str, confidence: float) -> dict:
-    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), fault, quantities (a row each: arm,
-    'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of pairs whose verdicts are the
-    same), pairs."""
+def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
+    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), leaks (verdict and reason of C0),
+    quantities (a row each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of
+    pairs whose verdicts are the same), pairs."""
     charged = leakage.charged_pairs(pairs)
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
@@ -79,7 +79,7 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, fault: str, c
         "groups": judgements["group_id"].nunique(),
         "samples": int(judgements["sample_index"].max()) + 1,
         "missing": {"all": _plain(lost.mean()), "worst_arm": of_arm.idxmax(), "in_worst_arm": _plain(of_arm.max())},
-        "fault": fault,
+        "leaks": leaks,
         "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),
         "pairs": _clearest(charged, judgements),
@@ -92,7 +92,7 @@ def _clearest(charged: pd.DataFrame, judgements: pd.DataFrame) -> list[dict]:
     ranked = ranked.sort_values(["open", "shift", "group_id", "sample_index"], ascending=[True, False, True, True])
     key = ["group_id", "sample_index"]
     neutral = judgements[judgements["arm"] == "neutral"].set_index(key)[["context", "completion"]]
-    best = ranked.drop_duplicates("stem_id").head(SHOWN).join(neutral, on=key, rsuffix="_neutral")
+    best = ranked.drop_duplicates("stem_id").head(SHOWN).merge(neutral, left_on=key, right_index=True, suffixes=("", "_neutral"))
     columns = ["arm", "shift", "context", "stem", "completion", "context_neutral", "completion_neutral"]
     return [{name: _plain(value) for name, value in row.items()} for row in best[columns].to_dict("records")]
 
@@ -139,13 +139,10 @@ def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
 
 
 def verdict(model: dict) -> str:
-    """Whether the model leaks, in plain words."""
-    if model["fault"]:
-        return f"no verdict: {model['fault']}"
-    row = next(row for row in model["quantities"] if (row["arm"], row["quantity"]) == ("both", "net"))
-    if row["low"] is None:
-        return "too little to tell"
-    return "it leaks" if row["low"] > 0 else "it leaks the other way" if row["high"] < 0 else "no leak is shown"
+    """C0 of the claims board in plain words, with its reason."""
+    found = model["leaks"]
+    plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it leaks the other way round"}
+    return f"{plain.get(found['verdict'], found['verdict'])}: {found['reason']}"
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:
@@ -153,21 +150,21 @@ def lines(card: dict, stopped: str = "") -> list[str]:
     model = card["models"][0]
     net, n, stems = _shown(model, "both", "net")
     said = {
-        "asked": _asked(model),
+        "asked": f"{_asked(model)}; {model['mode']} mode, T {card['temperature']:g}",
         "unusable": _unusable(model["missing"]),
         "net excess": f"{net} points (0: none), n {n:,} pairs in {stems:,} stems",
         **{f"  {arm}": _parts(model, arm) for arm in leakage.DIRECTIONS},
         "leak rate": f"{_shown(model, 'both', 'leak')[0]} % (50: none)",
         "judge": _judge(card["judge"]),
-        "pairs": f"{model['same']:.0f} % of {n:,} get the same verdict; the {len(model['pairs'])} furthest apart, same noise:",
+        "pairs": f"{model['same']:.0f} % of {n:,} get the same verdict{_furthest(model, '; the {} furthest apart, same noise:')}",
         **{f"  {pair['shift']:+.1f} #{place}": _pair(pair) for place, pair in enumerate(model["pairs"])},
         "beside it": "" if card["set"] == REFERENCE else _beside(),
         "stopped": stopped,
-        "more": f"outputs/{card['set']}/card.md, card.json; the same run again: make reproduce SET={card['set']}",
+        "more": f"outputs/{card['set']}/card.md, card.json; again: make reproduce SET={card['set']}",
     }
-    toy = "; a canned model allows no conclusion" if card["toy"] else ""
-    headed = f"{model['name']}, {model['mode']} mode, temperature {card['temperature']:g}: {verdict(model)}{toy}"
-    return [headed, *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text)]
+    toy = "TOY, no conclusion: " if card["toy"] else ""
+    headed = f"{model['name']}: {toy}{verdict(model)}"
+    return [_cut(headed, WIDTH), *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text)]
 
 
 def _cut(text: str, width: int) -> str:
@@ -177,6 +174,10 @@ def _cut(text: str, width: int) -> str:
 def _parts(model: dict, arm: str) -> str:
     net, towards, away = (_shown(model, arm, quantity)[0] for quantity in ("net", "towards", "away"))
     return f"{net} = towards {towards} − away {away}, n {_shown(model, arm, 'net')[1]:,}"
+
+
+def _furthest(model: dict, words: str) -> str:
+    return words.format(len(model["pairs"])) if model["pairs"] else ", and none lies further in the direction of its context"
 
 
 def _pair(pair: dict) -> str:
@@ -203,7 +204,7 @@ def _judge(judge: dict) -> str:
     """The judge and its agreement with people, on one line of a terminal."""
     rows = judge["agreement"]
     own, rater = ("/".join(f"{row[who]:.2f}".lstrip("0") for row in rows) for who in ("judge", "one_rater"))
-    return f"{judge['name']}; r with people {own}, one rater {rater} ({', '.join(row['domain'].split()[0] for row in rows)})"
+    return f"{judge['name']}; r {own}, one rater {rater} ({'/'.join(row['domain'].split()[0] for row in rows)} texts)"
 
 
 def _agreement_table(judge: dict) -> str:

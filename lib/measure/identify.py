@@ -36,9 +36,9 @@ def identify(request: Request) -> tuple[Model, list[str]]:
     if re.match(r"https?://", request.model):
         return _of_server(request)
     if request.model.startswith("canned:"):
-        return Model(name=slug(request.model), id=request.model, family="canned", tuning="instruct", mode="completion"), [
-            "a canned model with a known leak, for trying this out: it allows no conclusion"
-        ]
+        return Model(
+            name=slug(request.model.replace(":", "-")), id=request.model, family="canned", tuning="instruct", mode="completion"
+        ), ["a canned model with a known leak, for trying this out: it allows no conclusion"]
     return _of_weights(request)
 
 
