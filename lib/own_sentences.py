@@ -1,11 +1,11 @@
 """Stems and contexts of the user's own, from CSV files of the form of lib/data/stems.csv and lib/data/contexts.csv.
 
-`dataset.stems_file` takes the place of the curated stems, `dataset.contexts_file` that of the curated contexts, so ids may be those
-of curated rows. The lint reads both before a run. What spoils the measurement stops it, with file and line (ERRORS); what may be
-right is a warning. What is asked of the curated set as a whole (equal cells of the design, names of ids) is not asked.
+`dataset.stems_file` takes the place of the curated stems, `dataset.contexts_file` that of the curated contexts; so ids may be
+those of curated rows. The lint reads both before a run. What spoils the measurement stops it, with file and line (ERRORS); what
+may be right is a warning. What is asked of the curated set as a whole (equal cells of the design, names of ids) is not asked.
 
-A stem and a match that lib.unrelated finds related never meet, as in the curated set; what was judged by hand for a curated domain
-holds for own stems of that domain with curated contexts. `python -m lib.own_sentences SET` prints all that the lint finds.
+A stem and a match that lib.unrelated finds related never meet, as in the curated set. What was judged by hand for a curated
+domain holds for own stems of that domain with curated contexts. `python -m lib.own_sentences SET` prints all findings.
 """
 
 import sys
@@ -55,7 +55,7 @@ def read(run: Dataset) -> prompts.Sentences:
         reasons = exclusions.loc[exclusions["scope"] == alone[0], "reason"]
         example = f" ({reasons.iloc[0].split(';')[0]}, …)" if len(reasons) else ""
         raise ParameterError(f"dataset: {len(alone)} of {len(stems)} stems are related to every match: {alone[0]}{example}\n"
-                             "reword the stem, or give contexts that share no word with it and speak of something else")  # fmt: skip
+                             "reword it, or give contexts that share no word with it and speak of something else")  # fmt: skip
     return prompts.Sentences(stems, contexts, exclusions)
 
 
@@ -117,8 +117,9 @@ def _table(name: str, path: str) -> pd.DataFrame:
         raise ParameterError(f"{place}: unknown column {strange[0]!r}; take it out (known: {', '.join(known)})")
     if twice := table.columns[table.columns.duplicated()].tolist():
         raise ParameterError(f"{place}: two columns are called {twice[0]!r}; take one out")
-    if len(table) < (2 if name == "stems" else 1):
-        raise ParameterError(f"{place}: holds {len(table)} {name}; give at least 2 stems, or the 4 contexts of a match")
+    least = {"stems": 2, "contexts": 4}[name]  # one stem has no interval; a match has four contexts
+    if len(table) < least:
+        raise ParameterError(f"{place}: holds {len(table)} of the {least} {name} that it needs at least; add some")
     return table[known].astype(str)
 
 
@@ -192,9 +193,8 @@ def _cells(name: str, table: pd.DataFrame) -> Iterator[Finding]:
             if number > int(others[0]):
                 yield Finding("schema", place, repr(value), f"stands in line {others[0]} too", "let each row have its own")
         elif allowed:
-            yield Finding(
-                "schema", place, repr(value), f"is not one of {', '.join(allowed)}{nearest(value, allowed)}", "correct it"
-            )
+            remedy = nearest(value, allowed).removeprefix("; ") or "give one of them"
+            yield Finding("schema", place, repr(value), f"is not one of {', '.join(allowed)}", remedy)
         elif not value:
             yield Finding("schema", place, repr(value), "is empty", "fill it in")
         else:
@@ -221,9 +221,7 @@ def main(set_name: str) -> int:
     errors = found["check"].isin(ERRORS)
     for row, wrong in zip(found.itertuples(), errors, strict=True):
         print(f"{'error' if wrong else 'warning'}: {line(row)}")
-    print(
-        f"{', '.join(files(run).values()) or 'no stems_file, no contexts_file'}: {errors.sum()} errors, {(~errors).sum()} warnings"
-    )
+    print(f"{', '.join(files(run).values()) or 'no file of your own'}: {errors.sum()} errors, {(~errors).sum()} warnings")
     return int(errors.any())
 
 

@@ -191,7 +191,10 @@ def design(
 def build(
     seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None, of: Sentences | None = None
 ) -> pd.DataFrame:
-    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS; curated where `of` is None."""
+    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS.
+
+    `of`: the sentences; None takes the curated ones.
+    """
     of = of or shipped()
     groups = design(seed, stems, groups_per_stem, first_groups, of)
     rows = groups.merge(of.stems, on="stem_id").merge(of.contexts, on="match_id", suffixes=("", "_context"))
