@@ -40,7 +40,7 @@ def files(run: Dataset) -> dict[str, str]:
 def read(run: Dataset) -> prompts.Sentences:
     """The sentences of a run: own ones where it names files, else curated ones, and the pairs that must not meet.
 
-    ParameterError as `check`, and for a stem that is related to every match.
+    A curated stem that is related to every own match is left out; an own one raises ParameterError, as does what `check` finds.
     """
     own, _ = check(run)
     if not own:
@@ -51,12 +51,14 @@ def read(run: Dataset) -> prompts.Sentences:
     found = unrelated.related(stems, contexts, similarity.embed)
     exclusions = pd.concat([by_hand, unrelated.uncovered(found, stems, by_hand)], ignore_index=True) if len(found) else by_hand
     allowed = assignment.allowed(stems, sorted(contexts["match_id"].unique()), exclusions)
-    if len(alone := allowed.index[~allowed.any(axis=1)]):
-        reasons = exclusions.loc[exclusions["scope"] == alone[0], "reason"]
-        example = f" ({reasons.iloc[0].split(';')[0]}, …)" if len(reasons) else ""
-        raise ParameterError(f"dataset: {len(alone)} of {len(stems)} stems are related to every match: {alone[0]}{example}\n"
-                             "reword it, or give contexts that share no word with it and speak of something else")  # fmt: skip
-    return prompts.Sentences(stems, contexts, exclusions)
+    alone = allowed.index[~allowed.any(axis=1)]
+    if len(alone) and ("stems" in own or len(alone) == len(stems)):
+        example = exclusions.loc[exclusions["scope"] == alone[0], "reason"].head(1).str.split(";").str[0].tolist()
+        raise ParameterError(
+            f"dataset: {len(alone)} of {len(stems)} stems are related to every match: {alone[0]} ({', '.join([*example, '…'])})\n"
+            "reword it, or give contexts that share no word with it and speak of something else"
+        )
+    return prompts.Sentences(stems[~stems["stem_id"].isin(alone)].reset_index(drop=True), contexts, exclusions)
 
 
 def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
@@ -93,6 +95,8 @@ def summary(run: Dataset, sentences: prompts.Sentences, warnings: pd.DataFrame) 
     said = [f"{len(table)} {name}, {'from `' + of[name] + '`' if name in of else 'curated'}"
             for name, table in zip(SCHEMAS, sentences, strict=False)]  # fmt: skip
     count = f"{len(warnings)} warning{'s' * (len(warnings) != 1)}"
+    if "stems" not in of and (left_out := len(prompts.read_stems()) - len(sentences.stems)):
+        said[0] += f" ({left_out} more are related to every match and left out)"
     return f"Own sentences: {'; '.join(said)}. The lint found no error and has {count}{', below' * (len(warnings) > 0)}."
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,7 +19,6 @@ from lib import (
     prompts,
     records,
     sections,
-    similarity,
     specs,
 )
 from lib.specs import ParameterError
@@ -33,7 +33,7 @@ KEY = {STEMS: "stems_file", CONTEXTS: "contexts_file"}
 
 @pytest.fixture(autouse=True)
 def each_text_is_embedded_once(monkeypatch):
-    monkeypatch.setattr(similarity, "embed", embed)
+    monkeypatch.setattr(own_sentences, "similarity", SimpleNamespace(embed=embed))
 
 
 def run(groups_per_stem: int | None = 1, stems: int | None = None, **files) -> sections.Dataset:
@@ -62,7 +62,7 @@ def project(tmp_path, monkeypatch) -> Path:
 
 def test_who_follows_the_page_has_a_domain_in_a_benchmark(project, capsys):
     assert len(PAGE.splitlines()) < 20
-    saved(project, STEMS, params.dataset("mine").stems_file if False else "data/garden.csv")
+    saved(project, STEMS, "data/garden.csv")
     assert own_sentences.main("mine") == 0
     assert "data/garden.csv: 0 errors, 0 warnings" in capsys.readouterr().out
     told = params.dataset("mine")
@@ -93,9 +93,13 @@ def test_few_matches_of_ones_own_meet_the_curated_stems(tmp_path):
     told = run(groups_per_stem=2, stems=24, contexts_file=saved(tmp_path, CONTEXTS))
     with pytest.raises(ParameterError, match=r"groups_per_stem: 2 wished, but stem \S+ may meet 1 of the 2 matches"):
         benchmarks.build(told)
-    table, _ = benchmarks.build(told.model_copy(update={"groups_per_stem": None}))
+    sentences = own_sentences.read(told)
+    table, _ = benchmarks.build(told.model_copy(update={"groups_per_stem": None}), sentences)
     assert table["stem_id"].nunique() == 24
-    assert set(table["context_id"]) == {"", *pd.read_csv(tmp_path / "own.csv")["context_id"]}
+    assert set(table["context_id"]) == {"", *sentences.contexts["context_id"]}
+    left_out = len(prompts.read_stems()) - len(sentences.stems)
+    assert left_out > 0
+    assert f"curated ({left_out} more are related to every match" in own_sentences.summary(told, sentences, sentences.stems[:0])
 
 
 def test_two_stems_and_one_match_are_a_benchmark(tmp_path):
@@ -131,10 +135,15 @@ def swap(text: str, old: str, new: str) -> str:
 
 
 SITS = swap(CONTEXTS, "{is} completely motionless", "{sits} completely motionless")
+NO_SORROW = swap(CONTEXTS, "heartbroken and full of sorrow", "so")
+ONE_MILD = CONTEXTS.replace("strong", "mild", 1)
+NO_PLACEBO = "\n".join(CONTEXTS.splitlines()[:-1])
+PARK = CONTEXTS.replace("m02", "park")
+LOVELY = swap(STEMS, "The width", "The lovely width")
 BAD = {  # the file's key, what stands in it, what the message says
-    "stem with sentiment": (STEMS, swap(STEMS, "The width", "The lovely width"), ["own.csv line 2 (garden-01)", "lovely", "use words"]),
+    "stem with sentiment": (STEMS, LOVELY, ["own.csv line 2 (garden-01)", "lovely"]),
     "unknown placeholder": (CONTEXTS, SITS, ["own.csv line 4 (m01-neu1)", "{sits} is unknown", "use one of is, was"]),
-    "unknown slot": (STEMS, swap(STEMS, "open,They", "opn,They"), ["line 4 (garden-03), slot", "'opn'", "closed, open; did you mean 'open'?"]),
+    "unknown slot": (STEMS, swap(STEMS, "open,They", "opn,They"), ["line 4 (garden-03), slot", "open; did you mean 'open'?"]),
     "an id twice": (STEMS, swap(STEMS, "garden-02", "garden-01"), ["line 3", "'garden-01'", "stands in line 2 too"]),
     "an id that is a domain": (STEMS, swap(STEMS, "garden-02", "garden"), ["line 3", "domain's name", "call the stem otherwise"]),
     "another person": (STEMS, swap(STEMS, "he digs", "she digs"), ["line 2", "'she' is not its subject's", "use a form of 'he'"]),
@@ -147,18 +156,18 @@ BAD = {  # the file's key, what stands in it, what the message says
     "nothing": (STEMS, "", ["no column 'stem_id'", "its columns must be stem_id, domain"]),
     "one stem": (STEMS, "\n".join(STEMS.splitlines()[:2]), ["holds 1 of the 2 stems"]),
     "charged neutral context": (CONTEXTS, swap(CONTEXTS, "motionless and", "happy and"), ["line 4 (m01-neu1)", "happy"]),
-    "uncharged negative context": (CONTEXTS, swap(CONTEXTS, "heartbroken and full of sorrow", "still"), ["line 2 (m01-neg)", "VADER: "]),
-    "emotion of the other polarity": (CONTEXTS, swap(CONTEXTS, "negative,sadness", "negative,joy"), ["line 2 (m01-neg)", "give sadness or"]),
-    "match without placebo": (CONTEXTS, "\n".join(CONTEXTS.splitlines()[:-1]), ["lines 6, 7, 8 (m02)", "neutral2"]),
-    "match of two intensities": (CONTEXTS, CONTEXTS.replace("strong", "mild", 1), ["lines 2, 3, 4, 5 (m01)", "differs in intensity"]),
-    "match_id in words": (CONTEXTS, CONTEXTS.replace("m02", "park"), ["line 6 (park-neg), match_id", "as m01", "and 2 more; python -m"]),
+    "uncharged negative context": (CONTEXTS, NO_SORROW, ["line 2 (m01-neg)", "VADER: "]),
+    "emotion of the other polarity": (CONTEXTS, swap(CONTEXTS, "negative,sadness", "negative,joy"), ["(m01-neg)", "give sadness or"]),
+    "match without placebo": (CONTEXTS, NO_PLACEBO, ["lines 6, 7, 8 (m02)", "neutral2"]),
+    "match of two intensities": (CONTEXTS, ONE_MILD, ["2, 3, 4, 5 (m01)", "differs in intensity"]),
+    "match_id in words": (CONTEXTS, PARK, ["line 6 (park-neg), match_id", "as m01", "and 2 more; python -m"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_wrong_is_named_by_line_before_any_weights_load(name, tmp_path, monkeypatch):
     key, content, told = BAD[name]
-    monkeypatch.setattr(similarity, "embed", None)
+    monkeypatch.setattr(own_sentences, "similarity", None)
     with pytest.raises(ParameterError) as caught:
         benchmarks.build(run(**{KEY[key]: saved(tmp_path, content)}))
     message = str(caught.value)
@@ -201,14 +210,14 @@ def test_what_may_be_right_is_a_warning(tmp_path):
 def test_a_stem_related_to_every_match_is_refused(tmp_path):
     stems = saved(
         tmp_path,
-        swap(STEMS, "The width of the flower bed he digs is", "In the motionless, weary queue he is facing"),
+        swap(STEMS, "The width of the flower bed he digs is", "In the motionless queue he is facing"),
         "stems.csv",
     )
     contexts = saved(tmp_path, "\n".join(CONTEXTS.splitlines()[:5]), "contexts.csv")
     with pytest.raises(
         ParameterError, match=r"1 of 4 stems are related to every match: garden-01 \(m01-neu1: both speak of"
     ) as caught:
-        own_sentences.read(run(stems_file=stems.as_posix() if False else stems, contexts_file=contexts))
+        own_sentences.read(run(stems_file=stems, contexts_file=contexts))
     assert "reword it" in str(caught.value)
 
 
