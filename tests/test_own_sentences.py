@@ -138,6 +138,7 @@ SITS = swap(CONTEXTS, "{is} completely motionless", "{sits} completely motionles
 NO_SORROW = swap(CONTEXTS, "heartbroken and full of sorrow", "so")
 ONE_MILD = CONTEXTS.replace("strong", "mild", 1)
 NO_PLACEBO = "\n".join(CONTEXTS.splitlines()[:-1])
+JOY = swap(CONTEXTS, "negative,sadness", "negative,joy")
 PARK = CONTEXTS.replace("m02", "park")
 LOVELY = swap(STEMS, "The width", "The lovely width")
 BAD = {  # the file's key, what stands in it, what the message says
@@ -157,7 +158,7 @@ BAD = {  # the file's key, what stands in it, what the message says
     "one stem": (STEMS, "\n".join(STEMS.splitlines()[:2]), ["holds 1 of the 2 stems"]),
     "charged neutral context": (CONTEXTS, swap(CONTEXTS, "motionless and", "happy and"), ["line 4 (m01-neu1)", "happy"]),
     "uncharged negative context": (CONTEXTS, NO_SORROW, ["line 2 (m01-neg)", "VADER: "]),
-    "emotion of the other polarity": (CONTEXTS, swap(CONTEXTS, "negative,sadness", "negative,joy"), ["(m01-neg)", "give sadness or"]),
+    "emotion of the other polarity": (CONTEXTS, JOY, ["(m01-neg)", "give sadness or"]),
     "match without placebo": (CONTEXTS, NO_PLACEBO, ["lines 6, 7, 8 (m02)", "neutral2"]),
     "match of two intensities": (CONTEXTS, ONE_MILD, ["2, 3, 4, 5 (m01)", "differs in intensity"]),
     "match_id in words": (CONTEXTS, PARK, ["line 6 (park-neg), match_id", "as m01", "and 2 more; python -m"]),
