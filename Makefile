@@ -3,6 +3,7 @@
 # make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
 # make lab         open JupyterLab
 # make lint-dataset  look for defects in the stems, contexts and exclusions
+# make lint-sentences  look for defects in the stems and contexts of your own that a set names   (SET=name)
 # make export-labels   write the texts to label for Label Studio   (FILE=path.json or .csv; OPTIONS=--blank leaves labels out)
 # make import-labels   read labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export      write the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
@@ -15,7 +16,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -89,6 +90,9 @@ lint: .venv/ready
 
 lint-dataset: .venv/ready
 	@$(BIN)/python -m lib.lint
+
+lint-sentences: .venv/ready
+	@$(BIN)/python -m lib.own_sentences $(SET)
 
 export: .venv/ready
 	@$(BIN)/python -m lib.export $(SET)

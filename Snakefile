@@ -45,6 +45,12 @@ def table(wildcards):
     return [chosen.table.path] if chosen.table else []
 
 
+def own_sentences(wildcards):
+    """The files with one's own stems and contexts, if the set has any."""
+    told = params.cell_values(params.load(wildcards.set), wildcards.set, "01_dataset")
+    return [told[name] for name in ("stems_file", "contexts_file") if told[name]]
+
+
 def rubric(wildcards):
     """The file with what the judge is asked, if it is a language model."""
     judge = params.cell_values(params.load(wildcards.set), wildcards.set, "03_judging", wildcards.model)["judge"]
@@ -85,7 +91,7 @@ rule values:
 
 
 rule dataset:
-    input: values="outputs/{set}/values/01_dataset.yaml"
+    input: own_sentences, values="outputs/{set}/values/01_dataset.yaml"
     output: "outputs/{set}/prompts.parquet"
     params: notebook="01_dataset"
     log: page="outputs/{set}/executed/01_dataset.ipynb", text="outputs/{set}/logs/01_dataset.log"

@@ -46,7 +46,7 @@ def _check_enough(free: pd.DataFrame, groups_per_stem: int) -> None:
     if groups_per_stem > most.min():
         raise ParameterError(
             f"dataset: groups_per_stem: {groups_per_stem} wished, but stem {most.idxmin()} may meet {most.min()} of the "
-            f"{free.shape[1]} matches (the others are in lib/data/exclusions.csv); lower it, or give null for all allowed pairs"
+            f"{free.shape[1]} matches (the others are excluded: related to it); lower it, or give null for all allowed pairs"
         )
 
 
@@ -76,7 +76,7 @@ def _deal(slots: np.ndarray, free: np.ndarray, margins: np.ndarray, turns: int, 
                     break
             else:
                 raise ParameterError(
-                    f"dataset: groups_per_stem: {turns} wished, but the exclusions in lib/data/exclusions.csv leave no "
+                    f"dataset: groups_per_stem: {turns} wished, but the excluded pairs of stem and match leave no "
                     "assignment that uses matches equally often; lower it, or give null for all allowed pairs"
                 )
             used[slot] += drawn

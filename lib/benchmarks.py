@@ -2,12 +2,15 @@
 
 import pandas as pd
 
-from lib import prior_work, prompts
+from lib import own_sentences, prior_work, prompts
 from lib.sections import Dataset
 
 
-def build(run: Dataset):
-    """The prompts of a run (columns of `prompts.PROMPTS`), and the `mined.Benchmark` they are part of, None if not mined."""
+def build(run: Dataset, sentences: prompts.Sentences | None = None):
+    """The prompts of a run (columns of `prompts.PROMPTS`), and the `mined.Benchmark` they are part of, None if not mined.
+
+    `sentences` saves reading them again where `own_sentences.read` has.
+    """
     if run.mining:
         from lib import mined  # its libraries take seconds to load, and few runs mine
 
@@ -15,7 +18,8 @@ def build(run: Dataset):
         return found.prompts, found
     if run.prior:
         return prior_work.build(run.prior), None
-    return prompts.build(run.seed, run.stems, run.groups_per_stem, run.first_groups), None
+    sentences = sentences or own_sentences.read(run)
+    return prompts.build(run.seed, run.stems, run.groups_per_stem, run.first_groups, sentences), None
 
 
 def mining_reading(felt: pd.DataFrame) -> str:

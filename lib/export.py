@@ -34,6 +34,11 @@ def export(set_name: str) -> Path:
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     if told.prior or told.mining:
         raise ParameterError(f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set")
+    if told.stems_file or told.contexts_file:
+        raise ParameterError(
+            f"params/{set_name}.yaml: dataset: sentences of your own are not exported, for the card describes the curated ones\n"
+            f"once the set has run, its prompts are in outputs/{set_name}/prompts.parquet"
+        )
     benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem, told.first_groups)
     stems, contexts = prompts.read_stems(), prompts.read_contexts()
     tables = {

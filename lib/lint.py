@@ -100,7 +100,7 @@ def strength(contexts: pd.DataFrame) -> Iterator[Finding]:
         if abs(gap) > STRENGTH_GAP:
             yield Finding("strength", intensity, f"{gap:+.2f}", "negative and positive differ in strength", "match them better")
     for arm in means:
-        if not means[arm].is_monotonic_increasing:
+        if not means[arm].dropna().is_monotonic_increasing:
             yield Finding("intensity", arm, means[arm].round(2).to_list().__repr__(), "does not rise", "mild < plain < strong")
 
 

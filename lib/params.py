@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from lib import specs
-from lib.sections import NOTEBOOKS, PER_MODEL, Notebook
+from lib.sections import NOTEBOOKS, PER_MODEL, Dataset, Notebook
 from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
 
 
@@ -116,6 +116,11 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
         raise ParameterError(f"{place}.{key}: does not belong here; it is taken from the file's name or its first keys")
     values = {**getattr(parameters, section), **{key: value for key, value in shared.items() if key in schema.model_fields}}
     return _validate(schema, values, place).model_dump()
+
+
+def dataset(set_name: str) -> Dataset:
+    """What 01_dataset is told in a set."""
+    return from_cell("01_dataset", cell_values(load(set_name), set_name, "01_dataset"))
 
 
 def from_cell(notebook: str, cell: dict) -> Notebook:

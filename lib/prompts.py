@@ -6,6 +6,7 @@ two exchangeable neutral sentences of one build and length. A group is one stem 
 """
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,19 @@ PROMPTS = pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, 
 )
 
 
+class Sentences(NamedTuple):
+    """What prompts are built from: tables with the columns of STEMS, CONTEXTS and EXCLUSIONS."""
+
+    stems: pd.DataFrame
+    contexts: pd.DataFrame
+    exclusions: pd.DataFrame
+
+
+def shipped() -> Sentences:
+    """The curated stems, contexts and exclusions."""
+    return Sentences(read_stems(), read_contexts(), read_exclusions())
+
+
 def read_stems() -> pd.DataFrame:
     """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
     return STEMS.validate(_read("stems"))
@@ -148,9 +162,7 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
     if count is None:
         return stems
     if count > len(stems):
-        raise ParameterError(
-            f"dataset: stems: {count} wished, but the curated set holds {len(stems)}; give a smaller number or null"
-        )
+        raise ParameterError(f"dataset: stems: {count} wished, but there are {len(stems)}; give a smaller number or null")
     return stems.loc[_order(stems)[:count]]
 
 
@@ -162,21 +174,30 @@ def _order(stems: pd.DataFrame) -> pd.Index:
     return (2 * turn + offset).sort_values(kind="stable").index
 
 
-def design(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
+def design(
+    seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None, of: Sentences | None = None
+) -> pd.DataFrame:
     """The groups of a run: stem_id, match_id, swapped, group_id. None takes all stems, or all allowed pairs.
 
     Which stem meets which match: see `lib.assignment.assign`; which groups `first_groups` keeps, and in which order: `first`.
     """
-    chosen = select(read_stems(), stems)
-    groups = assignment.assign(chosen, read_contexts(), read_exclusions(), groups_per_stem, np.random.default_rng(seed))
+    of = of or shipped()
+    chosen = select(of.stems, stems)
+    groups = assignment.assign(chosen, of.contexts, of.exclusions, groups_per_stem, np.random.default_rng(seed))
     groups["group_id"] = groups["stem_id"] + "+" + groups["match_id"]
     return first(groups, chosen, first_groups)
 
 
-def build(seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None) -> pd.DataFrame:
-    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS."""
-    groups = design(seed, stems, groups_per_stem, first_groups)
-    rows = groups.merge(read_stems(), on="stem_id").merge(read_contexts(), on="match_id", suffixes=("", "_context"))
+def build(
+    seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None, of: Sentences | None = None
+) -> pd.DataFrame:
+    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS.
+
+    `of`: the sentences; None takes the curated ones.
+    """
+    of = of or shipped()
+    groups = design(seed, stems, groups_per_stem, first_groups, of)
+    rows = groups.merge(of.stems, on="stem_id").merge(of.contexts, on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
     bare = rows[rows["arm"] == "neutral"].assign(arm="none", context="", context_id="", intensity="none", literal_senses="")

@@ -138,12 +138,14 @@ def only_run(folder: Path):
         os.close(lock)
 
 
-def manifest(set_name: str) -> dict:
-    """What a finished run is made of: package versions, machine, and the hash of its parameter set and of every table."""
+def manifest(set_name: str, inputs: list[str]) -> dict:
+    """What a finished run is made of: package versions, machine, and the hash of its parameter set, of every table, and of the
+    files that the set names in `inputs`."""
     folder = run_folder(set_name)
     shown = ("accelerate", "numpy", "pandas", "papermill", "statsmodels", "torch", "transformers", "vaderSentiment")
     return {
         "parameters": sha256(ROOT / "params" / f"{set_name}.yaml"),
+        "inputs": {path: sha256(ROOT / path) for path in inputs},
         "tables": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.parquet"))},
         "versions": {name: importlib.metadata.version(name) for name in shown} | {"python": platform.python_version()},
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},

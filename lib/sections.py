@@ -63,9 +63,19 @@ class Dataset(Notebook):
     stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
     groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
     first_groups: Annotated[int, Field(ge=2)] | None = None  # keep only so many groups, each stem's first before any second
+    stems_file: str | None = None  # a CSV of your own stems in place of the curated ones (see lib/own_sentences.py)
+    contexts_file: str | None = None  # the same of contexts; paths are relative to the project's folder, or absolute
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     prior: Prior | None = None  # a published prompt table in place of the curated stems
     power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
+
+    @model_validator(mode="after")
+    def _sentences_have_one_source(self):
+        own = next((name for name in ("stems_file", "contexts_file") if getattr(self, name) is not None), None)
+        other = next((name for name in ("mining", "prior") if getattr(self, name) is not None), None)
+        if own and other:
+            raise ValueError(f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take one out")
+        return self
 
 
 class Generation(Notebook):
