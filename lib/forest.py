@@ -124,7 +124,12 @@ def alt(table: pd.DataFrame) -> str:
 
 def markdown(table: pd.DataFrame, picture: str) -> str:
     """The board as a Markdown table, under it its forest plot in the file `picture`, with the words as alternative text."""
-    return f"{reports.headline(table).to_markdown(index=False)}\n\n![{alt(table)}]({picture})"
+    return f"{reports.headline(table).to_markdown(index=False)}\n\n{picture_of(table, picture)}"
+
+
+def picture_of(table: pd.DataFrame, picture: str) -> str:
+    """The forest plot in the file `picture` as a Markdown image, with the board in words as alternative text."""
+    return f"![{alt(table)}]({picture})"
 
 
 def svg(table: pd.DataFrame, stamp: str = "") -> str:

@@ -6,25 +6,59 @@ import sys
 import pandas as pd
 
 from lib import claims, forest, leakage, params, records, reports
+from lib.board import digits
 
 SET, MINED_SET = "embedded", "commoncrawl"
 PICTURE = "outputs/claims.svg"
+QUESTIONS = {
+    "C0": "Does sentiment leak?",
+    "C1": "Does the judge agree with people?",
+    "C2": "Do larger models leak less?",
+    "C3": "Is asking the model not to leak in vain?",
+    "C4": "Does negative sentiment leak more than positive?",
+    "C5": "Does text mined from the web tell the same?",
+}
+_SEED = 1  # of the pair that is drawn at random
 
 
 def example(set_name: str) -> str:
-    """The strongest leak of a run in a closed slot, beside the completion that the same noise gave after a neutral context."""
+    """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn at random."""
     judgements = claims.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
-    pairs = leakage.charged_pairs(leakage.pairs(judgements))
-    pairs = pairs[(pairs["slot"] == "closed") & ~pairs["repeats"]]
-    leak = pairs.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[0]
+    pairs = leakage.charged_pairs(leakage.pairs(judgements)).dropna(subset="shift")
+    closed = pairs[(pairs["slot"] == "closed") & ~pairs["repeats"]]
+    furthest = closed.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[0]
+    drawn = pairs.sort_values(["model", "group_id", "sample_index", "arm"]).sample(1, random_state=_SEED).iloc[0]
+    same = 100 * ((pairs["towards"] == 0) & (pairs["away"] == 0)).mean()
+    return (
+        f"The pair that the judge finds furthest apart ({furthest['shift']:+.1f} points of the human scale), of those in slots\n"
+        f"where sentiment has no business, by `{furthest.model}`:\n\n{_pair(furthest, judgements)}\n\n"
+        f"One of all {len(pairs):,} pairs, drawn at random, by `{drawn.model}` ({same:.0f} % of pairs get the same verdict):\n\n"
+        f"{_pair(drawn, judgements)}"
+    )
+
+
+def _pair(leak: pd.Series, judgements: pd.DataFrame) -> str:
+    """A charged completion, and the one that the same noise gave after a neutral context, as a quotation."""
     same = ["model", "group_id", "sample_index"]
     neutral = judgements[(judgements["arm"] == "neutral") & (judgements[same] == leak[same]).all(axis=1)].iloc[0]
-    return (
-        f"> *{leak.context}* {leak.stem} **{leak.completion}**\n>\n"
-        f"> *{neutral.context}* {neutral.stem} **{neutral.completion}**\n\n"
-        f"Two real completions by `{leak.model}`, drawn with the same noise: of all pairs in slots where sentiment has no\n"
-        f"business, the one that the judge finds furthest apart ({leak['shift']:+.1f} points of the human scale)."
-    )
+    return "\n>\n".join(f"> *{row.context}* {row.stem} **{row.completion}**" for row in (leak, neutral))
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """The board as one line a claim: the question, the verdict, what was found of each model."""
+    lines = []
+    for claim, part in table.groupby("claim"):
+        by_verdict = part.groupby("verdict", sort=False)
+        found = {verdict: dict.fromkeys(map(_found, rows.itertuples())) for verdict, rows in by_verdict}
+        said = ", ".join(f"{verdict} ({'; '.join(each)})" for verdict, each in found.items())
+        lines.append(f"- **{QUESTIONS[claim]}** {said[0].upper()}{said[1:]}.")
+    return "\n".join(lines)
+
+
+def _found(row) -> str:
+    if pd.isna(row.estimate):
+        return row.reason
+    return f"{row.model} {reports.interval(row, digits(row.unit))}{' of r' if row.unit == 'of r' else ''}"
 
 
 def board(set_name: str, mined_set: str) -> pd.DataFrame:
@@ -52,7 +86,8 @@ def main() -> int:
         text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
         claimed = board(SET, MINED_SET)
         records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
-        records.write_text(path, fill(text, "headline", forest.markdown(claimed, PICTURE)))
+        text = fill(fill(text, "claims", in_words(claimed)), "picture", forest.picture_of(claimed, PICTURE))
+        records.write_text(path, fill(text, "headline", reports.headline(claimed).to_markdown(index=False)))
     except (ValueError, OSError) as error:
         print(f"error: {error}")
         return 1

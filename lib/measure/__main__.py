@@ -121,7 +121,7 @@ def _pages_file():
 
 
 def _pages_seconds(judge: str, whole: float) -> float:
-    """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a share."""
+    """Seconds of the budget to keep for judging and pages: the most that they took on this machine, else a share."""
     path = _pages_file()
     known = json.loads(path.read_text()) if path.is_file() else {}
     return min(known.get(judge, _PAGES * whole), whole / 2)
@@ -130,7 +130,7 @@ def _pages_seconds(judge: str, whole: float) -> float:
 def _remember_pages(judge: str, seconds: float) -> None:
     path = _pages_file()
     known = json.loads(path.read_text()) if path.is_file() else {}
-    records.write_text(path, json.dumps(known | {judge: round(seconds, 1)}))
+    records.write_text(path, json.dumps(known | {judge: round(max(seconds, known.get(judge, 0.0)), 1)}))
 
 
 def parser() -> argparse.ArgumentParser:
