@@ -17,13 +17,14 @@ REFERENCE = "embedded"  # the set whose models stand beside; its card is part of
 SHOWN = 3  # pairs
 WIDTH = 100  # columns of a terminal
 _ONE_RATER = ("judge", "one rater")
-_BENCHMARK = "expression leakage, curated benchmark"
+_BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "own sentences", "contexts_file": "own sentences"}
 
 
 def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
 
-    Keys: set, title, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence, temperature, seed,
+    Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence, temperature,
+    seed,
     variances (squared points: stem, group, sample, n_stems, n_groups, n; of a pair's net excess), and models, each with what
     `_of_model` tells.
     """
@@ -42,6 +43,7 @@ def of_run(set_name: str) -> dict | None:
     return {
         "set": set_name,
         "title": parameters.title,
+        "benchmark": next((name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"),
         "toy": parameters.toy,
         "judge": {"name": judge.name, "version": judges.version(judge), "agreement": _agreement(set_name, judge.name)},
         "confidence": confidence,
@@ -265,7 +267,7 @@ def _metadata(card: dict) -> str:
                     task_type="text-generation",
                     task_name="expression leakage",
                     dataset_type="expression-leakage",
-                    dataset_name=_BENCHMARK,
+                    dataset_name=f"expression leakage, {card['benchmark']} benchmark",
                     dataset_config=row["arm"],
                     metric_type=row["quantity"],
                     metric_value=row["estimate"],
