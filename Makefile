@@ -1,7 +1,7 @@
 # make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
 # make test        set up, run all tests
 # make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
-# make lab         open JupyterLab
+# make lab         open JupyterLab, at the leak lab: try a context on a model by hand
 # make lint-dataset  look for defects in the stems, contexts and exclusions
 # make export-labels   write the texts to label for Label Studio   (FILE=path.json or .csv; OPTIONS=--blank leaves labels out)
 # make import-labels   read labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
@@ -89,7 +89,7 @@ import-labels: .venv/ready
 	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 lab: .venv/ready
-	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
+	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/00_leak_lab.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready
 	$(BIN)/python -m snakemake $(SET) --cores all --dry-run
