@@ -15,7 +15,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -48,6 +48,10 @@ verify-export: .venv-extra/ready
 # The annotation form in JupyterLab and Chromium: every key on disk, nothing lost when its kernel is killed.
 verify-annotation: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_annotation
+
+# The leak lab there: seconds from a change to its completions, the buttons, nothing broken when its kernel is killed.
+verify-lab: .venv-extra/ready
+	.venv-extra/bin/python -m tests.verify_lab
 
 # Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, 2 minutes.
 simulate: .venv/ready

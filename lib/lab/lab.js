@@ -54,11 +54,13 @@ function drawRows(state, draws) {
     element("caption", {}, "Completions: one line, one draw of noise"), element("thead", {}, element("tr", {}, ...heads)), body);
 }
 
+const spelled = (token) => token.replace(/ /g, "␣").replace(/\n/g, "⏎").replace(/\t/g, "⇥");
+
 function tokenTable(title, rows) {
   const body = rows.map((row) => element("tr", {},
-    element("th", { scope: "row", class: "token" }, ...(row.valence ? pieces([[row.token, row.valence]]) : [JSON.stringify(row.token).slice(1, -1)])),
-    ...[row.neutral, row.context].map((value) => element("td", {}, value.toFixed(1))),
-    element("td", {}, signed(row.difference))));
+    element("th", { scope: "row", class: "token" }, ...pieces([[spelled(row.token), row.valence]])),
+    ...[row.neutral, row.context].map((value) => element("td", {}, value.toFixed(2))),
+    element("td", {}, signed(row.difference, 2))));
   const heads = ["token", "neutral, %", "context, %", "difference"].map((text) => element("th", { scope: "col" }, text));
   return element("table", { class: "tokens" }, element("caption", {}, title),
     element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...body));
@@ -166,7 +168,7 @@ function render({ model, el }) {
   const root = element("div", { class: "leak-lab", "data-lm-suppress-shortcuts": "true" });
   const given = inputs(model), stem = stemForm();
   const button = (name, text) => element("button", { type: "button", name }, text);
-  const buttons = { surprise: button("surprise", "Surprise me"), keep: button("keep", "Keep this pair"), stem: button("stem", "Check it") };
+  const buttons = { surprise: button("surprise", "Surprise me"), keep: button("keep", "Keep this pair"), stem: button("check", "Check it") };
   const parts = {
     form: element("details"), notice: element("div", { class: "notice", role: "status" }),
     status: element("p", { class: "status", role: "status" }), judge: element("p", { class: "judge" }), rows: element("div"), tokens: element("div"),
