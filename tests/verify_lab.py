@@ -29,9 +29,9 @@ def completed(page: Page, act) -> float:
     """Seconds from `act()` to the last completion of what it asks for."""
     started = time.monotonic()
     act()
-    page.locator(".leak-lab[aria-busy=true]").wait_for(timeout=10_000)
-    page.locator(".leak-lab[aria-busy=false]").wait_for(timeout=120_000)
-    page.locator(".leak-lab .status.done").wait_for(timeout=5_000)
+    page.locator(".leak-lab[aria-busy=true]").wait_for(timeout=30_000)
+    page.locator(".leak-lab[aria-busy=false]").wait_for(timeout=300_000)
+    page.locator(".leak-lab .status.done").wait_for(timeout=30_000)
     return time.monotonic() - started
 
 
@@ -63,7 +63,7 @@ def play(page: Page, kept: Path) -> list[float]:
     page.locator(".leak-lab summary").click()
     type_in(page, "domain", "hobby")
     page.locator(".leak-lab button[name=check]").click()
-    page.locator(".leak-lab .notice code", has_text="hobby-").wait_for(timeout=120_000)
+    page.locator(".leak-lab .notice code", has_text="hobby-").wait_for(timeout=300_000)
     type_in(page, "stem", " ")
     page.locator(".leak-lab .status.error", has_text="holds no letter").wait_for(timeout=10_000)
     return seconds
@@ -94,7 +94,7 @@ def survive(page: Page, lab: Lab, kept: Path) -> float:
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
     )
     jupyter_lab.run_all(page)
-    page.locator(".leak-lab .status.done").wait_for(timeout=120_000)
+    page.locator(".leak-lab .status.done").wait_for(timeout=300_000)
     demand(page.locator(".leak-lab .gone:visible").count() == 0, "the page still says that the kernel is gone")
     return time.monotonic() - started
 
