@@ -23,7 +23,11 @@ class Choice(NamedTuple):
 def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
     """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a key of their own."""
     of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
-    bundled = [Choice("bundled", model_id, _model(model_id, model_id)) for model_id in BUNDLED_MODELS if _is_at_hand(model_id)]
+    bundled = [
+        Choice("mock, no conclusion" if model_id.startswith("canned:") else "bundled", model_id, _model(model_id, model_id))
+        for model_id in BUNDLED_MODELS
+        if _is_at_hand(model_id)
+    ]
     cached = [Choice("hub cache", name, _model(name, str(folder))) for name, folder in cached_folders().items()]
     return {f"{choice.group}/{choice.label}": choice for choice in (*of_set, *bundled, *cached)}
 
@@ -36,7 +40,8 @@ def _is_at_hand(model_id: str) -> bool:
 
 def _model(name: str, model_id: str) -> Model:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-")
-    return Model(name=plain, id=model_id, family=plain, tuning="base", mode="completion")
+    tuning = "instruct" if re.search(r"instruct|chat|-it\b", name, re.IGNORECASE) else "base"
+    return Model(name=plain, id=model_id, family=plain, tuning=tuning, mode="completion")
 
 
 def cached_folders(cache: Path | None = None) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 // The leak lab: sends what is typed and clicked, draws what the kernel answers. Nothing is decided or kept here.
 const PAUSE = 400;  // ms without a key before a change is sent
 const PATIENCE = 4000;  // ms after which a kernel that has not answered counts as gone
-const GONE = "The kernel does not answer. What stands here is its last result; run the notebook's cells again to go on.";
+const GONE = "The kernel does not answer: it is gone, or busy with another cell. What stands here is its last result; if it is gone, run the notebook's cells again.";
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

@@ -20,7 +20,6 @@ from lib.specs import Model
 START = {"context": "He is heartbroken and miserable.", "neutral": "He is upstairs and out of earshot.",
          "stem": "The street he lives on is called", "draws": 5}  # fmt: skip
 NO_TOKENS = "The model is behind a server, or a mock, and shows no probabilities of its next token."
-_SAME_WEIGHTS = ("id", "revision", "gguf_file", "dtype", "quantization", "device_map")
 _PATIENCE = {"retries": 1, "timeout": 30.0}  # of a server: a person waits
 
 
@@ -107,21 +106,17 @@ class Session:
         if spec.table:
             raise ValueError(f"model {spec.name}: its completions are in a table ({spec.table.path}), so it can write no new "
                              "ones; choose another")  # fmt: skip
-        return spec
+        return spec.model_copy(update={"server": spec.server.model_copy(update=_PATIENCE)}) if spec.server else spec
 
     def _load(self, spec: Model):
         """The backend of `spec`; weights that the last one has loaded already are not loaded again."""
         before = self._backend
         if before is not None and before.spec == spec:
             return before
-        patient = spec.model_copy(update={"server": spec.server.model_copy(update=_PATIENCE)}) if spec.server else spec
-        made = models.load(patient)
-        if before is not None and "weights" in vars(before) and all(
-            getattr(before.spec, name) == getattr(spec, name) for name in _SAME_WEIGHTS
-        ):
+        made = models.load(spec)
+        if before is not None and "weights" in vars(before) and _weights_of(before.spec) == _weights_of(spec):
             made.weights = before.weights
         self._backend = made
-        made.spec = spec
         return made
 
     def surprise(self, rng: np.random.Generator) -> dict[str, str]:
@@ -165,6 +160,11 @@ class Session:
             raise ValueError("a stem needs its text and a domain; write or choose them")
         findings = stems.findings(made, known, prompts.read_contexts(), prompts.read_exclusions())
         return {"csv": stems.csv_line(made), "findings": findings}
+
+
+def _weights_of(spec: Model) -> list:
+    """What the weights of a model depend on."""
+    return [getattr(spec, name) for name in ("id", "revision", "gguf_file", "dtype", "quantization", "device_map")]
 
 
 @contextmanager
