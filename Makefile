@@ -1,7 +1,7 @@
 # make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
 # make test        set up, run all tests
 # make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
-# make lab         open JupyterLab
+# make lab         open JupyterLab, at the leak lab: try a context on a model by hand
 # make lint-dataset  look for defects in the stems, contexts and exclusions
 # make lint-sentences  look for defects in the stems and contexts of your own that a set names   (SET=name)
 # make export-labels   write the texts to label for Label Studio   (FILE=path.json or .csv; OPTIONS=--blank leaves labels out)
@@ -16,7 +16,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -61,6 +61,10 @@ verify-export: .venv-extra/ready
 verify-annotation: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_annotation
 
+# The leak lab there: seconds from a change to its completions, the buttons, nothing broken when its kernel is killed.
+verify-lab: .venv-extra/ready
+	.venv-extra/bin/python -m tests.verify_lab
+
 # Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, 2 minutes.
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
@@ -104,7 +108,7 @@ import-labels: .venv/ready
 	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 lab: .venv/ready
-	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/01_dataset.ipynb $(LAB_OPTIONS)
+	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/00_leak_lab.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready
 	$(BIN)/python -m snakemake $(SET) --cores all --dry-run

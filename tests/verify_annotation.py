@@ -6,43 +6,24 @@ loaded anew, and the form must stand where it stood. Needs Chromium (Debian: apt
 
 import argparse
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import numpy as np
-import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from lib import annotation_plan
-from lib.specs import ROOT
-from tests import simulated
+from tests import jupyter_lab, simulated
+from tests.jupyter_lab import Lab, wait
 
-NAME = "verify"
-RUN = """async () => {
-  const app = window.jupyterapp; await app.restored;
-  const panel = app.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;
-  await app.commands.execute('notebook:run-all-cells');
-}"""
+NAME, NOTEBOOK = "verify", "04b_annotation"
 
 
 def project(folder: Path) -> Path:
     """A copy of the project with items to label from a simulated study; returns its annotation folder."""
-    for name in ("lib", "notebooks", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    path = folder / "notebooks" / "04b_annotation.ipynb"
-    book = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in book.cells if cell.metadata.get("tags") == ["parameters"])
-    cell.source = f'set_name = "{NAME}"'
-    nbformat.write(book, path)
+    jupyter_lab.project(folder, NOTEBOOK, NAME)
     _, key, _ = simulated.study("good", 12, 20, {"unused": 1.0}, np.random.default_rng(1))
     place = folder / "outputs" / NAME / "annotation"
     place.mkdir(parents=True)
@@ -50,66 +31,9 @@ def project(folder: Path) -> Path:
     return place
 
 
-class Lab:
-    """JupyterLab on a free port, its every folder in a temporary one."""
-
-    def __init__(self, folder: Path, home: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-        places["JUPYTERLAB_SETTINGS_DIR"], places["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "settings"), str(home / "workspaces")
-        news = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-        news.parent.mkdir(parents=True)
-        news.write_text('{"fetchNews": "false"}')  # else a question covers the page
-        command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={self.port}",
-                   f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
-                   "--LabApp.expose_app_in_browser=True", *os.environ.get("LAB_OPTIONS", "").split()]  # fmt: skip
-        environment = os.environ | places | {"PYTHONPATH": str(folder)}
-        with (home / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-        wait(self._answers, "the server to answer")
-
-    def _answers(self) -> bool:
-        try:
-            return urllib.request.urlopen(f"{self.url}/api", timeout=5).status == 200
-        except OSError:
-            return False
-
-    def kill_kernel(self) -> None:
-        """SIGKILL to the kernel's process, as if memory had run out."""
-        kernels = [child for child in psutil.Process(self.process.pid).children(True) if "ipykernel_launcher" in child.cmdline()]
-        if len(kernels) != 1:
-            raise SystemExit(f"{len(kernels)} kernels run, not one")
-        kernels[0].send_signal(signal.SIGKILL)
-        wait(lambda: not kernels[0].is_running() or kernels[0].status() == psutil.STATUS_ZOMBIE, "the kernel to die")
-
-    def stop(self) -> None:
-        """End the server, by force if it does not listen."""
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def wait(holds, what: str, patience: float = 120) -> float:
-    """Seconds until `holds()`; SystemExit if it never does."""
-    started = time.monotonic()
-    while not holds():
-        if time.monotonic() - started > patience:
-            raise SystemExit(f"waited {patience:g} s in vain for {what}")
-        time.sleep(0.01)
-    return time.monotonic() - started
-
-
 def begin(page: Page, url: str) -> None:
     """Open the notebook, run all cells, give a name."""
-    page.goto(f"{url}/lab/tree/notebooks/04b_annotation.ipynb?reset")
-    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext", timeout=120_000)
-    page.evaluate(RUN)
+    jupyter_lab.open_and_run(page, url, NOTEBOOK)
     page.locator(".annotation-form input[name=annotator]").fill("tester", timeout=120_000)
     page.locator(".annotation-form button[name=begin]").click()
     page.locator(".annotation-form .text").wait_for(timeout=60_000)
@@ -181,24 +105,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1)
     given, outside = parser.parse_args(), []
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        raise SystemExit("no Chromium here; install it (Debian: apt install chromium) and call again")
-
-    def local_only(route):
-        if "127.0.0.1" in route.request.url.split("/")[2]:
-            return route.continue_()
-        outside.append(route.request.url)
-        return route.abort()
 
     for run in range(given.runs):
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home, sync_playwright() as play:
             place, started = project(Path(folder)), time.monotonic()
             lab = Lab(Path(folder), Path(home))
             try:
-                browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+                browser = jupyter_lab.chromium(play)
                 page = browser.new_page()
-                page.route(lambda url: url.startswith("http"), local_only)
+                jupyter_lab.local_only(page, outside)
                 said = check(page, lab, place / "labels" / "tester.jsonl")
                 browser.close()
             finally:

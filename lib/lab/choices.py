@@ -1,0 +1,84 @@
+"""Which models the lab offers, and which judge it shows."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from lib import packages
+from lib.params import ParameterSet
+from lib.specs import BUNDLED_MODELS, Judge, Model
+
+VADER = Judge(name="vader", kind="vader")
+
+
+class Choice(NamedTuple):
+    """A model as the menu shows it: under which heading, by what name, and its spec."""
+
+    group: str
+    label: str
+    spec: Model
+
+
+def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
+    """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a key of their own."""
+    of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
+    bundled = [
+        Choice("mock, no conclusion" if model_id.startswith("canned:") else "bundled", model_id, _model(model_id, model_id))
+        for model_id in BUNDLED_MODELS
+        if _is_at_hand(model_id)
+    ]
+    cached = [Choice("hub cache", name, _model(name, str(folder))) for name, folder in cached_folders().items()]
+    return {f"{choice.group}/{choice.label}": choice for choice in (*of_set, *bundled, *cached)}
+
+
+def _is_at_hand(model_id: str) -> bool:
+    """Whether a bundled model can be had within seconds: not the ladder, which is trained on first use, nor the mock models
+    that only differ in how much they leak."""
+    return model_id.startswith("bundled:") or model_id == "canned:leak-50"
+
+
+def _model(name: str, model_id: str) -> Model:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-")
+    tuning = "instruct" if re.search(r"instruct|chat|-it\b", name, re.IGNORECASE) else "base"
+    return Model(name=plain, id=model_id, family=plain, tuning=tuning, mode="completion")
+
+
+def cached_folders(cache: Path | None = None) -> dict[str, Path]:
+    """The folders of causal language models in the local Hugging Face hub cache, newest snapshot, by hub id; none without one."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir(cache).repos
+    except CacheNotFound:
+        return {}
+    newest = {
+        repo.repo_id: max(repo.revisions, key=lambda revision: revision.last_modified).snapshot_path
+        for repo in repos
+        if repo.repo_type == "model" and repo.revisions
+    }
+    return {name: newest[name] for name in sorted(newest) if _generates_text(newest[name])}
+
+
+def _generates_text(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    named = config.get("architectures") if isinstance(config, dict) else None
+    weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
+    return bool(weights) and any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named or [])
+
+
+def judge(wanted: Judge) -> tuple[Judge, str]:
+    """The judge that is shown, and a note where it is not the one of the parameter set: what takes minutes or money is not
+    asked at every change."""
+    if wanted.kind == "learned":
+        from lib import learned_judge
+
+        if not (packages.cache_folder() / f"{learned_judge.version(wanted)}.pt").exists():
+            return VADER, "the judge learned of the set is not fitted yet; notebook 03 fits it"
+    if wanted.kind == "llm":
+        return VADER, f"the judge {wanted.name} of the set is a language model, which is not asked at every change"
+    return wanted, ""

@@ -1,0 +1,142 @@
+"""One context, its neutral partner and a stem: what a model goes on with after each, draw by draw with the same noise, and what
+the context does to its next token. Tables in, tables out; no widget."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lib import judges, outcomes, vader
+from lib.specs import NO_MITIGATION, Judge
+from lib.text import normalize
+
+ARMS = ("context", "neutral")
+GROUP = "lab"  # keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
+MOST_DRAWS, MOST_CHARACTERS, HOTTEST = 20, 1000, 5.0
+QUICK = 1.5  # seconds of a batch after which the next may be twice as large
+COLUMNS = ["sample_index", "arm", "completion", "outcome", "note", "valence"]
+TOKEN_COLUMNS = ["token", "neutral", "context", "difference"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be changed in the lab; `model` is a key of `choices.models`."""
+
+    context: str
+    neutral: str
+    stem: str
+    model: str
+    temperature: float
+    draws: int
+
+
+def settings(values: dict) -> Settings:
+    """`values` as typed into the lab, checked; ValueError with one line on the first that cannot be used."""
+    names = {"context": "context", "neutral": "neutral partner", "stem": "stem"}
+    texts = {name: normalize(str(values.get(name) or "")) for name in names}
+    for name, text in texts.items():
+        if not any(map(str.isalpha, text)):
+            raise ValueError(f"{names[name]} {text!r}: holds no letter; write a sentence")
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(f"{names[name]}: {len(text)} characters; {MOST_CHARACTERS} at most, shorten it")
+    temperature, draws = _number(values, "temperature"), _number(values, "draws")
+    if not 0 <= temperature <= HOTTEST:
+        raise ValueError(f"temperature {temperature:g}: give a number from 0 (always the most probable token) to {HOTTEST:g}")
+    if draws != int(draws) or not 1 <= draws <= MOST_DRAWS:
+        raise ValueError(f"draws {draws:g}: give a whole number from 1 to {MOST_DRAWS}")
+    return Settings(**texts, model=str(values.get("model")), temperature=temperature, draws=int(draws))
+
+
+def _number(values: dict, name: str) -> float:
+    try:
+        number = float(values.get(name))
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{name} {values.get(name)!r}: is no number; give one")
+    return number
+
+
+def requests(pair: Settings, model) -> pd.DataFrame:
+    """One row for each completion, two rows a draw, in the columns that `model.reply` asks for."""
+    shared = {"group_id": GROUP, "stem_id": GROUP, "stem": pair.stem, "mitigation": NO_MITIGATION, "mitigation_text": ""}
+    arms = [
+        shared | {"prompt_id": f"{GROUP}/{arm}", "arm": arm, "context": text, "rendered": model.render(text, pair.stem, "")}
+        for arm, text in ((arm, getattr(pair, arm)) for arm in ARMS)
+    ]
+    return pd.DataFrame({"sample_index": range(pair.draws)}).merge(pd.DataFrame(arms), how="cross")
+
+
+def complete(
+    owed: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
+) -> Iterator[pd.DataFrame]:
+    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, more at a time where the model is quick.
+
+    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see `lib.outcomes`).
+    `on_prompts`: see `Transformer.reply`.
+    """
+    first, size, draws = 0, 1, owed["sample_index"].max() + 1
+    while first < draws:
+        started = time.monotonic()
+        batch = owed[owed["sample_index"].between(first, first + size - 1)]
+        options = {"on_prompts": on_prompts} if on_prompts and not first else {}
+        replies = model.reply(batch, **sampled, **options)
+        finished = settle(batch, replies, model, judge)
+        first, size = first + size, 2 * size if time.monotonic() - started < QUICK else 1
+        yield finished
+
+
+def settle(batch: pd.DataFrame, replies: list, model, judge: Judge) -> pd.DataFrame:
+    """Replies as COLUMNS, judged."""
+    markers, thinking = tuple(model.spec.thought_markers), model.opens_thought(batch["rendered"].iloc[0])
+    settled = [
+        outcomes.settle(reply, row.context, row.stem, "", markers, thinking)
+        for row, reply in zip(batch.itertuples(), replies, strict=True)
+    ]
+    table = batch.assign(
+        completion=[each.completion for each in settled],
+        outcome=[each.outcome for each in settled],
+        note=[each.note for each in settled],
+    )
+    return table.assign(valence=judges.valences(judge, table["completion"].tolist()))[COLUMNS]
+
+
+def next_tokens(rendered: dict[str, str], prompts: list[str], logits, tokenizer) -> pd.DataFrame:
+    """What the context does to the next token: TOKEN_COLUMNS, one row a token of the vocabulary, most gained first.
+
+    The probabilities are the model's own (temperature 1), in %; `rendered` are the prompts by arm, `logits` has a row for each of
+    `prompts`.
+    """
+    probability = {
+        arm: 100.0 * logits[prompts.index(prompt)].double().softmax(dim=-1).cpu().numpy() for arm, prompt in rendered.items()
+    }
+    size = min(len(tokenizer), len(probability["context"]))
+    table = pd.DataFrame({arm: probability[arm][:size] for arm in ("neutral", "context")})
+    table["difference"] = table["context"] - table["neutral"]
+    table = table.sort_values("difference", ascending=False, kind="stable")
+    return table.assign(token=table.index)[TOKEN_COLUMNS].reset_index(drop=True)
+
+
+def most_changed(table: pd.DataFrame, tokenizer, count: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `count` tokens of `next_tokens` that gain most and those that lose most, spelled out; without those that do neither."""
+    gains = table.head(count)[lambda rows: rows["difference"] > 0]
+    losses = table.tail(count)[::-1][lambda rows: rows["difference"] < 0]
+    return tuple(part.assign(token=[tokenizer.decode([token]) for token in part["token"]]) for part in (gains, losses))
+
+
+def marked(text: str) -> list[tuple[str, float]]:
+    """`text` in pieces, each with its valence in VADER's lexicon (−4 … +4), 0 where it has none."""
+    lexicon, pieces = vader.lexicon(), []
+    for token in re.findall(r"\s+|\S+", text):
+        whole = lexicon.get(normalize(token).casefold())
+        parts = [token] if whole else re.findall(r"\w+(?:['’-]\w+)*|\W+", token)
+        for part in parts:
+            valence = float(lexicon.get(normalize(part).casefold(), 0.0))
+            if pieces and not pieces[-1][1] and not valence:
+                pieces[-1] = (pieces[-1][0] + part, 0.0)
+            else:
+                pieces.append((part, valence))
+    return pieces
