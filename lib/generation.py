@@ -6,19 +6,16 @@ A completion is reused only under a key over everything that could change it, so
 import hashlib
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from lib import calibration, outcomes, sampling, sentences
+from lib import calibration, outcomes, progress, sampling, sentences
 from lib.records import Journal
 from lib.sections import Generation
-from lib.specs import NO_MITIGATION
+from lib.specs import MITIGATED_ARMS, NO_MITIGATION
 
-MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
 _ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
@@ -82,11 +79,10 @@ def generate(owed: pd.DataFrame, parameters: Generation, model, journal_path: Pa
     return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
-def _batches(unpaid: pd.DataFrame, batch_size: int) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Batches of equal size, at most `batch_size`, and where each starts; a small last one costs as many steps as any."""
+def _batches(unpaid: pd.DataFrame, batch_size: int) -> list[pd.DataFrame]:
+    """Batches of equal size, at most `batch_size`; a small last one costs as many steps as any."""
     size = math.ceil(len(unpaid) / math.ceil(len(unpaid) / batch_size))
-    for start in range(0, len(unpaid), size):
-        yield start, unpaid.iloc[start : start + size]
+    return [unpaid.iloc[start : start + size] for start in range(0, len(unpaid), size)]
 
 
 def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
@@ -97,10 +93,13 @@ def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
 def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step) -> None:
     pace = calibration.pace(model, unpaid, parameters)
     model.workers, model.threads = pace.workers, pace.threads
-    with tqdm(total=total, initial=total - len(unpaid), desc=parameters.model.name, unit=" completions") as bar:
-        for start, batch in _batches(unpaid, pace.batch_size):
+    batches = _batches(unpaid, pace.batch_size)
+    seconds = [calibration.expected(pace, model, batch, parameters) for batch in batches]
+    costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
+    with progress.bar(total, parameters.model.name, "completions", total - len(unpaid), *costs) as bar:
+        for batch in batches:
             journal.append(_complete(batch, parameters, model, bar.update, first_step))
-            bar.n = total - len(unpaid) + start + len(batch)  # exactly: workers may have counted at the same moment
+            bar.step(len(batch))
 
 
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
