@@ -19,13 +19,14 @@ from lib.specs import MITIGATED_ARMS, Judge
 # a notebook's fixed cost and its cost for each completion that it reads, where a completion of the bundled model costs 1
 COSTS = {
     "01_dataset": (80.0, 0.0),
-    "02_generation": (400.0, 1.0),
-    "03_judging": (300.0, 0.1),
-    "04_human_agreement": (3000.0, 0.05),
-    "05_scaling_analysis": (200.0, 0.02),
-    "06_prompting_mitigation_ablation": (150.0, 0.02),
+    "02_generation": (300.0, 1.0),
+    "03_judging": (250.0, 0.06),
+    "04_human_agreement": (500.0, 0.005),
+    "05_scaling_analysis": (100.0, 0.0025),
+    "06_prompting_mitigation_ablation": (60.0, 0.0015),
 }
-FIT = 12000.0  # of the learned judge
+CHAT = 1.7  # a completion in chat mode, for its longer prompt and answer
+FIT = 5500.0  # of the learned judge
 BUNDLED = 106_203_456  # parameters of the bundled model outside its embeddings
 _LEAST_SHARE = 0.05  # of a job that an earlier run began: less of it tells nothing of its time
 SERIAL = (PREPARATION, "01_dataset", "02_generation")  # one at a time, with all cores
@@ -33,7 +34,10 @@ SERIAL = (PREPARATION, "01_dataset", "02_generation")  # one at a time, with all
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds left of what can be told, and the labels of the jobs of which nothing can; `measured`: by a job of this run."""
+    """Seconds left of what can be told, and the labels of the jobs of which nothing can.
+
+    `measured`: whether there is something to tell, by a job of this run if completions are still to be made.
+    """
 
     left: float
     unknown: list[str]
@@ -82,7 +86,10 @@ class Estimator:
         fits = [job for job in found.values() if _fit_of(job)]
         if found.facts.get("fit") and not fits and lefts:
             total += FIT * (self._second_per_cost(measured) or 0.0)
-        return Estimate(total, unknown, any(job.notebook == "02_generation" for job in found.values() if job.name in measured))
+        generating = [job for job in found.values() if job.notebook == "02_generation"]
+        is_measured = any(job.name in measured for job in generating)
+        is_measured |= not any(job.state in (WAITING, RUNNING) for job in generating)
+        return Estimate(total, unknown, is_measured and len(unknown) < len(lefts))
 
     def keep(self, found: jobs.Jobs) -> None:
         """Keep for later runs what the jobs took that are done."""
@@ -127,13 +134,20 @@ class Estimator:
         """Seconds of a whole job: as like ones of this run or of earlier ones, or else by its cost."""
         like = [(other, seconds) for name, (other, seconds) in measured.items() if other.key == about.key and name != job.name]
         earlier = self._times.of(about.key)
-        if like or earlier:
-            size, seconds = (like[-1][0].size, like[-1][1]) if like else earlier
-            return seconds * about.size / size
+        if like:
+            return like[-1][1] * about.size / like[-1][0].size
+        if earlier:
+            return self._slower(measured) * earlier[1] * about.size / earlier[0]
         if about.cost is None:
             return None
         rate = self._second_per_cost(measured, generation=job.notebook == "02_generation")
         return None if rate is None else about.cost * rate
+
+    def _slower(self, measured: dict) -> float:
+        """How much longer the jobs of this run take than earlier ones did."""
+        known = [(seconds, self._times.of(about.key), about.size) for about, seconds in measured.values()]
+        known = [(seconds, earlier[1] * size / earlier[0]) for seconds, earlier, size in known if earlier]
+        return sum(seconds for seconds, _ in known) / sum(expected for _, expected in known) if known else 1.0
 
     def _second_per_cost(self, measured: dict, generation: bool = False) -> float | None:
         """The machine's speed. An accelerator generates, but does nothing else, so its speed tells nothing of the rest."""
@@ -183,7 +197,7 @@ def work(job: Job, facts: dict) -> Work:
         key = f"{key} {about.get('id')} {about.get('mode')}"
         if about.get("remote"):
             return Work(key, count, None)
-        each *= (about.get("parameters") or 0) / BUNDLED
+        each *= (about.get("parameters") or 0) / BUNDLED * (CHAT if about.get("mode") == "chat" else 1.0)
     elif job.notebook in ("03_judging", "04_human_agreement"):
         key = f"{key} {facts.get('judge')}"
         if facts.get("judge") in ("llm", "classifier"):
@@ -234,9 +248,8 @@ class Times:
         return tuple(self._found[key]) if key in self._found else None
 
     def keep(self, about: Work, seconds: float) -> None:
-        """Keep what a job took."""
-        self._found = _read(self._path) | {about.key: [about.size, seconds]}
-        records.write_text(self._path, json.dumps(self._found, indent=1))
+        """Keep what a job took; `of` goes on to tell what was known at first."""
+        records.write_text(self._path, json.dumps(_read(self._path) | {about.key: [about.size, seconds]}, indent=1))
 
 
 def _read(path: Path) -> dict:

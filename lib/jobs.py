@@ -45,6 +45,11 @@ class Job:
     phases: dict[str, Phase] = field(default_factory=dict)
 
     @property
+    def page(self) -> str:
+        """Its page, without its folder and ending; so is its log called."""
+        return self.name.partition(".")[2] or self.name
+
+    @property
     def label(self) -> str:
         """As people read it."""
         return f"{self.notebook} {self.model}".strip()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 FILE = "EXPRESSION_LEAKAGE_PROGRESS"
 EVERY = 1.0  # seconds between two records of a bar
+_OVERDUE = 0.1  # share of a step that is taken to be left when it lasts longer than it should
 
 
 def begin(name: str) -> None:
@@ -124,7 +125,7 @@ def seconds_left(costs: list[float], in_seconds: bool, steps: int, earlier: floa
     if not (paid or in_seconds) or not current + later:
         return None
     scale = earlier / paid if paid else max(1.0, within / current)
-    return max(scale * current - within, 0.0) + scale * later
+    return scale * (max(current - within / scale, _OVERDUE * current) + later)
 
 
 def bar(total: int, phase: str, unit: str, initial: int = 0, costs: Sequence[float] | None = None, in_seconds=False) -> Bar:

@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lib.eta import Estimate, Estimator
-from lib.jobs import DONE, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
+from lib.jobs import DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
 
 WIDTH = 100  # columns that no line of ours exceeds, but for paths and what others say
 PLAIN_EVERY = 30.0  # seconds
 MOVED = 0.25  # share by which an estimate of the whole moves before it is told again
-_POLL = 0.25
+_POLL = 0.5
 
 
 class View(AbstractContextManager):
@@ -32,7 +32,8 @@ class View(AbstractContextManager):
         self._console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
-        self._begun, self._told, self._plain_at = time.time(), None, time.time()
+        self._begun, self._told = time.time(), None
+        self._now = self._plain_at = self._begun
 
     def __enter__(self) -> "View":
         if self._live:
@@ -52,6 +53,7 @@ class View(AbstractContextManager):
 
     def refresh(self, now: float) -> None:
         """Read what is new, say what is to be said, draw the rest."""
+        self._now = now
         for event in self.jobs.update_from_records():
             self._say(event)
         if self._are_prompts_there():
@@ -69,6 +71,10 @@ class View(AbstractContextManager):
         """Jobs that began and told neither an end nor an error: killed."""
         return [job for job in self.jobs.values() if job.state == RUNNING]
 
+    def has_failures(self) -> bool:
+        """Whether a job has told an error, or has begun and told no end."""
+        return any(job.state in (FAILED, RUNNING) for job in self.jobs.values())
+
     def _are_prompts_there(self) -> bool:
         """Whether the prompts of this run have been written, and their facts not been told."""
         planned = [job for job in self.jobs.values() if job.notebook != PREPARATION]
@@ -78,7 +84,7 @@ class View(AbstractContextManager):
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(text)
-        self._plain_at = time.time()
+        self._plain_at = self._now
 
     def _say(self, event: Event) -> None:
         job = event.job

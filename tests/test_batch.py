@@ -37,7 +37,11 @@ def test_a_second_call_runs_no_notebook(smoke):
     assert "…" not in done.stdout
     assert "C0 leakage exists" in done.stdout
     assert "┊ │ ──●─" in done.stdout, "a forest plot of characters"
-    assert max(map(len, done.stdout.splitlines())) <= 130
+    board = done.stdout.split("\n\nDone in")[0].splitlines()
+    assert max(map(len, board)) <= 100
+    first = board.index("C0 leakage exists") + 1
+    assert board[first] == "  canned-50: supported: whole interval above 0", "the verdict in words"
+    assert "points; n 96 in 24 stems; MDE" in board[first + 1], "under it the numbers"
 
 
 def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
