@@ -144,16 +144,7 @@ def test_plain_lines_are_few_and_none_is_of_control_characters(tmp_path):
     start = told.view._begun
     told.tell("s.02_generation.a", start, begin="")
     for second in range(300):
-        told.tell(
-            "s.02_generation.a",
-            start + second,
-            phase="a",
-            done=second,
-            total=300,
-            initial=0,
-            unit="completions",
-            left=300 - second,
-        )
+        told.tell("s.02_generation.a", start + second, **bar_at(second, 300))
     told.tell("s.02_generation.a", start + 300, message="its last record was cut short")
     told.tell("s.02_generation.a", start + 301, end=301.0)
     assert told.lines[0] == "02_generation.a …"
