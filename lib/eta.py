@@ -88,7 +88,8 @@ class Estimator:
             total += FIT * (self._second_per_cost(measured) or 0.0)
         generating = [job for job in found.values() if job.notebook == "02_generation"]
         is_measured = any(job.name in measured for job in generating)
-        is_measured |= not any(job.state in (WAITING, RUNNING) for job in generating)
+        is_planned = any(job.notebook != PREPARATION for job in found.values())
+        is_measured |= is_planned and not any(job.state in (WAITING, RUNNING) for job in generating)
         return Estimate(total, unknown, is_measured and len(unknown) < len(lefts))
 
     def keep(self, found: jobs.Jobs) -> None:

@@ -116,6 +116,8 @@ class View(AbstractContextManager):
 
     def _clock(self, estimate: Estimate, now: float) -> str:
         passed = f"{int(now - self._begun) // 60}:{int(now - self._begun) % 60:02d}"
+        if self.jobs and not any(job.state in (RUNNING, WAITING) for job in self.jobs.values()):
+            return f"{passed}, finishing …" if len(self.jobs) > 1 else f"{passed}, starting …"
         if not estimate.measured:
             return f"{passed}, measuring …"
         return f"{passed}, {'more than' if estimate.unknown else 'about'} {spell(estimate.left)} left"

@@ -47,6 +47,9 @@ def generate(job: Job, begun: float, left: float, at: float, initial: int = 0) -
 
 
 def test_nothing_is_told_before_something_is_measured(tmp_path):
+    found = jobs.Jobs(tmp_path)
+    found[jobs.PREPARATION] = Job(jobs.PREPARATION, jobs.PREPARATION, state=RUNNING, begun=1.0)
+    assert not Estimator(2).estimate(found, 3.0).measured, "nobody knows yet what will run"
     found = run_of(tmp_path, "a", "b")
     assert not Estimator(2).estimate(found, 0.0).measured
     finish(found["s.01_dataset."], 1.0, 5.0)
