@@ -50,7 +50,8 @@ def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_pat
     shutil.copytree(smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake"))
     done = call(tmp_path / "copy", "run", "smoke")
     assert done.returncode == 0
-    judged = [place for place, line in enumerate(lines := done.stdout.splitlines()) if "(before correction" in line]
+    lines = done.stdout.splitlines()
+    judged = [place for place, line in enumerate(lines) if "(before correction" in line]
     assert len(judged) == 3 and judged[-1] < lines.index("C1 the judge agrees with people"), "results as they come"
     begun, ended = (sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s"))
     assert begun == ended == len(pages)
