@@ -23,7 +23,8 @@ OPTIONS ?=
 .PHONY: help reproduce test plan verify-determinism verify-resume verify-server verify-export verify-annotation simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
-	@echo "Every command sets up what it needs. SET is one of: $(basename $(notdir $(wildcard params/*.yaml)))"
+	@echo "Every command sets up what it needs first."
+	@echo "SET is one of: $(basename $(notdir $(wildcard params/*.yaml)))"
 	@echo
 	@sed -n -e '/^SHELL/q' -e 's/^# *//p' Makefile
 

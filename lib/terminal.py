@@ -108,7 +108,7 @@ class View(AbstractContextManager):
         if self._told is None:
             rest = f"; not measured yet: {', '.join(estimate.unknown)}" if estimate.unknown else ""
             self.say(f"This takes {bound} {spell(total)} on this machine{rest}.")
-        elif abs(total / self._told - 1) > MOVED:
+        elif abs(total / self._told - 1) > MOVED and spell(total) != spell(self._told):
             self.say(f"Corrected: {bound} {spell(total)} in all on this machine.")
         else:
             return

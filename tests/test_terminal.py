@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
+import subprocess
 
 import pytest
 from rich.console import Console
 
-from lib import eta, jobs, terminal
+from lib import eta, jobs, specs, terminal
 from lib.eta import Estimate, Estimator
 from lib.jobs import DONE, RUNNING, Job, Phase
 
@@ -198,3 +200,11 @@ def test_an_unmeasured_part_makes_it_a_lower_bound(tmp_path):
     told = Told(tmp_path / "progress", width=100)
     told.view._announce(Estimate(600.0, ["03_judging a"], True), told.view._begun)
     assert told.lines == ["This takes more than 10 minutes on this machine; not measured yet: 03_judging a."]
+
+
+def test_make_alone_prints_what_a_person_may_want_in_that_order():
+    said = subprocess.run(["make", "--no-print-directory"], cwd=specs.ROOT, capture_output=True, text=True, check=True).stdout
+    offered = re.findall(r"^make ([\w-]+)", said, flags=re.MULTILINE)
+    assert offered[:6] == ["reproduce", "measure", "lab", "plan", "compare", "test"]
+    assert not re.search(r"\bminutes?\b", said), "times are measured, not written down"
+    assert all(len(line) <= 100 for line in said.splitlines() if not line.startswith("SET"))
