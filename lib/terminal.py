@@ -32,7 +32,7 @@ class View(AbstractContextManager):
         self._console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
-        self._begun, self._told = time.time(), None
+        self._begun, self._told, self._told_at = time.time(), None, 0.0
         self._now = self._plain_at = self._begun
 
     def __enter__(self) -> "View":
@@ -108,11 +108,16 @@ class View(AbstractContextManager):
         if self._told is None:
             rest = f"; not measured yet: {', '.join(estimate.unknown)}" if estimate.unknown else ""
             self.say(f"This takes {bound} {spell(total)} on this machine{rest}.")
-        elif abs(total / self._told - 1) > MOVED and spell(total) != spell(self._told):
+        elif self._has_moved(total, now):
             self.say(f"Corrected: {bound} {spell(total)} in all on this machine.")
         else:
             return
-        self._told = total
+        self._told, self._told_at = total, now
+
+    def _has_moved(self, total: float, now: float) -> bool:
+        """Whether it is worth to correct what was told of the whole."""
+        is_other = abs(total / self._told - 1) > MOVED and spell(total) != spell(self._told)
+        return is_other and now - self._told_at >= PLAIN_EVERY
 
     def _clock(self, estimate: Estimate, now: float) -> str:
         passed = f"{int(now - self._begun) // 60}:{int(now - self._begun) % 60:02d}"
