@@ -7,6 +7,7 @@ measured. Where nothing is known, as of a server before its first answers, the e
 import json
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from lib.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.params import ParameterSet
 from lib.specs import MITIGATED_ARMS, Judge
 
-# a notebook's fixed cost and its cost for each completion that it reads, where a completion of the bundled model costs 1
+# What a notebook costs at any size, and for each completion that it reads, where the bundled model's completion of a text costs 1.
+# Ratios of what was measured in a run of params/embedded.yaml on two cores; that of the fit is from its own run.
 COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
@@ -76,7 +78,7 @@ class Estimator:
         lefts, unknown = {}, []
         for job in found.values():
             if job.state in (WAITING, RUNNING):
-                left = self._left(job, works[job.name], measured, found.facts, now)
+                left = self._left(job, works[job.name], measured, now)
                 if left is None:
                     unknown.append(job.label)
                 lefts[job.name] = (left or 0.0) + gap * (job.state == WAITING)
@@ -115,7 +117,8 @@ class Estimator:
                     taken[job.name] = about, job.elapsed(now) + left
         return taken
 
-    def _left(self, job: Job, about: Work, measured: dict, facts: dict, now: float) -> float | None:
+    def _left(self, job: Job, about: Work, measured: dict, now: float) -> float | None:
+        """Seconds that a job still takes: by its own bar, or else what is expected of it less what has passed."""
         expected = self._expected(job, about, measured)
         if job.state == WAITING:
             return expected
@@ -125,7 +128,7 @@ class Estimator:
             return left if left is not None else expected and max(expected - job.elapsed(now), 0.0)
         if fit:
             fit_left = fit.seconds_left(now) or 0.0
-            rest = None if expected is None else max(expected - (job.elapsed(now) - (fit.took or 0.0)), 0.0)
+            rest = None if expected is None else max(expected - (job.elapsed(now) - fit.took), 0.0)
             return fit_left + (rest or 0.0)
         if expected is None:
             return left
@@ -218,7 +221,7 @@ def _seconds(job: Job, now: float) -> float:
 
 
 def _fit_of(job: Job) -> jobs.Phase | None:
-    return job.phases.get("fitting the judge")
+    return job.phases.get(jobs.FITTING)
 
 
 def _gap(found: list[Job]) -> float:
@@ -249,8 +252,9 @@ class Times:
         return tuple(self._found[key]) if key in self._found else None
 
     def keep(self, about: Work, seconds: float) -> None:
-        """Keep what a job took; `of` goes on to tell what was known at first."""
-        records.write_text(self._path, json.dumps(_read(self._path) | {about.key: [about.size, seconds]}, indent=1))
+        """Keep what a job took, where there is room; `of` goes on to tell what was known at first."""
+        with suppress(OSError):
+            records.write_text(self._path, json.dumps(_read(self._path) | {about.key: [about.size, seconds]}, indent=1))
 
 
 def _read(path: Path) -> dict:

@@ -18,14 +18,13 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from lib import human_ratings, packages, progress, similarity, taught_words, vader
+from lib import human_ratings, jobs, packages, progress, similarity, taught_words, vader
 from lib.specs import ROOT, Judge
 from lib.vader import SCALE
 
 FOLDS = 2
 FROZEN = 3  # of six layers, beside the token embeddings
 EPOCHS = 2
-FITTING = "fitting the judge"
 _SOURCES = (__file__, similarity.__file__, vader.__file__, ROOT / "lib" / "rater.py", ROOT / "lib" / "text.py")
 
 
@@ -115,7 +114,7 @@ def fit(table: pd.DataFrame, seen: list[np.ndarray]) -> list:
         return rater.fit(part["text"].tolist(), part["mean"].to_numpy(), FROZEN, EPOCHS, number, bar.update)
 
     steps = EPOCHS * sum(-(-len(rows) // rater.BATCH) for rows in seen)
-    with progress.bar(steps, FITTING, "batches") as bar:
+    with progress.bar(steps, jobs.FITTING, "batches") as bar:
         return _side_by_side(one, len(seen))
 
 

@@ -125,6 +125,18 @@ def bar_at(done: int, total: int) -> dict:
     return {"phase": "bar", "done": done, "total": total, "initial": 0, "unit": "texts", "left": total - done}
 
 
+def test_a_cache_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch):
+    found = run_of(tmp_path, "a")
+    finish(found["s.03_judging.a"], 1.0, 31.0)
+    estimator = Estimator(2)
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(eta.records, "write_text", full)
+    estimator.keep(found)
+
+
 class Told:
     """A View of records that a test writes, on a console that keeps what is shown."""
 
