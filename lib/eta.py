@@ -4,21 +4,17 @@ A job that was never measured here is estimated from COSTS, what jobs cost besid
 measured. Where nothing is known, as of a server before its first answers, the estimate says so.
 """
 
-import json
-import platform
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from lib import jobs, packages, params, records
-from lib.cores import available_cores
+from lib import jobs, params, records
 from lib.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.params import ParameterSet
 from lib.specs import MITIGATED_ARMS, Judge
+from lib.times import Times
 
-# What a notebook costs at any size, and for each completion that it reads, where the bundled model's completion of a text costs 1.
-# Ratios of what was measured in a run of params/embedded.yaml on two cores; that of the fit is from its own run.
+# What a notebook costs at any size, and for each completion that it reads; 1 is what the bundled model takes to complete a text.
+# Ratios of what a run of params/embedded.yaml took on two cores; the fit's is about the share that it had of other runs.
 COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
@@ -100,7 +96,7 @@ class Estimator:
             if job.state == DONE and job.name not in self._kept and _share(job) == 1:
                 self._kept.add(job.name)
                 about = work(job, found.facts)
-                self._times.keep(about, _seconds(job, job.ended))
+                self._times.keep(about.key, about.size, _seconds(job, job.ended))
 
     def _measured(self, found: jobs.Jobs, works: dict, now: float) -> dict[str, tuple[Work, float]]:
         """Seconds of the jobs that are done, and of generation that is under way."""
@@ -238,27 +234,3 @@ def _makespan(seconds: list[float], cores: int) -> float:
     for one in sorted(seconds, reverse=True):
         busy[busy.index(min(busy))] += one
     return max(busy)
-
-
-class Times:
-    """Seconds that jobs took on this machine, in the user's cache: by key, the size of the last one and its seconds."""
-
-    def __init__(self):
-        self._path = packages.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
-        self._found = _read(self._path)
-
-    def of(self, key: str) -> tuple[float, float] | None:
-        """Size and seconds of the last job with this key."""
-        return tuple(self._found[key]) if key in self._found else None
-
-    def keep(self, about: Work, seconds: float) -> None:
-        """Keep what a job took, where there is room; `of` goes on to tell what was known at first."""
-        with suppress(OSError):
-            records.write_text(self._path, json.dumps(_read(self._path) | {about.key: [about.size, seconds]}, indent=1))
-
-
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

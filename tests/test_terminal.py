@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from lib import eta, jobs, specs, terminal
+from lib import eta, jobs, specs, terminal, times
 from lib.eta import Estimate, Estimator
 from lib.jobs import DONE, RUNNING, Job, Phase
 
@@ -133,8 +133,17 @@ def test_a_cache_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(eta.records, "write_text", full)
+    monkeypatch.setattr(times.records, "write_text", full)
     estimator.keep(found)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"key": [1]}', '{"key": ["a", 2]}', '{"key": [0, 2]}'])
+def test_damaged_times_are_none(text):
+    path = times.Times()._path
+    path.write_text(text)
+    assert times.Times().of("key") is None
+    path.write_text('{"key": [2, 3.5]}')
+    assert times.Times().of("key") == (2, 3.5)
 
 
 class Told:
