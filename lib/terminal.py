@@ -154,7 +154,9 @@ def status(job: Job, now: float) -> str:
     if phase is None:
         return f"{job.elapsed(now):.0f} s"
     about = "" if phase.name == job.model else f"{phase.name}, "
-    return f"{about}{phase.done:,} of {phase.total:,} {phase.unit}" if phase.total else phase.name
+    said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
+    left = phase.seconds_left(now) if job.notebook == PREPARATION else None  # of others the bar of the whole tells
+    return said if left is None else f"{said}, about {spell(left)} left"
 
 
 def spell(seconds: float) -> str:

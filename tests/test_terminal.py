@@ -229,3 +229,10 @@ def test_make_alone_prints_what_a_person_may_want_in_that_order():
     assert offered[:6] == ["reproduce", "measure", "lab", "plan", "compare", "test"]
     assert not re.search(r"\bminutes?\b", said), "times are measured, not written down"
     assert all(len(line) <= 100 for line in said.splitlines() if not line.startswith("SET"))
+
+
+def test_what_is_made_once_tells_its_own_time_left():
+    job = Job(jobs.PREPARATION, jobs.PREPARATION, state=RUNNING, begun=1.0)
+    assert terminal.status(job, 8.0) == "7 s"
+    job.phases["training"] = Phase("training", 2.0, 5, 1200, 0, "GFLOP", 600.0, 5.0)
+    assert terminal.status(job, 65.0) == "training, 5 of 1,200 GFLOP, about 9 minutes left"
