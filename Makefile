@@ -1,12 +1,17 @@
-# make reproduce   set up, run the six notebooks on the bundled model, print the claims board   (SET=name for another parameter set)
-# make test        set up, run all tests
-# make plan        tell what a run would cost on this machine, and what it takes to see an effect   (EFFECT=5 points)
-# make lab         open JupyterLab, at the leak lab: try a context on a model by hand
-# make lint-dataset  look for defects in the stems, contexts and exclusions
-# make lint-sentences  look for defects in the stems and contexts of your own that a set names   (SET=name)
-# make export-labels   write the texts to label for Label Studio   (FILE=path.json or .csv; OPTIONS=--blank leaves labels out)
-# make import-labels   read labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
-# make export      write the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
+# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name for another set)
+# make measure     measure your own model  (MODEL=hub id, folder, .gguf file or server URL; BUDGET=10m; TABLE=answers.csv)
+# make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
+# make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
+# make compare     finished runs side by side  (SETS="mine embedded")
+# make test        run all tests
+#
+# make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
+# make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
+# make export          the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
+# make lint-dataset    defects in the stems, contexts and exclusions
+# make lint-sentences  defects in the stems and contexts of your own that a set names  (SET=name)
+# make dry-run         which notebooks a run would execute, and why
+# make clean           remove the environment; results stay
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SET ?= embedded
@@ -18,7 +23,11 @@ OPTIONS ?=
 
 .PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
-	@sed -n 's/^# make/make/p' Makefile
+	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
+	@echo "Every command sets up what it needs first."
+	@echo "SET is one of: $(basename $(notdir $(wildcard params/*.yaml)))"
+	@echo
+	@sed -n -e '/^SHELL/q' -e 's/^# *//p' Makefile
 
 reproduce: .venv/ready
 	@$(BIN)/python -m lib.batch run $(SET)
@@ -35,7 +44,6 @@ compare: .venv/ready
 	@$(BIN)/python -m lib.measure.compare $(SETS)
 
 test: .venv/ready
-	@echo "Tests: 10 to 20 minutes on 2 cores."
 	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready
@@ -65,11 +73,11 @@ verify-annotation: .venv-extra/ready
 verify-lab: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_lab
 
-# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies, 2 minutes.
+# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies.
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
 
-# Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators, 6 minutes.
+# Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready
 	$(BIN)/python -m tests.simulate_annotation
 
@@ -127,7 +135,7 @@ lock:
 .venv/ready: requirements.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is too old; install Python 3.11 or call make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up .venv: about 2 minutes, 2 GB on disk (log: .venv/install.log)."
+	@echo "Setting up .venv: 2 GB on disk (log: .venv/install.log)."
 	@"$(PYTHON)" -m venv .venv
 	@{ $(BIN)/python -m pip install -r requirements.txt && $(BIN)/python -m pip install --no-deps -e . ; } > .venv/install.log 2>&1 \
 	  || { echo "error: packages could not be installed: $$(grep -m1 '^ERROR' .venv/install.log || tail -n1 .venv/install.log)"; \

@@ -9,7 +9,7 @@ import re
 
 import yaml
 
-from lib import params, specs
+from lib import jobs, params, progress, specs
 
 SETS = specs.set_names()
 RUN = "{sys.executable:q} -m lib.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
@@ -72,6 +72,11 @@ def curated(wildcards):
     names = [model.name for model in params.load(told["curated_set"]).models] if told["curated_set"] else []
     shared = [name for name in models(wildcards) if name in names]
     return expand("outputs/{set}/judgements/{model}.parquet", set=told["curated_set"], model=shared)
+
+
+onstart:
+    runs = sorted((run for run in workflow.dag.needrun_jobs() if run.log), key=lambda run: run.log.page)
+    progress.tell(jobs=[jobs.planned(run.params.notebook, run.log.page, run.wildcards.get("model", "")) for run in runs])
 
 
 for name in SETS:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import krippendorff
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from lib import human_agreement, judges, resamples
+from lib import human_agreement, judges, progress, resamples
 from lib.specs import Judge
 
 STATISTICS = ("pearson", "spearman", "kendall")
@@ -59,7 +58,8 @@ def validity(ratings: pd.DataFrame, judge: Judge, confidence: float, draws: int,
     spread = [np.var(given, ddof=1) for given in ratings["ratings"]]
     scored = divide_raters(ratings.assign(judged=judges.of_rated(judge, ratings), rater_variance=spread), rng)
     found, divided = [], list(parts(levels(scored.dropna(subset="judged"))))
-    for by, level, part in tqdm(divided, desc=f"bootstrap, {judge.name}", unit=" parts"):
+    sizes = [len(part) for *_, part in divided]
+    for by, level, part in progress.track(divided, f"bootstrap, {judge.name}", "parts", sizes):
         table = resamples.table(part, _measures, "document", confidence, draws, rng)
         for measure, scale in ALPHAS.items():
             table.loc[table["measure"] == measure, "estimate"] = alpha_of_values(part["judged"], part["mean"], scale)

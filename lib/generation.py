@@ -6,20 +6,17 @@ A completion is reused only under a key over everything that could change it, so
 import hashlib
 import json
 import math
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from lib import calibration, outcomes, sampling, sentences
+from lib import calibration, outcomes, progress, sampling, sentences
 from lib.records import Journal
 from lib.sections import Generation
-from lib.specs import NO_MITIGATION
+from lib.specs import MITIGATED_ARMS, NO_MITIGATION
 
-MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
 _ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
@@ -70,7 +67,7 @@ def _key(row, parameters: Generation, model) -> str:
 
 
 def generate(
-    owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None, bar: tqdm | None = None
+    owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None, bar: progress.Bar | None = None
 ) -> pd.DataFrame:
     """`owed` with the columns SETTLED (see `lib.outcomes`); only what the journal lacks is asked of the model.
 
@@ -81,19 +78,15 @@ def generate(
     with Journal(journal_path) as journal:
         unpaid = missing(owed, journal.keys(SETTLED))
         if len(unpaid):
-            made = len(owed) - len(unpaid)
-            of = {"desc": parameters.model.name, "unit": " completions"}
-            with nullcontext(bar) if bar else tqdm(total=len(owed), initial=made, **of) as counted:
-                _pay(unpaid, parameters, model, journal, first_step, counted)
+            _pay(unpaid, len(owed), parameters, model, journal, first_step, bar)
         found = journal.read(SETTLED)
     return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
 
 
-def _batches(unpaid: pd.DataFrame, batch_size: int) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Batches of equal size, at most `batch_size`, and where each starts; a small last one costs as many steps as any."""
+def _batches(unpaid: pd.DataFrame, batch_size: int) -> list[pd.DataFrame]:
+    """Batches of equal size, at most `batch_size`; a small last one costs as many steps as any."""
     size = math.ceil(len(unpaid) / math.ceil(len(unpaid) / batch_size))
-    for start in range(0, len(unpaid), size):
-        yield start, unpaid.iloc[start : start + size]
+    return [unpaid.iloc[start : start + size] for start in range(0, len(unpaid), size)]
 
 
 def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
@@ -101,12 +94,17 @@ def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
     return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
 
 
-def _pay(unpaid: pd.DataFrame, parameters: Generation, model, journal: Journal, first_step, bar: tqdm) -> None:
-    pace, before = calibration.pace(model, unpaid, parameters), bar.n
+def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown) -> None:
+    pace = calibration.pace(model, unpaid, parameters)
     model.workers, model.threads = pace.workers, pace.threads
-    for start, batch in _batches(unpaid, pace.batch_size):
-        journal.append(_complete(batch, parameters, model, bar.update, first_step))
-        bar.n = before + start + len(batch)  # exactly: workers may have counted at the same moment
+    batches = _batches(unpaid, pace.batch_size)
+    seconds = [calibration.expected(pace, model, batch, parameters) for batch in batches]
+    costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
+    own = progress.bar(total, parameters.model.name, "completions", total - len(unpaid), *costs)
+    with nullcontext(shown) if shown else own as bar:
+        for batch in batches:
+            journal.append(_complete(batch, parameters, model, bar.update, first_step))
+            bar.step(len(batch))
 
 
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from collections import Counter
 
 import pandas as pd
 
-from lib import outcomes, packages, specs, tables
+from lib import outcomes, packages, progress, specs, tables
 from lib.models import Backend, Reply, silent
 from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
@@ -69,8 +69,9 @@ class Imported(Backend):
         missing = Counter(reply.outcome for reply in used if reply.outcome)
         if left_over or empty or missing:
             counts = ", ".join(f"{missing[name]:,} {name}" for name in outcomes.OUTCOMES if missing[name])
-            print(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; {empty:,} used are empty"
-                  f"{f'; {missing.total():,} used are missing: {counts}' if missing else ''}")  # fmt: skip
+            lost = f"; {missing.total():,} used are missing: {counts}" if missing else ""
+            progress.message(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; "
+                             f"{empty:,} used are empty{lost}")  # fmt: skip
 
     def _read(self) -> pd.DataFrame:
         """The file as it is, indexed by line or row as people count them."""

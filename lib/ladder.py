@@ -1,9 +1,8 @@
 """The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no other use.
 
 They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the learning rate. The
-text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once, in about ten
-minutes on two cores, and kept in the user's cache under a hash of text and code. What such models show says nothing about
-large ones by itself.
+text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once and kept in the
+user's cache under a hash of text and code. What such models show says nothing about large ones by itself.
 
 `python -m lib.ladder` makes it and tells how well each size learnt.
 """

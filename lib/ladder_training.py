@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from lib import progress
 from lib.cores import available_cores, end_with_parent
 
-_SPEED = 60e9  # floating-point operations a second and core that such small matrices reach, for the time that is told beforehand
 _counter = None  # operations done by all processes that train, shared with the one that shows them
 
 
@@ -154,19 +153,17 @@ def train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
     cost = {size: _operations(size, recipe) * tokens for size in sorted(missing, key=lambda size: -_operations(size, recipe))}
     cores = min(len(missing), available_cores())
-    minutes = max(sum(cost.values()) / cores, max(cost.values())) / _SPEED / 60
-    print(f"training {', '.join(missing)} of the ladder once, about {minutes:.0f} minutes on {cores} cores; "
-          "a size that is finished is kept", file=sys.stderr, flush=True)  # fmt: skip
+    progress.message(f"training {', '.join(missing)} of the ladder: once; a size that is finished is kept", sys.stderr)
     context = multiprocessing.get_context("spawn")
     counter = context.Value("d", 0.0)
     with (
         ProcessPoolExecutor(cores, context, initializer=_begin, initargs=(counter,)) as pool,
-        tqdm(total=round(sum(cost.values()) / 1e9), desc="ladder", unit=" GFLOP") as bar,
+        progress.bar(round(sum(cost.values()) / 1e9), "training the ladder", "GFLOP") as bar,
     ):
         left = {pool.submit(train, ladder, size, recipe) for size in cost}
         while left:
             finished, left = wait(left, timeout=1, return_when=FIRST_EXCEPTION)
-            bar.update(round(counter.value / 1e9) - bar.n)
+            bar.update(round(counter.value / 1e9) - bar.done)
             for one in finished:
                 one.result()
 

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from tqdm import tqdm
 
-from lib import human_ratings, packages, similarity, taught_words, vader
+from lib import human_ratings, jobs, packages, progress, similarity, taught_words, vader
 from lib.specs import ROOT, Judge
 from lib.vader import SCALE
 
@@ -70,6 +69,15 @@ def out_of_fold(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
     return given.loc[pd.MultiIndex.from_frame(ratings[["domain", "text_id"]])].to_numpy()
 
 
+def is_fitted() -> bool:
+    """Whether the raters are in the user's cache."""
+    return _path().exists()
+
+
+def _path() -> Path:
+    return packages.cache_folder() / f"{_name()}.pt"
+
+
 @cache
 def in_use() -> list:
     """One rater a fold, fitted on first use and kept in the user's cache."""
@@ -77,11 +85,11 @@ def in_use() -> list:
 
     from lib import rater
 
-    path = packages.cache_folder() / f"{_name()}.pt"
+    path = _path()
     with FileLock(f"{path}.lock"):
         if not path.exists():
             table = taught()
-            print(f"fitting the learned judge to {len(table):,} texts and words: once, about 5 minutes on 2 cores", flush=True)
+            progress.message(f"fitting the learned judge to {len(table):,} texts and words: once")
             folds = table["document"].map(fold_of)
             fitted = fit(table, [np.flatnonzero(folds != fold) for fold in range(FOLDS)])
             _keep(path, lambda beside: torch.save([each.state_dict() for each in fitted], beside))
@@ -106,7 +114,7 @@ def fit(table: pd.DataFrame, seen: list[np.ndarray]) -> list:
         return rater.fit(part["text"].tolist(), part["mean"].to_numpy(), FROZEN, EPOCHS, number, bar.update)
 
     steps = EPOCHS * sum(-(-len(rows) // rater.BATCH) for rows in seen)
-    with tqdm(total=steps, desc="fitting", unit=" batches") as bar:
+    with progress.bar(steps, jobs.FITTING, "batches") as bar:
         return _side_by_side(one, len(seen))
 
 

@@ -23,9 +23,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
 from datatrove.utils.stats import MetricStats
-from tqdm import tqdm
 
-from lib import html, mining, packages, records, warc, wet
+from lib import html, mining, packages, progress, records, warc, wet
 from lib.cores import available_cores, end_with, end_with_parent
 from lib.sections import Mining
 
@@ -64,11 +63,11 @@ def run(folder: Path) -> None:
             command = [sys.executable, "-m", "lib.mining_job", str(folder), str(os.getpid())]
             process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[lock])
         try:
-            with tqdm(total=job["tasks"], initial=done, desc="mining", unit=" task") as bar:
+            with progress.bar(job["tasks"], "mining", "tasks", done) as bar:
                 while process.poll() is None:
                     time.sleep(0.2)
-                    bar.update(finished(folder) - bar.n)
-                bar.update(finished(folder) - bar.n)
+                    bar.update(finished(folder) - bar.done)
+                bar.update(finished(folder) - bar.done)
         except BaseException:
             process.terminate()
             process.wait()

@@ -24,7 +24,7 @@ import sentencex
 from filelock import FileLock
 from sklearn.linear_model import Ridge
 
-from lib import free_text, human_ratings, mining, packages, similarity, wet
+from lib import free_text, human_ratings, mining, packages, progress, similarity, wet
 from lib.vader import SCALE
 
 FOLDS = 5
@@ -116,7 +116,7 @@ def learnt() -> tuple[np.ndarray, pd.DataFrame]:
     path = packages.cache_folder() / f"neutrality-{hashlib.sha256(b''.join(made_of)).hexdigest()[:12]}.npz"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            print(f"learning from {len(texts)} rated texts which sentences are neutral: once, about a minute", flush=True)
+            progress.message(f"learning from {len(texts):,} rated texts which sentences are neutral: once")
             weights, own = _learn(texts)
             beside = path.with_suffix(".part.npz")
             np.savez(beside, weights=weights, own=own)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from lib import transformer, vader
+from lib import progress, transformer, vader
 from lib.records import Journal, journal_keys
 
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
@@ -107,7 +106,7 @@ def _owed(prompts: pd.DataFrame, model) -> pd.DataFrame:
 def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None:
     size = model.weights.get_output_embeddings().weight.shape[0]
     valences = token_valences(model.tokenizer, size)
-    with tqdm(total=total, initial=total - len(missing), desc="next token", unit=" prompts") as bar:
+    with progress.bar(total, "next token", "prompts", total - len(missing)) as bar:
         for start in range(0, len(missing), model.workers * _PROMPTS):
             batch = missing.iloc[start : start + model.workers * _PROMPTS]
             parts = [batch.iloc[first : first + _PROMPTS] for first in range(0, len(batch), _PROMPTS)]

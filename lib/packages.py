@@ -13,6 +13,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
+from lib import progress
+
 # requirement -> (file that pip brings, its SHA-256)
 PACKAGES = {
     "gensim==4.4.0": (
@@ -72,7 +74,7 @@ def _kind(name: str) -> list[str]:
 
 
 def _download(requirement: str, name: str, path: Path) -> None:
-    print(f"fetching {requirement} from the package index", file=sys.stderr, flush=True)
+    progress.message(f"fetching {requirement} from the package index: once", sys.stderr)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", *_kind(name), "--dest", folder, requirement]
         done = subprocess.run(command, capture_output=True, text=True)

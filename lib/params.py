@@ -20,7 +20,6 @@ class ParameterSet(Strict):
     title: str
     toy: bool = False
     note: str = ""  # a warning that stands on every page and figure of the set; what is before its colon is its name
-    minutes: float | None = None  # how long the run takes on two cores, once measured
     models: Annotated[list[Model], Field(min_length=1)]
     mitigations: dict[Name, str] = Field({})
     dataset: dict
@@ -39,6 +38,9 @@ class ParameterSet(Strict):
         return value
 
 
+_GONE = {("minutes",): "no longer needed, as times are measured; take it out"}
+
+
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
     """The first thing wrong, on one line: place, value, reason, remedy."""
     first = error.errors()[0]
@@ -51,7 +53,7 @@ def _explain(error: ValidationError, schema: type[Strict], place: str) -> Parame
                          if isinstance(t, type) and issubclass(t, Strict)]  # fmt: skip
                 inside = inner[0] if inner else inside
         known = list(inside.model_fields)
-        reason = f"unknown key{nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
+        reason = _GONE.get(first["loc"]) or f"unknown key{nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
     elif first["type"] == "missing":
         reason = "is missing; add it"
     elif first["type"] == "literal_error":

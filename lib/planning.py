@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import pandas as pd
-from tqdm import tqdm
 
 from lib import (
     benchmarks,
@@ -15,6 +14,7 @@ from lib import (
     models,
     params,
     power,
+    progress,
     prompts,
     records,
     sections,
@@ -36,8 +36,8 @@ def plan(set_name: str) -> pd.DataFrame:
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     benchmark, _ = benchmarks.build(told)
-    bar = tqdm(parameters.models, desc="measuring", unit=" models", leave=False)
-    return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in bar])
+    specs = progress.track(parameters.models, "measuring", "models")
+    return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in specs])
 
 
 def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchmark: pd.DataFrame) -> dict:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from lib import progress
 from lib.packages import sha256
 from lib.specs import ROOT
 
@@ -195,7 +196,7 @@ class Journal:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            print(f"another process is writing {_shown(self.path)}; waiting for it to end", flush=True)
+            progress.message(f"another process is writing {_shown(self.path)}; waiting for it to end")
             try:
                 self._lock.acquire()
             except Timeout:
@@ -205,7 +206,7 @@ class Journal:
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
-            print(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again", flush=True)
+            progress.message(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again")
             os.ftruncate(self._file, whole)
 
     def keys(self, columns: list[str] | tuple = ()) -> set[str]:
@@ -216,7 +217,7 @@ class Journal:
         older = sum(not whole for _, whole in records)
         for count, what in ((len(damaged), "damaged records"), (older, "records of an older version")):
             if count:
-                print(f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for", flush=True)
+                progress.message(f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for")
         return {key for key, whole in records if whole}
 
     def read(self, columns: list[str]) -> pd.DataFrame:

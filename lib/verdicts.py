@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from lib import packages
+from lib import packages, progress
 
 BLOCK = 2048  # texts that are looked up, judged and kept together: all that a killed run loses
 
@@ -34,11 +33,12 @@ def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]
     valences = np.empty(len(distinct))
     with contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
         file.execute("CREATE TABLE IF NOT EXISTS verdicts (text BLOB PRIMARY KEY, valence REAL) WITHOUT ROWID")
-        with tqdm(total=len(order), desc=version, unit=" texts", disable=len(order) <= BLOCK) as bar:
-            for start in range(0, len(order), BLOCK):
-                block = order[start : start + BLOCK]
+        blocks = [order[start : start + BLOCK] for start in range(0, len(order), BLOCK)]
+        costs = [sum(map(len, distinct[block])) for block in blocks]
+        with progress.bar(len(order), version, "texts", costs=costs) as bar:
+            for block in blocks:
                 valences[block] = _of_block(file, distinct[block], give)
-                bar.update(len(block))
+                bar.step(len(block))
     return valences[places]
 
 

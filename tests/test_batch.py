@@ -37,14 +37,25 @@ def test_a_second_call_runs_no_notebook(smoke):
     assert "…" not in done.stdout
     assert "C0 leakage exists" in done.stdout
     assert "┊ │ ──●─" in done.stdout, "a forest plot of characters"
-    assert max(map(len, done.stdout.splitlines())) <= 130
+    board = done.stdout.split("\n\nDone in")[0].splitlines()
+    assert max(map(len, board)) <= 100
+    first = board.index("C0 leakage exists") + 1
+    assert board[first] == "  canned-50: supported: whole interval above 0", "the verdict in words"
+    assert "points; n 96 in 24 stems; MDE" in board[first + 1], "under it the numbers"
 
 
 def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
     before = hashes(smoke)
     pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
     shutil.copytree(smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake"))
-    assert call(tmp_path / "copy", "run", "smoke").returncode == 0
+    done = call(tmp_path / "copy", "run", "smoke")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    judged = [place for place, line in enumerate(lines) if "(before correction" in line]
+    assert len(judged) == 3 and judged[-1] < lines.index("C1 the judge agrees with people"), "results as they come"
+    begun, ended = (sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s"))
+    assert begun == ended == len(pages)
+    assert not re.search(r"%\||it/s|\r|\x1b", done.stdout), "no bar of anybody's where there is no terminal"
     again = tmp_path / "copy" / "outputs" / "smoke"
     assert hashes(again) == before
     assert (again / "claims.svg").read_bytes() == (smoke / "claims.svg").read_bytes()

@@ -156,3 +156,12 @@ def test_a_wrong_value_in_a_parameters_cell_is_named():
     cell = cell_defaults("03_judging") | {"charged_threshold": "0.2"}
     with pytest.raises(specs.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"):
         params.from_cell("03_judging", cell)
+
+
+def test_minutes_are_answered_as_no_longer_needed(monkeypatch, tmp_path):
+    (tmp_path / "params").mkdir()
+    values = yaml.safe_load((specs.ROOT / "params" / "smoke.yaml").read_text())
+    (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(values | {"minutes": 25}))
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    with pytest.raises(specs.ParameterError, match=r"params/mine.yaml: minutes: no longer needed, as times are measured"):
+        params.load("mine")

@@ -4,9 +4,8 @@ import time
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from lib import calibration, generation, next_token, planning, prompts, records, transformer, usability
+from lib import calibration, generation, next_token, planning, progress, prompts, records, transformer, usability
 from lib.sections import Generation
 from lib.specs import Model
 
@@ -59,7 +58,7 @@ class Answers:
         lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
         recorder = next_token.recorder(self.table[self.table["group_id"].isin(groups)], self.model, self._next_token)
         made, done = [], 0
-        with tqdm(total=len(owed), initial=len(owed) - lacks.sum(), desc=run.model.name, unit=" completions") as bar:
+        with progress.bar(len(owed), run.model.name, "completions", len(owed) - int(lacks.sum())) as bar:
             while done < len(groups):
                 size = _round(lacks.iloc[done:], run.batch_size or calibration.LARGEST, seconds, deadline - time.monotonic())
                 if not size:

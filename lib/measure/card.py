@@ -23,10 +23,9 @@ _BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "o
 def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
 
-    Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence, temperature,
-    seed,
-    variances (squared points: stem, group, sample, n_stems, n_groups, n; of a pair's net excess), and models, each with what
-    `_of_model` tells.
+    Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence,
+    temperature, seed, variances (squared points: stem, group, sample, n_stems, n_groups, n; of a pair's net excess), and models,
+    each with what `_of_model` tells.
     """
     parameters = params.load(set_name)
     names = [model.name for model in parameters.models]

@@ -28,7 +28,7 @@ def values(model: Model, judge: str, design: Design | None = None) -> dict:
     told["generation"] |= {"samples": design.samples if design else 1, "mitigation_samples": 1}
     told["judging"]["judge"] = told["agreement"]["judge"] = judge
     told["agreement"]["beside"] = [name for name in ("vader",) if name != judge]
-    return {key: told[key] for key in params.ParameterSet.model_fields if key in told and key != "minutes"}
+    return {key: told[key] for key in params.ParameterSet.model_fields if key in told}
 
 
 def earlier(name: str, model: Model) -> params.ParameterSet | None:

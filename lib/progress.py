@@ -1,0 +1,144 @@
+"""How far a piece of work is: a bar of tqdm by hand, records in a file where the batch shows the progress of all its jobs.
+
+A job of the batch finds its file in the environment variable FILE. A record is a line of JSON with `time` (seconds, Unix) and:
+`jobs` (what will run), `begin`, `end` (seconds that the job took), `error`, `message`, or of a bar `phase`, `done`, `total`,
+`initial`, `unit`, `left` (seconds, None while nothing is measured). A process that is killed just stops to write.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+FILE = "EXPRESSION_LEAKAGE_PROGRESS"
+EVERY = 1.0  # seconds between two records of a bar
+_SELDOM = 30.0  # seconds between two lines where there is no terminal
+_OVERDUE = 0.1  # share of a step that is taken to be left when it lasts longer than it should
+
+
+def begin(name: str) -> None:
+    """From here on this process and its children are the job `name` of the batch, if it is run by one."""
+    if FILE in os.environ:
+        os.environ[FILE] = str(Path(os.environ[FILE]).with_name(f"{name}.jsonl"))
+        tell(begin=name)
+
+
+def tell(**record) -> bool:
+    """Add a record to the job's file; whether there is one. A full disk stops the work elsewhere, never here."""
+    path = os.environ.get(FILE)
+    if path:
+        line = json.dumps({"time": time.time(), **record}, ensure_ascii=False) + "\n"
+        with suppress(OSError):
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(file, line.encode())
+            finally:
+                os.close(file)
+    return bool(path)
+
+
+def is_told() -> bool:
+    """Whether this process is part of a batch that shows what it tells."""
+    return FILE in os.environ
+
+
+def message(text: str, file=None) -> None:
+    """Say what a person must see: in the batch above its bar, else on `file` (standard output)."""
+    if not tell(message=text):
+        print(text, file=file or sys.stdout, flush=True)
+
+
+class Bar:
+    """Work of `total` units, `initial` of them done before; `costs` are those of the steps in which the rest is done.
+
+    Without costs the time left follows from the rate. With costs, relative or `in_seconds`, it follows from the steps done: call
+    `step` after each, and `update` for what is done within one.
+    """
+
+    def __init__(self, total: int, phase: str, unit: str, initial: int, costs: Sequence[float] | None, in_seconds: bool):
+        self.total, self.phase, self.unit, self.done = total, phase, unit, initial
+        self._costs, self._in_seconds, self._steps = list(costs or ()), in_seconds, 0
+        self._initial, self._settled, self._first, self._told = initial, initial, None, 0.0
+        self._begun = self._step_begun = time.monotonic()
+        self._lock, self._tqdm = threading.Lock(), None
+
+    def __enter__(self) -> "Bar":
+        if FILE not in os.environ:
+            from tqdm.auto import tqdm
+
+            seldom = {} if sys.stderr.isatty() or "ipykernel" in sys.modules else {"mininterval": _SELDOM}
+            self._tqdm = tqdm(total=self.total, initial=self.done, desc=self.phase, unit=f" {self.unit}", **seldom)
+        self._show(now=True)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._tqdm:
+            self._tqdm.close()
+        elif exception[0] is None:
+            self._show(now=True)
+
+    def update(self, count: int = 1) -> None:
+        """So many more units are done; from any thread."""
+        with self._lock:
+            self.done += count
+            self._show()
+
+    def step(self, count: int) -> None:
+        """A step of `count` units is finished, whatever `update` has counted of it."""
+        with self._lock:
+            self._settled += count
+            self.done, self._steps, self._step_begun = self._settled, self._steps + 1, time.monotonic()
+            self._show(now=self._steps == 1)
+
+    def _show(self, now: bool = False) -> None:
+        if self._tqdm:
+            self._tqdm.update(self.done - self._tqdm.n)
+            return
+        moment = time.monotonic()
+        if self._first is None and self.done > self._initial:
+            self._first = moment, self.done
+        if now or moment - self._told >= EVERY:
+            self._told = moment
+            left = seconds_left(self._costs, self._in_seconds, self._steps, self._step_begun - self._begun,
+                                moment - self._step_begun) if self._costs else self._by_rate(moment)  # fmt: skip
+            tell(phase=self.phase, done=self.done, total=self.total, initial=self._initial, unit=self.unit, left=left)
+
+    def _by_rate(self, moment: float) -> float | None:
+        """Seconds left at the rate since the first unit: what came before it was preparation."""
+        if self.done >= self.total:
+            return 0.0
+        if self._first is None or self.done == self._first[1] or moment - self._first[0] < EVERY:
+            return None
+        return (self.total - self.done) * (moment - self._first[0]) / (self.done - self._first[1])
+
+
+def seconds_left(costs: list[float], in_seconds: bool, steps: int, earlier: float, within: float) -> float | None:
+    """Seconds left of work in steps of these costs: `steps` of them took `earlier` seconds, the next one `within` so far.
+
+    None before the first step is finished, unless the costs are in seconds.
+    """
+    if steps >= len(costs):
+        return 0.0
+    paid, current, later = sum(costs[:steps]), costs[steps], sum(costs[steps + 1 :])
+    if not (paid or in_seconds) or not current + later:
+        return None
+    scale = earlier / paid if paid else max(1.0, within / current)
+    return scale * (max(current - within / scale, _OVERDUE * current) + later)
+
+
+def bar(total: int, phase: str, unit: str, initial: int = 0, costs: Sequence[float] | None = None, in_seconds=False) -> Bar:
+    """A Bar, to be used in `with`."""
+    return Bar(total, phase, unit, initial, costs, in_seconds)
+
+
+def track(items: Iterable, phase: str, unit: str, costs: Sequence[float] | None = None) -> Iterator:
+    """`items` one by one, with a bar; `costs` as of a Bar, one for each item."""
+    items = list(items)
+    with bar(len(items), phase, unit, costs=costs) as shown:
+        for item in items:
+            yield item
+            shown.step(1)
