@@ -62,6 +62,8 @@ def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock
             process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
             process.wait()
             raise
+    if process.returncode and view.refusal:
+        raise Failed(view.refusal)
     if process.returncode:
         for job in view.unfinished():
             view.say(f"error: {job.label}: {_last_words(told.parent / f'{job.page}.log')}")

@@ -34,6 +34,7 @@ class View(AbstractContextManager):
         self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
         self._begun, self._told, self._told_at = time.time(), None, 0.0
         self._now = self._plain_at = self._begun
+        self.refusal = ""  # why the preparation ended with an error
 
     def __enter__(self) -> "View":
         if self._live:
@@ -88,7 +89,8 @@ class View(AbstractContextManager):
 
     def _say(self, event: Event) -> None:
         job = event.job
-        if job.notebook == PREPARATION and event.kind in ("begin", "end"):
+        if job.notebook == PREPARATION and event.kind != "message":
+            self.refusal = event.text if event.kind == "error" else ""
             return
         if event.kind == "begin" and not self._live:
             self.say(f"{job.label} …")
