@@ -216,12 +216,23 @@ def test_readme_places_are_filled_and_a_missing_place_is_named():
         readme.fill("a", "y", "new")
 
 
-def test_the_readme_example_is_the_strongest_leak_of_the_run(smoke, monkeypatch):
+def test_the_readme_shows_the_strongest_leak_and_a_random_pair(smoke, monkeypatch):
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
-    shown = readme.example("smoke")
-    assert shown.startswith("> *")
+    strongest, of_all = readme.example("smoke").split("One of all ")
     charged = canned.Canned.PHRASES["negative"] + canned.Canned.PHRASES["positive"]
-    assert any(f"**{phrase}**" in shown.splitlines()[0] for phrase in charged)
+    assert any(f"**{phrase}**" in strongest.split("> *")[1] for phrase in charged)
+    assert strongest.count("> *") == of_all.count("> *") == 2
+    assert of_all.startswith("288 pairs, drawn at random, by `canned-")  # of 3 models, 24 stems, 2 polarities, 2 draws
+
+
+def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    board = readme.board("smoke", "smoke")
+    lines = readme.in_words(board).splitlines()
+    assert [line.split("**")[1] for line in lines] == list(readme.QUESTIONS.values())
+    for line, (_, part) in zip(lines, board.groupby("claim"), strict=True):
+        assert all(verdict in line.lower() for verdict in part["verdict"])
+        assert all(model in line for model in part["model"][part["estimate"].notna()])
 
 
 def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
