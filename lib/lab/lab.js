@@ -190,6 +190,7 @@ function render({ model, el }) {
     if (state.number < newest || !state.number) return;  // of settings that are no longer in sight
     drawState(parts, state, Number(given.draws.value));
     root.setAttribute("aria-busy", String(["loading", "writing"].includes(state.status)));
+    root.dataset[state.status] = state.number;  // the last settings that were loading, writing, done or in error
     buttons.keep.disabled = state.status !== "done";
   };
   const answer = () => {
