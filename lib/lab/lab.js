@@ -155,10 +155,11 @@ function drawNotice(place, notice) {
 function drawState(parts, state, draws) {
   parts.status.className = `status ${state.status}`;
   parts.status.textContent = [state.toy, state.message].filter(Boolean).join(" ");
+  for (const part of [parts.rows, parts.tokens]) part.classList.toggle("of-before", state.status === "error");
+  if (state.status === "error") return;  // what was there before stays in sight
   const note = state.judge && state.judge.note ? ` (${state.judge.note})` : "";
   parts.judge.textContent = state.judge ? `Bars: valence from −4 to +4 by the judge ${state.judge.version}${note}. `
     + "Underlined, with + or −: words that VADER's lexicon rates. Missing completions have no valence." : "";
-  if (state.status === "error") return;  // what was there before stays in sight
   parts.rows.replaceChildren(...(state.rows ? [drawRows(state, draws)] : []));
   parts.tokens.replaceChildren(...drawTokens(state.tokens));
 }
@@ -190,6 +191,7 @@ function render({ model, el }) {
     if (state.number < newest || !state.number) return;  // of settings that are no longer in sight
     drawState(parts, state, Number(given.draws.value));
     root.setAttribute("aria-busy", String(["loading", "writing"].includes(state.status)));
+    root.dataset[state.status] = state.number;  // the last settings that were loading, writing, done or in error
     buttons.keep.disabled = state.status !== "done";
   };
   const answer = () => {
