@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from lib import batch, generation, models, packages, power, prompts, records, templates, transformer
+from lib import batch, generation, models, packages, power, prompts, records, templates, terminal, transformer
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import ROOT, Model, ParameterError
@@ -44,7 +44,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     batch.run(name, available_cores())
     _remember_pages(given.judge, time.monotonic() - judged)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
-    print(f"In all {(time.monotonic() - started) / 60:.1f} minutes.")
+    print(f"In all {terminal.spell(time.monotonic() - started)}.")
 
 
 def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None) -> tuple:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib import power
+from lib import power, terminal
 from lib.generation import MITIGATED_ARMS
 from lib.prompts import ARMS
 from lib.specs import ParameterError
@@ -112,14 +112,9 @@ def variances(differences) -> power.Components:
     return power.Components(float(stem), float(group), float(sample), *counts)
 
 
-def duration(seconds: float) -> str:
-    """A time as people say it."""
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-
-
 def summary(design: Design, seconds_needed: float) -> str:
     """The design in a sentence: what is asked, how long that takes, what it will see."""
-    time = f"about {duration(seconds_needed)}" if seconds_needed else "all at hand"
+    time = f"about {terminal.spell(seconds_needed)}" if seconds_needed else "all at hand"
     beside = f", {design.mitigations} mitigations measured too" if design.mitigation_samples else ", no mitigations"
     return (
         f"{design.completions:,} completions ({design.groups:,} groups, {design.samples} a prompt{beside}), {time}, will tell "
