@@ -1,5 +1,5 @@
-# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name for another set)
-# make measure     measure your own model  (MODEL=hub id, folder, .gguf file or server URL; BUDGET=10m; TABLE=answers.csv)
+# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name)
+# make measure     measure your own model  (MODEL=hub id, folder, .gguf or server URL; BUDGET=10m)
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
 # make compare     finished runs side by side  (SETS="mine embedded")
