@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from lib import batch, generation, models, packages, power, prompts, records, templates, terminal, transformer
+from lib import batch, generation, learned_judge, models, packages, power, prompts, records, templates, terminal, transformer
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import ROOT, Model, ParameterError
@@ -29,7 +29,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     name = given.set or model.name
     before = sets.earlier(name, model)
     if before:  # as it was found out then, so that its answers count
-        model = before.models[0].model_copy(update={"mitigate": False})
+        model = before.models[0].model_copy(update={"mitigate": False, "dtype": request.dtype or before.models[0].dtype})
     print("\n".join([f"{model.name} ({model.id})", *(f"  {note}" for note in notes)]), flush=True)
     told, stopped = sets.values(model, given.judge), ""
     benchmark = answers.benchmark(told)
@@ -39,10 +39,13 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
         pages = _pages_seconds(given.judge, whole)
         model, design, stopped = _answer(name, model, told, benchmark, whole - pages, before and sets.design(before))
     path = sets.write(name, sets.values(model, given.judge, design))
-    print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
+    to_fit = given.judge == "learned" and not learned_judge.is_fitted()
+    beyond = " The judge is fitted once on this machine, which takes minutes beyond the budget." if to_fit else ""
+    print(f"Written: {path.relative_to(ROOT)}. Judging and pages:{beyond}", flush=True)
     judged = time.monotonic()
     batch.run(name, available_cores())
-    _remember_pages(given.judge, time.monotonic() - judged)
+    if not to_fit:
+        _remember_pages(given.judge, time.monotonic() - judged)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
     print(f"In all {terminal.spell(time.monotonic() - started)}.")
 

@@ -1,7 +1,7 @@
 """The card of a finished run: what was asked, what leaked, how sure that is, and three pairs of completions to look at.
 
-`of_run` computes it, a dict of plain values (card.json); `lines` shows one model's in a terminal, `markdown` all models of a set,
-with the metadata (`model-index`) that the Hugging Face hub reads from a model card.
+`lines` shows one model's in a terminal, `markdown` all models of a set, with the metadata (`model-index`) that the Hugging Face
+hub reads from a model card; what they tell is computed by `lib.measure.results`.
 """
 
 import json
@@ -9,116 +9,16 @@ import json
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
-from lib import board, claims, judges, leakage, params, power, records, reports, usability
-from lib.measure import budget
-from lib.specs import Judge
+from lib import board, leakage, records, reports
+from lib.measure import results
 
 REFERENCE = "embedded"  # the set whose models stand beside; its card is part of the project
-SHOWN = 3  # pairs
 WIDTH = 100  # columns of a terminal
-_ONE_RATER = ("judge", "one rater")
-_BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "own sentences", "contexts_file": "own sentences"}
-
-
-def of_run(set_name: str) -> dict | None:
-    """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
-
-    Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence,
-    temperature, seed, variances (squared points: stem, group, sample, n_stems, n_groups, n; of a pair's net excess), and models,
-    each with what `_of_model` tells.
-    """
-    parameters = params.load(set_name)
-    names = [model.name for model in parameters.models]
-    judgements = claims.unmitigated(records.read_models(set_name, "judgements", names))
-    pairs = leakage.pairs(judgements)
-    if leakage.charged_pairs(pairs).empty:
-        return None
-    confidence = parameters.judging["confidence"]
-    claimed = reports.board(set_name).query("claim == 'C0'").set_index("model")[["verdict", "reason"]]
-    of = {name: [table[table["model"] == name] for table in (judgements, pairs)] for name in names}
-    found = [_of_model(spec, *of[spec.name], claimed.loc[spec.name].to_dict(), confidence) for spec in parameters.models]
-    judge = Judge.model_validate(parameters.judging["judge"])
-    known = _variances(pairs)
-    return {
-        "set": set_name,
-        "title": parameters.title,
-        "benchmark": next((name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"),
-        "toy": parameters.toy,
-        "judge": {"name": judge.name, "version": judges.version(judge), "agreement": _agreement(set_name, judge.name)},
-        "confidence": confidence,
-        "temperature": parameters.generation["temperature"],
-        "seed": parameters.generation["seed"],
-        "variances": known and {name: _plain(value) for name, value in vars(known).items()},
-        "models": found,
-    }
-
-
-def _variances(pairs: pd.DataFrame) -> power.Components | None:
-    try:
-        return budget.variances(power.contrasts(pairs))
-    except ValueError:  # one stem
-        return None
-
-
-def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
-    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), leaks (verdict and reason of C0),
-    quantities (a row each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of
-    pairs whose verdicts are the same), pairs."""
-    charged = leakage.charged_pairs(pairs)
-    by_arm = leakage.summarise(charged, ["arm"], confidence)
-    both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
-    columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems"]
-    rows = pd.concat([both, by_arm])[columns].to_dict("records")
-    lost, known = 100.0 * usability.is_missing(judgements), charged.dropna(subset="net")
-    of_arm = lost.groupby(judgements["arm"]).mean()
-    return {
-        "name": spec.name,
-        "id": spec.id,
-        "mode": spec.mode,
-        "completions": len(judgements),
-        "stems": judgements["stem_id"].nunique(),
-        "groups": judgements["group_id"].nunique(),
-        "samples": int(judgements["sample_index"].max()) + 1,
-        "missing": {"all": _plain(lost.mean()), "worst_arm": of_arm.idxmax(), "in_worst_arm": _plain(of_arm.max())},
-        "leaks": leaks,
-        "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
-        "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),
-        "pairs": _clearest(charged, judgements),
-    }
-
-
-def _clearest(charged: pd.DataFrame, judgements: pd.DataFrame) -> list[dict]:
-    """The SHOWN pairs of distinct stems that the judge finds furthest apart in the injected direction, closed slots first."""
-    ranked = charged[charged["shift"] > 0].assign(open=charged["slot"] != "closed")
-    ranked = ranked.sort_values(["open", "shift", "group_id", "sample_index"], ascending=[True, False, True, True])
-    key = ["group_id", "sample_index"]
-    neutral = judgements[judgements["arm"] == "neutral"].set_index(key)[["context", "completion"]]
-    best = ranked.drop_duplicates("stem_id").head(SHOWN).merge(neutral, left_on=key, right_index=True, suffixes=("", "_neutral"))
-    columns = ["arm", "shift", "context", "stem", "completion", "context_neutral", "completion_neutral"]
-    return [{name: _plain(value) for name, value in row.items()} for row in best[columns].to_dict("records")]
-
-
-def _agreement(set_name: str, judge: str) -> list[dict]:
-    """Pearson's r of the judge, and of one rater, with the mean of the other raters, in each domain of rated texts."""
-    table = records.read_table(set_name, "validity")
-    own = table[(table["judge"] == judge) & (table["by"] == "domain") & table["measure"].isin(_ONE_RATER)]
-    wide = own.pivot_table(index="level", columns="measure", values="estimate", sort=False)
-    return [
-        {"domain": domain, "judge": _plain(row["judge"]), "one_rater": _plain(row["one rater"])}
-        for domain, row in wide.iterrows()
-    ]
-
-
-def _plain(value):
-    """A value as JSON has it: rounded, None for NaN."""
-    if isinstance(value, str | bool) or value is None:
-        return value
-    return None if pd.isna(value) else round(float(value), 6) if isinstance(value, float) else int(value)
 
 
 def write(set_name: str) -> dict | None:
     """Write card.json and card.md of a finished run; returns the card."""
-    card = of_run(set_name)
+    card = results.of_run(set_name)
     if card:
         folder = records.run_folder(set_name)
         records.write_text(folder / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
@@ -256,12 +156,12 @@ def _metadata(card: dict) -> str:
     """The `model-index` of each model as YAML, by huggingface_hub; intervals and n as arguments of the metric."""
     blocks = []
     for model in card["models"]:
-        results = []
+        entries = []
         for row in model["quantities"]:
             if row["quantity"] not in ("net", "leak") or row["estimate"] is None:
                 continue
             told = {"contexts": row["arm"], "interval": [row["low"], row["high"]], "n": row["n"], "stems": row["n_stems"]}
-            results.append(
+            entries.append(
                 EvalResult(
                     task_type="text-generation",
                     task_name="expression leakage",
@@ -274,6 +174,6 @@ def _metadata(card: dict) -> str:
                     metric_args=told,
                 )
             )
-        blocks.append(ModelCardData(model_name=model["name"], eval_results=results).to_yaml())
+        blocks.append(ModelCardData(model_name=model["name"], eval_results=entries).to_yaml())
     indexes = [block.removeprefix("model-index:\n") for block in blocks]
     return "model-index:\n" + "\n".join(index.rstrip("\n") for index in indexes) + "\n"
