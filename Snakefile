@@ -88,15 +88,17 @@ for name in SETS:
         input: f"outputs/{name}/manifest.json"
 
 
+# The names of rules begin with an underscore, which no set's name can.
+#
 # Freezing the values to a file before anything is queued makes a run depend on just its own values, and records them.
-rule values:
+rule _values:
     localrule: True
     output: "outputs/{set}/values/{job}.yaml"
     params: text=values
     shell: "printf %s {params.text:q} > {output:q}"
 
 
-rule dataset:
+rule _dataset:
     input: own_sentences, values="outputs/{set}/values/01_dataset.yaml"
     output: "outputs/{set}/prompts.parquet"
     params: notebook="01_dataset"
@@ -104,7 +106,7 @@ rule dataset:
     shell: RUN
 
 
-rule generation:
+rule _generation:
     input: table, "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
     output: "outputs/{set}/completions/{model}.parquet", "outputs/{set}/next_token/{model}.parquet"
     params: notebook="02_generation"
@@ -114,7 +116,7 @@ rule generation:
     shell: RUN
 
 
-rule judging:
+rule _judging:
     input:
         rubric,
         "outputs/{set}/prompts.parquet",
@@ -127,7 +129,7 @@ rule judging:
     shell: RUN
 
 
-rule agreement:
+rule _agreement:
     input: judgements, labels, values="outputs/{set}/values/04_human_agreement.yaml"
     output: "outputs/{set}/validity.parquet", "outputs/{set}/claims/agreement.parquet"
     params: notebook="04_human_agreement"
@@ -135,7 +137,7 @@ rule agreement:
     shell: RUN
 
 
-rule scaling:
+rule _scaling:
     input: judgements, curated, values="outputs/{set}/values/05_scaling_analysis.yaml"
     output: "outputs/{set}/claims/scaling.parquet"
     params: notebook="05_scaling_analysis"
@@ -143,7 +145,7 @@ rule scaling:
     shell: RUN
 
 
-rule mitigation:
+rule _mitigation:
     input: judgements, values="outputs/{set}/values/06_prompting_mitigation_ablation.yaml"
     output: "outputs/{set}/mitigation.parquet", "outputs/{set}/claims/mitigation.parquet"
     params: notebook="06_prompting_mitigation_ablation"
@@ -154,7 +156,7 @@ rule mitigation:
 
 
 # Written last: a run folder without its manifest is an interrupted run.
-rule finish:
+rule _finish:
     localrule: True
     input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
     output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/claims.svg", "outputs/{set}/manifest.json"

@@ -164,7 +164,8 @@ def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
         for line in file:
             try:
                 record = json.loads(line)
-                record["key"]
+                if not isinstance(record["key"], str):
+                    raise TypeError("a key that is no text")
             except (ValueError, TypeError, KeyError):
                 damaged.append(line)
             else:

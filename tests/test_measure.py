@@ -4,20 +4,24 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import ModelCardData
+from rich.cells import cell_len
 from transformers import AutoTokenizer
 
-from lib import models, power, records, specs
+from lib import batch, models, power, records, specs
+from lib.measure import __main__ as front_door
 from lib.measure import answers, budget, card, compare, identify, sets, tables
 from lib.specs import Model, ParameterError
 
+main, TESTS = front_door.main, Path(__file__).parent
 KNOWN = power.Components(stem=200.0, group=0.0, sample=1000.0, n_stems=324, n_groups=324, n=972)
-FULL = (324, 972)
+STEMS, GROUPS = 324, 972
 
 
 @pytest.mark.parametrize(
@@ -118,18 +122,34 @@ def test_what_is_no_time_is_no_budget(text):
         budget.seconds(text)
 
 
+def lacks(at_hand: int = 0):
+    """What each group of a full design lacks of which the first groups are at hand, one sample a prompt, without mitigations."""
+
+    def of(samples: int, mitigated: bool) -> np.ndarray:
+        needed = np.full(GROUPS, budget.per_group(samples, mitigated, 4))
+        needed[:at_hand] -= budget.per_group(1, 0, 4)
+        return needed
+
+    return of
+
+
+def chosen(seconds: float, pace: float = 1.0, **given) -> budget.Design:
+    return budget.choose(KNOWN, pace, seconds, STEMS, given.pop("lacks", lacks()), 4, **given)
+
+
 def test_more_time_never_tells_less_and_is_not_overdrawn():
-    designs = [budget.choose(KNOWN, 0.05, seconds, FULL, 4) for seconds in (5, 30, 60, 300, 600, 3600)]
+    times = (5, 30, 60, 300, 600, 3600)
+    designs = [chosen(seconds, 0.05) for seconds in times]
     assert [design.mde for design in designs[:3]] == sorted((design.mde for design in designs[:3]), reverse=True)
-    for design, seconds in zip(designs, (5, 30, 60, 300, 600, 3600), strict=True):
+    for design, seconds in zip(designs, times, strict=True):
         assert design.completions * 0.05 <= seconds
     assert not designs[0].mitigation_samples and designs[-1].mitigation_samples
     assert all(design.mde <= budget.MARGIN for design in designs if design.mitigation_samples)
-    assert designs[-1].groups == FULL[1]
+    assert designs[-1].groups == GROUPS
 
 
 def test_the_effect_that_a_design_tells_is_that_of_the_power_code():
-    design = budget.choose(KNOWN, 1.0, 500, FULL, 4)
+    design = chosen(500)
     assert (design.groups, design.samples, design.completions) == (100, 1, 500)
     assert design.mde == pytest.approx(power.minimum_detectable_effect(KNOWN, 100, 1, 1))
     said = budget.summary(design, 500)
@@ -140,15 +160,16 @@ def test_the_effect_that_a_design_tells_is_that_of_the_power_code():
 
 
 def test_what_is_at_hand_costs_nothing_and_no_design_is_smaller_than_the_one_before():
-    fresh = budget.choose(KNOWN, 1.0, 500, FULL, 4)
-    longer = budget.choose(KNOWN, 1.0, 500, FULL, 4, at_hand=fresh.completions, earlier=fresh)
-    assert longer.completions == 1000
-    assert budget.choose(KNOWN, 1.0, 1, FULL, 4, at_hand=300, earlier=fresh) == fresh
+    fresh = chosen(500)
+    longer = chosen(500, lacks=lacks(100), earlier=fresh)
+    assert (longer.groups, longer.samples) == (200, 1)
+    assert chosen(0, lacks=lacks(100), earlier=fresh) == fresh
+    assert chosen(-5, lacks=lambda *_: np.full(GROUPS, 7), earlier=fresh) == fresh
 
 
 def test_a_budget_too_small_for_two_groups_says_what_they_take():
-    with pytest.raises(ParameterError, match="two groups of 5 completions take about 20 s on this machine; give a larger BUDGET"):
-        budget.choose(KNOWN, 2.0, 19, FULL, 4)
+    with pytest.raises(ParameterError, match="two groups of 5 completions take about 20 s on this machine; give a larger one"):
+        chosen(19, 2.0)
 
 
 def test_variances_are_those_of_both_polarities_together():
@@ -167,7 +188,7 @@ def test_rounds_end_with_the_time():
     assert answers._round(lacks, 20, 0.1, 1.0) == 2  # ten completions fit into a second
     assert answers._round(lacks, 20, 1.0, 4.0) == 0
     assert answers._round(lacks, 3, 0.1, 1.0) == 1  # a batch may be smaller than a group
-    assert answers._round(pd.Series([0, 0, 5]), 20, 1.0, -1.0) == 0 or answers._round(pd.Series([0, 0, 5]), 20, 1.0, 0.0) == 2
+    assert answers._round(pd.Series([0, 0, 5]), 20, 1.0, -1.0) == 2  # what is at hand needs no time
 
 
 @pytest.fixture
@@ -175,7 +196,7 @@ def project(tmp_path, monkeypatch):
     """A project folder of its own, with the parameter sets."""
     monkeypatch.setattr(specs, "ROOT", tmp_path)
     monkeypatch.setattr(records, "ROOT", tmp_path)
-    shutil.copytree(specs.Path(__file__).parents[1] / "params", tmp_path / "params")
+    shutil.copytree(TESTS.parent / "params", tmp_path / "params")
     return tmp_path
 
 
@@ -192,8 +213,8 @@ def test_whole_groups_are_made_in_order_until_the_deadline_and_a_later_call_goes
     made, whole = asked.ask(run, ordered[:100], 0.01, time.monotonic() + 1)
     assert 4 <= whole <= 24 and made["group_id"].drop_duplicates().isin(ordered[:whole]).all() and len(made) == 5 * whole
     asked.model.reply = slow
-    missing, at_hand = asked.missing(run)
-    assert at_hand == 5 * whole and not missing["group_id"].isin(ordered[:whole]).any()
+    lacks = asked.lacks(run, ordered)
+    assert not lacks(1, False)[:whole].any() and (lacks(1, False)[whole:] == 5).all()
     assert asked.ask(run, ordered[:100])[1] == 100
 
 
@@ -211,6 +232,110 @@ def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(projec
         ParameterError, match=r"SET=mine is taken: .* measures another model .id 'canned:leak-30', not 'canned:leak-10'"
     ):
         sets.earlier("mine", CANNED.model_copy(update={"id": "canned:leak-10"}))
+
+
+def test_a_set_that_was_changed_since_is_not_undone(project):
+    design = budget.Design(40, 2, 1, 4)
+    path = sets.write("mine", sets.values(CANNED, "vader", design))
+    for old, new in (("seed: 20251118", "seed: 7"), ("first_groups: 40", "first_groups: null"), ("title: ", "title: my ")):
+        path.write_text(written := path.read_text().replace(old, new))
+        with pytest.raises(ParameterError, match="is not as measuring wrote it"):
+            sets.earlier("mine", CANNED)
+        path.write_text(written.replace(new, old))
+    assert sets.earlier("mine", CANNED)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../evil", "my set", "-x", "x" * 81, "naïve"])
+def test_a_name_that_no_set_can_have_is_refused_before_anything_is_written(project, name):
+    before = sorted(project.rglob("*"))
+    assert main(["canned:leak-30", f"--set={name}", "--judge", "vader"]) == 1
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_set_that_is_not_valid_is_not_kept(project):
+    with pytest.raises(ParameterError):
+        sets.write("mine", sets.values(CANNED, "vader", budget.Design(1, 1, 0, 4)))
+    assert not (project / "params" / "mine.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["canned:leak-31"], "MODEL=canned:leak-31: no such model; did you mean 'canned:leak-30'"),
+        (["http://u:secret@host/v1", "--name", "x"], "MODEL: the URL of the server: server.url: holds a user or password"),
+        (["canned:leak-30", "--mode", "chat"], "MODE=chat has no effect on a canned model; take it out"),
+        (["canned:leak-30", "--samples", "3"], "SAMPLES=3 has no effect on a canned model"),
+        (["--table", "x.csv", "--budget", "1m"], "BUDGET=1m has no effect on a table"),
+        (["canned:leak-30", "--table", "x.csv"], "what is to be measured"),
+        ([], "what is to be measured"),
+        (["--table", "", "--groups", "1"], "give 2 to 972 groups"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_a_line(project, capsys, given, says):
+    assert main(given) == 1
+    said = capsys.readouterr().out
+    assert says in said and "secret" not in said and said.count("\n") <= 3
+
+
+def test_a_small_budget_goes_on_with_what_is_finished(project, monkeypatch):
+    """A finished set, called again with hardly any time, stays as large as it was."""
+    ran = []
+    monkeypatch.setattr(batch, "run", lambda name, cores: ran.append(name))
+    monkeypatch.setattr(card, "lines", lambda *_: [])
+    monkeypatch.setattr(front_door, "ROOT", project)
+    (project / "outputs" / "embedded").mkdir(parents=True)
+    shutil.copy(TESTS.parent / "outputs" / "embedded" / "card.json", project / "outputs" / "embedded")
+    sets.write("mine", sets.values(CANNED, "vader", budget.Design(30, 1, 0, 4)))
+    told = sets.values(CANNED, "vader")
+    table, ordered = answers.benchmark(told)
+    named = CANNED.model_copy(update={"name": "canned-leak-30"})
+    sets.write("mine", sets.values(named, "vader", budget.Design(30, 1, 0, 4)))
+    asked = answers.Answers("mine", models.load(named), table)
+    asked.ask(answers.parameters(told, "mine", named, 1, mitigate=False), ordered[:30])
+    monkeypatch.setattr(budget, "choose", lambda *given: budget.Design(900, 5, 1, 4, 1.0))
+    monkeypatch.setattr(answers, "pace", lambda asked, run, *_: (1000.0, run))
+    assert main(["canned:leak-30", "--set", "mine", "--judge", "vader", "--budget", "1s"]) == 0
+    assert ran == ["mine"]
+    assert (
+        sets.design(sets.earlier("mine", named)) == budget.Design(30, 1, 0, 4)
+        or sets.design(sets.earlier("mine", named)).completions == 150
+    )
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"variances": 1}'])
+def test_a_damaged_card_is_named_with_its_remedy(project, content):
+    (project / "outputs" / "embedded").mkdir(parents=True)
+    (project / "outputs" / "embedded" / "card.json").write_text(content)
+    with pytest.raises(ParameterError, match=r"outputs/embedded/card\.json is damaged; make it anew: git checkout"):
+        card.read("embedded")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"vader": "x"}', '{"vader": -1}', '{"vader": 40}'])
+def test_times_that_cannot_be_read_count_as_not_known(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(front_door, "_pages_file", lambda: tmp_path / "pages.json")
+    (tmp_path / "pages.json").write_text(content)
+    assert front_door._pages_seconds("vader", 600.0) == (40 if "40" in content else 120)
+    front_door._remember_pages("vader", 50.0)
+    assert front_door._pages_seconds("vader", 600.0) == 50
+
+
+def test_a_card_without_a_pair_to_judge_says_so(smoke):
+    told = json.loads((smoke / "card.json").read_text())
+    model = told["models"][0]
+    for row in model["quantities"]:
+        row |= {"estimate": None, "low": None, "high": None, "n": 0, "n_stems": 0}
+    model |= {"same": None, "pairs": []}
+    assert any("none of which both completions can be judged" in line for line in card.lines(told))
+    assert "not estimated" in card.markdown(told)
+
+
+def test_a_card_is_no_wider_for_wide_letters_and_sends_no_commands_to_the_terminal(smoke):
+    told = json.loads((smoke / "card.json").read_text())
+    told["models"][0]["pairs"][0] |= {"completion": "悲しい通り" * 9 + "\x1b[31m", "completion_neutral": "通り" * 30}
+    told["models"][0]["name"] = "long-" * 30
+    shown = card.lines(told)
+    assert all(cell_len(line) <= card.WIDTH and "\x1b" not in line for line in shown)
+    assert "TOY, no conclusion: it leaks" in shown[0]
 
 
 @pytest.fixture
@@ -241,7 +366,7 @@ def test_a_blank_table_holds_the_first_groups_whole_and_is_not_overwritten(fille
 
 def test_a_table_that_is_not_whole_is_refused_by_what_is_wrong(filled):
     rows, design = filled
-    with pytest.raises(ParameterError, match=r"lacks 1 of 30 prompts, in 1 groups, which need all of none, neutral, placebo"):
+    with pytest.raises(ParameterError, match=r"lacks 2 of 60 answers, in 1 groups, which need all of none, neutral, placebo"):
         design(rows.iloc[2:])
     with pytest.raises(ParameterError, match=r"1 rows ask an unknown prompt_id, such as 's1\+m1/none' \(line 2\)"):
         design(rows.assign(prompt_id=["s1+m1/none", *rows["prompt_id"][1:]]))
@@ -251,6 +376,14 @@ def test_a_table_that_is_not_whole_is_refused_by_what_is_wrong(filled):
     assert design(blank.assign(outcome=["empty", *[""] * 59])).groups == 6
     with pytest.raises(ParameterError, match="has no column prompt_id"):
         design(rows.drop(columns="prompt_id"))
+    with pytest.raises(ParameterError, match="holds one group; at least two are needed"):
+        design(rows[rows["prompt_id"].str.startswith(rows["prompt_id"].str.split("/").str[0].iloc[0])])
+    with pytest.raises(ParameterError, match=r"lacks 30 of 60 answers.*sample_index 0 to 1"):
+        design(rows.assign(sample_index=(rows["sample_index"].astype(int) + 1).astype(str)))
+    with pytest.raises(ParameterError, match="every answer has a mitigation"):
+        design(rows.assign(mitigation="control"))
+    with pytest.raises(ParameterError, match="holds no answers"):
+        design(rows.iloc[:0])
 
 
 def test_a_card_fits_a_terminal_and_tells_what_the_tables_tell(smoke, monkeypatch):

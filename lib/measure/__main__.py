@@ -16,6 +16,7 @@ from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import ROOT, Model, ParameterError
 
 JUDGES = ("learned", "vader")
+_BUDGET = "10m"
 SPOILT = 3.0  # % of the first answers that may be missing before a chat model is asked in another form
 _CALIBRATE = 120.0  # seconds for answers below which calibrating the machine costs more than it gains
 _PAGES = 0.2  # share of the budget kept for judging and pages, until they have been timed on this machine
@@ -26,7 +27,8 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     """One measurement, from what was given on the command line to the card."""
     started, whole = time.monotonic(), budget.seconds(given.budget)
     model, notes = identify.identify(request)
-    name = given.set or model.name
+    name = model.name if given.set is None else given.set
+    sets.check_name(name)
     before = sets.earlier(name, model)
     if before:  # as it was found out then, so that its answers count
         model = before.models[0].model_copy(update={"mitigate": False, "dtype": request.dtype or before.models[0].dtype})
@@ -59,26 +61,27 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
     asked = answers.Answers(name, _in_its_form(name, backend, told, benchmark), table)
     print("  measuring how fast it answers", flush=True)
     most = answers.parameters(told, name, asked.model.spec, max(budget.SAMPLES), mitigate=True)
-    pace, at_hand, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
+    pace, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
     known, source = _known(name)
-    left = available - (time.monotonic() - started)
-    full = (table["stem_id"].nunique(), len(ordered))
-    design = budget.choose(known, pace, left, full, len(told["mitigations"]), at_hand, earlier)
-    design = budget.sized(design, known, full[0])
-    owed = max(0, design.completions - at_hand)
+    left, stems, lacks = available - (time.monotonic() - started), table["stem_id"].nunique(), asked.lacks(most, ordered)
+    design = budget.choose(known, pace, left, stems, lacks, len(told["mitigations"]), earlier)
+    owed = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
     print(f"{budget.summary(design, owed * pace)} Variances are those of {source}.", flush=True)
     kept = {"batch_size": run.batch_size, "workers": run.workers}
     run = answers.parameters(told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)).model_copy(
         update=kept
     )
     _, finished = asked.ask(run, ordered[: design.groups], pace, started + available)
+    stopped = ""
+    if finished < design.groups:
+        stopped = f"at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on from there"
+    if earlier and finished < earlier.groups:
+        return asked.model.spec, earlier, stopped  # whose answers are at hand
     if finished < 2:
         raise ParameterError(
-            f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is kept: call "
-            "again with a larger BUDGET"
+            f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is kept: give a larger one"
         )
-    stopped = f"at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on from there"
-    return asked.model.spec, replace(design, groups=finished), stopped if finished < design.groups else ""
+    return asked.model.spec, replace(design, groups=finished), stopped
 
 
 def _ready(run, table):
@@ -123,17 +126,27 @@ def _pages_file():
     return packages.cache_folder() / "pages.json"
 
 
+def _pages_known() -> dict[str, float]:
+    """Seconds that judging and pages took last time on this machine, by judge; what is not readable counts as not known."""
+    try:
+        known = json.loads(_pages_file().read_text())
+        return {judge: float(seconds) for judge, seconds in known.items() if float(seconds) > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
 def _pages_seconds(judge: str, whole: float) -> float:
-    """Seconds of the budget to keep for judging and pages: the most that they took on this machine, else a share."""
-    path = _pages_file()
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    return min(known.get(judge, _PAGES * whole), whole / 2)
+    """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a share."""
+    seconds = _pages_known().get(judge, _PAGES * whole)
+    if seconds > whole / 2:
+        print(
+            f"  judging and pages took {terminal.spell(seconds)} last time, which exceed half of the budget: all may take longer"
+        )
+    return min(seconds, whole / 2)
 
 
 def _remember_pages(judge: str, seconds: float) -> None:
-    path = _pages_file()
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    records.write_text(path, json.dumps(known | {judge: round(max(seconds, known.get(judge, 0.0)), 1)}))
+    records.write_text(_pages_file(), json.dumps(_pages_known() | {judge: round(seconds, 1)}))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -146,12 +159,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--name", help="what the server calls the model; of a table, whose completions these are")
     made.add_argument("--mode", choices=identify.MODES, help="how the model is asked, if it is not as found out")
     made.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "auto"), help="number format of the weights")
-    made.add_argument("--judge", choices=JUDGES, default=JUDGES[0])
-    made.add_argument("--budget", default="10m", help="time at hand: 90s, 10m, 1h30m (default 10m)")
+    made.add_argument("--judge", choices=JUDGES, help=f"who judges (default {JUDGES[0]})")
+    made.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
     made.add_argument("--set", help="name of the parameter set, if not the model's")
     made.add_argument("--key-variable", help="environment variable that holds the server's key")
-    made.add_argument("--groups", type=int, default=_BLANK_GROUPS, help=f"groups of an empty table (default {_BLANK_GROUPS})")
-    made.add_argument("--samples", type=int, default=1, help="answers a prompt of an empty table (default 1)")
+    made.add_argument("--groups", type=int, help=f"groups of an empty table (default {_BLANK_GROUPS})")
+    made.add_argument("--samples", type=int, help="answers a prompt of an empty table (default 1)")
     return made
 
 
@@ -159,6 +172,7 @@ def blank(given: argparse.Namespace) -> None:
     """Write the prompts to fill in."""
     model = Model(name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"})
     table, ordered = answers.benchmark(sets.values(model, given.judge))
+    given.groups, given.samples = given.groups or _BLANK_GROUPS, given.samples or 1
     if not (2 <= given.groups <= len(ordered) and given.samples >= 1):
         raise ParameterError(f"GROUPS={given.groups}, SAMPLES={given.samples}: give 2 to {len(ordered)} groups, 1 sample or more")
     paths = tables.write_blank(table, ordered, given.groups, given.samples, given.mode or "chat")
@@ -169,17 +183,40 @@ def blank(given: argparse.Namespace) -> None:
     )
 
 
+def _check_options(given: argparse.Namespace) -> None:
+    """ParameterError for an option that has no effect on what is measured."""
+    kind = "an empty table" if given.table == "" else "a table" if given.table else _kind(given.model)
+    allowed = {
+        "an empty table": ("mode", "groups", "samples"),
+        "a table": ("name", "mode", "judge", "set"),
+        "a canned model": ("judge", "budget", "set"),
+        "a server": ("name", "mode", "judge", "budget", "set", "key_variable"),
+        "a model that runs here": ("mode", "dtype", "judge", "budget", "set"),
+    }[kind]
+    for option in ("name", "mode", "dtype", "judge", "budget", "set", "key_variable", "groups", "samples"):
+        if getattr(given, option) is not None and option not in allowed:
+            raise ParameterError(f"{option.upper()}={getattr(given, option)} has no effect on {kind}; take it out")
+
+
+def _kind(model: str) -> str:
+    if model.startswith("canned:"):
+        return "a canned model"
+    return "a server" if identify.is_url(model) else "a model that runs here"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and measure; a mistake of the user's ends in a short message and exit code 1."""
     given = parser().parse_args(arguments)
     try:
-        if given.table == "" and not given.model:
-            blank(given)
-        elif bool(given.model) == bool(given.table):
+        if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
             raise ParameterError(
                 "what is to be measured? give MODEL=… (hub id, folder, .gguf file or server URL) or TABLE=…, one of "
                 "them; `make measure TABLE=` writes a table of prompts to fill in"
             )
+        _check_options(given)
+        given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET
+        if given.table == "":
+            blank(given)
         else:
             fields = ("model", "table", "name", "mode", "dtype", "key_variable")
             measure(identify.Request(**{field: getattr(given, field) or None for field in fields}), given)

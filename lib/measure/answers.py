@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from lib import calibration, generation, next_token, planning, progress, prompts, records, transformer, usability
+from lib.measure import budget
 from lib.sections import Generation
-from lib.specs import Model
+from lib.specs import NO_MITIGATION, Model
 
 TRIAL = 16  # groups that are asked first, and kept
 
@@ -37,11 +38,19 @@ class Answers:
         self._completions = folder / "completions" / f"{model.spec.name}.jsonl"
         self._next_token = folder / "next_token" / f"{model.spec.name}.jsonl"
 
-    def missing(self, run: Generation) -> tuple[pd.DataFrame, int]:
-        """The completions of all groups that are not at hand, and how many are."""
-        owed = generation.requests(self.table, run, self.model)
-        lacking = generation.missing(owed, records.journal_keys(self._completions))
-        return lacking, owed["key"].nunique() - len(lacking)
+    def missing(self, run: Generation) -> pd.DataFrame:
+        """The completions of all groups that are not at hand."""
+        return generation.missing(generation.requests(self.table, run, self.model), records.journal_keys(self._completions))
+
+    def lacks(self, run: Generation, ordered: list[str]) -> budget.Lacks:
+        """How many of the completions of `run` each group still needs, as `budget.choose` asks for it."""
+        missing = self.missing(run)
+
+        def of(samples: int, mitigated: bool) -> np.ndarray:
+            wanted = (missing["sample_index"] < samples) & (mitigated | (missing["mitigation"] == NO_MITIGATION))
+            return missing[wanted].groupby("group_id").size().reindex(ordered, fill_value=0).to_numpy()
+
+        return of
 
     def owed(self, run: Generation, groups: list[str]) -> pd.DataFrame:
         """The requests of `groups`."""
@@ -73,20 +82,20 @@ class Answers:
 
 def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
     """How many groups, of which each `lacks` so many completions, are asked next: a batch, or what fits into the time left."""
-    in_time = left / seconds if seconds else np.inf
+    in_time = max(left, 0.0) / seconds if seconds else np.inf
     fits = int((lacks.cumsum() <= min(batch, in_time)).sum())
     return fits or int(batch < lacks.iloc[0] <= in_time)  # a batch may be smaller than a group
 
 
-def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool) -> tuple[float, int, Generation]:
-    """Seconds a completion takes, completions of `run` at hand, and `run` with the batch and division of cores that suit it.
+def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool) -> tuple[float, Generation]:
+    """Seconds a completion takes, and `run` with the batch and division of cores that suit it.
 
     The first groups that are not at hand are asked, and kept. Before them, a model that runs here is calibrated where there is
     time to `calibrate`, as it is for `make plan`.
     """
-    missing, at_hand = answers.missing(run)
+    missing = answers.missing(run)
     if missing.empty:
-        return 0.0, at_hand, run
+        return 0.0, run
     model, local = answers.model, calibrate and isinstance(answers.model, transformer.Transformer)
     if local:
         found = calibration.measure(model, missing.drop_duplicates("rendered"), run)
@@ -99,11 +108,11 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     asked = missing[missing["key"].isin(answers.owed(of, trial)["key"])]
     started = time.monotonic()
     made, _ = answers.ask(of, trial)
-    took, at_hand = time.monotonic() - started, at_hand + len(asked)
+    took = time.monotonic() - started
     if local:
         rows = made[made["key"].isin(asked["key"])]
-        return planning.corrected(model, found, missing, run, rows, took).seconds, at_hand, run
-    return took / len(asked), at_hand, run
+        return planning.corrected(model, found, missing, run, rows, took).seconds, run
+    return took / len(asked), run
 
 
 def unusable(made: pd.DataFrame) -> float:

@@ -1,6 +1,7 @@
 """Which design tells most in the time at hand: how many groups, samples, and whether the mitigations are measured too."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from lib.specs import ParameterError
 SAMPLES = (1, 2, 3, 5)  # a prompt
 MARGIN = 5.0  # points: mitigations are measured where the net excess can be told this far from 0 beside them
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+Lacks = Callable[[int, bool], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -52,27 +54,30 @@ def choose(
     known: power.Components,
     pace: float,
     available: float,
-    full: tuple[int, int],
+    stems: int,
+    lacks: Lacks,
     mitigations: int,
-    at_hand: int = 0,
     earlier: Design | None = None,
 ) -> Design:
     """The design with the narrowest interval of the net excess that `available` seconds allow at `pace` seconds a completion.
 
-    `full`: stems and groups of the full design. `known`: variances of one pair's net excess. Mitigations are measured if the net
-    excess is still told MARGIN points from 0 beside them. `at_hand` completions cost nothing, and no design is smaller than the
-    `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
+    `known`: variances of one pair's net excess. `lacks(samples, mitigated)`: completions that each group of the full design, in
+    order, would still need. Mitigations are measured if the net excess is still told MARGIN points from 0 beside them. No design
+    is smaller than the `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
     """
-    time = max(available, 0) + at_hand * pace
-    made = [_largest(known, pace, time, full, samples, kept, mitigations) for kept in (0, 1) for samples in SAMPLES]
+    made = [
+        _largest(known, pace, max(available, 0.0), stems, lacks, samples, kept, mitigations)
+        for kept in (0, 1)
+        for samples in SAMPLES
+    ]
     possible = [design for design in made if design and (earlier is None or _covers(design, earlier))]
     if earlier and not possible:
-        return earlier
+        return sized(earlier, known, stems)
     if not possible:
         least = 2 * per_group(1, 0, mitigations) * pace
         raise ParameterError(
-            f"the budget leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} completions "
-            f"take about {least:.0f} s on this machine; give a larger BUDGET"
+            f"BUDGET: it leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} completions take about "
+            f"{least:.0f} s on this machine; give a larger one"
         )
     sharp = [design for design in possible if design.mitigation_samples and design.mde <= MARGIN]
     bare = [design for design in possible if not design.mitigation_samples]
@@ -84,14 +89,11 @@ def _covers(design: Design, earlier: Design) -> bool:
     return all(new >= old for new, old in pairs)
 
 
-def _largest(known, pace, time, full, samples, mitigation_samples, mitigations) -> Design | None:
+def _largest(known, pace, available, stems, lacks, samples, mitigation_samples, mitigations) -> Design | None:
     """The design with so many samples that fits into the time; None if it has not even two groups."""
-    stems, most = full
-    cost = per_group(samples, mitigation_samples, mitigations) * pace
-    groups = most if cost == 0 else min(most, int(time // cost))
-    if groups < 2:
-        return None
-    return sized(Design(groups, samples, mitigation_samples, mitigations), known, stems)
+    needed = lacks(samples, bool(mitigation_samples)).cumsum()
+    groups = int(np.searchsorted(needed * pace, available, side="right"))
+    return sized(Design(groups, samples, mitigation_samples, mitigations), known, stems) if groups > 1 else None
 
 
 def sized(design: Design, known: power.Components, stems: int) -> Design:

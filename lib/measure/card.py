@@ -6,11 +6,14 @@ hub reads from a model card; what they tell is computed by `lib.measure.results`
 
 import json
 
+import numpy as np
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
+from rich.cells import cell_len, set_cell_size
 
 from lib import board, leakage, records, reports
 from lib.measure import results
+from lib.specs import ParameterError
 
 REFERENCE = "embedded"  # the set whose models stand beside; its card is part of the project
 WIDTH = 100  # columns of a terminal
@@ -29,13 +32,23 @@ def write(set_name: str) -> dict | None:
 def read(set_name: str) -> dict | None:
     """The card that a run has left; None if there is none."""
     path = records.run_folder(set_name) / "card.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        _ = found["variances"], found["models"]
+    except (ValueError, KeyError, TypeError):
+        remedy = f"git checkout outputs/{set_name}/card.json" if set_name == REFERENCE else f"make reproduce SET={set_name}"
+        raise ParameterError(f"outputs/{set_name}/card.json is damaged; make it anew: {remedy}") from None
+    return found
 
 
 def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
     """An estimate with its interval as people read it, n and stems."""
-    row = next(row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity))
-    known = pd.Series(row).infer_objects()
+    row = next((row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity)), None)
+    if row is None:
+        return "not estimated", 0, 0
+    known = pd.Series({name: np.nan if value is None else value for name, value in row.items()}).infer_objects()
     return reports.interval(known, sign=quantity != "leak"), row["n"], row["n_stems"]
 
 
@@ -57,24 +70,30 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         **{f"  {arm}": _parts(model, arm) for arm in leakage.DIRECTIONS},
         "leak rate": f"{_shown(model, 'both', 'leak')[0]} % (50: none)",
         "judge": _judge(card["judge"]),
-        "pairs": f"{model['same']:.0f} % of {n:,} get the same verdict{_furthest(model, '; the {} furthest apart, same noise:')}",
+        "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, same noise:')}",
         **{f"  {pair['shift']:+.1f} #{place}": _pair(pair) for place, pair in enumerate(model["pairs"])},
         "beside it": "" if card["set"] == REFERENCE else _beside(),
         "stopped": stopped,
         "more": f"outputs/{card['set']}/card.md, card.json; again: make reproduce SET={card['set']}",
     }
     toy = "TOY, no conclusion: " if card["toy"] else ""
-    headed = f"{model['name']}: {toy}{verdict(model)}"
+    headed = f"{_cut(model['name'], 40)}: {toy}{verdict(model)}"
     return [_cut(headed, WIDTH), *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text)]
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+    """At most so many columns of a terminal, without what would control it."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if cell_len(plain) <= width else f"{set_cell_size(plain, width - 1).rstrip()}…"
 
 
 def _parts(model: dict, arm: str) -> str:
     net, towards, away = (_shown(model, arm, quantity)[0] for quantity in ("net", "towards", "away"))
     return f"{net} = towards {towards} − away {away}, n {_shown(model, arm, 'net')[1]:,}"
+
+
+def _same(model: dict, n: int) -> str:
+    return f"{model['same']:.0f} % of {n:,} get the same verdict" if n else "none of which both completions can be judged"
 
 
 def _furthest(model: dict, words: str) -> str:
@@ -139,12 +158,16 @@ def _section(model: dict, card: dict) -> str:
     )
     pairs = "\n".join(map(_pair_told, model["pairs"]))
     said = (
-        f"**{verdict(model).capitalize()}.** {_asked(model)}, in {model['mode']} mode, at temperature {card['temperature']:g} "
+        f"**{_sentence(verdict(model))}.** {_asked(model)}, in {model['mode']} mode, at temperature {card['temperature']:g} "
         f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are {100 * card['confidence']:g} % "
-        f"intervals clustered by stem. The {len(model['pairs'])} pairs that the judge finds furthest apart, of "
-        f"{_shown(model, 'both', 'net')[1]:,} drawn with the same noise, {model['same']:.0f} % of which get the same verdict:"
+        f"intervals clustered by stem. Pairs, each drawn with the same noise: {_same(model, _shown(model, 'both', 'net')[1])}"
+        f"{_furthest(model, '; the {} that the judge finds furthest apart:')}"
     )
     return f"## {model['name']}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n\n{said}\n\n{pairs}".rstrip()
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _pair_told(pair: dict) -> str:

@@ -71,8 +71,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def write(set_names: list[str]) -> list[str]:
     """Compare, write outputs/comparisons/<sets>.md, .csv and .svg, and return the lines to print."""
     judgements, left_out = shared(set_names)
-    told = params.load(set_names[0])
-    confidence, margin = told.judging["confidence"], told.judging["margin"]
+    confidence, margin = (_agreed(set_names, key) for key in ("confidence", "margin"))
     found = summary(judgements, confidence)
     between = comparisons.models(leakage.pairs(judgements), margin, confidence)
     table, paired = readable(found), comparison_reports.family(between)
@@ -89,6 +88,15 @@ def write(set_names: list[str]) -> list[str]:
     records.write_text(path.with_name(f"{path.name}.svg"), _picture(found, margin, stamp))
     lines = [_line(row) for row in found[found["quantity"] == "net"].itertuples()]
     return [*([stamp] if stamp else []), f"{head}:", *lines, reading, f"Written: {_shown(path)}.md, .csv, .svg"]
+
+
+def _agreed(set_names: list[str], key: str) -> float:
+    """The value of judging.`key`, which must be the same in all sets."""
+    values = {name: params.load(name).judging[key] for name in set_names}
+    if len(set(values.values())) > 1:
+        said = ", ".join(f"{value:g} in {name}" for name, value in values.items())
+        raise ParameterError(f"SETS: judging.{key} differs ({said}); make it the same and run them again")
+    return values[set_names[0]]
 
 
 def _line(row) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from lib import chat_templates, specs, templates
 from lib.specs import Model, ParameterError, nearest
 
@@ -33,13 +35,30 @@ def identify(request: Request) -> tuple[Model, list[str]]:
     """The model to measure, and a line for each thing that was found out. ParameterError, with the remedy, where it cannot be."""
     if request.table is not None:
         return _of_table(request)
-    if re.match(r"https?://", request.model):
+    if is_url(request.model):
         return _of_server(request)
     if request.model.startswith("canned:"):
+        if request.model not in specs.BUNDLED_MODELS:
+            raise ParameterError(f"MODEL={request.model}: no such model{nearest(request.model, specs.BUNDLED_MODELS)}")
         return Model(
             name=slug(request.model.replace(":", "-")), id=request.model, family="canned", tuning="instruct", mode="completion"
         ), ["a canned model with a known leak, for trying this out: it allows no conclusion"]
     return _of_weights(request)
+
+
+def is_url(model: str) -> bool:
+    """Whether what was given is the URL of a server."""
+    return bool(re.match(r"https?://", model))
+
+
+def _model(place: str, **fields) -> Model:
+    """A Model; ParameterError, naming `place`, where no such model is possible."""
+    try:
+        return Model(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]  # without the value, which may hold a password
+        where = ".".join(map(str, first["loc"]))
+        raise ParameterError(f"{place}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
 
 
 def slug(label: str) -> str:
@@ -58,13 +77,14 @@ def family(label: str) -> str:
 
 def _of_table(request: Request) -> tuple[Model, list[str]]:
     label = request.name or Path(request.table).stem
-    model = Model(
+    model = _model(
+        f"TABLE={request.table}",
         name=slug(label),
         id=label,
         family=family(label),
         tuning="instruct",
         mode=request.mode or "chat",
-        table={"path": request.table},
+        table={"path": str(Path(request.table).expanduser())},
     )
     return model, [f"completions of {label}, made elsewhere" + ("" if request.name else "; NAME=… tells whose they are")]
 
@@ -77,28 +97,30 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
     if not urlsplit(url).path:
         url += "/v1"
         notes.append(f"asking at {url}")
-    mode = request.mode or "chat"
+    place, mode = "MODEL: the URL of the server", request.mode or "chat"
     if request.mode is None:
         notes.append("asked in chat mode; MODE=completion for a base model")
     given = {"family": "server", "tuning": "instruct", "mode": mode, "server": {"url": url, "key_variable": request.key_variable}}
     name = request.name
     if name is None:
-        listed = Server(Model(name="server", id="server", **given), check=False).listed()
+        listed = Server(_model(place, name="server", id="server", **given), check=False).listed()
         if len(listed) != 1:
             offers = f"lists {', '.join(listed[:8])}{', …' * (len(listed) > 8)}" if listed else "lists no models"
             raise ParameterError(f"NAME is missing: the server {url} {offers}; say which one with NAME=…")
         name = listed[0]
         notes.append(f"the server's only model, {name}")
     tuning = "base" if mode == "completion" and _BASE.search(name) else "instruct"
-    return Model(name=slug(name), id=name, **{**given, "family": family(name), "tuning": tuning}), notes
+    return _model(place, name=slug(name), id=name, **{**given, "family": family(name), "tuning": tuning}), notes
 
 
 def _of_weights(request: Request) -> tuple[Model, list[str]]:
     from lib import transformer
 
     place = _place(request.model)
-    label = request.model
-    draft = Model(name=slug(label), family=family(label), tuning="instruct", mode="completion", **place)
+    label = place["id"] if Path(place["id"]).is_dir() and "gguf_file" not in place else request.model
+    draft = _model(
+        f"MODEL={request.model}", name=slug(label), family=family(label), tuning="instruct", mode="completion", **place
+    )
     backend = transformer.Transformer(draft)
     mode, tuning, why = _asked(backend, label, request.mode)
     dtype, of_dtype = _dtype(backend, request.dtype)

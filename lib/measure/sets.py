@@ -1,5 +1,6 @@
 """The parameter set of a measurement: readable and complete, so that `make reproduce SET=<name>` makes the same run."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -31,12 +32,21 @@ def values(model: Model, judge: str, design: Design | None = None) -> dict:
     return {key: told[key] for key in params.ParameterSet.model_fields if key in told}
 
 
+def check_name(name: str) -> None:
+    """ParameterError if no set can have this name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        raise ParameterError(
+            f"SET={name[:100]}: no set can be called so; give letters, digits, '.', '_' and '-', 80 at most, as in SET=my-model"
+        )
+
+
 def earlier(name: str, model: Model) -> params.ParameterSet | None:
-    """The measurement of the same model that has this name; None if the name is free, ParameterError if it is taken."""
+    """The measurement of the same model that has this name; None if the name is free, ParameterError if it is taken, or changed
+    since."""
     path = specs.ROOT / "params" / f"{name}.yaml"
     if not path.is_file():
         return None
-    if not path.read_text(encoding="utf-8").startswith(MARK):
+    if not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
         raise ParameterError(f"SET={name} is taken: params/{name}.yaml is another parameter set; give another SET=…")
     found = params.load(name)
     left, right = (each.model_dump(include=set(_IDENTITY)) for each in (found.models[0], model))
@@ -45,19 +55,39 @@ def earlier(name: str, model: Model) -> params.ParameterSet | None:
         raise ParameterError(
             f"SET={name} is taken: params/{name}.yaml measures another model ({differs})\ngive another SET=…, or remove that file"
         )
+    if changed := _changed(found):
+        raise ParameterError(
+            f"SET={name}: params/{name}.yaml is not as measuring wrote it ({changed}), and measuring again would undo that\n"
+            f"run it with make reproduce SET={name}, or give another SET=…"
+        )
     return found
+
+
+def _changed(found: params.ParameterSet) -> str:
+    """The first value of a set that is not as `values` writes it; "" if there is none."""
+    now = found.model_dump()
+    judge, groups, samples = now["judging"].get("judge"), now["dataset"].get("first_groups"), now["generation"].get("samples")
+    if not (isinstance(groups, int) and isinstance(samples, int)):
+        return f"dataset.first_groups {groups}, generation.samples {samples}"
+    written = params.ParameterSet.model_validate(values(found.models[0], judge, design(found))).model_dump()
+    return next((f"{key}: {now[key]!r}" for key in written if now[key] != written[key]), "")[:200]
 
 
 def design(found: params.ParameterSet) -> Design:
     """The design of an earlier measurement."""
-    told, mitigations = found.generation, len(found.mitigations)
-    return Design(found.dataset["first_groups"], told["samples"], int(found.models[0].mitigate), mitigations)
+    samples, mitigations = found.generation["samples"], len(found.mitigations)
+    return Design(found.dataset["first_groups"], samples, int(found.models[0].mitigate), mitigations)
 
 
 def write(name: str, told: dict) -> Path:
-    """Write params/<name>.yaml and check it as every set is checked."""
+    """Write params/<name>.yaml, checked as every set is checked; a set that fails is not kept."""
     path = specs.ROOT / "params" / f"{name}.yaml"
+    before = path.read_bytes() if path.exists() else None
     body = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
     records.write_text(path, _HEAD.format(mark=MARK, name=name) + body)
-    params.load(name)
+    try:
+        params.load(name)
+    except ParameterError:
+        path.unlink() if before is None else path.write_bytes(before)
+        raise
     return path

@@ -44,6 +44,8 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict[str
     rows = model.rows
     if model.by != "prompt_id":
         raise ParameterError(f"{place}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that has it")
+    if rows.empty:
+        raise ParameterError(f"{place}: holds no answers; fill in what `make measure TABLE=` writes")
     known = table.set_index("prompt_id")["group_id"]
     foreign = rows[~rows["prompt"].isin(known.index)]
     if len(foreign):
@@ -59,9 +61,15 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict[str
             f"{tables.some(unfilled.index, len(unfilled))})\nfill them in, or write 'empty' into the column "
             "outcome where the model said nothing"
         )
-    groups = set(known.loc[rows["prompt"]])
-    count = max(map(ordered.index, groups)) + 1
-    samples = int(rows[rows["mitigation"] == NO_MITIGATION].groupby("prompt").size().max())
+    bare = rows[rows["mitigation"] == NO_MITIGATION]
+    if bare.empty:
+        raise ParameterError(f"{place}: every answer has a mitigation; add the answers to the bare prompts (mitigation: none)")
+    count = max(map(ordered.index, set(known.loc[rows["prompt"]]))) + 1
+    if count < 2:
+        raise ParameterError(
+            f"{place}: holds one group; at least two are needed: fill in more of what `make measure TABLE=` writes"
+        )
+    samples = int(bare.groupby("prompt").size().max())
     asked = [name for name in rows["mitigation"].unique() if name != NO_MITIGATION]
     if lacking := set(mitigations) - set(asked) if asked else None:
         raise ParameterError(
@@ -73,16 +81,17 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict[str
 
 
 def _refuse_gaps(place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: int, mitigations: list[str]) -> None:
-    """ParameterError if a prompt of the groups `owed` has fewer answers than `samples`, or none under a mitigation."""
+    """ParameterError if a prompt of `owed` lacks one of its `samples`, counted from 0, or the first under a mitigation."""
     charged = owed.loc[owed["arm"].isin(MITIGATED_ARMS), "prompt_id"]
-    needed = {(prompt, NO_MITIGATION): samples for prompt in owed["prompt_id"]}
-    needed |= {(prompt, name): 1 for prompt in charged for name in mitigations}
-    counts = rows.groupby(["prompt", "mitigation"]).size()
-    lacking = [prompt for (prompt, name), count in needed.items() if counts.get((prompt, name), 0) < count]
+    needed = [(prompt, NO_MITIGATION, index) for prompt in owed["prompt_id"] for index in range(samples)]
+    needed += [(prompt, name, 0) for prompt in charged for name in mitigations]
+    given = set(zip(rows["prompt"], rows["mitigation"], rows["sample_index"], strict=True))
+    lacking = [key for key in needed if key not in given]
     if lacking:
-        groups = {prompt.split("/")[0] for prompt in lacking}
+        groups = {prompt.split("/")[0] for prompt, _, _ in lacking}
+        said = [f"{prompt} {index}" for prompt, _, index in lacking]
         raise ParameterError(
-            f"{place}: lacks {len(lacking):,} of {len(needed):,} prompts, in {len(groups):,} groups, which need "
-            f"all of {', '.join(prompts.ARMS)}\n{tables.some(lacking, len(lacking))}: add them, or take these groups "
-            "and all after them out"
+            f"{place}: lacks {len(lacking):,} of {len(needed):,} answers, in {len(groups):,} groups, which need all of "
+            f"{', '.join(prompts.ARMS)}, sample_index 0 to {samples - 1}\n{tables.some(said, len(said))}: add them, or take "
+            "these groups and all after them out"
         )
