@@ -115,7 +115,9 @@ export-labels: .venv/ready
 import-labels: .venv/ready
 	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
+# The setting: what a widget says must not depend on a subshell, which JupyterLab may name before the kernel knows it.
 lab: .venv/ready
+	@mkdir -p .venv/share/jupyter/lab/settings && cp lib/lab/overrides.json .venv/share/jupyter/lab/settings/
 	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/00_leak_lab.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready

@@ -67,7 +67,7 @@ class Bar:
         self._lock, self._tqdm = threading.Lock(), None
 
     def __enter__(self) -> "Bar":
-        if FILE not in os.environ:
+        if FILE not in os.environ and _has_a_place():
             from tqdm.auto import tqdm
 
             seldom = {} if sys.stderr.isatty() or "ipykernel" in sys.modules else {"mininterval": _SELDOM}
@@ -97,6 +97,7 @@ class Bar:
     def _show(self, now: bool = False) -> None:
         if self._tqdm:
             self._tqdm.update(self.done - self._tqdm.n)
+        if FILE not in os.environ:
             return
         moment = time.monotonic()
         if self._first is None and self.done > self._initial:
@@ -114,6 +115,11 @@ class Bar:
         if self._first is None or self.done == self._first[1] or moment - self._first[0] < EVERY:
             return None
         return (self.total - self.done) * (moment - self._first[0]) / (self.done - self._first[1])
+
+
+def _has_a_place() -> bool:
+    """Whether there is a place to draw a bar: a thread beside a notebook's own, such as that of a widget, belongs to no cell."""
+    return "ipykernel" not in sys.modules or threading.current_thread() is threading.main_thread()
 
 
 def seconds_left(costs: list[float], in_seconds: bool, steps: int, earlier: float, within: float) -> float | None:

@@ -1,5 +1,6 @@
 """JupyterLab and Chromium as the verify scripts use them: on a free port, in temporary folders, without a word to the outside."""
 
+import json
 import os
 import shutil
 import signal
@@ -79,6 +80,9 @@ class Lab:
         news = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
         news.parent.mkdir(parents=True)
         news.write_text('{"fetchNews": "false"}')  # else a question covers the page
+        # as `make lab` has them
+        for plugin, settings in json.loads((ROOT / "lib" / "lab" / "overrides.json").read_text()).items():
+            news.with_name(f"{plugin.split(':')[1]}.jupyterlab-settings").write_text(json.dumps(settings))
         command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={self.port}",
                    f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
                    "--LabApp.expose_app_in_browser=True", *os.environ.get("LAB_OPTIONS", "").split()]  # fmt: skip

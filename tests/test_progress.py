@@ -1,6 +1,8 @@
 """Progress: what a job tells of itself, how its time left follows, and what a reader makes of records cut short."""
 
 import json
+import sys
+import threading
 
 import pytest
 
@@ -94,3 +96,20 @@ def test_a_reader_takes_whole_records_in_order_of_time_and_passes_over_torn_ones
         file.write('age": "seen"}\n')
     assert [event.text for event in found.update_from_records()] == ["seen"], "the rest of the record has come"
     assert found.update_from_records() == []
+
+
+def test_a_thread_beside_that_of_a_notebook_draws_no_bar(monkeypatch, capsys):
+    monkeypatch.delenv(progress.FILE, raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    counted = []
+
+    def work():
+        with progress.bar(3, "judging", "texts") as bar:
+            bar.update(2)
+            bar.step(3)
+            counted.append(bar.done)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert counted == [3] and capsys.readouterr().err == ""

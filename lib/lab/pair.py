@@ -16,7 +16,7 @@ from lib.text import normalize
 ARMS = ("context", "neutral")
 GROUP = "lab"  # keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
 MOST_DRAWS, MOST_CHARACTERS, HOTTEST = 20, 1000, 5.0
-QUICK = 1.5  # seconds of a batch after which the next may be twice as large
+QUICK = 1.5  # seconds of a draw below which the others are asked for together
 COLUMNS = ["sample_index", "arm", "completion", "outcome", "note", "valence"]
 TOKEN_COLUMNS = ["token", "neutral", "context", "difference"]
 
@@ -73,7 +73,7 @@ def requests(pair: Settings, model) -> pd.DataFrame:
 def complete(
     owed: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, more at a time where the model is quick.
+    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest of a quick model.
 
     `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see `lib.outcomes`).
     `on_prompts`: see `Transformer.reply`.
@@ -85,7 +85,7 @@ def complete(
         options = {"on_prompts": on_prompts} if on_prompts and not first else {}
         replies = model.reply(batch, **sampled, **options)
         finished = settle(batch, replies, model, judge)
-        first, size = first + size, 2 * size if time.monotonic() - started < QUICK else 1
+        first, size = first + size, draws if time.monotonic() - started < QUICK else 1
         yield finished
 
 
