@@ -134,7 +134,8 @@ def test_kept_pairs_are_appended_with_all_that_made_them(lab):
         lab.keep()
 
 
-def test_a_surprise_is_a_pair_of_the_benchmark(lab):
+def test_a_surprise_is_a_pair_of_the_benchmark(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(session.records, "ROOT", tmp_path)  # where the set has not run
     made = lab.surprise(np.random.default_rng(3))
     known = prompts.build(20251118, None, 1)
     of_stem = known[known["stem"] == made["stem"]].set_index("context")
