@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -300,6 +301,31 @@ def test_a_small_budget_goes_on_with_what_is_finished(project, monkeypatch):
         sets.design(sets.earlier("mine", named)) == budget.Design(30, 1, 0, 4)
         or sets.design(sets.earlier("mine", named)).completions == 150
     )
+
+
+def test_no_rule_of_the_batch_has_a_name_that_a_set_can_have():
+    rules = re.findall(r"^rule (\w+):", (TESTS.parent / "Snakefile").read_text(), re.MULTILINE)
+    assert len(rules) == 8
+    for rule in rules:
+        with pytest.raises(ParameterError, match="no set can be called so"):
+            sets.check_name(rule)
+
+
+def test_sets_whose_confidence_differs_are_not_compared(project):
+    for name, confidence in (("one", 0.95), ("two", 0.8)):
+        told = sets.values(CANNED, "vader", budget.Design(4, 1, 0, 4))
+        told["judging"]["confidence"] = confidence
+        sets.write(name, told)
+    with pytest.raises(ParameterError, match=r"judging\.confidence differs .0\.95 in one, 0\.8 in two.; make it the same"):
+        compare._agreed(["one", "two"], "confidence")
+
+
+def test_a_record_whose_key_is_no_text_counts_as_damaged(tmp_path, capsys):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"key": ["l"]}\n{"key": "k"}\n')
+    with records.Journal(path) as journal:
+        assert journal.keys() == {"k"}
+    assert "1 damaged records are ignored" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"variances": 1}'])

@@ -73,7 +73,8 @@ class Answers:
                 if not size:
                     break
                 part, started = groups[done : done + size], time.monotonic()
-                made.append(generation.generate(self.owed(run, part), run, self.model, self._completions, recorder, bar))
+                rows = owed[owed["group_id"].isin(part)]
+                made.append(generation.generate(rows, run, self.model, self._completions, recorder, bar))
                 if count := lacks[part].sum():
                     seconds = (time.monotonic() - started) / count
                 done += size
