@@ -83,8 +83,12 @@ def draw(table: pd.DataFrame, pairs: int, seed: int, spread: dict[str, float] = 
     """The key: a table of `frame` with sampled, probability, block, and the item of each text, item_id and item_id_reference.
 
     Simple random sampling without replacement inside each stratum: `probability` is drawn by present. Blocks are numbered from 0.
-    Items are distinct texts after one stem, named by a hash; pairs not drawn keep their stratum but have no items.
+    Items are distinct texts after one stem, named by a hash; pairs not drawn keep their stratum but have no items. ValueError for
+    a table without pairs.
     """
+    if table.empty:
+        raise ValueError("no pair of completions can be judged, so there is nothing to measure: notebook 02 tells what is "
+                         "missing, and why; mend that and run again")  # fmt: skip
     key, rng = table.copy(), np.random.default_rng(seed)
     strata = key.groupby(STRATUM, sort=True)
     population = strata.size()

@@ -151,3 +151,8 @@ def test_more_pairs_narrow_the_interval_and_the_number_needed_is_the_smallest_th
     effort = annotation_plan.effort(frame, [60, 120], 1, 0.95, seconds=36)
     assert effort["hours"].tolist() == pytest.approx((effort["texts"] / 100).tolist())
     assert effort["agreement_half_width"].is_monotonic_decreasing
+
+
+def test_completions_of_which_no_pair_can_be_judged_are_refused_by_a_word():
+    with pytest.raises(ValueError, match="no pair of completions can be judged"):
+        annotation_plan.draw(pd.DataFrame(columns=annotation_plan.STRATUM), 10, 1)
