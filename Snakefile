@@ -75,6 +75,12 @@ def curated(wildcards):
     return expand("outputs/{set}/judgements/{model}.parquet", set=told["curated_set"], model=shared)
 
 
+def own_ratings(wildcards):
+    """The file of texts that people rated, if the set names one."""
+    told = params.cell_values(params.load(wildcards.set), wildcards.set, "04_human_agreement")["ratings"]
+    return [told["path"]] if told else []
+
+
 onstart:
     runs = sorted((run for run in workflow.dag.needrun_jobs() if run.log), key=lambda run: run.log.page)
     progress.tell(jobs=[jobs.planned(run.params.notebook, run.log.page, run.wildcards.get("model", "")) for run in runs])
@@ -130,7 +136,7 @@ rule _judging:
 
 
 rule _agreement:
-    input: judgements, labels, values="outputs/{set}/values/04_human_agreement.yaml"
+    input: judgements, labels, own_ratings, values="outputs/{set}/values/04_human_agreement.yaml"
     output: "outputs/{set}/validity.parquet", "outputs/{set}/claims/agreement.parquet"
     params: notebook="04_human_agreement"
     log: page="outputs/{set}/executed/04_human_agreement.ipynb", text="outputs/{set}/logs/04_human_agreement.log"

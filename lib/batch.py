@@ -131,7 +131,10 @@ def finish(set_name: str) -> None:
     records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "claims.svg", forest.svg(board, stamped))
-    made_of = records.manifest(set_name, list(own_sentences.files(params.dataset(set_name)).values()))
+    own = list(own_sentences.files(params.dataset(set_name)).values())
+    if ratings := params.agreement(set_name).ratings:
+        own.append(ratings.path)
+    made_of = records.manifest(set_name, own)
     records.write_text(folder / "manifest.json", json.dumps(made_of, indent=2, sort_keys=True) + "\n")
 
 

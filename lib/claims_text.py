@@ -4,7 +4,7 @@ import textwrap
 
 import pandas as pd
 
-from lib import claims, forest, leakage, params, records, reports, usability
+from lib import claims, forest, leakage, params, records, reports, second_verdicts, usability
 from lib.board import digits
 from lib.terminal import WIDTH
 
@@ -21,7 +21,8 @@ def board(set_name: str) -> str:
     lines = [*textwrap.wrap(stamped, WIDTH), ""] if stamped else []
     for (claim, statement), rows in table.groupby(["claim", "statement"], sort=False):
         lines += [f"{claim} {statement}", *rows_of(rows)]
-    return "\n".join([*lines, "", *textwrap.wrap(CAPTION, WIDTH)])
+    second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
+    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION, WIDTH)])
 
 
 def rows_of(table: pd.DataFrame) -> list[str]:
@@ -29,7 +30,8 @@ def rows_of(table: pd.DataFrame) -> list[str]:
     lines = []
     for (_, row), scaled, found in zip(table.iterrows(), forest.in_margins(table).itertuples(), reports.estimates(table),
                                        strict=True):  # fmt: skip
-        words = f"{row['model']}: {row['verdict']}: {row['reason']}"
+        mark = second_verdicts.mark(row)
+        words = f"{row['model']}: {row['verdict']}: {row['reason']}" + (f" ({mark})" if mark else "")
         lines += textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
         if pd.notna(row["estimate"]):
             strip = f"    {forest.strip(scaled):{len(forest.RULER)}}  "

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from lib import figures, reports
+from lib import figures, reports, second_verdicts
 from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, digits
 
 REACH = 4.0  # margins to each side; what lies further is cut and marked
@@ -123,8 +123,10 @@ def alt(table: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame, picture: str) -> str:
-    """The board as a Markdown table, under it its forest plot in the file `picture`, with the words as alternative text."""
-    return f"{reports.headline(table).to_markdown(index=False)}\n\n{picture_of(table, picture)}"
+    """The board as a Markdown table, under it what a second judge says, and its forest plot in the file `picture`, with the words
+    as alternative text."""
+    second = second_verdicts.summary(table)
+    return f"{reports.headline(table).to_markdown(index=False)}\n\n{second}\n\n{picture_of(table, picture)}"
 
 
 def picture_of(table: pd.DataFrame, picture: str) -> str:

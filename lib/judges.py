@@ -44,11 +44,12 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
 
 
 def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
-    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document.
+    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document; or of
+    `own_ratings.read`, from which no judge has learnt.
 
     ValueError of `llm_reliability.demand_scored` where too many replies of a judge that is asked hold no verdict.
     """
-    if judge.kind == "learned":
+    if judge.kind == "learned" and not ("own" in ratings and ratings["own"].all()):
         return _module(judge).out_of_fold(judge, ratings)
     texts = ratings["text"].tolist()
     given = valences(judge, texts)
@@ -85,10 +86,15 @@ def judgements(
         table["valence"] = _module(judge).of_completions(judge, table, replies)
     else:
         table["valence"] = valences(judge, table["completion"].tolist())
-    table["charged"] = (table["valence"].abs() > charged_threshold).astype("boolean").mask(table["valence"].isna())
+    table["charged"] = charged(table["valence"], charged_threshold)
     about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
     table["repeats"] = pd.array([None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean")
     return table
+
+
+def charged(valence: pd.Series, charged_threshold: float) -> pd.Series:
+    """Whether each |valence| is above the threshold, missing where there is no valence."""
+    return (valence.abs() > charged_threshold).astype("boolean").mask(valence.isna())
 
 
 def repeats_charge(completion: str, context: str, literal_senses: str = "") -> bool:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from lib import specs
-from lib.sections import NOTEBOOKS, PER_MODEL, Dataset, Notebook
+from lib.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
 from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
 
 
@@ -123,6 +123,11 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
 def dataset(set_name: str) -> Dataset:
     """What 01_dataset is told in a set."""
     return from_cell("01_dataset", cell_values(load(set_name), set_name, "01_dataset"))
+
+
+def agreement(set_name: str) -> Agreement:
+    """What 04_human_agreement is told in a set."""
+    return from_cell("04_human_agreement", cell_values(load(set_name), set_name, "04_human_agreement"))
 
 
 def from_cell(notebook: str, cell: dict) -> Notebook:

@@ -12,6 +12,7 @@ from lib import (
     human_ratings,
     llm_judge,
     models,
+    own_ratings,
     params,
     power,
     progress,
@@ -113,7 +114,8 @@ def rated_questions(set_name: str) -> int:
     )
     to_fit = [] if judging.charged_threshold else [judging.judge]
     asked = {judge.model_dump_json() for judge in (agreement.judge, *agreement.beside, *to_fit) if judge.kind == "llm"}
-    return len(asked) * human_ratings.read()["text"].nunique() if asked else 0
+    own, _ = own_ratings.read(agreement.ratings if asked else None)
+    return len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from lib import instructions, sections, specs, tables
+from lib import instructions, sections, tables
 from lib.specs import ParameterError, nearest
 
 # our name of a column -> what published tables call it; `dataset.prior.columns` can name others
@@ -31,19 +31,7 @@ _NO = {"false", "no", "0", "n", "", "-", "test", "none", "nan"}
 
 def read(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
     """The file as it is, indexed by line or row as people count them, and which of the two that is."""
-    path = specs.ROOT / prior.path
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise ParameterError(f"prior {prior.path}: no such file: {path.resolve()}")
-    if suffix not in tables.READERS:
-        raise ParameterError(f"prior {prior.path}: unknown suffix {suffix!r}{nearest(suffix, tables.READERS)}; "
-                             f"give {', '.join(tables.READERS)}")  # fmt: skip
-    unit, reader = tables.READERS[suffix]
-    try:
-        file = reader(path, _needed(prior))
-    except Exception as error:  # every reader has its own
-        raise ParameterError(f"prior {prior.path}: cannot be read: {' '.join(str(error).split())[:600]}") from None
-    return file.set_axis([str(name) for name in file.columns], axis=1), unit
+    return tables.read(prior.path, _needed(prior), f"prior {prior.path}")
 
 
 def _needed(prior: sections.Prior) -> tables.Needed:

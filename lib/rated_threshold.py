@@ -33,8 +33,9 @@ def felt(ratings: pd.DataFrame) -> np.ndarray:
 
 def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
     """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge has learnt),
-    polarity, weight. Unscored texts are left out."""
-    scored = agreement.levels(ratings).assign(valence=judges.of_rated(judge, ratings), polarity=felt(ratings))
+    polarity, weight. Unscored texts are left out. Polarity and weight are NaN where only means are known."""
+    polarity = felt(ratings) if ratings["ratings"].notna().all() else np.nan
+    scored = agreement.levels(ratings).assign(valence=judges.of_rated(judge, ratings), polarity=polarity)
     scored = scored.dropna(subset="valence").reset_index(drop=True)
     weight = 1 / scored.groupby(["domain", "polarity"])["domain"].transform("size")
     columns = ["domain", "words", "all", "document", "mean", "valence", "polarity"]
@@ -68,8 +69,20 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(threshold=fitted, verdict=np.sign(valence) * (valence.abs() > fitted))
 
 
+def verdicts_on_own(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
+    """The same of texts of `own_ratings.read`, by the threshold of every run: no text of the user's own shapes it."""
+    table, fitted = rows(judge, ratings), threshold(judge)
+    return table.assign(threshold=fitted, verdict=np.sign(table["valence"]) * (table["valence"].abs() > fitted))
+
+
 def validity(table: pd.DataFrame, judge: str, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`agreed` and `found` in one, from a table of `verdicts`: the columns of `agreement.validity`."""
+    """`agreed` and `found` in one, from a table of `verdicts`: the columns of `agreement.validity`.
+
+    No rows for texts whose single ratings are not known: what most raters found is not known either.
+    """
+    table = table.dropna(subset="polarity")
+    if table.empty:
+        return pd.DataFrame()
     parts = [agreed(table, confidence, draws, rng), found(table, confidence)]
     return pd.concat(parts, ignore_index=True).assign(judge=judge)
 
@@ -105,7 +118,7 @@ def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     hit = table.assign(hit=100.0 * (table["verdict"] == table["polarity"]))
     parts = []
     for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
-        whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]]
+        whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]].dropna(subset=by)
         chosen = inference.clustered_means(whole, "hit", [by], confidence, "document", (0, 100)).rename(columns={by: "level"})
         parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})

@@ -31,7 +31,11 @@ SOURCES = {
     "claims/scaling": "05_scaling_analysis",
     "claims/mitigation": "06_prompting_mitigation_ablation",
 }
-_NEEDED = {"completions": ("outcome", "note"), "judgements": ("outcome", "note"), "claims": ("fault",)}  # not in older tables
+_NEEDED = {
+    "completions": ("outcome", "note"),
+    "judgements": ("outcome", "note"),
+    "claims": ("fault", "verdict_vader"),
+}  # not in older tables
 
 
 def run_folder(set_name: str) -> Path:

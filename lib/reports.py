@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from IPython.display import Markdown
 
-from lib import figures, params
+from lib import figures, params, second_verdicts
 from lib.board import COLUMNS, VERDICTS, digits
 from lib.leakage import QUANTITIES
 from lib.params import ParameterSet
@@ -247,16 +247,18 @@ def effects_reading(table: pd.DataFrame, margin: float) -> str:
 def board(set_name: str) -> pd.DataFrame:
     """The claims of a run, as its notebooks left them, in the order C0 to C5."""
     written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
-    table = pd.concat([part for part in written if len(part)], ignore_index=True)[COLUMNS]
+    table = pd.concat([part for part in written if len(part)], ignore_index=True)[[*COLUMNS, *second_verdicts.COLUMNS]]
     return table.sort_values("claim", kind="stable").reset_index(drop=True)
 
 
 def headline(claims: pd.DataFrame) -> pd.DataFrame:
     """The board as people read it: claim, model, what was measured and its test, estimate, n, MDE / margin, verdict with reason.
 
-    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five.
+    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five. Then what
+    `lib.second_verdicts` adds, if any row has a second judge.
     """
     rows = list(claims.itertuples())
+    second = {f"by {second_verdicts.NAME}": [_by_second(row) for row in rows]} if second_verdicts.known(claims).any() else {}
     return pd.DataFrame(
         {
             "claim": claims["claim"] + " " + claims["statement"],
@@ -266,8 +268,18 @@ def headline(claims: pd.DataFrame) -> pd.DataFrame:
             "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" if row.n else "–" for row in rows],
             "MDE / margin": [_detectable(row) for row in rows],
             "verdict": claims["verdict"] + ": " + claims["reason"],
+            **second,
         }
     )
+
+
+def _by_second(row) -> str:
+    """Whether the second judge's verdict is the same, and its estimate."""
+    if pd.isna(row.verdict_vader):
+        return "–"
+    numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "low", "high")}
+    said = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
+    return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}"
 
 
 def verdicts_reading(claims: pd.DataFrame) -> str:

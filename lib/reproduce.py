@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib import eta, jobs, own_sentences, params, progress, records, specs, terminal
+from lib import eta, jobs, own_ratings, own_sentences, params, progress, records, specs, terminal
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
 
@@ -21,6 +21,8 @@ def run(set_name: str, cores: int) -> None:
     """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
+    if ratings := params.agreement(set_name).ratings:
+        own_ratings.check(ratings)
     folder = records.run_folder(set_name)
     records.check_writable(folder)
     print(f"{set_name}: {parameters.title}.", flush=True)

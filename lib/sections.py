@@ -130,12 +130,41 @@ class Judging(Notebook):
     seed: int
 
 
+class Ratings(Strict):
+    """Texts that people rated, in a file of the user's own (see lib/own_ratings.py): parquet, CSV, TSV, JSONL or xlsx."""
+
+    path: str  # relative to the project's folder, or absolute
+    columns: dict[Literal["text", "mean", "n_raters", "ratings", "rating", "document"], str | list[str]] = Field({})  # canonical:
+    # the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with one row a rating
+    scale: Annotated[list[float], Field(min_length=2, max_length=2)]  # what is most negative and most positive, as [1, 5]
+    name: Name | None = None  # how tables call the domain; None: the file's name
+
+    @model_validator(mode="after")
+    def _is_of_one_form(self):
+        columns = self.columns
+        if self.scale[0] == self.scale[1]:
+            raise ValueError(
+                f"scale {self.scale}: both ends are equal; give what is most negative, then most positive, as [1, 5]"
+            )
+        if len(forms := {"mean", "ratings", "rating"} & columns.keys()) > 1 or (forms - {"mean"} and "n_raters" in columns):
+            raise ValueError("columns: give one of mean (with n_raters, or without), ratings (a column a rater) and rating (a "
+                             "row a rating), for the rest follows from it; take the others out")  # fmt: skip
+        for canonical, named in columns.items():
+            if isinstance(named, list) != (canonical == "ratings"):
+                wanted = "a list of columns, one a rater" if canonical == "ratings" else "the name of one column"
+                raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; mend it")
+        if len(set(columns.get("ratings", ("a", "b")))) < 2:
+            raise ValueError("columns.ratings: fewer than two raters tell nothing of how far they agree; name the column in mean")
+        return self
+
+
 class Agreement(Notebook):
     """04_human_agreement."""
 
     model_names: list[Name]
     judge: Judge
     beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
+    ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing

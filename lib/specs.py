@@ -31,9 +31,10 @@ class ParameterError(ValueError):
 
 
 def nearest(word: str, words) -> str:
-    """A clause that names the closest of `words`, empty if none is close."""
-    found = difflib.get_close_matches(str(word), list(words), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    """A clause that names the closest of `words`, whatever their case; empty if none is close."""
+    by_folded = {str(each).casefold(): each for each in words}
+    found = difflib.get_close_matches(str(word).casefold(), list(by_folded), n=1, cutoff=0.5)
+    return f"; did you mean {by_folded[found[0]]!r}?" if found else ""
 
 
 def set_names() -> list[str]:

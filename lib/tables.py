@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
-from lib import delimited, sheets
+from lib import delimited, sheets, specs
 from lib.headers import SHOWN, Needed, some
+from lib.specs import ParameterError, nearest
 
-__all__ = ["READERS", "SHOWN", "Needed", "is_no_text", "some", "text"]
+__all__ = ["READERS", "SHOWN", "Needed", "is_no_text", "read", "some", "text"]
 
 
 def text(value) -> str | None:
@@ -81,3 +82,23 @@ def _not_lines(content: str, broken: list[int], last: int) -> str:
 # suffix -> what its rows are counted in (the header is 1, but for parquet, which has none), reader(path, needed columns)
 READERS = {".parquet": ("row", _parquet), ".csv": ("line", delimited.read), ".tsv": ("line", partial(delimited.read, usual="\t")),
            ".jsonl": ("line", _jsonl), ".xlsx": ("row", sheets.read)}  # fmt: skip
+
+
+def read(path: str, needed: Needed, place: str) -> tuple[pd.DataFrame, str]:
+    """A file as it is, indexed by line or row as people count them, and which of the two that is.
+
+    `path` is relative to the project's folder, or absolute. ParameterError, headed by `place`, if there is no such file, or if it
+    cannot be read.
+    """
+    found = specs.ROOT / path
+    suffix = found.suffix.lower()
+    if not found.is_file():
+        raise ParameterError(f"{place}: no such file: {found.resolve()}")
+    if suffix not in READERS:
+        raise ParameterError(f"{place}: unknown suffix {suffix!r}{nearest(suffix, READERS)}; give {', '.join(READERS)}")
+    unit, reader = READERS[suffix]
+    try:
+        file = reader(found, needed)
+    except Exception as error:  # every reader has its own
+        raise ParameterError(f"{place}: cannot be read: {' '.join(str(error).split())[:600]}") from None
+    return file.set_axis([str(name) for name in file.columns], axis=1), unit

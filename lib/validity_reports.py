@@ -1,5 +1,6 @@
 """What notebook 04 says of judges beside the rated texts: tables, readings, and what is wrong with a judge, in red."""
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -7,7 +8,8 @@ from lib import agreement, rated_threshold, reports
 from lib.reports import interval
 from lib.specs import Judge
 
-SIGNED = ("bias", "judge − one rater")
+SIGNED = ("bias", agreement.DIFFERENCE)
+NOT_KNOWN = "not known"  # what takes single ratings, where only means are
 # Hutto & Gilbert (2014, table 4): VADER's correlation with the human mean
 PUBLISHED_OF_VADER = {"tweets": 0.881, "Amazon reviews": 0.565, "movie reviews": 0.451, "NYT editorials": 0.492}
 _ROW = ["judge", "question", "measure"]
@@ -28,7 +30,8 @@ def with_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _wide(table: pd.DataFrame, cells: list[str]) -> pd.DataFrame:
-    wide = table.assign(cell=cells).pivot(index=_ROW, columns="level", values="cell").fillna("–")
+    wide = table.assign(cell=cells).pivot(index=_ROW, columns="level", values="cell")
+    wide = wide.apply(lambda row: row.fillna(NOT_KNOWN if row.name[-1] in agreement.OF_RATERS else "–"), axis=1)
     rows = dict.fromkeys(table[_ROW].itertuples(index=False, name=None))
     return wide.loc[list(rows), list(dict.fromkeys(table["level"]))]
 
@@ -50,6 +53,37 @@ def worth_reading(validity: pd.DataFrame) -> str:
             f"{interval(best, 2)} in {best.level} (n = {worst.n:,} and {best.n:,} texts). Raters it is worth: {worths}."
         )
     return " ".join(said)
+
+
+def texts(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Each domain of rated texts: how many texts and documents, raters a text (median), and the mean rating."""
+    table = pd.concat([each[["domain", "text", "document", "n_raters", "mean"]] for each in tables])
+    found = table.groupby("domain", sort=False).agg(
+        texts=("text", "size"), documents=("document", "nunique"), raters=("n_raters", "median"), mean=("mean", "mean")
+    )
+    raters = [NOT_KNOWN if np.isnan(count) else f"{count:g}" for count in found["raters"].astype(float)]
+    return found.assign(raters=raters).round(2)
+
+
+def ceiling_reading(validity: pd.DataFrame) -> str:
+    """How reliable the human mean is by domain, the highest r that leaves room for, and how near each judge comes, a sentence
+    each."""
+    rows = validity[validity["by"] == "domain"]
+    first = rows[rows["judge"] == rows["judge"].iloc[0]].set_index(["level", "measure"])
+    of = list(dict.fromkeys(rows.loc[rows["measure"] == "ceiling of r", "level"]))
+    said = [
+        f"{level} {interval(first.loc[(level, 'reliability')], 3, sign=False)} and "
+        f"{interval(first.loc[(level, 'ceiling of r')], 3, sign=False)} (n = {first.loc[(level, 'reliability'), 'n']:,} texts)"
+        for level in of
+    ]
+    text = ("Reliability of the human mean, ICC(1,k), and its root, the highest r with that mean that a judge can be expected to "
+            f"have: {'; '.join(said)}.")  # fmt: skip
+    for judge, own in rows[rows["measure"] == "pearson"].groupby("judge", sort=False):
+        r = own.set_index("level")["estimate"]
+        near = (f"{r[level]:.2f} of {first.loc[(level, 'ceiling of r'), 'estimate']:.2f} in {level}" for level in of)
+        text += f" **{judge}** has {', '.join(near)}."
+    unknown = [level for level in dict.fromkeys(rows["level"]) if level not in of]
+    return text + "".join(f" In {level} the ceiling is {NOT_KNOWN}, for only means are." for level in unknown)
 
 
 def error_reading(validity: pd.DataFrame) -> str:

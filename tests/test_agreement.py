@@ -167,3 +167,25 @@ def test_levels_by_hand_and_in_order():
         ("words", "1–5 words", 2), ("words", "6–12 words", 2), ("words", "13–25 words", 2), ("words", "more words", 1),
         ("all", "all texts", 7),
     ]  # fmt: skip
+
+
+def test_reliability_by_hand_and_against_simulated_truth():
+    # as for worth: means 1 and 5, variance 4; slips of a mean 2/2 = 1; truth 3 of 4
+    part = scored([0, 1, 0, 1], None, [np.array([0.0, 2]), np.array([4.0, 6])] * 2)
+    assert agreement.reliability(part, np.ones((1, 4)))[0] == pytest.approx(3 / 4)
+    found = agreement._measures(part, np.ones((1, 4)))
+    assert found["ceiling of r"][0] == pytest.approx(np.sqrt(3) / 2)
+    rng = np.random.default_rng(8)
+    truth = rng.normal(0, 1, 20_000)
+    ratings = (truth + rng.normal(0, 1.5, (9, 20_000))).T
+    part = scored(truth, None, ratings)
+    # the mean of nine slips has variance 2.25/9 = 1/4: 1 of 1.25; the truth itself has no higher r with them
+    assert agreement.reliability(part, np.ones((1, len(truth))))[0] == pytest.approx(0.8, abs=0.01)
+    found = agreement._measures(part, np.ones((1, len(truth))))
+    assert found["ceiling of r"][0] == pytest.approx(np.corrcoef(truth, part["mean"])[0, 1], abs=0.01)
+
+
+def test_raters_who_see_nothing_in_common_leave_no_ceiling():
+    part = scored([1, 2], None, [np.array([0.0, 2.1]), np.array([2.0, 0])])
+    found = agreement._measures(part, np.ones((1, 2)))
+    assert found["reliability"][0] < 0 and np.isnan(found["ceiling of r"][0])

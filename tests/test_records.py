@@ -73,11 +73,11 @@ def test_a_record_of_an_older_version_counts_as_never_written(tmp_path, capsys):
 
 @pytest.mark.parametrize(("table", "column", "notebook"), [
     ("completions/m", "outcome", "02_generation"), ("judgements/m", "outcome", "03_judging"),
-    ("claims/scaling", "fault", "05_scaling_analysis"),
+    ("claims/scaling", "verdict_vader", "05_scaling_analysis"),
 ])  # fmt: skip
 def test_a_table_of_an_older_version_is_named_with_what_writes_it_anew(tmp_path, monkeypatch, table, column, notebook):
     monkeypatch.setattr(records, "ROOT", tmp_path)
-    old = pd.DataFrame({"model": ["m"], "note": [""]})
+    old = pd.DataFrame({"model": ["m"], "note": [""], "fault": [""]})
     records.write_table("mine", table, old)
     with pytest.raises(ValueError, match=rf"outputs/mine/{table}.parquet has no column '{column}': .*\n.*{notebook}\.ipynb"):
         records.read_table("mine", table)

@@ -53,10 +53,11 @@ def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
 
 
 def verdict(model: dict) -> str:
-    """C0 of the claims board in plain words, with its reason."""
+    """C0 of the claims board in plain words, with its reason, and the verdict of the second judge where it differs."""
     found = model["leaks"]
+    second = f" ({found['second']})" if found.get("second") else ""
     plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it leaks the other way round"}
-    return f"{plain.get(found['verdict'], found['verdict'])}: {found['reason']}"
+    return f"{plain.get(found['verdict'], found['verdict'])}: {found['reason']}{second}"
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:

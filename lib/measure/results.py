@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lib import claims, judges, leakage, params, power, records, reports, usability
+from lib import claims, judges, leakage, params, power, records, reports, second_verdicts, usability
 from lib.measure import budget
 from lib.specs import Judge
 
@@ -25,7 +25,8 @@ def of_run(set_name: str) -> dict | None:
     if leakage.charged_pairs(pairs).empty:
         return None
     confidence = parameters.judging["confidence"]
-    claimed = reports.board(set_name).query("claim == 'C0'").set_index("model")[["verdict", "reason"]]
+    claimed = reports.board(set_name).query("claim == 'C0'").set_index("model")
+    claimed = claimed[["verdict", "reason"]].assign(second=[second_verdicts.mark(row) for row in claimed.itertuples()])
     of = {name: [table[table["model"] == name] for table in (judgements, pairs)] for name in names}
     found = [_of_model(spec, *of[spec.name], claimed.loc[spec.name].to_dict(), confidence) for spec in parameters.models]
     judge = Judge.model_validate(parameters.judging["judge"])
@@ -52,7 +53,8 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 
 
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
-    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), leaks (verdict and reason of C0),
+    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), leaks (verdict and reason of C0, and
+    `second`, how a second judge differs, "" if it does not),
     quantities (a row each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of
     pairs whose verdicts are the same), pairs."""
     charged = leakage.charged_pairs(pairs)
@@ -93,7 +95,7 @@ def _agreement(set_name: str, judge: str) -> list[dict]:
     """Pearson's r of the judge, and of one rater, with the mean of the other raters, in each domain of rated texts."""
     table = records.read_table(set_name, "validity")
     own = table[(table["judge"] == judge) & (table["by"] == "domain") & table["measure"].isin(_ONE_RATER)]
-    wide = own.pivot_table(index="level", columns="measure", values="estimate", sort=False)
+    wide = own.pivot_table(index="level", columns="measure", values="estimate", sort=False).dropna()
     return [
         {"domain": domain, "judge": _plain(row["judge"]), "one_rater": _plain(row["one rater"])}
         for domain, row in wide.iterrows()

@@ -1,0 +1,115 @@
+"""Every claim of the board once more, by VADER: the same functions of `lib.claims`, applied to the same completions judged again.
+
+Its threshold is fitted to the human ratings like any judge's (`lib.rated_threshold`), once, and kept in the user's cache. Nothing
+is asked of a model. Where the run's own judge is VADER there is no second judge, and each function gives None.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from lib import (
+    agreement,
+    charged_threshold,
+    claims,
+    human_agreement,
+    human_ratings,
+    judges,
+    leakage,
+    packages,
+    rated_threshold,
+    records,
+    usability,
+    vader,
+)
+from lib.specs import Judge
+
+JUDGE = Judge(name="vader", kind="vader")
+_SOURCES = (rated_threshold.__file__, charged_threshold.__file__, vader.__file__)
+
+
+def threshold() -> float:
+    """`rated_threshold.threshold` of VADER, kept in the user's cache under what it depends on."""
+    made_of = [vader.VERSION, human_ratings.PACKAGE, *(Path(file).read_text(encoding="utf-8") for file in _SOURCES)]
+    path = packages.cache_folder() / f"threshold-{hashlib.sha256(''.join(made_of).encode()).hexdigest()[:16]}.json"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            records.write_text(path, json.dumps(rated_threshold.threshold(JUDGE)))
+        return float(json.loads(path.read_text(encoding="utf-8")))
+
+
+def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
+    """`judgements` with judge, valence and charged as VADER has them; None where VADER gave them already, or there are none."""
+    if (judgements["judge"] == vader.VERSION).all():
+        return None
+    valence = pd.Series(judges.valences(JUDGE, judgements["completion"].tolist()), judgements.index)
+    return judgements.assign(judge=vader.VERSION, valence=valence, charged=judges.charged(valence, threshold()))
+
+
+def scaling(
+    judgements: pd.DataFrame, curated: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float
+) -> pd.DataFrame | None:
+    """C0, C2, C4 and C5 of unmitigated judgements, as notebook 05 puts them together; `curated` as for `claims.mined`."""
+    again = judged_again(judgements)
+    if again is None:
+        return None
+    of_curated = judged_again(curated)
+    pairs, faults = _pairs(again, confidence)
+    curated_pairs, curated_faults = _pairs(curated if of_curated is None else of_curated, confidence)
+    rows = [
+        claims.existence(pairs, margin, confidence, faults),
+        claims.scaling(pairs, minimum_sizes, margin, confidence, faults),
+        claims.polarity(pairs, margin, confidence, faults),
+        claims.mined(pairs, curated_pairs, margin, confidence, faults, curated_faults),
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _pairs(judgements: pd.DataFrame, confidence: float) -> tuple[pd.DataFrame, dict[str, str]]:
+    pairs = leakage.pairs(judgements)
+    return pairs, usability.faults(judgements, claims.unmitigated(pairs), confidence)
+
+
+def mitigation(
+    judgements: pd.DataFrame, model_names: list[str], control: str | None, margin: float, confidence: float
+) -> pd.DataFrame | None:
+    """C3, as notebook 06 has it."""
+    again = judged_again(judgements)
+    if again is None:
+        return None
+    pairs, faults = _pairs(again, confidence)
+    effects = claims.mitigation_effects(leakage.mitigation_effects(leakage.charged_pairs(pairs)), margin, confidence)
+    leaking = claims.leaks(claims.unmitigated(pairs), confidence)
+    return claims.mitigation(effects, model_names, control, margin, confidence, faults, leaking)
+
+
+def agreement_with_people(
+    judge: Judge,
+    tables: list[pd.DataFrame],
+    on_completions: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+    margin: float,
+    confidence: float,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame | None:
+    """C1 of VADER itself: against one rater on `tables` of rated texts, and on completions, by `(key, labels, judgements)` as
+    `human_agreement.rated` takes them. `judge` is the run's own."""
+    if judge.kind == JUDGE.kind:
+        return None
+    found = [agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed)) for table in tables]
+    agreed = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
+    return claims.agreement(JUDGE.name, pd.concat(found, ignore_index=True), agreed, margin, confidence)
+
+
+def _on_labels(key, labels, judgements, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """`human_agreement.agreement` on polarity, weighted, by VADER; no rows where nobody has labelled anything."""
+    nothing = pd.DataFrame(columns=["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"])
+    if labels.empty:
+        return nothing
+    again = judged_again(judgements)
+    rows = human_agreement.rated(key, labels, judgements if again is None else again, "polarity")
+    return human_agreement.agreement(rows, "polarity", confidence, draws, rng, True) if len(rows) else nothing
