@@ -274,12 +274,14 @@ def headline(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_second(row) -> str:
-    """Whether the second judge's verdict is the same, and its estimate."""
+    """Whether the second judge's verdict is the same, its estimate, and what that is of where it is of something else (another
+    prompt, another domain)."""
     if pd.isna(row.verdict_vader):
         return "–"
     numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "low", "high")}
     said = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
-    return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}"
+    other = f" ({row.measured_vader})" if row.measured_vader != row.measured else ""
+    return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}{other}"
 
 
 def verdicts_reading(claims: pd.DataFrame) -> str:

@@ -48,6 +48,8 @@ def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
     assert said[1] == "**differs**: inconclusive, −4.0 [−9.0, +1.0]"
     assert said[2] == "**differs**: contradicted, −0.20 [−0.30, −0.10]"
     assert said[3] == "same, not estimated"
+    other = second_verdicts.beside(TABLE, SECOND.assign(measured="change by another prompt"))
+    assert reports.headline(other)["by VADER"][0] == "same, +9.0 [+4.0, +14.0] (change by another prompt)"
     assert second_verdicts.summary(BOTH) == (
         "By VADER, as second judge, 2 of 4 rows get the same verdict; it differs in "
         "C0 b (contradicted; by VADER inconclusive: r); C1 judge (inconclusive; by VADER contradicted: r)."
@@ -126,7 +128,7 @@ def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():
     assert cheap["domain"].tolist() == whole["level"].tolist()
     np.testing.assert_allclose(cheap[["estimate", "low", "high"]], whole[["estimate", "low", "high"]])
     nobody = pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
-    found = second_judge.agreement_with_people(LEARNED, [table], nobody, 0.05, 0.95, 100, 4)
+    found = second_judge.agreement_with_people(LEARNED, [table], nobody, 1e3, 0.95, 100, 4)
     assert found["claim"].tolist() == ["C1", "C1"] and found["verdict"][0] == CONTRADICTED
     assert found["reason"][1] == "nobody has labelled completions yet"
     assert second_judge.agreement_with_people(VADER, [table], nobody, 0.05, 0.95, 100, 4) is None
