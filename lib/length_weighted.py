@@ -61,7 +61,11 @@ def _measures(part: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
 
 def shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """Rows of `validity` as people read them, or a sentence where there are none."""
-    return validity_reports.by_level(table) if len(table) else Markdown(_NOTHING)
+    if table.empty:
+        return Markdown(_NOTHING)
+    wide = validity_reports.by_level(table)
+    wide.loc[("", "", "effective texts"), :] = f"{table['n_effective'].max():,.0f}"
+    return wide
 
 
 def summary(table: pd.DataFrame, completions: pd.Series) -> str:

@@ -73,6 +73,7 @@ def test_it_is_said_with_n_effective_n_and_what_is_not_covered(short_sighted):
     said = length_weighted.summary(found, completions)
     for words in ("4 completions", "100 rated texts", "worth 100 equal ones", "25.0 % of the completions", "**vader** has r"):
         assert words in said
+    assert length_weighted.shown(found).loc[("", "", "effective texts"), length_weighted.LEVEL] == "100"
     assert length_weighted.shown(found).loc[("vader", "valence", "judge"), length_weighted.LEVEL].startswith("0.9")
 
 
