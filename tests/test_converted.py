@@ -121,6 +121,16 @@ def test_every_artifact_that_is_a_model_is_bundled_and_smollm2_stays_where_it_wa
     assert bundled.artifact("Qwen/Qwen2.5-Coder-0.5B-Instruct") is None
 
 
+def test_the_readme_has_the_sizes_and_licences_of_the_bundled_models():
+    rows = (specs.ROOT / "params" / "README.md").read_text(encoding="utf-8").splitlines()
+    for model_id in ARTIFACT_MODELS:
+        (row,) = [row for row in rows if row.startswith(f"| `{model_id}` |")]
+        about = bundled.artifact(model_id)
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[2:4] == [f"{about.download_bytes / 1e6:,.0f} MB", f"{4 * about.weights / 1e9:.1f} GB"]
+        assert cells[4].startswith(about.licence.split(",")[0])
+
+
 @pytest.mark.parametrize(("model_id", "name", "family"), [
     ("bundled:Gemma-3-270M", "gemma-3-270m", "gemma-3"),
     ("bundled:Qwen2.5-Coder-1.5B-Instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder"),
