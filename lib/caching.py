@@ -39,6 +39,7 @@ def fresh(made: Path) -> Path:
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
     """One process at a time; whoever has to wait for another that does `work` says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
     try:
         lock.acquire(timeout=1)

@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib import packages, params, specs
@@ -21,12 +22,20 @@ def found(loader: str, who: str, id_: str, source: str, **options):
 
     Code that comes with a model is never run.
     """
-    import torch
     import transformers
 
     check_gguf(who, source, options.get("gguf_file"))
-    try:
+    with _named(who, id_, source, options.get("gguf_file")):
         return getattr(transformers, loader).from_pretrained(source, trust_remote_code=False, **options)
+
+
+@contextmanager
+def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[None]:
+    """Turns what transformers raises into a ParameterError that names who wants the model, and the remedy."""
+    import torch
+
+    try:
+        yield
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except ImportError as error:
@@ -36,7 +45,7 @@ def found(loader: str, who: str, id_: str, source: str, **options):
         reason = (str(error).strip().splitlines() or [""])[0].strip()
         if not isinstance(error, OSError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
-        file = f", gguf_file {options['gguf_file']!r}," if options.get("gguf_file") else ""
+        file = f", gguf_file {gguf_file!r}," if gguf_file else ""
         raise ParameterError(
             f"{who}: id {id_!r}{file} cannot be loaded ({reason})\n{_remedy(str(error), id_, source, bool(file))}"
         ) from None
@@ -91,6 +100,13 @@ def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[s
     names = {path.name for path in folder.iterdir() if path.is_file()}
     weights = {gguf_file} if gguf_file else _loaded_weights(folder, names)
     return {name: packages.sha256(folder / name) for name in sorted({*filter(_is_read, names - set(_WEIGHTS)), *weights})}
+
+
+def gguf_identity(who: str, id_: str, source: str, revision: str, gguf_file: str) -> dict[str, str] | str:
+    """`identity` of a GGUF file; ParameterError, naming `who` wants it, if there is no such file or the hub does not give it."""
+    check_gguf(who, source, gguf_file)
+    with _named(who, id_, source, gguf_file):
+        return identity(source, revision, gguf_file)
 
 
 def _commit(source: str, revision: str, file: str) -> str:

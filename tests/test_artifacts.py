@@ -48,7 +48,7 @@ def index(tmp_path, monkeypatch):
     notice = artifacts.Part("tiny==1.0", "tiny-1.0-py3-none-any.whl", len(files["tiny-1.0-py3-none-any.whl"]),
                             sha256(files["tiny-1.0-py3-none-any.whl"]), "tiny/TERMS.html")  # fmt: skip
     tiny = artifacts.Artifact("tiny", "tiny.zip", len(joined), sha256(joined), "a licence", ("config.json", "model.safetensors"),
-                              100, (notice,))  # fmt: skip
+                              100, notices=(notice,))  # fmt: skip
     monkeypatch.setitem(artifacts.ARTIFACTS, "tiny", tiny)
     monkeypatch.setattr(artifacts, "_parts", lambda: {"tiny": parts})
     asked = []

@@ -166,6 +166,7 @@ def test_the_menu_has_set_bundled_and_cached_models_and_no_others(tmp_path, monk
     assert list(choices.cached_folders(tmp_path)) == ["a/writer"]
     assert choices.cached_folders(tmp_path / "nothing") == {}
     monkeypatch.setattr(choices, "cached_folders", lambda: {"a/writer": snapshot})
+    monkeypatch.setattr(choices.bundled, "is_cached", lambda model_id: model_id == "bundled:SmolLM2-135M-Instruct")
     menu = choices.models("smoke", lab.parameters)
     assert [choice.label for choice in menu.values()] == [
         "canned-50", "canned-30", "canned-10", "bundled:SmolLM2-135M-Instruct", "canned:leak-50", "a/writer"]  # fmt: skip

@@ -45,7 +45,7 @@ def test_a_second_call_makes_no_forward_pass(benchmark, tiny, tmp_path, monkeypa
     parameters = told(model={"id": str(tiny)})
     first = next_token.measure(benchmark, models.load(parameters.model), tmp_path / "j.jsonl")
     again = models.load(parameters.model)
-    monkeypatch.setattr(again, "_found", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(again.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
     pd.testing.assert_frame_equal(first, next_token.measure(benchmark, again, tmp_path / "j.jsonl"))
 
 

@@ -91,7 +91,7 @@ def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch)
     model = models.load(parameters.model)
     first = generation.generate(generation.requests(benchmark, parameters, model), parameters, model, tmp_path / "j.jsonl")
     again = models.load(parameters.model)
-    monkeypatch.setattr(again, "_found", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(again.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
     second = generation.generate(generation.requests(benchmark, parameters, again), parameters, again, tmp_path / "j.jsonl")
     assert first["completion"].tolist() == second["completion"].tolist()
 
@@ -99,7 +99,7 @@ def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch)
 def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkeypatch):
     model = models.load(told(model={"id": str(tiny), "dtype": "bfloat16"}).model)
     monkeypatch.setattr(transformer, "free_bytes", lambda: 1000)
-    monkeypatch.setattr(model, "_found", lambda *_, **__: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(model.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
     with pytest.raises(specs.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"):
         _ = model.weights
 

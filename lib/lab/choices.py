@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from lib import packages
+from lib import bundled, packages
 from lib.params import ParameterSet
 from lib.specs import BUNDLED_MODELS, Judge, Model
 
@@ -23,19 +23,19 @@ class Choice(NamedTuple):
 def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
     """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a key of their own."""
     of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
-    bundled = [
+    shipped = [
         Choice("mock, no conclusion" if model_id.startswith("canned:") else "bundled", model_id, _model(model_id, model_id))
         for model_id in BUNDLED_MODELS
         if _is_at_hand(model_id)
     ]
     cached = [Choice("hub cache", name, _model(name, str(folder))) for name, folder in cached_folders().items()]
-    return {f"{choice.group}/{choice.label}": choice for choice in (*of_set, *bundled, *cached)}
+    return {f"{choice.group}/{choice.label}": choice for choice in (*of_set, *shipped, *cached)}
 
 
 def _is_at_hand(model_id: str) -> bool:
-    """Whether a bundled model can be had within seconds: not the ladder, which is trained on first use, nor the mock models
-    that only differ in how much they leak."""
-    return model_id.startswith("bundled:") or model_id == "canned:leak-50"
+    """Whether a bundled model can be had within seconds: none that is yet to be fetched from many packages, not the ladder, which
+    is trained on first use, nor the mock models that only differ in how much they leak."""
+    return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "canned:leak-50"
 
 
 def _model(name: str, model_id: str) -> Model:

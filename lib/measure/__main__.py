@@ -13,7 +13,7 @@ from dataclasses import replace
 from lib import batch, generation, learned_judge, models, packages, power, prompts, records, templates, terminal, transformer
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
-from lib.specs import ROOT, Model, ParameterError
+from lib.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
 
 JUDGES = ("learned", "vader")
 _BUDGET = "10m"
@@ -152,7 +152,10 @@ def _remember_pages(judge: str, seconds: float) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="python -m lib.measure", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m lib.measure",
+        description=__doc__,
+        epilog=f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md",
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     made.add_argument("model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server")
     made.add_argument("--table", help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one")
@@ -210,8 +213,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
             raise ParameterError(
-                "what is to be measured? give MODEL=… (hub id, folder, .gguf file or server URL) or TABLE=…, one of "
-                "them; `make measure TABLE=` writes a table of prompts to fill in"
+                "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled model as "
+                f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of prompts to fill in"
             )
         _check_options(given)
         given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET

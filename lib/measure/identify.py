@@ -118,9 +118,12 @@ def _of_weights(request: Request) -> tuple[Model, list[str]]:
 
     place = _place(request.model)
     label = place["id"] if Path(place["id"]).is_dir() and "gguf_file" not in place else request.model
-    draft = _model(
-        f"MODEL={request.model}", name=slug(label), family=family(label), tuning="instruct", mode="completion", **place
-    )
+    named = {
+        "name": slug(label),
+        "family": family(label),
+        "dtype": request.dtype or "bfloat16",
+    }  # what needs least may be fetched
+    draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **named, **place)
     backend = transformer.Transformer(draft)
     mode, tuning, why = _asked(backend, label, request.mode)
     dtype, of_dtype = _dtype(backend, request.dtype)
@@ -196,10 +199,10 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
         return dtype, f"{dtype}, as told"
     if torch.accelerator.is_available():
         return "auto", f"the model's own number format, on {torch.accelerator.current_accelerator()}"
-    free = transformer.free_bytes()
-    if backend.weight_bytes < _ROOM * free:
-        return "float32", f"float32 on the CPU ({backend.weight_bytes / 1e9:.1f} of {free / 1e9:.0f} GB free)"
-    return "bfloat16", f"bfloat16 on the CPU, for float32 needs {backend.weight_bytes / 1e9:.1f} of {free / 1e9:.1f} GB free"
+    free, needed = transformer.free_bytes(), backend.bytes_as("float32")
+    if needed < _ROOM * free:
+        return "float32", f"float32 on the CPU ({needed / 1e9:.1f} of {free / 1e9:.0f} GB free)"
+    return "bfloat16", f"bfloat16 on the CPU, for float32 needs {needed / 1e9:.1f} of {free / 1e9:.1f} GB free"
 
 
 def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:
