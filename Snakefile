@@ -14,7 +14,8 @@ from lib import jobs, params, progress, specs
 SETS = specs.set_names()
 RUN = "{sys.executable:q} -m lib.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
 APART = ("lab", "measure")  # packages that no notebook of the batch imports
-SOURCES = sorted(path for path in (specs.ROOT / "lib").rglob("*") if path.suffix in (".py", ".csv") and path.parent.name not in APART)
+READ = (".py", ".csv", ".safetensors")
+SOURCES = sorted(path for path in (specs.ROOT / "lib").rglob("*") if path.suffix in READ and path.parent.name not in APART)
 
 
 wildcard_constraints:

@@ -14,7 +14,7 @@ from lib.specs import MITIGATED_ARMS, Judge
 from lib.times import Times
 
 # What a notebook costs at any size, and for each completion that it reads; 1 is what the bundled model takes to complete a text.
-# Ratios of what a run of params/embedded.yaml took on two cores; the fit's is about the share that it had of other runs.
+# Ratios of what a run of params/embedded.yaml took on two cores.
 COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
@@ -24,7 +24,6 @@ COSTS = {
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
 }
 CHAT = 1.7  # a completion in chat mode, for its longer prompt and answer
-FIT = 5500.0  # of the learned judge
 BUNDLED = 106_203_456  # parameters of the bundled model outside its embeddings
 _LEAST_SHARE = 0.05  # of a job that an earlier run began: less of it tells nothing of its time
 SERIAL = (PREPARATION, "01_dataset", "02_generation")  # one at a time, with all cores
@@ -81,9 +80,6 @@ class Estimator:
         total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
         for part in (("03_judging",), ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation")):
             total += _makespan([lefts[name] for name in lefts if found[name].notebook in part], self._cores)
-        fits = [job for job in found.values() if _fit_of(job)]
-        if found.facts.get("fit") and not fits and lefts:
-            total += FIT * (self._second_per_cost(measured) or 0.0)
         generating = [job for job in found.values() if job.notebook == "02_generation"]
         is_measured = any(job.name in measured for job in generating)
         is_planned = any(job.notebook != PREPARATION for job in found.values())
@@ -96,7 +92,7 @@ class Estimator:
             if job.state == DONE and job.name not in self._kept and _share(job) == 1:
                 self._kept.add(job.name)
                 about = work(job, found.facts)
-                self._times.keep(about.key, about.size, _seconds(job, job.ended))
+                self._times.keep(about.key, about.size, job.elapsed(job.ended))
 
     def _measured(self, found: jobs.Jobs, works: dict, now: float) -> dict[str, tuple[Work, float]]:
         """Seconds of the jobs that are done, and of generation that is under way."""
@@ -106,7 +102,7 @@ class Estimator:
             if _share(job) < _LEAST_SHARE:
                 continue
             if job.state == DONE:
-                taken[job.name] = about, _seconds(job, now)
+                taken[job.name] = about, job.elapsed(now)
             elif job.state == RUNNING and job.notebook == "02_generation" and job.phase:
                 left = job.phase.seconds_left(now)
                 if left is not None:
@@ -118,14 +114,10 @@ class Estimator:
         expected = self._expected(job, about, measured)
         if job.state == WAITING:
             return expected
-        phase, fit = job.phase, _fit_of(job)
+        phase = job.phase
         left = phase.seconds_left(now) if phase else None
         if job.notebook == "02_generation":
             return left if left is not None else expected and max(expected - job.elapsed(now), 0.0)
-        if fit:
-            fit_left = fit.seconds_left(now) or 0.0
-            rest = None if expected is None else max(expected - (job.elapsed(now) - fit.took), 0.0)
-            return fit_left + (rest or 0.0)
         if expected is None:
             return left
         return max(expected - job.elapsed(now), left or 0.0, 0.1 * job.elapsed(now) if left is None else 0.0)
@@ -158,18 +150,12 @@ class Estimator:
 
 
 def facts(parameters: ParameterSet, found: dict) -> dict:
-    """What estimates depend on, of a set and its models as loaded, by name; a fit is one that has still to be made."""
-    judge, *others = (Judge.model_validate(judge) for section in (parameters.judging, parameters.agreement)
-                      for judge in (section["judge"], *section.get("beside", [])))  # fmt: skip
-    fit = False
-    if "learned" in (judge.kind, *(other.kind for other in others)):
-        from lib import learned_judge
-
-        fit = not learned_judge.is_fitted()
+    """What estimates depend on, of a set and its models as loaded, by name."""
+    judge = Judge.model_validate(parameters.judging["judge"])
     models = {spec.name: {"id": spec.id, "mode": spec.mode, "remote": spec.server is not None,
                           "parameters": 0 if spec.table or spec.id.startswith("canned:") else found[spec.name].parameters}
               for spec in parameters.models}  # fmt: skip
-    return {"models": models, "judge": judge.kind, "fit": fit}
+    return {"models": models, "judge": judge.kind}
 
 
 def completions(set_name: str, parameters: ParameterSet) -> dict:
@@ -208,16 +194,6 @@ def work(job: Job, facts: dict) -> Work:
 def _share(job: Job) -> float:
     """The share of a job that this run does: not all where an earlier one was interrupted."""
     return min((1 - phase.initial / phase.total for phase in job.phases.values() if phase.total), default=1.0)
-
-
-def _seconds(job: Job, now: float) -> float:
-    """What a job took, but for a fit that is made once."""
-    fit = _fit_of(job)
-    return job.elapsed(now) - (fit.took if fit else 0.0)
-
-
-def _fit_of(job: Job) -> jobs.Phase | None:
-    return job.phases.get(jobs.FITTING)
 
 
 def _gap(found: list[Job]) -> float:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
-FITTING = "fitting the judge"  # the bar of a fit that is made once
 PREPARATION = "preparation"  # the job before the notebooks
 
 

@@ -14,16 +14,25 @@ from lib import vader, verdicts
 from lib.specs import Judge
 from lib.text import normalize
 
+_MODULES = {"learned": "lib.judging.learned", "classifier": "lib.classifier_judge", "llm": "lib.llm_judge"}
+
 
 def version(judge: Judge) -> str:
     """What a verdict depends on beside the text, as a name: another version, another judge."""
     return vader.VERSION if judge.kind == "vader" else _module(judge).version(judge)
 
 
+def prepare(judge: Judge) -> None:
+    """Fetch what a judge needs, or say what is wrong with it, before anything runs; no weights are loaded."""
+    if judge.kind == "learned":
+        _module(judge).fetch()
+    version(judge)
+
+
 def _module(judge: Judge):
     """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is asked."""
     try:
-        return importlib.import_module(f"lib.{judge.kind}_judge")
+        return importlib.import_module(_MODULES[judge.kind])
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "
                                   "install it, or choose another judge", name=error.name) from error  # fmt: skip

@@ -34,8 +34,13 @@ def felt(ratings: pd.DataFrame) -> np.ndarray:
 def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
     """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge has learnt),
     polarity, weight. Unscored texts are left out. Polarity and weight are NaN where only means are known."""
+    return weighed(ratings, judges.of_rated(judge, ratings))
+
+
+def weighed(ratings: pd.DataFrame, valences: np.ndarray) -> pd.DataFrame:
+    """As `rows`, of what a judge says of each of `ratings`, shape (texts,)."""
     polarity = felt(ratings) if ratings["ratings"].notna().all() else np.nan
-    scored = agreement.levels(ratings).assign(valence=judges.of_rated(judge, ratings), polarity=polarity)
+    scored = agreement.levels(ratings).assign(valence=valences, polarity=polarity)
     scored = scored.dropna(subset="valence").reset_index(drop=True)
     weight = 1 / scored.groupby(["domain", "polarity"])["domain"].transform("size")
     columns = ["domain", "words", "all", "document", "mean", "valence", "polarity"]
@@ -45,8 +50,12 @@ def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
 def threshold(judge: Judge) -> float:
     """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale.
 
-    ValueError where nothing can be fitted: the judge's verdicts are all the same.
+    That of the learned judge ships with it. ValueError where nothing can be fitted: the judge's verdicts are all the same.
     """
+    if judge.kind == "learned":
+        from lib.judging import learned
+
+        return learned.threshold()
     return _threshold(judge.model_dump_json())
 
 

@@ -95,6 +95,6 @@ def prepare(set_name: str) -> None:
     similarity.folder()  # notebook 03 compares sentences, whoever judges
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("beside", [])):
-            judges.version(specs.Judge.model_validate(judge))
+            judges.prepare(specs.Judge.model_validate(judge))
     progress.tell(facts=eta.facts(parameters, found))
     progress.tell(end=time.monotonic() - started)

@@ -96,6 +96,6 @@ def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):
 
 
 def test_a_judge_whose_package_is_missing_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lib.learned_judge", None)
-    with pytest.raises(ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.learned_judge.*install it"):
+    monkeypatch.setitem(sys.modules, "lib.judging.learned", None)
+    with pytest.raises(ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.judging.learned.*install it"):
         judges.valences(Judge(name="mine", kind="learned"), ["a text"])

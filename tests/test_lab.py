@@ -11,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from lib import models, prompts, specs
+from lib.judging import mpnet
 from lib.lab import choices, pair, session, stems, view, widget
 from tests.conftest import ROOT
 
@@ -175,10 +176,9 @@ def test_the_menu_has_set_bundled_and_cached_models_and_no_others(tmp_path, monk
 
 def test_a_judge_that_would_take_minutes_gives_way_to_vader_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
-    monkeypatch.setattr("lib.learned_judge._name", lambda: "learned-x")
     learned = specs.Judge.model_validate("learned")
-    assert choices.judge(learned) == (choices.VADER, "the judge learned of the set is not fitted yet; notebook 03 fits it")
-    (tmp_path / "learned-x.pt").touch()
+    assert choices.judge(learned) == (choices.VADER, "the encoder of judge learned is not fetched yet; notebook 03 fetches it")
+    (tmp_path / mpnet.ENCODER).mkdir()
     assert choices.judge(learned) == (learned, "")
 
 

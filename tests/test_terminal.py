@@ -14,7 +14,6 @@ from lib.jobs import DONE, RUNNING, Job, Phase
 
 FACTS = {
     "judge": "vader",
-    "fit": False,
     "completions": {"a": 1000, "b": 1000},
     "models": {name: {"id": "x", "mode": "completion", "remote": False, "parameters": eta.BUNDLED} for name in "ab"},
 }
@@ -81,15 +80,6 @@ def test_a_run_that_goes_on_counts_only_what_it_does(tmp_path):
     half = Estimator(2)._measured(found, {name: eta.work(job, found.facts) for name, job in found.items()}, 26.0)
     about, seconds = half["s.02_generation.a"]
     assert (about.completions, seconds) == (500, 50.0)
-
-
-def test_a_fit_that_is_still_to_be_made_is_counted_once(tmp_path):
-    found = run_of(tmp_path, "a", "b")
-    generate(found["s.02_generation.a"], 1.0, left=50.0, at=51.0)
-    without = Estimator(2).estimate(found, 51.0).left
-    found.facts["fit"] = True
-    cost = sum(eta.COSTS["02_generation"][0:1]) + 1000
-    assert Estimator(2).estimate(found, 51.0).left - without == pytest.approx(eta.FIT * 100.0 / cost)
 
 
 def test_what_only_a_server_knows_is_named(tmp_path):

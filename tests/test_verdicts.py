@@ -119,9 +119,9 @@ def test_two_processes_at_once_fill_the_same_file():
 def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
     used = told(started("""
         import resource
-        from lib import learned_judge
+        from lib.judging import learned
         from lib.specs import Judge
-        learned_judge.version, learned_judge.valences = lambda judge: "canned", lambda judge, texts: np.zeros(len(texts))
+        learned.version, learned.valences = lambda judge: "canned", lambda judge, texts: np.zeros(len(texts))
         judge = Judge(name="learned", kind="learned")
         judges.valences(judge, ["warm"])
         made = [f"completion number {number}" for number in range(100_000)]

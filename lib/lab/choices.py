@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from lib import bundled, packages
+from lib import bundled
+from lib.judging import mpnet
 from lib.params import ParameterSet
 from lib.specs import BUNDLED_MODELS, Judge, Model
 
@@ -74,11 +75,8 @@ def _generates_text(folder: Path) -> bool:
 def judge(wanted: Judge) -> tuple[Judge, str]:
     """The judge that is shown, and a note where it is not the one of the parameter set: what takes minutes or money is not
     asked at every change."""
-    if wanted.kind == "learned":
-        from lib import learned_judge
-
-        if not (packages.cache_folder() / f"{learned_judge.version(wanted)}.pt").exists():
-            return VADER, "the judge learned of the set is not fitted yet; notebook 03 fits it"
+    if wanted.kind == "learned" and not mpnet.is_fetched():
+        return VADER, "the encoder of judge learned is not fetched yet; notebook 03 fetches it"
     if wanted.kind == "llm":
         return VADER, f"the judge {wanted.name} of the set is a language model, which is not asked at every change"
     return wanted, ""

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from lib import batch, generation, learned_judge, models, packages, power, prompts, records, templates, terminal, transformer
+from lib import batch, generation, models, packages, power, prompts, records, templates, terminal, transformer
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
@@ -41,13 +41,10 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
         pages = _pages_seconds(given.judge, whole)
         model, design, stopped = _answer(name, model, told, benchmark, whole - pages, before and sets.design(before))
     path = sets.write(name, sets.values(model, given.judge, design))
-    to_fit = given.judge == "learned" and not learned_judge.is_fitted()
-    beyond = " The judge is fitted once on this machine, which takes minutes beyond the budget." if to_fit else ""
-    print(f"Written: {path.relative_to(ROOT)}. Judging and pages:{beyond}", flush=True)
+    print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
     judged = time.monotonic()
     batch.run(name, available_cores())
-    if not to_fit:
-        _remember_pages(given.judge, time.monotonic() - judged)
+    _remember_pages(given.judge, time.monotonic() - judged)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
     print(f"In all {terminal.spell(time.monotonic() - started)}.")
 

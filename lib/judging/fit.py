@@ -1,0 +1,75 @@
+"""Fit the learned judge and write the file that ships (make fit-judge); the same again on an equal machine.
+
+The regression that ships learns from all of `training_data`; beside it, one for each fold of documents says what the file keeps
+of the rated texts, penalty and all chosen without the fold.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from lib import charged_threshold, human_ratings, packages, progress, rated_threshold, text, vader
+from lib.judging import card, learned, mpnet, regression, training_data
+
+_BLOCK = 2048  # texts whose features are made together
+
+
+def design_of_all(texts: list[str]) -> np.ndarray:
+    """`regression.design` of all texts, kept in the user's cache for the next fit or comparison (0.6 GB)."""
+    made_of = hashlib.sha256("\n".join([feature_code(), *texts]).encode()).hexdigest()[:12]
+    path = packages.cache_folder() / f"judge-features-{made_of}.npy"
+    if not path.exists():
+        making = path.with_suffix(".part.npy")
+        np.save(making, read_all(texts, regression.design))
+        making.rename(path)
+    return np.load(path)
+
+
+def read_all(texts: list[str], read) -> np.ndarray:
+    """`read` of all texts, in blocks of texts alike in length, with a bar."""
+    order = np.argsort([len(each) for each in texts], kind="stable")
+    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    found = None
+    with progress.bar(len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]) as bar:
+        for rows in blocks:
+            part = read([texts[row] for row in rows])
+            found = np.empty((len(texts), part.shape[1]), part.dtype) if found is None else found
+            found[rows] = part
+            bar.step(len(rows))
+    return found
+
+
+def feature_code() -> str:
+    """What features depend on beside the text: the hash of the module that makes them, and the versions of what it reads."""
+    return f"{packages.sha256(Path(mpnet.__file__))[:12]} {vader.VERSION} {text.VERSION}"
+
+
+def main() -> None:
+    """Read every text, fit, and write learned.FILE, the verdicts of learned.STORED, and the card."""
+    table = training_data.read()
+    read = design_of_all(table["text"].tolist())
+    progress.message("fitting: all texts, then without each fold of documents")
+    coefficients, intercept, penalty = regression.fit_table(read, table)
+    unseen = learned.rounded(regression.predict_unseen(read, table, regression.folds(table)))
+    ratings = human_ratings.read()
+    unseen = unseen[: len(ratings)]  # without the words
+    tensors = {"coefficients": coefficients.astype(np.float32), "intercept": np.array(intercept),
+               "unseen": np.round(unseen * 10**learned.DIGITS).astype(np.int16)}  # fmt: skip
+    facts = {"encoder": mpnet.ENCODER, "layers": ", ".join(map(str, mpnet.LAYERS)), "features": feature_code(),
+             "penalty": f"{penalty:g}", "texts": f"{len(ratings):,}", "words": f"{len(table) - len(ratings):,}",
+             "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3)}  # fmt: skip
+    facts = {name: str(fact) for name, fact in facts.items()}
+    save_file(tensors, learned.FILE, facts)
+    stored = pd.read_csv(learned.STORED, keep_default_na=False)
+    said = learned.valences(card.LEARNED, stored["text"].tolist())
+    stored.assign(valence=said, version=learned.version(card.LEARNED)).to_csv(learned.STORED, index=False)
+    card.write(facts)
+    print(pd.Series(facts).to_string())
+    print(f"written: {learned.FILE}, {learned.STORED}, {card.FILE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The judge `learned`: a ridge regression of people's ratings on a frozen encoder (`lib.judging.mpnet`) and VADER's valence.
+
+Its coefficients ship in FILE, made once by `lib.judging.fit`, so everybody judges alike and nothing is fitted by who uses it. Of
+the rated texts the file holds what the same regression says that saw no text of the document: agreement with people is measured
+on that. A language model's own hidden states are no features, for a model should not be judged by itself. Encoder, layers and
+what is learnt from are this project's choice, made by agreement on unseen documents and domains (tests/bench_judges.py).
+"""
+
+import hashlib
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+
+from lib import human_ratings, packages
+from lib.judging import mpnet, regression
+from lib.specs import ROOT, Judge
+from lib.vader import SCALE
+
+FILE = ROOT / "lib" / "data" / "learned_judge.safetensors"
+STORED = ROOT / "lib" / "data" / "learned_judge_verdicts.csv"  # verdicts where FILE was made, to compare other machines with
+DIGITS = 2  # to which a verdict is rounded, so that no threshold hangs on the last bits of a processor's sums
+
+
+def version(judge: Judge) -> str:
+    """'learned-' and a hash of the coefficients and of the code of their features."""
+    return _contents()[0]
+
+
+def fetch() -> None:
+    """Have the encoder in the user's cache."""
+    packages.unpacked(mpnet.ENCODER)
+
+
+@cache
+def _contents() -> tuple[str, dict[str, str], dict[str, np.ndarray]]:
+    """Version, metadata and tensors of FILE."""
+    name = f"learned-{hashlib.sha256(FILE.read_bytes()).hexdigest()[:12]}"
+    with safe_open(FILE, "numpy") as file:
+        return name, file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+
+
+def threshold() -> float:
+    """|valence| beyond which its verdict is charged, points of the human scale, as fitted to people's verdicts of the rated texts
+    (`lib.rated_threshold`)."""
+    return float(_contents()[1]["threshold"])
+
+
+def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+    """What people would say of each text on average, shape (texts,), −4 … +4 in hundredths; 0 where nothing is written."""
+    tensors = _contents()[2]
+    predicted = regression.design(texts) @ tensors["coefficients"].astype(float) + tensors["intercept"]
+    return np.where([bool(text.strip()) for text in texts], rounded(predicted), 0.0)
+
+
+def rounded(predicted: np.ndarray) -> np.ndarray:
+    """Predictions as verdicts: within −4 … +4, in hundredths."""
+    return np.round(np.clip(predicted, -SCALE, SCALE), DIGITS) + 0.0  # no −0
+
+
+def out_of_fold(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
+    """Valence of each of `ratings`, rows of `human_ratings.read()`, by the regression that saw no text of its document."""
+    rated = human_ratings.read()[["domain", "text_id"]]
+    unseen = pd.Series(_contents()[2]["unseen"] / 10**DIGITS, index=pd.MultiIndex.from_frame(rated))
+    return unseen.loc[pd.MultiIndex.from_frame(ratings[["domain", "text_id"]])].to_numpy()
