@@ -103,7 +103,8 @@ def plan(set_name: str, effect: float) -> None:
     unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
     if questions := planning.rated_questions(set_name):
-        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts, unless asked before; "
+        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts and the pairs drawn for "
+              "annotators, unless asked before; "
               "how long they take is not measured")  # fmt: skip
     print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
 

@@ -65,6 +65,11 @@ def ask(run: Agreement, sample: pd.DataFrame, completions: pd.DataFrame) -> list
     return [_ask(judge, run.set_name, sample, completions) for judge in run.on_a_sample]
 
 
+def expected_questions(run: Agreement, judge: Judge) -> int:
+    """How many questions `ask` puts to a judge on average, if no two texts are equal."""
+    return round((run.llm_sample_size + 2 * run.annotation_pairs) * (1 + judge.retest_share))
+
+
 def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.DataFrame) -> Asked:
     journal = records.replies_path(set_name, "annotation-pairs", judge.name)
     once = sample.drop_duplicates("text")

@@ -92,6 +92,13 @@ def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, draw
     assert len(model.asked) == before
 
 
+def test_no_more_is_asked_than_was_planned(canned, run, drawn):
+    model, twice = canned(sound), judge(retest_share=1.0)
+    run = run.model_copy(update={"beside": [twice], "annotation_pairs": int(drawn[0]["sampled"].sum())})
+    llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(*drawn))
+    assert len(model.asked) == llm_sample.expected_questions(run, twice)
+
+
 def test_a_sound_judge_is_seen_to_be_sound(canned, run, drawn):
     canned(sound)
     asked, people, replies = measured(run, drawn)
