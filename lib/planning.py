@@ -107,8 +107,8 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sectio
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions judges that are language models are asked in notebook 04, each judge once: about all rated texts where the
-    run's own is one, about a sample of them and the pairs drawn for annotators where one is beside it (at most: no two texts equal).
+    """How many questions notebook 04 puts to judges that are language models: about all rated texts to the run's own, about a
+    sample of them and the pairs drawn for annotators to one beside it, if no two texts are equal. Each judge counts once.
     """
     parameters = params.load(set_name)
     judging, agreement = (
