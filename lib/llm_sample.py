@@ -139,7 +139,7 @@ def beside(one: Asked, judge: Judge, ratings: pd.DataFrame, sample: pd.DataFrame
     """The scored texts of the sample: domain, document, others, majority, and of each of the names, which are given too, a
     valence and a verdict."""
     votes = llm_judge.votes(one.texts)
-    own = votes[votes["sample_index"] == 0].set_index("text")["valence"]
+    own = votes[votes["sample_index"] == 0].groupby("text")["valence"].mean()
     given = {one.judge.name: own.reindex(map(llm_judge.normalize, sample["text"])).to_numpy()}
     for other in (judge, VADER):
         valences = pd.Series(judges.of_rated(other, ratings), ratings.index)

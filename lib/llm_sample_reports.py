@@ -27,7 +27,7 @@ def asked_about(asked: list[Asked], run: Agreement, sample: pd.DataFrame, comple
     for one in asked:
         model, again = one.judge.model, sum((table["sample_index"] == 1).sum() for table in (one.texts, one.pairs))
         said.append(
-            f"**{one.judge.name}**: {model.id}, {model.dtype}, rubric {one.judge.rubric}, temperature {one.judge.temperature:g}; "
+            f"**{one.judge.name}**: model {model.name} in {model.dtype}, rubric {one.judge.rubric}, temperature {one.judge.temperature:g}; "
             f"{len(one.texts):,} questions about texts and {len(one.pairs):,} about pairs, {again:,} of them a second time."
         )
         tell_seconds(one)
@@ -107,6 +107,9 @@ def faults(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> list[str]:
     name = one.judge.name
     own, replied = table[table["judge"] == name], replies[replies["judge"] == name]
     found = ["it scored too few texts to be compared"] if own.empty else []
+    found += (
+        ["it was trained on these very texts, so its agreement with them proves nothing"] if one.judge.trained_on_ratings else []
+    )
     below = own[(own["who"] == f"{name} − {VADER.name}") & (own["high"] < 0)]
     if len(below):
         found.append(f"worse than VADER on the same texts: {_places(below)}")

@@ -4,6 +4,7 @@ The models are canned; ratings and completions are made up.
 """
 
 from collections import Counter
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_what_is_unscored_is_counted_and_left_out_for_all(canned, run, drawn):
     assert len([fault for fault in wrong if "hold no verdict" in fault and "no verdict)" in fault]) == 1
 
 
+def test_texts_that_differ_in_their_marks_alone_are_one_question(canned, run, drawn):
+    model, table = canned(sound), ratings()
+    table.loc[:1, "text"] = ["it’s what feels 0", "it's what feels 0"]
+    sample = table.iloc[:40]
+    asked = llm_sample.ask(run, sample, llm_sample.of_pairs(*drawn))
+    assert sum(texts_of(question) == ["it's what feels 0"] and not again for question, again in model.asked) == 1
+    people = llm_sample.agreement_with_people(asked, run, table, sample, np.random.default_rng(1))
+    assert (people["n"] == 40).all()
+
+
 def test_a_judge_that_says_nothing_is_reported_not_hidden(canned, run, drawn):
     canned(lambda texts, again: "Hm.")
     asked, people, replies = measured(run, drawn)
@@ -164,6 +175,8 @@ def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
     bias = float(biased.removeprefix("position bias: +").split(" [")[0])
     assert 2 < bias < 4
     told = llm_sample_reports.reading(asked, people, replies, "vader").data
+    taught = replace(asked[0], judge=asked[0].judge.model_copy(update={"trained_on_ratings": True}))
+    assert "proves nothing" in llm_sample_reports.faults(taught, people, replies)[0]
     assert "⚠ asked is a poor judge here: worse than VADER" in told
     assert f"gets +{bias:.2f} [" in told and "the same label in both places at a rate of 0.00 [" in told
     assert "asked at temperature 0" in told
