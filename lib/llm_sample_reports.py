@@ -27,8 +27,9 @@ def asked_about(asked: list[Asked], run: Agreement, sample: pd.DataFrame, comple
     for one in asked:
         model, again = one.judge.model, sum((table["sample_index"] == 1).sum() for table in (one.texts, one.pairs))
         said.append(
-            f"**{one.judge.name}**: model {model.name} in {model.dtype}, rubric {one.judge.rubric}, temperature {one.judge.temperature:g}; "
-            f"{len(one.texts):,} questions about texts and {len(one.pairs):,} about pairs, {again:,} of them a second time."
+            f"**{one.judge.name}**: model {model.name} in {model.dtype}, rubric {one.judge.rubric}, temperature "
+            f"{one.judge.temperature:g}; {len(one.texts):,} questions about texts and {len(one.pairs):,} about pairs, {again:,} "
+            "of them a second time."
         )
         tell_seconds(one)
     return Markdown("\n\n".join(said))
