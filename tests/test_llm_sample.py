@@ -3,10 +3,12 @@
 The models are canned; ratings and completions are made up.
 """
 
+import ast
 from collections import Counter
 from dataclasses import replace
 from zlib import crc32
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from lib import annotation_plan, llm_judge, llm_reliability, llm_sample, llm_sample_reports, records, sections, times
 from tests import simulated
 from tests.asked_judge import judge, says, texts_of
+from tests.conftest import ROOT
 
 DOMAINS = ("letters", "notes")
 LABELS = {-2: "negative", 0: "neutral", 2: "positive"}
@@ -217,3 +220,20 @@ def test_tables_as_people_read_them(canned, run, drawn):
         "asked", "vader", "one rater", "asked − vader", "asked − one rater"]  # fmt: skip
     table = llm_sample_reports.replies_shown(replies)
     assert len(table) == len(replies) and " documents" in table["n"].iloc[0] and " stems" in table["n"].iloc[-1]
+
+
+def test_the_cells_of_notebook_04_run(canned, run, drawn):
+    canned(sound)
+    book = nbformat.read(ROOT / "notebooks" / "04_human_agreement.ipynb", as_version=4)
+    cells = [cell.source for cell in book.cells if cell.cell_type == "code" and cell.id.startswith("04-llm")]
+    key, judgements = drawn
+    names = {"np": np, "llm_sample": llm_sample, "llm_sample_reports": llm_sample_reports, "run": run, "ratings": ratings(),
+             "key": key, "judgements": judgements}  # fmt: skip
+    shown = []
+    for cell in cells:
+        *lines, last = ast.parse(cell).body
+        exec(compile(ast.Module(lines, []), "cell", "exec"), names)
+        shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+    assert len(shown) == 4
+    assert "40 of the rated texts" in shown[0].data and "Over all 40 texts that **asked** scored" in shown[3].data
+    assert (len(names["of_sample"]), len(names["replies"])) == (30, 9)  # 3 levels × 5 names × 2 measures; 3 and 6 quantities
