@@ -146,10 +146,12 @@ def beside(one: Asked, judge: Judge, ratings: pd.DataFrame, sample: pd.DataFrame
         given.setdefault(other.name, valences.loc[sample.index].to_numpy())
     scored = ~np.any([np.isnan(valence) for valence in given.values()], axis=0)
     table = _raters(sample[scored].reset_index(drop=True), rng)
-    enough = table["document"].nunique() >= rated_threshold.FOLDS
-    for name, valence in given.items() if enough else ():
-        judged = rated_threshold.verdicts(rated_threshold.of_valences(table, valence[scored]))
-        table[f"valence {name}"], table[f"verdict {name}"] = judged["valence"], judged["verdict"]
+    if table["document"].nunique() >= rated_threshold.FOLDS:
+        polarity = pd.Series(rated_threshold.felt(table), table.index)
+        weight = 1 / polarity.groupby([table["domain"], polarity]).transform("size")  # as in rated_threshold.rows
+        for name, valence in given.items():
+            judged = table.assign(valence=valence[scored], polarity=polarity, weight=weight)
+            table[f"valence {name}"], table[f"verdict {name}"] = valence[scored], rated_threshold.verdicts(judged)["verdict"]
     return table, [*given, ONE_RATER]
 
 
