@@ -116,11 +116,9 @@ def rated_questions(set_name: str) -> int:
         for notebook in ("03_judging", "04_human_agreement")
     )
     to_fit = [] if judging.charged_threshold else [judging.judge]
-    asked = {judge.model_dump_json() for judge in (agreement.judge, *agreement.beside, *to_fit) if judge.kind == "llm"}
-    own, _ = own_ratings.read(agreement.ratings if asked else None)
-    return len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
     asked = {judge.model_dump_json() for judge in (agreement.judge, *to_fit) if judge.kind == "llm"}
-    of_all = len(asked) * human_ratings.read()["text"].nunique() if asked else 0
+    own, _ = own_ratings.read(agreement.ratings if asked else None)
+    of_all = len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
     return of_all + sum(llm_sample.expected_questions(agreement, judge) for judge in agreement.on_a_sample)
 
 
