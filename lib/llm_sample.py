@@ -172,9 +172,9 @@ def replies(asked: list[Asked], run: Agreement, completions: pd.DataFrame, rng: 
     found = []
     for one in asked:
         for name, table in ((TEXTS, one.texts), (PAIRS, one.pairs)):
-            unscored = inference.clustered_means(
+            unscored = inference.clustered_shares(
                 table.assign(quantity=UNSCORED, unscored=100.0 * table["unscored"].notna()), "unscored", ["quantity"],
-                run.confidence, limits=(0, 100))  # fmt: skip
+                run.confidence)  # fmt: skip
             steady = llm_reliability.reliability(table, run.confidence, run.draws, rng)
             rows = pd.concat([unscored, steady if name == PAIRS else steady[steady["quantity"].isin(llm_reliability.RETESTS)]])
             found.append(rows.assign(judge=one.judge.name, asked_about=name))
