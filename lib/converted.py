@@ -89,10 +89,18 @@ def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
 
 def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
     source, place = gguf.locate(0)
-    model = load("AutoModelForCausalLM", source, **place, dtype=dtype)
-    model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # the weights are plain numbers now, and could not be saved otherwise
+    model = dequantised(load, source, **place, dtype=dtype)
     making = fresh(made)
     model.save_pretrained(making)
     making.rename(made)
+
+
+def dequantised(load: Load, source: str, **options):
+    """The causal language model of a GGUF file in plain numbers, so that it can be saved."""
+    from transformers import GgufConfig
+
+    model = load("AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True))
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model

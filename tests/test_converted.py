@@ -20,6 +20,7 @@ class Made:
     config = None
 
     def __init__(self, loader, source, **options):
+        options.pop("quantization_config", None)
         self.name, self.text = f"{loader}.json", json.dumps([source, options])
 
     def save_pretrained(self, folder):
