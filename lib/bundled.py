@@ -52,7 +52,7 @@ def _dequantise(made: Path) -> None:
     making = fresh(made)
     file = gguf(making)
     converted.dequantised(_load, str(making), gguf_file=file.name, dtype="float32").save_pretrained(making)
-    _load("AutoTokenizer", str(making), gguf_file=file.name).save_pretrained(making)
+    converted.save_tokenizer(_load("AutoTokenizer", str(making), gguf_file=file.name), making)
     file.unlink()
     making.rename(made)
 

@@ -66,7 +66,7 @@ def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
             config, tokenizer = (load(loader, source, **place) for loader in ("AutoConfig", "AutoTokenizer"))
             making = fresh(made)
             config.save_pretrained(making)
-            tokenizer.save_pretrained(making)
+            save_tokenizer(tokenizer, making)
             making.rename(made)
     return made
 
@@ -93,6 +93,13 @@ def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
     making = fresh(made)
     model.save_pretrained(making)
     making.rename(made)
+
+
+def save_tokenizer(tokenizer, folder: Path) -> None:
+    """Save a tokenizer in the same bytes whether it was loaded with or without a network, which transformers notes with it."""
+    if "local_files_only" in tokenizer.init_kwargs:
+        tokenizer.init_kwargs["local_files_only"] = False
+    tokenizer.save_pretrained(folder)
 
 
 def dequantised(load: Load, source: str, **options):
