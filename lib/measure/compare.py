@@ -1,6 +1,5 @@
 """Models of several finished sets side by side, on the prompts that they share: `python -m lib.measure.compare SET SET …`."""
 
-import argparse
 import io
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from lib import claims, comparison_reports, comparisons, figures, leakage, params, power, records, reports, usability
+from lib.command_line import exit_code, new_parser
 from lib.specs import ROOT, ParameterError
 
 SHOWN = ("net", "towards", "away", "leak")
@@ -123,18 +123,17 @@ def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and compare; a mistake of the user's ends in a short message and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m lib.measure.compare", description=__doc__)
+    """Parse the command line and compare; returns the exit code of `lib.command_line`."""
+    parser = new_parser("lib.measure.compare", __doc__)
     parser.add_argument("sets", nargs="+", help="names of finished parameter sets, two or more")
     names = list(dict.fromkeys(parser.parse_args(arguments).sets))
-    try:
-        if len(names) < 2:
-            raise ParameterError(f'SETS: {names[0]!r} alone: name two sets or more, for example SETS="{names[0]} embedded"')
-        print("\n".join(write(names)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", flush=True)
-        return 1
-    return 0
+    return exit_code(lambda: _compare(names))
+
+
+def _compare(names: list[str]) -> None:
+    if len(names) < 2:
+        raise ParameterError(f'SETS: {names[0]!r} alone: name two sets or more, for example SETS="{names[0]} embedded"')
+    print("\n".join(write(names)))
 
 
 if __name__ == "__main__":
