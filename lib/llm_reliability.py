@@ -69,7 +69,7 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
     given = llm_judge.votes(asked).dropna(subset="valence")
     bias, again = by_place(given), by_time(given)
     favoured = inference.clustered_mean(bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8))
-    agreed = inference.clustered_mean(again["same"], again["stem_id"], confidence, limits=(0, 1))
+    agreed = inference.clustered_share(again["same"], again["stem_id"], confidence, 1.0)
     rows = [
         {"quantity": POSITION, **asdict(favoured)},
         {"quantity": AGREEMENT, **asdict(agreed)},
