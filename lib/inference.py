@@ -2,11 +2,12 @@
 
 The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
 and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness
-reaches further; never shortened, but cut at the least and greatest value possible, where these are
-given. Shares have Wilson's interval (`clustered_share`), which never leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a low
-mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone is too short where nothing
-is skewed. The choice is ours, made among the ways of tests/interval_candidates.py by `make simulate`, which tells how often each
-holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may hold too few of the former.
+reaches further; never shortened, but cut at the least and greatest value possible, where these are given. Shares have Wilson's
+interval (`clustered_share`), which never leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds
+few of them has both a low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone
+is too short where nothing is skewed. The choice is ours, made among the ways of tests/interval_candidates.py by `make simulate`,
+which tells how often each holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may
+hold too few of the former.
 """
 
 from collections.abc import Callable
