@@ -70,6 +70,8 @@ def beside_expression(
 def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
     """What `by_arm` and `beside_expression` say, in a sentence."""
     at = rates[rates["pairs"] == "all"].set_index("arm")
+    if at["estimate"].isna().all():
+        return "Semantic leak rate: not estimated, for no pair of completions is there."
     said = "; ".join(f"{arm} {row.estimate:.1f} % [{row.low:.1f}, {row.high:.1f}]" for arm, row in at.iterrows())
     estimate, low, high = correlation
     return (

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -59,6 +60,17 @@ def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return rows.merge(found[found["quantity"].isin(SHOWN)]).assign(fault=lambda table: table["model"].map(faults))
 
 
+def identical(judgements: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every two models whose completions are the same, prompt by prompt and draw by draw, what is missing included."""
+    wide = judgements.pivot(index=["prompt_id", "sample_index"], columns="model", values="completion")
+    wide = wide.astype(object).where(wide.notna(), None)
+    return [
+        (one, other)
+        for one, other in combinations(wide, 2)
+        if (wide[one].to_numpy() == wide[other].to_numpy()).all() and wide[one].notna().any()
+    ]
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of `summary` as people read it: a row for each model."""
     cells = table.assign(cell=[reports.interval(row, sign=row.quantity != "leak") for row in table.itertuples()])
@@ -80,6 +92,8 @@ def write(set_names: list[str]) -> list[str]:
     head = (f"{judgements['group_id'].nunique():,} groups that all {len(table)} models were asked, {left_out:,} others left out; "
             f"{100 * confidence:g} % intervals clustered by stem")  # fmt: skip
     reading = comparison_reports.models_reading(between, margin, confidence)
+    same = "; ".join(f"{one} and {other} wrote the same completions" for one, other in identical(judgements))
+    reading = f"{reading} {same}." if same else reading
     path = ROOT / "outputs" / "comparisons" / "+".join(set_names)
     body = [f"# {' and '.join(set_names)}", stamp, f"{head}.", table.to_markdown(index=False), reading,
             paired.to_markdown(index=False), f"![Net excess of each model]({path.name}.svg)"]  # fmt: skip
