@@ -13,6 +13,7 @@ from lib.command_line import exit_code, new_parser
 from lib.specs import ROOT, ParameterError
 
 SHOWN = ("net", "towards", "away", "leak")
+MISSING = "\0"  # no completion
 _PROMPT = ["prompt_id", "context", "stem"]  # what must be the same
 
 
@@ -62,13 +63,10 @@ def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 def identical(judgements: pd.DataFrame) -> list[tuple[str, str]]:
     """Every two models whose completions are the same, prompt by prompt and draw by draw, what is missing included."""
-    wide = judgements.pivot(index=["prompt_id", "sample_index"], columns="model", values="completion")
-    wide = wide.astype(object).where(wide.notna(), None)
-    return [
-        (one, other)
-        for one, other in combinations(wide, 2)
-        if (wide[one].to_numpy() == wide[other].to_numpy()).all() and wide[one].notna().any()
-    ]
+    texts = judgements.assign(text=judgements["completion"].astype(object).where(judgements["completion"].notna(), MISSING))
+    wide = texts.pivot(index=["prompt_id", "sample_index"], columns="model", values="text")
+    asked = [model for model in wide if (wide[model].dropna() != MISSING).any()]
+    return [(one, other) for one, other in combinations(asked, 2) if wide[one].equals(wide[other])]
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
