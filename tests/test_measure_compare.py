@@ -52,5 +52,5 @@ def test_models_that_wrote_the_same_are_told_by_their_completions(second, same):
             for key, text in zip(keys, texts, strict=False)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["model", "prompt_id", "sample_index", "completion"])
     assert compare.identical(table) == [("one", "two")] * same
-    nothing = table.assign(completion=None)
-    assert compare.identical(nothing) == []
+
+    assert compare.identical(table.assign(completion=None)) == []

@@ -13,7 +13,7 @@ from lib.command_line import exit_code, new_parser
 from lib.specs import ROOT, ParameterError
 
 SHOWN = ("net", "towards", "away", "leak")
-MISSING = "\0"  # no completion
+MISSING = "\ufdd0"  # stands for no completion: a code point that is no character
 _PROMPT = ["prompt_id", "context", "stem"]  # what must be the same
 
 
