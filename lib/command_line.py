@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
         return argparse.HelpFormatter(self.prog, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
 
 
-def new_parser(program: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+def new_parser(program: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser of `python -m program`, whose help is as wide as the terminal, WIDTH columns at most."""
     return _Parser(prog=f"python -m {program}", description=description, epilog=epilog)
 

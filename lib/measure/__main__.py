@@ -152,9 +152,8 @@ def _remember_pages(judge: str, seconds: float) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = new_parser(
-        "lib.measure", __doc__, f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md"
-    )
+    bundled = f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md"
+    made = new_parser("lib.measure", __doc__, bundled)
     made.add_argument("model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server")
     made.add_argument("--table", help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one")
     made.add_argument("--name", help="what the server calls the model; of a table, whose completions these are")
