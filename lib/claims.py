@@ -244,9 +244,10 @@ def mitigation(
     rows, claim, measured = [], PREREGISTERED["C3"], "change of net excess"
     for model in model_names:
         part = effects[(effects["model"] == model) & (effects["mitigation"] != control)]
-        if part.empty:
-            verdict = INCONCLUSIVE, "not asked with a mitigation beside the control"
-            rows.append(board.row(claim, model, measured, None, verdict, margin, confidence))
+        if part["estimate"].isna().all():
+            said = "not asked with a mitigation beside the control" if part.empty else "no pair of completions can be judged"
+            fault = "" if part.empty else faults[model]
+            rows.append(board.row(claim, model, measured, None, (INCONCLUSIVE, said), margin, confidence, fault))
             continue
         strongest = part.loc[part["estimate"].astype(float).idxmin()]
         other = {"p": part["p_equivalence"].max()}

@@ -61,14 +61,17 @@ def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str
 
 
 def _verdicts(table: pd.DataFrame, names: pd.Series, margin: float, confidence: float) -> str:
-    """How many tests the family has, which survive Holm's correction, which are equivalent to 0, and how many are neither."""
+    """How many tests the family has, which survive Holm's correction, which are equivalent to 0, which are without any
+    difference (0 in every stem, so that no spread allows a test), and how many are none of these."""
     differs, same = table["p_holm"] < 1 - confidence, table["p_equivalence"] < 1 - confidence
+    equal = (table["estimate"] == 0) & (table["error"] == 0)
     tests = int(table["p"].notna().sum())
     told = [f"{name} {_cell(row)}" for name, row in zip(names[differs], table[differs].itertuples(), strict=True)]
     return (
         f"This table is one family of {tests} {'test' if tests == 1 else 'tests'}. Differing from 0 after Holm's correction: "
         f"{differs.sum()}{_listed(told)}; equivalent to 0 within ±{margin:g} points: {same.sum()}{_listed(names[same])}; "
-        f"neither: {(~differs & ~same).sum()}."
+        f"{f'without any difference, 0 in every stem: {equal.sum()}{_listed(names[equal])}; ' if equal.any() else ''}"
+        f"neither: {(~differs & ~same & ~equal).sum()}."
     )
 
 

@@ -66,7 +66,7 @@ def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
             config, tokenizer = (load(loader, source, **place) for loader in ("AutoConfig", "AutoTokenizer"))
             making = fresh(made)
             config.save_pretrained(making)
-            tokenizer.save_pretrained(making)
+            save_tokenizer(tokenizer, making)
             making.rename(made)
     return made
 
@@ -89,10 +89,25 @@ def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
 
 def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
     source, place = gguf.locate(0)
-    model = load("AutoModelForCausalLM", source, **place, dtype=dtype)
-    model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # the weights are plain numbers now, and could not be saved otherwise
+    model = dequantised(load, source, **place, dtype=dtype)
     making = fresh(made)
     model.save_pretrained(making)
     making.rename(made)
+
+
+def save_tokenizer(tokenizer, folder: Path) -> None:
+    """Save a tokenizer in the same bytes whether it was loaded with or without a network, which transformers notes with it."""
+    if "local_files_only" in tokenizer.init_kwargs:
+        tokenizer.init_kwargs["local_files_only"] = False
+    tokenizer.save_pretrained(folder)
+
+
+def dequantised(load: Load, source: str, **options):
+    """The causal language model of a GGUF file in plain numbers, so that it can be saved."""
+    from transformers import GgufConfig
+
+    model = load("AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True))
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model

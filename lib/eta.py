@@ -155,7 +155,8 @@ def facts(parameters: ParameterSet, found: dict) -> dict:
     models = {spec.name: {"id": spec.id, "mode": spec.mode, "remote": spec.server is not None,
                           "parameters": 0 if spec.table or spec.id.startswith("canned:") else found[spec.name].parameters}
               for spec in parameters.models}  # fmt: skip
-    return {"models": models, "judge": judge.kind}
+    sample = any(Judge.model_validate(other).kind == "llm" for other in parameters.agreement.get("beside", []))
+    return {"models": models, "judge": judge.kind, "sample": sample}
 
 
 def completions(set_name: str, parameters: ParameterSet) -> dict:
@@ -186,7 +187,9 @@ def work(job: Job, facts: dict) -> Work:
         each *= (about.get("parameters") or 0) / BUNDLED * (CHAT if about.get("mode") == "chat" else 1.0)
     elif job.notebook in ("03_judging", "04_human_agreement"):
         key = f"{key} {facts.get('judge')}"
-        if facts.get("judge") in ("llm", "classifier"):
+        sample = facts.get("sample") and job.notebook == "04_human_agreement"
+        key += " and a sample" if sample else ""
+        if facts.get("judge") in ("llm", "classifier") or sample:
             return Work(key, count, None)
     return Work(key, count, fixed + each * count)
 

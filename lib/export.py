@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences, text
+from lib import command_line, leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences, text
 from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
@@ -170,17 +170,12 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 def main(arguments: list[str]) -> int:
-    """Export the set named in the arguments, `embedded` if none is."""
+    """Export the set named in the arguments, `embedded` if none is; returns the exit code of `lib.command_line`."""
     if len(arguments) > 1:
         print(f"usage: python -m lib.export [SET]; one set at a time, got {len(arguments)}", file=sys.stderr)
         return 2
-    try:
-        folder = export(arguments[0] if arguments else "embedded")
-    except (ParameterError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"Written: {folder}")
-    return 0
+    set_name = arguments[0] if arguments else "embedded"
+    return command_line.exit_code(lambda: print(f"Written: {export(set_name)}"), "run the same command again to write all of it")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
 and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness
-reaches further; never shortened. Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a low
-mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone is too short where nothing
-is skewed. The choice is ours, made among the ways of tests/interval_candidates.py by `make simulate`, which tells how often each
-holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may hold too few of the former.
+reaches further; never shortened, but cut at the least and greatest value possible, where these are given. Shares have Wilson's
+interval (`clustered_share`), which never leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds
+few of them has both a low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone
+is too short where nothing is skewed. The choice is ours, made among the ways of tests/interval_candidates.py by `make simulate`,
+which tells how often each holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may
+hold too few of the former.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -36,13 +38,33 @@ class Estimate:
 def clustered_mean(values, clusters, confidence: float = 0.95, limits: tuple[float, float] | None = None) -> Estimate:
     """Mean of `values` with an interval clustered by `clusters`; NaN values are left out, fewer than 2 clusters give no interval.
 
-    Clusters that all have the same mean show no spread to judge by: there is no interval then, or, with `limits`, the least and
-    the greatest value possible, an exact one (`_agreeing`).
+    `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all have the same mean
+    show no spread to judge by: there is no interval then, or, with `limits`, an exact one (`_agreeing`).
     """
     codes, values = _known(clusters, values)
     if codes.max(initial=0) == 0:
         return _without_interval(values.mean() if len(values) else np.nan, codes)
-    return _fit(values, np.ones((len(values), 1)), codes, confidence, limits)
+    found = _fit(values, np.ones((len(values), 1)), codes, confidence, limits)
+    return found if limits is None else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+
+
+def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 100.0) -> Estimate:
+    """Mean of `values` from 0 to `whole` (yes or no, or shares) with Wilson's interval for clustered data.
+
+    Wilson's (1927) interval of as many independent values as would have the clustered error (the effective sample size
+    p(1 − p) / error², Kish 1965), with Student's quantile for the normal one: what Dean & Pagano (2015) and Franco, Little, Louis
+    & Slud (2019) advise for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
+    Clopper & Pearson's of clusters (`_agreeing`); of one cluster none.
+    """
+    found = clustered_mean(values, clusters, confidence, (0.0, whole))
+    if not found.error > 0:
+        return found
+    p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)
+    n_effective = p * (1 - p) / (found.error / whole) ** 2
+    middle = p + critical**2 / (2 * n_effective)
+    half_width = critical * np.sqrt((p * (1 - p) + critical**2 / (4 * n_effective)) / n_effective)
+    low, high = ((middle + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
+    return replace(found, low=float(whole * max(low, 0.0)), high=float(whole * min(high, 1.0)))
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
@@ -150,13 +172,21 @@ def clustered_means(
     table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", limits=None
 ) -> pd.DataFrame:
     """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate as columns."""
+    return _by_level(table, value, by, cluster, lambda values, codes: clustered_mean(values, codes, confidence, limits))
+
+
+def clustered_shares(
+    table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", whole: float = 100.0
+) -> pd.DataFrame:
+    """`clustered_share` of a column within each combination of `by`, as `clustered_means`."""
+    return _by_level(table, value, by, cluster, lambda values, codes: clustered_share(values, codes, confidence, whole))
+
+
+def _by_level(table: pd.DataFrame, value: str, by: list[str], cluster: str, estimated: Callable[..., Estimate]) -> pd.DataFrame:
     codes, values = pd.factorize(table[cluster])[0], table[value].to_numpy(dtype=float)
     codes = np.where(codes < 0, np.nan, codes)
     places = table[by].assign(place=np.arange(len(table))).groupby(by, sort=False, observed=True, dropna=False)["place"]
-    rows = [
-        {**dict(zip(by, levels, strict=True)), **asdict(clustered_mean(values[at], codes[at], confidence, limits))}
-        for levels, at in places
-    ]
+    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(values[at], codes[at]))} for levels, at in places]
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from lib import free_text, human_ratings, ladder_training, packages, records, wet
+from lib import command_line, free_text, human_ratings, ladder_training, packages, records, wet
 from lib.ladder_training import Recipe
 
 BEGIN, END = "<s>", "</s>"
@@ -112,16 +112,15 @@ def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
 
 
 def main() -> int:
-    """Make the ladder and print how well each size learnt; what cannot be had or written ends in a message and exit code 1."""
+    """Train the models and print how well each size learnt; returns the exit code of `lib.command_line`."""
+    return command_line.exit_code(_train, "what is trained is kept: the same command goes on")
+
+
+def _train() -> None:
     from lib import ladder_reports  # which builds on this module
 
-    try:
-        table = ladder_reports.trained("ladder")
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    table = ladder_reports.trained("ladder")
     print(f"{ladder_reports.shown(table).to_string(index=False)}\n{ladder_reports.reading(table, 0.95)}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
         for verdict, sign in DIRECTIONS.items()
     ]
     by = ["model", "arm", "verdict"]
-    return inference.clustered_means(pd.concat(of_verdict), "share", by, confidence, limits=(0, 100))
+    return inference.clustered_shares(pd.concat(of_verdict), "share", by, confidence)
 
 
 def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFram
     missing ones."""
     charged = judgements[judgements["arm"].isin(DIRECTIONS) & judgements["repeats"].notna()]
     charged = charged.assign(share=100.0 * charged["repeats"].astype(bool))
-    return inference.clustered_means(charged, "share", ["model", "mitigation", "arm"], confidence, limits=(0, 100))
+    return inference.clustered_shares(charged, "share", ["model", "mitigation", "arm"], confidence)
 
 
 def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import generation, models, outcomes, packages, rubrics, templates
+from lib import generation, models, outcomes, packages, progress, records, rubrics, templates
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION, Judge, Model, ParameterError
 from lib.text import VERSION as TEXT_VERSION
@@ -24,6 +24,7 @@ from lib.text import normalize
 PAIR_KEY = ["group_id", "mitigation", "sample_index"]
 CUT_THINKING, CUT, SILENT = "cut off while thinking", "cut off", "no verdict"  # why a reply is unscored, beside outcomes
 _OF_THE_MODEL = ("system_prompt", "chat_template_kwargs", "thinking_tokens", "thought_markers")  # a fingerprint may lack them
+BLOCK = 64  # questions side by side where a reply depends on what it is asked beside, see `_answered`
 VERSION = 1  # of how texts are paired and scored: change it with anything that changes a valence
 
 
@@ -58,9 +59,12 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
     return _mean_votes(_alone(texts), votes(asked_alone(judge, texts)), range(len(texts))).to_numpy()
 
 
-def asked_alone(judge: Judge, texts: list[str]) -> pd.DataFrame:
-    """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is asked."""
-    return ask(judge, questions(_alone(texts), share=0.0, seed=judge.seed), replies_alone(judge))
+def asked_alone(judge: Judge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
+    """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is asked.
+
+    A `share` of the questions is asked twice. `clusters`, one for each text, stand in place of stems.
+    """
+    return ask(judge, questions(_alone(texts, clusters), share, judge.seed), replies_alone(judge))
 
 
 def replies_alone(judge: Judge) -> Path:
@@ -68,10 +72,10 @@ def replies_alone(judge: Judge) -> Path:
     return packages.cache_folder() / f"replies-{judge.name}.jsonl"
 
 
-def _alone(texts: list[str]) -> pd.DataFrame:
+def _alone(texts: list[str], clusters=None) -> pd.DataFrame:
     """`sightings` of texts that have no partner."""
-    plain = [normalize(text) for text in texts]
-    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": ""}).astype(object)
+    plain, stems = [normalize(text) for text in texts], "" if clusters is None else list(clusters)
+    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": stems}).astype(object)
 
 
 def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
@@ -135,8 +139,7 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]  # each question draws its own
     owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
     owed = owed.assign(mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text="")  # free questions
-    told = _told(judge)
-    paid = generation.generate(generation.keyed(owed, told, model), told, model, replies)
+    paid = _answered(owed, judge, model, replies)
     texts = [[text for text in pair if text is not None] for pair in zip(paid["first"], paid["second"], strict=True)]
     given = [None if pd.isna(reply) else reply for reply in paid["completion"]]  # pandas may have made it NaN
     told = zip(given, paid["ended"], texts, strict=True)
@@ -147,6 +150,25 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     kept = paid[["first", "second", "stem_id", "sample_index", "outcome", "note", "ended"]]
     objects = {"reply": given, "labels": labels, "valences": worth, "unscored": reasons}
     return kept.assign(**{name: pd.Series(values, kept.index, dtype=object) for name, values in objects.items()})
+
+
+def _answered(owed: pd.DataFrame, judge: Judge, model, replies: Path) -> pd.DataFrame:
+    """`owed` with its replies, as `generation.generate` has it.
+
+    In half precision, rounding lets a reply depend on the questions that are read beside it. There the questions are asked in
+    blocks that depend on nothing but the questions, so that a run that was killed, or is made again, gets the same replies.
+    """
+    told = _told(judge)
+    owed = generation.keyed(owed, told, model)
+    if judge.model.server or judge.model.dtype == "float32":
+        return generation.generate(owed, told, model, replies)
+    distinct = generation.missing(owed, set())
+    known = distinct["key"].isin(records.journal_keys(replies))
+    with progress.bar(len(distinct), judge.name, "questions", int(known.sum())) as bar:
+        for start in range(0, len(distinct), BLOCK):
+            if not known.iloc[start : start + BLOCK].all():
+                generation.generate(distinct.iloc[start : start + BLOCK], told, model, replies, bar=bar)
+    return generation.generate(owed, told, model, replies)
 
 
 def _unscored(reply: str | None, outcome: str, ended: bool) -> str:

@@ -21,7 +21,9 @@ _REMEDIES = {  # of the reason why most are unscored
     outcomes.REFUSED: "ask another model, or let the rubric say that the texts are only to be rated",
     outcomes.FAILED: "put right what stopped it",
 }  # fmt: skip
-POSITION, AGREEMENT, PEARSON = "position bias", "test–retest, same label", "test–retest, Pearson's r"
+POSITION, ORDERS = "position bias", "both orders, same label"
+AGREEMENT, PEARSON = "test–retest, same label", "test–retest, Pearson's r"
+RETESTS = (AGREEMENT, PEARSON)
 
 
 def reading(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:
@@ -60,18 +62,21 @@ def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: flo
 
 
 def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """POSITION, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low, high, n, n_stems.
+    """POSITION, ORDERS, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low, high, n, n_stems.
 
-    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale. The others compare
-    the two replies to a question that was asked twice, text by text: how often the label is the same, and the correlation of the
-    valences (interval: bootstrap of stems). A stem is where a pair comes first.
+    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale; ORDERS is how
+    often it has the same valence in both places, for biases of either sign may cancel. RETESTS compare the two replies to a
+    question that was asked twice, text by text: how often the label is the same, and the correlation of the valences (interval:
+    bootstrap of stems). A stem is where a pair comes first.
     """
     given = llm_judge.votes(asked).dropna(subset="valence")
     bias, again = by_place(given), by_time(given)
     favoured = inference.clustered_mean(bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8))
-    agreed = inference.clustered_mean(again["same"], again["stem_id"], confidence, limits=(0, 1))
+    alike = inference.clustered_share((bias["first"] == bias["second"]).astype(float), bias["stem_id"], confidence, 1.0)
+    agreed = inference.clustered_share(again["same"], again["stem_id"], confidence, 1.0)
     rows = [
         {"quantity": POSITION, **asdict(favoured)},
+        {"quantity": ORDERS, **asdict(alike)},
         {"quantity": AGREEMENT, **asdict(agreed)},
         {"quantity": PEARSON, **_correlation(again, confidence, draws, rng)},
     ]

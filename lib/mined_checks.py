@@ -107,7 +107,6 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
     mean, sign = both["mean"], np.where(both["role"] == "negative", -1, 1)
     both["agrees"] = np.where(both["role"] == "neutral", mean.abs() < NEUTRAL, mean * sign >= CHARGED).astype(float)
     both = pd.concat([both.assign(domain="all"), both], ignore_index=True)
-    table = inference.clustered_means(both, "agrees", ["scope", "role", "domain"], CONFIDENCE, "document", (0, 1))
+    table = inference.clustered_shares(both, "agrees", ["scope", "role", "domain"], CONFIDENCE, "document", 1.0)
     table = table.rename(columns={"estimate": "share", "n_stems": "documents"})
-    table[["low", "high"]] = table[["low", "high"]].clip(0, 1)
     return table[["scope", "role", "domain", "share", "low", "high", "n", "documents"]].sort_values(["scope", "role", "domain"])

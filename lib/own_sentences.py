@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pandera.errors
 
-from lib import assignment, delimited, lint, params, prompts, similarity, specs, unrelated, wording
+from lib import assignment, command_line, delimited, lint, params, prompts, similarity, specs, unrelated, wording
 from lib.sections import Dataset
 from lib.specs import ParameterError, nearest
 from lib.wording import Finding
@@ -216,12 +216,12 @@ def _emotions(contexts: pd.DataFrame) -> Iterator[Finding]:
 
 def main(set_name: str) -> int:
     """Print all that the lint finds in the files that a set names; 1 if any of it stops a run."""
-    try:
-        run = params.dataset(set_name)
-        found = findings(run, {name: _table(name, path) for name, path in files(run).items()})
-    except ParameterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return command_line.exit_code(lambda: _lint(set_name))
+
+
+def _lint(set_name: str) -> int:
+    run = params.dataset(set_name)
+    found = findings(run, {name: _table(name, path) for name, path in files(run).items()})
     errors = found["check"].isin(ERRORS)
     for row, wrong in zip(found.itertuples(), errors, strict=True):
         print(f"{'error' if wrong else 'warning'}: {line(row)}")

@@ -131,7 +131,7 @@ def assemble(name: str, room: int = 0) -> Path:
                 _keep_notice(about, notice)
             _join(about, _fetched(about), path)
             shutil.rmtree(_folder(about))
-    _check(path, about.bytes, about.sha256, f"the file of {name} as published")
+        _check(path, about.bytes, about.sha256, f"the file of {name} as published")
     return path
 
 

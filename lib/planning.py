@@ -11,6 +11,7 @@ from lib import (
     generation,
     human_ratings,
     llm_judge,
+    llm_sample,
     models,
     own_ratings,
     params,
@@ -106,16 +107,19 @@ def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sectio
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions about the texts that people rated are asked of judges that are language models, each judge once."""
+    """How many questions notebook 04 puts to judges that are language models: about all rated texts to the run's own, about a
+    sample of them and the pairs drawn for annotators to one beside it, if no two texts are equal. Each judge counts once.
+    """
     parameters = params.load(set_name)
     judging, agreement = (
         params.from_cell(notebook, params.cell_values(parameters, set_name, notebook))
         for notebook in ("03_judging", "04_human_agreement")
     )
     to_fit = [] if judging.charged_threshold else [judging.judge]
-    asked = {judge.model_dump_json() for judge in (agreement.judge, *agreement.beside, *to_fit) if judge.kind == "llm"}
+    asked = {judge.model_dump_json() for judge in (agreement.judge, *to_fit) if judge.kind == "llm"}
     own, _ = own_ratings.read(agreement.ratings if asked else None)
-    return len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
+    of_all = len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
+    return of_all + sum(llm_sample.expected_questions(agreement, judge) for judge in agreement.on_a_sample)
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:

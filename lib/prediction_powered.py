@@ -5,7 +5,7 @@ weight λ, PPI++, arXiv 2311.01453): the judge's mean over all pairs, corrected 
 It is right whatever the judge is worth; a good judge makes the interval narrow.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from lib.vader import SCALE
 
 POLARITY = {"negative": -1.0, "none": 0.0, "positive": 1.0}  # unclear is missing
 SOURCES = ("people and judge", "people alone", "judge alone")
+_ESTIMATED = ["source", *(field.name for field in fields(inference.Estimate)), "weight", "labelled"]
 
 
 def valences(labels: pd.DataFrame) -> pd.DataFrame:
@@ -157,12 +158,14 @@ def estimate(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def estimates(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """`estimate` of every quantity within each combination of `by`, from a table of `joined`; strata are those of the draw.
 
-    The placebo arm is paired once for each direction: `by` should hold the arm and the direction, or `table` leave it out.
+    The placebo arm is paired once for each direction: `by` should hold the arm and the direction, or `table` leave it out. No
+    rows where the plan has no pair.
     """
+    if table.empty:
+        return pd.DataFrame(columns=[*by, "quantity", *_ESTIMATED]).astype({"labelled": int})
     table = table.assign(stratum=table.groupby(STRATUM, sort=False).ngroup())
     parts = [
         estimate(part, confidence).assign(**dict(zip([*by, "quantity"], levels, strict=True)))
         for levels, part in table.groupby([*by, "quantity"], sort=False)
     ]
-    found = pd.concat(parts, ignore_index=True)
-    return found[[*by, "quantity", "source", *(name for name in found if name not in {*by, "quantity", "source"})]]
+    return pd.concat(parts, ignore_index=True)[[*by, "quantity", *_ESTIMATED]]

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import instructions, params, prior_columns, records, sections, semantic_leakage, sentences, tables, vader
+from lib import command_line, instructions, params, prior_columns, records, sections, semantic_leakage, sentences, tables, vader
 from lib.prompts import PROMPTS
 from lib.specs import ParameterError
 
@@ -174,26 +174,31 @@ def _defects(pairs: pd.DataFrame) -> dict[str, list]:
     return found | {"completions of a test that repeat its concept": repeats}
 
 
-def main(set_name: str) -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and publish; returns the exit code of `lib.command_line`."""
+    parser = command_line.new_parser(
+        "lib.prior_work", "Completions and semantic leak rate of the published table that a set names."
+    )
+    parser.add_argument("set_name", help="parameter set with dataset.prior")
+    set_name = parser.parse_args(arguments).set_name
+    return command_line.exit_code(lambda: _publish(set_name))
+
+
+def _publish(set_name: str) -> None:
     """Write the completions that the set's published table holds to outputs/<set_name>/published.parquet; tell its defects."""
-    try:
-        parameters = params.load(set_name)
-        told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-        if told.prior is None:
-            raise ParameterError(f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there")
-        pairs, defects = read(told.prior)
-        made = completions(told.prior)
-    except ParameterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    parameters = params.load(set_name)
+    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
+    if told.prior is None:
+        raise ParameterError(f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there")
+    pairs, defects = read(told.prior)
+    made = completions(told.prior)
     print(f"{len(pairs)} pairs: {pairs['arm'].value_counts().to_dict()}\n{report(defects).to_string(index=False)}")
     if len(made):
         rates = semantic_leakage.published(pairs)
         print(f"Semantic leak rate (SentenceBERT), by template:\n{rates.round(2).to_string(index=False)}")
     print(f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:")
     print(f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: {samples(made)} or fewer")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -128,7 +128,7 @@ def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     parts = []
     for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
         whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]].dropna(subset=by)
-        chosen = inference.clustered_means(whole, "hit", [by], confidence, "document", (0, 100)).rename(columns={by: "level"})
+        chosen = inference.clustered_shares(whole, "hit", [by], confidence, "document").rename(columns={by: "level"})
         parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
     return shown[["by", "level", "question", "measure", "estimate", "low", "high", "n", "n_documents"]]
@@ -137,5 +137,5 @@ def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def calibration(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The human mean by what the judge said: bin (of one point), valence (mean in it), and the columns of inference.Estimate."""
     said = table.assign(bin=table["valence"].round()).sort_values("bin")
-    curve = inference.clustered_means(said, "mean", ["bin"], confidence, "document")
+    curve = inference.clustered_means(said, "mean", ["bin"], confidence, "document", (-4, 4))
     return curve.assign(valence=said.groupby("bin")["valence"].mean().to_numpy())

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 
-from lib import claims, forest, leakage, params, records, reports
+from lib import claims, command_line, forest, leakage, params, records, reports
 from lib.board import digits
 
 SET, MINED_SET = "embedded", "commoncrawl"
@@ -79,20 +79,15 @@ def fill(text: str, marker: str, content: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
-def main() -> int:
-    """Fill README.md and draw its forest plot; exit code 1 and a short message if the reference run is not there."""
+def write() -> None:
+    """Fill README.md and draw its forest plot; OSError or ValueError if the reference run is not there."""
     path = records.ROOT / "README.md"
-    try:
-        text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
-        claimed = board(SET, MINED_SET)
-        records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
-        text = fill(fill(text, "claims", in_words(claimed)), "picture", forest.picture_of(claimed, PICTURE))
-        records.write_text(path, fill(text, "headline", reports.headline(claimed).to_markdown(index=False)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}")
-        return 1
-    return 0
+    text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
+    claimed = board(SET, MINED_SET)
+    records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
+    text = fill(fill(text, "claims", in_words(claimed)), "picture", forest.picture_of(claimed, PICTURE))
+    records.write_text(path, fill(text, "headline", reports.headline(claimed).to_markdown(index=False)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.exit_code(write))

@@ -27,6 +27,7 @@ SOURCES = {
     "judgements": "03_judging",
     "annotation_key": "04_human_agreement",
     "people": "04_human_agreement",
+    "llm_sample": "04_human_agreement",
     "claims/agreement": "04_human_agreement",
     "claims/scaling": "05_scaling_analysis",
     "claims/mitigation": "06_prompting_mitigation_ablation",

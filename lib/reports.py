@@ -16,6 +16,7 @@ from lib.usability import PLACEBO_BROKEN
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
+NOT_ESTIMATED = "not estimated"
 NO_FAULTS: Mapping[str, str] = {}
 
 
@@ -41,7 +42,7 @@ def begin(stamped: str) -> Markdown:
 def interval(row, digits: int = 1, sign: bool = True) -> str:
     """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no estimate."""
     if pd.isna(row.estimate):
-        return "not estimated"
+        return NOT_ESTIMATED
     form = f"{'+' if sign else ''}.{digits}f"
     # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
     estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.low, row.high))
@@ -109,7 +110,8 @@ def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
     said = []
     for model, count in lost.items():
         shown, none, every = (net.loc[(model, case), "estimate"] for case in ("left out", "none leaked", "all leaked"))
-        moved = f"{shown:+.1f} points as shown, {none:+.1f} had none of them leaked, {every:+.1f} had all".replace("-", "−")
+        as_shown = NOT_ESTIMATED if pd.isna(shown) else f"{shown:+.1f} points as shown"
+        moved = f"{as_shown}, {none:+.1f} had none of them leaked, {every:+.1f} had all".replace("-", "−")
         said.append(f"{model}: {count:,} completions without a valence" + (f", net excess {moved}" if count else ""))
     return "; ".join(said) + "."
 

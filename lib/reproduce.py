@@ -9,12 +9,9 @@ import time
 from pathlib import Path
 
 from lib import eta, jobs, own_ratings, own_sentences, params, progress, records, specs, terminal
+from lib.command_line import UserError
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
-
-
-class Failed(Exception):
-    """Something the user can mend; the message says how."""
 
 
 def run(set_name: str, cores: int) -> None:
@@ -55,7 +52,7 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
 
 
 def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock: int) -> None:
-    """Run a command whose jobs tell how far they are in the folder `told`; Failed if it does not end well."""
+    """Run a command whose jobs tell how far they are in the folder `told`; UserError if it does not end well."""
     environment = os.environ | {progress.FILE: str(told / "run.jsonl")}
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=records.ROOT, stdout=file, stderr=file, pass_fds=[lock], env=environment)
@@ -66,13 +63,13 @@ def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock
             process.wait()
             raise
     if process.returncode and view.refusal:
-        raise Failed(view.refusal)
+        raise UserError(view.refusal)
     if process.returncode:
         for job in view.unfinished():
             view.say(f"error: {job.label}: {_last_words(told.parent / f'{job.page}.log')}")
         if not view.has_failures():
             view.say(f"error: {_last_words(log)}")
-        raise Failed(f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}")
+        raise UserError(f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}")
 
 
 def _last_words(log: Path) -> str:

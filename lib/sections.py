@@ -165,6 +165,8 @@ class Agreement(Notebook):
     judge: Judge
     beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
     ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
+    llm_sample_size: Annotated[int, Field(ge=40)] = 500  # rated texts, equally many a domain, of which a language model in
+    # `beside` is asked; of completions it is asked about the annotation_pairs
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing
@@ -177,6 +179,16 @@ class Agreement(Notebook):
         if len(names) != len(set(names)):
             raise ValueError(f"beside: two judges share a name ({', '.join(names)}); take one out or call it something else")
         return self
+
+    @property
+    def on_all_texts(self) -> list[Judge]:
+        """The run's judge and those beside it that are cheap enough to be asked of every rated text."""
+        return [self.judge, *(judge for judge in self.beside if judge.kind != "llm")]
+
+    @property
+    def on_a_sample(self) -> list[Judge]:
+        """The language models beside the run's judge: a text is a question each."""
+        return [judge for judge in self.beside if judge.kind == "llm"]
 
 
 class Scaling(Notebook):

@@ -46,7 +46,7 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 def by_arm(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The rate by arm, clustered by stem, of all of `pairs` and of those whose completion repeats nothing of its context."""
     every = pd.concat([table.assign(pairs="all"), table[~table["repeats"]].assign(pairs="without repetition")])
-    return inference.clustered_means(every, "semantic", ["arm", "pairs"], confidence, limits=(0, 100))
+    return inference.clustered_shares(every, "semantic", ["arm", "pairs"], confidence)
 
 
 def beside_expression(
@@ -70,6 +70,8 @@ def beside_expression(
 def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
     """What `by_arm` and `beside_expression` say, in a sentence."""
     at = rates[rates["pairs"] == "all"].set_index("arm")
+    if at["estimate"].isna().all():
+        return "Semantic leak rate: not estimated, for no pair of completions is there."
     said = "; ".join(f"{arm} {row.estimate:.1f} % [{row.low:.1f}, {row.high:.1f}]" for arm, row in at.iterrows())
     estimate, low, high = correlation
     return (
@@ -97,7 +99,7 @@ def published(table: pd.DataFrame, confidence: float = 0.95, digits: int = 3) ->
     found = []
     for way, (part, rounded) in ways.items():
         part = part.assign(way=way, leak=leaks(part, rounded), single=range(len(part)))
-        clustered = inference.clustered_means(part, "leak", ["way"], confidence)
-        naive = inference.clustered_means(part, "leak", ["way"], confidence, "single")
+        clustered = inference.clustered_shares(part, "leak", ["way"], confidence)
+        naive = inference.clustered_shares(part, "leak", ["way"], confidence, "single")
         found.append(clustered.assign(naive_low=naive["low"], naive_high=naive["high"]))
     return pd.concat(found, ignore_index=True)

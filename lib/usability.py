@@ -55,7 +55,7 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     draws, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
-    shares = inference.clustered_means(lost, "missing", _CELL, confidence, limits=(0, 100))
+    shares = inference.clustered_shares(lost, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
     wide = lost.pivot(index=_DRAW, columns="arm", values="missing").reset_index()
     compared = [pair for pair in COMPARED if {*pair} <= {*wide}]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import params, sections
+from lib import params, records, sections, specs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,3 +95,12 @@ def canned(monkeypatch):
         return made
 
     return put
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project folder of its own, with the parameter sets."""
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    return tmp_path

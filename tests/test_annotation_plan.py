@@ -153,6 +153,9 @@ def test_more_pairs_narrow_the_interval_and_the_number_needed_is_the_smallest_th
     assert effort["agreement_half_width"].is_monotonic_decreasing
 
 
-def test_completions_of_which_no_pair_can_be_judged_are_refused_by_a_word():
-    with pytest.raises(ValueError, match="no pair of completions can be judged"):
-        annotation_plan.draw(pd.DataFrame(columns=annotation_plan.STRATUM), 10, 1)
+def test_of_no_pairs_none_are_drawn():
+    none = annotation_plan.frame(made(("neutral", 0, None, np.nan), ("negative", 0, None, np.nan)))
+    key = annotation_plan.draw(none, 10, 1)
+    assert key.empty and {*annotation_plan.PAIR, "kind", "sampled", "block", "probability", "item_id"} <= {*key}
+    assert annotation_plan.items(key).empty and annotation_plan.strata(key).empty
+    assert annotation_plan.effort(none, [50, 100], 1, 0.95).empty

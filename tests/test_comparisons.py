@@ -120,6 +120,17 @@ def test_models_are_compared_on_shared_groups_and_the_others_are_counted():
     assert "on the 3 charged prompts that both have: 1 of first and 0 of second are left out." in told
 
 
+def test_models_without_any_difference_are_said_to_be_so():
+    table = of_two_models()
+    second = table[table["model"] == "first"].assign(model="second")
+    found = comparisons.models(pd.concat([table[table["model"] == "first"], second]), MARGIN, CONFIDENCE)
+    told = comparison_reports.models_reading(found, MARGIN, CONFIDENCE)
+    assert "without any difference, 0 in every stem: 1 (first − second); neither: 0." in told
+    assert "without any difference" not in comparison_reports.models_reading(
+        comparisons.models(of_two_models(), MARGIN, CONFIDENCE), MARGIN, CONFIDENCE
+    )
+
+
 def test_a_prompt_without_verdict_is_left_out_and_an_arm_is_not_mixed_with_another():
     table = of_two_models()
     table.loc[(table["model"] == "second") & (table["stem_id"] == "a"), "net"] = np.nan

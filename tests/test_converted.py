@@ -3,8 +3,10 @@
 import json
 import shutil
 from collections import namedtuple
+from typing import ClassVar
 
 import pytest
+from transformers import AutoTokenizer
 
 from lib import artifacts, bundled, converted, models, packages, specs, transformer
 from lib.measure import identify
@@ -18,8 +20,10 @@ class Made:
     """What an Auto class of transformers makes: a file of its own name."""
 
     config = None
+    init_kwargs: ClassVar[dict] = {}
 
     def __init__(self, loader, source, **options):
+        options.pop("quantization_config", None)
         self.name, self.text = f"{loader}.json", json.dumps([source, options])
 
     def save_pretrained(self, folder):
@@ -55,6 +59,13 @@ def test_a_file_is_converted_once_for_each_content_and_number_format(loads, caps
     assert "converting tiny.Q4_0.gguf to bfloat16: once, 0.0 GB of disk" in capsys.readouterr().err
     converted.weights(a_file("1"), "float32", 1, loads.load)
     assert len(loads.asked) == 5, "another content"
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_tokenizer_is_saved_in_the_same_bytes_with_and_without_a_network(offline, tiny, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny, local_files_only=offline)
+    converted.save_tokenizer(tokenizer, tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["local_files_only"] is False
 
 
 def test_another_version_of_the_converter_converts_anew(monkeypatch):

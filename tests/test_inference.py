@@ -7,6 +7,7 @@ import statsmodels.api as sm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from lib import inference
@@ -143,6 +144,72 @@ def test_clusters_that_all_agree_give_no_interval_unless_the_limits_of_the_value
 def test_the_exact_interval_of_agreeing_clusters_is_clopper_and_pearsons():
     found = clustered_mean([0.0] * 24, range(24), limits=(0, 1))
     assert (found.low, found.high) == pytest.approx(stats.binomtest(0, 24).proportion_ci(0.95, method="exact"))
+
+
+def test_the_interval_of_a_share_is_wilsons_where_clusters_are_single_values():
+    values = np.repeat([100.0, 0.0], [3, 37])
+    found = inference.clustered_share(values, range(40), 0.9)
+    # single values: error² = p(1 − p) / 39, so 39 effective values, and t of 39 degrees of freedom
+    low, high = proportion_confint(0.075 * 39, 39, 2 * stats.norm.sf(stats.t.ppf(0.95, 39)), "wilson")
+    assert (found.estimate, found.n, found.n_stems) == (7.5, 40, 40)
+    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high))
+
+
+def test_a_share_of_repeated_values_counts_them_once_and_keeps_the_rest_of_the_mean():
+    values, clusters = np.repeat([1.0, 0, 0, 1, 0, 0, 0, 1], 5), np.repeat(np.arange(8), 5)
+    found, once = (
+        inference.clustered_share(values, clusters, whole=1.0),
+        inference.clustered_share(values[::5], range(8), whole=1.0),
+    )
+    assert (found.low, found.high) == pytest.approx((once.low, once.high))
+    mean = clustered_mean(values, clusters)
+    assert (found.estimate, found.error, found.p, found.n) == (mean.estimate, mean.error, mean.p, 40)
+
+
+@pytest.mark.parametrize("yes", [0, 1, 2, 39, 40])
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_interval_of_a_share_lies_inside_the_scale_and_is_mirrored(yes, size):
+    values, clusters = np.repeat([100.0, 0.0], [yes, 40 - yes]), np.arange(40) // size
+    found, other = (inference.clustered_share(each, clusters) for each in (values, 100 - values))
+    assert 0 <= found.low <= found.estimate <= found.high <= 100 and found.low < found.high
+    assert (found.low, found.high) == pytest.approx((100 - other.high, 100 - other.low))
+    if yes in (1, 2) and size == 1:
+        assert clustered_mean(values, clusters).low < 0 < found.low
+
+
+@pytest.mark.parametrize("all_of", [0.0, 100.0])
+def test_none_or_all_of_n_has_clopper_and_pearsons_interval_of_clusters(all_of):
+    found = inference.clustered_share([all_of] * 24, np.arange(24) // 2)
+    low, high = stats.binomtest(int(all_of / 100 * 12), 12).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high))
+
+
+def test_a_share_in_one_cluster_or_of_nothing_has_no_interval():
+    one, none = inference.clustered_share([0, 100, 100, 0], list("aaaa")), inference.clustered_share([], [])
+    assert (one.estimate, one.n) == (50, 4) and np.isnan([one.low, one.high, none.estimate, none.low, none.high]).all()
+
+
+def test_the_share_of_a_rare_thing_in_clusters_is_held_as_often_as_promised():
+    rng, held = np.random.default_rng(11), 0
+    for _ in range(400):
+        rates = rng.beta(0.02 * 10, 0.98 * 10, 100)  # 2 % on average, alike within a cluster
+        found = inference.clustered_share(100.0 * (rng.random((100, 3)) < rates[:, None]).ravel(), np.repeat(np.arange(100), 3))
+        held += found.low <= 2 <= found.high
+    assert held / 400 > 0.93  # 0.95 but for chance
+
+
+def test_an_interval_is_cut_at_the_limits_of_its_values():
+    values = [-4.0, -4, -4, 0, -1]
+    free, cut = clustered_mean(values, range(5)), clustered_mean(values, range(5), limits=(-4, 4))
+    assert free.low < -4 and (cut.low, cut.high) == (-4, pytest.approx(free.high))
+    assert (cut.estimate, cut.error, cut.p) == (free.estimate, free.error, free.p)
+
+
+def test_shares_of_each_level_are_those_of_its_rows():
+    table = pd.DataFrame({"arm": list("aabbb"), "stem_id": [0, 1, 0, 1, 2], "lost": [0, 100, 0, 0, 100]})
+    found = inference.clustered_shares(table, "lost", ["arm"], 0.9).set_index("arm")
+    alone = inference.clustered_share([0, 0, 100], [0, 1, 2], 0.9)
+    assert (found.loc["b", "low"], found.loc["b", "high"], found.loc["b", "n"]) == (alone.low, alone.high, 3)
 
 
 def test_a_known_slope_is_recovered_and_the_intercept_ignored():

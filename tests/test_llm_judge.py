@@ -101,6 +101,29 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(canned, tmp_path, monkeypat
     assert len(model.asked) == before
 
 
+def test_in_half_precision_a_killed_run_asks_in_the_same_blocks(canned, tmp_path, monkeypatch):
+    monkeypatch.setattr(llm_judge, "BLOCK", 4)
+    half = judge(model=SPEC | {"dtype": "bfloat16"}, retest_share=0.5)
+    model, blocks = canned(rates), []
+    reply = model.reply
+    monkeypatch.setattr(
+        model, "reply", lambda requests, *told: (blocks.append(tuple(requests["key"])), reply(requests, *told))[1]
+    )
+    llm_judge.asked_of(half, many(5), tmp_path / "whole.jsonl")
+    whole, model.asked = list(blocks), []
+    assert {len(block) for block in whole[:-1]} == {4} and len(whole) > 5
+    blocks.clear()
+    model.dies_after = 9
+    with pytest.raises(KeyboardInterrupt):
+        llm_judge.asked_of(half, many(5), tmp_path / "killed.jsonl")
+    model.dies_after = None
+    asked = llm_judge.asked_of(half, many(5), tmp_path / "killed.jsonl")
+    assert not asked["unscored"].notna().any()
+    assert list(dict.fromkeys(blocks)) == whole and len(blocks) == len(whole) + 1, "the block in hand alone is asked again"
+    llm_judge.asked_of(half, many(5), tmp_path / "killed.jsonl")
+    assert len(blocks) == len(whole) + 1
+
+
 CHANGES = {"temperature": 0.5, "max_new_tokens": 99, "seed": 2, "rubric": "mine.md", "model": SPEC}
 
 

@@ -36,6 +36,7 @@ def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
     # every text: 2 first, 0 second. 5 stems × 2 pairs × 2 texts
     assert (bias["estimate"], bias["n"], bias["n_stems"]) == (2, 20, 5)
     # five stems that agree: up to 1 - 0.025^(1/5) = 52.2 % of all might lie at -8 or 8
+    assert found.loc["both orders, same label", "estimate"] == 0
     assert (bias["low"], bias["high"]) == pytest.approx((2 - 0.522 * 10, 2 + 0.522 * 6), abs=0.01)
     np.testing.assert_array_equal(llm_judge.of_completions(judge(), many(5), tmp_path / "j.jsonl"), np.ones(15))
 
@@ -43,8 +44,17 @@ def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
 def test_a_fair_judge_has_no_position_bias(canned, tmp_path):
     canned(lambda texts, _: says(*("negative" if "negative" in text else "neutral" for text in texts)))
     asked = llm_judge.asked_of(judge(), many(5), tmp_path / "j.jsonl")
-    bias = llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).iloc[0]
+    bias, orders = (row for _, row in llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).iloc[:2].iterrows())
     assert (bias["quantity"], bias["estimate"], bias["n"]) == ("position bias", 0, 20)
+    assert (orders["quantity"], orders["estimate"], orders["n"]) == ("both orders, same label", 1, 20)
+
+
+def test_biases_of_either_sign_cancel_but_are_not_hidden(canned, tmp_path):
+    # in half of the stems the first text gets 2 points more, in half the second
+    canned(lambda texts, _: says(*(("positive", "neutral") if int(texts[0].split()[1]) % 2 else ("neutral", "positive"))))
+    asked = llm_judge.asked_of(judge(), many(6), tmp_path / "j.jsonl")
+    found = llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).set_index("quantity")["estimate"]
+    assert (found["position bias"], found["both orders, same label"]) == (0, 0)
 
 
 def test_test_retest_by_hand(canned, tmp_path):
@@ -143,6 +153,7 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     told = judges.reliability(judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
     assert "**position bias**: +0.00 [−4.82, +4.82], n 16 in 4 stems" in told
+    assert "**both orders, same label**: 1.00 [0.40, 1.00], n 16 in 4 stems" in told
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
     vader = specs.Judge(name="vader", kind="vader")

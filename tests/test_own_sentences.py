@@ -183,7 +183,7 @@ def test_a_run_with_a_bad_file_stops_before_anything_is_loaded_and_loses_nothing
     finished.write_text("{}")
     monkeypatch.setattr(models, "load", None)
     assert batch.main(["run", "mine"]) == 1
-    assert "error: data/garden.csv line 2 (garden-01)" in capsys.readouterr().out
+    assert "error: data/garden.csv line 2 (garden-01)" in capsys.readouterr().err
     assert list(finished.parent.iterdir()) == [finished]
     assert own_sentences.main("mine") == 1
     assert "data/garden.csv: 1 errors, 0 warnings" in capsys.readouterr().out

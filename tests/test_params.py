@@ -76,6 +76,8 @@ MISTAKES = [
     ("generation.mitigation_samples", 9, ["mitigation_samples 9", "lower it"]),
     ("generation.seed", None, ["generation", "seed", "is missing"]),
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
+    ("agreement.llm_sample_size", 12, ["agreement", "llm_sample_size", "greater than or equal to 40"]),
+    ("agreement.llm_sample", 500, ["agreement.llm_sample", "did you mean 'llm_sample_size'"]),
     ("agreement.beside", ["vader"], ["agreement", "two judges share a name (vader, vader)", "take one out"]),
     ("judging.judge", {"name": "mine", "kind": "classifer"}, ["judge.kind", "did you mean 'classifier'"]),
     ("judging.judge", {"name": "mine", "kind": "classifier", "id": "a/b"}, ["mine", "needs labels", "add"]),

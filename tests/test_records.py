@@ -133,3 +133,11 @@ def test_a_second_writer_waits_for_the_first(tmp_path, capfd):
         journal.append([{"key": "first"}])
     assert other.wait(60) == 0
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["first", "second"]
+
+
+def test_a_record_whose_key_is_no_text_counts_as_damaged(tmp_path, capsys):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"key": ["l"]}\n{"key": "k"}\n')
+    with records.Journal(path) as journal:
+        assert journal.keys() == {"k"}
+    assert "1 damaged records are ignored" in capsys.readouterr().out

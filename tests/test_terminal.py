@@ -103,6 +103,15 @@ def test_earlier_times_on_this_machine_are_kept_and_used(tmp_path):
     assert estimator._slower(busy) == 2.0 and estimator._slower({"other": (alike, 60.0)}) == 1.0
 
 
+def test_a_language_model_that_is_asked_about_a_sample_takes_a_time_of_its_own(tmp_path):
+    found = run_of(tmp_path, "a")
+    job = found["s.04_human_agreement."]
+    without, with_sample = (eta.work(job, found.facts | {"sample": sample}) for sample in (False, True))
+    assert without.cost and with_sample.cost is None and without.key != with_sample.key
+    judging = (eta.work(found["s.03_judging.a"], found.facts | {"sample": sample}) for sample in (False, True))
+    assert len(set(judging)) == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")]
 )

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from lib import batch, generation, models, packages, power, prompts, records, templates, terminal, transformer
+from lib.command_line import exit_code, new_parser
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
 from lib.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
@@ -61,7 +62,7 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
     pace, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
     known, source = _known(name)
     left, stems, lacks = available - (time.monotonic() - started), table["stem_id"].nunique(), asked.lacks(most, ordered)
-    design = budget.choose(known, pace, left, stems, lacks, len(told["mitigations"]), earlier)
+    design = budget.choose(known, pace, left, stems, lacks, len(told["mitigations"]), told["judging"]["margin"], earlier)
     owed = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
     print(f"{budget.summary(design, owed * pace)} Variances are those of {source}.", flush=True)
     kept = {"batch_size": run.batch_size, "workers": run.workers}
@@ -148,12 +149,8 @@ def _remember_pages(judge: str, seconds: float) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m lib.measure",
-        description=__doc__,
-        epilog=f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md",
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
+    bundled = f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md"
+    made = new_parser("lib.measure", __doc__, bundled)
     made.add_argument("model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server")
     made.add_argument("--table", help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one")
     made.add_argument("--name", help="what the server calls the model; of a table, whose completions these are")
@@ -205,28 +202,24 @@ def _kind(model: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and measure; a mistake of the user's ends in a short message and exit code 1."""
+    """Parse the command line and measure; returns the exit code of `lib.command_line`."""
     given = parser().parse_args(arguments)
-    try:
-        if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
-            raise ParameterError(
-                "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled model as "
-                f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of prompts to fill in"
-            )
-        _check_options(given)
-        given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET
-        if given.table == "":
-            blank(given)
-        else:
-            fields = ("model", "table", "name", "mode", "dtype", "key_variable")
-            measure(identify.Request(**{field: getattr(given, field) or None for field in fields}), given)
-    except (batch.Failed, ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stdout, flush=True)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; what is finished is kept: the same command goes on", flush=True)
-        return 130
-    return 0
+    return exit_code(lambda: _measure_or_blank(given), "what is finished is kept: the same command goes on")
+
+
+def _measure_or_blank(given: argparse.Namespace) -> None:
+    if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
+        raise ParameterError(
+            "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled model as "
+            f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of prompts to fill in"
+        )
+    _check_options(given)
+    given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET
+    if given.table == "":
+        blank(given)
+    else:
+        fields = ("model", "table", "name", "mode", "dtype", "key_variable")
+        measure(identify.Request(**{field: getattr(given, field) or None for field in fields}), given)
 
 
 if __name__ == "__main__":

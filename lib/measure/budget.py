@@ -12,7 +12,6 @@ from lib.prompts import ARMS
 from lib.specs import ParameterError
 
 SAMPLES = (1, 2, 3, 5)  # a prompt
-MARGIN = 5.0  # points: mitigations are measured where the net excess can be told this far from 0 beside them
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 Lacks = Callable[[int, bool], np.ndarray]
 
@@ -57,13 +56,14 @@ def choose(
     stems: int,
     lacks: Lacks,
     mitigations: int,
+    margin: float,
     earlier: Design | None = None,
 ) -> Design:
     """The design with the narrowest interval of the net excess that `available` seconds allow at `pace` seconds a completion.
 
     `known`: variances of one pair's net excess. `lacks(samples, mitigated)`: completions that each group of the full design, in
-    order, would still need. Mitigations are measured if the net excess is still told MARGIN points from 0 beside them. No design
-    is smaller than the `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
+    order, would still need. Mitigations are measured if the net excess is still told `margin` points from 0 beside them. No
+    design is smaller than the `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
     """
     made = [
         _largest(known, pace, max(available, 0.0), stems, lacks, samples, kept, mitigations)
@@ -79,7 +79,7 @@ def choose(
             f"BUDGET: it leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} completions take about "
             f"{least:.0f} s on this machine; give a larger one"
         )
-    sharp = [design for design in possible if design.mitigation_samples and design.mde <= MARGIN]
+    sharp = [design for design in possible if design.mitigation_samples and design.mde <= margin]
     bare = [design for design in possible if not design.mitigation_samples]
     return min(sharp or bare or possible, key=lambda design: (design.mde, design.completions))
 

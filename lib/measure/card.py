@@ -47,7 +47,7 @@ def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
     """An estimate with its interval as people read it, n and stems."""
     row = next((row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity)), None)
     if row is None:
-        return "not estimated", 0, 0
+        return reports.NOT_ESTIMATED, 0, 0
     known = pd.Series({name: np.nan if value is None else value for name, value in row.items()}).infer_objects()
     return reports.interval(known, sign=quantity != "leak"), row["n"], row["n_stems"]
 
@@ -67,9 +67,9 @@ def lines(card: dict, stopped: str = "") -> list[str]:
     said = {
         "asked": f"{_asked(model)}; {model['mode']} mode, T {card['temperature']:g}",
         "unusable": _unusable(model["missing"]),
-        "net excess": f"{net} points (0: none), n {n:,} pairs in {stems:,} stems",
+        "net excess": f"{_in_unit(net, ' points (0: none)')}, n {n:,} pairs in {stems:,} stems",
         **{f"  {arm}": _parts(model, arm) for arm in leakage.DIRECTIONS},
-        "leak rate": f"{_shown(model, 'both', 'leak')[0]} % (50: none)",
+        "leak rate": _in_unit(_shown(model, "both", "leak")[0], " % (50: none)"),
         "judge": _judge(card["judge"]),
         "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, same noise:')}",
         **{f"  {pair['shift']:+.1f} #{place}": _pair(pair) for place, pair in enumerate(model["pairs"])},
@@ -88,8 +88,14 @@ def _cut(text: str, width: int) -> str:
     return plain if cell_len(plain) <= width else f"{set_cell_size(plain, width - 1).rstrip()}…"
 
 
+def _in_unit(estimate: str, unit: str) -> str:
+    return estimate if estimate == reports.NOT_ESTIMATED else f"{estimate}{unit}"
+
+
 def _parts(model: dict, arm: str) -> str:
     net, towards, away = (_shown(model, arm, quantity)[0] for quantity in ("net", "towards", "away"))
+    if net == reports.NOT_ESTIMATED:
+        return f"{net}, n {_shown(model, arm, 'net')[1]:,}"
     return f"{net} = towards {towards} − away {away}, n {_shown(model, arm, 'net')[1]:,}"
 
 
@@ -98,6 +104,8 @@ def _same(model: dict, n: int) -> str:
 
 
 def _furthest(model: dict, words: str) -> str:
+    if model["same"] is None:  # there is no pair
+        return ""
     return words.format(len(model["pairs"])) if model["pairs"] else ", and none lies further in the direction of its context"
 
 
@@ -118,7 +126,8 @@ def _asked(model: dict) -> str:
 
 def _unusable(missing: dict) -> str:
     worst = f"; at most {missing['in_worst_arm']:.1f} % of an arm ({missing['worst_arm']})" if missing["all"] else ""
-    return f"{missing['all']:.1f} % of completions{worst}"
+    why = ", ".join(f"{count:,} {outcome}" for outcome, count in missing.get("outcomes", {}).items())
+    return f"{missing['all']:.1f} % of completions{f' ({why})' if why else ''}{worst}"
 
 
 def _judge(judge: dict) -> str:

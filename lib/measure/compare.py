@@ -1,17 +1,19 @@
 """Models of several finished sets side by side, on the prompts that they share: `python -m lib.measure.compare SET SET …`."""
 
-import argparse
 import io
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from lib import claims, comparison_reports, comparisons, figures, leakage, params, power, records, reports, usability
+from lib.command_line import exit_code, new_parser
 from lib.specs import ROOT, ParameterError
 
 SHOWN = ("net", "towards", "away", "leak")
+MISSING = "\ufdd0"  # stands for no completion: a code point that is no character
 _PROMPT = ["prompt_id", "context", "stem"]  # what must be the same
 
 
@@ -59,6 +61,14 @@ def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return rows.merge(found[found["quantity"].isin(SHOWN)]).assign(fault=lambda table: table["model"].map(faults))
 
 
+def identical(judgements: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every two models whose completions are the same, prompt by prompt and draw by draw, what is missing included."""
+    texts = judgements.assign(text=judgements["completion"].astype(object).where(judgements["completion"].notna(), MISSING))
+    wide = texts.pivot(index=["prompt_id", "sample_index"], columns="model", values="text")
+    asked = [model for model in wide if (wide[model].dropna() != MISSING).any()]
+    return [(one, other) for one, other in combinations(asked, 2) if wide[one].equals(wide[other])]
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table of `summary` as people read it: a row for each model."""
     cells = table.assign(cell=[reports.interval(row, sign=row.quantity != "leak") for row in table.itertuples()])
@@ -80,6 +90,8 @@ def write(set_names: list[str]) -> list[str]:
     head = (f"{judgements['group_id'].nunique():,} groups that all {len(table)} models were asked, {left_out:,} others left out; "
             f"{100 * confidence:g} % intervals clustered by stem")  # fmt: skip
     reading = comparison_reports.models_reading(between, margin, confidence)
+    same = "; ".join(f"{one} and {other} wrote the same completions" for one, other in identical(judgements))
+    reading = f"{reading} {same}." if same else reading
     path = ROOT / "outputs" / "comparisons" / "+".join(set_names)
     body = [f"# {' and '.join(set_names)}", stamp, f"{head}.", table.to_markdown(index=False), reading,
             paired.to_markdown(index=False), f"![Net excess of each model]({path.name}.svg)"]  # fmt: skip
@@ -123,18 +135,17 @@ def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and compare; a mistake of the user's ends in a short message and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m lib.measure.compare", description=__doc__)
+    """Parse the command line and compare; returns the exit code of `lib.command_line`."""
+    parser = new_parser("lib.measure.compare", __doc__)
     parser.add_argument("sets", nargs="+", help="names of finished parameter sets, two or more")
     names = list(dict.fromkeys(parser.parse_args(arguments).sets))
-    try:
-        if len(names) < 2:
-            raise ParameterError(f'SETS: {names[0]!r} alone: name two sets or more, for example SETS="{names[0]} embedded"')
-        print("\n".join(write(names)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", flush=True)
-        return 1
-    return 0
+    return exit_code(lambda: _compare(names))
+
+
+def _compare(names: list[str]) -> None:
+    if len(names) < 2:
+        raise ParameterError(f'SETS: {names[0]!r} alone: name two sets or more, for example SETS="{names[0]} embedded"')
+    print("\n".join(write(names)))
 
 
 if __name__ == "__main__":

@@ -53,10 +53,9 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 
 
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
-    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm), leaks (verdict and reason of C0, and
-    `second`, how a second judge differs, "" if it does not),
-    quantities (a row each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of
-    pairs whose verdicts are the same), pairs."""
+    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm, count of each outcome), leaks (verdict
+    and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row each: arm, 'both' for the
+    two polarities together, quantity, estimate, low, high, n, n_stems), same (% of pairs whose verdicts are the same), pairs."""
     charged = leakage.charged_pairs(pairs)
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
@@ -64,6 +63,7 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
     rows = pd.concat([both, by_arm])[columns].to_dict("records")
     lost, known = 100.0 * usability.is_missing(judgements), charged.dropna(subset="net")
     of_arm = lost.groupby(judgements["arm"]).mean()
+    reasons = judgements.loc[usability.is_missing(judgements), "outcome"].astype(str).value_counts()
     return {
         "name": spec.name,
         "id": spec.id,
@@ -72,7 +72,12 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
         "stems": judgements["stem_id"].nunique(),
         "groups": judgements["group_id"].nunique(),
         "samples": int(judgements["sample_index"].max()) + 1,
-        "missing": {"all": _plain(lost.mean()), "worst_arm": of_arm.idxmax(), "in_worst_arm": _plain(of_arm.max())},
+        "missing": {
+            "all": _plain(lost.mean()),
+            "worst_arm": of_arm.idxmax(),
+            "in_worst_arm": _plain(of_arm.max()),
+            "outcomes": {outcome: int(count) for outcome, count in reasons.items()},
+        },
         "leaks": leaks,
         "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),

@@ -1,0 +1,10 @@
+"""What the tests of `lib.measure` share."""
+
+from lib.measure import identify
+from lib.specs import Model
+
+CANNED = Model(name="canned", id="canned:leak-30", family="canned", tuning="instruct", mode="completion")
+
+
+def asked(**given) -> Model:
+    return identify.identify(identify.Request(**given))[0]
