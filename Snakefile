@@ -26,8 +26,8 @@ wildcard_constraints:
 def code(notebook):
     """Hash of a notebook's code cells and of lib/: saving a notebook, or its outputs, does not count as a change."""
     cells = json.loads((specs.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
-    told = ["".join(cell["source"]) for cell in cells] + [path.read_text() for path in SOURCES]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
+    told = ["".join(cell["source"]).encode() for cell in cells] + [path.read_bytes() for path in SOURCES]
+    return hashlib.sha256(b"\0".join(told)).hexdigest()[:16]
 
 
 def values(wildcards):
