@@ -19,10 +19,11 @@ COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
     "03_judging": (250.0, 0.06),
-    "04_human_agreement": (500.0, 0.005),
+    "04_human_agreement": (800.0, 0.005),
     "05_scaling_analysis": (100.0, 0.0025),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
 }
+JUDGED = {"learned": 0.3}  # more for a completion in 03_judging, by the kind of judge
 CHAT = 1.7  # a completion in chat mode, for its longer prompt and answer
 BUNDLED = 106_203_456  # parameters of the bundled model outside its embeddings
 _LEAST_SHARE = 0.05  # of a job that an earlier run began: less of it tells nothing of its time
@@ -191,12 +192,15 @@ def work(job: Job, facts: dict) -> Work:
         key += " and a sample" if sample else ""
         if facts.get("judge") in ("llm", "classifier") or sample:
             return Work(key, count, None)
+        each += JUDGED.get(facts.get("judge"), 0.0) * (job.notebook == "03_judging")
     return Work(key, count, fixed + each * count)
 
 
 def _share(job: Job) -> float:
-    """The share of a job that this run does: not all where an earlier one was interrupted."""
-    return min((1 - phase.initial / phase.total for phase in job.phases.values() if phase.total), default=1.0)
+    """The share of a job that this run does: not all where an earlier one was interrupted, and no generation where every
+    completion was there."""
+    shares = [1 - phase.initial / phase.total for phase in job.phases.values() if phase.total]
+    return min(shares, default=float(job.notebook != "02_generation"))
 
 
 def _gap(found: list[Job]) -> float:

@@ -112,6 +112,25 @@ def test_a_language_model_that_is_asked_about_a_sample_takes_a_time_of_its_own(t
     assert len(set(judging)) == 1
 
 
+def test_generation_that_found_every_completion_tells_nothing_of_the_pace(tmp_path):
+    found = run_of(tmp_path, "a")
+    finish(found["s.01_dataset."], 1.0, 5.0)
+    finish(found["s.02_generation.a"], 5.0, 14.0)  # without a bar
+    estimator, key = Estimator(2), eta.work(found["s.02_generation.a"], found.facts).key
+    measured = estimator._measured(found, {name: eta.work(job, found.facts) for name, job in found.items()}, 14.0)
+    assert "s.02_generation.a" not in measured and "s.01_dataset." in measured
+    estimator.keep(found)
+    assert times.Times().of(key) is None and times.Times().of("01_dataset") is not None
+
+
+def test_judging_takes_longer_with_a_judge_that_reads_each_text_with_an_encoder(tmp_path):
+    found = run_of(tmp_path, "a")
+    costs = {judge: {name: eta.work(job, found.facts | {"judge": judge}).cost for name, job in found.items()}
+             for judge in ("vader", "learned")}  # fmt: skip
+    more = {name: costs["learned"][name] - cost for name, cost in costs["vader"].items() if costs["learned"][name] != cost}
+    assert more == {"s.03_judging.a": pytest.approx(1000 * eta.JUDGED["learned"])}
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")]
 )
