@@ -11,6 +11,22 @@ _NAMES = {"p_holm": "p (Holm)", "p_equivalence": "p (equivalence)", "n_stems": "
           "left_out_first": "left out of first", "left_out_second": "left out of second"}  # fmt: skip
 
 
+def verdict_shares_reading(shares: pd.DataFrame) -> str:
+    """What a table of `leakage.verdict_shares` says of the charged arms beside the neutral one, and of no context, with n."""
+    cells = shares.set_index(["arm", "verdict"])
+
+    def share(arm: str, verdict: str) -> str:
+        if (arm, verdict) not in cells.index:
+            return "a share that is not known (no completion was scored)"
+        row = cells.loc[(arm, verdict)]
+        return f"{row['estimate']:.1f} % (n = {row['n']:,.0f})"
+
+    negative, positive = share("negative", "negative"), share("positive", "positive")
+    return (f"After a negative context {negative} of completions are judged negative, after a neutral one "
+            f"{share('neutral', 'negative')}; after a positive context {positive} are judged positive, after a neutral one "
+            f"{share('neutral', 'positive')}, and without any context {share('none', 'positive')}.")  # fmt: skip
+
+
 def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `lib.comparisons`: estimate and effect size each with its interval, its n, and p of every kind."""
     effects = table[["effect", "effect_low", "effect_high"]].set_axis(["estimate", "low", "high"], axis=1)

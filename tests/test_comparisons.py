@@ -263,3 +263,13 @@ def test_what_people_read():
     assert shown.columns.name == "⚠ TOY"
     assert {"contrast", "estimate [interval]", "effect size [interval]", "n", "stems", "error_ratio", "p", "p (Holm)",
             "p (equivalence)", "way"} == set(shown.columns)  # fmt: skip
+
+
+def test_what_is_said_of_verdicts_by_arm_names_a_share_that_is_not_known():
+    rows = [("neutral", "negative", 4.0), ("positive", "positive", 30.0), ("neutral", "positive", 5.0)]
+    shares = pd.DataFrame(rows, columns=["arm", "verdict", "estimate"]).assign(n=1000)
+    said = comparison_reports.verdict_shares_reading(shares)
+    assert said.startswith("After a negative context a share that is not known (no completion was scored) of completions")
+    assert (
+        "after a positive context 30.0 % (n = 1,000) are judged positive, after a neutral one 5.0 %" in said and "nan" not in said
+    )
