@@ -1,4 +1,4 @@
-"""Which judge agrees best with people, and how fast it is (make bench-judges; half an hour on 2 cores, most of it reading texts).
+"""Which judge agrees best with people, and how fast it is (make bench-judges; some 20 minutes on 2 cores).
 
 Every candidate is a ridge regression on some reading of a text (encoder, layers, pooling) with VADER's valence beside it, taught
 by all texts, with words or without, every domain weighing the same or every text. Each is asked on documents it has not seen (the
