@@ -237,7 +237,8 @@ def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkey
 
 def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
-    table, picture = forest.markdown(readme.board("smoke", "smoke"), readme.PICTURE).split("\n\n")
+    table, second, picture = forest.markdown(readme.board("smoke", "smoke"), readme.PICTURE).split("\n\n")
+    assert "VADER" in second
     assert table.count("C0 leakage exists") == 3
     assert table.count("C5 ") == 1
     assert picture.startswith("![Forest plot")
