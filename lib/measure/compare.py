@@ -112,7 +112,8 @@ def _agreed(set_names: list[str], key: str) -> float:
 
 
 def _line(row) -> str:
-    said = f"  {row.model}: net excess {reports.interval(row)} points, n {row.n:,} pairs in {row.n_stems:,} stems"
+    estimate = f"{reports.interval(row)} points".replace("not estimated points", "not estimated")
+    said = f"  {row.model}: net excess {estimate}, n {row.n:,} pairs in {row.n_stems:,} stems"
     return f"{said}; no verdict: {row.fault}" if row.fault else said
 
 
