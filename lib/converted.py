@@ -8,7 +8,8 @@ import hashlib
 import importlib.metadata
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,8 +107,21 @@ def dequantised(load: Load, source: str, **options):
     """The causal language model of a GGUF file in plain numbers, so that it can be saved."""
     from transformers import GgufConfig
 
-    model = load("AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True))
+    with _without_bar():
+        model = load("AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True))
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar over this project's own while it unpacks a GGUF file, which no setting of it does."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    drawn, reader.tqdm = reader.tqdm, lambda items, **options: items
+    try:
+        yield
+    finally:
+        reader.tqdm = drawn

@@ -148,3 +148,16 @@ def test_the_readme_has_the_sizes_and_licences_of_the_bundled_models():
 ])  # fmt: skip
 def test_bundled_models_have_names_and_families(model_id, name, family):
     assert (identify.slug(model_id), identify.family(model_id)) == (name, family)
+
+
+def test_no_bar_of_transformers_is_drawn_over_the_projects_own(capfd):
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    before = reader.tqdm
+
+    def load(loader, source, **options):
+        assert list(reader.tqdm(range(3), desc="unpacking")) == [0, 1, 2]
+        return Made(loader, source, **options)
+
+    converted.dequantised(load, "/models")
+    assert capfd.readouterr().err == "" and reader.tqdm is before
