@@ -135,3 +135,15 @@ def test_blocks_of_texts_are_read_in_their_own_places(monkeypatch):
     texts = ["ccc", "a", "dddd", "bb", ""]
     read = fit.read_all(texts, lambda part: np.array([[len(text)] for text in part]))
     assert read[:, 0].tolist() == [3, 1, 4, 2, 0]
+
+
+def test_what_is_fitted_again_alike_leaves_the_file_and_with_it_the_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(learned, "FILE", tmp_path / "judge.safetensors")
+    tensors, facts = {"coefficients": np.arange(3.0)}, {name: name for name in "abcdefgh"}
+    fit.save(tensors, facts)
+    before = learned.FILE.read_bytes()
+    for _ in range(5):
+        fit.save(dict(tensors), dict(reversed(facts.items())))
+    assert learned.FILE.read_bytes() == before
+    fit.save({"coefficients": np.arange(1.0, 4.0)}, facts)
+    assert learned.FILE.read_bytes() != before

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from lib import charged_threshold, human_ratings, packages, progress, rated_threshold, text, vader
@@ -47,6 +48,17 @@ def feature_code() -> str:
     return f"{packages.sha256(Path(mpnet.__file__))[:12]} {vader.VERSION} {text.VERSION}"
 
 
+def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
+    """Write learned.FILE, unless it holds just this: safetensors puts metadata in an order that changes from run to run."""
+    if learned.FILE.exists():
+        with safe_open(learned.FILE, "numpy") as file:
+            same = file.metadata() == facts and set(file.keys()) == set(tensors)
+            same = same and all(np.array_equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
+        if same:
+            return
+    save_file(tensors, learned.FILE, facts)
+
+
 def main() -> None:
     """Read every text, fit, and write learned.FILE, the verdicts of learned.STORED, and the card."""
     table = training_data.read()
@@ -62,7 +74,7 @@ def main() -> None:
              "penalty": f"{penalty:g}", "texts": f"{len(ratings):,}", "words": f"{len(table) - len(ratings):,}",
              "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3)}  # fmt: skip
     facts = {name: str(fact) for name, fact in facts.items()}
-    save_file(tensors, learned.FILE, facts)
+    save(tensors, facts)
     stored = pd.read_csv(learned.STORED, keep_default_na=False)
     said = learned.valences(card.LEARNED, stored["text"].tolist())
     stored.assign(valence=said, version=learned.version(card.LEARNED)).to_csv(learned.STORED, index=False)
