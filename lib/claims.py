@@ -10,6 +10,7 @@ import pandas as pd
 from lib import board, inference, leakage, power
 from lib.board import CONTRADICTED, HOLDS_ZERO, INCONCLUSIVE, SUPPORTED, Claim
 from lib.inference import Estimate
+from lib.scaling import LINE, meta_regression
 from lib.specs import NO_MITIGATION
 
 # Fixed before any run, and ours. A test takes the whole interval; C3 is an equivalence test within ± margin, by prompt. C5 takes
@@ -125,28 +126,26 @@ def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame, margin: floa
     return board.settled([board.row(PREREGISTERED["C1"], f"judge {judge}", *told, unit="of kappa")], confidence)
 
 
-def scaling(pairs: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
-    """C2 for each family, tuning and mode: slope of net excess per tenfold parameters below 0.
+def scaling(pairs: pd.DataFrame, min_sizes: int, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
+    """C2 for each family, tuning and mode: slope of the mean valence shift per tenfold parameters below 0, models as the sample.
 
-    No line is fitted through fewer than `minimum_sizes` sizes; a model of unknown size does not count. What is not surely there
-    in a model of any size cannot be said to fall.
+    The slope of `lib.scaling.meta_regression`; with fewer than `min_sizes` sizes it is a description, and there is no verdict.
+    What is not surely there in a model of any size cannot be said to fall.
     """
-    rows = []
-    for (family, tuning, mode), part in leakage.charged_pairs(pairs).groupby(["family", "tuning", "mode"], sort=False):
-        sizes = part["parameters"].nunique()
-        fault = "; ".join(f"{model}: {faults[model]}" for model in part["model"].unique() if faults[model])
-        if sizes < minimum_sizes:
-            found, verdict = None, (INCONCLUSIVE, f"needs at least {minimum_sizes} sizes of a family, has {sizes}")
-        else:
-            part = part.dropna(subset="parameters")
-            found = inference.clustered_slope(
-                part["net"], np.log10(part["parameters"].astype(float)), part["stem_id"], confidence
-            )
+    rows, charged = [], leakage.charged_pairs(pairs)
+    slopes = meta_regression(pairs, "shift", confidence)
+    for (_, row), (_, part) in zip(slopes.iterrows(), charged.groupby(LINE, sort=False), strict=True):
+        found, verdict = None if np.isnan(row["estimate"]) else _estimate(row), (INCONCLUSIVE, row["message"])
+        if row["sizes"] < min_sizes:
+            verdict = INCONCLUSIVE, f"needs at least {min_sizes} sizes of a family, has {row['sizes']}"
+        elif found is not None:
             verdict = _side(found, -1)
-            if verdict[0] == SUPPORTED and not any(leaks(part, confidence).values()):
+            if verdict[0] == SUPPORTED and not any(leaks(part.dropna(subset="parameters"), confidence).values()):
                 verdict = INCONCLUSIVE, "falls, but net excess is surely above 0 at no size"
-        told = "slope of net excess", found, verdict, margin, confidence, fault
-        rows.append(board.row(PREREGISTERED["C2"], f"{family} ({tuning}, {mode})", *told))
+        fault = "; ".join(f"{model}: {faults[model]}" for model in part["model"].unique() if faults[model])
+        told = "slope of the mean valence shift", found, verdict, margin, confidence, fault
+        other = {"unit": "scale points per tenfold size", "clusters": row["sizes"], "cluster_unit": "sizes"}
+        rows.append(board.row(PREREGISTERED["C2"], "{family} ({tuning}, {mode})".format_map(row), *told, **other))
     return board.settled(rows, confidence)
 
 

@@ -1,10 +1,10 @@
 """Meta-regression of estimates on a covariate: each has a sampling error of its own, and varies beyond it by a variance tau².
 
-The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995): V is the covariance of the estimates' sampling errors, which
-need not be independent; tau² is that between the units (here models), by restricted maximum likelihood. Intervals are those of
-Knapp & Hartung (2003), Student's t with k − 2 degrees of freedom of k estimates, never shorter than V + tau² allows: their factor,
-the residual scatter over that expected, is taken to be at least 1 (Röver, Knapp & Friede 2015), as few estimates may lie on a line
-by chance.
+The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the estimates' sampling errors,
+which need not be independent; tau² is the variance between the units (here models), by restricted maximum likelihood. Intervals
+are those of Knapp & Hartung (2003), Student's t with k − 2 degrees of freedom of k estimates, but never shorter than V + tau²
+allows: their factor, the residual scatter over that expected, counts as at least 1 (Röver, Knapp & Friede 2015), for few
+estimates may lie on a line by chance.
 """
 
 from dataclasses import dataclass

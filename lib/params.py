@@ -38,7 +38,10 @@ class ParameterSet(Strict):
         return value
 
 
-_GONE = {("minutes",): "no longer needed, as times are measured; take it out"}
+_GONE = {
+    ("minutes",): "no longer needed, as times are measured; take it out",
+    ("minimum_sizes",): "is now min_sizes, the sizes of a family that a verdict takes, at least 5; a slope is shown from 3 on",
+}
 
 
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:

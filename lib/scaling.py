@@ -1,25 +1,31 @@
-"""Leakage against model size: the slope of each family, whether it falls all the way, all families together, published numbers.
+"""Leakage against model size: a meta-regression of each family's models, whether they fall all the way, published numbers.
 
 A *line* is a family in one tuning, asked in one way: base and instruct models are never joined, nor two ways of asking. Size
-is log10 of the parameters outside the embeddings, as read from the model; a model of unknown size takes no part. Nothing is
-fitted to fewer than `minimum_sizes` sizes, which a row then says in the column `said`.
+is log10 of the parameters outside the embeddings, as read from the model; a model of unknown size takes no part and is named. The
+models are the sample: a statement about size must hold of other models than these, so that more stems alone never settle it.
 """
 
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 from sklearn.isotonic import isotonic_regression
 from statsmodels.stats.meta_analysis import combine_effects
 
-from lib import inference, leakage
+from lib import inference, leakage, meta_analysis
+from lib.inference import Estimate
+from lib.meta_analysis import MetaRegression
 
 LINE = ["family", "tuning", "mode"]
+QUANTITIES = ("shift", "net", "leak")  # the first decides
+MIN_DESCRIBED = meta_analysis.MIN_ESTIMATES  # sizes for a slope with an interval; a verdict takes more (`scaling.min_sizes`)
 DRAWS = 1000  # of the bootstrap by stem
 PUBLISHED = Path(__file__).parent / "data" / "published_leakage.csv"
-_NUMBERS = ["estimate", "low", "high", "n", "n_stems", "p"]
+_ESTIMATE = [field.name for field in fields(Estimate)]
 
 
 def sized(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -28,100 +34,158 @@ def sized(pairs: pd.DataFrame) -> pd.DataFrame:
     return known.assign(log_size=np.log10(known["parameters"].astype(float)))
 
 
-def by_size(pairs: pd.DataFrame, confidence: float, by=("arm", "slot")) -> pd.DataFrame:
-    """Net excess at each size of each line, within each combination of `by`: LINE, by, model, parameters, fields of Estimate."""
+def by_size(pairs: pd.DataFrame, confidence: float, quantity: str = "shift", by=("arm", "slot")) -> pd.DataFrame:
+    """`quantity` of each model of each line, within each combination of `by`: LINE, by, model, parameters, fields of Estimate."""
     named = [*LINE, *by, "model", "parameters"]
-    return inference.clustered_means(sized(pairs), "net", named, confidence, limits=leakage.LIMITS["net"])
+    return inference.clustered_means(sized(pairs), quantity, named, confidence, limits=leakage.LIMITS[quantity])
 
 
-def slopes(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, by=()) -> pd.DataFrame:
-    """Change per tenfold size of each line, within each combination of `by`, by two methods; intervals clustered by stem.
+def meta_regression(pairs: pd.DataFrame, quantity: str, confidence: float, by=()) -> pd.DataFrame:
+    """Change of `quantity` per tenfold size of each line, within each combination of `by`, by `meta_analysis.fit` over its sizes.
 
-    *least squares*: net excess, points. *GEE*: odds of the leak rate (binomial, exchangeable within a stem), as the odds ratio, 1
-    where size changes nothing. Columns: LINE, by, method, sizes, estimate, low, high, n, n_stems, p, said.
+    Models of one size are one point, their mean: a temperature or a quantisation more is no further checkpoint. Errors that
+    models share are in `_covariance`. Columns: LINE, by, quantity, sizes, models, left_out (models of unknown size), the fields
+    of Estimate (of the slope, in the unit of the quantity; n pairs, freedom = sizes − 2), tau2 (variance between models, that
+    unit squared), message (why there is no slope, else empty).
     """
     rows = []
-    for levels, part in sized(pairs).groupby([*LINE, *by], sort=False):
-        named, sizes = dict(zip([*LINE, *by], levels, strict=True)), part["parameters"].nunique()
-        for method, fit in (("least squares", _line), ("GEE", _gee)):
-            said = "" if sizes >= minimum_sizes else f"needs at least {minimum_sizes} sizes of a family, has {sizes}"
-            found = dict.fromkeys(_NUMBERS, np.nan) if said else fit(part, confidence)
-            rows.append({**named, "method": method, "sizes": sizes, **found, "said": said})
-    return pd.DataFrame(rows, columns=[*LINE, *by, "method", "sizes", *_NUMBERS, "said"])
+    for levels, line in _lines(pairs, quantity, confidence, by):
+        slope, tau2 = Estimate(np.nan, np.nan, np.nan, line.n, line.n_stems, np.nan, np.nan, np.nan), np.nan
+        if line.fit is not None:
+            low, high = line.fit.interval(confidence)
+            slope = Estimate(line.fit.slope, low, high, line.n, line.n_stems, line.fit.se, np.nan, line.fit.p, line.fit.df, 0.0)
+            tau2 = line.fit.tau2
+        counts = {"sizes": line.sizes, "models": line.models, "left_out": line.left_out}
+        rows.append({**levels, "quantity": quantity, **counts, **asdict(slope), "tau2": tau2, "message": line.message})
+    return pd.DataFrame(rows, columns=[*LINE, *by, "quantity", "sizes", "models", "left_out", *_ESTIMATE, "tau2", "message"])
 
 
-def _line(part: pd.DataFrame, confidence: float) -> dict:
-    found = inference.clustered_slope(part["net"], part["log_size"], part["stem_id"], confidence)
-    return {name: getattr(found, name) for name in _NUMBERS}
+def fitted(pairs: pd.DataFrame, quantity: str, confidence: float, points: int = 50) -> pd.DataFrame:
+    """The line of each `meta_regression` at `points` sizes, with its band: LINE, parameters, estimate, low, high."""
+    rows = []
+    for levels, line in _lines(pairs, quantity, confidence, ()):
+        if line.fit is not None:
+            log_size = np.linspace(*line.log_range, points)
+            bounds = dict(zip(("estimate", "low", "high"), line.fit.band(log_size, confidence), strict=True))
+            rows.append(pd.DataFrame({**levels, "parameters": 10**log_size, **bounds}))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*LINE, "parameters", "estimate", "low", "high"])
 
 
-def _gee(part: pd.DataFrame, confidence: float) -> dict:
-    """Liang & Zeger (1986) with a t of clusters − 1 degrees of freedom. A pair that is a tie counts as half a leak.
+class _Line(NamedTuple):
+    """What is known of the models of a line."""
 
-    A leak rate of 0 or 100 % at every size has no odds, one stem no interval.
+    sizes: int
+    models: int
+    left_out: str
+    n: int
+    n_stems: int
+    message: str
+    log_range: tuple[float, float] = (np.nan, np.nan)
+    fit: MetaRegression | None = None
+
+
+def _lines(pairs: pd.DataFrame, quantity: str, confidence: float, by) -> Iterator[tuple[dict, _Line]]:
+    for levels, part in leakage.charged_pairs(pairs).groupby([*LINE, *by], sort=False):
+        yield dict(zip([*LINE, *by], levels, strict=True)), _line(part, quantity, confidence)
+
+
+def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
+    """The models of one line, and the meta-regression where they allow one."""
+    left_out = ", ".join(part.loc[part["parameters"].isna(), "model"].unique())
+    models = by_size(part, confidence, quantity, by=())
+    sizes = models["parameters"].nunique()
+    known = sized(part).dropna(subset=quantity)
+    counts = sizes, len(models), left_out, len(known), known["stem_id"].nunique()
+    unsure = models.loc[~(models["error"] > 0), "model"]
+    if sizes < MIN_DESCRIBED:
+        return _Line(*counts, f"a slope needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}")
+    if len(unsure):
+        return _Line(*counts, f"no standard error of {', '.join(unsure)}: no scored pair, one stem, or stems that all agree")
+    log_sizes, point = np.unique(np.log10(models["parameters"].astype(float)), return_inverse=True)
+    weights = (point == np.arange(sizes)[:, None]) / np.bincount(point)[:, None]  # of each model in the mean of its size
+    covariance = weights @ _covariance(known, quantity, models) @ weights.T
+    fit = meta_analysis.fit(weights @ models["estimate"].to_numpy(float), covariance, log_sizes)
+    return _Line(*counts, "", (log_sizes[0], log_sizes[-1]), fit)
+
+
+def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.ndarray:
+    """Covariance of the sampling errors of `models` (a table of `by_size`), shape (models, models).
+
+    Variances are those of the table. Models that were given the same stems err together: what all share cancels in a slope, but
+    stems on which leakage itself changes with size do not, and to take errors as independent would hide them. So correlations are
+    those of what each stem adds to each model's mean; stems that a model does not have add nothing.
     """
-    part = part.dropna(subset="leak")
-    stems = part["stem_id"].nunique()
-    counts = {"n": len(part), "n_stems": stems}
-    if stems < 2 or part["leak"].nunique() < 2:
-        return {**dict.fromkeys(_NUMBERS, np.nan), **counts}
-    part = part.sort_values("stem_id", kind="stable")
-    centred = part["log_size"] - part["log_size"].mean()
-    model = sm.GEE(part["leak"] / 100, sm.add_constant(centred.to_numpy()), groups=part["stem_id"],
-                   family=sm.families.Binomial(), cov_struct=sm.cov_struct.Exchangeable())  # fmt: skip
-    fit = model.fit()
-    slope, error = fit.params.iloc[1], fit.bse.iloc[1]
-    reach = stats.t.ppf((1 + confidence) / 2, stems - 1) * error
-    bounds = np.exp([slope, slope - reach, slope + reach])
-    return {**dict(zip(_NUMBERS, bounds, strict=False)), **counts, "p": 2 * stats.t.sf(abs(slope) / error, stems - 1)}
+    cells = known.pivot_table(index="stem_id", columns="model", values=quantity, aggfunc=["sum", "count"], fill_value=0)
+    sums, counts = (cells[name][models["model"]].to_numpy(float) for name in ("sum", "count"))
+    added = (sums - counts * (sums.sum(axis=0) / counts.sum(axis=0))) / counts.sum(axis=0)
+    naive = added.T @ added
+    scale = models["error"].to_numpy(float) / np.sqrt(np.diag(naive))
+    return naive * np.outer(scale, scale)
+
+
+def pair_differences(pairs: pd.DataFrame, quantity: str, confidence: float) -> pd.DataFrame:
+    """The larger size less the smaller of each line that has just two, on the groups and arms that both have scored.
+
+    A group and arm are one value at each size, the mean of its draws; intervals are clustered by stem, and so hold of these
+    models alone. Columns: LINE, quantity, smaller, larger (models), fields of Estimate.
+    """
+    rows, limit = [], np.ptp(leakage.LIMITS[quantity])
+    for levels, part in sized(pairs).groupby(LINE, sort=False):
+        names = part.groupby("parameters")["model"].agg(lambda models: ", ".join(models.unique()))
+        if len(names) == 2:
+            values = part.groupby(["stem_id", "group_id", "arm", "parameters"])[quantity].mean().unstack("parameters")
+            difference = values[names.index[1]] - values[names.index[0]]
+            stems = difference.index.get_level_values("stem_id")
+            found = inference.clustered_mean(difference, stems, confidence, (-limit, limit))
+            rows.append((*levels, quantity, *names, *asdict(found).values()))
+    return pd.DataFrame(rows, columns=[*LINE, "quantity", "smaller", "larger", *_ESTIMATE])
 
 
 def families(slopes: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Slopes of net excess that vary at random between families: their mean within each tuning and mode of 2 families or more.
+    """Mean slope over the families of each tuning and mode that has 2 or more with a slope in a table of `meta_regression`.
 
-    A mixed model in two stages: the slopes of `slopes`, with their errors clustered by stem, are combined under the variance
-    between families of Paule & Mandel (1982); t with families − 1 degrees of freedom, so that two families give a wide interval.
-    In one stage statsmodels would have to hold families and stems as crossed random effects, a dense matrix of all pairs.
-    Columns: tuning, mode, families, estimate, low, high, between (SD of slopes, points).
+    Random effects of the family, with the variance between them of Paule & Mandel (1982); t with families − 1 degrees of freedom,
+    so that two families give a wide interval. Columns: tuning, mode, quantity, families, estimate, low, high, between (SD of
+    slopes).
     """
-    lines, rows = slopes[slopes["method"] == "least squares"].dropna(subset=["estimate", "low"]), []
-    for (tuning, mode), part in lines.groupby(["tuning", "mode"], sort=False):
+    rows, by = [], ["tuning", "mode", "quantity"]
+    for levels, part in slopes.dropna(subset="error").groupby(by, sort=False):
         if len(part) < 2:
             continue
-        reach = stats.t.ppf((1 + confidence) / 2, part["n_stems"].astype(float) - 1)
-        variance = ((part["high"] - part["low"]) / (2 * reach)).astype(float) ** 2
-        found = combine_effects(part["estimate"].to_numpy(float), variance.to_numpy(), method_re="iterated", use_t=True,
-                                alpha=1 - confidence)  # fmt: skip
+        found = combine_effects(part["estimate"].to_numpy(float), part["error"].to_numpy(float) ** 2, method_re="iterated",
+                                use_t=True, alpha=1 - confidence)  # fmt: skip
         low, high = found.conf_int(alpha=1 - confidence)[1]  # of the random effects
-        rows.append((tuning, mode, len(part), found.mean_effect_re, low, high, np.sqrt(found.tau2)))
-    return pd.DataFrame(rows, columns=["tuning", "mode", "families", "estimate", "low", "high", "between"])
+        rows.append((*levels, len(part), found.mean_effect_re, low, high, np.sqrt(found.tau2)))
+    return pd.DataFrame(rows, columns=[*by, "families", "estimate", "low", "high", "between"])
 
 
-def monotonicity(pairs: pd.DataFrame, minimum_sizes: int, confidence: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Whether net excess falls all the way from the smallest to the largest size of each line, whatever its shape.
+def monotonicity(pairs: pd.DataFrame, quantity: str, confidence: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Whether `quantity` falls all the way from the smallest to the largest size of each line, whatever its shape.
 
-    tau: Kendall's tau-b of net excess with size, with the percentile interval of a bootstrap by stem; few sizes give it few
-    values. p_falling: of the hypothesis that net excess never rises from one size to the next, small if it rises somewhere: the
-    share of bootstrap draws around equal means, the least favourable case of the hypothesis (Robertson et al. 1988), that lie as
-    far from their isotonic fit, in weighted squares, as the means do. p_monotone: the larger of it and its mirror image
-    (intersection–union), small if there is a bend.
-    Columns: LINE, sizes, tau, low, high, p_falling, p_monotone, n_stems, said.
+    Of these models, not of others: stems are the sample. tau: Kendall's tau-b of the quantity with size, with the percentile
+    interval of a bootstrap by stem; few sizes give it few values. p_falling: of the hypothesis that it never rises from one size
+    to the next, small if it rises somewhere: the share of bootstrap draws around equal means, the least favourable case of the
+    hypothesis (Robertson et al. 1988), that lie as far from their isotonic fit, in weighted squares, as the means do. p_monotone:
+    the larger of it and its mirror image (intersection–union), small if there is a bend.
+    Columns: LINE, sizes, tau, low, high, p_falling, p_monotone, n_stems, message.
     """
     rows = []
-    for levels, part in sized(pairs).dropna(subset="net").groupby(LINE, sort=False):
+    for levels, part in sized(pairs).dropna(subset=quantity).groupby(LINE, sort=False):
         sizes, stems = part["parameters"].nunique(), part["stem_id"].nunique()
-        found, said = [np.nan] * 5, ""
-        if sizes < minimum_sizes or stems < 2:
-            said = f"needs at least {minimum_sizes} sizes of a family, has {sizes}" if stems > 1 else "needs 2 stems, has 1"
+        shape, message = [np.nan] * 5, ""
+        if stems < 2:
+            message = "needs 2 stems, has 1"
+        elif sizes < MIN_DESCRIBED:
+            message = f"needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}"
         else:
-            found = _shape(part, confidence, rng)
-        rows.append((*levels, sizes, *found, stems, said))
-    return pd.DataFrame(rows, columns=[*LINE, "sizes", "tau", "low", "high", "p_falling", "p_monotone", "n_stems", "said"])
+            shape = _shape(part, quantity, confidence, rng)
+        rows.append((*levels, sizes, *shape, stems, message))
+    return pd.DataFrame(rows, columns=[*LINE, "sizes", "tau", "low", "high", "p_falling", "p_monotone", "n_stems", "message"])
 
 
-def _shape(part: pd.DataFrame, confidence: float, rng: np.random.Generator) -> list[float]:
+def _shape(part: pd.DataFrame, quantity: str, confidence: float, rng: np.random.Generator) -> list[float]:
     """tau, its interval, p_falling, p_monotone of one line."""
-    cells = part.pivot_table(index="stem_id", columns="parameters", values="net", aggfunc=["sum", "count"], fill_value=0)
+    cells = part.pivot_table(index="stem_id", columns="parameters", values=quantity, aggfunc=["sum", "count"], fill_value=0)
     sums, counts = cells["sum"].to_numpy(float), cells["count"].to_numpy(float)
     weight, means = counts.sum(axis=0), sums.sum(axis=0) / counts.sum(axis=0)
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)  # how often each draw takes each stem

@@ -51,7 +51,7 @@ def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def scaling(
-    judgements: pd.DataFrame, curated: pd.DataFrame, minimum_sizes: int, margin: float, confidence: float
+    judgements: pd.DataFrame, curated: pd.DataFrame, min_sizes: int, margin: float, confidence: float
 ) -> pd.DataFrame | None:
     """C0, C2, C4 and C5 of unmitigated judgements, as notebook 05 puts them together; `curated` as for `claims.mined`."""
     again = judged_again(judgements)
@@ -62,7 +62,7 @@ def scaling(
     curated_pairs, curated_faults = _pairs(curated if of_curated is None else of_curated, confidence)
     rows = [
         claims.existence(pairs, margin, confidence, faults),
-        claims.scaling(pairs, minimum_sizes, margin, confidence, faults),
+        claims.scaling(pairs, min_sizes, margin, confidence, faults),
         claims.polarity(pairs, margin, confidence, faults),
         claims.mined(pairs, curated_pairs, margin, confidence, faults, curated_faults),
     ]

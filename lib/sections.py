@@ -197,7 +197,7 @@ class Scaling(Notebook):
     model_names: list[Name]
     confidence: Share
     margin: Annotated[float, Field(gt=0)]  # percentage points of net excess that count as nothing
-    minimum_sizes: Annotated[int, Field(ge=3)]
+    min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
     curated_set: Name | None = None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
 
     @field_validator("curated_set")

@@ -5,25 +5,52 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib import figures
+from lib import figures, leakage
 
 
-def by_model(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Estimates with intervals against the number of parameters, a panel for each family, tuning and mode; negative and positive.
+def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
+    """Each model's estimate (`scaling.by_size`, by nothing else) and the meta-regression (`scaling.fitted`) with its band.
 
-    Models of unknown size cannot be placed and are left out.
+    A panel for each family, tuning and mode. Models of unknown size cannot be placed and are left out; a panel without a line has
+    too few sizes. The range shown is that of the models' intervals, which a band of few models leaves.
     """
-    table = _with_lines(table)
-    return _panels(table.assign(panel=table["line"], series=table["arm"]), figures.POLARITY_COLOURS, title, stamp)
+    points, line = _with_lines(points), _with_lines(line)
+    if points.empty:
+        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+    grid, names = _grid(points["line"])
+    colour = sns.color_palette("colorblind")[0]
+    for axes, name in zip(grid.flat, names, strict=False):
+        part, band = points[points["line"] == name], line[line["line"] == name]
+        axes.errorbar(part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3)
+    limits = grid[0, 0].get_ylim()
+    for axes, name in zip(grid.flat, names, strict=False):
+        band = line[line["line"] == name].astype({"estimate": float, "low": float, "high": float})
+        axes.plot(band["parameters"], band["estimate"], color="black")
+        axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
+    grid[0, 0].set_ylim(limits)
+    fitted = list(dict.fromkeys(line["line"]))
+    alt = f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: {', '.join(fitted) or 'none'}."
+    return _finished(grid, names, points, quantity, title, stamp, alt)
 
 
-def panels(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
     """Small multiples of a table of `scaling.by_size`: a panel for each arm and slot, a line for each family, tuning and mode."""
     table = _with_lines(table)
-    lines = list(dict.fromkeys(table["line"]))
-    colours = dict(zip(lines, sns.color_palette("colorblind", len(lines)), strict=True))
-    panel = table["arm"] + ", " + table["slot"] + " slots"
-    return _panels(table.assign(panel=panel, series=table["line"]), colours, title, stamp)
+    if table.empty:
+        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+    series = list(dict.fromkeys(table["line"]))
+    colours = sns.color_palette("colorblind", len(series))
+    table = table.assign(panel=table["arm"] + ", " + table["slot"] + " slots")
+    grid, names = _grid(table["panel"])
+    for axes, name in zip(grid.flat, names, strict=False):
+        for number, one in enumerate(series):
+            part = table[(table["panel"] == name) & (table["line"] == one)]
+            beside = 1 + 0.06 * (number - (len(series) - 1) / 2)  # intervals at one size must not hide each other
+            look = {"marker": figures.marker(number), "color": colours[number], "linestyle": ":", "label": one, "capsize": 3}
+            axes.errorbar(part["parameters"] * beside, part["estimate"], yerr=figures.reach(part), **look)
+    figures.legend(grid[0, 0].figure, grid[0, 0])
+    alt = figures.told(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
+    return _finished(grid, names, table, quantity, title, stamp, alt)
 
 
 def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
@@ -31,31 +58,30 @@ def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
     return known.assign(line=known["family"] + " (" + known["tuning"] + ", " + known["mode"] + ")")
 
 
-def _panels(table: pd.DataFrame, colours: dict, title: str, stamp: str) -> np.ndarray:
-    """Net excess against size: a panel for each level of `panel`, two beside each other; a marked line for each of `series`."""
-    if table.empty:
-        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
-    names = sorted(set(table["panel"]))
+def _grid(panel: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Axes for each level of `panel`, two beside each other, and the levels in the order of the axes."""
+    names = sorted(set(panel))
     rows, columns = -(-len(names) // 2), min(2, len(names))
-    figure, grid = plt.subplots(rows, columns, figsize=(figures.WIDTH, 1.1 + 2.2 * rows), sharex=True, sharey=True, squeeze=False)
-    series = [name for name in colours if name in set(table["series"])]
+    size = (figures.WIDTH, 1.1 + 2.2 * rows)
+    _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    return grid, names
+
+
+def _finished(
+    grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, stamp: str, alt: str
+) -> np.ndarray:
+    """Titles, axes and words of a grid of panels, a line at the value that means no leakage."""
     for axes, name in zip(grid.flat, names, strict=False):
-        for place, one in enumerate(series):
-            part = table[(table["panel"] == name) & (table["series"] == one)]
-            beside = 1 + 0.06 * (place - (len(series) - 1) / 2)  # intervals at one size must not hide each other
-            look = {"marker": figures.marker(place), "color": colours[one], "linestyle": ":", "label": one, "capsize": 3}
-            axes.errorbar(part["parameters"] * beside, part["estimate"], yerr=figures.reach(part), **look)
-        axes.axhline(0, color="black", linewidth=1, linestyle="--")
+        axes.axhline(leakage.NOTHING[quantity], color="black", linewidth=1, linestyle="--")
         axes.set_title(name, loc="left", fontsize=10)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     _size_axis(grid[0, 0], table["parameters"].unique())
     for axes in grid[:, 0]:
-        axes.set_ylabel("net excess, points", fontsize=10)
+        axes.set_ylabel(leakage.QUANTITIES[quantity].replace(", ", ",\n"), fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel("parameters outside embeddings", fontsize=10)
-    figures.legend(figure, grid[0, 0])
-    figures.finish(grid[0, 0], title, stamp, figures.told(table, ["series", "panel", "model"], "net excess, points"))
+    figures.finish(grid[0, 0], title, stamp, alt)
     if len(names) == 1:
         grid[0, 0].set_title(f"{title}: {names[0]}", loc="left", fontsize=11)
     return grid

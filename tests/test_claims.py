@@ -150,44 +150,68 @@ def test_agreement_is_a_row_on_texts_and_one_on_completions():
     assert (labelled["verdict"], labelled["reason"], labelled["unit"]) == (CONTRADICTED, "below people", "of kappa")
 
 
-def family(slopes: list[float], sizes=(1e8, 1e9, 1e10), start: float = 50) -> pd.DataFrame:
-    """A family whose net excess starts at `start` in every stem and changes by that stem's slope with each tenfold size."""
-    nets = [[start + slope * step for slope in slopes] for step in range(len(sizes))]
-    return pd.concat([pairs(nets[step], nets[step], f"m{step}", size) for step, size in enumerate(sizes)])
+SIZES = tuple(10.0 ** np.arange(7, 12))  # five
+SPREAD = [-2, -1, 0, 1, 2]  # of the stems about their model's mean: errors of sqrt(2.5 / 5) = 0.71
 
 
-ALL_SOUND = {"m0": "", "m1": "", "m2": ""}
+def family(means: list[float], sizes=SIZES, start: float = 50) -> pd.DataFrame:
+    """A family with a net excess of `start` plus one of `means` at each of `sizes`, and a valence shift of a tenth of it."""
+    rng = np.random.default_rng(1)
+    nets = [start + mean + rng.permutation(SPREAD) for mean in means[: len(sizes)]]
+    table = pd.concat([pairs(net, net, f"m{step}", size) for step, (net, size) in enumerate(zip(nets, sizes, strict=True))])
+    return table.assign(shift=table["net"] / 10)
+
+
+ALL_SOUND = {f"m{step}": "" for step in range(len(SIZES))}
+FALLING, RISING, SCATTERED = [0, -10, -21, -29, -40], [0, 10, 21, 29, 40], [0, -30, 20, -40, 10]
 
 
 @pytest.mark.parametrize(
-    ("slopes", "faults", "verdict"),
+    ("means", "faults", "verdict"),
     [
-        ([-9, -10, -11], ALL_SOUND, SUPPORTED),
-        ([9, 10, 11], ALL_SOUND, CONTRADICTED),
-        ([-30, -10, 10], ALL_SOUND, INCONCLUSIVE),
-        ([-9, -10, -11], ALL_SOUND | {"m1": PLACEBO_BROKEN}, INVALID),
-        ([-9, -10, -11], ALL_SOUND | UNUSABLE | {"m2": "12 % of completions are unusable"}, INCONCLUSIVE),
+        (FALLING, ALL_SOUND, SUPPORTED),
+        (RISING, ALL_SOUND, CONTRADICTED),
+        (SCATTERED, ALL_SOUND, INCONCLUSIVE),
+        (FALLING, ALL_SOUND | {"m1": PLACEBO_BROKEN}, INVALID),
+        (FALLING, ALL_SOUND | UNUSABLE | {"m2": "12 % of completions are unusable"}, INCONCLUSIVE),
     ],
 )
-def test_leakage_falls_with_size_where_the_slope_is_below_zero(slopes, faults, verdict):
-    row = scaling(family(slopes), 3, ANY, 0.95, faults).iloc[0]
+def test_leakage_falls_with_size_where_the_slope_over_models_is_below_zero(means, faults, verdict):
+    row = scaling(family(means), 5, ANY, 0.95, faults).iloc[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
-    assert row["estimate"] == pytest.approx(np.mean(slopes), abs=1e-9)
-    assert (row["n"], row["clusters"]) == (18, 3)
+    assert row["estimate"] == pytest.approx(np.polyfit(range(5), means, 1)[0] / 10, abs=0.3)
+    assert (row["n"], row["clusters"], row["cluster_unit"]) == (50, 5, "sizes")
+
+
+def test_however_sure_each_model_is_scattered_models_settle_nothing():
+    few = scaling(family(SCATTERED), 5, ANY, 0.95, ALL_SOUND).iloc[0]
+    copies = [family(SCATTERED).assign(stem_id=lambda table, copy=copy: table["stem_id"] + f"-{copy}") for copy in range(40)]
+    many = scaling(pd.concat(copies), 5, ANY, 0.95, ALL_SOUND).iloc[0]
+    assert many["verdict"] == INCONCLUSIVE
+    assert many["high"] - many["low"] == pytest.approx(few["high"] - few["low"], rel=0.05)
 
 
 def test_what_is_nowhere_surely_above_zero_does_not_fall():
-    row = scaling(family([-9, -10, -11], start=0), 3, ANY, 0.95, ALL_SOUND).iloc[0]
+    row = scaling(family(FALLING, start=-5), 5, ANY, 0.95, ALL_SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "falls, but net excess is surely above 0 at no size")
     assert row["high"] < 0
 
 
-def test_no_line_is_drawn_through_two_sizes_nor_through_different_tunings():
-    row = scaling(family([-9, -10, -11], sizes=(1e8, 1e9)), 3, ANY, 0.95, ALL_SOUND).iloc[0]
-    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "needs at least 3 sizes of a family, has 2")
-    assert row[["estimate", "low", "high"]].isna().all()
-    both = pd.concat([family([-9, -10, -11]), family([9, 10, 11]).assign(tuning="instruct")])
-    assert scaling(both, 3, ANY, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
+@pytest.mark.parametrize(("sizes", "shown"), [(1, False), (2, False), (3, True), (4, True)])
+def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
+    row = scaling(family(FALLING, SIZES[:sizes]), 5, ANY, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, f"needs at least 5 sizes of a family, has {sizes}")
+    assert row[["estimate", "low", "high"]].notna().all() == shown
+
+
+def test_different_tunings_are_different_families():
+    both = pd.concat([family(FALLING), family(RISING).assign(tuning="instruct")])
+    assert scaling(both, 5, ANY, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
+
+
+def test_a_family_of_unknown_sizes_has_a_row_that_says_so():
+    row = scaling(family(FALLING).assign(parameters=np.nan), 5, ANY, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "needs at least 5 sizes of a family, has 0")
 
 
 def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
