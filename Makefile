@@ -73,9 +73,10 @@ verify-annotation: .venv-extra/ready
 verify-lab: .venv-extra/ready
 	.venv-extra/bin/python -m tests.verify_lab
 
-# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies.
+# Do intervals hold the truth, does the placebo rule catch and spare, is power as planned, is C2 rarely found by chance? Simulated.
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
+	$(BIN)/python -m tests.simulate_sizes
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready

@@ -80,18 +80,19 @@ def test_a_notebook_shows_it_so(axes, monkeypatch):
 
 def test_figures_by_size_name_sizes_and_tell_the_lines_apart():
     sizes = pd.DataFrame(
-        [(model, "f", "base", "completion", size, arm, net, net - 1, net + 1, 9)
-         for model, size, net in (("small", 4e5, 30.0), ("large", 1.3e9, 10.0)) for arm in ("negative", "positive")],
-        columns=["model", "family", "tuning", "mode", "parameters", "arm", "estimate", "low", "high", "n"],
+        [(model, family, "base", "completion", size, "negative", "open", shift, shift - 1, shift + 1, 9)
+         for model, size, shift in (("small", 4e5, 3.0), ("large", 1.3e9, 1.0)) for family in ("f", "g")],
+        columns=["model", "family", "tuning", "mode", "parameters", "arm", "slot", "estimate", "low", "high", "n"],
     )  # fmt: skip
-    axes = size_figures.by_model(sizes, "By size")[0, 0]
+    axes = size_figures.panels(sizes, "shift", "By size")[0, 0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.4M", "1.3B"]
     assert {bar.lines[0].get_marker() for bar in axes.containers} == {"o", "s"}
-    assert "from 10.0 (interval 9.0 to 11.0) for negative, f (base, completion), large to 30.0" in axes.figure.get_label()
+    words = "from 1.00 (interval 0.00 to 2.00) for f (base, completion), negative, open slots, large to 3.00"
+    assert words in axes.figure.get_label()
     published = size_figures.published(scaling.published(), "Published")
     assert "46 published rates, from 60.7 to 83.0 %" in published[0, 0].figure.get_label()
     (legend,) = published[0, 0].figure.legends
     assert len({(handle.get_marker(), handle.get_color()) for handle in legend.legend_handles}) == 6
-    nothing = size_figures.by_model(sizes.assign(parameters=np.nan), "By size")[0]
+    nothing = size_figures.panels(sizes.assign(parameters=np.nan), "shift", "By size")[0]
     assert nothing.get_title(loc="left") == "By size: no model whose size is known"
     plt.close("all")
