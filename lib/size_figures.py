@@ -20,7 +20,7 @@ def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: s
     grid, names = _grid(points["line"])
     colour = sns.color_palette("colorblind")[0]
     for axes, name in zip(grid.flat, names, strict=False):
-        part, band = points[points["line"] == name], line[line["line"] == name]
+        part = points[points["line"] == name]
         axes.errorbar(part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3)
     limits = grid[0, 0].get_ylim()
     for axes, name in zip(grid.flat, names, strict=False):

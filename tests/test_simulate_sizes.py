@@ -17,7 +17,7 @@ def test_a_simulated_study_is_tested_as_its_pairs_are():
 
 
 def test_models_that_differ_are_rarely_taken_for_a_change_with_size():
-    table = simulate_sizes.shares(300, between=(0.0, 3.0))
+    table = simulate_sizes.shares(200, between=(0.0, 3.0))
     assert simulate_sizes.too_many(table).empty, table
     alarms = table[table["between"] == 3]["stems alone, %"]
     assert (alarms > 20).any(), "a line that takes the models for all there are finds changes where none is"
