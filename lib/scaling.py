@@ -44,9 +44,9 @@ def meta_regression(pairs: pd.DataFrame, quantity: str, confidence: float, by=()
     """Change of `quantity` per tenfold size of each line, within each combination of `by`, by `meta_analysis.fit` over its sizes.
 
     Models of one size are one point, their mean: a temperature or a quantisation more is no further checkpoint. Errors that
-    models share are those of `error_covariance`. Columns: LINE, by, quantity, sizes, models, left_out (models of unknown size), the fields
-    of Estimate (of the slope, in the unit of the quantity; n pairs, freedom = sizes − 2), tau2 (variance between models, that
-    unit squared), message (why there is no slope, else empty).
+    models share: `error_covariance`. Columns: LINE, by, quantity, sizes, models, left_out (models of unknown size), the fields of
+    Estimate (of the slope, in the unit of the quantity; n pairs, freedom = sizes − 2), tau2 (variance between models, that unit
+    squared), message (why there is no slope, else empty).
     """
     rows = []
     for levels, line in _lines(pairs, quantity, confidence, by):
