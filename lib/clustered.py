@@ -15,6 +15,7 @@ Holt & Smith 1979): the statement is about stems and matches in these shares. As
 leave CLUSTERS_EACH clusters for each coefficient. CR2 and degrees of freedom are those of the whole regression.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -24,6 +25,7 @@ from lib import inference, prompts
 from lib.inference import Estimate
 
 STRATA = (("intensity",), ("slot",), ("form",), ("form", "intensity"), ("emotion",), ("domain",))
+OF_GROUP = ("slot", "form", "intensity", "domain")  # the columns among them that are the same in both polarities of a group
 CLUSTERS_EACH = 10  # for each coefficient of the strata; `make simulate` tells how often intervals then hold the truth
 BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 
@@ -57,14 +59,28 @@ def design_mean(
     return _of_design(found, counts, unit)
 
 
+def design_share(table: pd.DataFrame, value: str, confidence: float = 0.95, whole: float = 100.0) -> DesignEstimate:
+    """`design_mean` of a column of values from 0 to `whole`, with Wilson's interval as in `inference.clustered_share`."""
+    return inference.wilson(design_mean(table, value, confidence, (0.0, whole)), confidence, whole)
+
+
 def design_means(
     table: pd.DataFrame, value: str, by: list[str], confidence: float = 0.95, limits: tuple[float, float] | None = None
 ) -> pd.DataFrame:
     """`design_mean` within each combination of `by`: one row each, with the fields of DesignEstimate as columns."""
+    return _by_level(table, by, lambda part: design_mean(part, value, confidence, limits))
+
+
+def design_shares(
+    table: pd.DataFrame, value: str, by: list[str], confidence: float = 0.95, whole: float = 100.0
+) -> pd.DataFrame:
+    """`design_share` within each combination of `by`, as `design_means`."""
+    return _by_level(table, by, lambda part: design_share(part, value, confidence, whole))
+
+
+def _by_level(table: pd.DataFrame, by: list[str], estimated: Callable[[pd.DataFrame], DesignEstimate]) -> pd.DataFrame:
     parts = prompts.with_match(table).groupby(by, sort=False, observed=True, dropna=False)
-    rows = [
-        {**dict(zip(by, levels, strict=True)), **asdict(design_mean(part, value, confidence, limits))} for levels, part in parts
-    ]
+    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(part))} for levels, part in parts]
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(DesignEstimate))])
 
 

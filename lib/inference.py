@@ -55,7 +55,11 @@ def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 1
     & Slud (2019) advise for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
     Clopper & Pearson's of clusters (`_agreeing`); of one cluster none.
     """
-    found = clustered_mean(values, clusters, confidence, (0.0, whole))
+    return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
+
+
+def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
+    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it has no error."""
     if not found.error > 0:
         return found
     p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)

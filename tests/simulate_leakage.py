@@ -72,7 +72,7 @@ def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, s
 def design_coverage(studies: int, matches=MATCHES, groups=(1, 3)) -> pd.DataFrame:
     """Share of studies whose 95 % interval holds the truth where matches leak more or less too, %, by matches and groups a stem.
 
-    One sample, three stems a match. Quantities: net and shift over both arms, and the difference of the arms' net excess. Columns:
+    One sample, three stems a match. Quantities: the shift over both arms, and the difference of the arms' net excess. Columns:
     `by stem` is the interval that takes contexts as given; `no strata` and `design` are those of lib/clustered.py. `match adds`
     is by how much clusters lengthen the error, `strata take` by how much strata shorten it, %.
     """
@@ -104,12 +104,9 @@ def _contrasts(valence: dict[str, np.ndarray], leak: float) -> dict[str, tuple[n
     """By quantity, its value in each group, shape (studies, groups), and its truth at an expected `leak`."""
     by_arm = {arm: simulated_studies.of_groups(valence, arm) for arm in leakage.DIRECTIONS}
     true = {arm: simulated_studies.truth(leak, (arm,)) for arm in leakage.DIRECTIONS}
-    found = {
-        name: ((by_arm["negative"][name] + by_arm["positive"][name]) / 2, (true["negative"][name] + true["positive"][name]) / 2)
-        for name in ("net", "shift")
-    }
-    apart = by_arm["negative"]["net"] - by_arm["positive"]["net"], true["negative"]["net"] - true["positive"]["net"]
-    return {**found, "net, negative − positive": apart}
+    both = (sum(by_arm[arm]["shift"] for arm in by_arm) / 2, sum(true[arm]["shift"] for arm in true) / 2)
+    apart = (by_arm["negative"]["net"] - by_arm["positive"]["net"], true["negative"]["net"] - true["positive"]["net"])
+    return {"shift": both, "net, negative − positive": apart}
 
 
 def _holds(bounds: np.ndarray, true: float) -> np.ndarray:

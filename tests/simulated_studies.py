@@ -151,7 +151,7 @@ def judgements(valence: dict[str, np.ndarray], threshold: float = 0.0) -> pd.Dat
     """
     studies, stems, groups, samples = np.indices(valence["neutral"].shape).reshape(4, -1).astype(str)
     stem = np.char.add(np.char.add(studies, "-"), stems)
-    place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "+"), groups), "sample_index": samples}
+    place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "/"), groups), "sample_index": samples}
     table = pd.concat(pd.DataFrame({**place, "arm": arm, "valence": values.ravel()}) for arm, values in valence.items())
     table["sample_index"] = table["sample_index"].astype(int)
     charged = (table["valence"].abs() > threshold).astype("boolean").mask(table["valence"].isna())
