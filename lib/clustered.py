@@ -71,9 +71,7 @@ def design_means(
     return _by_level(table, by, lambda part: design_mean(part, value, confidence, limits))
 
 
-def design_shares(
-    table: pd.DataFrame, value: str, by: list[str], confidence: float = 0.95, whole: float = 100.0
-) -> pd.DataFrame:
+def design_shares(table: pd.DataFrame, value: str, by: list[str], confidence: float = 0.95, whole: float = 100.0) -> pd.DataFrame:
     """`design_share` within each combination of `by`, as `design_means`."""
     return _by_level(table, by, lambda part: design_share(part, value, confidence, whole))
 

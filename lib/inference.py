@@ -1,4 +1,6 @@
-"""Statistics: estimates with intervals clustered by stem (by match too: lib/clustered.py), paired differences, equivalence, trends over model size.
+"""Statistics: estimates with clustered intervals, paired differences, equivalence, trends over model size.
+
+Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/clustered.py to say.
 
 The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
 and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness

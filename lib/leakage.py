@@ -93,7 +93,7 @@ def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataF
 
 
 def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of negative and of positive verdicts, % of the scored completions of a model and arm, with `clustered.design_shares`."""
+    """Share of negative and of positive verdicts, % of the scored completions of a model and arm."""
     scored = judgements.dropna(subset="valence")
     charged = scored["charged"].astype(bool)
     of_verdict = [
@@ -136,8 +136,8 @@ def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, 
     """Towards and net excess with completions that have no valence left out, if none of them leaked, and if all did: see
     `_if_unscored`. They are missing (`lib.outcomes`), or the judge has left them open.
 
-    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever a judge would have said,
-    short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
+    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever a judge would
+    have said, short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
     """
     found = []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
@@ -187,7 +187,7 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names and describes the pair."""
+    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair, and strata."""
     table = charged_pairs(table)
     key = ["model", "stem_id", "group_id", "arm", "sample_index"]
     strata = [name for name in (*clustered.OF_GROUP, "emotion") if name in table]

@@ -31,7 +31,7 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Mean towards, away, net and shift within each combination of `by`: by, quantity, the columns of `clustered.DesignEstimate`."""
+    """Mean towards, away, net and shift within each combination of `by`: the columns of `clustered.DesignEstimate`."""
     found = [clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES]
     return pd.concat(found, ignore_index=True)
 

@@ -65,7 +65,8 @@ def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.Data
 def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
     """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n.
 
-    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds (`lib.clustered`). The last column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
+    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds (`lib.clustered`). The last
+    column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
     """
     digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
     cells = table.assign(
