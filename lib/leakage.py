@@ -187,7 +187,7 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, what names the pair, and strata."""
+    """Mitigated minus unmitigated, paired by group, arm and sample_index: the column `effect`, the pair's names and strata."""
     table = charged_pairs(table)
     key = ["model", "stem_id", "group_id", "arm", "sample_index"]
     strata = [name for name in (*clustered.OF_GROUP, "emotion") if name in table]

@@ -98,7 +98,9 @@ def stems_needed(
     least = floor(found, matches, power, level)
     if least >= effect:
         held = found.n_matches if matches is None else matches
-        raise ValueError(f"effect: {effect}: {held} matches show {least:.2g} points at the least; write more, or wish a larger one")
+        raise ValueError(
+            f"effect: {effect}: {held} matches show {least:.2g} points at the least; write more, or wish a larger one"
+        )
     if minimum_detectable_effect(found, _MOST_STEMS, groups, samples, power, level, matches) > effect:
         raise ValueError(f"effect: {effect}: needs more than {_MOST_STEMS:,} stems; wish a larger one")
     low, high = 1, 2  # too few, enough
@@ -219,9 +221,9 @@ def floors_reading(found: pd.DataFrame) -> str:
         return "How far matches of contexts differ cannot be told here, so that contexts count as given: no floor is known."
     spans = [f"{column.min():.1f} to {column.max():.1f} points with {name}" for name, column in told.items()]
     return (
-        f"However many stems and samples there are, an effect must be larger than {'; '.join(spans)} to be told from 0 four times "
-        f"of five (the span of {len(told)} of {len(found)} contrasts; in the others matches differ no more than stems and samples "
-        "make them). Only more contexts lower that."
+        f"However many stems and samples there are, an effect must be larger than {'; '.join(spans)} to be told from 0 four "
+        f"times of five (the span of {len(told)} of {len(found)} contrasts; in the others matches differ no more than stems and "
+        "samples make them). Only more contexts lower that."
     )
 
 
