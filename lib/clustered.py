@@ -16,7 +16,7 @@ leave CLUSTERS_EACH clusters for each coefficient. CR2 and degrees of freedom ar
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,41 @@ def design_mean(
     if found.error == 0:  # strata that explain everything say nothing of other stems
         found = inference.least_squares(values, basis[:, -1:], clusterings, confidence, limits)
     return _of_design(found, counts, unit)
+
+
+def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: float = 0.95) -> DesignEstimate:
+    """Slope of the column `value` on the column `regressor` by least squares, clustered as `design_mean`, without strata.
+
+    What gives no estimate: as in `inference.clustered_slope`.
+    """
+    rows = prompts.with_match(table.dropna(subset=[value, regressor, "stem_id"]))
+    unit, clusterings, counts = _clusterings(rows)
+    x = rows[regressor].to_numpy(dtype=float)
+    if clusterings[0].max(initial=0) == 0 or np.ptp(x) == 0:
+        return _of_design(inference.without_interval(np.nan, clusterings[0]), counts, unit)
+    design = np.column_stack([np.ones(len(x)), x - x.mean()])
+    return _of_design(inference.least_squares(rows[value].to_numpy(dtype=float), design, clusterings, confidence), counts, unit)
+
+
+def design_difference(table: pd.DataFrame, value: str, first: pd.Series, confidence: float = 0.95) -> tuple[DesignEstimate, bool]:
+    """Mean of the column `value` where `first` is true less its mean elsewhere, and whether no cluster has rows on both sides.
+
+    If so, Welch's of two `design_mean`s, else `design_slope` on `first`; either without strata. NaN values are left out.
+    """
+    known = table[value].notna()
+    names = [name for name in ("stem_id", "group_id", "match_id") if name in table]
+    rows = prompts.with_match(table.loc[known, [*names, value]]).assign(first=first[known].astype(float))
+    unit, clusterings, _ = _clusterings(rows)
+    one, other = (rows[rows["first"] == side] for side in (1.0, 0.0))
+    if any(
+        pd.Series(codes).groupby(rows["first"].to_numpy()).nunique().sum() > codes.max(initial=-1) + 1 for codes in clusterings
+    ):
+        return design_slope(rows, value, "first", confidence), False
+    sides = [design_mean(side, value, confidence) for side in (one, other)]
+    found = inference.difference(*sides, confidence)
+    naive = np.hypot(*(side.error * side.error_ratio for side in sides))
+    found = replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan)
+    return _of_design(found, (found.n_stems, sides[0].n_matches + sides[1].n_matches), unit), True
 
 
 def design_share(table: pd.DataFrame, value: str, confidence: float = 0.95, whole: float = 100.0) -> DesignEstimate:

@@ -190,3 +190,27 @@ def test_a_share_stays_on_its_scale():
     mean, share = clustered.design_mean(rare, "value"), clustered.design_share(rare, "value")
     assert mean.low < 0 < share.low < share.estimate == mean.estimate < share.high
     assert clustered.design_shares(rare, "value", ["form"])["low"].ge(0).all()
+
+
+def test_sides_that_share_matches_are_compared_across_them_and_others_as_independent():
+    table = values_of(7, groups=1, samples=1)
+    bare = table[BARE]
+    for column, level in (("slot", "open"), ("form", "idiomatic")):
+        found, apart = clustered.design_difference(bare, "value", table[column] == level)
+        means = table.groupby(column)["value"].mean()
+        assert found.estimate == pytest.approx(means[level] - means.drop(level).item())
+        assert (apart, found.cluster_unit) == (column == "form", clustered.BY_MATCH), (
+            "open and closed stems meet the same matches"
+        )
+        fit = sm.OLS(table["value"], sm.add_constant((table[column] == level).astype(float)))
+        fit = fit.fit(cov_type="cluster", cov_kwds={"groups": table["match_id"].to_numpy()})
+        assert found.error == pytest.approx(fit.bse.iloc[1], rel=0.06)
+    as_given, apart = clustered.design_difference(bare.drop(columns="match_id"), "value", table["slot"] == "open")
+    assert (apart, as_given.cluster_unit, as_given.n_matches) == (True, clustered.BY_STEM, 0)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_difference_of_too_little_has_no_estimate(rows):
+    table = values_of(8).head(rows)
+    found, _ = clustered.design_difference(table, "value", table["slot"] == "open")
+    assert np.isnan([found.estimate, found.low, found.error]).all()
