@@ -1,8 +1,8 @@
 """Comparisons within a model and between models: each function gives a table that is one family of tests, Holm-corrected.
 
 Columns of each table, in this order where it has them: what is compared; fields of `clustered.DesignEstimate`, its interval
-unadjusted; p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected, none for the
-shift); effect, effect_low, effect_high (see `effect_size`); way:
+unadjusted; p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected,
+none for the shift); effect, effect_low, effect_high (see `effect_size`); way:
 
 - *paired*: both sides of a difference share their group, which is then one value;
 - *between clusters*: no stem, or match of contexts if these are the clusters, is on both sides (Welch);

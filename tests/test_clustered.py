@@ -199,9 +199,7 @@ def test_sides_that_share_matches_are_compared_across_them_and_others_as_indepen
         found, apart = clustered.design_difference(bare, "value", table[column] == level)
         means = table.groupby(column)["value"].mean()
         assert found.estimate == pytest.approx(means[level] - means.drop(level).item())
-        assert (apart, found.cluster_unit) == (column == "form", clustered.BY_MATCH), (
-            "open and closed stems meet the same matches"
-        )
+        assert (apart, found.cluster_unit) == (column == "form", clustered.BY_MATCH)
         fit = sm.OLS(table["value"], sm.add_constant((table[column] == level).astype(float)))
         fit = fit.fit(cov_type="cluster", cov_kwds={"groups": table["match_id"].to_numpy()})
         assert found.error == pytest.approx(fit.bse.iloc[1], rel=0.06)

@@ -262,8 +262,7 @@ def test_what_people_read():
     shown = comparison_reports.family(found, "TOY")
     assert shown.columns.name == "⚠ TOY"
     assert {"contrast", "estimate [interval]", "effect size [interval]", "n", "stems", "matches", "clustered by", "error_ratio",
-            "p", "p (Holm)",
-            "p (equivalence)", "way"} == set(shown.columns)  # fmt: skip
+            "p", "p (Holm)", "p (equivalence)", "way"} == set(shown.columns)  # fmt: skip
 
 
 def test_what_is_said_of_verdicts_by_arm_names_a_share_that_is_not_known():
