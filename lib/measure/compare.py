@@ -53,7 +53,7 @@ def _judgements(set_name: str) -> pd.DataFrame:
 
 
 def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """A row for each model: set, model, completions, the quantities SHOWN as estimate, low and high, n, n_stems, cluster_unit, fault."""
+    """A row for each model: set, model, completions, the quantities SHOWN with interval, n, n_stems, cluster_unit, fault."""
     pairs = leakage.pairs(judgements)
     found = leakage.summarise(leakage.charged_pairs(pairs), ["model"], confidence)
     faults = usability.faults(judgements, pairs, confidence)
