@@ -48,7 +48,7 @@ def design_mean(
     """
     rows = prompts.with_match(table.dropna(subset=[value, "stem_id"]))
     values = rows[value].to_numpy(dtype=float)
-    unit, clusterings, counts = _clusterings(rows)
+    unit, clusterings, counts = clusters_of(rows)
     if len(values) == 0 or clusterings[0].max() == 0:
         estimate = values.mean() if len(values) else np.nan
         return _of_design(inference.without_interval(estimate, clusterings[0]), counts, unit)
@@ -65,7 +65,7 @@ def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: fl
     What gives no estimate: as in `inference.clustered_slope`.
     """
     rows = prompts.with_match(table.dropna(subset=[value, regressor, "stem_id"]))
-    unit, clusterings, counts = _clusterings(rows)
+    unit, clusterings, counts = clusters_of(rows)
     x = rows[regressor].to_numpy(dtype=float)
     if clusterings[0].max(initial=0) == 0 or np.ptp(x) == 0:
         return _of_design(inference.without_interval(np.nan, clusterings[0]), counts, unit)
@@ -81,7 +81,7 @@ def design_difference(table: pd.DataFrame, value: str, first: pd.Series, confide
     known = table[value].notna()
     names = [name for name in ("stem_id", "group_id", "match_id") if name in table]
     rows = prompts.with_match(table.loc[known, [*names, value]]).assign(first=first[known].astype(float))
-    unit, clusterings, _ = _clusterings(rows)
+    unit, clusterings, _ = clusters_of(rows)
     one, other = (rows[rows["first"] == side] for side in (1.0, 0.0))
     if any(
         pd.Series(codes).groupby(rows["first"].to_numpy()).nunique().sum() > codes.max(initial=-1) + 1 for codes in clusterings
@@ -121,10 +121,10 @@ def _of_design(found: Estimate, counts: tuple[int, int], unit: str) -> DesignEst
     return DesignEstimate(**{**asdict(found), "n_stems": counts[0], "n_matches": counts[1]}, cluster_unit=unit)
 
 
-def _clusterings(rows: pd.DataFrame) -> tuple[str, list[np.ndarray], tuple[int, int]]:
-    """The unit of clusters, the clusters of the rows as numbers, and how many stems and matches there are.
+def clusters_of(rows: pd.DataFrame) -> tuple[str, list[np.ndarray], tuple[int, int]]:
+    """What the rows (stem_id, match_id if it is told) cluster by: the unit, the clusters as numbers, one array or two that cross.
 
-    Nested are those of which there are as many as there are pairs of a stem with a match.
+    And how many stems and matches there are. Nested are those of which there are as many as pairs of a stem with a match.
     """
     stems = pd.factorize(rows["stem_id"])[0]
     n_stems = len(np.unique(stems))

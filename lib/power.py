@@ -220,10 +220,10 @@ def floors_reading(found: pd.DataFrame) -> str:
     if told.empty:
         return "How far matches of contexts differ cannot be told here, so that contexts count as given: no floor is known."
     spans = [f"{column.min():.1f} to {column.max():.1f} points with {name}" for name, column in told.items()]
+    others = f"; in {len(found) - len(told)} others matches are not seen to differ" if len(told) < len(found) else ""
     return (
         f"However many stems and samples there are, an effect must be larger than {'; '.join(spans)} to be told from 0 four "
-        f"times of five (the span of {len(told)} of {len(found)} contrasts; in the others matches differ no more than stems and "
-        "samples make them). Only more contexts lower that."
+        f"times of five (the span of {len(told)} contrasts{others}). Only more contexts lower that."
     )
 
 

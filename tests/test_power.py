@@ -203,7 +203,7 @@ def test_matches_set_a_floor_that_stems_do_not_reach_below():
     effects = [power.minimum_detectable_effect(WITH_MATCHES, stems, 1, np.inf) for stems in (10, 108, 1000, 10**6)]
     assert effects == sorted(effects, reverse=True) and effects[-1] == pytest.approx(least, rel=1e-3)
     assert power.floor(WITH_MATCHES, 4 * 108) == pytest.approx(least / 2, rel=0.02)
-    with pytest.raises(ValueError, match="108 matches show 4.1 points at the least; write more"):
+    with pytest.raises(ValueError, match=r"108 matches show 4\.1 points at the least; write more"):
         power.stems_needed(WITH_MATCHES, 3.9)
     stems = power.stems_needed(WITH_MATCHES, 6.0)
     assert stems > power.stems_needed(TRUTH, 6.0)
