@@ -7,7 +7,8 @@ from lib.leakage import QUANTITIES
 from lib.model_based import METHODS, MODELS, disagreements
 
 _DIGITS = {"shift": 2}
-_NAMES = {"p_holm": "p (Holm)", "p_equivalence": "p (equivalence)", "n_stems": "stems", "differ_in": "differ in",
+_NAMES = {"p_holm": "p (Holm)", "p_equivalence": "p (equivalence)", "n_stems": "stems", "n_matches": "matches",
+          "cluster_unit": "clustered by", "differ_in": "differ in",
           "left_out_first": "left out of first", "left_out_second": "left out of second"}  # fmt: skip
 
 

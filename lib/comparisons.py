@@ -1,29 +1,29 @@
 """Comparisons within a model and between models: each function gives a table that is one family of tests, Holm-corrected.
 
-Columns of each table, in this order where it has them: what is compared; fields of `inference.Estimate`, the interval unadjusted;
-p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected, none for the
-shift); effect, effect_low, effect_high (see `effect_size`); way:
+Columns of each table, in this order where it has them: what is compared; fields of `clustered.DesignEstimate`, its interval
+unadjusted; p_holm, over the rows that have a p; p_equivalence, of two one-sided tests against ±margin (points; not corrected,
+none for the shift); effect, effect_low, effect_high (see `effect_size`); way:
 
 - *paired*: both sides of a difference share their group, which is then one value;
-- *between stems*: no stem is on both sides (Welch);
-- *across stems*: some stems are on both sides; a line through the values of all, clustered by stem.
+- *between clusters*: no stem, or match of contexts if these are the clusters, is on both sides (Welch);
+- *across clusters*: some are on both sides; a line through the values of all, clustered (`lib.clustered`).
 
 What is compared with what is a choice of this project.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from lib import inference, leakage
+from lib import clustered, inference, leakage
 from lib.inference import Estimate
 from lib.prompts import EMOTIONS, INTENSITIES, PRONOUNS
 
-PAIRED, BETWEEN, ACROSS = "paired", "between stems", "across stems"
+PAIRED, BETWEEN, ACROSS = "paired", "between clusters", "across clusters"
 FACTORS = {  # factor: column, levels in the order of comparison, arms
     "slot": ("slot", ("closed", "open"), ("negative", "positive")),
     "form": ("form", ("idiomatic", "explicit"), ("negative", "positive")),
@@ -32,8 +32,8 @@ FACTORS = {  # factor: column, levels in the order of comparison, arms
     "subject": ("pronoun", PRONOUNS, ("negative", "positive")),
 }
 DOSED = ("towards", "net", "shift")
-_TESTED = ["estimate", "low", "high", "n", "n_stems", "error", "error_ratio", "p", "p_holm", "p_equivalence",
-           "effect", "effect_low", "effect_high", "way"]  # fmt: skip
+_TESTED = ["estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit", "error", "error_ratio", "p",
+           "p_holm", "p_equivalence", "effect", "effect_low", "effect_high", "way"]  # fmt: skip
 _DESCRIBING = ["family", "tuning", "mode", "parameters"]  # of a model
 
 
@@ -68,9 +68,9 @@ def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
     for quantity in DOSED if len(levels) > 1 else ():
         allowed = margin if quantity != "shift" else np.nan
         told = charged[charged["intensity"].isin(levels)].dropna(subset=quantity)
-        step = told["intensity"].map(INTENSITIES.index)
-        slope = inference.clustered_slope(told[quantity], step, told["stem_id"], confidence)
-        tested = _tested(slope, _spread(told[quantity], step, told["stem_id"]), allowed, confidence, ACROSS)
+        told = told.assign(step=told["intensity"].map(INTENSITIES.index))
+        slope = clustered.design_slope(told, quantity, "step", confidence)
+        tested = _tested(slope, _spread(told[quantity], told["step"], told["stem_id"]), allowed, confidence, ACROSS)
         rows.append({"contrast": "intensity: per step", "quantity": quantity, **tested})
         for lower, upper in pairwise(levels):
             part = told[told["intensity"].isin([lower, upper])]
@@ -91,25 +91,14 @@ def models(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFram
     rows = []
     for first, second in combinations(about.index, 2):
         both = net.loc[first].merge(net.loc[second]["net"], left_index=True, right_index=True, suffixes=("", "_second"))
-        difference = (both["net"] - both["net_second"]).to_numpy()
+        both = both.assign(difference=both["net"] - both["net_second"]).reset_index()
         apart = [name for name in about if str(about.loc[first, name]) != str(about.loc[second, name])]
         rows.append({
             "first": first, "second": second, "differ_in": ", ".join(apart),
             "left_out_first": len(net.loc[first]) - len(both), "left_out_second": len(net.loc[second]) - len(both),
-            **_paired(difference, both["stem_id"], margin, confidence),
+            **_paired(both, margin, confidence),
         })  # fmt: skip
     return _family(rows, ["first", "second", "differ_in", "left_out_first", "left_out_second"])
-
-
-def unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, confidence: float) -> tuple[Estimate, str]:
-    """Mean of `quantity` where `first` is true less its mean elsewhere, and the way it was found; NaN values have no place."""
-    one, other = part[first], part[~first]
-    if set(one["stem_id"]) & set(other["stem_id"]):
-        return inference.clustered_slope(part[quantity], first.astype(float), part["stem_id"], confidence), ACROSS
-    means = [inference.clustered_mean(side[quantity], side["stem_id"], confidence) for side in (one, other)]
-    found = inference.difference(*means, confidence)
-    naive = np.hypot(*(mean.error * mean.error_ratio for mean in means))
-    return replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan), BETWEEN
 
 
 def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
@@ -140,7 +129,7 @@ def _polarity(charged: pd.DataFrame, margin: float, confidence: float) -> Iterat
     if charged["arm"].nunique() == 2:
         told = leakage.polarity_difference(charged).dropna(subset="difference")
         if len(told):
-            tested = _paired(told["difference"], told["stem_id"], margin, confidence)
+            tested = _paired(told, margin, confidence)
             yield {"contrast": "polarity: negative − positive", **tested}
 
 
@@ -162,15 +151,16 @@ def _doses(charged: pd.DataFrame) -> list[str]:
     return [level for level in INTENSITIES if level in found]
 
 
-def _paired(differences, stems, margin: float, confidence: float) -> dict:
-    found = inference.clustered_mean(differences, stems, confidence)
-    spread = pd.Series(np.asarray(differences)).groupby(np.asarray(stems)).mean().std()
+def _paired(table: pd.DataFrame, margin: float, confidence: float) -> dict:
+    found = clustered.design_mean(table, "difference", confidence)
+    spread = table.groupby("stem_id")["difference"].mean().std()
     return _tested(found, spread, margin, confidence, PAIRED)
 
 
 def _unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, margin: float, confidence: float) -> dict:
-    found, way = unpaired(part, quantity, first, confidence)
-    return _tested(found, _spread(part[quantity], first, part["stem_id"]), margin, confidence, way)
+    found, apart = clustered.design_difference(part, quantity, first, confidence)
+    spread = _spread(part[quantity], first, part["stem_id"])
+    return _tested(found, spread, margin, confidence, BETWEEN if apart else ACROSS)
 
 
 def _tested(found: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
@@ -181,5 +171,5 @@ def _tested(found: Estimate, spread: float, margin: float, confidence: float, wa
 
 def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*named, *_TESTED])
-    table = table.astype({name: float for name in _TESTED if name not in ("n", "n_stems", "way")})
+    table = table.astype({name: float for name in _TESTED if name not in ("n", "n_stems", "n_matches", "cluster_unit", "way")})
     return table.assign(p_holm=inference.holm(table["p"]))

@@ -1,4 +1,6 @@
-"""Statistics: estimates with intervals clustered by stem, paired differences, equivalence, trends over model size.
+"""Statistics: estimates with clustered intervals, paired differences, equivalence, trends over model size.
+
+Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/clustered.py to say.
 
 The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
 and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness
@@ -41,11 +43,10 @@ def clustered_mean(values, clusters, confidence: float = 0.95, limits: tuple[flo
     `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all have the same mean
     show no spread to judge by: there is no interval then, or, with `limits`, an exact one (`_agreeing`).
     """
-    codes, values = _known(clusters, values)
+    codes, values = known(clusters, values)
     if codes.max(initial=0) == 0:
-        return _without_interval(values.mean() if len(values) else np.nan, codes)
-    found = _fit(values, np.ones((len(values), 1)), codes, confidence, limits)
-    return found if limits is None else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+        return without_interval(values.mean() if len(values) else np.nan, codes)
+    return least_squares(values, np.ones((len(values), 1)), [codes], confidence, limits)
 
 
 def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 100.0) -> Estimate:
@@ -56,7 +57,11 @@ def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 1
     & Slud (2019) advise for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
     Clopper & Pearson's of clusters (`_agreeing`); of one cluster none.
     """
-    found = clustered_mean(values, clusters, confidence, (0.0, whole))
+    return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
+
+
+def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
+    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it has no error."""
     if not found.error > 0:
         return found
     p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)
@@ -72,13 +77,14 @@ def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Es
 
     Fewer than 2 clusters, or 2 distinct values of the regressor, give no estimate.
     """
-    codes, values, regressor = _known(clusters, values, regressor)
+    codes, values, regressor = known(clusters, values, regressor)
     if codes.max(initial=0) == 0 or np.ptp(regressor) == 0:
-        return _without_interval(np.nan, codes)
-    return _fit(values, np.column_stack([np.ones(len(values)), regressor - regressor.mean()]), codes, confidence)
+        return without_interval(np.nan, codes)
+    design = np.column_stack([np.ones(len(values)), regressor - regressor.mean()])
+    return least_squares(values, design, [codes], confidence)
 
 
-def _known(clusters, *columns) -> tuple[np.ndarray, ...]:
+def known(clusters, *columns) -> tuple[np.ndarray, ...]:
     """The clusters as numbers from 0, and the columns, of the rows in which nothing is missing."""
     codes = pd.factorize(np.asarray(clusters))[0]
     columns = [np.asarray(column, dtype=float) for column in columns]
@@ -86,23 +92,53 @@ def _known(clusters, *columns) -> tuple[np.ndarray, ...]:
     return pd.factorize(codes[known])[0], *(column[known] for column in columns)
 
 
-def _without_interval(estimate: float, codes: np.ndarray) -> Estimate:
+def without_interval(estimate: float, codes: np.ndarray) -> Estimate:
     return Estimate(estimate, np.nan, np.nan, len(codes), len(np.unique(codes)), np.nan, np.nan, np.nan)
 
 
-def _fit(values: np.ndarray, design: np.ndarray, codes: np.ndarray, confidence: float, limits=None) -> Estimate:
-    """Least squares on the orthogonal columns of `design`; the estimate is the coefficient of the last one."""
+def least_squares(
+    values: np.ndarray,
+    design: np.ndarray,
+    clusterings: list[np.ndarray],
+    confidence: float,
+    limits: tuple[float, float] | None = None,
+) -> Estimate:
+    """Least squares on the orthogonal columns of `design`; the estimate is the coefficient of the last one.
+
+    `clusterings` are the clusters of the rows as numbers from 0, of one kind or of two that cross (`_moments`). `limits` as in
+    `clustered_mean`.
+    """
     n, columns = design.shape
     squares = (design**2).sum(axis=0)
     coefficients = design.T @ values / squares
     residuals = values - design @ coefficients
-    contributions, freedom = _cr2(design / np.sqrt(squares), residuals, codes)
-    error, n_clusters = np.sqrt((contributions**2).sum()), len(contributions)
+    variance, third, freedom, n_clusters = _moments(design / np.sqrt(squares), residuals, clusterings)
+    error = np.sqrt(variance)
     if np.isclose(error / np.sqrt(squares[-1]), 0, atol=1e-9):
         return _agreeing(float(np.round(coefficients[-1], 9)), n, n_clusters, confidence, limits)
-    skew = (contributions**3).sum() / error**3
     naive = np.sqrt(residuals @ residuals / (n - columns))
-    return _estimate(coefficients[-1], error / np.sqrt(squares[-1]), freedom, skew, confidence, n, n_clusters, naive / error)
+    found = _estimate(coefficients[-1], error / np.sqrt(squares[-1]), freedom, third / error**3, confidence, n, n_clusters,
+                      naive / error)  # fmt: skip
+    return found if limits is None else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+
+
+def _moments(basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]) -> tuple[float, float, float, int]:
+    """Variance and third central moment of the last coefficient on an orthonormal `basis`, degrees of freedom, clusters.
+
+    Of two kinds of clusters: Cameron, Gelbach & Miller (2011), the sum of both less that of their intersections, each
+    CR2; the third moment alike. The difference may be too small, or negative: never less than the larger of the two alone, as
+    MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025) have it. The fewer degrees
+    of freedom of the two, and the fewer clusters, as for their t of min(G, H) − 1.
+    """
+    found = [_cr2(basis, residuals, codes) for codes in clusterings]
+    moments = np.array([[(parts**2).sum(), (parts**3).sum()] for parts, _ in found])
+    if len(clusterings) > 1:
+        cells = pd.factorize(clusterings[0] * (clusterings[1].max() + 1) + clusterings[1])[0]
+        parts, _ = _cr2(basis, residuals, cells)
+        both = moments.sum(axis=0) - [(parts**2).sum(), (parts**3).sum()]
+        moments = np.vstack([moments, both])
+    variance, third = moments[moments[:, 0].argmax()]
+    return variance, third, np.fmin.reduce([freedom for _, freedom in found]), min(len(parts) for parts, _ in found)
 
 
 def _estimate(estimate, error, freedom, skew, confidence: float, n: int, n_clusters: int, ratio: float = np.nan) -> Estimate:

@@ -3,6 +3,8 @@
 A pair shares model, mitigation, group and sample_index. `direction` is the sign of the injected sentiment. In percentage points,
 except the shift, which is in points of the human scale.
 
+Intervals are for other stems and other matches of contexts: see `lib.clustered`.
+
 Which draws are compared: the noise is shared where sample_index is equal, so towards, away, net and shift are differences between
 equal draws; those of all draws with all would have the same mean if no draw is missing. The leak rate is no difference of means.
 There a completion is compared with every reference draw of its group, which narrows the interval and holds the truth as often
@@ -12,7 +14,7 @@ There a completion is compared with every reference draw of its group, which nar
 import numpy as np
 import pandas as pd
 
-from lib import inference
+from lib import clustered
 from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
@@ -25,6 +27,7 @@ QUANTITIES = {
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
+_CHECKED = ("estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit", "error_ratio")
 _GROUP = ["model", "mitigation", "group_id"]
 _PAIR_KEY = [*_GROUP, "sample_index"]
 
@@ -80,9 +83,9 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Each of QUANTITIES within each combination of `by`, clustered by stem: a long table with the columns of Estimate."""
+    """Each of QUANTITIES within each combination of `by`: a long table with the columns of `clustered.DesignEstimate`."""
     found = [
-        inference.clustered_means(table, quantity, by, confidence, limits=LIMITS[quantity]).assign(quantity=quantity)
+        clustered.design_means(table, quantity, by, confidence, LIMITS[quantity]).assign(quantity=quantity)
         for quantity in QUANTITIES
     ]
     estimates = pd.concat(found, ignore_index=True)
@@ -90,7 +93,7 @@ def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataF
 
 
 def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of negative and of positive verdicts, % of the scored completions of a model and arm, clustered by stem."""
+    """Share of negative and of positive verdicts, % of the scored completions of a model and arm."""
     scored = judgements.dropna(subset="valence")
     charged = scored["charged"].astype(bool)
     of_verdict = [
@@ -98,7 +101,7 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
         for verdict, sign in DIRECTIONS.items()
     ]
     by = ["model", "arm", "verdict"]
-    return inference.clustered_shares(pd.concat(of_verdict), "share", by, confidence)
+    return clustered.design_shares(pd.concat(of_verdict), "share", by, confidence)
 
 
 def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -114,34 +117,33 @@ def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     rows = []
     for quantity, polarity in tests:
         part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
-        found = inference.clustered_mean(part[quantity], part["stem_id"], corrected, LIMITS[quantity])
+        found = clustered.design_mean(part, quantity, corrected, LIMITS[quantity])
         held = found.low <= NOTHING[quantity] <= found.high or (found.n > 0 and table["stem_id"].nunique() == 1)
         named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
-        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems", "error_ratio")}
+        measured = {field: getattr(found, field) for field in _CHECKED}
         rows.append({**named, **measured, "passed": bool(held)})
     return pd.DataFrame(rows)
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions of the charged arms that repeat a charged word of their context, %, clustered by stem; without the
-    missing ones."""
+    """Share of completions of the charged arms that repeat a charged word of their context, %, without the missing ones."""
     charged = judgements[judgements["arm"].isin(DIRECTIONS) & judgements["repeats"].notna()]
     charged = charged.assign(share=100.0 * charged["repeats"].astype(bool))
-    return inference.clustered_shares(charged, "share", ["model", "mitigation", "arm"], confidence)
+    return clustered.design_shares(charged, "share", ["model", "mitigation", "arm"], confidence)
 
 
 def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:
     """Towards and net excess with completions that have no valence left out, if none of them leaked, and if all did: see
     `_if_unscored`. They are missing (`lib.outcomes`), or the judge has left them open.
 
-    A row for each combination of `by`, quantity and `unscored`, with the columns of Estimate. Whatever a judge would have said,
-    short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
+    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever a judge would
+    have said, short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
     """
     found = []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
         table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])
         for quantity in ("towards", "net"):
-            means = inference.clustered_means(table, quantity, by, confidence, limits=LIMITS[quantity])
+            means = clustered.design_means(table, quantity, by, confidence, LIMITS[quantity])
             found.append(means.assign(quantity=quantity, unscored=case))
     table = pd.concat(found, ignore_index=True)
     return table[[*by, "quantity", "unscored", *table.columns.drop([*by, "quantity", "unscored"])]]
@@ -161,8 +163,12 @@ def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: boo
 
 
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`."""
-    wide = charged_pairs(table).pivot(index=["model", "stem_id", "group_id", "sample_index"], columns="arm", values=quantity)
+    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`.
+
+    Beside these four and it, the strata of the group (`clustered.OF_GROUP`) that there are.
+    """
+    key = ["model", "stem_id", "group_id", "sample_index", *(name for name in clustered.OF_GROUP if name in table)]
+    wide = charged_pairs(table).pivot(index=key, columns="arm", values=quantity)
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
 
 
@@ -181,11 +187,12 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair."""
+    """Mitigated minus unmitigated, paired by group, arm and sample_index: the column `effect`, the pair's names and strata."""
     table = charged_pairs(table)
     key = ["model", "stem_id", "group_id", "arm", "sample_index"]
+    strata = [name for name in (*clustered.OF_GROUP, "emotion") if name in table]
     bare = table["mitigation"] == NO_MITIGATION
-    both = table.loc[~bare, [*key, "mitigation", "slot", quantity]].merge(
+    both = table.loc[~bare, [*key, "mitigation", *strata, quantity]].merge(
         table.loc[bare, [*key, quantity]], on=key, suffixes=("", "_bare"), validate="many_to_one"
     )
     return both.assign(effect=both[quantity] - both[f"{quantity}_bare"])

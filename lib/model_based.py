@@ -1,7 +1,8 @@
 """The same leakage by a mean, by a bootstrap and by a model, side by side, so that disagreement between the methods is seen.
 
 The rows are pairs of `leakage.pairs`. The model of the towards excess is a binomial GEE of the single completions, that of the
-valence shift a linear mixed model of the mean of each group and arm; both take the pairs that the mean takes.
+valence shift a linear mixed model of the mean of each group and arm; both take the pairs that the mean takes. All three cluster
+by stem and take contexts as given, as a GEE has no two-way clusters: the tables of estimates count matches too (`lib.clustered`).
 """
 
 import warnings
@@ -12,7 +13,7 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import special, stats
 
-from lib import comparisons, inference, leakage, resamples
+from lib import clustered, inference, leakage, resamples
 
 METHODS = ("mean", "bootstrap", "model")
 MODELS = {"towards": "GEE", "shift": "mixed model"}
@@ -81,10 +82,11 @@ def _nothing(said: str) -> dict:
 
 
 def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -> dict:
+    given = part.drop(columns=["group_id", "match_id"], errors="ignore")
     if len(weights) == 1:
         found = inference.clustered_mean(part[quantity], part["stem_id"], confidence)
     else:
-        found, _ = comparisons.unpaired(part, quantity, part["cell"] == next(iter(weights)), confidence)
+        found, _ = clustered.design_difference(given, quantity, part["cell"] == next(iter(weights)), confidence)
     return {**{name: getattr(found, name) for name in _FOUND}, "said": "" if found.low == found.low else "no interval"}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib import inference, leakage
+from lib import clustered, inference, leakage
 from lib.next_token import MEASURES
 
 QUANTITIES = ("towards", "away", "net", "shift")
@@ -31,9 +31,9 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Mean towards, away, net and shift within each combination of `by`, clustered by stem: the columns of Estimate."""
-    long = shifts.melt(id_vars=[*by, "stem_id"], value_vars=list(QUANTITIES), var_name="quantity")
-    return inference.clustered_means(long, "value", [*by, "quantity"], confidence)
+    """Mean towards, away, net and shift within each combination of `by`: the columns of `clustered.DesignEstimate`."""
+    found = [clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES]
+    return pd.concat(found, ignore_index=True)
 
 
 def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:

@@ -133,20 +133,21 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
     if source is None:
         return None
     table = power.needed(power.earlier(source), told.groups_per_stem or 1, (effect,)).drop(columns="effect, points")
-    table = table.melt(id_vars=["model", "contrast"], var_name="samples", value_name="stems")
+    table = table.melt(id_vars=["model", "contrast", "floor, points"], var_name="samples", value_name="stems")
     table["samples"] = table["samples"].str.split().str[0].astype(int)
     table["completions"] = table["stems"] * (told.groups_per_stem or 1) * len(prompts.ARMS) * table["samples"]
     written = records.read_models(source, "completions", table["model"].unique().tolist(), any_version=True)
     lengths = written.groupby("model")["tokens"].mean()
-    table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype(int)
+    table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype("Int64")
     pace = planned.set_index("model").reindex(columns=[PACE])[PACE]
-    table["minutes"] = table["completions"] * table["model"].map(pace).astype(float) / 60
+    table["minutes"] = table["completions"].astype(float) * table["model"].map(pace).astype(float) / 60
+    table["floor, points"] = table.pop("floor, points")
     return table.sort_values(["model", "contrast", "samples"], kind="stable").reset_index(drop=True)
 
 
 def readable(value) -> str:
     """A cell of the plan as people read it."""
-    if value is None or value != value:
+    if pd.isna(value):
         return "–"
     if isinstance(value, float):
         return f"{value:,.1f}"

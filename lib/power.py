@@ -1,16 +1,17 @@
 """How small an effect a design can see: variance components of an earlier run, and what they say of more stems or samples.
 
-A paired difference is taken as mean + stem + group within stem + sample within group, each part with a variance of its own. The
-mean over `stems`, each with `groups` groups of `samples` samples, then has the standard error
+The mean over `stems`, each with `groups` groups of `samples` samples, has by the components of lib/variance_components.py the
+standard error
 
-    √((V_stem + V_group / groups + V_sample / (groups · samples)) / stems)
+    √((V_stem + V_group / groups + V_sample / (groups · samples)) / stems + V_match / matches)
 
-and is tested against 0 by a two-sided t test with stems − 1 degrees of freedom. Contexts count as given: the statement is about
-other stems, not about other contexts. Where stems are few the intervals of lib/inference.py are longer than those of t, so that
-fewer than two dozen have less power than stated; strong positive skew gives some dozens of stems more (`make simulate`).
+where no more matches count than there are groups. It is tested against 0 by a two-sided t test with one degree of freedom less
+than there are stems, or matches where these are fewer. So matches of contexts set a `floor`: stems and samples without end do not
+show a smaller effect. Without a part for matches contexts count as given, and the statement is about other stems alone. Where
+stems are few the intervals of lib/inference.py are longer than those of t, so that fewer than two dozen have less power than
+stated; strong positive skew gives some dozens of stems more (`make simulate`).
 """
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -19,67 +20,17 @@ from scipy import optimize, stats
 
 from lib import inference, leakage, params, records
 from lib.specs import NO_MITIGATION
+from lib.variance_components import Components, components, components_by_match, estimate, redrawn, sums
+
+__all__ = ["Components", "components"]  # what plans are made of
 
 POWER, LEVEL = 0.8, 0.05  # the custom of the field: a real effect is seen four times of five, a false alarm once in twenty
 SAMPLES = (1, 2, 5, 10, 20)
 EFFECTS = (3.0, 5.0, 10.0)  # points; a choice of ours
 CONTRASTS = ("negative", "positive", "negative − positive")
+MATCHES = (108, 216, 324)  # how many matches of contexts a benchmark could have
+_PARTS = {"match": "matches", "stem": "stems", "group": "groups", "sample": "samples"}
 _MOST_STEMS = 10**7
-
-
-@dataclass(frozen=True)
-class Components:
-    """Variances of a paired difference, in squared points, and what they were estimated from.
-
-    What cannot be told apart is counted where it costs most: groups as stems if every stem has one group, samples as groups if
-    every group has one sample.
-    """
-
-    stem: float
-    group: float
-    sample: float
-    n_stems: int
-    n_groups: int
-    n: int
-
-
-def components(differences: pd.DataFrame, value: str = "difference") -> Components:
-    """Variance components of the column `value`, one row a sample, by nested analysis of variance; unequal numbers allowed.
-
-    Needs stem_id and group_id; NaN values are left out. Henderson's method 1 (Searle, Casella & McCulloch 1992, ch. 5): sums of
-    squares are set equal to their expectations; an estimate below 0 counts as 0. ValueError for fewer than two stems.
-    """
-    groups = _sums(differences, value)
-    if groups["stem"].nunique() < 2:
-        raise ValueError("variance components need at least two stems with values")
-    return _estimate(groups)
-
-
-def _sums(differences: pd.DataFrame, value: str) -> pd.DataFrame:
-    """What the analysis needs of each group, ordered by stem: stem (a number), count, total, and square within the group."""
-    table = differences[["stem_id", "group_id", value]].dropna()
-    table = table.assign(stem=pd.factorize(table["stem_id"])[0])
-    groups = table.groupby(["stem", "group_id"])[value].agg(["size", "sum", "var"]).reset_index()
-    square = groups["var"].fillna(0) * (groups["size"] - 1)
-    return pd.DataFrame({"stem": groups["stem"], "count": groups["size"], "total": groups["sum"], "square": square})
-
-
-def _estimate(groups: pd.DataFrame) -> Components:
-    stem, count, total = (groups[name].to_numpy() for name in ("stem", "count", "total"))
-    of_stem = np.bincount(stem, count)
-    stem_mean = np.bincount(stem, total) / of_stem
-    n, n_groups, n_stems = int(count.sum()), len(count), len(of_stem)
-    between_groups = np.sum(count * (total / count - stem_mean[stem]) ** 2)
-    between_stems = np.sum(of_stem * (stem_mean - total.sum() / n) ** 2)
-
-    shared = np.sum(count**2 / of_stem[stem])  # how far a group's own deviation counts in its stem's mean
-    v_sample = groups["square"].sum() / (n - n_groups) if n > n_groups else 0.0
-    v_group = 0.0
-    if n_groups > n_stems:
-        v_group = max(0.0, (between_groups - v_sample * (n_groups - n_stems)) / (n - shared))
-    expected = v_sample * (n_stems - 1) + v_group * (shared - np.sum(count**2) / n)
-    v_stem = max(0.0, (between_stems - expected) / (n - np.sum(of_stem**2) / n))
-    return Components(v_stem, v_group, float(v_sample), n_stems, n_groups, n)
 
 
 def deviation(found: Components, groups: int, samples: float) -> float:
@@ -87,33 +38,77 @@ def deviation(found: Components, groups: int, samples: float) -> float:
     return float(np.sqrt(found.stem + found.group / groups + found.sample / (groups * samples)))
 
 
-def achieved(found: Components, effect: float, stems: int, groups: int = 1, samples: float = 1, level: float = LEVEL) -> float:
+def standard_error(found: Components, stems: float, groups: int = 1, samples: float = 1, matches: float | None = None) -> float:
+    """Standard error, in points, of the mean over a design of `matches`, as many as `found` is of where it is None."""
+    of_stems = deviation(found, groups, samples) ** 2 / stems
+    return float(np.sqrt(of_stems + (found.match / _met(found, stems, groups, matches) if found.match else 0.0)))
+
+
+def _met(found: Components, stems: float, groups: float, matches: float | None) -> float:
+    """How many of the matches a design meets."""
+    return min(found.n_matches if matches is None else matches, stems * groups)
+
+
+def _clusters(found: Components, stems: float, groups: float, matches: float | None) -> float:
+    return min(stems, _met(found, stems, groups, matches)) if found.match else stems
+
+
+def achieved(
+    found: Components, effect: float, stems: int, groups: int = 1, samples: float = 1, level: float = LEVEL, matches=None
+) -> float:
     """The power, 0 … 1, with which a true mean of `effect` points is told from 0."""
-    spread = deviation(found, groups, samples) / np.sqrt(stems)
-    return _power(abs(effect) / spread, stems, level) if spread else float(effect != 0)
+    spread = standard_error(found, stems, groups, samples, matches)
+    return _power(abs(effect) / spread, _clusters(found, stems, groups, matches), level) if spread else float(effect != 0)
 
 
 def minimum_detectable_effect(
-    found: Components, stems: int, groups: int = 1, samples: float = 1, power: float = POWER, level: float = LEVEL
+    found: Components,
+    stems: float,
+    groups: int = 1,
+    samples: float = 1,
+    power: float = POWER,
+    level: float = LEVEL,
+    matches: float | None = None,
 ) -> float:
-    """The smallest true mean, in points, that is told from 0 with `power`; ValueError for fewer than two stems."""
-    if stems < 2:
-        raise ValueError(f"stems: {stems}: a t test needs at least 2")
-    return _detectable(stems, power, level) * deviation(found, groups, samples) / np.sqrt(stems)
+    """The smallest true mean, in points, that is told from 0 with `power`; ValueError for fewer than two stems or matches."""
+    clusters = _clusters(found, stems, groups, matches)
+    if clusters < 2:
+        raise ValueError(f"{'stems' if stems < 2 else 'matches'}: {clusters}: a t test needs at least 2")
+    return _detectable(clusters, power, level) * standard_error(found, stems, groups, samples, matches)
+
+
+def floor(found: Components, matches: float | None = None, power: float = POWER, level: float = LEVEL) -> float:
+    """The smallest true mean, in points, that any number of stems and samples tells from 0; 0 if matches do not differ."""
+    return minimum_detectable_effect(found, np.inf, 1, 1, power, level, matches) if found.match else 0.0
 
 
 def stems_needed(
-    found: Components, effect: float, groups: int = 1, samples: float = 1, power: float = POWER, level: float = LEVEL
+    found: Components,
+    effect: float,
+    groups: int = 1,
+    samples: float = 1,
+    power: float = POWER,
+    level: float = LEVEL,
+    matches: float | None = None,
 ) -> int:
-    """The fewest stems with which a true mean of `effect` points is told from 0 with `power`; ValueError above ten million."""
-    if minimum_detectable_effect(found, _MOST_STEMS, groups, samples, power, level) > effect:
+    """The fewest stems with which a true mean of `effect` points is told from 0 with `power`.
+
+    ValueError where the matches do not allow it, whatever the stems, or above ten million.
+    """
+    least = floor(found, matches, power, level)
+    if least >= effect:
+        held = found.n_matches if matches is None else matches
+        raise ValueError(
+            f"effect: {effect}: {held} matches show {least:.2g} points at the least; write more, or wish a larger one"
+        )
+    if minimum_detectable_effect(found, _MOST_STEMS, groups, samples, power, level, matches) > effect:
         raise ValueError(f"effect: {effect}: needs more than {_MOST_STEMS:,} stems; wish a larger one")
     low, high = 1, 2  # too few, enough
-    while minimum_detectable_effect(found, high, groups, samples, power, level) > effect:
+    while minimum_detectable_effect(found, high, groups, samples, power, level, matches) > effect:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        enough = minimum_detectable_effect(found, middle, groups, samples, power, level) <= effect
+        enough = minimum_detectable_effect(found, middle, groups, samples, power, level, matches) <= effect
         low, high = (low, middle) if enough else (middle, high)
     return high
 
@@ -154,46 +149,82 @@ def contrasts(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def spreads(differences: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviation of stems, groups and samples, in points, and the numbers behind them: a row a model and contrast.
+    """Standard deviation of matches, stems, groups and samples, points, and the numbers behind them: a row a model and contrast.
 
-    As in `detectable` and `needed`, contrasts of fewer than two stems are left out: nothing can be learnt from them.
+    As in `detectable` and `needed`, contrasts of fewer than two stems are left out: nothing can be learnt from them. Matches are
+    0 where they cannot be told apart.
     """
     rows = []
     for (model, contrast), part in _parts(differences):
-        found = components(part)
-        deviations = {f"SD of {name}s": np.sqrt(getattr(found, name)) for name in ("stem", "group", "sample")}
-        counts = {"stems": found.n_stems, "groups": found.n_groups, "differences": found.n}
+        found = components_by_match(part)
+        deviations = {f"SD of {name}": np.sqrt(getattr(found, one)) for one, name in _PARTS.items()}
+        counts = {"matches": found.n_matches, "stems": found.n_stems, "groups": found.n_groups, "differences": found.n}
         rows.append({"model": model, "contrast": contrast, **deviations, **counts})
-    names = ["SD of stems", "SD of groups", "SD of samples", "stems", "groups", "differences"]
+    names = [*(f"SD of {name}" for name in _PARTS.values()), "matches", "stems", "groups", "differences"]
     return pd.DataFrame(rows, columns=["model", "contrast", *names])
 
 
-def detectable(differences: pd.DataFrame, stems: int, groups: int, rng: np.random.Generator, draws: int = 200) -> pd.DataFrame:
+def detectable(
+    differences: pd.DataFrame, stems: int, groups: int, rng: np.random.Generator, draws: int = 200, matches: int | None = None
+) -> pd.DataFrame:
     """The minimum detectable effect of a design, points, one row a model, contrast and number of samples: estimate, low, high.
 
-    The interval (95 %) redraws the stems of the earlier run: it tells how well that run knows the variances.
+    `matches` of the design, None for as many as the earlier run has. The interval (95 %) redraws that run's stems, or its matches
+    (`variance_components.redrawn`): it tells how well the run knows the variances.
     """
     rows = []
     for (model, contrast), part in _parts(differences):
-        sums = _sums(part, "difference")
-        redrawn = [_estimate(_redrawn(sums, rng)) for _ in range(draws)]
+        table = sums(part, "difference")
+        known = [estimate(table), *(estimate(redrawn(table, rng)) for _ in range(draws))]
+        held = known[0].n_matches if matches is None else matches
         for samples in SAMPLES:
-            effects = [minimum_detectable_effect(found, stems, groups, samples) for found in (_estimate(sums), *redrawn)]
+            effects = [minimum_detectable_effect(found, stems, groups, samples, matches=held) for found in known]
             low, high = inference.percentile_interval(np.array(effects[1:])[:, None], 0.95)[:, 0]
             named = {"model": model, "contrast": contrast, "samples": samples}
             rows.append({**named, "estimate": effects[0], "low": low, "high": high})
     return pd.DataFrame(rows, columns=["model", "contrast", "samples", "estimate", "low", "high"])
 
 
-def needed(differences: pd.DataFrame, groups: int, effects: tuple[float, ...] = EFFECTS) -> pd.DataFrame:
-    """Stems needed to see each of `effects` (points): a row for each model, contrast and effect, a column for each of SAMPLES."""
+def needed(
+    differences: pd.DataFrame, groups: int, effects: tuple[float, ...] = EFFECTS, matches: int | None = None
+) -> pd.DataFrame:
+    """Stems needed to see each of `effects` (points): a row for each model, contrast and effect, a column for each of SAMPLES.
+
+    Missing where no number of stems suffices with so many `matches` (None: as many as the run has); then `floor, points`, what
+    matches show at the least, is larger than the effect.
+    """
     rows = []
     for (model, contrast), part in _parts(differences):
-        found = components(part)
+        found = components_by_match(part)
+        least = floor(found, matches)
         for effect in effects:
-            stems = {f"{samples} a prompt": stems_needed(found, effect, groups, samples) for samples in SAMPLES}
-            rows.append({"model": model, "contrast": contrast, "effect, points": effect, **stems})
-    return pd.DataFrame(rows, columns=["model", "contrast", "effect, points", *(f"{samples} a prompt" for samples in SAMPLES)])
+            stems = [stems_needed(found, effect, groups, each, matches=matches) if least < effect else pd.NA for each in SAMPLES]
+            rows.append([model, contrast, effect, *stems, least])
+    counts = {f"{samples} a prompt": "Int64" for samples in SAMPLES}
+    return pd.DataFrame(rows, columns=["model", "contrast", "effect, points", *counts, "floor, points"]).astype(counts)
+
+
+def floors(differences: pd.DataFrame, matches: tuple[int, ...] = MATCHES) -> pd.DataFrame:
+    """`floor` in points: a row for each model and contrast, a column for each number of `matches`; see `spreads` for 0."""
+    rows = []
+    for (model, contrast), part in _parts(differences):
+        found = components_by_match(part)
+        rows.append([model, contrast, *(floor(found, count) for count in matches)])
+    return pd.DataFrame(rows, columns=["model", "contrast", *(f"{count} matches" for count in matches)])
+
+
+def floors_reading(found: pd.DataFrame) -> str:
+    """What `floors` says: the smallest and the largest floor at each number of matches."""
+    told = found.drop(columns=["model", "contrast"])
+    told = told[(told > 0).any(axis=1)]
+    if told.empty:
+        return "How far matches of contexts differ cannot be told here, so that contexts count as given: no floor is known."
+    spans = [f"{column.min():.1f} to {column.max():.1f} points with {name}" for name, column in told.items()]
+    others = f"; in {len(found) - len(told)} others matches are not seen to differ" if len(told) < len(found) else ""
+    return (
+        f"However many stems and samples there are, an effect must be larger than {'; '.join(spans)} to be told from 0 four "
+        f"times of five (the span of {len(told)} contrasts{others}). Only more contexts lower that."
+    )
 
 
 def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
@@ -225,15 +256,6 @@ def _parts(differences: pd.DataFrame):
     known = differences.dropna(subset="difference")
     stems = known.groupby(["model", "contrast"])["stem_id"].transform("nunique")
     return known[stems > 1].groupby(["model", "contrast"], sort=False)
-
-
-def _redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """As many stems as there are, drawn with replacement, with all their groups; a stem drawn twice counts as two."""
-    sizes = np.bincount(groups["stem"])
-    drawn = rng.integers(len(sizes), size=len(sizes))
-    starts = np.cumsum(sizes) - sizes
-    rows = np.concatenate([np.arange(starts[stem], starts[stem] + sizes[stem]) for stem in drawn])
-    return groups.iloc[rows].assign(stem=np.repeat(np.arange(len(drawn)), sizes[drawn]))
 
 
 def detectable_effect(found: inference.Estimate, confidence: float = 1 - LEVEL, power: float = POWER) -> float:

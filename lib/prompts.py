@@ -225,6 +225,20 @@ def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.Da
     return groups.loc[order.sort_values(["turn", "stem"]).index[:count]]
 
 
+def with_match(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` (stem_id, group_id) with match_id: which match a group's contexts are of, None where its group_id does not tell.
+
+    A group_id is stem_id + match_id, joined by +: `design`, and `lib.mined`, where a match goes by its negative context. A table
+    that has the column already, or no group_id, stays as it is.
+    """
+    if "match_id" in table or "group_id" not in table:
+        return table
+    groups = table[["stem_id", "group_id"]].drop_duplicates()
+    begins = [(group, f"{stem}+") for stem, group in groups.astype(str).itertuples(index=False)]
+    told = [group.removeprefix(begin) if group.startswith(begin) else None for group, begin in begins]
+    return table.assign(match_id=table["group_id"].map(dict(zip(groups["group_id"], told, strict=True))))
+
+
 def _arm(arm: str, swapped: bool) -> str:
     if arm in ("negative", "positive"):
         return arm

@@ -32,6 +32,9 @@ def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FA
                                            (note, note)) if due)  # fmt: skip
 
 
+COUNTS = {"n": "pairs", "n_stems": "stems", "n_matches": "matches", "cluster_unit": "clustered by"}  # as people read them
+
+
 def begin(stamped: str) -> Markdown:
     """Set how tables and figures look in this notebook; returns the stamp as a line of its own, nothing where there is none."""
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
@@ -62,7 +65,8 @@ def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.Data
 def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
     """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n.
 
-    The last column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
+    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds (`lib.clustered`). The last
+    column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
     """
     digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
     cells = table.assign(
@@ -71,7 +75,7 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
     )
     wide = cells.pivot(index=by, columns="quantity", values="cell").reindex(columns=list(QUANTITIES.values()))
     rows = table.groupby(by, sort=False, dropna=False)
-    counts = rows[["n", "n_stems"]].max().rename(columns={"n": "pairs", "n_stems": "stems"})
+    counts = rows[["n", "n_stems", "n_matches", "cluster_unit"]].max().rename(columns=COUNTS)
     counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["error_ratio"]]
     return _stamped(wide.join(counts).reset_index(), stamped)
 
@@ -100,7 +104,7 @@ def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | 
     """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a valence."""
     if not count:
         return Markdown("Every completion has a valence, so no quantity depends on what is missing or left open by the judge.")
-    return _stamped(_with_ratio(readable(bounds)).rename(columns={"n": "pairs", "n_stems": "stems"}), stamped)
+    return _stamped(_with_ratio(readable(bounds)).rename(columns=COUNTS), stamped)
 
 
 def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import inference
+from lib import clustered, inference
 from lib.leakage import DIRECTIONS, QUANTITIES
 from lib.similarity import embed
 
@@ -44,9 +44,9 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 
 def by_arm(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The rate by arm, clustered by stem, of all of `pairs` and of those whose completion repeats nothing of its context."""
+    """The rate by arm of all of `pairs` and of those whose completion repeats nothing of its context."""
     every = pd.concat([table.assign(pairs="all"), table[~table["repeats"]].assign(pairs="without repetition")])
-    return inference.clustered_shares(every, "semantic", ["arm", "pairs"], confidence)
+    return clustered.design_shares(every, "semantic", ["arm", "pairs"], confidence)
 
 
 def beside_expression(

@@ -7,7 +7,7 @@ sample of what was asked. Threshold and tests are ours.
 
 import pandas as pd
 
-from lib import inference, leakage, outcomes
+from lib import clustered, inference, leakage, outcomes
 
 MOST_MISSING = 10.0  # % of an arm's completions
 COMPARED = (
@@ -51,20 +51,19 @@ def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
 def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
 
-    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, of equal
+    The share missing in each arm; and for each pair of COMPARED arms the difference of their shares, of equal
     draws, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
-    shares = inference.clustered_shares(lost, "missing", _CELL, confidence)
+    shares = clustered.design_shares(lost, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
     wide = lost.pivot(index=_DRAW, columns="arm", values="missing").reset_index()
     compared = [pair for pair in COMPARED if {*pair} <= {*wide}]
     for (model, mitigation), part in wide.groupby(["model", "mitigation"], sort=False):
         corrected = 1 - (1 - confidence) / (len(compared) * wide.loc[wide["model"] == model, "mitigation"].nunique())
         for one, other in compared:
-            difference = (part[one] - part[other]).dropna()
-            if len(difference):
-                found = inference.clustered_mean(difference, part.loc[difference.index, "stem_id"], corrected, (-100, 100))
+            found = clustered.design_mean(part.assign(apart=part[one] - part[other]), "apart", corrected, (-100, 100))
+            if found.n:
                 rows.append(_of_difference(model, mitigation, one, other, found))
     return pd.DataFrame(rows, columns=CHECKED)
 

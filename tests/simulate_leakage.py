@@ -12,11 +12,12 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from lib import inference, leakage, power, records
+from lib import clustered, inference, leakage, power, records
 from lib.params import load
 from lib.specs import NO_MITIGATION
 from tests import interval_candidates, simulated_studies
 
+MATCHES, LEAK_OF_BOTH = (36, 108, 324), (0.05, 0.12, 0.3)  # stems' leak, matches', and how far both are spread
 STEMS, LEAKS = (24, 60, 300), (0.0, 0.1, 0.5)
 ARMS = {"both arms": ("negative", "positive"), "negative arm": ("negative",)}
 CHOSEN, ERROR = interval_candidates.cr2_or_hall, interval_candidates.cr2
@@ -66,6 +67,46 @@ def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, s
                 errors = [ERROR(part[quantity][whole], part["n"][whole])[1].mean() for part in (used, other)]
                 rows.append({**row, "narrower": 100 * (1 - errors[0] / errors[1])})
     return pd.DataFrame(rows)
+
+
+def design_coverage(studies: int, matches=MATCHES, groups=(1, 3)) -> pd.DataFrame:
+    """Share of studies whose 95 % interval holds the truth where matches leak more or less too, %, by matches and groups a stem.
+
+    One sample, three stems a match. Quantities: the shift over both arms, and the difference of the arms' net excess. Columns:
+    `by stem` is the interval that takes contexts as given; `no strata` and `design` are those of lib/clustered.py. `match adds`
+    is by how much clusters lengthen the error, `strata take` by how much strata shorten it, %.
+    """
+    rows = []
+    for count, each in tqdm([(count, each) for count in matches for each in groups], desc="coverage, matches"):
+        rng = np.random.default_rng([count, each])
+        table = simulated_studies.design(count, each, rng)
+        valence, leak = simulated_studies.of_design(table, *LEAK_OF_BOTH, studies, 1, rng)
+        bare = table[["stem_id", "match_id"]]
+        for quantity, (values, true) in _contrasts(valence, leak).items():
+            held, errors = [], []
+            for value in values:
+                found = (
+                    inference.clustered_mean(value, table["stem_id"]),
+                    clustered.design_mean(bare.assign(value=value), "value"),
+                    clustered.design_mean(table.assign(value=value), "value"),
+                )
+                held.append([estimate.low <= true <= estimate.high for estimate in found])
+                errors.append([estimate.error for estimate in found])
+            named = {"matches": count, "stems": table["stem_id"].nunique(), "groups a stem": each, "quantity": quantity}
+            named |= {"clusters": found[-1].cluster_unit, "studies": len(values)}
+            shares = dict(zip(("by stem", "no strata", "design"), 100 * np.mean(held, axis=0), strict=True))
+            stem, both, design = np.mean(errors, axis=0)
+            rows.append({**named, **shares, "match adds": 100 * (both / stem - 1), "strata take": 100 * (1 - design / both)})
+    return pd.DataFrame(rows)
+
+
+def _contrasts(valence: dict[str, np.ndarray], leak: float) -> dict[str, tuple[np.ndarray, float]]:
+    """By quantity, its value in each group, shape (studies, groups), and its truth at an expected `leak`."""
+    by_arm = {arm: simulated_studies.of_groups(valence, arm) for arm in leakage.DIRECTIONS}
+    true = {arm: simulated_studies.truth(leak, (arm,)) for arm in leakage.DIRECTIONS}
+    both = (sum(by_arm[arm]["shift"] for arm in by_arm) / 2, sum(true[arm]["shift"] for arm in true) / 2)
+    apart = (by_arm["negative"]["net"] - by_arm["positive"]["net"], true["negative"]["net"] - true["positive"]["net"])
+    return {"shift": both, "net, negative − positive": apart}
 
 
 def _holds(bounds: np.ndarray, true: float) -> np.ndarray:
@@ -207,6 +248,8 @@ def main() -> int:
     held = coverage(given.studies, SPREAD)
     show(f"coverage of 95 % intervals, %, {given.studies} studies a row", held)
     show("the same where nearly all stems leak always or never", coverage(given.studies, EXTREME, leaks=(0.1,)))
+    designed = design_coverage(given.studies // 2)
+    show(f"coverage where matches leak too, %, {given.studies // 2} studies a row", designed)
     alarms, biased, realised = false_alarms(given.studies), caught(50), planned_power(given.studies)
     show("placebo rule, sound runs", alarms)
     show(f"placebo rule, a judge that scores by length; each run must be caught at {LONGER}", biased)
@@ -214,10 +257,14 @@ def main() -> int:
 
     own = 2 * error(95, given.studies)  # twice the Monte Carlo error of the coverage itself
     off = held[~held[CHOSEN.__name__].between(93 - own, 97 + own)]
+    own_of_designs = 2 * error(95, given.studies // 2)
     worst = biased.loc[biased["longer by"] == LONGER]
     plain = (realised["values"] == "normal values") | (realised["effect"] == EFFECTS[0])
     failures = {
         f"coverage outside 93 to 97 % by more than {own:.1f} points": len(off),
+        f"coverage of designs outside 93 to 97 % by more than {own_of_designs:.1f} points": int(
+            (~designed["design"].between(93 - own_of_designs, 97 + own_of_designs)).sum()
+        ),
         "false alarms above 5 %": int((alarms["false alarms, %"] > 5).sum()),
         "biased runs missed": int((worst["runs"] - worst["caught"]).sum()),
         "power more than 3 points short": int((realised["power, %"] < 77).sum()),

@@ -15,24 +15,75 @@ GROUPS, SAMPLES = 3, 5  # at most, of a stem and of a group
 BUSY, POSITIVE = 0.1, 0.7  # mean share of charged completions in any arm, and of positive ones among them
 STRENGTH = 2.0  # mean |valence| of a charged completion, which is uniform within ±1 of it
 SAME, UNSCORED = 0.2, 0.03
+FACTOR = {"closed": 0.7, "open": 1.3, "mild": 0.4, "plain": 1.0, "strong": 1.6, "explicit": 1.2, "idiomatic": 0.8}  # of leak
+DOMAINS = 18
 ARMS = ("neutral", "placebo", "negative", "positive")
 
 
 def draw(
-    leak: float, spread: float, studies: int, stems: int, rng: np.random.Generator, design: tuple[int, int] | None = None
+    leak: float, spread: float, studies: int, stems: int, rng: np.random.Generator, complete: tuple[int, int] | None = None
 ) -> dict[str, np.ndarray]:
     """Valence by arm, each of shape (studies, stems, groups, samples), NaN where there is no scored draw.
 
-    With a `design`, groups by samples, every stem has all of them, and all are scored.
+    With `complete`, groups by samples, every stem has all of them, and all are scored.
 
     `leak` is the mean share of leaking cases. A stem's own share is beta distributed about it, and a group's about that of its
     stem: `spread` and half of it, 0 … 1, are the correlations of two cases of a stem and, given the stem, of a group. At a leak
     of 0.1 and a spread of 0.5 a tenth of the stems carries most of the leak.
     """
-    shape = (studies, stems, *(design or (GROUPS, SAMPLES)))
-    there = np.ones(shape, dtype=bool) if design else _there(shape, rng)
+    shape = (studies, stems, *(complete or (GROUPS, SAMPLES)))
+    there = np.ones(shape, dtype=bool) if complete else _there(shape, rng)
     stem_leak = _beta(np.full((studies, stems, 1, 1), leak), spread, rng)
     leaks = _beta(np.broadcast_to(stem_leak, (*shape[:3], 1)), spread / 2, rng)
+    valence, unscored = _valence(dict.fromkeys(leakage.DIRECTIONS, leaks), shape, rng), 0.0 if complete else UNSCORED
+    return {arm: np.where(there & (rng.random(shape) >= unscored), values, np.nan) for arm, values in valence.items()}
+
+
+def design(matches: int, groups: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The groups of three stems for each match, `groups` a stem, in order of stems: stem_id, match_id, and what describes both.
+
+    Every match is met equally often, and matches and stems are spread evenly over their strata.
+    """
+    stems = 3 * matches
+    met = np.stack([rng.permutation(np.arange(stems) % matches) for _ in range(groups)], axis=1)
+    stem, match = np.repeat(np.arange(stems), groups), met.ravel()
+    described = {
+        "slot": np.array(["closed", "open"])[stem % 2],
+        "domain": stem // 2 % DOMAINS,
+        "intensity": np.array(["mild", "plain", "strong"])[match % 3],
+        "form": np.array(["explicit", "idiomatic"])[match // 3 % 2],
+        "emotion": match // 6 % 4,
+    }
+    return pd.DataFrame({"stem_id": stem, "match_id": match, **described})
+
+
+def of_design(
+    groups: pd.DataFrame, leak: float, of_match: float, spread: float, studies: int, samples: int, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], float]:
+    """Valence by arm as `draw` gives it, all scored, of the groups of a `design`; and the expected leak of these groups.
+
+    A draw leaks where its stem does or its match does. What a stem leaks is the same in both arms, what a match leaks is not, as
+    its contexts are others. Either share is beta distributed with `spread`; the means are `leak` and `of_match` times the FACTOR
+    of what describes the stem and the match.
+    """
+    own, added = (
+        mean * groups[list(names)].replace(FACTOR).astype(float).prod(axis=1).to_numpy()
+        for mean, names in ((leak, ["slot"]), (of_match, ["intensity", "form"]))
+    )
+
+    def shares(mean: np.ndarray, of: pd.Series) -> np.ndarray:
+        _, first, number = np.unique(of, return_index=True, return_inverse=True)
+        return _beta(np.broadcast_to(mean[first], (studies, len(first))), spread, rng)[:, number]
+
+    shape = (studies, groups["stem_id"].nunique(), -1, 1)
+    stays = (1 - shares(own, groups["stem_id"])).reshape(shape)
+    leaks = {arm: 1 - stays * (1 - shares(added, groups["match_id"])).reshape(shape) for arm in leakage.DIRECTIONS}
+    return _valence(leaks, (*stays.shape[:3], samples), rng), np.mean(1 - (1 - own) * (1 - added))
+
+
+def _valence(leaks: dict[str, np.ndarray], shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Valence by arm of draws of which a share, `leaks` by charged arm, leaks."""
+    studies, stems = shape[:2]
     busy, positive = (_beta(np.full((studies, stems, 1, 1), mean), 0.2, rng) for mean in (BUSY, POSITIVE))
 
     def strength():
@@ -44,9 +95,8 @@ def draw(
     shared, same = plain(), rng.random(shape) < SAME
     valence = {arm: np.where(same, shared, plain()) for arm in ARMS}
     for arm, sign in leakage.DIRECTIONS.items():
-        valence[arm] = np.where(rng.random(shape) < leaks, sign * strength(), valence[arm])
-    unscored = 0.0 if design else UNSCORED
-    return {arm: np.where(there & (rng.random(shape) >= unscored), values, np.nan) for arm, values in valence.items()}
+        valence[arm] = np.where(rng.random(shape) < leaks[arm], sign * strength(), valence[arm])
+    return valence
 
 
 def by_length(longer: float, studies: int, stems: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -101,7 +151,7 @@ def judgements(valence: dict[str, np.ndarray], threshold: float = 0.0) -> pd.Dat
     """
     studies, stems, groups, samples = np.indices(valence["neutral"].shape).reshape(4, -1).astype(str)
     stem = np.char.add(np.char.add(studies, "-"), stems)
-    place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "+"), groups), "sample_index": samples}
+    place = {"model": studies, "stem_id": stem, "group_id": np.char.add(np.char.add(stem, "/"), groups), "sample_index": samples}
     table = pd.concat(pd.DataFrame({**place, "arm": arm, "valence": values.ravel()}) for arm, values in valence.items())
     table["sample_index"] = table["sample_index"].astype(int)
     charged = (table["valence"].abs() > threshold).astype("boolean").mask(table["valence"].isna())
@@ -121,6 +171,13 @@ def sums(valence: dict[str, np.ndarray], arms=tuple(leakage.DIRECTIONS), sign: i
         for name, values in _quantities(direction * valence[arm], direction * valence["neutral"]).items():
             found[name] = found[name] + np.nansum(values, axis=(2, 3))
     return found
+
+
+def of_groups(valence: dict[str, np.ndarray], arm: str) -> dict[str, np.ndarray]:
+    """Each quantity of an arm by group, the mean over its samples, shape (studies, groups of all stems); all are scored."""
+    direction = leakage.DIRECTIONS[arm]
+    found = _quantities(direction * valence[arm], direction * valence["neutral"])
+    return {name: values.mean(axis=3).reshape(len(values), -1) for name, values in found.items()}
 
 
 def all_against_all(

@@ -35,7 +35,7 @@ def random_pairs(seed: int, stems: int = 24, per_step: float = 0.0) -> pd.DataFr
         for match in range(2):
             step, form, effect = rng.integers(3), comparisons.FACTORS["form"][1][rng.integers(2)], rng.normal(10, 20)
             for arm, levels in comparisons.EMOTIONS.items():
-                of_prompt = {"group_id": f"s{stem}+{match}", "arm": arm, "emotion": levels[rng.integers(4)], "form": form,
+                of_prompt = {"group_id": f"s{stem}+m{stem}-{match}", "arm": arm, "emotion": levels[rng.integers(4)], "form": form,
                              "intensity": comparisons.INTENSITIES[step]}  # fmt: skip
                 rows += [{**of_stem, **of_prompt, "sample_index": index, "net": effect + per_step * step + rng.normal(0, 50)}
                          for index in range(3)]  # fmt: skip
@@ -49,7 +49,7 @@ def test_slots_by_hand():
     row = found.loc["slot: closed − open"]
     # means 5 and 30; errors sqrt(50/2) = 5 and sqrt(200/2) = 10, together sqrt(125); pooled SD sqrt((50 + 200)/2), d -sqrt(5)
     assert (row.estimate, row.error, row.effect) == pytest.approx((-25, np.sqrt(125), -np.sqrt(5)))
-    assert (row.n, row.n_stems, row.way, len(found)) == (4, 4, "between stems", 1)
+    assert (row.n, row.n_stems, row.way, len(found)) == (4, 4, "between clusters", 1)
     welch = stats.ttest_ind([0, 10], [20, 40], equal_var=False)
     assert (row.p, row.p_holm) == pytest.approx((welch.pvalue, welch.pvalue)), "a family of one needs no correction"
     assert (row.low, row.high) == pytest.approx(welch.confidence_interval())
@@ -92,7 +92,7 @@ def test_dose_response_by_hand():
     assert len(found) == 9, "one family of slopes and steps of three quantities"
     assert found.loc[("intensity: per step", "shift"), "estimate"] == pytest.approx(35 / 3 / 50)
     assert found.xs("shift", level="quantity")["p_equivalence"].isna().all(), "the margin is one of points"
-    assert (found["way"] == "across stems").all()
+    assert (found["way"] == "across clusters").all()
 
 
 @pytest.mark.parametrize("per_step", [0.0, 10.0])
@@ -261,8 +261,8 @@ def test_what_people_read():
     found = comparisons.factors(random_pairs(11), MARGIN, CONFIDENCE)
     shown = comparison_reports.family(found, "TOY")
     assert shown.columns.name == "⚠ TOY"
-    assert {"contrast", "estimate [interval]", "effect size [interval]", "n", "stems", "error_ratio", "p", "p (Holm)",
-            "p (equivalence)", "way"} == set(shown.columns)  # fmt: skip
+    assert {"contrast", "estimate [interval]", "effect size [interval]", "n", "stems", "matches", "clustered by", "error_ratio",
+            "p", "p (Holm)", "p (equivalence)", "way"} == set(shown.columns)  # fmt: skip
 
 
 def test_what_is_said_of_verdicts_by_arm_names_a_share_that_is_not_known():

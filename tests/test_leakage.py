@@ -161,7 +161,8 @@ def test_the_bounds_are_shown_only_where_something_is_unscored():
     bounds = leakage.unscored_bounds(TWO_GROUPS, ["arm"], 0.95)
     assert reports.unscored(bounds, 0).data.startswith("Every completion has a valence")
     shown = reports.unscored(bounds, 1, "STAMP")
-    assert list(shown) == ["arm", "quantity", "unscored", "estimate [interval]", "pairs", "stems", "naive / clustered error"]
+    assert list(shown) == ["arm", "quantity", "unscored", "estimate [interval]", "pairs", "stems", "naive / clustered error",
+                           "matches", "clustered by"]  # fmt: skip
     assert shown.columns.name == "⚠ STAMP"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lib import inference, params, power, records
+from lib import clustered, inference, params, power, records
 from lib.power import Components
 from tests.interval_candidates import cr2_or_hall
 
@@ -143,6 +143,92 @@ def test_no_spread_needs_two_stems():
     assert power.achieved(nothing, 1.0, 2) == 1
 
 
+def by_match(seed: int, stems: int, matches: int, groups: int, samples: int, sd: dict[str, float]) -> pd.DataFrame:
+    """Differences whose parts have the standard deviations `sd`; every stem meets `groups` matches."""
+    rng = np.random.default_rng(seed)
+    stem = np.repeat(np.arange(stems), groups)
+    match = np.stack([rng.permutation(np.arange(stems) % matches) for _ in range(groups)], axis=1).ravel()
+    of_group = rng.normal(0, sd["stem"], stems)[stem] + rng.normal(0, sd["match"], matches)[match]
+    of_group = of_group + rng.normal(0, sd["group"], len(stem))
+    names = pd.DataFrame({"stem_id": stem.astype(str), "match_id": match}).assign(of_group=of_group)
+    names["group_id"] = names["stem_id"] + "+" + names["match_id"].astype(str)
+    rows = names.loc[names.index.repeat(samples)].reset_index(drop=True)
+    return rows.assign(difference=rows.pop("of_group") + rng.normal(0, sd["sample"], len(rows)))
+
+
+SD = {"stem": 20.0, "match": 15.0, "group": 10.0, "sample": 30.0}
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+def test_stems_matches_groups_and_samples_are_told_apart_where_they_cross(kept):
+    table = by_match(1, 3000, 300, 3, 3, SD)
+    found = power.components_by_match(table[np.random.default_rng(1).random(len(table)) < kept])
+    truth = [SD[name] ** 2 for name in ("stem", "match", "group", "sample")]
+    assert [found.stem, found.match, found.group, found.sample] == pytest.approx(truth, rel=0.25)
+    assert found.n_matches == 300
+    as_given = power.components(table)
+    assert as_given.match == as_given.n_matches == 0
+    assert as_given.group == pytest.approx(SD["match"] ** 2 + SD["group"] ** 2, rel=0.15), "contexts as given: part of the groups"
+
+
+def test_stems_nested_in_matches_by_hand():
+    # matches 1 (stems a b) and 2 (c d), a sample each: values 0 2 10 16; means 1 and 13, mean 7
+    table = pd.DataFrame({"stem_id": list("abcd"), "match_id": [1, 1, 2, 2], "difference": [0.0, 2, 10, 16]})
+    found = power.components_by_match(table.assign(group_id=table["stem_id"]))
+    # mean squares: stems (1 + 1 + 9 + 9) / 2 = 10, matches 2 (36 + 36) = 144; (144 - 10) / 2 = 67
+    assert (found.match, found.stem, found.group, found.sample) == pytest.approx((67, 10, 0, 0))
+
+
+@pytest.mark.parametrize("matches", [[1, 2, 3, 4], [1, 1, 1, 1], [1, 1, 2, None]])
+def test_matches_that_cannot_be_told_apart_count_as_given(matches):
+    table = pd.DataFrame({"stem_id": list("abcd"), "match_id": matches, "difference": [0.0, 2, 10, 16]})
+    found = power.components_by_match(table.assign(group_id=table["stem_id"]))
+    assert found == power.components(table.assign(group_id=table["stem_id"]))
+    assert power.floor(found) == 0
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_predicted_error_of_a_design_is_that_of_its_interval(groups):
+    run = by_match(3, 324, 108, groups, 2, SD)
+    predicted = power.standard_error(power.components_by_match(run), 324, groups, 2)
+    assert predicted == pytest.approx(clustered.design_mean(run, "difference").error, rel=0.05)
+
+
+WITH_MATCHES = Components(400.0, 100.0, 3600.0, 2, 2, 2, match=225.0, n_matches=108)
+
+
+def test_matches_set_a_floor_that_stems_do_not_reach_below():
+    least = power.floor(WITH_MATCHES)
+    assert least == pytest.approx((stats.norm.isf(0.025) + stats.norm.isf(0.2)) * 15 / np.sqrt(108), rel=0.02)
+    effects = [power.minimum_detectable_effect(WITH_MATCHES, stems, 1, np.inf) for stems in (10, 108, 1000, 10**6)]
+    assert effects == sorted(effects, reverse=True) and effects[-1] == pytest.approx(least, rel=1e-3)
+    assert power.floor(WITH_MATCHES, 4 * 108) == pytest.approx(least / 2, rel=0.02)
+    with pytest.raises(ValueError, match=r"108 matches show 4\.1 points at the least; write more"):
+        power.stems_needed(WITH_MATCHES, 3.9)
+    stems = power.stems_needed(WITH_MATCHES, 6.0)
+    assert stems > power.stems_needed(TRUTH, 6.0)
+    assert power.achieved(WITH_MATCHES, 6.0, stems) >= 0.8 > power.achieved(WITH_MATCHES, 6.0, stems - 1)
+
+
+def test_fewer_groups_than_matches_meet_as_many_matches_as_groups():
+    assert power.standard_error(WITH_MATCHES, 20) == pytest.approx(np.sqrt((400 + 100 + 3600 + 225) / 20))
+    with pytest.raises(ValueError, match="matches: 1: a t test needs at least 2"):
+        power.minimum_detectable_effect(WITH_MATCHES, 20, matches=1)
+
+
+def test_tables_name_what_no_number_of_stems_reaches():
+    run = by_match(4, 324, 108, 1, 2, SD).assign(model="m", contrast="negative")
+    needed = power.needed(run, 1, (3.0, 30.0))
+    assert needed["5 a prompt"].isna().tolist() == [True, False]
+    floors = power.floors(run)
+    assert needed["floor, points"].iloc[0] == pytest.approx(floors["108 matches"].item())
+    assert "Only more contexts lower that." in power.floors_reading(floors)
+    assert "no floor is known" in power.floors_reading(floors.assign(**{f"{count} matches": 0.0 for count in power.MATCHES}))
+    detectable = power.detectable(run, 324, 1, np.random.default_rng(1), draws=20).set_index("samples")
+    assert (detectable["estimate"] > needed["floor, points"].iloc[0]).all()
+    assert (detectable["low"] < detectable["estimate"]).all() and (detectable["estimate"] < detectable["high"]).all()
+
+
 @pytest.fixture
 def earlier(tmp_path, monkeypatch) -> pd.DataFrame:
     """The differences of a run of four stems whose verdicts can be read off."""
@@ -178,7 +264,7 @@ def test_the_tables_of_the_notebook(earlier):
     found = power.components(earlier[earlier["contrast"] == "negative"])
     spreads = power.spreads(earlier).set_index("contrast").loc["negative"]
     assert spreads["SD of stems"] == pytest.approx(np.sqrt(found.stem))
-    assert spreads["stems"] == 4
+    assert (spreads["stems"], spreads["matches"], spreads["SD of matches"]) == (4, 0, 0), "one match tells nothing of others"
     detectable = power.detectable(earlier, 50, 1, np.random.default_rng(1)).set_index(["contrast", "samples"])
     assert set(detectable.index.get_level_values("contrast")) == set(power.CONTRASTS)
     row = detectable.loc[("negative", 5)]

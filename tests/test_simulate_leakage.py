@@ -47,6 +47,24 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert found["other matching"].between(93 - own, 97 + own).all()
 
 
+def test_where_matches_leak_too_intervals_by_stem_fall_short_and_those_of_the_design_do_not():
+    found = simulate_leakage.design_coverage(150, (36,), (1, 3))
+    own = 3 * simulate_leakage.error(95, 150)
+    assert found["design"].between(93 - own, 97 + own).all()
+    assert set(found["clusters"]) == {"matches", "stems and matches"}
+    assert (found["match adds"] > 3).all()
+    assert (found.loc[found["groups a stem"] == 3, "by stem"] < found.loc[found["groups a stem"] == 3, "design"]).all()
+
+
+def test_the_truth_of_a_design_is_the_mean_of_very_many_studies():
+    rng = np.random.default_rng(2)
+    groups = simulated_studies.design(36, 3, rng)
+    valence, leak = simulated_studies.of_design(groups, *simulate_leakage.LEAK_OF_BOTH, 400, 1, rng)
+    for arm in leakage.DIRECTIONS:
+        net = simulated_studies.of_groups(valence, arm)["net"].mean(axis=1)
+        assert simulated_studies.truth(leak, (arm,))["net"] == pytest.approx(net.mean(), abs=4 * net.std() / 20)
+
+
 def test_the_placebo_rule_spares_sound_runs_and_catches_a_judge_of_lengths():
     assert (simulate_leakage.false_alarms(1000, (24, 60))["false alarms, %"] <= 5).all()
     biased = simulate_leakage.caught(10, (24,), (simulate_leakage.LONGER,))

@@ -108,10 +108,10 @@ def variances(differences) -> power.Components:
     both = differences[differences["contrast"].isin(power.CONTRASTS[:2])]
     key = ["model", "stem_id", "group_id", "sample_index"]
     means = both.groupby(key, sort=False)["difference"].mean().reset_index()
-    found = [power.components(part) for _, part in means.groupby("model", sort=False)]
-    stem, group, sample = np.mean([[each.stem, each.group, each.sample] for each in found], axis=0)
-    counts = (sum(getattr(each, name) for each in found) for name in ("n_stems", "n_groups", "n"))
-    return power.Components(float(stem), float(group), float(sample), *counts)
+    found = [power.components_by_match(part) for _, part in means.groupby("model", sort=False)]
+    variances = {part: float(np.mean([getattr(each, part) for each in found])) for part in ("stem", "group", "sample", "match")}
+    counts = {name: sum(getattr(each, name) for each in found) for name in ("n_stems", "n_groups", "n")}
+    return power.Components(**variances, **counts, n_matches=max(each.n_matches for each in found))
 
 
 def summary(design: Design, seconds_needed: float) -> str:

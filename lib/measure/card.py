@@ -170,7 +170,8 @@ def _section(model: dict, card: dict) -> str:
     said = (
         f"**{_sentence(verdict(model))}.** {_asked(model)}, in {model['mode']} mode, at temperature {card['temperature']:g} "
         f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are {100 * card['confidence']:g} % "
-        f"intervals clustered by stem. Pairs, each drawn with the same noise: {_same(model, _shown(model, 'both', 'net')[1])}"
+        f"intervals clustered by {model['quantities'][0].get('cluster_unit', 'stems')}. Pairs, each drawn with the same noise: "
+        f"{_same(model, _shown(model, 'both', 'net')[1])}"
         f"{_furthest(model, '; the {} that the judge finds furthest apart:')}"
     )
     return f"## {model['name']}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n\n{said}\n\n{pairs}".rstrip()

@@ -53,7 +53,7 @@ def _judgements(set_name: str) -> pd.DataFrame:
 
 
 def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """A row for each model: set, model, completions, the quantities SHOWN as estimate, low and high, n, n_stems, fault."""
+    """A row for each model: set, model, completions, the quantities SHOWN with interval, n, n_stems, cluster_unit, fault."""
     pairs = leakage.pairs(judgements)
     found = leakage.summarise(leakage.charged_pairs(pairs), ["model"], confidence)
     faults = usability.faults(judgements, pairs, confidence)
@@ -88,7 +88,7 @@ def write(set_names: list[str]) -> list[str]:
     toys = [name for name in set_names if params.load(name).toy]
     stamp = f"TOY: no conclusion. Canned models wrote the completions of {', '.join(toys)}." if toys else ""
     head = (f"{judgements['group_id'].nunique():,} groups that all {len(table)} models were asked, {left_out:,} others left out; "
-            f"{100 * confidence:g} % intervals clustered by stem")  # fmt: skip
+            f"{100 * confidence:g} % intervals clustered by {found['cluster_unit'].iloc[0]}")  # fmt: skip
     reading = comparison_reports.models_reading(between, margin, confidence)
     same = "; ".join(f"{one} and {other} wrote the same completions" for one, other in identical(judgements))
     reading = f"{reading} {same}." if same else reading

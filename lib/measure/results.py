@@ -15,8 +15,8 @@ def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
 
     Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence,
-    temperature, seed, variances (squared points: stem, group, sample, n_stems, n_groups, n; of a pair's net excess), and models,
-    each with what `_of_model` tells.
+    temperature, seed, variances (of `variance_components.Components`, of a pair's net excess), and models, each with what
+    `_of_model` tells.
     """
     parameters = params.load(set_name)
     names = [model.name for model in parameters.models]
@@ -55,11 +55,12 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
     """A model's part: name, id, mode, counts, missing (% of all and of the worst arm, count of each outcome), leaks (verdict
     and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row each: arm, 'both' for the
-    two polarities together, quantity, estimate, low, high, n, n_stems), same (% of pairs whose verdicts are the same), pairs."""
+    two polarities together, quantity, estimate, low, high, n, n_stems, n_matches, cluster_unit), same (% of pairs whose verdicts
+    are the same), pairs."""
     charged = leakage.charged_pairs(pairs)
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
-    columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems"]
+    columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit"]
     rows = pd.concat([both, by_arm])[columns].to_dict("records")
     lost, known = 100.0 * usability.is_missing(judgements), charged.dropna(subset="net")
     of_arm = lost.groupby(judgements["arm"]).mean()
