@@ -9,11 +9,13 @@ import pandas as pd
 
 from lib import inference, leakage
 
+_ARMS = ("neutral", *leakage.DIRECTIONS)
+
 
 def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
     """One row for each model and each of leakage.QUANTITIES, over the unmitigated charged arms.
 
-    `shared` and `independent` are the estimates by the two matchings. They differ only for the leak rate, which is no difference
+    Of arms with unequally many draws those count that all three have. `shared` and `independent` are the estimates by the two matchings. They differ only for the leak rate, which is no difference
     of means. `narrower` is by how many % sharing narrows the interval at one draw a prompt, `low` and `high` are from a bootstrap
     of stems; `narrower_as_run` is the same with all the draws of the run: the variance that independent draws add is divided by
     their number. A negative value means wider. Fewer than 3 draws a prompt cannot be matched anew and give NaN.
@@ -27,7 +29,8 @@ def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.r
 
 
 def _compare(judgements: pd.DataFrame, quantity: str, confidence: float, draws: int, rng: np.random.Generator) -> dict:
-    samples = judgements["sample_index"].nunique()
+    samples = int(judgements[judgements["arm"].isin(_ARMS)].groupby("arm")["sample_index"].max().min()) + 1
+    judgements = judgements[judgements["sample_index"] < samples]
     rematched = [shift for shift in range(1, samples) if 2 * shift % samples]  # neutral, negative, positive all differ
     if not rematched:
         return {"shared": np.nan, "independent": np.nan, "narrower": np.nan, "low": np.nan, "high": np.nan,

@@ -7,7 +7,7 @@ sample of what was asked. Threshold and tests are ours.
 
 import pandas as pd
 
-from lib import inference, leakage, outcomes
+from lib import inference, leakage, outcomes, pairing
 
 MOST_MISSING = 10.0  # % of an arm's completions
 COMPARED = (
@@ -20,7 +20,6 @@ COMPARED = (
 PLACEBO_BROKEN = "placebo rule broken"
 CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
 _CELL = ["model", "mitigation", "arm"]
-_DRAW = ["model", "mitigation", "stem_id", "group_id", "sample_index"]
 
 
 def outcome_shares(completions: pd.DataFrame) -> pd.DataFrame:
@@ -51,20 +50,21 @@ def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
 def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
 
-    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, of equal
-    draws, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
+    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, draws of a
+    group compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
     shares = inference.clustered_shares(lost, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
-    wide = lost.pivot(index=_DRAW, columns="arm", values="missing").reset_index()
-    compared = [pair for pair in COMPARED if {*pair} <= {*wide}]
-    for (model, mitigation), part in wide.groupby(["model", "mitigation"], sort=False):
-        corrected = 1 - (1 - confidence) / (len(compared) * wide.loc[wide["model"] == model, "mitigation"].nunique())
+    compared = [pair for pair in COMPARED if {*pair} <= {*lost["arm"]}]
+    for (model, mitigation), part in lost.groupby(["model", "mitigation"], sort=False):
+        corrected = 1 - (1 - confidence) / (len(compared) * lost.loc[lost["model"] == model, "mitigation"].nunique())
         for one, other in compared:
-            difference = (part[one] - part[other]).dropna()
+            base = part[part["arm"] == other]
+            table = pairing.with_partner(part[part["arm"] == one], base, ["group_id"])
+            difference = table["missing"] - pairing.beside(table, base, ["group_id"], ["missing"], [])["missing"]
             if len(difference):
-                found = inference.clustered_mean(difference, part.loc[difference.index, "stem_id"], corrected, (-100, 100))
+                found = inference.clustered_mean(difference, table["stem_id"], corrected, (-100, 100))
                 rows.append(_of_difference(model, mitigation, one, other, found))
     return pd.DataFrame(rows, columns=CHECKED)
 

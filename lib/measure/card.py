@@ -121,7 +121,14 @@ def _beside() -> str:
 
 def _asked(model: dict) -> str:
     counts = (f"{model[name]:,} {name}" for name in ("completions", "groups", "stems"))
-    return f"{' in '.join(counts)}, {model['samples']} a prompt"
+    return f"{' in '.join(counts)}, {_samples(model['samples'])} a prompt"
+
+
+def _samples(samples: int | dict[str, int]) -> str:
+    """The number of draws, or, where arms differ, that of each; a card of an earlier version has one number."""
+    if isinstance(samples, int) or len(set(samples.values())) == 1:
+        return str(samples if isinstance(samples, int) else next(iter(samples.values())))
+    return ", ".join(f"{number} ({arm})" for arm, number in samples.items())
 
 
 def _unusable(missing: dict) -> str:
