@@ -33,9 +33,9 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
 
     `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
     A placebo completion is paired once for each direction. Its references are the draws of its group and mitigation, or the
-    unmitigated ones where no model was asked for others (`pairing.references`); partner is the sample_index of the one that stands
-    beside it (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN, but where other references of the
-    group are scored the leak rate, and all where the arms have unequally many draws.
+    unmitigated ones where its model was not asked for any (`pairing.references`); partner is the sample_index of the one that
+    stands beside it (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN; but where other references of
+    the group are scored there is a leak rate, and of arms with unequally many draws every quantity.
 
     leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than the
     reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored. towards and away are

@@ -50,8 +50,9 @@ def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
 def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
 
-    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, draws of a
-    group compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
+    The share missing in each arm, clustered by stem; and for each pair of COMPARED arms the difference of their shares, the draws
+    of a group compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model.
+    fault: "" where the test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
     shares = inference.clustered_shares(lost, "missing", _CELL, confidence)

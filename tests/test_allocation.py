@@ -19,7 +19,7 @@ DRAW, SHARED, STEM, GROUP = (
     0.3,
     0.15,
     0.2,
-)  # variance of draws and share of it that equal draws have in common; of arms' means
+)  # variance of draws, the share of it in common; of means
 
 
 def study(rng, stems: int, groups: int, samples: dict[str, int], leak=(0.0, 0.0), effect: float = 0.0) -> dict[str, np.ndarray]:
@@ -45,8 +45,8 @@ def judgements(valences: dict[str, np.ndarray]) -> pd.DataFrame:
     parts = []
     for name, values in valences.items():
         stem, group, draw = np.indices(values.shape).reshape(3, -1)
-        parts.append(pd.DataFrame({"stem_id": stem, "group_id": stem * 1000 + group, "sample_index": draw, "arm": name.split()[-1],
-                                   "mitigation": "calm" if " " in name else "none", "valence": values.ravel()}))  # fmt: skip
+        part = pd.DataFrame({"stem_id": stem, "group_id": stem * 1000 + group, "sample_index": draw, "valence": values.ravel()})
+        parts.append(part.assign(arm=name.split()[-1], mitigation="calm" if " " in name else "none"))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(model="m", slot="open", charged=table["valence"].abs() > 1)
 
