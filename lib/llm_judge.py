@@ -2,7 +2,8 @@
 
 A completion of any other arm is seen beside its partner (`lib.pairing`): the neutral completion of its group, mitigation and
 sample_index, or, where the neutral arm has fewer, another of the group. It is never seen with its context or arm; one whose
-partner is missing is asked about alone, with the rubric's other question; a missing one is not asked about. The valence of a completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
+partner is missing is asked about alone, with the rubric's other question; a missing one is not asked about. The valence of a
+completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
 verdict is read. Replies are kept in a journal as completions are (lib.generation), under a key over everything that can change
 them, so none is asked for twice; equal questions are one, wherever in the table they come up.
 """

@@ -1,4 +1,4 @@
-"""Draws are compared with their equals, or with the mean of all: by hand, without bias, and with no more noise than single draws."""
+"""Draws are compared with their equals or with the mean of all: by hand, without bias, no more noisily than single draws."""
 
 import numpy as np
 import pandas as pd
