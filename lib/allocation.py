@@ -215,14 +215,16 @@ def of_set(set_name: str, stems: int, groups: int) -> Design:
     return Design(stems, groups, samples.to_dict(), len(told["mitigations"]), mitigated.to_dict())
 
 
-def earlier(set_name: str | None, quantity: str = "shift") -> list[dict[str, Contrast]]:
-    """`measure` of each model of a finished run that tells two stems apart; none if there is no such run."""
-    if not power.finished(set_name):
-        return []
-    names = [model.name for model in params.load(set_name).models]
-    judgements = records.read_models(set_name, "judgements", names, any_version=True)
+def of_earlier(set_name: str, source: str | None, stems: int, groups: int, quantity: str = "shift") -> pd.DataFrame | None:
+    """`alternatives` to the design of a set, by the variances of the finished run `source`; None if there is no such run, or it
+    tells no two stems apart."""
+    if not power.finished(source):
+        return None
+    names = [model.name for model in params.load(source).models]
+    judgements = records.read_models(source, "judgements", names, any_version=True)  # variances will do for a plan
     measured = [measure(part, quantity) for _, part in judgements.groupby("model", sort=False)]
-    return [contrasts for contrasts in measured if BOTH in contrasts]
+    measured = [contrasts for contrasts in measured if BOTH in contrasts]
+    return alternatives(measured, of_set(set_name, stems, groups)) if measured else None
 
 
 def reading(table: pd.DataFrame | None, source: str | None) -> str:
@@ -230,10 +232,10 @@ def reading(table: pd.DataFrame | None, source: str | None) -> str:
     if table is None:
         return "Without a finished run named in `power_from`, nothing can be said about how to spread completions over arms."
     best, given = table.iloc[0], table.iloc[-1]
-    draw = ", ".join(f"{best[arm]} {arm}" for arm in ARMS[::-1])
+    drawn = ", ".join(f"{best[arm]} {arm}" for arm in ARMS[::-1])
+    mitigated = f", and {best['mitigated']} of each charged prompt under a mitigation" if best["mitigated"] else ""
     return (
-        f"With the variances of `{source}`, the {given['completions']:,} completions that this set asks of a model see most as "
-        f"{best['groups']} groups a stem with {draw}"
-        + (f" and {best['mitigated']} of each charged prompt under a mitigation" if best["mitigated"] else "")
-        + f": the smallest effects are then {best['relative']:.2f} of what they are now."
+        f"With the variances of `{source}`, most is seen for the {given['completions']:,} completions that this set asks of a "
+        f"model with {best['groups']} groups a stem and, of a prompt, {drawn}{mitigated}: {best['completions']:,} completions, "
+        f"and smallest effects {best['relative']:.2f} times those of this set."
     )

@@ -145,7 +145,9 @@ def test_the_best_designs_cost_no_more_and_see_more(measured):
     assert given["relative"] == 1 and table["relative"].is_monotonic_increasing and best["relative"] < 0.9
     assert (table["completions"] <= given["completions"]).all() and given["completions"] == GIVEN.completions == 100 * (15 + 6)
     assert given[BOTH] == pytest.approx(allocation.detectable(measured, GIVEN)[BOTH])
-    assert allocation.reading(table, "before").startswith("With the variances of `before`, the 2,100 completions that this set")
+    assert allocation.reading(table, "before").startswith(
+        "With the variances of `before`, most is seen for the 2,100 completions that this set asks of a model with "
+    )
     assert "named in `power_from`" in allocation.reading(None, None)
 
 
