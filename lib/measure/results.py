@@ -55,9 +55,10 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
     """A model's part: name, id, mode, counts (samples by arm), missing (% of all and of the worst arm, count of each
     outcome), leaks (verdict and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row
-    each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of pairs whose verdicts
-    are the same), pairs."""
+    each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems), same (% of pairs with the same
+    noise whose verdicts are the same; same_of: how many), pairs."""
     charged, single = (leakage.charged_pairs(table) for table in (pairs, leakage.pairs(judgements, matched=True)))
+    single = single[single["partner"] == single["sample_index"]]  # with the same noise
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
     columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems"]
@@ -82,6 +83,7 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
         "leaks": leaks,
         "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),
+        "same_of": len(known),
         "pairs": _clearest(single, judgements),
     }
 
