@@ -142,7 +142,7 @@ def test_the_best_designs_cost_no_more_and_see_more(measured):
     table = allocation.alternatives([measured], GIVEN, shown=4)
     assert table["design"].tolist() == ["1", "2", "3", "4", "given"]
     best, given = table.iloc[0], table.iloc[-1]
-    assert given["relative"] == 1 and table["relative"].is_monotonic_increasing and best["relative"] < 0.9
+    assert given["relative"] == 1 and table["relative"].is_monotonic_increasing and best["relative"] < 0.97
     assert (table["completions"] <= given["completions"]).all() and given["completions"] == GIVEN.completions == 100 * (15 + 6)
     assert given[BOTH] == pytest.approx(allocation.detectable(measured, GIVEN)[BOTH])
     assert allocation.reading(table, "before").startswith(
