@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation, annotation_plan, records
+from lib import annotation, annotation_plan, leakage, records
 from lib.annotation_plan import PAIR, STRATUM
 from tests import simulated
 
