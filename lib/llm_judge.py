@@ -96,11 +96,14 @@ def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataF
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
     """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
 
-    `completions` are those of one model. Texts are as `normalize` leaves them. Missing completions are not seen.
+    `completions` are those of one model; the column partner, where they have it, names the neutral draw of each. Texts are as
+    `normalize` leaves them. Missing completions are not seen.
     """
     every = completions.rename_axis("row").reset_index()
     texts = [None if pd.isna(text) else normalize(text) for text in every["completion"]]
-    every = every[["row", "arm", "stem_id", *PAIR_KEY]].assign(model="", text=pd.Series(texts, every.index, dtype=object))
+    every = every[every.columns.intersection(["row", "arm", "stem_id", *PAIR_KEY, "partner"])].assign(
+        model="", text=pd.Series(texts, every.index, dtype=object)
+    )
     neutral = pairing.references(every, "neutral")
     others = pairing.with_partner(every[every["arm"] != "neutral"], neutral, _GROUP)
     partners = pairing.beside_partner(others, neutral, _GROUP, ["row", "text"]).add_suffix("_neutral")
