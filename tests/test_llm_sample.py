@@ -96,8 +96,9 @@ def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, draw
     assert len(model.asked) == before
 
 
-def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(canned, run, drawn):
-    model, judgements = canned(sound), drawn[1]
+def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(canned, run):
+    model, rng = canned(sound), np.random.default_rng(1)
+    judgements = simulated.judged(simulated.completions(12, 3, rng), "good", rng)
     fewer = judgements[(judgements["arm"] != "neutral") | (judgements["sample_index"] == 0)]
     key = annotation_plan.draw(annotation_plan.frame(fewer, np.sign(fewer["valence"])), 20, 1)
     llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, fewer))
