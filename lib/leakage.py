@@ -201,7 +201,7 @@ def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
     """Mitigated minus unmitigated pairs of the same group and arm, a row for each mitigated draw, compared as `lib.pairing` says;
     the columns of the mitigated pair, `quantity`_bare (what it is compared with) and `effect`."""
-    table = charged_pairs(table).drop(columns="partner")
+    table = charged_pairs(table).drop(columns="partner", errors="ignore")
     bare, key = table["mitigation"] == NO_MITIGATION, ["model", "group_id", "arm"]
     mitigated = pairing.with_partner(table[~bare], table[bare], key)
     other = pairing.beside(mitigated, table[bare], key, [quantity], ["mitigation"])[quantity]
