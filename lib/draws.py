@@ -5,7 +5,6 @@ import pandas as pd
 
 from lib.specs import ARMS, MITIGATED_ARMS, NO_MITIGATION, ParameterError, nearest
 
-CHARGED = ("negative", "positive")
 Samples = int | dict[str, int]
 
 

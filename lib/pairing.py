@@ -1,9 +1,9 @@
 """Which draws of two arms, or of two prompts, are set against each other where one may have more of them than the other.
 
 Equal draws (of equal sample_index) share their noise. Where both sides have the same draws, each is compared with its equal; the
-mean of the differences is then the difference of the means, and today's number of draws says nothing more. Where they have not,
-each draw is compared with the mean over all draws of the other side that are scored: no draw is left out, and none counts more
-than another. That difference of means is unbiased either way.
+mean of the differences is then the difference of the means. Where they have not, each draw is compared with the mean over all
+draws of the other side that are scored: no draw is left out, none counts more than another, and the mean of the differences is
+again the difference of the means.
 
 With k draws against n of variance σ², and a correlation ρ of equal draws, a group's difference has the variance
 σ² (1/k + 1/n − 2ρ / max(k, n)). Comparing with single draws counted round (0, 1, 0, 1, …) never has less if k ≥ n, and of k < n
@@ -43,8 +43,8 @@ def with_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str]) -> pd.
     if "partner" not in table:
         equal = table[[*key, "sample_index"]].merge(draws, on=[*key, "sample_index"], how="left")["turn"].notna()
         turn = (table["sample_index"] % table["count"]).rename("turn")
-        round_ = table[key].join(turn).merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
-        table["partner"] = table["sample_index"].where(equal, round_)
+        wrapped = table[key].join(turn).merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
+        table["partner"] = table["sample_index"].where(equal, wrapped)
     return table.drop(columns="count")
 
 
