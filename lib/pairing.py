@@ -42,10 +42,14 @@ def with_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str]) -> pd.
     table = table.merge(counts, on=key, validate="many_to_one")
     if "partner" not in table:
         equal = table[[*key, "sample_index"]].merge(draws, on=[*key, "sample_index"], how="left")["turn"].notna()
-        turn = (table["sample_index"] % table["count"]).rename("turn")
-        wrapped = table[key].join(turn).merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
-        table["partner"] = table["sample_index"].where(equal, wrapped)
+        table["partner"] = table["sample_index"] if equal.all() else table["sample_index"].where(equal, _round(table, draws, key))
     return table.drop(columns="count")
+
+
+def _round(table: pd.DataFrame, draws: pd.DataFrame, key: list[str]) -> pd.Series:
+    """The sample_index of the draw of each row of `table` if `draws` of the group, numbered by `turn`, are counted round."""
+    turns = table[key].assign(turn=table["sample_index"] % table["count"])
+    return turns.merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
 
 
 def beside(table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str], of: list[str]) -> pd.DataFrame:
