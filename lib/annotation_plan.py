@@ -40,25 +40,29 @@ def verdicts(judgements: pd.DataFrame) -> pd.Series:
 
 
 def frame(judgements: pd.DataFrame, second=None) -> pd.DataFrame:
-    """Every pair that may be drawn, one row each: PAIR, kind, stem_id, stem, the two texts, and the judge's net excess.
+    """Every pair that may be drawn, one row each: PAIR, kind, stem_id, stem, the two texts, partner (the reference's
+    sample_index, see `lib.pairing`), and the judge's net excess.
 
     kind: `disputed` where of either completion the judge and the second opinion (of the rows of `judgements`; AFINN's unless
     given) have different verdicts or the judge has none; else `leak` where the verdicts of the two differ; else `quiet`. net is
     the mean over both directions in the placebo arm. A pair without one of its texts is left out.
     """
-    table = unmitigated(judgements).dropna(subset="completion")
+    every = unmitigated(judgements)
+    matched = leakage.pairs(every, matched=True).groupby(PAIR, as_index=False)
+    matched = matched.agg(partner=("partner", "first"), net=("net", "mean"))
+    table = every.dropna(subset="completion")
     second = pd.Series(second, judgements.index).loc[table.index] if second is not None else second_opinion(table["completion"])
     verdict = verdicts(table)
     table = table.assign(verdict=verdict, disputed=verdict.isna() | (verdict != second))
     about = table[["model", "group_id", "sample_index", "arm", "completion", "verdict", "disputed"]]
-    paired = about[about["arm"] == "neutral"].drop(columns="arm")
+    paired = about[about["arm"] == "neutral"].drop(columns="arm").rename(columns={"sample_index": "partner"})
     arms = table.loc[table["arm"].isin([*leakage.DIRECTIONS, "placebo"]), [*about.columns, "stem_id", "stem"]]
-    both = arms.merge(paired, on=["model", "group_id", "sample_index"], suffixes=("", "_reference"), validate="many_to_one")
+    arms = arms.merge(matched, on=PAIR, validate="one_to_one")
+    both = arms.merge(paired, on=["model", "group_id", "partner"], suffixes=("", "_reference"), validate="many_to_one")
     both["kind"] = np.where(both["verdict"] != both["verdict_reference"], "leak", "quiet")
     both.loc[both["disputed"] | both["disputed_reference"], "kind"] = "disputed"
-    net = leakage.pairs(table).groupby(PAIR, as_index=False)["net"].mean()
-    kept = both[[*PAIR, "kind", "stem_id", "stem", "completion", "completion_reference"]]
-    return kept.merge(net, on=PAIR, validate="one_to_one").sort_values(PAIR, ignore_index=True)
+    kept = [*PAIR, "kind", "stem_id", "stem", "completion", "completion_reference", "partner", "net"]
+    return both[kept].sort_values(PAIR, ignore_index=True)
 
 
 def allocate(population: pd.Series, spread: pd.Series, pairs: int) -> pd.Series:
@@ -127,13 +131,18 @@ def completions(key: pd.DataFrame) -> pd.DataFrame:
 
     The pairs of a reference lie in different strata, which are drawn independently: 1 − Π (1 − probability).
     """
-    reference = key.assign(arm="neutral", item_id=key["item_id_reference"])
+    reference = key.assign(arm="neutral", item_id=key["item_id_reference"], sample_index=partners(key))
     both = pd.concat([key, reference], ignore_index=True)
     both["missed"] = 1 - both["probability"]
     table = both.groupby(COMPLETION, as_index=False).agg(
         stem_id=("stem_id", "first"), item_id=("item_id", "first"), missed=("missed", "prod")
     )
     return table.assign(probability=1 - table["missed"]).drop(columns="missed").dropna(subset="item_id").reset_index(drop=True)
+
+
+def partners(key: pd.DataFrame) -> pd.Series:
+    """The sample_index of each pair's reference; a key without the column is of a run whose arms had equally many draws."""
+    return key["partner"] if "partner" in key else key["sample_index"]
 
 
 def save(set_name: str, key: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from lib import inference, leakage
 
+_ARMS = ("neutral", *leakage.DIRECTIONS)
+
 
 def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
     """One row for each model and each of leakage.QUANTITIES, over the unmitigated charged arms.
@@ -16,7 +18,8 @@ def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.r
     `shared` and `independent` are the estimates by the two matchings. They differ only for the leak rate, which is no difference
     of means. `narrower` is by how many % sharing narrows the interval at one draw a prompt, `low` and `high` are from a bootstrap
     of stems; `narrower_as_run` is the same with all the draws of the run: the variance that independent draws add is divided by
-    their number. A negative value means wider. Fewer than 3 draws a prompt cannot be matched anew and give NaN.
+    their number. A negative value means wider. Fewer than 3 draws a prompt cannot be matched anew and give NaN. Draws count that
+    all three arms have (`samples`), and stems with a scored pair in every draw of both matchings (`n_stems`).
     """
     plain = judgements[judgements["mitigation"] == leakage.NO_MITIGATION]
     return pd.DataFrame(
@@ -27,13 +30,16 @@ def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.r
 
 
 def _compare(judgements: pd.DataFrame, quantity: str, confidence: float, draws: int, rng: np.random.Generator) -> dict:
-    samples = judgements["sample_index"].nunique()
+    samples = int(judgements[judgements["arm"].isin(_ARMS)].groupby("arm")["sample_index"].max().min()) + 1
+    judgements = judgements[judgements["sample_index"] < samples]
     rematched = [shift for shift in range(1, samples) if 2 * shift % samples]  # neutral, negative, positive all differ
     if not rematched:
         return {"shared": np.nan, "independent": np.nan, "narrower": np.nan, "low": np.nan, "high": np.nan,
                 "narrower_as_run": np.nan, "n_stems": judgements["stem_id"].nunique(), "samples": samples}  # fmt: skip
     shared = _by_stem(judgements, quantity, 0)
     independent = np.concatenate([_by_stem(judgements, quantity, shift) for shift in rematched])
+    known = np.isfinite(shared).all(axis=0) & np.isfinite(independent).all(axis=0)
+    shared, independent = shared[:, known], independent[:, known]
     stems = rng.integers(shared.shape[1], size=(draws, shared.shape[1]))
     redrawn = [_narrower(shared[:, chosen], independent[:, chosen]) for chosen in stems]
     low, high = inference.percentile_interval(np.array(redrawn)[:, None], confidence)[:, 0]
@@ -56,7 +62,8 @@ def _by_stem(judgements: pd.DataFrame, quantity: str, shift: int) -> np.ndarray:
     places = judgements["arm"].map({"neutral": shift, "positive": 2 * shift}).fillna(0).astype(int)
     moved = (judgements["sample_index"] - places) % judgements["sample_index"].nunique()
     pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved), matched=True))
-    return pairs.pivot_table(index="sample_index", columns="stem_id", values=quantity, aggfunc="mean").to_numpy()
+    by_stem = pairs.pivot_table(index="sample_index", columns="stem_id", values=quantity, aggfunc="mean")
+    return by_stem.reindex(columns=judgements["stem_id"].unique()).to_numpy()
 
 
 def _variance(by_stem: np.ndarray) -> float:

@@ -7,10 +7,10 @@ measured. Where nothing is known, as of a server before its first answers, the e
 import shutil
 from dataclasses import dataclass
 
-from lib import jobs, params, records
+from lib import draws, jobs, params, records
 from lib.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.params import ParameterSet
-from lib.specs import MITIGATED_ARMS, Judge
+from lib.specs import Judge
 from lib.times import Times
 
 # What a notebook costs at any size, and for each completion that it reads; 1 is what the bundled model takes to complete a text.
@@ -162,13 +162,9 @@ def facts(parameters: ParameterSet, found: dict) -> dict:
 
 def completions(set_name: str, parameters: ParameterSet) -> dict:
     """How many completions of each model the prompts of a set ask for; as facts."""
-    told = records.read_table(set_name, "prompts")["arm"]
-    charged, counts = told.isin(MITIGATED_ARMS).sum(), {}
+    arms, counts = records.read_table(set_name, "prompts")["arm"], {}
     for spec in parameters.models:
-        values = params.cell_values(parameters, set_name, "02_generation", spec.name)
-        counts[spec.name] = int(
-            len(told) * values["samples"] + charged * values["mitigation_samples"] * len(values["mitigations"])
-        )
+        counts[spec.name] = draws.count(arms, params.cell_values(parameters, set_name, "02_generation", spec.name))
     return {"completions": counts}
 
 

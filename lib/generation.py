@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import calibration, outcomes, progress, sampling, sentences
+from lib import calibration, draws, outcomes, progress, sampling, sentences
 from lib.records import Journal
 from lib.sections import Generation
-from lib.specs import MITIGATED_ARMS, NO_MITIGATION
+from lib.specs import NO_MITIGATION
 
 _ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
@@ -27,13 +27,11 @@ def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFra
     """One row for each completion owed: COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the prompt as the model
     sees it), key.
 
-    Unmitigated prompts of all arms are asked `samples` times; under each mitigation, those of MITIGATED_ARMS are asked
-    `mitigation_samples` times.
+    Unmitigated prompts of an arm are asked as often as `samples` say; under each mitigation, those of MITIGATED_ARMS as
+    `mitigation_samples` say (lib/draws.py). Draw k of a prompt is the same whatever other arms and draws are asked for.
     """
     asked = [_ask(prompts, NO_MITIGATION, "", parameters.samples, model)]
-    for name, text in parameters.mitigations.items():
-        charged = prompts[prompts["arm"].isin(MITIGATED_ARMS)]
-        asked.append(_ask(charged, name, text, parameters.mitigation_samples, model))
+    asked += [_ask(prompts, *named, parameters.mitigation_samples, model) for named in parameters.mitigations.items()]
     return keyed(pd.concat(asked, ignore_index=True), parameters, model)
 
 
@@ -42,12 +40,15 @@ def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
     return owed.assign(key=[_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)])
 
 
-def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: int, model) -> pd.DataFrame:
-    asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].copy()
+def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: draws.Samples, model) -> pd.DataFrame:
+    asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
+    times = draws.asked(asked["arm"], samples, mitigation)
+    asked = asked[times > 0].copy()
     asked["mitigation"], asked["mitigation_text"] = mitigation, text
     asked["rendered"] = [model.render(row.context, row.stem, text) for row in asked.itertuples()]
     asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
-    return asked.merge(pd.DataFrame({"sample_index": range(samples)}), how="cross")
+    rows = asked.loc[asked.index.repeat(times[asked.index])]
+    return rows.assign(sample_index=rows.groupby(level=0).cumcount()).reset_index(drop=True)
 
 
 def _key(row, parameters: Generation, model) -> str:

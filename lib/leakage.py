@@ -1,12 +1,12 @@
 """The leakage quantities, computed on pairs of completions: a charged arm against the reference arm of the same group.
 
-A pair shares model, mitigation, group and sample_index. `direction` is the sign of the injected sentiment. In percentage points,
-except the shift, which is in points of the human scale.
+A pair shares model, mitigation and group. `direction` is the sign of the injected sentiment. In percentage points, except the
+shift, which is in points of the human scale.
 
 Intervals are for other stems and other matches of contexts: see `lib.clustered`.
 
-Which draws are compared: the noise is shared where sample_index is equal, so towards, away, net and shift are differences between
-equal draws; those of all draws with all would have the same mean if no draw is missing. The leak rate is no difference of means.
+Which draws are compared: towards, away, net and shift are differences between equal draws, which share their noise, or, where the
+arms have unequally many, between a draw and the mean of the reference's (`lib.pairing`). The leak rate is no difference of means.
 There a completion is compared with every reference draw of its group, which narrows the interval and holds the truth as often
 (`make simulate`; `python -m tests.simulate_leakage --run SET` for a run of yours).
 """
@@ -14,7 +14,7 @@ There a completion is compared with every reference draw of its group, which nar
 import numpy as np
 import pandas as pd
 
-from lib import clustered
+from lib import clustered, pairing
 from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
@@ -29,37 +29,55 @@ NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
 _CHECKED = ("estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit", "error_ratio")
 _GROUP = ["model", "mitigation", "group_id"]
-_PAIR_KEY = [*_GROUP, "sample_index"]
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = False) -> pd.DataFrame:
     """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
 
     `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
-    A placebo completion is paired once for each direction. Quantities of a pair with an unscored member are NaN, but for the leak
-    rate where the completion and other references of its group are scored.
+    A placebo completion is paired once for each direction. Its references are the draws of its group and mitigation, or the
+    unmitigated ones where its model was not asked for any (`pairing.references`); partner is the sample_index of the one that
+    stands beside it (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN; but where other references of
+    the group are scored there is a leak rate, and of arms with unequally many draws every quantity.
 
     leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than the
-    reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored, or, for who studies
-    the pair itself (`matched`), that of the partner alone. towards and away are charged verdicts in and against the direction
-    less those of the reference; net = towards − away.
+    reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored. towards and away are
+    charged verdicts in and against the direction less those of the reference; net = towards − away. For who studies the pair
+    itself (`matched`), every quantity is of the partner alone. valence_reference and towards_reference (0 … 1, charged in the
+    direction) are what the reference has.
     """
-    base = judgements.loc[judgements["arm"] == reference, [*_PAIR_KEY, "valence", "charged"]]
+    base = pairing.references(judgements, reference)
+    base = base.assign(**{name: _charged(base, sign) for name, sign in DIRECTIONS.items()})
     injected = pd.concat(
         judgements[judgements["arm"].isin({arm, "placebo"} - {reference})].assign(direction=sign)
         for arm, sign in DIRECTIONS.items()
     )
-    table = injected.merge(base, on=_PAIR_KEY, suffixes=("", "_reference"), validate="many_to_one")
-    arm, other = table["direction"] * table["valence"], table["direction"] * table["valence_reference"]
-    unscored = arm.isna() | other.isna()
-    table["leak"] = 50 * (1 + np.sign(arm - other)) if matched else _leak(table, base)
-    arm_charged, other_charged = (table[name].fillna(False).astype(bool) for name in ("charged", "charged_reference"))
-    table["towards"] = 100.0 * ((arm_charged & (arm > 0)).astype(int) - (other_charged & (other > 0)).astype(int))
-    table["away"] = 100.0 * ((arm_charged & (arm < 0)).astype(int) - (other_charged & (other < 0)).astype(int))
+    table = pairing.with_partner(injected, base, _GROUP)
+    compared = ["valence", *DIRECTIONS]
+    other = (
+        pairing.beside_partner(table, base, _GROUP, compared)
+        if matched
+        else pairing.beside(table, base, _GROUP, compared, ["arm"])
+    )
+    sign = table["direction"]
+    arm, reference_valence = sign * table["valence"], sign * other["valence"]
+    table["valence_reference"] = other["valence"]
+    table["towards_reference"] = other["positive"].where(sign > 0, other["negative"])
+    table["leak"] = 50 * (1 + np.sign(arm - reference_valence)) if matched else _leak(table, base)
+    own = {name: _charged(table, each) for name, each in DIRECTIONS.items()}
+    positive, negative = (100.0 * (own[name] - other[name]) for name in ("positive", "negative"))
+    table["towards"], table["away"] = positive.where(sign > 0, negative), negative.where(sign > 0, positive)
     table["net"] = table["towards"] - table["away"]
-    table["shift"] = arm - other
-    table.loc[unscored, [name for name in QUANTITIES if matched or name != "leak"]] = np.nan
+    table["shift"] = arm - reference_valence
+    unscored = [name for name in QUANTITIES if matched or name != "leak"]
+    table.loc[arm.isna() | reference_valence.isna(), unscored] = np.nan
     return table
+
+
+def _charged(table: pd.DataFrame, sign: int) -> pd.Series:
+    """Whether each completion is charged with this sign, 1 or 0; missing where it is unscored."""
+    charged = table["charged"].fillna(False).astype(bool) & (sign * table["valence"] > 0)
+    return charged.astype(float).where(table["valence"].notna())
 
 
 def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
@@ -177,22 +195,20 @@ def placebo_valid(table: pd.DataFrame, confidence: float) -> dict[str, bool]:
     return {model: bool(placebo_check(part, confidence)["passed"].all()) for model, part in table.groupby("model", sort=False)}
 
 
-def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of `table` that exist under every mitigation of their model, so that rates can be compared down a column."""
-    key = ["model", "group_id", "arm", "sample_index"]
+def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of `table` whose prompt was asked under every mitigation of its model, so that rates can be compared down a
+    column; all draws of it, be they unequally many."""
     asked = table.groupby("model")["mitigation"].nunique()
-    times = table.groupby(key)["mitigation"].transform("nunique")
+    times = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
     wanted = table["model"].map(asked)
     return table[(times == wanted) & (wanted > 1)]
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index: the column `effect`, the pair's names and strata."""
-    table = charged_pairs(table)
-    key = ["model", "stem_id", "group_id", "arm", "sample_index"]
-    strata = [name for name in (*clustered.OF_GROUP, "emotion") if name in table]
-    bare = table["mitigation"] == NO_MITIGATION
-    both = table.loc[~bare, [*key, "mitigation", *strata, quantity]].merge(
-        table.loc[bare, [*key, quantity]], on=key, suffixes=("", "_bare"), validate="many_to_one"
-    )
-    return both.assign(effect=both[quantity] - both[f"{quantity}_bare"])
+    """Mitigated minus unmitigated pairs of the same group and arm, a row for each mitigated draw, compared as `lib.pairing` says;
+    the columns of the mitigated pair, `quantity`_bare (what it is compared with) and `effect`."""
+    table = charged_pairs(table).drop(columns="partner", errors="ignore")
+    bare, key = table["mitigation"] == NO_MITIGATION, ["model", "group_id", "arm"]
+    mitigated = pairing.with_partner(table[~bare], table[bare], key)
+    other = pairing.beside(mitigated, table[bare], key, [quantity], ["mitigation"])[quantity]
+    return mitigated.assign(**{f"{quantity}_bare": other, "effect": mitigated[quantity] - other})

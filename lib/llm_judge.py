@@ -1,8 +1,9 @@
 """A judge that is a language model, asked by a rubric about pairs of completions, each pair in both orders.
 
-A completion of any other arm is seen beside the neutral completion of its group, mitigation and sample_index, never with its
-context or arm; one without a partner is asked about alone, with the rubric's other question; a missing one is not asked about.
-The valence of a completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
+A completion of any other arm is seen beside its partner (`lib.pairing`): the neutral completion of its group, mitigation and
+sample_index, or, where the neutral arm has fewer, another of the group. It is never seen with its context or arm; one whose
+partner is missing is asked about alone, with the rubric's other question; a missing one is not asked about. The valence of a
+completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
 verdict is read. Replies are kept in a journal as completions are (lib.generation), under a key over everything that can change
 them, so none is asked for twice; equal questions are one, wherever in the table they come up.
 """
@@ -15,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import generation, models, outcomes, packages, progress, records, rubrics, templates
+from lib import generation, models, outcomes, packages, pairing, progress, records, rubrics, templates
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION, Judge, Model, ParameterError
 from lib.text import VERSION as TEXT_VERSION
 from lib.text import normalize
 
-PAIR_KEY = ["group_id", "mitigation", "sample_index"]
+_GROUP = ["group_id", "mitigation"]
+PAIR_KEY = [*_GROUP, "sample_index"]
 CUT_THINKING, CUT, SILENT = "cut off while thinking", "cut off", "no verdict"  # why a reply is unscored, beside outcomes
 _OF_THE_MODEL = ("system_prompt", "chat_template_kwargs", "thinking_tokens", "thought_markers")  # a fingerprint may lack them
 BLOCK = 64  # questions side by side where a reply depends on what it is asked beside, see `_answered`
@@ -94,12 +96,18 @@ def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataF
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
     """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
 
-    Texts are as `normalize` leaves them. Missing completions are not seen.
+    `completions` are those of one model; the column partner, where they have it, names the neutral draw of each. Texts are as
+    `normalize` leaves them. Missing completions are not seen.
     """
-    table = completions.rename_axis("row").reset_index().dropna(subset="completion")
-    table = table[["row", "arm", "stem_id", *PAIR_KEY]].assign(text=[normalize(text) for text in table["completion"]])
-    neutral = table[table["arm"] == "neutral"].drop(columns=["arm", "stem_id"])
-    pairs = table[table["arm"] != "neutral"].merge(neutral, on=PAIR_KEY, suffixes=("", "_neutral"), validate="many_to_one")
+    every = completions.rename_axis("row").reset_index()
+    texts = [None if pd.isna(text) else normalize(text) for text in every["completion"]]
+    every = every[every.columns.intersection(["row", "arm", "stem_id", *PAIR_KEY, "partner"])].assign(
+        model="", text=pd.Series(texts, every.index, dtype=object)
+    )
+    neutral = pairing.references(every, "neutral")
+    others = pairing.with_partner(every[every["arm"] != "neutral"], neutral, _GROUP)
+    partners = pairing.beside_partner(others, neutral, _GROUP, ["row", "text"]).add_suffix("_neutral")
+    pairs, table = others.join(partners).dropna(subset=["text", "text_neutral"]), every.dropna(subset="text")
     one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
     two = pairs[["row_neutral", "text_neutral", "text", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
     alone = table.loc[~table["row"].isin([*one["row"], *two["row"]]), ["row", "text", "stem_id"]].assign(other=None)

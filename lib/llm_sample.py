@@ -53,9 +53,9 @@ def of_ratings(ratings: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
 
 
 def of_pairs(key: pd.DataFrame, judgements: pd.DataFrame) -> pd.DataFrame:
-    """The judgements of the completions of the pairs drawn in an annotation key, each once."""
-    drawn = key.loc[key["sampled"].astype(bool), annotation_plan.PAIR]
-    both = pd.concat([drawn, drawn.assign(arm="neutral")]).drop_duplicates()
+    """The judgements of the completions of the pairs drawn in an annotation key, each once, with the partner of each."""
+    drawn = key[annotation_plan.PAIR].assign(partner=annotation_plan.partners(key))[key["sampled"].astype(bool)]
+    both = pd.concat([drawn, drawn.assign(arm="neutral", sample_index=drawn["partner"])]).drop_duplicates(annotation_plan.PAIR)
     return annotation_plan.unmitigated(judgements).merge(both, on=annotation_plan.PAIR)
 
 

@@ -123,14 +123,18 @@ def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) 
 
 
 def _rows(part: pd.DataFrame) -> pd.DataFrame:
-    """Two rows a pair, the charged completion and its reference: stem_id, group_id, cell, valence (in the direction), hit."""
-    sides = []
-    for side, suffix in (("charged", ""), ("reference", "_reference")):
-        rows = part[["stem_id", "group_id"]].assign(cell=part["cell"] + " " + side)
-        rows["valence"] = part["direction"] * part[f"valence{suffix}"]
-        rows["hit"] = (part[f"charged{suffix}"].astype(bool) & (rows["valence"] > 0)).astype(float)
-        sides.append(rows)
-    return pd.concat(sides, ignore_index=True).sort_values("stem_id", kind="stable")
+    """Two rows a pair, the charged completion and its reference: stem_id, group_id, cell, valence (in the direction), hit.
+
+    Where the arms have unequally many draws the reference is a mean, and its hit a share: the binomial GEE takes it as such
+    (quasi-likelihood, Papke & Wooldridge 1996).
+    """
+    rows = part[["stem_id", "group_id"]]
+    valence = part["direction"] * part["valence"]
+    hit = (part["charged"].astype(bool) & (valence > 0)).astype(float)
+    charged = rows.assign(cell=part["cell"] + " charged", valence=valence, hit=hit)
+    valence = part["direction"] * part["valence_reference"]
+    reference = rows.assign(cell=part["cell"] + " reference", valence=valence, hit=part["towards_reference"])
+    return pd.concat([charged, reference], ignore_index=True).sort_values("stem_id", kind="stable")
 
 
 def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[float, float] | str:

@@ -53,7 +53,9 @@ def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = F
     table = labelled_completions(key, labels, uncalled_only)
     if table.empty:
         return pd.DataFrame(columns=[*PAIR, "direction", *leakage.QUANTITIES])
-    one_each = table.assign(mitigation=table["annotator"])  # each annotator's pairs are made apart from the others'
+    pairs = key[PAIR].assign(partner=annotation_plan.partners(key))
+    one_each = table.assign(mitigation="by " + table["annotator"].astype(str))  # each annotator's pairs are made apart
+    one_each = one_each.merge(pairs, on=PAIR, how="left", validate="many_to_one")
     found = leakage.pairs(one_each, matched=True).dropna(subset=list(leakage.QUANTITIES))
     drawn = found.merge(key.loc[key["sampled"], PAIR], on=PAIR)
     return drawn.groupby([*PAIR, "direction"], as_index=False)[list(leakage.QUANTITIES)].mean()
@@ -62,7 +64,7 @@ def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = F
 def joined(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = False) -> pd.DataFrame:
     """Every pair of the plan and direction, long: PAIR, kind, stem_id, slot, direction, quantity, judged, human.
 
-    Both are of equal draws (`leakage.pairs`, matched), for people label single pairs: so the judge's leak rate is not that of
+    Both are of single draws (`leakage.pairs`, matched), for people label single pairs: so the judge's leak rate is not that of
     all references. `human` is missing where nobody labelled the pair. ValueError if `judgements` no longer hold the completions
     that were drawn.
     """

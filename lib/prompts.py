@@ -13,10 +13,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from lib import assignment, vader
-from lib.specs import ROOT, ParameterError
+from lib.specs import ARMS, ROOT, ParameterError
 
 DATA = ROOT / "lib" / "data"
-ARMS = ("none", "neutral", "placebo", "negative", "positive")
 EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
 INTENSITIES = ("mild", "plain", "strong")
 FORMS = ("explicit", "idiomatic")

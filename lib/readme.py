@@ -24,7 +24,8 @@ _SEED = 1  # of the pair that is drawn at random
 def example(set_name: str) -> str:
     """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn at random."""
     judgements = claims.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
-    pairs = leakage.charged_pairs(leakage.pairs(judgements)).dropna(subset="shift")
+    pairs = leakage.charged_pairs(leakage.pairs(judgements, matched=True)).dropna(subset="shift")
+    pairs = pairs[pairs["partner"] == pairs["sample_index"]]
     closed = pairs[(pairs["slot"] == "closed") & ~pairs["repeats"]]
     furthest = closed.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[0]
     drawn = pairs.sort_values(["model", "group_id", "sample_index", "arm"]).sample(1, random_state=_SEED).iloc[0]

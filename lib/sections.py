@@ -1,9 +1,10 @@
 """What each notebook may be told: one section of a parameter set each, and the values that several share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from lib import draws
 from lib.specs import NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
 
 
@@ -84,8 +85,8 @@ class Generation(Notebook):
     model: Model
     mitigations: dict[Name, str]
     seed: int
-    samples: Count  # completions a prompt
-    mitigation_samples: Annotated[int, Field(ge=0)]  # completions a prompt under each mitigation
+    samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/draws.py)
+    mitigation_samples: Any  # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
     temperature: Heat
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]  # of the answer; a thought has the model's thinking_tokens beside it
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
@@ -109,12 +110,17 @@ class Generation(Notebook):
             raise ValueError(f"{NO_MITIGATION!r} is the name of the unmitigated prompt; call this mitigation something else")
         return value
 
-    @model_validator(mode="after")
-    def _mitigation_samples_are_paired(self):
-        if self.mitigation_samples > self.samples:
-            raise ValueError(f"mitigation_samples {self.mitigation_samples} exceeds samples {self.samples}, "
-                             "so some would have no unmitigated partner; lower it")  # fmt: skip
-        return self
+    @field_validator("samples")
+    @classmethod
+    def _every_arm_is_sampled(cls, value: draws.Samples) -> draws.Samples:
+        draws.check(value)
+        return value
+
+    @field_validator("mitigation_samples")
+    @classmethod
+    def _mitigation_samples_are_paired(cls, value: draws.Samples, info) -> draws.Samples:
+        draws.check_mitigated(value, info.data.get("samples", value))
+        return value
 
 
 class Judging(Notebook):

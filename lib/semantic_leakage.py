@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import clustered, inference
+from lib import clustered, inference, pairing
 from lib.leakage import DIRECTIONS, QUANTITIES
 from lib.similarity import embed
 
-PAIRED = ["model", "mitigation", "group_id", "sample_index"]
+_GROUP = ["model", "mitigation", "group_id"]
 
 
 def leaks(pairs: pd.DataFrame, digits: int | None = None) -> np.ndarray:
@@ -33,13 +33,15 @@ def leaks(pairs: pd.DataFrame, digits: int | None = None) -> np.ndarray:
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
-    """Completions of every arm that has a context, with the reference's of the same draw: the concept is the whole context.
+    """Completions of every arm that has a context, with the partner's of the reference (`pairing.with_partner`), the equal draw
+    where there is one: the concept is the whole context.
 
     Adds to the judgements of these arms control (the reference's completion) and semantic (see `leaks`).
     """
-    control = judgements.loc[judgements["arm"] == reference, [*PAIRED, "completion"]].rename(columns={"completion": "control"})
+    base = pairing.references(judgements, reference)
     table = judgements[judgements["arm"].isin([*DIRECTIONS, "placebo", "concept"])]
-    table = table.merge(control, on=PAIRED, validate="many_to_one")
+    table = pairing.with_partner(table, base, _GROUP)
+    table = table.assign(control=pairing.beside_partner(table, base, _GROUP, ["completion"])["completion"])
     return table.assign(semantic=leaks(table.rename(columns={"context": "concept", "completion": "test"})))
 
 

@@ -12,6 +12,7 @@ BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "bundled:Gemma-3-270M", "bund
                   "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
 BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = Path(__file__).parent / "data" / "rubrics"
+ARMS = ("none", "neutral", "placebo", "negative", "positive")
 MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
 NO_MITIGATION = "none"
 _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have

@@ -7,7 +7,7 @@ sample of what was asked. Threshold and tests are ours.
 
 import pandas as pd
 
-from lib import clustered, inference, leakage, outcomes
+from lib import clustered, inference, leakage, outcomes, pairing
 
 MOST_MISSING = 10.0  # % of an arm's completions
 COMPARED = (
@@ -20,7 +20,6 @@ COMPARED = (
 PLACEBO_BROKEN = "placebo rule broken"
 CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
 _CELL = ["model", "mitigation", "arm"]
-_DRAW = ["model", "mitigation", "stem_id", "group_id", "sample_index"]
 
 
 def outcome_shares(completions: pd.DataFrame) -> pd.DataFrame:
@@ -51,18 +50,21 @@ def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
 def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
 
-    The share missing in each arm; and for each pair of COMPARED arms the difference of their shares, of equal
-    draws, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
+    The share missing in each arm; and for each pair of COMPARED arms the difference of their shares, the draws of a group
+    compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the
+    test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
     shares = clustered.design_shares(lost, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
-    wide = lost.pivot(index=_DRAW, columns="arm", values="missing").reset_index()
-    compared = [pair for pair in COMPARED if {*pair} <= {*wide}]
-    for (model, mitigation), part in wide.groupby(["model", "mitigation"], sort=False):
-        corrected = 1 - (1 - confidence) / (len(compared) * wide.loc[wide["model"] == model, "mitigation"].nunique())
+    compared = [pair for pair in COMPARED if {*pair} <= {*lost["arm"]}]
+    for (model, mitigation), part in lost.groupby(["model", "mitigation"], sort=False):
+        corrected = 1 - (1 - confidence) / (len(compared) * lost.loc[lost["model"] == model, "mitigation"].nunique())
         for one, other in compared:
-            found = clustered.design_mean(part.assign(apart=part[one] - part[other]), "apart", corrected, (-100, 100))
+            base = part[part["arm"] == other]
+            table = pairing.with_partner(part[part["arm"] == one], base, ["group_id"])
+            apart = table["missing"] - pairing.beside(table, base, ["group_id"], ["missing"], [])["missing"]
+            found = clustered.design_mean(table.assign(apart=apart), "apart", corrected, (-100, 100))
             if found.n:
                 rows.append(_of_difference(model, mitigation, one, other, found))
     return pd.DataFrame(rows, columns=CHECKED)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation, annotation_plan, records
+from lib import annotation, annotation_plan, leakage, records
 from lib.annotation_plan import PAIR, STRATUM
 from tests import simulated
 
@@ -91,6 +91,16 @@ def test_probability_of_a_shared_reference_by_hand():
     key = pd.DataFrame(rows, columns=[*PAIR, "stem_id", "probability", "item_id", "item_id_reference"])
     found = annotation_plan.completions(key).set_index("arm")["probability"]
     assert found.to_dict() == pytest.approx({"negative": 0.5, "neutral": 1 - 0.5 * 0.8, "positive": 0.2})
+
+
+def test_where_the_neutral_arm_has_fewer_draws_each_of_its_completions_is_one(judgements):
+    fewer = judgements[judgements["arm"].isin(leakage.DIRECTIONS) | (judgements["sample_index"] == 0)]
+    frame = annotation_plan.frame(fewer, np.zeros(len(fewer)))
+    assert frame["sample_index"].max() > 0 and (frame["partner"] == 0).all()
+    assert len(frame) == fewer["arm"].ne("neutral").sum()
+    found = annotation_plan.completions(annotation_plan.draw(frame, len(frame), 1))
+    assert len(found) == len(fewer) and not found.duplicated(annotation_plan.COMPLETION).any()
+    assert found["probability"].eq(1).all()
 
 
 def test_items_are_distinct_texts_and_tell_nothing_else(frame):

@@ -44,6 +44,15 @@ def test_estimates_of_differences_do_not_depend_on_the_matching():
         assert found.loc[quantity, "shared"] == pytest.approx(found.loc[quantity, "independent"])
 
 
+def test_unscored_and_further_draws_leave_stems_and_draws_out_and_not_everything():
+    table = judgements(0.75)
+    table.loc[(table["stem_id"] == "s0") & (table["sample_index"] == 1), ["valence", "charged"]] = np.nan, pd.NA
+    fewer = table[(table["arm"] != "neutral") | (table["sample_index"] < 3)]
+    found = narrowing(fewer).loc["shift"]
+    assert (found["n_stems"], found["samples"]) == (79, 3)
+    assert found["narrower"] == pytest.approx(50, abs=8)
+
+
 @pytest.mark.parametrize("samples", [1, 2])
 def test_too_few_draws_are_not_matched_anew(samples):
     assert narrowing(judgements(0.5, samples=samples))["narrower"].isna().all()

@@ -7,7 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
-from lib import canned, generation, models, params, prompts, sampling, sections, sentences
+from lib import canned, draws, generation, models, params, prompts, sampling, sections, sentences
+from lib.specs import ARMS, MITIGATED_ARMS, ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,48 @@ def test_what_is_owed(benchmark):
     # 6 groups: 5 arms x 3 samples bare, and 3 arms x 2 samples under each of 4 mitigations
     assert len(owed) == 6 * (5 * 3 + 4 * 3 * 2)
     assert owed["key"].is_unique
-    assert set(owed.loc[owed["mitigation"] != "none", "arm"]) == set(generation.MITIGATED_ARMS)
+    assert set(owed.loc[owed["mitigation"] != "none", "arm"]) == set(MITIGATED_ARMS)
+
+
+BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
+
+
+@pytest.mark.parametrize(
+    ("mitigated", "expected"),
+    [  # completions of a group under each of 4 mitigations, by arm
+        (0, {}),
+        (1, {"negative": 1, "positive": 1, "neutral": 1}),
+        ({"negative": 2, "positive": 2}, {"negative": 2, "positive": 2}),
+        ({"negative": 2, "positive": 2, "neutral": 0}, {"negative": 2, "positive": 2}),
+        ({"negative": 3, "positive": 3, "neutral": 1}, {"negative": 3, "positive": 3, "neutral": 1}),
+    ],
+)
+def test_each_arm_is_asked_as_often_as_it_says(benchmark, mitigated, expected):
+    parameters = told(samples=BY_ARM, mitigation_samples=mitigated)
+    owed = generation.requests(benchmark, parameters, models.load(parameters.model))
+    counts = owed.groupby(["mitigation", "arm"]).size()
+    assert counts["none"].to_dict() == {arm: 6 * number for arm, number in BY_ARM.items()}
+    for name in parameters.mitigations:
+        assert counts.get(name, pd.Series(dtype=int)).to_dict() == {arm: 6 * number for arm, number in expected.items()}
+    assert (owed["sample_index"] == owed.groupby(["prompt_id", "mitigation"]).cumcount()).all()
+    assert len(owed) == draws.count(benchmark["arm"], parameters.model_dump())
+
+
+def test_a_draw_has_the_same_key_however_many_other_arms_have(benchmark):
+    keys = []
+    for samples in (4, BY_ARM):
+        parameters = told(samples=samples, mitigation_samples=1)
+        owed = generation.requests(benchmark, parameters, models.load(parameters.model))
+        keys.append(owed.set_index(["prompt_id", "mitigation", "sample_index"])["key"])
+    pd.testing.assert_series_equal(keys[1], keys[0].loc[keys[1].index])
+
+
+def test_an_arm_without_a_number_is_refused(benchmark):
+    odd = benchmark.assign(arm=benchmark["arm"].astype(str).replace({"none": "concept"}))
+    parameters = told(samples=BY_ARM)
+    with pytest.raises(ParameterError, match="the arm 'concept', for which no number is given; give one number"):
+        generation.requests(odd, parameters, models.load(parameters.model))
+    assert set(ARMS) == set(BY_ARM)
 
 
 def test_a_second_run_asks_nothing_and_gives_the_same(benchmark, tmp_path):

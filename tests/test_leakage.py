@@ -225,10 +225,11 @@ def test_mitigation_effects_by_hand():
     assert found.to_dict() == {("g1", "negative"): -100, ("g1", "positive"): 0, ("g2", "negative"): 0, ("g2", "positive"): -200}
 
 
-def test_only_samples_asked_under_every_mitigation_are_shared():
+def test_only_prompts_asked_under_every_mitigation_are_shared():
     two_samples = pd.concat([TWO_GROUPS, TWO_GROUPS.assign(sample_index=1)])
     never_mitigated = TWO_GROUPS.assign(model="other")
-    table = leakage.charged_pairs(leakage.pairs(pd.concat([two_samples, mitigated(two_samples, 1), never_mitigated])))
-    shared = leakage.shared_samples(table)
-    assert shared.groupby(["model", "mitigation"]).size().to_dict() == {("m", "calm"): 4, ("m", "none"): 4}
-    assert set(shared["sample_index"]) == {0}
+    one_group = two_samples[two_samples["group_id"] == "g1"]
+    rows = pd.concat([two_samples, mitigated(one_group, 1), never_mitigated])
+    shared = leakage.shared_prompts(leakage.charged_pairs(leakage.pairs(rows)))
+    assert shared.groupby(["model", "mitigation"]).size().to_dict() == {("m", "calm"): 2, ("m", "none"): 4}
+    assert set(shared["group_id"]) == {"g1"}

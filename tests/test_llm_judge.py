@@ -56,11 +56,15 @@ def test_one_without_a_partner_is_asked_about_alone_and_a_missing_one_not_at_all
     assert sorted(texts_of(question) for question, _ in model.asked) == [[""], [PLAIN], [GLAD], [CHARGED]]
 
 
-def test_only_completions_under_the_same_mitigation_and_sample_index_meet(canned, tmp_path):
-    model = canned(rates)
-    shifted = pd.concat([GROUP.iloc[[1]], GROUP.iloc[[2]].assign(mitigation="tone"), GROUP.iloc[[3]].assign(sample_index=1)])
-    llm_judge.of_completions(judge(), shifted, tmp_path / "j.jsonl")
-    assert {len(texts_of(question)) for question, _ in model.asked} == {1}
+def test_a_completion_meets_the_neutral_one_of_its_draw_and_mitigation_or_else_another_of_its_group(canned, tmp_path):
+    model, other = canned(rates), "Oak Road."
+    plain, charged = table(("s", "neutral", PLAIN)), table(("s", "negative", CHARGED))
+    glad, elsewhere = table(("s", "positive", GLAD)), table(("t", "positive", GLAD))
+    drawn = [plain, plain.assign(sample_index=1, completion=other), charged.assign(sample_index=1), glad.assign(sample_index=2)]
+    llm_judge.of_completions(judge(), pd.concat([*drawn, charged.assign(mitigation="tone"), elsewhere]), tmp_path / "j.jsonl")
+    met = {frozenset(texts_of(question)) for question, _ in model.asked}
+    # its equal; the first of two, counted round; the unmitigated one, for none was asked under that mitigation; none of its group
+    assert met == {frozenset(pair) for pair in ((CHARGED, other), (GLAD, PLAIN), (CHARGED, PLAIN), (GLAD,))}
 
 
 def test_a_completion_with_a_verdict_in_it_does_not_score_itself(canned, tmp_path):

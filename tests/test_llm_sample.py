@@ -96,6 +96,17 @@ def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, draw
     assert len(model.asked) == before
 
 
+def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(canned, run):
+    model, rng = canned(sound), np.random.default_rng(1)
+    judgements = simulated.judged(simulated.completions(12, 3, rng), "good", rng)
+    fewer = judgements[(judgements["arm"] != "neutral") | (judgements["sample_index"] == 0)]
+    key = annotation_plan.draw(annotation_plan.frame(fewer, np.sign(fewer["valence"])), 20, 1)
+    llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, fewer))
+    pairs = set(key.loc[key["sampled"], ["completion", "completion_reference"]].itertuples(index=False, name=None))
+    asked = {tuple(texts_of(question)) for question, _ in model.asked if len(texts_of(question)) == 2}
+    assert asked == pairs | {(b, a) for a, b in pairs}
+
+
 def test_no_more_is_asked_than_was_planned(canned, run, drawn):
     model, twice = canned(sound), judge(retest_share=1.0)
     run = run.model_copy(update={"beside": [twice], "annotation_pairs": int(drawn[0]["sampled"].sum())})

@@ -67,13 +67,27 @@ def broken(path: str, value) -> dict:
 
 
 ASKED = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}
+BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
 MISTAKES = [
     ("generation.sampels", 3, ["generation.sampels", "did you mean 'samples'"]),
     ("generation.toy", False, ["generation.toy", "does not belong here"]),
     ("generation.samples", "3", ["generation", "samples", "'3'", "valid integer"]),
     ("generation.samples", 0, ["samples", "greater than or equal to 1"]),
     ("generation.temperature", "1e-5", ["temperature", "1e-5", "valid number"]),
+    ("generation.samples", True, ["generation.samples", "valid integer", "or a number by arm"]),
+    ("generation.samples", BY_ARM | {"negativ": 4}, ["generation.samples: 'negativ'", "did you mean 'negative'"]),
+    ("generation.samples", BY_ARM | {"placebo": -1}, ["generation.samples: placebo: -1", "greater than or equal to 1"]),
+    ("generation.samples", BY_ARM | {"neutral": 0}, ["neutral: 0", "is a reference"]),
+    ("generation.samples", BY_ARM | {"negative": 0, "positive": 0}, ["negative: 0", "are what is measured"]),
+    ("generation.samples", BY_ARM | {"none": 1.5}, ["none: 1.5", "valid integer"]),
+    ("generation.samples", BY_ARM | {"negative": 3}, ["negative 3 and positive 4 differ", "give both the same number"]),
+    ("generation.samples", {"negative": 1, "positive": 1}, ["no number for none, neutral, placebo", "add it"]),
     ("generation.mitigation_samples", 9, ["mitigation_samples 9", "lower it"]),
+    ("generation.mitigation_samples", -1, ["-1", "greater than or equal to 0"]),
+    ("generation.mitigation_samples", {"placebo": 1}, ["'placebo' is not among the arms neutral, negative, positive"]),
+    ("generation.mitigation_samples", {"neutral": 1, "negative": 0}, ["charged arms have 0", "give 1 or more"]),
+    ("generation.mitigation_samples", {"negative": 1}, ["negative 1 and positive 0 differ"]),
+    ("generation.mitigation_samples", {"negative": 9, "positive": 9}, ["9 exceeds samples 2 of the negative arm", "lower it"]),
     ("generation.seed", None, ["generation", "seed", "is missing"]),
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
     ("agreement.llm_sample_size", 12, ["agreement", "llm_sample_size", "greater than or equal to 40"]),

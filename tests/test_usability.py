@@ -68,6 +68,13 @@ def test_repeating_draws_of_a_stem_proves_no_more():
         assert ten.loc[test, "n"] == 10 * one.loc[test, "n"]
 
 
+def test_arms_with_unequally_many_draws_are_compared_over_all_of_them():
+    table = made({"negative": [0, 1]}, samples=3)
+    found = usability.check(table[(table["arm"] != "neutral") | (table["sample_index"] == 0)], 0.95).set_index("test")
+    assert found.loc["missing, negative − neutral", ["estimate", "n"]].tolist() == [10, 60]
+    assert found.loc["missing, negative − positive", ["estimate", "n"]].tolist() == [10, 60]
+
+
 def test_a_sound_run_breaks_the_rule_no_more_often_than_it_may():
     rng, broken = np.random.default_rng(0), 0
     for _ in range(200):

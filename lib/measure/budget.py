@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lib import power, terminal
-from lib.generation import MITIGATED_ARMS
-from lib.prompts import ARMS
-from lib.specs import ParameterError
+from lib.specs import ARMS, MITIGATED_ARMS, ParameterError
 
 SAMPLES = (1, 2, 3, 5)  # a prompt
 _UNITS = {"s": 1, "m": 60, "h": 3600}

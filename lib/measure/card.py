@@ -100,6 +100,7 @@ def _parts(model: dict, arm: str) -> str:
 
 
 def _same(model: dict, n: int) -> str:
+    n = model.get("same_of", n)  # a card of an earlier version has equally many pairs of every kind
     return f"{model['same']:.0f} % of {n:,} get the same verdict" if n else "none of which both completions can be judged"
 
 
@@ -121,7 +122,14 @@ def _beside() -> str:
 
 def _asked(model: dict) -> str:
     counts = (f"{model[name]:,} {name}" for name in ("completions", "groups", "stems"))
-    return f"{' in '.join(counts)}, {model['samples']} a prompt"
+    return f"{' in '.join(counts)}, {_samples(model['samples'])} a prompt"
+
+
+def _samples(samples: int | dict[str, int]) -> str:
+    """The number of draws, or, where arms differ, that of each; a card of an earlier version has one number."""
+    if isinstance(samples, int) or len(set(samples.values())) == 1:
+        return str(samples if isinstance(samples, int) else next(iter(samples.values())))
+    return ", ".join(f"{number} ({arm})" for arm, number in samples.items())
 
 
 def _unusable(missing: dict) -> str:

@@ -53,16 +53,17 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 
 
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
-    """A model's part: name, id, mode, counts, missing (% of all and of the worst arm, count of each outcome), leaks (verdict
-    and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row each: arm, 'both' for the
-    two polarities together, quantity, estimate, low, high, n, n_stems, n_matches, cluster_unit), same (% of pairs whose verdicts
-    are the same), pairs."""
-    charged = leakage.charged_pairs(pairs)
+    """A model's part: name, id, mode, counts (samples by arm), missing (% of all and of the worst arm, count of each
+    outcome), leaks (verdict and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row
+    each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems, n_matches, cluster_unit), same
+    (% of pairs with the same noise whose verdicts are the same; same_of: how many), pairs."""
+    charged, single = (leakage.charged_pairs(table) for table in (pairs, leakage.pairs(judgements, matched=True)))
+    single = single[single["partner"] == single["sample_index"]]  # with the same noise
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
     columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit"]
     rows = pd.concat([both, by_arm])[columns].to_dict("records")
-    lost, known = 100.0 * usability.is_missing(judgements), charged.dropna(subset="net")
+    lost, known = 100.0 * usability.is_missing(judgements), single.dropna(subset="net")
     of_arm = lost.groupby(judgements["arm"]).mean()
     reasons = judgements.loc[usability.is_missing(judgements), "outcome"].astype(str).value_counts()
     return {
@@ -72,7 +73,7 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
         "completions": len(judgements),
         "stems": judgements["stem_id"].nunique(),
         "groups": judgements["group_id"].nunique(),
-        "samples": int(judgements["sample_index"].max()) + 1,
+        "samples": {str(arm): int(last) + 1 for arm, last in judgements.groupby("arm")["sample_index"].max().items()},
         "missing": {
             "all": _plain(lost.mean()),
             "worst_arm": of_arm.idxmax(),
@@ -82,7 +83,8 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
         "leaks": leaks,
         "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),
-        "pairs": _clearest(charged, judgements),
+        "same_of": len(known),
+        "pairs": _clearest(single, judgements),
     }
 
 
@@ -90,8 +92,8 @@ def _clearest(charged: pd.DataFrame, judgements: pd.DataFrame) -> list[dict]:
     """The SHOWN pairs of distinct stems that the judge finds furthest apart in the injected direction, closed slots first."""
     ranked = charged[charged["shift"] > 0].assign(open=charged["slot"] != "closed")
     ranked = ranked.sort_values(["open", "shift", "group_id", "sample_index"], ascending=[True, False, True, True])
-    key = ["group_id", "sample_index"]
-    neutral = judgements[judgements["arm"] == "neutral"].set_index(key)[["context", "completion"]]
+    key = ["group_id", "partner"]
+    neutral = judgements[judgements["arm"] == "neutral"].set_index(["group_id", "sample_index"])[["context", "completion"]]
     best = ranked.drop_duplicates("stem_id").head(SHOWN).merge(neutral, left_on=key, right_index=True, suffixes=("", "_neutral"))
     columns = ["arm", "shift", "context", "stem", "completion", "context_neutral", "completion_neutral"]
     return [{name: _plain(value) for name, value in row.items()} for row in best[columns].to_dict("records")]

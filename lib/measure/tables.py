@@ -3,10 +3,9 @@
 import pandas as pd
 
 from lib import prompts, records, tables
-from lib.generation import MITIGATED_ARMS
 from lib.measure.budget import Design
 from lib.models import INSTRUCTION
-from lib.specs import NO_MITIGATION, ParameterError
+from lib.specs import MITIGATED_ARMS, NO_MITIGATION, ParameterError
 
 BLANK = "answers"  # outputs/answers.csv and .jsonl
 COLUMNS = ["prompt_id", "prompt", "sample_index", "completion", "outcome"]
