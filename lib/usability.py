@@ -51,8 +51,8 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in points.
 
     The share missing in each arm; and for each pair of COMPARED arms the difference of their shares, the draws of a group
-    compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: "" where the
-    test is passed.
+    compared as `lib.pairing` says, each at a confidence that is Bonferroni-corrected for the comparisons of its model. fault: ""
+    where the test is passed.
     """
     lost = completions.assign(missing=100.0 * is_missing(completions))
     shares = clustered.design_shares(lost, "missing", _CELL, confidence)
