@@ -12,15 +12,6 @@ _METHODS = {  # method: what its slope is, the value where size changes nothing,
 }
 
 
-def claim_reading(claim: pd.DataFrame) -> str:
-    """The rows of `claims.scaling`, a sentence each."""
-    said = []
-    for row in claim.itertuples():
-        found = "" if pd.isna(row.estimate) else f"{reports.interval(row)} points per tenfold size; "
-        said.append(f"{row.model}: {found}{row.verdict}, {row.reason}.")
-    return " ".join(said)
-
-
 def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `scaling.slopes`, estimate and interval in one column."""
     shown = table.drop(columns=["estimate", "low", "high"])
