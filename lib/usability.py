@@ -7,7 +7,8 @@ sample of what was asked. Threshold and tests are ours.
 
 import pandas as pd
 
-from lib import inference, leakage, outcomes, placebo
+from lib import inference, outcomes, placebo
+from lib.specs import NO_MITIGATION
 
 MOST_MISSING = 10.0  # % of an arm's completions
 COMPARED = (
@@ -71,13 +72,13 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def _of_share(row) -> dict:
-    asked = "" if row.mitigation == leakage.NO_MITIGATION else f" under {row.mitigation}"
+    asked = "" if row.mitigation == NO_MITIGATION else f" under {row.mitigation}"
     fault = f"{row.estimate:.0f} % of completions are unusable (arm {row.arm}{asked})" if row.estimate > MOST_MISSING else ""
     return _row(row.model, row.mitigation, f"missing, {row.arm}", row, fault)
 
 
 def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
-    asked = "" if mitigation == leakage.NO_MITIGATION else f" under {mitigation}"
+    asked = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
     between = f"{found.estimate:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
     fault = f"arms differ in unusable completions ({one} − {other}{asked}: {between})".replace("-", "−")
     return _row(model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else "")
