@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from lib import inference
-from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
 QUANTITIES = {
@@ -24,6 +23,7 @@ QUANTITIES = {
     "shift": "valence shift, scale points",
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
+PRIMARY = "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
 _GROUP = ["model", "mitigation", "group_id"]
 _PAIR_KEY = [*_GROUP, "sample_index"]
@@ -79,6 +79,15 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["arm"].isin(DIRECTIONS)]
 
 
+def mean_of(table: pd.DataFrame, quantity: str, confidence: float, value: str | None = None) -> inference.Estimate:
+    """The mean of a quantity over `table`, a row a pair, clustered by stem: the estimate by which claims are decided.
+
+    `value` names the column where it is not the quantity's own: a difference of two, whose limits are twice as wide.
+    """
+    low, high = LIMITS[quantity] if value is None else (2 * limit for limit in LIMITS[quantity])
+    return inference.clustered_mean(table[value or quantity], table["stem_id"], confidence, (low, high))
+
+
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Each of QUANTITIES within each combination of `by`, clustered by stem: a long table with the columns of Estimate."""
     found = [
@@ -99,27 +108,6 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     ]
     by = ["model", "arm", "verdict"]
     return inference.clustered_shares(pd.concat(of_verdict), "share", by, confidence)
-
-
-def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The placebo rule, one row a test: the placebo arm must show no leakage against the neutral arm.
-
-    Three tests (leak rate, excess of negative and of positive verdicts), each at the Bonferroni-corrected confidence, so that a
-    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`. A run of one stem, where no interval could
-    tell, passes if there is a placebo arm: without intervals it has no verdicts to spoil.
-    """
-    placebo = table[table["arm"] == "placebo"]
-    tests = [("leak", "negative"), ("towards", "negative"), ("towards", "positive")]
-    corrected = 1 - (1 - confidence) / len(tests)
-    rows = []
-    for quantity, polarity in tests:
-        part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
-        found = inference.clustered_mean(part[quantity], part["stem_id"], corrected, LIMITS[quantity])
-        held = found.low <= NOTHING[quantity] <= found.high or (found.n > 0 and table["stem_id"].nunique() == 1)
-        named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
-        measured = {field: getattr(found, field) for field in ("estimate", "low", "high", "n", "n_stems", "error_ratio")}
-        rows.append({**named, **measured, "passed": bool(held)})
-    return pd.DataFrame(rows)
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -163,12 +151,8 @@ def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: boo
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
     """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`."""
     wide = charged_pairs(table).pivot(index=["model", "stem_id", "group_id", "sample_index"], columns="arm", values=quantity)
+    wide = wide.reindex(columns=list(DIRECTIONS))
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
-
-
-def placebo_valid(table: pd.DataFrame, confidence: float) -> dict[str, bool]:
-    """Whether each model keeps the placebo rule, from a table of `pairs`."""
-    return {model: bool(placebo_check(part, confidence)["passed"].all()) for model, part in table.groupby("model", sort=False)}
 
 
 def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
@@ -178,14 +162,3 @@ def shared_samples(table: pd.DataFrame) -> pd.DataFrame:
     times = table.groupby(key)["mitigation"].transform("nunique")
     wanted = table["model"].map(asked)
     return table[(times == wanted) & (wanted > 1)]
-
-
-def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated, paired by group, arm and sample_index; the column `effect`, beside what names the pair."""
-    table = charged_pairs(table)
-    key = ["model", "stem_id", "group_id", "arm", "sample_index"]
-    bare = table["mitigation"] == NO_MITIGATION
-    both = table.loc[~bare, [*key, "mitigation", "slot", quantity]].merge(
-        table.loc[bare, [*key, quantity]], on=key, suffixes=("", "_bare"), validate="many_to_one"
-    )
-    return both.assign(effect=both[quantity] - both[f"{quantity}_bare"])

@@ -44,9 +44,9 @@ def meta_regression(pairs: pd.DataFrame, quantity: str, confidence: float, by=()
     """Change of `quantity` per tenfold size of each line, within each combination of `by`, by `meta_analysis.fit` over its sizes.
 
     Models of one size are one point, their mean: a temperature or a quantisation more is no further checkpoint. Errors that
-    models share are in `_covariance`. Columns: LINE, by, quantity, sizes, models, left_out (models of unknown size), the fields
-    of Estimate (of the slope, in the unit of the quantity; n pairs, freedom = sizes − 2), tau2 (variance between models, that
-    unit squared), message (why there is no slope, else empty).
+    models share: `error_covariance`. Columns: LINE, by, quantity, sizes, models, left_out (models of unknown size), the fields of
+    Estimate (of the slope, in the unit of the quantity; n pairs, freedom = sizes − 2), tau2 (variance between models, that unit
+    squared), message (why there is no slope, else empty).
     """
     rows = []
     for levels, line in _lines(pairs, quantity, confidence, by):
@@ -109,18 +109,24 @@ def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
 
 
 def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.ndarray:
-    """Covariance of the sampling errors of `models` (a table of `by_size`), shape (models, models).
-
-    Variances are those of the table. Models that were given the same stems err together: what all share cancels in a slope, but
-    stems on which leakage itself changes with size do not, and to take errors as independent would hide them. So correlations are
-    those of what each stem adds to each model's mean; stems that a model does not have add nothing.
-    """
+    """`error_covariance` of `models`, a table of `by_size`; stems that a model does not have add nothing to its mean."""
     cells = known.pivot_table(index="stem_id", columns="model", values=quantity, aggfunc=["sum", "count"], fill_value=0)
     sums, counts = (cells[name][models["model"]].to_numpy(float) for name in ("sum", "count"))
     added = (sums - counts * (sums.sum(axis=0) / counts.sum(axis=0))) / counts.sum(axis=0)
-    naive = added.T @ added
-    scale = models["error"].to_numpy(float) / np.sqrt(np.diag(naive))
-    return naive * np.outer(scale, scale)
+    return error_covariance(added, models["error"].to_numpy(float))
+
+
+def error_covariance(added: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Covariance of models' sampling errors, shape (models, models), from their clustered standard `errors`.
+
+    Models that were given the same stems err together. What all share cancels in a slope, but stems on which leakage itself
+    changes with size do not, and to take errors as independent would hide them. So correlations are those of what each stem adds
+    to each model's mean, `added` (stems, models), shrunk towards none by models / stems, for few stems leave them too unsure.
+    """
+    scale = np.sqrt((added**2).sum(axis=0))
+    shrunk = min(1.0, added.shape[1] / len(added))
+    correlation = (1 - shrunk) * (added.T @ added) / np.outer(scale, scale) + shrunk * np.eye(len(scale))
+    return correlation * np.outer(errors, errors)
 
 
 def pair_differences(pairs: pd.DataFrame, quantity: str, confidence: float) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lib import inference, meta_analysis
+from lib import inference, meta_analysis, scaling
 from tests.simulate_leakage import error, show
 
 FAMILIES = {  # billions of parameters, of Pythia's models and five of them
@@ -42,7 +42,8 @@ def pairs(means: np.ndarray, sizes) -> pd.DataFrame:
 
 def tested(means: np.ndarray, sizes) -> meta_analysis.MetaRegression:
     """The meta-regression of `scaling.meta_regression`, from the stems' means."""
-    return meta_analysis.fit(means.mean(axis=0), np.cov(means.T) / len(means), np.log10(sizes))
+    added, errors = (means - means.mean(axis=0)) / len(means), means.std(axis=0, ddof=1) / np.sqrt(len(means))
+    return meta_analysis.fit(means.mean(axis=0), scaling.error_covariance(added, errors), np.log10(sizes))
 
 
 def by_stems(means: np.ndarray, sizes) -> float:
