@@ -3,8 +3,8 @@
 The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the estimates' sampling errors,
 which need not be independent; tau² is the variance between the units (here models), by restricted maximum likelihood. Intervals
 are those of Knapp & Hartung (2003), Student's t with k − 2 degrees of freedom of k estimates, but never shorter than V + tau²
-allows: their factor, the residual scatter over that expected, counts as at least 1 (Röver, Knapp & Friede 2015), for few
-estimates may lie on a line by chance.
+allows: their factor, the residual scatter over that expected (the `scale` of statsmodels' GLS), counts as at least 1 (Röver,
+Knapp & Friede 2015), for few estimates may lie on a line by chance.
 """
 
 from dataclasses import dataclass
@@ -66,8 +66,7 @@ def fit(y, covariance, x) -> MetaRegression:
     design = sm.add_constant(x, has_constant="add")
     tau2 = _reml(y, covariance, design)
     line = sm.GLS(y, design, sigma=_total(covariance, tau2)).fit()
-    # statsmodels' scale, by which cov_params is multiplied, is Knapp & Hartung's factor
-    return MetaRegression(line.params, line.cov_params() * max(1.0, 1 / line.scale), tau2, len(y) - 2)
+    return MetaRegression(line.params, line.normalized_cov_params * max(1.0, line.scale), tau2, len(y) - 2)
 
 
 def _reml(y: np.ndarray, covariance: np.ndarray, design: np.ndarray) -> float:

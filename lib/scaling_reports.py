@@ -12,6 +12,7 @@ _SHORT = {"shift": "valence shift", "net": "net excess", "leak": "leak rate"}
 
 def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `scaling.meta_regression`, estimate and interval in one column, tau² as the standard deviation it is of."""
+    table = table.reset_index(drop=True)
     shown = table[[*LINE, "quantity", "sizes", "models"]].assign(quantity=table["quantity"].map(leakage.QUANTITIES))
     shown["per tenfold size [interval]"] = [_cell(row) for row in table.itertuples()]
     tau = np.sqrt(table["tau2"].astype(float))

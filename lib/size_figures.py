@@ -17,16 +17,17 @@ def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: s
     points, line = _with_lines(points), _with_lines(line)
     if points.empty:
         return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
-    grid, names = _grid(points["line"])
+    grid, names = _grid(points["line"], quantity)
     colour = sns.color_palette("colorblind")[0]
     for axes, name in zip(grid.flat, names, strict=False):
         part = points[points["line"] == name]
         axes.errorbar(part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3)
     limits = grid[0, 0].get_ylim()
     for axes, name in zip(grid.flat, names, strict=False):
-        band = line[line["line"] == name].astype({"estimate": float, "low": float, "high": float})
-        axes.plot(band["parameters"], band["estimate"], color="black")
-        axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
+        band = line[line["line"] == name]
+        if len(band):
+            axes.plot(band["parameters"], band["estimate"], color="black")
+            axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
     grid[0, 0].set_ylim(limits)
     fitted = list(dict.fromkeys(line["line"]))
     alt = f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: {', '.join(fitted) or 'none'}."
@@ -41,7 +42,7 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
     series = list(dict.fromkeys(table["line"]))
     colours = sns.color_palette("colorblind", len(series))
     table = table.assign(panel=table["arm"] + ", " + table["slot"] + " slots")
-    grid, names = _grid(table["panel"])
+    grid, names = _grid(table["panel"], quantity)
     for axes, name in zip(grid.flat, names, strict=False):
         for number, one in enumerate(series):
             part = table[(table["panel"] == name) & (table["line"] == one)]
@@ -58,21 +59,22 @@ def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
     return known.assign(line=known["family"] + " (" + known["tuning"] + ", " + known["mode"] + ")")
 
 
-def _grid(panel: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Axes for each level of `panel`, two beside each other, and the levels in the order of the axes."""
+def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
+    """Axes for each level of `panel`, two beside each other, with a line at no leakage; the levels in the order of the axes."""
     names = sorted(set(panel))
     rows, columns = -(-len(names) // 2), min(2, len(names))
     size = (figures.WIDTH, 1.1 + 2.2 * rows)
     _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[: len(names)]:
+        axes.axhline(leakage.NOTHING[quantity], color="black", linewidth=1, linestyle="--")
     return grid, names
 
 
 def _finished(
     grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, stamp: str, alt: str
 ) -> np.ndarray:
-    """Titles, axes and words of a grid of panels, a line at the value that means no leakage."""
+    """Titles, axes and words of a grid of panels."""
     for axes, name in zip(grid.flat, names, strict=False):
-        axes.axhline(leakage.NOTHING[quantity], color="black", linewidth=1, linestyle="--")
         axes.set_title(name, loc="left", fontsize=10)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()

@@ -205,7 +205,7 @@ def test_figures_have_a_panel_for_each_line_or_slot_and_arm_and_a_band_where_the
     pairs = pd.concat([line(FALLING, spread=1), line(FALLING[:2], spread=1, family="g")])
     points, band = scaling.by_size(pairs, 0.95, by=[]), scaling.fitted(pairs, "shift", 0.95)
     axes = size_figures.regression(points, band, "shift", "Valence shift")
-    assert [len(one.collections) for one in axes[0]] == [2, 2]
+    assert [len(one.collections) for one in axes[0]] == [2, 1]
     words = axes[0, 0].figure.get_label()
     assert "7 estimates" in words and words.endswith("Meta-regression: f (base, completion).")
     table = scaling.by_size(line([40, 30, 20, 10], spread=10), 0.95)
