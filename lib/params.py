@@ -47,7 +47,7 @@ _GONE = {
 
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
     """The first thing wrong, on one line: place, value, reason, remedy."""
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda one: one["loc"] not in _GONE)  # an old key explains why its new one is missing
     where = place + ("." if "yaml: " in place else ": ") * bool(first["loc"]) + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         inside = schema

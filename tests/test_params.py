@@ -111,6 +111,8 @@ MISTAKES = [
     ("models.0.name", "a/b", ["models.0.name", "'a/b'"]),
     ("mitigations.none", "Be nice.", ["none"]),
     ("judgin", {}, ["judgin", "did you mean 'judging'"]),
+    ("scaling.min_sizes", 3, ["scaling", "min_sizes", "greater than or equal to 5"]),
+    ("scaling", {"confidence": 0.95, "margin": 5.0, "minimum_sizes": 3}, ["scaling.minimum_sizes", "is now min_sizes"]),
 ]
 
 
