@@ -43,7 +43,9 @@ def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
     few = slopes[slopes["sizes"] < min_sizes].drop_duplicates(LINE)
     if few.empty:
         return f"Every family has the {min_sizes} sizes that a verdict takes."
-    cells = [f"{_name(row)}, of {row['sizes']} size{'s' * (row['sizes'] != 1)}" for _, row in few.iterrows()]
+    unknown = few["left_out"].map(lambda models: f" (size unknown: {models})" if models else "")
+    counts = few["sizes"].map(lambda sizes: f"{sizes} size{'s' * (sizes != 1)}") + unknown
+    cells = [f"{_name(row)}, of {count}" for (_, row), count in zip(few.iterrows(), counts, strict=True)]
     return (f"What cannot be told: whether leakage changes with size in {'; '.join(cells)}. A verdict takes {min_sizes} sizes "
             f"of a family; a slope, shown from {MIN_DESCRIBED} on, describes the models it is of. More stems do not help: the "
             "models are the sample.")  # fmt: skip
