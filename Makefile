@@ -76,6 +76,7 @@ verify-lab: .venv-extra/ready
 # Do intervals hold the truth, does the placebo rule catch and spare, is power as planned? Simulated studies.
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
+	$(BIN)/python -m tests.simulate_mitigation
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready
