@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib import inference, leakage
+from lib.specs import NO_MITIGATION
 
 
 def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -18,7 +19,7 @@ def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.r
     of stems; `narrower_as_run` is the same with all the draws of the run: the variance that independent draws add is divided by
     their number. A negative value means wider. Fewer than 3 draws a prompt cannot be matched anew and give NaN.
     """
-    plain = judgements[judgements["mitigation"] == leakage.NO_MITIGATION]
+    plain = judgements[judgements["mitigation"] == NO_MITIGATION]
     return pd.DataFrame(
         {"model": model, "quantity": quantity, **_compare(part, quantity, confidence, draws, rng)}
         for model, part in plain.groupby("model", sort=False)
