@@ -92,8 +92,9 @@ def _finished(
 def _size_axis(axes: plt.Axes, sizes: np.ndarray) -> None:
     """A log scale with a tick at each size, as 135M, but for those too near the one before."""
     marked: list[float] = []
+    apart = max(1.5, (max(sizes) / min(sizes)) ** 0.2)  # a fifth of the axis holds a label
     for size in sorted(sizes):
-        if not marked or size > 1.5 * marked[-1]:
+        if not marked or size > apart * marked[-1]:
             marked.append(size)
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
