@@ -77,6 +77,7 @@ verify-lab: .venv-extra/ready
 simulate: .venv/ready
 	$(BIN)/python -m tests.simulate_leakage
 	$(BIN)/python -m tests.simulate_sizes
+	$(BIN)/python -m tests.simulate_mitigation
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready

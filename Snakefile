@@ -145,7 +145,7 @@ rule _agreement:
 
 
 rule _scaling:
-    input: judgements, curated, values="outputs/{set}/values/05_scaling_analysis.yaml"
+    input: judgements, labels, curated, values="outputs/{set}/values/05_scaling_analysis.yaml"
     output: "outputs/{set}/claims/scaling.parquet"
     params: notebook="05_scaling_analysis"
     log: page="outputs/{set}/executed/05_scaling_analysis.ipynb", text="outputs/{set}/logs/05_scaling_analysis.log"
@@ -153,7 +153,7 @@ rule _scaling:
 
 
 rule _mitigation:
-    input: judgements, values="outputs/{set}/values/06_prompting_mitigation_ablation.yaml"
+    input: judgements, labels, values="outputs/{set}/values/06_prompting_mitigation_ablation.yaml"
     output: "outputs/{set}/mitigation.parquet", "outputs/{set}/claims/mitigation.parquet"
     params: notebook="06_prompting_mitigation_ablation"
     log:

@@ -124,6 +124,11 @@ def read_labels(place: Path) -> pd.DataFrame:
     return typed(pd.DataFrame(rows, columns=COLUMNS))
 
 
+def labelled_by_people(set_name: str) -> bool:
+    """Whether people, not simulated raters, have labelled completions of a set."""
+    return any(not path.stem.startswith(SIMULATED) and path.stat().st_size for path in files(folder(set_name)))
+
+
 def typed(labels: pd.DataFrame) -> pd.DataFrame:
     """Labels with the same types however they were read, ordered by annotator and item."""
     types = {"intensity": "Int64", "seconds": float, "complete": bool}

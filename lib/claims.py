@@ -1,273 +1,224 @@
-"""The claims board: C0 to C5, each with its pre-registered test, what was measured, and a verdict that may be "inconclusive".
+"""The claims board: C0 to C5, each with its prespecified test and what was measured; `lib.rules` decides.
 
-The claims are those of the abstract of Köprü et al. (2025, arXiv 2508.01708). How each is tested, in PREREGISTERED, is a choice
-of this project, as are the margins in the parameter sets; `lib.board` holds back the verdicts for which the evidence is too thin.
+The claims are those of the abstract of Köprü et al. (2025, arXiv 2508.01708). How each is tested, in PRESPECIFIED, is a choice
+of this project, as are the margins in the parameter sets. Each is decided by the mean valence shift towards the injected
+sentiment, in points of the human scale, which no threshold of a judge touches; the net excess stands beside it. C1 is in
+`lib.judge_claims`, C3 in `lib.mitigation`.
 """
+
+from dataclasses import asdict, fields
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lib import board, inference, leakage, power
-from lib.board import CONTRADICTED, HOLDS_ZERO, INCONCLUSIVE, SUPPORTED, Claim
+from lib import board, inference, leakage, rules, usability
+from lib.board import INCONCLUSIVE, SUPPORTED, Claim
+from lib.clustered import DesignEstimate
 from lib.inference import Estimate
+from lib.rules import Verdict
 from lib.scaling import LINE, meta_regression
 from lib.specs import NO_MITIGATION
 
-# Fixed before any run, and ours. A test takes the whole interval; C3 is an equivalence test within ± margin, by prompt. C5 takes
-# intervals of net excess, and of negative − positive, that lie on the same side of 0 in both benchmarks.
-PREREGISTERED = {
+PRESPECIFIED = {
     claim.name: claim
     for claim in (
-        Claim("C0", "leakage exists", "above 0", "scaling.margin", "points"),
-        Claim("C1", "the judge agrees with people", "at or above 0", "agreement.margin", "of r"),
-        Claim("C2", "leakage falls with model size", "below 0", "scaling.margin", "points per tenfold size"),
-        Claim("C3", "prompting does not mitigate it", "every prompt within ± margin", "mitigation.margin", "points"),
-        Claim("C4", "negative leaks more than positive", "above 0", "scaling.margin", "points"),
-        Claim("C5", "mined text tells the same story", "sign and rank as curated", "scaling.margin", "points"),
+        Claim("C0", "leakage exists", "above 0", "scaling.margin", "scale points"),
+        Claim("C1", "the judge agrees with people", "not below −margin", "agreement.margin", "of r"),
+        Claim("C2", "leakage falls with model size", "below 0", "scaling.margin", "scale points per tenfold size"),
+        Claim("C3", "prompting does not mitigate it", "every prompt keeps 1 − margin", "mitigation.margin", "of the leak"),
+        Claim("C4", "negative leaks more than positive", "above 0", "scaling.margin", "scale points"),
+        Claim("C5", "mined text tells the same story", "same side of 0", "scaling.margin", "scale points"),
     )
 }
+ESTIMATE = [field.name for field in fields(DesignEstimate)]
 
 
-def _side(found: Estimate, wished: int) -> tuple[str, str]:
-    """The verdict of a claim that `found` lies above (`wished` 1) or below (−1) 0."""
-    if np.isnan(found.low):
-        return INCONCLUSIVE, "no interval"
-    side = inference.side_of_zero(found)
-    if side == 0:
-        return INCONCLUSIVE, HOLDS_ZERO
-    return (SUPPORTED if side == wished else CONTRADICTED), f"whole interval {'above' if side > 0 else 'below'} 0"
+class Case(NamedTuple):
+    """A row of a claim before it is decided."""
 
+    model: str
+    measured: str
+    estimates: list[Estimate]  # the first is shown; several are of several references
+    net: Estimate | None  # of the net excess, shown beside it
+    fault: str
+    verdict: Verdict | None = None  # given beforehand, where nothing can be estimated
+    unless: str = ""  # why a supported claim is inconclusive nevertheless
 
-def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
-    """Whether the interval of each model's net excess lies above 0, of unmitigated `pairs`: what falls has to be there."""
-    found = inference.clustered_means(leakage.charged_pairs(pairs), "net", ["model"], confidence)
-    return dict(zip(found["model"], (found["low"] > 0).tolist(), strict=True))
+    @property
+    def shown(self) -> Estimate | None:
+        return self.estimates[0] if self.estimates else None
+
+    @property
+    def p(self) -> float:
+        return rules.largest_p([found.p for found in self.estimates])
 
 
 def existence(pairs: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
-    """C0 for each model: net excess of both polarities together over the neutral arm above 0.
+    """C0 for each model of `faults` (`usability.faults`): mean shift of both polarities over the neutral arm above 0."""
+    charged = leakage.charged_pairs(pairs)
+    cases = [
+        Case(model, "mean shift", _known(leakage.mean_of(part, leakage.PRIMARY, confidence)),
+             leakage.mean_of(part, "net", confidence), fault)
+        for model, fault in faults.items() for part in [charged[charged["model"] == model]]
+    ]  # fmt: skip
+    return _directional(PRESPECIFIED["C0"], cases, 1, margin, confidence)
 
-    `faults`: those of `lib.usability`, by model.
+
+def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
+    """Whether the interval of each model's mean shift lies above 0, of unmitigated `pairs`: what falls has to be there."""
+    charged = leakage.charged_pairs(pairs)
+    return {model: leakage.mean_of(part, leakage.PRIMARY, confidence).low > 0
+            for model, part in charged.groupby("model", sort=False)}  # fmt: skip
+
+
+def polarity_estimates(pairs: pd.DataFrame, confidence: float, quantity: str = leakage.PRIMARY) -> pd.DataFrame:
+    """Negative − positive of each model, paired by group, against the neutral arm: model, reference, then fields of Estimate."""
+    differences = leakage.polarity_difference(pairs, quantity)
+    rows = [
+        {"model": model, "reference": "neutral",
+         **asdict(leakage.mean_of(differences[differences["model"] == model], quantity, confidence, "difference"))}
+        for model in pairs["model"].unique()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "reference", *ESTIMATE])
+
+
+def polarity(
+    estimates: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str], net: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """C4 for each model of `faults`: the shift of the negative arm less that of the positive arm above 0 against every reference.
+
+    `estimates`: a row for each model and admissible reference arm, with model, reference and the fields of Estimate; the first
+    reference of a model is the one shown. `net`: the same of the net excess.
     """
-    rows = []
-    for model, part in leakage.charged_pairs(pairs).groupby("model", sort=False):
-        found = inference.clustered_mean(part["net"], part["stem_id"], confidence)
-        told = "net excess", found, _side(found, 1), margin, confidence, faults[model]
-        rows.append(board.row(PREREGISTERED["C0"], model, *told))
-    return board.settled(rows, confidence)
+    cases = []
+    for model, fault in faults.items():
+        names = estimates.loc[estimates["model"] == model, "reference"].tolist()
+        measured = f"negative − positive, against {' and '.join(names)}" if names else "negative − positive"
+        cases.append(Case(model, measured, _of_model(estimates, model), next(iter(_of_model(net, model)), None), fault))
+    return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
 
 
-def polarity(pairs: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
-    """C4 for each model: net excess of the negative arm minus that of the positive arm, paired by group, above 0."""
-    rows = []
-    differences = leakage.polarity_difference(pairs)
-    for model in pairs["model"].unique():
-        part = differences[differences["model"] == model]
-        found = inference.clustered_mean(part["difference"], part["stem_id"], confidence)
-        told = "negative − positive", found, _side(found, 1), margin, confidence, faults[model]
-        rows.append(board.row(PREREGISTERED["C4"], model, *told))
-    return board.settled(rows, confidence)
+def _of_model(estimates: pd.DataFrame | None, model: str) -> list[Estimate]:
+    """The estimates of a model, in order; none if one of them could not be estimated."""
+    if estimates is None:
+        return []
+    found = [DesignEstimate(**row) for row in estimates.loc[estimates["model"] == model, ESTIMATE].to_dict("records")]
+    return [] if any(np.isnan(one.estimate) for one in found) else found
 
 
-def agreement(judge: str, difference: pd.DataFrame, on_leakage: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """C1: `judge_agreement` on rated texts and `judge_agreement_on_leakage` on completions, a row each."""
-    rows = [judge_agreement(judge, difference, margin, confidence),
-            judge_agreement_on_leakage(judge, on_leakage, margin, confidence)]  # fmt: skip
-    return pd.concat(rows, ignore_index=True)
-
-
-def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """C1: r(judge, other raters) − r(one rater, other raters) at or above 0 in every domain of `agreement.validity`.
-
-    The row shows the domain where the judge is worst, and the minimum detectable effect of the least sure; p is Holm-corrected
-    over the domains, as a single one contradicts the claim. Rated texts are not completions: agreement on leakage itself
-    needs people's labels.
-    """
-    table = difference.reset_index(drop=True)
-    found = [
-        board.from_interval(row.estimate, row.low, row.high, int(row.n), int(row.n_documents), confidence)
-        for row in table.itertuples()
-    ]
-    corrected = inference.holm([domain.p for domain in found])
-    worst, below = int(table["estimate"].argmin()), (table["high"] < 0) & (corrected < 1 - confidence)
-    if (table["low"] >= 0).all():
-        verdict = SUPPORTED, "as good as one rater in every domain"
-    elif below.any():
-        verdict = CONTRADICTED, "below one rater in " + ", ".join(table.loc[below, "domain"])
-    else:
-        verdict = INCONCLUSIVE, HOLDS_ZERO
-    measured = f"r of judge − r of one rater, worst domain ({table['domain'][worst]})"
-    told = measured, found[worst], verdict, margin, confidence
-    other = {"p_holm": corrected[worst], "cluster_unit": "documents",
-             "detectable": np.max([power.detectable_effect(domain, confidence) for domain in found])}  # fmt: skip
-    return board.settled([board.row(PREREGISTERED["C1"], f"judge {judge}", *told, **other)], confidence)
-
-
-def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """C1 on completions: kappa of the judge with an annotator − kappa of two annotators, at or above 0; polarity, weighted.
-
-    `agreement` is a table of `human_agreement.agreement`, of people alone, without rows if nobody has labelled anything.
-    """
-    of_kappa = agreement[(agreement["question"] == "polarity") & (agreement["measure"] == "kappa")]
-    row = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
-    found = None
-    if row.empty or np.isnan(row["estimate"].iloc[0]):
-        said = "nobody has labelled completions yet" if row.empty else "needs two annotators whose labels are not all equal"
-        verdict = INCONCLUSIVE, said
-    else:
-        shown = row.iloc[0]
-        found = board.from_interval(shown.estimate, shown.low, shown.high, int(shown.n), int(shown.n_stems), confidence)
-        verdict = INCONCLUSIVE, HOLDS_ZERO
-        if found.low >= 0:
-            verdict = SUPPORTED, "agrees with people as they do with each other"
-        elif found.high < 0:
-            verdict = CONTRADICTED, "below people"
-    told = "kappa of judge − kappa of annotators, on completions", found, verdict, margin, confidence
-    return board.settled([board.row(PREREGISTERED["C1"], f"judge {judge}", *told, unit="of kappa")], confidence)
+def _known(found: Estimate) -> list[Estimate]:
+    return [] if np.isnan(found.estimate) else [found]
 
 
 def scaling(pairs: pd.DataFrame, min_sizes: int, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
-    """C2 for each family, tuning and mode: slope of the mean valence shift per tenfold parameters below 0, models as the sample.
+    """C2 for each family, tuning and mode: slope of the mean shift per tenfold parameters below 0, models as the sample.
 
     The slope of `lib.scaling.meta_regression`; with fewer than `min_sizes` sizes it is a description, and there is no verdict.
     What is not surely there in a model of any size cannot be said to fall.
     """
-    rows, charged = [], leakage.charged_pairs(pairs)
-    slopes = meta_regression(pairs, "shift", confidence)
-    for (_, row), (_, part) in zip(slopes.iterrows(), charged.groupby(LINE, sort=False), strict=True):
-        found, verdict = None if np.isnan(row["estimate"]) else _estimate(row), (INCONCLUSIVE, row["message"])
-        if row["sizes"] < min_sizes:
-            verdict = INCONCLUSIVE, f"needs at least {min_sizes} sizes of a family, has {row['sizes']}"
-        elif found is not None:
-            verdict = _side(found, -1)
-            if verdict[0] == SUPPORTED and not any(leaks(part.dropna(subset="parameters"), confidence).values()):
-                verdict = INCONCLUSIVE, "falls, but net excess is surely above 0 at no size"
-        fault = "; ".join(f"{model}: {faults[model]}" for model in part["model"].unique() if faults[model])
-        told = "slope of the mean valence shift", found, verdict, margin, confidence, fault
-        other = {"unit": "scale points per tenfold size", "clusters": row["sizes"], "cluster_unit": "sizes"}
-        rows.append(board.row(PREREGISTERED["C2"], "{family} ({tuning}, {mode})".format_map(row), *told, **other))
-    return board.settled(rows, confidence)
+    cases = []
+    slopes, nets = (meta_regression(pairs, quantity, confidence) for quantity in (leakage.PRIMARY, "net"))
+    lines = leakage.charged_pairs(pairs).groupby(LINE, sort=False)
+    for row, net, (_, part) in zip(slopes.to_dict("records"), nets.to_dict("records"), lines, strict=True):
+        slope, beside = (Estimate(**{field.name: of[field.name] for field in fields(Estimate)}) for of in (row, net))
+        few = Verdict(INCONCLUSIVE, f"needs at least {min_sizes} sizes of a family, has {row['sizes']}")
+        none = Verdict(INCONCLUSIVE, row["message"]) if row["message"] else None
+        unless = "falls, but the shift is surely above 0 at no size"
+        leaking = any(leaks(part.dropna(subset="parameters"), confidence).values())
+        cases.append(Case("{family} ({tuning}, {mode})".format_map(row), "slope of mean shift", _known(slope), beside,
+                          usability.joined(faults, part["model"].unique()), few if row["sizes"] < min_sizes else none,
+                          "" if leaking else unless))  # fmt: skip
+    table = _directional(PRESPECIFIED["C2"], cases, -1, margin, confidence)
+    return table.assign(clusters=slopes["sizes"], cluster_unit="sizes")
 
 
-def mined(
-    pairs: pd.DataFrame,
-    curated: pd.DataFrame,
-    margin: float,
-    confidence: float,
-    faults: dict[str, str],
-    curated_faults: dict[str, str],
-) -> pd.DataFrame:
-    """C5 for each model asked with both benchmarks: the same sign of net excess and the same rank of the polarities.
-
-    `pairs` are those of the mined benchmark, `curated` those of the other, without rows if it was not run. The estimate, and
-    with it the minimum detectable effect, is the net excess of the mined less that of the curated. A sign or rank counts only
-    where its whole interval lies on one side of 0; the claim is contradicted where the benchmarks are sure of opposite ones, and
-    supported where they are sure of the same. p is the largest of the tests that the verdict takes together.
-    """
-    measured, claim = "mined − curated net excess", PREREGISTERED["C5"]
-    shared = [name for name in pairs["model"].unique() if name in set(curated["model"])]
-    if not shared:
-        verdict = INCONCLUSIVE, "no run on a mined benchmark beside one on the curated"
-        return board.settled([board.row(claim, "every model", measured, None, verdict, margin, confidence)], confidence)
+def _directional(claim: Claim, cases: list[Case], claimed: int, margin: float, confidence: float) -> pd.DataFrame:
+    """The rows of C0, C2 or C4 by `rules.direction`; p and p_equivalence are Holm-corrected over the cases."""
+    p_holm = inference.holm([case.p for case in cases])
+    inside = [rules.largest_p([inference.equivalence_p(found, margin) for found in case.estimates]) for case in cases]
+    p_equivalence = inference.holm(inside)
     rows = []
-    for model in shared:
-        (net, rank), (other_net, other_rank) = (_story(table[table["model"] == model], confidence) for table in (pairs, curated))
-        verdict, p = _same_story({"sign": (net, other_net), "rank": (rank, other_rank)})
-        told = inference.difference(net, other_net, confidence), verdict, margin, confidence
-        rows.append(board.row(claim, model, measured, *told, faults[model] or curated_faults[model], p=p))
-    return board.settled(rows, confidence)
+    for case, p, equivalence in zip(cases, p_holm, p_equivalence, strict=True):
+        verdict = case.verdict or rules.direction(case.estimates, claimed, margin, p, equivalence, confidence)
+        if verdict.verdict == SUPPORTED and case.unless:
+            verdict = Verdict(INCONCLUSIVE, case.unless)
+        rows.append(_row(claim, case, verdict, margin, confidence, p=case.p, p_holm=p, p_equivalence=equivalence))
+    return board.table(rows)
 
 
-def _story(pairs: pd.DataFrame, confidence: float) -> tuple[Estimate, Estimate]:
-    """Net excess of both polarities together, and of the negative less that of the positive."""
-    charged, differences = leakage.charged_pairs(pairs), leakage.polarity_difference(pairs)
-    return (inference.clustered_mean(charged["net"], charged["stem_id"], confidence),
-            inference.clustered_mean(differences["difference"], differences["stem_id"], confidence))  # fmt: skip
+def _row(claim: Claim, case: Case, verdict: Verdict, margin: float, confidence: float, **other) -> dict:
+    return board.row(claim, case.model, case.measured, case.shown, verdict, margin, confidence, case.fault, case.net, **other)
 
 
-def _same_story(told: dict[str, tuple[Estimate, Estimate]]) -> tuple[tuple[str, str], float]:
-    """The verdict on what mined and curated each tell, and its p; twice that of an opposite, of which there may be two."""
-    agree = {name: np.prod([inference.side_of_zero(found) for found in both]) for name, both in told.items()}
-    p = {name: max(found.p for found in both) for name, both in told.items()}
-    opposite = [name for name in told if agree[name] < 0]
-    undecided = [name for name in told if agree[name] == 0]
-    if opposite:
-        return (CONTRADICTED, "opposite " + " and ".join(opposite)), min(1.0, len(told) * min(p[name] for name in opposite))
-    if undecided:
-        same = "".join(f"same {name}, " for name in told if name not in undecided)
-        return (INCONCLUSIVE, f"{same}{' and '.join(undecided)} not sure in both"), max(p.values())
-    return (SUPPORTED, "same sign, and the same polarity leaks more"), max(p.values())
+class Benchmark(NamedTuple):
+    """What C5 compares: unmitigated pairs, C4's `polarity_estimates` of them, and `usability.faults`."""
+
+    pairs: pd.DataFrame
+    polarity: pd.DataFrame
+    faults: dict[str, str]
 
 
-def mitigation_effects(effects: pd.DataFrame, margin: float, confidence: float, by=("model", "mitigation")) -> pd.DataFrame:
-    """The paired change of net excess within each level of `by`, from a table of `leakage.mitigation_effects`.
-
-    Adds to Estimate's columns p_holm (the family is the whole table), p_equivalence (two one-sided tests against ±`margin`),
-    equivalent, and mitigates: the whole interval lies below −`margin` and the Holm-corrected p is significant.
-    """
-    if effects.empty:
-        return pd.DataFrame(columns=[*by, *_ESTIMATE, "p_holm", "p_equivalence", "equivalent", "mitigates"])
-    table = inference.clustered_means(effects, "effect", list(by), confidence)
-    table["p_holm"] = inference.holm(table["p"])
-    table["p_equivalence"] = [inference.equivalence_p(_estimate(row), margin) for _, row in table.iterrows()]
-    table["equivalent"] = table["p_equivalence"] < 1 - confidence
-    table["mitigates"] = (table["high"] < -margin) & (table["p_holm"] < 1 - confidence)
-    return table
+def benchmark(judgements: pd.DataFrame, confidence: float, margin: float) -> Benchmark:
+    """What C5 compares, of unmitigated judgements; `margin` of the placebo rule."""
+    pairs = leakage.pairs(judgements)
+    faults = usability.faults(judgements, pairs, confidence, margin)
+    return Benchmark(pairs, polarity_estimates(pairs, confidence), faults)
 
 
-_ESTIMATE = list(Estimate.__dataclass_fields__)
+def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float) -> pd.DataFrame:
+    """C5 for each model asked with both benchmarks, three rows: the same sign of the shift, the same size, the same rank of the
+    polarities against every reference. `curated` has no rows where it was not run."""
+    claim = PRESPECIFIED["C5"]
+    shared = [name for name in mined.faults if name in set(curated.pairs["model"])]
+    if not shared:
+        nothing = Verdict(INCONCLUSIVE, "no run on a mined benchmark beside one on the curated")
+        return board.table([board.row(claim, "every model", "shift, mined beside curated", None, nothing, margin, confidence)])
+    faults = {name: mined.faults[name] or curated.faults[name] for name in shared}
+    shifts, nets = ({name: [_mean(of, name, quantity, confidence) for of in (mined, curated)] for name in shared}
+                    for quantity in (leakage.PRIMARY, "net"))  # fmt: skip
+    sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
+    rank = {name: (_of_model(mined.polarity, name), _of_model(curated.polarity, name)) for name in shared}
+    rows = _sides("sign of mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
+    rows += _sizes(shifts, nets, faults, margin, confidence)
+    return board.table(rows + _sides("rank: negative − positive", rank, {}, faults, margin, confidence))
 
 
-def _estimate(row: pd.Series) -> Estimate:
-    return Estimate(**row[_ESTIMATE].to_dict())
+def _mean(benchmark: Benchmark, model: str, quantity: str, confidence: float) -> Estimate:
+    charged = leakage.charged_pairs(benchmark.pairs)
+    return leakage.mean_of(charged[charged["model"] == model], quantity, confidence)
 
 
-def mitigation(
-    effects: pd.DataFrame,
-    model_names: list[str],
-    control: str | None,
-    margin: float,
-    confidence: float,
-    faults: dict[str, str],
-    leaking: dict[str, bool],
-) -> pd.DataFrame:
-    """C3 for each model: contradicted if a prompt lowers net excess beyond the margin, supported if all are equivalent to none.
-
-    `faults` and `leaking`, by model: those of `lib.usability`, and `leaks`. Where nothing surely leaks, nothing is left to
-    mitigate.
-
-    The row shows the strongest lowering, and the minimum detectable effect of the least sure prompt, as equivalence takes them
-    all. p is the largest of the equivalence tests, of a contradiction that of the change. `control`, a prompt that asks nothing
-    about mood, takes no part in the verdict.
-    """
-    rows, claim, measured = [], PREREGISTERED["C3"], "change of net excess"
-    for model in model_names:
-        part = effects[(effects["model"] == model) & (effects["mitigation"] != control)]
-        if part["estimate"].isna().all():
-            said = "not asked with a mitigation beside the control" if part.empty else "no pair of completions can be judged"
-            fault = "" if part.empty else faults[model]
-            rows.append(board.row(claim, model, measured, None, (INCONCLUSIVE, said), margin, confidence, fault))
-            continue
-        strongest = part.loc[part["estimate"].astype(float).idxmin()]
-        other = {"p": part["p_equivalence"].max()}
-        if part["mitigates"].any():
-            surest = part[part["mitigates"]].nsmallest(1, "p_holm").iloc[0]
-            other = {"p": surest["p"], "p_holm": surest["p_holm"]}
-        other["detectable"] = np.max([power.detectable_effect(_estimate(row), confidence) for _, row in part.iterrows()])
-        verdict = _mitigates(part)
-        if verdict[0] == SUPPORTED and not leaking[model]:
-            verdict = INCONCLUSIVE, "every prompt equivalent to none, but nothing surely leaks without"
-        told = _estimate(strongest), verdict, margin, confidence, faults[model]
-        rows.append(board.row(claim, model, f"{measured} by {strongest.mitigation}", *told, **other))
-    return board.settled(rows, confidence)
+def _sides(
+    part: str, found: dict[str, tuple], nets: dict[str, Estimate], faults: dict[str, str], margin: float, confidence: float
+) -> list[dict]:
+    """Rows of sign or rank: the mined estimate is shown, the curated stands in words."""
+    p = {name: rules.largest_p([one.p for one in (*first, *second)]) for name, (first, second) in found.items()}
+    corrected = inference.holm(list(p.values()))
+    rows = []
+    for (name, (first, second)), p_holm in zip(found.items(), corrected, strict=True):
+        beside = f" (curated {second[0].estimate:+.2f})".replace("-", "−") if second else ""
+        case = Case(name, f"{part}, mined{beside}", first, nets.get(name), faults[name])
+        verdict = rules.same_side(first, second, p_holm, confidence)
+        rows.append(_row(PRESPECIFIED["C5"], case, verdict, margin, confidence, p=p[name], p_holm=p_holm))
+    return rows
 
 
-def _mitigates(part: pd.DataFrame) -> tuple[str, str]:
-    if part["mitigates"].any():
-        return CONTRADICTED, "lowered beyond the margin by " + ", ".join(part.loc[part["mitigates"], "mitigation"])
-    if part["equivalent"].all():
-        return SUPPORTED, "every prompt equivalent to none"
-    return INCONCLUSIVE, "neither beyond the margin nor equivalent"
+def _sizes(
+    shifts: dict[str, list], nets: dict[str, list], faults: dict[str, str], margin: float, confidence: float
+) -> list[dict]:
+    """Rows of size: mined less curated mean shift."""
+    differences = {name: inference.difference(*both, confidence) for name, both in shifts.items()}
+    inside = inference.holm([inference.equivalence_p(found, margin) for found in differences.values()])
+    beyond = inference.holm([rules.beyond_p(found, margin) for found in differences.values()])
+    rows = []
+    for (name, found), p_in, p_out in zip(differences.items(), inside, beyond, strict=True):
+        net = inference.difference(*nets[name], confidence)
+        case = Case(name, "size: mined − curated mean shift", _known(found), net, faults[name])
+        verdict = rules.within(found, margin, p_in, p_out, confidence)
+        rows.append(_row(PRESPECIFIED["C5"], case, verdict, margin, confidence, p_holm=p_out, p_equivalence=p_in,
+                         p=rules.beyond_p(found, margin), test="inside ± margin"))  # fmt: skip
+    return rows
 
 
 def unmitigated(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,12 +4,15 @@ import textwrap
 
 import pandas as pd
 
-from lib import claims, forest, leakage, params, records, reports, second_verdicts, usability
-from lib.board import digits
+from lib import annotation, claims, forest, leakage, params, records, reports, second_verdicts, usability
+from lib.board import as_judged, by_claim, digits, in_words, labels
+from lib.rules import EXPLORATORY
 from lib.terminal import WIDTH
 
 CAPTION = (
-    "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power) beside the margin. "
+    f"This board is {EXPLORATORY}. "
+    "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power; it decides nothing) beside "
+    "the margin. "
     "Strips show the interval from −4 to 4 margins: │ is 0, and what lies between the two ┊ counts as nothing."
 )
 _STRIP = 4 + len(forest.RULER) + 2  # columns before the numbers
@@ -19,8 +22,9 @@ def board(set_name: str) -> str:
     """The claims of a finished run, claim by claim, headed by the stamp of its set."""
     stamped, table = reports.stamp(params.load(set_name)), reports.board(set_name)
     lines = [*textwrap.wrap(stamped, WIDTH), ""] if stamped else []
-    for (claim, statement), rows in table.groupby(["claim", "statement"], sort=False):
-        lines += [f"{claim} {statement}", *rows_of(rows)]
+    for found in by_claim(table).itertuples():
+        lines += textwrap.wrap(f"{found.claim} {found.statement}: {in_words(found)} ({found.counts})", WIDTH)
+        lines += rows_of(table[table["claim"] == found.claim])
     second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
     return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION, WIDTH)])
 
@@ -28,10 +32,10 @@ def board(set_name: str) -> str:
 def rows_of(table: pd.DataFrame) -> list[str]:
     """Two lines or more for each row of a board (columns of `lib.board`)."""
     lines = []
-    for (_, row), scaled, found in zip(table.iterrows(), forest.in_margins(table).itertuples(), reports.estimates(table),
-                                       strict=True):  # fmt: skip
+    for (_, row), scaled, found, name in zip(table.iterrows(), forest.in_margins(table).itertuples(), reports.estimates(table),
+                                             labels(table), strict=True):  # fmt: skip
         mark = second_verdicts.mark(row)
-        words = f"{row['model']}: {row['verdict']}: {row['reason']}" + (f" ({mark})" if mark else "")
+        words = f"{name}: {in_words(row)}: {row['reason']}" + (f" ({mark})" if mark else "")
         lines += textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
         if pd.notna(row["estimate"]):
             strip = f"    {forest.strip(scaled):{len(forest.RULER)}}  "
@@ -52,8 +56,9 @@ def of_model(set_name: str, model: str) -> str:
     scaling = params.cell_values(parameters, set_name, "05_scaling_analysis")
     judgements = claims.unmitigated(records.read_table(set_name, f"judgements/{model}"))
     pairs = leakage.pairs(judgements)
-    faults = usability.faults(judgements, pairs, scaling["confidence"])
+    faults = usability.faults(judgements, pairs, scaling["confidence"], scaling["margin"])
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)
+    table = as_judged(table, annotation.labelled_by_people(set_name))
     claim, stamped = table.iloc[0], reports.stamp(parameters, faults)
     alone = " (before correction for several models)" if len(parameters.models) > 1 else ""
     return "\n".join([f"{claim['claim']} {claim['statement']}{alone}", *rows_of(table),

@@ -79,26 +79,28 @@ def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
     return _family(rows, ["contrast", "quantity"])
 
 
-def models(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """Difference of net excess of every two models on the groups and arms that both have, a group and arm being one value.
+def models(pairs: pd.DataFrame, margin: float, confidence: float, quantity: str = "net") -> pd.DataFrame:
+    """Difference of a quantity of every two models on the groups and arms that both have, a group and arm being one value.
 
-    Columns: first, second, differ_in (of _DESCRIBING, what sets them apart; a template, system prompt or temperature may too),
-    left_out_first, left_out_second (charged prompts that only one of them has scored completions of), then those of a family.
+    Columns: quantity, first, second, differ_in (of _DESCRIBING, what sets them apart; a template, system prompt or temperature
+    may too), left_out_first, left_out_second (charged prompts that only one of them has scored completions of), then those of a
+    family.
     """
-    charged = leakage.charged_pairs(pairs).dropna(subset="net")
-    net = charged.groupby(["model", "stem_id", "group_id", "arm"], sort=False)["net"].mean().reset_index("stem_id")
+    charged = leakage.charged_pairs(pairs).dropna(subset=quantity)
+    means = charged.groupby(["model", "stem_id", "group_id", "arm"], sort=False)[quantity].mean().reset_index("stem_id")
     about = charged.groupby("model", sort=False)[[name for name in _DESCRIBING if name in charged]].first()
     rows = []
     for first, second in combinations(about.index, 2):
-        both = net.loc[first].merge(net.loc[second]["net"], left_index=True, right_index=True, suffixes=("", "_second"))
-        both = both.assign(difference=both["net"] - both["net_second"]).reset_index()
+        other = means.loc[second][quantity].rename("second")
+        both = means.loc[first].merge(other, left_index=True, right_index=True)
+        both = both.assign(difference=both[quantity] - both["second"]).reset_index()
         apart = [name for name in about if str(about.loc[first, name]) != str(about.loc[second, name])]
         rows.append({
-            "first": first, "second": second, "differ_in": ", ".join(apart),
-            "left_out_first": len(net.loc[first]) - len(both), "left_out_second": len(net.loc[second]) - len(both),
+            "quantity": quantity, "first": first, "second": second, "differ_in": ", ".join(apart),
+            "left_out_first": len(means.loc[first]) - len(both), "left_out_second": len(means.loc[second]) - len(both),
             **_paired(both, margin, confidence),
         })  # fmt: skip
-    return _family(rows, ["first", "second", "differ_in", "left_out_first", "left_out_second"])
+    return _family(rows, ["quantity", "first", "second", "differ_in", "left_out_first", "left_out_second"])
 
 
 def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib import inference, leakage
+from lib.specs import NO_MITIGATION
 
 _ARMS = ("neutral", *leakage.DIRECTIONS)
 
@@ -21,7 +22,7 @@ def narrowing(judgements: pd.DataFrame, confidence: float, draws: int, rng: np.r
     their number. A negative value means wider. Fewer than 3 draws a prompt cannot be matched anew and give NaN. Draws count that
     all three arms have (`samples`), and stems with a scored pair in every draw of both matchings (`n_stems`).
     """
-    plain = judgements[judgements["mitigation"] == leakage.NO_MITIGATION]
+    plain = judgements[judgements["mitigation"] == NO_MITIGATION]
     return pd.DataFrame(
         {"model": model, "quantity": quantity, **_compare(part, quantity, confidence, draws, rng)}
         for model, part in plain.groupby("model", sort=False)

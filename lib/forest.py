@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lib import figures, reports, second_verdicts
-from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, digits
+from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, digits, in_words, labels
+from lib.rules import EXPLORATORY
 
 REACH = 4.0  # margins to each side; what lies further is cut and marked
 LOOK = {  # colour, marker, filled: told apart in grey and by those who see few colours
@@ -20,7 +21,6 @@ LOOK = {  # colour, marker, filled: told apart in grey and by those who see few 
     INVALID: ("#000000", "X", True),
 }
 RULER = "−4     −1 0 1       4"  # over a strip
-CAPTION = "MDE: minimum detectable effect at 80 % power. Strips: margins; between the two ┊ lies what counts as nothing."
 ROW, HEADER, FAULT = 0.44, 0.36, 0.2  # inches
 
 
@@ -57,7 +57,9 @@ def _cell(margins: float) -> int:
     return int(np.clip(middle + np.round(margins / REACH * middle), -1, len(RULER)))
 
 
-def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: str = "") -> plt.Axes:
+def board(
+    table: pd.DataFrame, title: str = f"What became of the claims ({EXPLORATORY.split(':')[0]})", stamp: str = ""
+) -> plt.Axes:
     """A forest plot of a claims board (columns of `lib.board`): a block for each claim, in it a line for each model."""
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
     height = HEADER * len(blocks) + ROW * len(table) + FAULT * (table["fault"] != "").sum()
@@ -70,9 +72,10 @@ def board(table: pd.DataFrame, title: str = "What became of the claims", stamp: 
         margins = " and ".join(dict.fromkeys(f"{margin:.{digits(unit)}f}" for margin in part["margin"]))
         axes.text(-REACH, place, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
         axes.text(REACH, place, f"margin {margins} {unit}", fontsize=9.5, ha="right")
-        for (_, row), shown in zip(part.iterrows(), reports.estimates(table.loc[part.index]), strict=True):
+        names = pd.Series(labels(table), table.index)[part.index]
+        for (_, row), shown, name in zip(part.iterrows(), reports.estimates(table.loc[part.index]), names, strict=True):
             place += ROW + FAULT * (row["fault"] != "")
-            _draw(axes, row, shown, place)
+            _draw(axes, row, name, shown, place)
     axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(place + 0.2, 0), yticks=[])
     axes.set_xlabel("margins; what lies in the grey counts as nothing", fontsize=10.5)
     axes.grid(visible=False)
@@ -87,14 +90,14 @@ def _marker(verdict: str) -> dict:
     return {"color": colour, "marker": marker, "markerfacecolor": colour if filled else "white", "markersize": 7}
 
 
-def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
+def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -> None:
     """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on.
 
     Between them stands what is wrong, where the completions allow no verdict.
     """
     words = place - 0.13 - FAULT * (row["fault"] != "")
-    axes.text(-REACH, words, row["model"], fontsize=9.5)
-    axes.text(REACH, words, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
+    axes.text(-REACH, words, name, fontsize=9.5)
+    axes.text(REACH, words, f"{shown} · {in_words(row)}", fontsize=9.5, ha="right")
     axes.text(REACH, place - 0.13, row["fault"], fontsize=9.5, ha="right", color="firebrick")
     if pd.isna(row["estimate"]):
         return
@@ -110,23 +113,24 @@ def _draw(axes: plt.Axes, row: pd.Series, shown: str, place: float) -> None:
 
 def _verdict(row: pd.Series) -> str:
     """The verdict, with what is wrong where the completions allow none."""
-    return f"{row['verdict']}: {row['fault']}" if row["fault"] else row["verdict"]
+    return f"{in_words(row)}: {row['fault']}" if row["fault"] else in_words(row)
 
 
 def alt(table: pd.DataFrame) -> str:
     """The board in words, for who cannot see it."""
     said = [
-        f"{row['claim']} {row['statement']}, {row['model']}: {shown}, {_verdict(row)}"
-        for (_, row), shown in zip(table.iterrows(), reports.estimates(table), strict=True)
+        f"{row['claim']} {row['statement']}, {name}: {shown}, {_verdict(row)}"
+        for (_, row), shown, name in zip(table.iterrows(), reports.estimates(table), labels(table), strict=True)
     ]
     return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
 
 
 def markdown(table: pd.DataFrame, picture: str) -> str:
-    """The board as a Markdown table, under it what a second judge says, and its forest plot in the file `picture`, with the words
-    as alternative text."""
-    second = second_verdicts.summary(table)
-    return f"{reports.headline(table).to_markdown(index=False)}\n\n{second}\n\n{picture_of(table, picture)}"
+    """The verdict on each claim as a Markdown table, then the rows of the board, what a second judge says, and the forest plot
+    in the file `picture`, with the words as alternative text."""
+    first, rows = (shown.to_markdown(index=False) for shown in (reports.claims_table(table), reports.headline(table)))
+    title, second = f"The claims board ({EXPLORATORY}).", second_verdicts.summary(table)
+    return f"{title}\n\n{first}\n\n{rows}\n\n{second}\n\n{picture_of(table, picture)}"
 
 
 def picture_of(table: pd.DataFrame, picture: str) -> str:

@@ -244,11 +244,21 @@ def side_of_zero(found: Estimate) -> int:
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:
     """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; NaN where no spread tells."""
+    return float(np.max([above_p(estimate, -margin), below_p(estimate, margin)]))
+
+
+def above_p(estimate: Estimate, bound: float) -> float:
+    """One-sided p that the mean lies above `bound`; NaN where no spread tells."""
     if not estimate.error > 0:
         return np.nan
-    below = _tail((estimate.estimate + margin) / estimate.error, estimate.freedom, estimate.skew)
-    above = _tail((margin - estimate.estimate) / estimate.error, estimate.freedom, -estimate.skew)
-    return max(below, above)
+    return _tail((estimate.estimate - bound) / estimate.error, estimate.freedom, estimate.skew)
+
+
+def below_p(estimate: Estimate, bound: float) -> float:
+    """One-sided p that the mean lies below `bound`; NaN where no spread tells."""
+    if not estimate.error > 0:
+        return np.nan
+    return _tail((bound - estimate.estimate) / estimate.error, estimate.freedom, -estimate.skew)
 
 
 def holm(p_values) -> np.ndarray:

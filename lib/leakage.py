@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lib import clustered, pairing
+from lib.clustered import DesignEstimate
 from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
@@ -26,8 +27,8 @@ QUANTITIES = {
     "shift": "valence shift, scale points",
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
+PRIMARY = "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
-_CHECKED = ("estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit", "error_ratio")
 _GROUP = ["model", "mitigation", "group_id"]
 
 
@@ -100,6 +101,15 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["arm"].isin(DIRECTIONS)]
 
 
+def mean_of(table: pd.DataFrame, quantity: str, confidence: float, value: str | None = None) -> DesignEstimate:
+    """The mean of a quantity over `table`, a row a pair: the estimate by which claims are decided.
+
+    `value` names the column where it is not the quantity's own: a difference of two, whose limits are twice as wide.
+    """
+    low, high = LIMITS[quantity] if value is None else (2 * limit for limit in LIMITS[quantity])
+    return clustered.design_mean(table, value or quantity, confidence, (low, high))
+
+
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Each of QUANTITIES within each combination of `by`: a long table with the columns of `clustered.DesignEstimate`."""
     found = [
@@ -120,27 +130,6 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     ]
     by = ["model", "arm", "verdict"]
     return clustered.design_shares(pd.concat(of_verdict), "share", by, confidence)
-
-
-def placebo_check(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The placebo rule, one row a test: the placebo arm must show no leakage against the neutral arm.
-
-    Three tests (leak rate, excess of negative and of positive verdicts), each at the Bonferroni-corrected confidence, so that a
-    sound run is stamped invalid in at most 1 − `confidence` of cases. Column `passed`. A run of one stem, where no interval could
-    tell, passes if there is a placebo arm: without intervals it has no verdicts to spoil.
-    """
-    placebo = table[table["arm"] == "placebo"]
-    tests = [("leak", "negative"), ("towards", "negative"), ("towards", "positive")]
-    corrected = 1 - (1 - confidence) / len(tests)
-    rows = []
-    for quantity, polarity in tests:
-        part = placebo[placebo["direction"] == DIRECTIONS[polarity]]
-        found = clustered.design_mean(part, quantity, corrected, LIMITS[quantity])
-        held = found.low <= NOTHING[quantity] <= found.high or (found.n > 0 and table["stem_id"].nunique() == 1)
-        named = {"quantity": quantity, "direction": polarity, "expected": NOTHING[quantity]}
-        measured = {field: getattr(found, field) for field in _CHECKED}
-        rows.append({**named, **measured, "passed": bool(held)})
-    return pd.DataFrame(rows)
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -186,13 +175,8 @@ def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFr
     Beside these four and it, the strata of the group (`clustered.OF_GROUP`) that there are.
     """
     key = ["model", "stem_id", "group_id", "sample_index", *(name for name in clustered.OF_GROUP if name in table)]
-    wide = charged_pairs(table).pivot(index=key, columns="arm", values=quantity)
+    wide = charged_pairs(table).pivot(index=key, columns="arm", values=quantity).reindex(columns=list(DIRECTIONS))
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
-
-
-def placebo_valid(table: pd.DataFrame, confidence: float) -> dict[str, bool]:
-    """Whether each model keeps the placebo rule, from a table of `pairs`."""
-    return {model: bool(placebo_check(part, confidence)["passed"].all()) for model, part in table.groupby("model", sort=False)}
 
 
 def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,7 @@ class ParameterSet(Strict):
 _GONE = {
     ("minutes",): "no longer needed, as times are measured; take it out",
     ("minimum_sizes",): "is now min_sizes, the sizes of a family that a verdict takes, at least 5; a slope is shown from 3 on",
+    ("control",): "is now a list, as there may be several; write controls: [NAME], or controls: [] for none",
 }
 
 
@@ -98,7 +99,7 @@ def load(set_name: str) -> ParameterSet:
     if not isinstance(values, dict):
         raise ParameterError(f"{place}: {values!r} is not a mapping of sections; see params/embedded.yaml for an example")
     parameters = _validate(ParameterSet, values, place)
-    for notebook in NOTEBOOKS:
+    for notebook in sorted(NOTEBOOKS, key=lambda name: NOTEBOOKS[name][0] != "scaling"):  # others take its margin
         for model in parameters.models if notebook in PER_MODEL else parameters.models[:1]:
             cell_values(parameters, set_name, notebook, model.name)
     return parameters
@@ -108,7 +109,9 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
     """What one run of `notebook` is given: its section, defaults filled in, and the shared values that its schema asks for."""
     section, schema = NOTEBOOKS[notebook]
     chosen = next((model for model in parameters.models if model.name == model_name), parameters.models[0])
+    margin = parameters.scaling.get("margin")  # the placebo rule of every notebook is that of the claims
     shared = {
+        **({} if margin is None else {"shift_margin": margin}),
         "set_name": set_name,
         "toy": parameters.toy,
         "model": chosen.model_dump(),

@@ -6,7 +6,8 @@ import sys
 import pandas as pd
 
 from lib import claims, command_line, forest, leakage, params, records, reports
-from lib.board import digits
+from lib.board import by_claim, digits, labels
+from lib.board import in_words as verdict_in_words
 
 SET, MINED_SET = "embedded", "commoncrawl"
 PICTURE = "outputs/claims.svg"
@@ -46,20 +47,20 @@ def _pair(leak: pd.Series, judgements: pd.DataFrame) -> str:
 
 
 def in_words(table: pd.DataFrame) -> str:
-    """The board as one line a claim: the question, the verdict, what was found of each model."""
-    lines = []
-    for claim, part in table.groupby("claim"):
-        by_verdict = part.groupby("verdict", sort=False)
-        found = {verdict: dict.fromkeys(map(_found, rows.itertuples())) for verdict, rows in by_verdict}
-        said = ", ".join(f"{verdict} ({'; '.join(each)})" for verdict, each in found.items())
-        lines.append(f"- **{QUESTIONS[claim]}** {said[0].upper()}{said[1:]}.")
+    """The board as one line a claim: the question, the verdict over all models, what was found of each row."""
+    lines, table = [], table.assign(label=labels(table))
+    for claim in by_claim(table).itertuples():
+        found = dict.fromkeys(map(_found, table[table["claim"] == claim.claim].itertuples()))
+        verdict = verdict_in_words(claim)
+        lines.append(f"- **{QUESTIONS[claim.claim]}** {verdict[0].upper()}{verdict[1:]}: {'; '.join(found)}.")
     return "\n".join(lines)
 
 
 def _found(row) -> str:
+    """What was found of a row, with its own verdict."""
     if pd.isna(row.estimate):
         return row.reason
-    return f"{row.model} {reports.interval(row, digits(row.unit))}{' of r' if row.unit == 'of r' else ''}"
+    return f"{row.label} {reports.interval(row, digits(row.unit))} {row.unit} ({row.verdict})"
 
 
 def board(set_name: str, mined_set: str) -> pd.DataFrame:

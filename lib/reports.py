@@ -6,13 +6,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib import figures, params, second_verdicts
-from lib.board import COLUMNS, VERDICTS, digits
+from lib.board import COLUMNS, VERDICTS, by_claim, digits, in_words, labels
 from lib.leakage import QUANTITIES
 from lib.params import ParameterSet
 from lib.records import read_table
+from lib.rules import EXPLORATORY
 from lib.sections import Notebook
 from lib.specs import NO_MITIGATION
-from lib.usability import PLACEBO_BROKEN
+from lib.usability import PLACEBO_BROKEN, PLACEBO_OPEN, allows_none
 
 TOY = "TOY: no conclusion. A canned model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
@@ -27,7 +28,9 @@ def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FA
     """
     note = parameters.note if isinstance(parameters, ParameterSet) else params.note(parameters.set_name)
     invalid = PLACEBO_BROKEN in faults.values()
-    unusable = [f"INCONCLUSIVE: {model}: {fault}." for model, fault in faults.items() if fault not in ("", PLACEBO_BROKEN)]
+    unusable = [
+        f"INCONCLUSIVE: {model}: {fault}." for model, fault in faults.items() if allows_none(fault) and fault != PLACEBO_BROKEN
+    ]
     return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, invalid), *((text, True) for text in unusable),
                                            (note, note)) if due)  # fmt: skip
 
@@ -77,7 +80,7 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
     rows = table.groupby(by, sort=False, dropna=False)
     counts = rows[["n", "n_stems", "n_matches", "cluster_unit"]].max().rename(columns=COUNTS)
     counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["error_ratio"]]
-    return _stamped(wide.join(counts).reset_index(), stamped)
+    return stamped_table(wide.join(counts).reset_index(), stamped)
 
 
 def _span(ratios: pd.Series) -> str:
@@ -87,7 +90,7 @@ def _span(ratios: pd.Series) -> str:
 def outcomes(shares: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `usability.outcome_shares` as people read it: shares in %."""
     named = {name: f"{name}, %" for name in shares.columns if name != "completions"}
-    return _stamped(shares.round(1).rename(columns=named).reset_index(), stamped)
+    return stamped_table(shares.round(1).rename(columns=named).reset_index(), stamped)
 
 
 def usability_reading(checked: pd.DataFrame, fault: str) -> str:
@@ -100,11 +103,36 @@ def usability_reading(checked: pd.DataFrame, fault: str) -> str:
     return f"{said} The usability rule is {f'**broken: {fault}**: no verdict may rest on this model' if fault else 'passed'}."
 
 
+def placebo(checked: pd.DataFrame) -> pd.DataFrame:
+    """A table of `placebo.check` as people read it."""
+    shown = readable(checked, 2).assign(quantity=checked["quantity"].map(QUANTITIES))
+    return shown.rename(columns={"n": "pairs", "n_stems": "stems", "error_ratio": "naive / clustered error",
+                                 "p_equivalence": "p (equivalence)"}).astype(object).fillna("–")  # fmt: skip
+
+
+def rules_reading(fault: str) -> str:
+    """What a fault of `usability.faults` comes to, in a sentence."""
+    if fault == PLACEBO_BROKEN:
+        return "The placebo rule is **broken, or there is no placebo arm**: no quantity below may be trusted."
+    if fault == PLACEBO_OPEN:
+        return "The placebo rule is **not shown**: this run is too small to tell. Verdicts stand and say so."
+    return f"**No verdict is possible: {fault}**." if fault else "The placebo rule is kept, and enough completions are usable."
+
+
+def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
+    """The answer of notebook 03 to C0, from `leakage.summarise` of both polarities, indexed by quantity."""
+    shift, net = both.loc["shift"], both.loc["net"]
+    side = "lies above 0" if shift.low > 0 else "does not lie above 0"
+    counted = f"n {shift.n:,} pairs in {shift.n_stems:,} stems"
+    return (f"The interval of the mean shift over both polarities, {interval(shift, 2)} scale points, {side}; the net excess is "
+            f"{interval(net)} points ({counted}). {rules_reading(fault)} {stamped}")  # fmt: skip
+
+
 def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
     """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a valence."""
     if not count:
         return Markdown("Every completion has a valence, so no quantity depends on what is missing or left open by the judge.")
-    return _stamped(_with_ratio(readable(bounds)).rename(columns=COUNTS), stamped)
+    return stamped_table(_with_ratio(readable(bounds)).rename(columns=COUNTS), stamped)
 
 
 def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
@@ -125,7 +153,7 @@ def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})
 
 
-def _stamped(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
+def stamped_table(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
     return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
@@ -156,13 +184,13 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
     shown["naive / clustered error"] = [_span(ratios) for _, ratios in table[["error_ratio", "error_ratio_sampled"]].iterrows()]
-    return _stamped(shown.reset_index(drop=True), stamped)
+    return stamped_table(shown.reset_index(drop=True), stamped)
 
 
 def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each quantity."""
     wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
-    return _stamped(wide.astype(float).round(2).reset_index(), stamped)
+    return stamped_table(wide.astype(float).round(2).reset_index(), stamped)
 
 
 def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
@@ -171,7 +199,7 @@ def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     bounds = table.rename(columns={"narrower": "estimate"})
     shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
     shown["narrower in this run, %"] = table["narrower_as_run"].round(1)
-    return _stamped(shown.assign(draws=table["samples"], stems=table["n_stems"]), stamped)
+    return stamped_table(shown.assign(draws=table["samples"], stems=table["n_stems"]), stamped)
 
 
 def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
@@ -216,40 +244,6 @@ def range_reading(table: pd.DataFrame, names: list[str]) -> str:
     )
 
 
-def mitigation_texts(mitigations: dict[str, str], control: str | None) -> pd.DataFrame:
-    """The mitigation prompts and which of them is the control."""
-    rows = [(name, text, "control" if name == control else "asks for less leakage") for name, text in mitigations.items()]
-    return pd.DataFrame(rows, columns=["mitigation", "text", "role"])
-
-
-def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.DataFrame:
-    """`count` random charged prompts of a model: the completion with the same noise under each mitigation, one column each."""
-    charged = judgements[judgements["arm"].isin(["negative", "positive"])]
-    wide = charged.pivot(index=["model", "context", "stem", "sample_index"], columns="mitigation", values="completion").dropna()
-    names = charged["mitigation"].unique()
-    return wide.sample(min(count, len(wide)), random_state=seed)[names].rename_axis(columns=None).reset_index()
-
-
-def effects(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `claims.mitigation_effects` as people read it."""
-    shown = (
-        readable(table).drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})
-    )
-    return _stamped(shown, stamped)
-
-
-def effects_reading(table: pd.DataFrame, margin: float) -> str:
-    """One sentence for each effect: estimate, interval, and whether it is beyond, within or astride the margin."""
-    if table.empty:
-        return "No model of this set was asked with a mitigation."
-    verdict = {(True, False): "lowers leakage beyond the margin", (False, True): "is equivalent to no mitigation"}
-    return " ".join(
-        f"{row.mitigation} on {row.model}: {interval(row)} points, "
-        f"{verdict.get((bool(row.mitigates), bool(row.equivalent)), f'inconclusive against ±{margin:g}')}."
-        for row in table.itertuples()
-    )
-
-
 def board(set_name: str) -> pd.DataFrame:
     """The claims of a run, as its notebooks left them, in the order C0 to C5."""
     written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
@@ -257,11 +251,19 @@ def board(set_name: str) -> pd.DataFrame:
     return table.sort_values("claim", kind="stable").reset_index(drop=True)
 
 
-def headline(claims: pd.DataFrame) -> pd.DataFrame:
-    """The board as people read it: claim, model, what was measured and its test, estimate, n, MDE / margin, verdict with reason.
+def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each claim over its models, from a board: what stands first, before the rows."""
+    found = by_claim(claims)
+    verdicts = [in_words(row) for row in found.itertuples()]
+    return pd.DataFrame({"claim": found["claim"] + " " + found["statement"], "verdict": verdicts, "models": found["counts"]})
 
-    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five. Then what
-    `lib.second_verdicts` adds, if any row has a second judge.
+
+def headline(claims: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a board as people read them: claim, model, what was measured and its test, estimate, n, MDE / margin, the net
+    excess beside it, verdict with reason.
+
+    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five; it decides nothing.
+    Then what `lib.second_verdicts` adds, if any row has a second judge.
     """
     rows = list(claims.itertuples())
     second = {f"by {second_verdicts.NAME}": [_by_second(row) for row in rows]} if second_verdicts.known(claims).any() else {}
@@ -273,10 +275,16 @@ def headline(claims: pd.DataFrame) -> pd.DataFrame:
             "estimate [interval]": estimates(claims),
             "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" if row.n else "–" for row in rows],
             "MDE / margin": [_detectable(row) for row in rows],
-            "verdict": claims["verdict"] + ": " + claims["reason"],
+            "net excess, points": [_net(row) for row in rows],
+            "verdict": [f"{in_words(row)}: {row.reason}" for row in rows],
             **second,
         }
     )
+
+
+def _net(row) -> str:
+    numbers = pd.Series([row.net, row.net_low, row.net_high], ["estimate", "low", "high"])
+    return "–" if pd.isna(row.net) else interval(numbers)
 
 
 def _by_second(row) -> str:
@@ -291,11 +299,18 @@ def _by_second(row) -> str:
 
 
 def verdicts_reading(claims: pd.DataFrame) -> str:
-    """How many rows of a board came to which verdict, and how many could not have seen their margin."""
+    """How many rows of a board came to which verdict, and what kind of board it is."""
     counts = claims["verdict"].value_counts()
-    blind = (claims["detectable"] > claims["margin"]).sum()
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
-    return f"Of {len(claims)} rows: {said}; in {blind} the minimum detectable effect exceeds the margin."
+    return f"Of {len(claims)} rows: {said} ({EXPLORATORY})."
+
+
+def rows_reading(claims: pd.DataFrame) -> str:
+    """The rows of a board, a sentence each."""
+    said = []
+    for row, label, found in zip(claims.itertuples(), labels(claims), estimates(claims), strict=True):
+        said.append(f"{label}: {found}{'' if pd.isna(row.estimate) else f' {row.unit}'}, {in_words(row)} ({row.reason}).")
+    return " ".join(said)
 
 
 def estimates(claims: pd.DataFrame) -> list[str]:

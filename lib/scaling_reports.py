@@ -3,20 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from lib import board, inference, leakage, reports
+from lib import inference, leakage, reports
 from lib.scaling import LINE, MIN_DESCRIBED
 
 _DIGITS = {"shift": 2}
 _SHORT = {"shift": "valence shift", "net": "net excess", "leak": "leak rate"}
-
-
-def claim_reading(claim: pd.DataFrame) -> str:
-    """The rows of `claims.scaling`, a sentence each."""
-    sentences = []
-    for row in claim.itertuples():
-        slope = "" if pd.isna(row.estimate) else f"{reports.interval(row, board.digits(row.unit))} {row.unit}; "
-        sentences.append(f"{row.model}: {slope}{row.verdict}, {row.reason}.")
-    return " ".join(sentences)
 
 
 def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:

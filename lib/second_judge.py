@@ -18,6 +18,7 @@ from lib import (
     claims,
     human_agreement,
     human_ratings,
+    judge_claims,
     judges,
     leakage,
     packages,
@@ -26,6 +27,8 @@ from lib import (
     usability,
     vader,
 )
+from lib.mitigation import claim as mitigation_claim
+from lib.mitigation import effects as mitigation_effects
 from lib.specs import Judge
 
 JUDGE = Judge(name="vader", kind="vader")
@@ -58,33 +61,29 @@ def scaling(
     if again is None:
         return None
     of_curated = judged_again(curated)
-    pairs, faults = _pairs(again, confidence)
-    curated_pairs, curated_faults = _pairs(curated if of_curated is None else of_curated, confidence)
+    mined = claims.benchmark(again, confidence, margin)
+    beside = claims.benchmark(curated if of_curated is None else of_curated, confidence, margin)
     rows = [
-        claims.existence(pairs, margin, confidence, faults),
-        claims.scaling(pairs, min_sizes, margin, confidence, faults),
-        claims.polarity(pairs, margin, confidence, faults),
-        claims.mined(pairs, curated_pairs, margin, confidence, faults, curated_faults),
+        claims.existence(mined.pairs, margin, confidence, mined.faults),
+        claims.scaling(mined.pairs, min_sizes, margin, confidence, mined.faults),
+        claims.polarity(mined.polarity, margin, confidence, mined.faults),
+        claims.mined(mined, beside, margin, confidence),
     ]
     return pd.concat(rows, ignore_index=True)
 
 
-def _pairs(judgements: pd.DataFrame, confidence: float) -> tuple[pd.DataFrame, dict[str, str]]:
-    pairs = leakage.pairs(judgements)
-    return pairs, usability.faults(judgements, claims.unmitigated(pairs), confidence)
-
-
 def mitigation(
-    judgements: pd.DataFrame, model_names: list[str], control: str | None, margin: float, confidence: float
+    judgements: pd.DataFrame, model_names: list[str], controls: list[str], margin: float, confidence: float, shift_margin: float
 ) -> pd.DataFrame | None:
     """C3, as notebook 06 has it."""
     again = judged_again(judgements)
     if again is None:
         return None
-    pairs, faults = _pairs(again, confidence)
-    effects = claims.mitigation_effects(leakage.mitigation_effects(leakage.charged_pairs(pairs)), margin, confidence)
-    leaking = claims.leaks(claims.unmitigated(pairs), confidence)
-    return claims.mitigation(effects, model_names, control, margin, confidence, faults, leaking)
+    pairs = leakage.pairs(again)
+    plain = claims.unmitigated(pairs)
+    faults = usability.faults(again, plain, confidence, shift_margin)
+    found = mitigation_effects(pairs, controls, margin, confidence)
+    return mitigation_claim(found, model_names, margin, confidence, faults, claims.leaks(plain, confidence))
 
 
 def agreement_with_people(
@@ -102,7 +101,7 @@ def agreement_with_people(
         return None
     found = [agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed)) for table in tables]
     agreed = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
-    return claims.agreement(JUDGE.name, pd.concat(found, ignore_index=True), agreed, margin, confidence)
+    return judge_claims.agreement(JUDGE.name, pd.concat(found, ignore_index=True), agreed, margin, confidence)
 
 
 def _on_labels(key, labels, judgements, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:

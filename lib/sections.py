@@ -2,10 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lib import draws
 from lib.specs import NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
+
+
+def _of_the_scale(value: float) -> float:
+    if value >= 1:
+        raise ValueError("is in points of the human scale (−4 … 4), no longer of the net excess; give less than 1, as 0.1")
+    return value
+
+
+def _of_the_leak(value: float) -> float:
+    if value >= 1:
+        raise ValueError("is a share of the leak, no longer points of the net excess; give less than 1, as 0.25")
+    return value
+
+
+ScaleMargin = Annotated[float, Field(gt=0), AfterValidator(_of_the_scale)]
 
 
 class Notebook(Strict):
@@ -131,7 +146,8 @@ class Judging(Notebook):
     charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None  # |valence| above it is charged; None: fitted to ratings
     confidence: Share
     shown: Count  # completions shown per arm
-    margin: Annotated[float, Field(gt=0)] = 5.0  # percentage points of net excess that count as nothing
+    margin: Annotated[float, Field(gt=0)] = 5.0  # points of net excess that count as nothing when levels of a factor are compared
+    shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
@@ -176,6 +192,7 @@ class Agreement(Notebook):
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing
+    shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
@@ -202,7 +219,7 @@ class Scaling(Notebook):
 
     model_names: list[Name]
     confidence: Share
-    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess that count as nothing
+    margin: ScaleMargin  # mean shift, points of the human scale, that counts as nothing
     min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
     curated_set: Name | None = None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
 
@@ -219,14 +236,16 @@ class Mitigation(Notebook):
 
     model_names: list[Name]
     mitigations: dict[Name, str]
-    control: Name | None  # a mitigation that asks nothing about mood: it shows what any added sentence does
+    controls: list[Name]  # mitigations that ask nothing about mood: they show what any added sentence does
     confidence: Share
-    margin: Annotated[float, Field(gt=0)]  # percentage points of net excess within which an effect counts as none
+    margin: Annotated[float, Field(gt=0), AfterValidator(_of_the_leak)]  # share of the leak whose loss counts as nothing
+    shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
 
     @model_validator(mode="after")
-    def _control_is_a_mitigation(self):
-        if self.control is not None and self.control not in self.mitigations:
-            raise ValueError(f"control {self.control!r} is not one of the mitigations{nearest(self.control, self.mitigations)}")
+    def _controls_are_mitigations(self):
+        for control in self.controls:
+            if control not in self.mitigations:
+                raise ValueError(f"controls: {control!r} is not one of the mitigations{nearest(control, self.mitigations)}")
         return self
 
 

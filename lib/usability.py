@@ -7,7 +7,8 @@ sample of what was asked. Threshold and tests are ours.
 
 import pandas as pd
 
-from lib import clustered, inference, leakage, outcomes, pairing
+from lib import clustered, inference, outcomes, pairing, placebo
+from lib.specs import NO_MITIGATION
 
 MOST_MISSING = 10.0  # % of an arm's completions
 COMPARED = (
@@ -18,6 +19,7 @@ COMPARED = (
     ("negative", "positive"),
 )
 PLACEBO_BROKEN = "placebo rule broken"
+PLACEBO_OPEN = "placebo rule not shown"  # neither kept nor broken for sure
 CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
 _CELL = ["model", "mitigation", "arm"]
 
@@ -71,13 +73,13 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def _of_share(row) -> dict:
-    asked = "" if row.mitigation == leakage.NO_MITIGATION else f" under {row.mitigation}"
+    asked = "" if row.mitigation == NO_MITIGATION else f" under {row.mitigation}"
     fault = f"{row.estimate:.0f} % of completions are unusable (arm {row.arm}{asked})" if row.estimate > MOST_MISSING else ""
     return _row(row.model, row.mitigation, f"missing, {row.arm}", row, fault)
 
 
 def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
-    asked = "" if mitigation == leakage.NO_MITIGATION else f" under {mitigation}"
+    asked = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
     between = f"{found.estimate:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
     fault = f"arms differ in unusable completions ({one} − {other}{asked}: {between})".replace("-", "−")
     return _row(model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else "")
@@ -97,19 +99,34 @@ def fault(checked: pd.DataFrame) -> str:
     return broken["fault"].iloc[0] if len(broken) else ""
 
 
-def faults(completions: pd.DataFrame, pairs: pd.DataFrame, confidence: float) -> dict[str, str]:
-    """Why the row of each model allows no verdict, "" if it may have one: the placebo rule, or else the usability rule. What is
+def faults(completions: pd.DataFrame, pairs: pd.DataFrame, confidence: float, margin: float) -> dict[str, str]:
+    """What is wrong with each model's completions, "" if nothing is: the placebo rule, or else the usability rule. What is
     missing may leave nothing to try the placebo rule on; then the usability rule says why.
 
-    `completions`, or judgements, are those that the verdict rests on, and `pairs` the unmitigated ones of `leakage.pairs`.
+    `completions`, or judgements, are those that the verdict rests on, and `pairs` the unmitigated ones of `leakage.pairs`;
+    `margin` of the placebo rule, in points of the human scale. PLACEBO_OPEN allows a verdict, everything else none
+    (`allows_none`).
     """
     checked = check(completions, confidence)
     of_model = {model: fault(part) for model, part in checked.groupby("model", sort=False)}
-    return {model: _placebo_fault(pairs[pairs["model"] == model], confidence, unusable) for model, unusable in of_model.items()}
+    return {model: _fault(pairs[pairs["model"] == model], margin, confidence, unusable) for model, unusable in of_model.items()}
 
 
-def _placebo_fault(pairs: pd.DataFrame, confidence: float, unusable: str) -> str:
-    """`unusable`, but PLACEBO_BROKEN where a test of the placebo rule fails, or where nothing tells why it could not be tried."""
-    tests = leakage.placebo_check(pairs, confidence)
-    broken = tests[~tests["passed"]]
-    return PLACEBO_BROKEN if broken["low"].notna().any() or (len(broken) and not unusable) else unusable
+def _fault(pairs: pd.DataFrame, margin: float, confidence: float, unusable: str) -> str:
+    """PLACEBO_BROKEN where it is so for sure, or nothing tells why it could not be tried; else `unusable`, else PLACEBO_OPEN."""
+    checked = placebo.check(pairs, margin, confidence)
+    rule, tried = placebo.rule(checked), checked["n"].iloc[0] > 0
+    if rule == placebo.BROKEN and (tried or not unusable):
+        return PLACEBO_BROKEN
+    return unusable or (PLACEBO_OPEN if rule == placebo.NOT_SHOWN else "")
+
+
+def allows_none(fault: str) -> bool:
+    """Whether a fault of `faults` leaves no verdict."""
+    return fault not in ("", PLACEBO_OPEN)
+
+
+def joined(faults: dict[str, str], models: list[str]) -> str:
+    """The faults of several models in one row: those that allow no verdict, each with its model, else PLACEBO_OPEN, else ""."""
+    grave = [f"{model}: {faults[model]}" for model in models if allows_none(faults[model])]
+    return "; ".join(grave) or next((faults[model] for model in models if faults[model]), "")

@@ -1,71 +1,67 @@
-"""The claims board: what each verdict takes, and that too little evidence is called inconclusive."""
+"""The claims board: what each claim measures, that its verdict is that of the rules, and what overrules it."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import board, inference, power
+from lib import board, claims, inference, power
 from lib.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED
-from lib.claims import (
-    PREREGISTERED,
-    agreement,
-    existence,
-    judge_agreement,
-    mined,
-    mitigation,
-    mitigation_effects,
-    polarity,
-    scaling,
-)
-from lib.usability import PLACEBO_BROKEN
+from lib.claims import PRESPECIFIED, Benchmark, existence, mined, polarity, polarity_estimates, scaling
+from lib.judge_claims import agreement, judge_agreement
+from lib.usability import PLACEBO_BROKEN, PLACEBO_OPEN
 
 SOUND, BROKEN, UNUSABLE = {"m": ""}, {"m": PLACEBO_BROKEN}, {"m": "38 % of completions are unusable"}
-SURE, UNSURE = [18, 20, 22], [10, 20, 30]  # errors 2/sqrt(3) and 10/sqrt(3), t(0.975; 2) = 4.303: 20 ± 4.97 and 20 ± 24.8
-ANY = 1e3  # a margin that holds no verdict back
+SURE, UNSURE = [1.8, 2.0, 2.2], [1.0, 2.0, 3.0]  # errors .2/sqrt(3) and 1/sqrt(3), t(0.975; 2) = 4.303: 2 ± 0.497 and 2 ± 2.48
+NEGATIVE, TIES = [-1.8, -2.0, -2.2], [0.0] * 3
+MANY_TIES, TINY = [0.0] * 400, np.tile([-0.2, 0.2], 200).tolist()
+MARGIN = 0.1
 
 
 def pairs(negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9) -> pd.DataFrame:
-    """One pair for each stem and arm with the given net excess, and one of the placebo arm that should never count."""
-    nets = {"negative": negative, "positive": positive, "placebo": [999.0] * len(negative)}
-    rows = [(arm, f"s{place}", net) for arm, values in nets.items() for place, net in enumerate(values)]
-    table = pd.DataFrame(rows, columns=["arm", "stem_id", "net"])
+    """One pair for each stem and arm with the given shift, and one of the placebo arm that should never count; the net excess is
+    ten times the shift."""
+    shifts = {"negative": negative, "positive": positive, "placebo": [7.0] * len(negative)}
+    rows = [(arm, f"s{place}", shift) for arm, values in shifts.items() for place, shift in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["arm", "stem_id", "shift"])
     spec = {"model": model, "family": "f", "tuning": "base", "mode": "completion", "parameters": parameters}
-    return table.assign(**spec, group_id=table["stem_id"], sample_index=0)
+    return table.assign(**spec, net=10 * table["shift"], group_id=table["stem_id"], sample_index=0)
 
 
-@pytest.mark.parametrize(
-    ("nets", "faults", "verdict"),
-    [
-        (SURE, SOUND, SUPPORTED),
-        ([-18, -20, -22], SOUND, CONTRADICTED),
-        (UNSURE, SOUND, INCONCLUSIVE),
-        ([0, 0, 0], SOUND, INCONCLUSIVE),
-        ([20], SOUND, INCONCLUSIVE),  # one stem, no interval
-        (SURE, BROKEN, INVALID),
-        (SURE, UNUSABLE, INCONCLUSIVE),
-    ],
-)
-def test_existence_and_polarity_take_a_whole_interval_on_one_side_of_zero(nets, faults, verdict):
-    c0 = existence(pairs(nets, nets), ANY, 0.95, faults).iloc[0]
-    # stems differ widely, negative − positive does not: it is `nets` again
-    shifted = pairs([50 * place + net for place, net in enumerate(nets)], [50 * place for place in range(len(nets))])
-    c4 = polarity(shifted, ANY, 0.95, faults)
-    for claim, row in (("C0", c0), ("C4", c4.iloc[0])):
+EACH_WAY = [
+    (SURE, SOUND, SUPPORTED, "whole interval above 0, at least 0.1"),
+    (NEGATIVE, SOUND, CONTRADICTED, "whole interval below 0, at least 0.1"),
+    (TINY, SOUND, CONTRADICTED, "negligible: inside ±0.1"),
+    (UNSURE, SOUND, INCONCLUSIVE, "interval holds 0"),
+    (TIES, SOUND, INCONCLUSIVE, "interval holds 0"),
+    (MANY_TIES, SOUND, INCONCLUSIVE, "interval holds 0"),  # all stems agree: no error to test equivalence by
+    ([2.0], SOUND, INCONCLUSIVE, "no interval"),  # one stem
+    (SURE, BROKEN, INVALID, PLACEBO_BROKEN),
+    (SURE, {"m": PLACEBO_OPEN}, SUPPORTED, f"whole interval above 0, at least 0.1; {PLACEBO_OPEN}"),
+    (SURE, UNUSABLE, INCONCLUSIVE, "38 % of completions are unusable"),
+    (UNSURE, UNUSABLE, INCONCLUSIVE, "38 % of completions are unusable"),
+    ([2.0], UNUSABLE, INCONCLUSIVE, "38 % of completions are unusable"),
+]
+
+
+@pytest.mark.parametrize(("shifts", "faults", "verdict", "reason"), EACH_WAY)
+def test_existence_and_polarity_decide_each_way(shifts, faults, verdict, reason):
+    c0 = existence(pairs(shifts, shifts), MARGIN, 0.95, faults).iloc[0]
+    # stems differ widely, negative − positive does not: it is `shifts` again
+    positive = [0.01 * place for place in range(len(shifts))]
+    shifted = pairs([place + shift for place, shift in zip(positive, shifts, strict=True)], positive)
+    c4 = polarity(polarity_estimates(shifted, 0.95), MARGIN, 0.95, faults).iloc[0]
+    for claim, row in (("C0", c0), ("C4", c4)):
         assert list(row.index) == COLUMNS
-        assert (row["claim"], row["model"], row["verdict"], row["clusters"]) == (claim, "m", verdict, len(nets))
-        assert row["estimate"] == pytest.approx(np.mean(nets))
-    assert c0["n"] == 2 * len(nets)
+        assert (row["claim"], row["model"], row["verdict"], row["reason"]) == (claim, "m", verdict, reason)
+        assert row["estimate"] == pytest.approx(np.mean(shifts), abs=1e-9) and row["clusters"] == len(shifts)
+    assert c0["n"] == 2 * len(shifts) and c0["net"] == pytest.approx(10 * np.mean(shifts))
 
 
-@pytest.mark.parametrize(("margin", "verdict"), [(6.6, SUPPORTED), (6.5, INCONCLUSIVE)])
-def test_a_run_that_could_not_have_seen_the_margin_proves_nothing(margin, verdict):
-    row = existence(pairs(SURE, SURE), margin, 0.95, SOUND).iloc[0]
-    assert row["verdict"] == verdict
-    # 2/sqrt(3) times the mean of 5.65 errors that a t test with 2 degrees of freedom tells from 0 four times of five
-    assert row["detectable"] == pytest.approx(6.528, abs=0.001)
-    assert row["margin"] == margin
-    if verdict == INCONCLUSIVE:
-        assert row["reason"] == "could only have seen 6.5 points, the margin is 6.5"
+def test_the_minimum_detectable_effect_is_shown_and_decides_nothing():
+    row = existence(pairs(SURE, SURE), MARGIN, 0.95, SOUND).iloc[0]
+    # .2/sqrt(3) times the mean of 5.65 errors that a t test with 2 degrees of freedom tells from 0 four times of five
+    assert row["detectable"] == pytest.approx(0.6528, abs=0.0001) and row["detectable"] > row["margin"]
+    assert row["verdict"] == SUPPORTED
 
 
 def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
@@ -81,27 +77,54 @@ def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
     assert np.isnan(power.detectable_effect(inference.clustered_mean([1.0], ["s"])))
 
 
-def test_an_unusable_row_says_so_whatever_else_could_be_said_of_it():
-    for nets in (SURE, UNSURE, [20]):
-        row = existence(pairs(nets, nets), 1.0, 0.95, UNUSABLE).iloc[0]
-        assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "38 % of completions are unusable")
-
-
 def test_a_verdict_must_survive_holm_over_the_models_of_its_claim():
-    weak = [15.5, 20, 24.5]  # error 2.6, t = 7.7, p = 0.016
-    alone = existence(pairs(weak, weak), ANY, 0.95, SOUND).iloc[0]
+    weak = [1.55, 2.0, 2.45]  # error 0.26, t = 7.7, p = 0.016
+    alone = existence(pairs(weak, weak), MARGIN, 0.95, SOUND).iloc[0]
     assert (alone["verdict"], alone["p_holm"]) == (SUPPORTED, alone["p"])
     names = [f"m{place}" for place in range(4)]
     several = pd.concat([pairs(weak, weak, model) for model in names])
-    table = existence(several, ANY, 0.95, dict.fromkeys(names, ""))
+    table = existence(several, MARGIN, 0.95, dict.fromkeys(names, ""))
     assert table["p_holm"].tolist() == pytest.approx([4 * alone["p"]] * 4)
     assert table["verdict"].tolist() == [INCONCLUSIVE] * 4
     assert table["reason"][0] == f"not after Holm's correction (p = {4 * alone['p']:.3f})"
 
 
-def test_every_claim_is_registered_with_its_test_margin_and_unit():
-    assert list(PREREGISTERED) == ["C0", "C1", "C2", "C3", "C4", "C5"]
-    for claim in PREREGISTERED.values():
+def test_a_missing_arm_leaves_no_estimate():
+    only_placebo = pairs(SURE, SURE).query("arm == 'placebo'")
+    for table in (only_placebo, pairs(SURE, SURE).query("arm != 'negative'")):
+        row = polarity(polarity_estimates(table, 0.95), MARGIN, 0.95, SOUND).iloc[0]
+        assert (row["verdict"], row["reason"], row["n"]) == (INCONCLUSIVE, "no interval", 0) and np.isnan(row["estimate"])
+    row = existence(only_placebo, MARGIN, 0.95, SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "no interval")
+
+
+def references(**found: tuple[list[float], list[float]]) -> pd.DataFrame:
+    """Estimates of negative − positive against several references."""
+    return pd.concat([polarity_estimates(pairs(*shifts), 0.95).assign(reference=name) for name, shifts in found.items()])
+
+
+@pytest.mark.parametrize(
+    ("estimates", "verdict"),
+    [
+        (references(pooled=(SURE, TIES), neutral=(SURE, TIES), none=(SURE, TIES)), SUPPORTED),
+        (references(pooled=(NEGATIVE, TIES), none=(NEGATIVE, TIES)), CONTRADICTED),
+        (references(pooled=(TINY, MANY_TIES), none=(TINY, MANY_TIES)), CONTRADICTED),
+        (references(pooled=(SURE, TIES), none=(NEGATIVE, TIES)), INCONCLUSIVE),
+        (references(pooled=(SURE, TIES), none=(UNSURE, TIES)), INCONCLUSIVE),
+        (references(pooled=(SURE, TIES), none=([np.nan] * 3, TIES)), INCONCLUSIVE),
+    ],
+)
+def test_which_polarity_leaks_more_is_decided_only_where_every_reference_agrees(estimates, verdict):
+    row = polarity(estimates, MARGIN, 0.95, SOUND).iloc[0]
+    assert row["verdict"] == verdict
+    if not np.isnan(row["estimate"]):
+        assert row["estimate"] == estimates["estimate"].iloc[0], "the first reference is shown"
+        assert row["p"] == estimates["p"].max() and row["measured"].startswith("negative − positive, against pooled and ")
+
+
+def test_every_claim_is_prespecified_with_its_test_margin_and_unit():
+    assert list(PRESPECIFIED) == ["C0", "C1", "C2", "C3", "C4", "C5"]
+    for claim in PRESPECIFIED.values():
         assert claim.margin in ("agreement.margin", "scaling.margin", "mitigation.margin")
         assert claim.test
         assert claim.unit
@@ -117,24 +140,22 @@ def test_the_error_behind_a_bootstrap_interval_is_half_of_it_in_quantiles_of_t()
 @pytest.mark.parametrize(
     ("tweets", "films", "verdict", "worst"),
     [  # low, estimate, high in each domain
-        ((0.0, 0.10, 0.2), (0.1, 0.2, 0.3), SUPPORTED, "tweets"),
-        ((-0.1, 0.05, 0.2), (0.1, 0.2, 0.3), INCONCLUSIVE, "tweets"),
+        ((-0.04, 0.0, 0.04), (0.1, 0.2, 0.3), SUPPORTED, "tweets"),
+        ((-0.06, 0.05, 0.16), (0.1, 0.2, 0.3), INCONCLUSIVE, "tweets"),
         ((0.1, 0.2, 0.3), (-0.3, -0.2, -0.1), CONTRADICTED, "films"),
     ],
 )
-def test_the_judge_must_be_as_good_as_one_rater_in_every_domain(tweets, films, verdict, worst):
+def test_the_judge_must_be_no_worse_than_one_rater_in_every_domain(tweets, films, verdict, worst):
     difference = pd.DataFrame([tweets, films], columns=["low", "estimate", "high"])
     difference = difference.assign(domain=["tweets", "films"], n=[9, 8], n_documents=[700, 600])
-    row = judge_agreement("vader", difference, 0.3, 0.95).iloc[0]
+    row = judge_agreement("vader", difference, 0.05, 0.95).iloc[0]
     assert list(row.index) == COLUMNS
     assert (row["claim"], row["verdict"], row["cluster_unit"]) == ("C1", verdict, "documents")
     assert worst in row["measured"]
     assert (row["n"], row["clusters"]) == ((9, 700) if worst == "tweets" else (8, 600))
     assert row["p_holm"] >= row["p"]
-    held_back = judge_agreement("vader", difference, 0.1, 0.95).iloc[0]
-    assert held_back["verdict"] == INCONCLUSIVE
-    half = 0.15 if verdict == INCONCLUSIVE else 0.10  # of the widest interval; 2.8 errors are seen, 1.96 make the half
-    assert held_back["detectable"] == pytest.approx(half * 2.8 / 1.96, rel=0.01)
+    half = 0.11 if verdict == INCONCLUSIVE else 0.10  # of the widest interval; 2.8 errors are seen, 1.96 make the half
+    assert row["detectable"] == pytest.approx(half * 2.8 / 1.96, rel=0.01)
 
 
 def test_agreement_is_a_row_on_texts_and_one_on_completions():
@@ -143,27 +164,27 @@ def test_agreement_is_a_row_on_texts_and_one_on_completions():
     kappa = pd.DataFrame([("polarity", True, "judge − annotators", "kappa", -0.2, -0.22, -0.18, 90, 60)], columns=columns)
     rows = agreement("vader", difference, kappa.iloc[:0], 0.05, 0.95)
     assert rows[["verdict", "reason"]].values.tolist() == [
-        [SUPPORTED, "as good as one rater in every domain"],
+        [SUPPORTED, "no worse by 0.05 or more"],
         [INCONCLUSIVE, "nobody has labelled completions yet"],
     ]
     labelled = agreement("vader", difference, kappa, 0.05, 0.95).iloc[1]
-    assert (labelled["verdict"], labelled["reason"], labelled["unit"]) == (CONTRADICTED, "below people", "of kappa")
+    assert (labelled["verdict"], labelled["reason"]) == (CONTRADICTED, "worse by more than 0.05 in completions")
+    assert labelled["unit"] == "of kappa"
 
 
 SIZES = tuple(10.0 ** np.arange(7, 12))  # five
-SPREAD = [-2, -1, 0, 1, 2]  # of the stems about their model's mean: errors of sqrt(2.5 / 5) = 0.71
+FALLING, RISING, SCATTERED, LEVEL = [0, -1, -2.1, -2.9, -4], [0, 1, 2.1, 2.9, 4], [0, -3, 2, -4, 1], [0.0] * 5
 
 
-def family(means: list[float], sizes=SIZES, start: float = 50) -> pd.DataFrame:
-    """A family with a net excess of `start` plus one of `means` at each of `sizes`, and a valence shift of a tenth of it."""
+def family(means: list[float], sizes=SIZES, start: float = 5, spread: float = 0.2, stems: int = 60) -> pd.DataFrame:
+    """A family with a shift of `start` plus one of `means` at each of `sizes`; stems scatter about it by `spread`."""
     rng = np.random.default_rng(1)
-    nets = [start + mean + rng.permutation(SPREAD) for mean in means[: len(sizes)]]
-    table = pd.concat([pairs(net, net, f"m{step}", size) for step, (net, size) in enumerate(zip(nets, sizes, strict=True))])
-    return table.assign(shift=table["net"] / 10)
+    shifts = [start + mean + spread * rng.permutation(np.linspace(-1, 1, stems)) for mean in means[: len(sizes)]]
+    models = zip(shifts, sizes, strict=True)
+    return pd.concat([pairs(shift, shift, f"m{step}", size) for step, (shift, size) in enumerate(models)])
 
 
 ALL_SOUND = {f"m{step}": "" for step in range(len(SIZES))}
-FALLING, RISING, SCATTERED = [0, -10, -21, -29, -40], [0, 10, 21, 29, 40], [0, -30, 20, -40, 10]
 
 
 @pytest.mark.parametrize(
@@ -171,128 +192,127 @@ FALLING, RISING, SCATTERED = [0, -10, -21, -29, -40], [0, 10, 21, 29, 40], [0, -
     [
         (FALLING, ALL_SOUND, SUPPORTED),
         (RISING, ALL_SOUND, CONTRADICTED),
+        (LEVEL, ALL_SOUND, CONTRADICTED),  # negligible
         (SCATTERED, ALL_SOUND, INCONCLUSIVE),
         (FALLING, ALL_SOUND | {"m1": PLACEBO_BROKEN}, INVALID),
+        (FALLING, ALL_SOUND | {"m1": PLACEBO_OPEN}, SUPPORTED),
         (FALLING, ALL_SOUND | UNUSABLE | {"m2": "12 % of completions are unusable"}, INCONCLUSIVE),
     ],
 )
 def test_leakage_falls_with_size_where_the_slope_over_models_is_below_zero(means, faults, verdict):
-    row = scaling(family(means), 5, ANY, 0.95, faults).iloc[0]
+    row = scaling(family(means), 5, MARGIN, 0.95, faults).iloc[0]
+    slope = np.polyfit(range(5), means, 1)[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
-    assert row["estimate"] == pytest.approx(np.polyfit(range(5), means, 1)[0] / 10, abs=0.3)
-    assert (row["n"], row["clusters"], row["cluster_unit"]) == (50, 5, "sizes")
+    assert row["estimate"] == pytest.approx(slope, abs=0.05) and row["net"] == pytest.approx(10 * slope, abs=0.5)
+    assert (row["n"], row["clusters"], row["cluster_unit"]) == (600, 5, "sizes")
+    assert (PLACEBO_OPEN in row["reason"]) == (PLACEBO_OPEN in faults.values())
 
 
 def test_however_sure_each_model_is_scattered_models_settle_nothing():
-    few = scaling(family(SCATTERED), 5, ANY, 0.95, ALL_SOUND).iloc[0]
-    copies = [family(SCATTERED).assign(stem_id=lambda table, copy=copy: table["stem_id"] + f"-{copy}") for copy in range(40)]
-    many = scaling(pd.concat(copies), 5, ANY, 0.95, ALL_SOUND).iloc[0]
-    assert many["verdict"] == INCONCLUSIVE
-    assert many["high"] - many["low"] == pytest.approx(few["high"] - few["low"], rel=0.05)
+    rows = [scaling(family(SCATTERED, stems=stems), 5, MARGIN, 0.95, ALL_SOUND).iloc[0] for stems in (60, 600)]
+    assert [row["verdict"] for row in rows] == [INCONCLUSIVE, INCONCLUSIVE]
+    widths = [row["high"] - row["low"] for row in rows]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
 
 
 def test_what_is_nowhere_surely_above_zero_does_not_fall():
-    row = scaling(family(FALLING, start=-5), 5, ANY, 0.95, ALL_SOUND).iloc[0]
-    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "falls, but net excess is surely above 0 at no size")
+    row = scaling(family(FALLING, start=-0.5), 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "falls, but the shift is surely above 0 at no size")
     assert row["high"] < 0
 
 
 @pytest.mark.parametrize(("sizes", "shown"), [(1, False), (2, False), (3, True), (4, True)])
 def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
-    row = scaling(family(FALLING, SIZES[:sizes]), 5, ANY, 0.95, ALL_SOUND).iloc[0]
+    row = scaling(family(FALLING, SIZES[:sizes]), 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, f"needs at least 5 sizes of a family, has {sizes}")
     assert row[["estimate", "low", "high"]].notna().all() == shown
 
 
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (family(FALLING).assign(parameters=np.nan), "needs at least 5 sizes of a family, has 0"),
+        (family(FALLING, spread=0), "no standard error of m0, m1, m2, m3, m4: no scored pair, one stem, or stems that all agree"),
+    ],
+    ids=["unknown sizes", "all ties"],
+)
+def test_what_allows_no_slope_is_said(table, reason):
+    row = scaling(table, 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
+    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, reason)
+    assert row[["estimate", "low", "high"]].isna().all()
+
+
 def test_different_tunings_are_different_families():
     both = pd.concat([family(FALLING), family(RISING).assign(tuning="instruct")])
-    assert scaling(both, 5, ANY, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
+    assert scaling(both, 5, MARGIN, 0.95, ALL_SOUND)["verdict"].tolist() == [SUPPORTED, CONTRADICTED]
 
 
-def test_a_family_of_unknown_sizes_has_a_row_that_says_so():
-    row = scaling(family(FALLING).assign(parameters=np.nan), 5, ANY, 0.95, ALL_SOUND).iloc[0]
-    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "needs at least 5 sizes of a family, has 0")
+def benchmark(negative: list[float], positive: list[float], faults=SOUND, model: str = "m") -> Benchmark:
+    table = pairs(negative, positive, model)
+    return Benchmark(table, polarity_estimates(table, 0.95), faults)
 
 
 def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
-    for curated in (pairs([], []), pairs(SURE, SURE, model="another")):
-        board = mined(pairs(SURE, SURE), curated, ANY, 0.95, SOUND, {"another": ""})
-        assert board[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
+    for curated in (benchmark([], [], {}), benchmark(SURE, SURE, {"another": ""}, model="another")):
+        table = mined(benchmark(SURE, SURE), curated, MARGIN, 0.95)
+        assert table[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
 
 
-LESS, MORE, NEGATIVE_MORE = ([5, 6, 7], [18, 20, 22]), ([27, 30, 33], [42, 45, 49]), ([18, 20, 22], [5, 6, 7])
-
-
-@pytest.mark.parametrize(
-    ("mined_nets", "curated_nets", "faults", "verdict", "reason"),
-    [
-        (LESS, MORE, SOUND, SUPPORTED, "same sign, and the same polarity leaks more"),
-        (LESS, NEGATIVE_MORE, SOUND, CONTRADICTED, "opposite rank"),
-        (LESS, ([-42, -45, -49], [-27, -30, -33]), SOUND, CONTRADICTED, "opposite sign"),  # both rank positive above negative
-        (LESS, (UNSURE, SURE), SOUND, INCONCLUSIVE, "same sign, rank not sure in both"),
-        (LESS, MORE, BROKEN, INVALID, "placebo rule broken"),
-        (LESS, MORE, UNUSABLE, INCONCLUSIVE, "38 % of completions are unusable"),
-    ],
-)
-def test_the_mined_benchmark_must_agree_in_sign_and_rank(mined_nets, curated_nets, faults, verdict, reason):
-    told = pairs(*mined_nets), pairs(*curated_nets)
-    row = mined(*told, ANY, 0.95, SOUND, faults).iloc[0]
-    assert list(row.index) == COLUMNS
-    assert (row["claim"], row["verdict"], row["reason"]) == ("C5", verdict, reason)
-    assert row["estimate"] == pytest.approx(np.mean(mined_nets) - np.mean(curated_nets))
-    assert (row["n"], row["clusters"]) == (12, 6)
-    if verdict == SUPPORTED:
-        assert mined(*told, 1.0, 0.95, SOUND, faults)["reason"][0].startswith("could only have seen")
-
-
-def effects(asked: dict[str, list[float]], margin: float = 5) -> pd.DataFrame:
-    """The effects table from the changes of net excess of each stem under each mitigation."""
-    rows = [("m", name, f"s{place}", change) for name, changes in asked.items() for place, change in enumerate(changes)]
-    return mitigation_effects(pd.DataFrame(rows, columns=["model", "mitigation", "stem_id", "effect"]), margin, 0.95)
-
-
-NOTHING, LOWERS, WIDE = [-0.5, 0, 0.5], [-38, -40, -42], [-30, 0, 30]
-
-
-@pytest.mark.parametrize(("margin", "mitigates"), [(30, True), (36, False)])
-def test_mitigating_takes_the_whole_interval_beyond_the_margin(margin, mitigates):
-    table = effects({"calm": LOWERS, "plain": NOTHING}, margin).set_index("mitigation")  # -40 ± 4.97 and 0 ± 1.24
-    assert table["mitigates"].to_dict() == {"calm": mitigates, "plain": False}
-    assert table["equivalent"].to_dict() == {"calm": False, "plain": True}
-    assert table["p_holm"].to_dict() == pytest.approx({"calm": 2 * table.loc["calm", "p"], "plain": 1})
+LESS, SAME, MORE = ([0.5, 0.6, 0.7], [1.8, 2.0, 2.2]), ([0.49, 0.6, 0.71], [1.8, 2.0, 2.2]), ([2.7, 3.0, 3.3], [4.2, 4.5, 4.9])
+NEGATIVE_MORE, OPPOSITE = ([1.8, 2.0, 2.2], [0.5, 0.6, 0.7]), ([-4.2, -4.5, -4.9], [-2.7, -3.0, -3.3])
 
 
 @pytest.mark.parametrize(
-    ("asked", "faults", "verdict"),
-    [
-        ({"calm": NOTHING, "focus": NOTHING}, SOUND, SUPPORTED),
-        ({"calm": NOTHING, "focus": LOWERS}, SOUND, CONTRADICTED),
-        ({"calm": NOTHING, "focus": WIDE}, SOUND, INCONCLUSIVE),
-        ({"calm": NOTHING, "focus": [38, 40, 42]}, SOUND, INCONCLUSIVE),  # it raises leakage: neither
-        ({"calm": NOTHING, "control": LOWERS}, SOUND, SUPPORTED),  # the control takes no part
-        ({"control": LOWERS}, SOUND, INCONCLUSIVE),
-        ({}, SOUND, INCONCLUSIVE),
-        ({"calm": LOWERS}, BROKEN, INVALID),
-        ({"calm": LOWERS}, UNUSABLE, INCONCLUSIVE),
+    ("mined_shifts", "curated_shifts", "faults", "verdicts"),
+    [  # sign, size, rank
+        (LESS, MORE, SOUND, [SUPPORTED, CONTRADICTED, SUPPORTED]),
+        (LESS, SAME, SOUND, [SUPPORTED, INCONCLUSIVE, SUPPORTED]),
+        (LESS, NEGATIVE_MORE, SOUND, [SUPPORTED, INCONCLUSIVE, CONTRADICTED]),
+        (LESS, OPPOSITE, SOUND, [CONTRADICTED, CONTRADICTED, SUPPORTED]),
+        (LESS, (UNSURE, SURE), SOUND, [SUPPORTED, INCONCLUSIVE, INCONCLUSIVE]),
+        ((TINY, TINY), (TINY, TINY), SOUND, [INCONCLUSIVE, SUPPORTED, INCONCLUSIVE]),
+        (LESS, MORE, BROKEN, [INVALID] * 3),
+        (LESS, MORE, UNUSABLE, [INCONCLUSIVE] * 3),
+        (LESS, ([2.0], [2.0]), SOUND, [INCONCLUSIVE] * 3),
     ],
 )
-def test_prompting_mitigates_or_is_equivalent_to_nothing_or_neither(asked, faults, verdict):
-    row = mitigation(effects(asked), ["m"], "control", ANY, 0.95, faults, {"m": True}).iloc[0]
-    assert (row["claim"], row["model"], row["verdict"]) == ("C3", "m", verdict)
-    assert np.isnan(row["estimate"]) == (not set(asked) - {"control"})
+def test_the_mined_benchmark_must_agree_in_sign_size_and_rank(mined_shifts, curated_shifts, faults, verdicts):
+    table = mined(benchmark(*mined_shifts), benchmark(*curated_shifts, faults), MARGIN, 0.95)
+    assert list(table) == COLUMNS and set(table["claim"]) == {"C5"}
+    assert table["verdict"].tolist() == verdicts
+    sign, size, rank = (row for _, row in table.iterrows())
+    assert sign["estimate"] == pytest.approx(np.mean(mined_shifts), abs=1e-9)
+    assert size["estimate"] == pytest.approx(np.mean(mined_shifts) - np.mean(curated_shifts), abs=1e-9)
+    if not np.isnan(rank["estimate"]):
+        assert rank["estimate"] == pytest.approx(np.mean(mined_shifts[0]) - np.mean(mined_shifts[1]), abs=1e-9)
 
 
-def test_where_nothing_leaks_there_is_nothing_to_mitigate():
-    row = mitigation(effects({"calm": NOTHING}), ["m"], None, ANY, 0.95, SOUND, {"m": False}).iloc[0]
-    assert (row["verdict"], row["reason"]) == (
-        INCONCLUSIVE,
-        "every prompt equivalent to none, but nothing surely leaks without",
-    )
+def test_the_verdict_on_a_claim_over_its_models_and_rows():
+    several = pd.concat([pairs(SURE, SURE, "a"), pairs(NEGATIVE, NEGATIVE, "b"), pairs(UNSURE, UNSURE, "c")])
+    faults = dict.fromkeys("abc", "")
+    table = pd.concat([
+        existence(several, MARGIN, 0.95, faults),
+        existence(several, MARGIN, 0.95, {"a": ""}).assign(claim="C4"),
+        mined(benchmark(*LESS), benchmark(*MORE), MARGIN, 0.95),
+    ])  # fmt: skip
+    found = board.by_claim(table).set_index("claim")
+    assert found["verdict"].to_dict() == {"C0": "mixed", "C4": SUPPORTED, "C5": CONTRADICTED}
+    assert found["counts"].to_dict()["C0"] == "1 supported, 1 contradicted, 1 inconclusive"
+    assert found["models"].to_dict() == {"C0": 3, "C4": 1, "C5": 1}
 
 
-def test_the_board_shows_the_strongest_lowering_and_who_was_not_asked():
-    board = mitigation(effects({"calm": NOTHING, "focus": LOWERS}), ["m", "unasked"], None, 5.0, 0.95, SOUND, SOUND)
-    assert board["measured"][0] == "change of net excess by focus"
-    assert board["reason"][0] == "could only have seen 6.5 points, the margin is 5.0"
-    assert board["estimate"][0] == pytest.approx(-40)
-    assert board["reason"][1] == "not asked with a mitigation beside the control"
+def test_verdicts_are_as_judged_until_people_have_labelled():
+    table = pd.concat([existence(pairs(shifts, shifts), MARGIN, 0.95, SOUND) for shifts in (SURE, NEGATIVE, UNSURE)])
+    on_people = table.iloc[:1].assign(claim="C1")
+    marked = board.as_judged(pd.concat([table, on_people]), labelled=False)
+    said = [board.in_words(row) for row in marked.itertuples()]
+    assert said == ["supported, as judged", "contradicted, as judged", INCONCLUSIVE, SUPPORTED]
+    assert [board.in_words(row) for row in board.as_judged(table, labelled=True).itertuples()] == table["verdict"].tolist()
+    assert board.in_words(next(board.by_claim(marked.iloc[:1]).itertuples())) == "supported, as judged"
+
+
+def test_rows_are_labelled_by_what_is_measured_where_a_claim_has_several_of_a_model():
+    table = mined(benchmark(*LESS), benchmark(*MORE), MARGIN, 0.95)
+    assert board.labels(table)[1] == "m, size: mined − curated mean shift"
+    assert board.labels(existence(pairs(SURE, SURE), MARGIN, 0.95, SOUND)) == ["m"]
+    assert claims.leaks(pairs(SURE, SURE), 0.95) == {"m": True}

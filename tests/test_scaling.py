@@ -199,12 +199,6 @@ def test_the_sentences_name_what_the_tables_hold():
     assert shown["per tenfold size [interval]"].iloc[0] == "−1.00 [−1.00, −1.00]" and shown.columns.name == "⚠ WARNING"
     parts = scaling.meta_regression(line([0, 1, 2, 3, 4], spread=0.01), "shift", 0.95, by=["arm", "slot"])
     assert scaling_reports.parts_reading(parts).count("rising with size") == 4
-    claim = pd.DataFrame({"model": ["f", "g"], "estimate": [-0.9, np.nan], "low": [-1.0, np.nan], "high": [-0.8, np.nan],
-                          "unit": "scale points per tenfold size", "verdict": ["supported", "inconclusive"],
-                          "reason": ["falls", "has 1"]})  # fmt: skip
-    assert scaling_reports.claim_reading(claim) == (
-        "f: −0.90 [−1.00, −0.80] scale points per tenfold size; supported, falls. g: inconclusive, has 1."
-    )
 
 
 def test_figures_have_a_panel_for_each_line_or_slot_and_arm_and_a_band_where_there_is_a_slope():

@@ -44,20 +44,21 @@ def read(set_name: str) -> dict | None:
 
 
 def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
-    """An estimate with its interval as people read it, n and stems."""
+    """An estimate with its interval as people read it (two digits of the shift), n and stems."""
     row = next((row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity)), None)
     if row is None:
         return reports.NOT_ESTIMATED, 0, 0
     known = pd.Series({name: np.nan if value is None else value for name, value in row.items()}).infer_objects()
-    return reports.interval(known, sign=quantity != "leak"), row["n"], row["n_stems"]
+    return reports.interval(known, 2 if quantity == "shift" else 1, quantity != "leak"), row["n"], row["n_stems"]
 
 
 def verdict(model: dict) -> str:
     """C0 of the claims board in plain words, with its reason, and the verdict of the second judge where it differs."""
     found = model["leaks"]
     second = f" ({found['second']})" if found.get("second") else ""
-    plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it leaks the other way round"}
-    return f"{plain.get(found['verdict'], found['verdict'])}: {found['reason']}{second}"
+    plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it does not leak"}.get(found["verdict"])
+    judged = ", as judged" if plain and found.get("as_judged") else ""
+    return f"{plain or found['verdict']}{judged}: {found['reason']}{second}"
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:
@@ -69,7 +70,8 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         "unusable": _unusable(model["missing"]),
         "net excess": f"{_in_unit(net, ' points (0: none)')}, n {n:,} pairs in {stems:,} stems",
         **{f"  {arm}": _parts(model, arm) for arm in leakage.DIRECTIONS},
-        "leak rate": _in_unit(_shown(model, "both", "leak")[0], " % (50: none)"),
+        "mean shift": f"{_in_unit(_shown(model, 'both', 'shift')[0], ' scale points (0: none)')}; leak rate "
+        f"{_in_unit(_shown(model, 'both', 'leak')[0], ' % (50: none)')}",
         "judge": _judge(card["judge"]),
         "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, same noise:')}",
         **{f"  {pair['shift']:+.1f} #{place}": _pair(pair) for place, pair in enumerate(model["pairs"])},
@@ -167,7 +169,7 @@ def _section(model: dict, card: dict) -> str:
         [
             {
                 "contexts": arm if arm != "both" else "negative and positive",
-                **{leakage.QUANTITIES[name]: _shown(model, arm, name)[0] for name in ("net", "towards", "away", "leak")},
+                **{leakage.QUANTITIES[name]: _shown(model, arm, name)[0] for name in ("shift", "net", "towards", "away", "leak")},
                 "pairs": f"{_shown(model, arm, 'net')[1]:,}",
                 "stems": f"{_shown(model, arm, 'net')[2]:,}",
             }

@@ -52,11 +52,12 @@ def _judgements(set_name: str) -> pd.DataFrame:
     return table.assign(judged=table["judge"] + (f", charged beyond {threshold:g}" if threshold else ""))
 
 
-def summary(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """A row for each model: set, model, completions, the quantities SHOWN with interval, n, n_stems, cluster_unit, fault."""
+def summary(judgements: pd.DataFrame, confidence: float, shift_margin: float) -> pd.DataFrame:
+    """A row for each model: set, model, completions, the quantities SHOWN as estimate, low and high, n, n_stems, cluster_unit,
+    fault; `shift_margin` of the placebo rule."""
     pairs = leakage.pairs(judgements)
     found = leakage.summarise(leakage.charged_pairs(pairs), ["model"], confidence)
-    faults = usability.faults(judgements, pairs, confidence)
+    faults = usability.faults(judgements, pairs, confidence, shift_margin)
     rows = judgements.groupby("model", sort=False).agg(set=("set", "first"), completions=("completion", "size")).reset_index()
     return rows.merge(found[found["quantity"].isin(SHOWN)]).assign(fault=lambda table: table["model"].map(faults))
 
@@ -81,8 +82,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def write(set_names: list[str]) -> list[str]:
     """Compare, write outputs/comparisons/<sets>.md, .csv and .svg, and return the lines to print."""
     judgements, left_out = shared(set_names)
-    confidence, margin = (_agreed(set_names, key) for key in ("confidence", "margin"))
-    found = summary(judgements, confidence)
+    confidence, margin = (_agreed(set_names, "judging", key) for key in ("confidence", "margin"))
+    found = summary(judgements, confidence, _agreed(set_names, "scaling", "margin"))
     between = comparisons.models(leakage.pairs(judgements), margin, confidence)
     table, paired = readable(found), comparison_reports.family(between)
     toys = [name for name in set_names if params.load(name).toy]
@@ -102,19 +103,19 @@ def write(set_names: list[str]) -> list[str]:
     return [*([stamp] if stamp else []), f"{head}:", *lines, reading, f"Written: {_shown(path)}.md, .csv, .svg"]
 
 
-def _agreed(set_names: list[str], key: str) -> float:
-    """The value of judging.`key`, which must be the same in all sets."""
-    values = {name: params.load(name).judging[key] for name in set_names}
+def _agreed(set_names: list[str], section: str, key: str) -> float:
+    """The value of `section`.`key`, which must be the same in all sets."""
+    values = {name: getattr(params.load(name), section)[key] for name in set_names}
     if len(set(values.values())) > 1:
         said = ", ".join(f"{value:g} in {name}" for name, value in values.items())
-        raise ParameterError(f"SETS: judging.{key} differs ({said}); make it the same and run them again")
+        raise ParameterError(f"SETS: {section}.{key} differs ({said}); make it the same and run them again")
     return values[set_names[0]]
 
 
 def _line(row) -> str:
     estimate = f"{reports.interval(row)} points".replace("not estimated points", "not estimated")
     said = f"  {row.model}: net excess {estimate}, n {row.n:,} pairs in {row.n_stems:,} stems"
-    return f"{said}; no verdict: {row.fault}" if row.fault else said
+    return f"{said}; {'no verdict: ' * usability.allows_none(row.fault)}{row.fault}" if row.fault else said
 
 
 def _shown(path: Path) -> str:

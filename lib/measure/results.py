@@ -26,7 +26,9 @@ def of_run(set_name: str) -> dict | None:
         return None
     confidence = parameters.judging["confidence"]
     claimed = reports.board(set_name).query("claim == 'C0'").set_index("model")
-    claimed = claimed[["verdict", "reason"]].assign(second=[second_verdicts.mark(row) for row in claimed.itertuples()])
+    claimed = claimed[["verdict", "reason", "as_judged"]].assign(
+        second=[second_verdicts.mark(row) for row in claimed.itertuples()]
+    )
     of = {name: [table[table["model"] == name] for table in (judgements, pairs)] for name in names}
     found = [_of_model(spec, *of[spec.name], claimed.loc[spec.name].to_dict(), confidence) for spec in parameters.models]
     judge = Judge.model_validate(parameters.judging["judge"])
@@ -54,9 +56,9 @@ def _variances(pairs: pd.DataFrame) -> power.Components | None:
 
 def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, confidence: float) -> dict:
     """A model's part: name, id, mode, counts (samples by arm), missing (% of all and of the worst arm, count of each
-    outcome), leaks (verdict and reason of C0, and `second`, how a second judge differs, "" if it does not), quantities (a row
-    each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems, n_matches, cluster_unit), same
-    (% of pairs with the same noise whose verdicts are the same; same_of: how many), pairs."""
+    outcome), leaks (verdict and reason of C0, by the mean shift, as_judged, and `second`, how a second judge differs, "" if it
+    does not), quantities (a row each: arm, 'both' for the two polarities together, quantity, estimate, low, high, n, n_stems,
+    n_matches, cluster_unit), same (% of pairs with the same noise whose verdicts are the same; same_of: how many), pairs."""
     charged, single = (leakage.charged_pairs(table) for table in (pairs, leakage.pairs(judgements, matched=True)))
     single = single[single["partner"] == single["sample_index"]]  # with the same noise
     by_arm = leakage.summarise(charged, ["arm"], confidence)

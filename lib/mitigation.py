@@ -1,0 +1,160 @@
+"""C3 of the claims board: what of the leak is left when a prompt asks the model not to leak, against none and against controls.
+
+A *cell* is a group and charged arm; its value under a mitigation is the mean over its draws, so that all unmitigated draws are
+the baseline. Only cells that have a value under every mitigation of their model count, so that every comparison is on the same
+cells and one covariance, clustered by stem, holds them all; the others are counted. A *control* is a sentence that asks nothing
+about mood: it shows what any added sentence does, and is no member of the family of prompts.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from lib import board, claims, inference, leakage, rules, simultaneous
+from lib.board import INCONCLUSIVE, SUPPORTED
+from lib.inference import Estimate
+from lib.rules import Retention, Verdict
+from lib.specs import NO_MITIGATION
+
+CLAIM = claims.PRESPECIFIED["C3"]
+PROMPT, CONTROL = "prompt", "control"
+NONE, CONTROLS = "none", "controls"  # what a prompt is compared with
+COLUMNS = ["mitigation", "role", "against", "baseline", "estimate", "low", "high", "error", "freedom", "p", "ratio", "ratio_low",
+           "ratio_high", "p_keeps", "n", "n_stems", "left_out"]  # fmt: skip
+SEED = 20251118  # of the multivariate t distribution: no draw of a model depends on it
+
+
+def effects(
+    pairs: pd.DataFrame,
+    controls: list[str],
+    margin: float,
+    confidence: float,
+    by: tuple[str, ...] = ("model",),
+    quantity: str = leakage.PRIMARY,
+) -> pd.DataFrame:
+    """What each mitigation changes, a row for each level of `by`, mitigation and baseline; columns: those of `by`, COLUMNS.
+
+    `pairs` of `leakage.pairs`, unmitigated and mitigated. against: "none", or for a prompt "controls", the mean of `controls`.
+    baseline: the mean of `quantity` there. estimate, low, high: the change, with intervals that are simultaneous over the
+    prompts of a level (a control has its own); p adjusted likewise. ratio: what is retained, with Fieller's interval at the
+    same critical value. p_keeps: one-sided, that more than 1 − `margin` is retained, for each prompt by itself. n: cells;
+    left_out: those without a value under every mitigation. A mitigation without any value has a row that is NaN.
+    """
+    rows = []
+    for level, part in leakage.charged_pairs(pairs).groupby(list(by), sort=False):
+        names = [name for name in part["mitigation"].unique() if name != NO_MITIGATION]
+        cells = part.pivot_table(index=["stem_id", "group_id", "arm"], columns="mitigation", values=quantity, aggfunc="mean")
+        found = _compared(cells, names, controls, margin, confidence)
+        rows += [dict(zip(by, level, strict=True)) | row for row in found]
+    return pd.DataFrame(rows, columns=[*by, *COLUMNS])
+
+
+def _compared(cells: pd.DataFrame, names: list[str], controls: list[str], margin: float, confidence: float) -> list[dict]:
+    """Rows of one level, from a table with a row a cell and a column a mitigation; columns without a value are not there."""
+    role = {name: CONTROL if name in controls else PROMPT for name in names}
+    asked = [name for name in names if name in cells] if NO_MITIGATION in cells else []
+    whole = cells[[NO_MITIGATION, *asked]].dropna() if asked else cells.iloc[:0]
+    if whole.empty:
+        asked = []
+    counts = {"n": len(whole), "n_stems": whole.index.unique("stem_id").size, "left_out": len(cells) - len(whole)}
+    rows = [{"mitigation": name, "role": role[name], "against": NONE, **counts, "n": 0, "n_stems": 0, "left_out": len(cells)}
+            for name in names if name not in asked]  # fmt: skip
+    prompts, counted = ([name for name in asked if role[name] == wanted] for wanted in (PROMPT, CONTROL))
+    alone = [([name], NONE, [NO_MITIGATION]) for name in counted]
+    for family, against, baseline in [(prompts, NONE, [NO_MITIGATION]), (prompts, CONTROLS, counted), *alone]:
+        if family and baseline:
+            found = simultaneous.means(whole.to_numpy(), whole.index.get_level_values("stem_id"))
+            of_family = _family(found, list(whole), family, baseline, margin, confidence)
+            rows += [{"role": role[row["mitigation"]], "against": against, **counts, **row} for row in of_family]
+    return sorted(rows, key=lambda row: (names.index(row["mitigation"]), row["against"] != NONE))
+
+
+def _family(
+    found: simultaneous.Means, columns: list[str], family: list[str], baseline: list[str], margin: float, confidence: float
+) -> Iterator[dict]:
+    """Rows of the mitigations `family` against the mean of `baseline`."""
+    own = np.array([[float(column == name) for column in columns] for name in family])
+    other = np.array([(column in baseline) / len(baseline) for column in columns])
+    change, kept = found.contrasts(own - other), found.contrasts(own - (1 - margin) * other)
+    maxima = simultaneous.greatest(change, np.random.default_rng(SEED))
+    low, high, p = simultaneous.intervals(change, maxima, confidence)
+    critical = np.quantile(maxima, confidence)
+    if np.isnan(critical):  # no prompt changes anything: Student's
+        critical = special.stdtrit(found.freedom, (1 + confidence) / 2)
+    p_keeps = simultaneous.above_zero_p(kept)
+    for place, name in enumerate(family):
+        both = found.contrasts(np.array([own[place], other]))
+        ratio_low, ratio_high = simultaneous.fieller(both, critical)
+        yield {"mitigation": name, "baseline": both.estimates[1], "estimate": change.estimates[place], "low": low[place],
+               "high": high[place], "error": change.errors[place], "freedom": found.freedom, "p": p[place],
+               "ratio": both.estimates[0] / both.estimates[1] if both.estimates[1] else np.nan, "ratio_low": ratio_low,
+               "ratio_high": ratio_high, "p_keeps": p_keeps[place]}  # fmt: skip
+
+
+def claim(
+    table: pd.DataFrame,
+    model_names: list[str],
+    margin: float,
+    confidence: float,
+    faults: dict[str, str],
+    leaking: dict[str, bool],
+    net: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """C3, a row for each model and prompt of a table of `effects` by model; `leaking`: `claims.leaks` of unmitigated pairs.
+
+    The row shows the change against none as a share of the leak, with the interval that is simultaneous over the prompts. p is
+    the greater of those against none and against the controls, of the test that the verdict names; p_holm has it corrected over
+    models. `net`: the same table of the net excess.
+    """
+    prompts = _corrected(table[table["role"] == PROMPT], leaking)
+    changes = (
+        {} if net is None else {(row.model, row.mitigation): _change(row) for row in net[net["against"] == NONE].itertuples()}
+    )
+    rows = []
+    for model in model_names:
+        part, fault = prompts[prompts["model"] == model], faults[model]
+        if part.empty:
+            unasked = Verdict(INCONCLUSIVE, "not asked with a mitigation beside the controls")
+            rows.append(board.row(CLAIM, model, "change of the leak", None, unasked, margin, confidence))
+        for name, of_prompt in part.groupby("mitigation", sort=False):
+            named, beside = (CLAIM, model, f"{name}: change of the leak"), changes.get((model, name))
+            found, verdict, other = _decided(of_prompt, leaking.get(model, False), margin, confidence)
+            rows.append(board.row(*named, found, verdict, margin, confidence, fault, beside, **other))
+    return board.table(rows)
+
+
+def _corrected(prompts: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
+    """With p_lowers and p_keeps of a prompt, the greater of both comparisons, and the same Holm-corrected over models that leak.
+
+    A model's own p is the least of its prompts' adjusted p (some prompt lowers), and the greatest of their p_keeps (all keep);
+    every prompt of it is corrected as that is.
+    """
+    tested = prompts.rename(columns={"p": "p_lowers"}).groupby(["model", "mitigation"], sort=False)[["p_lowers", "p_keeps"]]
+    tested = tested.agg(lambda p: p.max(skipna=False)).astype(float)
+    models = tested.index.get_level_values("model")
+    leaky = np.array([leaking.get(model, False) for model in models], bool)
+    for name, of_model in (("p_lowers", "min"), ("p_keeps", "max")):
+        own = tested.loc[leaky, name].groupby("model", sort=False).agg(of_model)
+        factor = dict(zip(own.index, inference.holm(own) / own.clip(lower=1e-300), strict=True))
+        tested[f"{name}_holm"] = np.minimum(1.0, tested[name] * [factor.get(model, np.nan) for model in models])
+    return prompts.drop(columns="p_keeps").merge(tested.reset_index(), on=["model", "mitigation"], how="left")
+
+
+def _decided(part: pd.DataFrame, leaks: bool, margin: float, confidence: float) -> tuple[Estimate | None, Verdict, dict]:
+    """The estimate, verdict and p of a prompt, from its rows against none and against the controls."""
+    first = part.iloc[0]
+    if np.isnan(first["estimate"]):
+        return None, Verdict(INCONCLUSIVE, "no pair of completions can be judged"), {}
+    against = {row.against: Retention(row.ratio_high, row.p_lowers_holm, row.p_keeps_holm) for row in part.itertuples()}
+    verdict = rules.retention(against, leaks, margin, confidence)
+    tested = "p_keeps" if verdict.verdict == SUPPORTED else "p_lowers"
+    leak = first["baseline"] if leaks else np.nan  # without one, no share of it can be detected
+    found = Estimate(first["ratio"] - 1, first["ratio_low"] - 1, first["ratio_high"] - 1, int(first["n"]), int(first["n_stems"]),
+                     first["error"] / leak, np.nan, first[tested], first["freedom"])  # fmt: skip
+    return found, verdict, {"p_holm": first[f"{tested}_holm"]}
+
+
+def _change(row) -> Estimate:
+    return Estimate(row.estimate, row.low, row.high, row.n, row.n_stems, row.error, np.nan, row.p, row.freedom)

@@ -1,0 +1,125 @@
+"""C3: what a prompt retains of the leak, with intervals that hold for all prompts at once, and what each verdict takes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import mitigation, mitigation_reports
+from lib.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED
+from lib.usability import PLACEBO_BROKEN
+from tests.simulate_mitigation import study
+
+SOUND = {"m": ""}
+QUIET = 0.15  # standard deviation of a draw
+
+
+def decided(
+    retained: dict[str, float], controls=("control",), faults=SOUND, stems: int = 60, noise: float = QUIET, leaks=True, **how
+):
+    """C3 of one simulated model whose prompts retain such shares of a leak of 1 point."""
+    table = study(retained, stems, np.random.default_rng(1), noise=noise, **how)
+    found = mitigation.effects(table, list(controls), 0.25, 0.95)
+    board = mitigation.claim(found, ["m"], 0.25, 0.95, faults, {"m": leaks})
+    return board.set_index(board["measured"].str.split(":").str[0])
+
+
+@pytest.mark.parametrize(
+    ("retained", "faults", "verdicts"),
+    [
+        ({"calm": 1.0, "focus": 1.0, "control": 1.0}, SOUND, [SUPPORTED, SUPPORTED]),
+        ({"calm": 1.0, "focus": 0.4, "control": 1.0}, SOUND, [SUPPORTED, CONTRADICTED]),
+        ({"calm": 1.0, "focus": 1.4, "control": 1.0}, SOUND, [SUPPORTED, SUPPORTED]),  # raising the leak keeps it
+        ({"calm": 0.4, "focus": 0.4, "control": 0.4}, SOUND, [INCONCLUSIVE, INCONCLUSIVE]),  # so does any sentence
+        ({"calm": 1.0, "focus": 0.4}, SOUND, [INCONCLUSIVE, INCONCLUSIVE]),  # no control was asked
+        ({"calm": 1.0, "control": 1.0}, {"m": PLACEBO_BROKEN}, [INVALID]),
+        ({"calm": 1.0, "control": 1.0}, {"m": "38 % of completions are unusable"}, [INCONCLUSIVE]),
+        ({"control": 1.0}, SOUND, [INCONCLUSIVE]),
+        ({}, SOUND, [INCONCLUSIVE]),
+    ],
+)
+def test_each_prompt_lowers_the_leak_or_keeps_it_or_neither(retained, faults, verdicts):
+    board = decided(retained, faults=faults)
+    assert list(board) == COLUMNS and board["verdict"].tolist() == verdicts
+    assert np.isnan(board["estimate"].iloc[0]) == (not set(retained) - {"control"})
+    for name in set(board.index) & set(retained):
+        assert board.loc[name, "low"] < retained[name] - 1 < board.loc[name, "high"]
+
+
+@pytest.mark.parametrize(
+    ("retained", "reason"),
+    [(0.4, "lowers the leak, by at least 25 %"), (0.74, "lowers the leak"),
+     (0.9, "lowers the leak, but keeps at least 75 % of the leak"), (1.0, "keeps at least 75 % of the leak")],
+)  # fmt: skip
+def test_the_reason_says_how_much(retained, reason):
+    assert decided({"calm": retained, "control": 1.0})["reason"].tolist() == [reason]
+
+
+def test_a_noisy_run_or_one_that_does_not_leak_says_neither():
+    said = decided({"calm": 0.8, "control": 1.0}, noise=3.0)["reason"].iloc[0]
+    assert said == "neither surely lower nor sure to keep 75 % of the leak"
+    assert decided({"calm": 1.0, "control": 1.0}, leaks=False)["reason"].iloc[0] == "nothing surely leaks without it"
+    assert decided({"calm": 1.0, "control": 1.0}, stems=1)["verdict"].iloc[0] == INCONCLUSIVE
+
+
+def test_a_prompt_that_changes_nothing_at_all_keeps_the_leak():
+    row = decided({"calm": 1.0, "control": 1.0}, same_noise=True, noise=1.0).iloc[0]
+    assert (row["estimate"], row["verdict"]) == (pytest.approx(0), SUPPORTED)
+
+
+def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
+    table = study({"calm": 1.0, "focus": 0.5, "one": 0.9, "two": 1.1}, 40, np.random.default_rng(2), noise=QUIET)
+    found = mitigation.effects(table, ["one", "two"], 0.25, 0.95)
+    assert found[["mitigation", "role", "against"]].values.tolist() == [
+        ["calm", "prompt", "none"], ["calm", "prompt", "controls"], ["focus", "prompt", "none"], ["focus", "prompt", "controls"],
+        ["one", "control", "none"], ["two", "control", "none"],
+    ]  # fmt: skip
+    means = table[table["arm"] != "placebo"].groupby("mitigation")["shift"].mean()
+    controls = (means["one"] + means["two"]) / 2
+    assert found["estimate"][3] == pytest.approx(means["focus"] - controls)
+    assert found["ratio"][3] == pytest.approx(means["focus"] / controls) and (found["n"] == 80).all()
+    shown = mitigation_reports.effects(found)
+    assert shown["mitigation"].tolist() == ["calm", "focus", "one", "two"]
+    assert shown["change [simultaneous interval], against controls"].tolist()[2:] == ["–", "–"]
+    assert mitigation_reports.effects_reading(found).count(" retains ") == 2
+
+
+def test_cells_without_a_value_under_every_mitigation_are_counted_and_all_draws_without_one_are_the_baseline():
+    table = study({"calm": 1.0, "control": 1.0}, 10, np.random.default_rng(2), noise=QUIET, draws=3)
+    lost = (table["mitigation"] == "calm") & (table["stem_id"] == "s0") & (table["arm"] == "negative")
+    table.loc[lost, "shift"] = np.nan
+    first = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
+    assert (first["n"], first["left_out"], first["n_stems"]) == (19, 1, 10)
+    bare = table[(table["mitigation"] == "none") & ~((table["stem_id"] == "s0") & (table["arm"] == "negative"))]
+    assert first["baseline"] == pytest.approx(bare["shift"].mean()) and len(bare) == 3 * 19
+
+
+def test_a_prompt_none_of_whose_completions_can_be_judged_has_a_row_without_numbers():
+    table = study({"calm": 1.0, "focus": 1.0, "control": 1.0}, 30, np.random.default_rng(2), noise=QUIET)
+    table.loc[table["mitigation"] == "focus", "shift"] = np.nan
+    found = mitigation.effects(table, ["control"], 0.25, 0.95)
+    board = mitigation.claim(found, ["m"], 0.25, 0.95, SOUND, {"m": True})
+    assert board["verdict"].tolist() == [SUPPORTED, INCONCLUSIVE]
+    assert board["reason"][1] == "no pair of completions can be judged" and np.isnan(board["estimate"][1])
+
+
+def test_p_is_corrected_over_the_models_that_leak():
+    names = ["a", "b", "c"]
+    tables = [study({"calm": 0.75, "control": 1.0}, 25, np.random.default_rng(3), noise=0.9).assign(model=name) for name in names]
+    alone = mitigation.effects(tables[0], ["control"], 0.25, 0.95)
+    together = mitigation.effects(pd.concat(tables), ["control"], 0.25, 0.95)
+    single = mitigation.claim(alone, ["a"], 0.25, 0.95, {"a": ""}, {"a": True})
+    several = mitigation.claim(together, names, 0.25, 0.95, dict.fromkeys(names, ""), dict.fromkeys(names, True))
+    assert several["p_holm"].tolist() == pytest.approx([min(1, 3 * single["p_holm"][0])] * 3)
+    two = mitigation.claim(together, names, 0.25, 0.95, dict.fromkeys(names, ""), {"a": True, "b": True, "c": False})
+    assert two["p_holm"].tolist()[:2] == pytest.approx([min(1, 2 * single["p_holm"][0])] * 2)
+    assert two["reason"][2] == "nothing surely leaks without it"
+
+
+def test_intervals_hold_for_all_prompts_at_once_and_ratios_for_each():
+    from tests.simulate_mitigation import coverage
+
+    row = coverage(studies=150, stems=40).iloc[0]
+    assert row["all changes held, %"] == pytest.approx(95, abs=5)
+    assert row["ratio held, %"] >= 93
+    assert row["false lowering, %"] <= 8
+    assert row["false keeping, %"] <= 8
