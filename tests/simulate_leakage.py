@@ -120,7 +120,7 @@ def error(share, studies) -> np.ndarray:
 
 
 def false_alarms(studies: int, stems=STEMS) -> pd.DataFrame:
-    """Share of sound runs, %, whose placebo shift lies beyond the margin for sure, so that they are stamped invalid."""
+    """Share of sound runs, %, whose placebo shift lies beyond the margin for sure, so that the placebo rule is broken."""
     rows = []
     for count in tqdm(stems, desc="placebo rule, sound runs"):
         found = sums(0.1, SPREAD, count, studies, {"placebo": lambda valence: simulated_studies.sums(valence, ("placebo",), 1)})
