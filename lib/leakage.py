@@ -74,6 +74,12 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     return 50 * further / count
 
 
+def difference_limits(quantity: str) -> tuple[float, float]:
+    """The least and the greatest difference of a quantity of two pairs."""
+    low, high = LIMITS[quantity]
+    return low - high, high - low
+
+
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
     """The pairs of the negative and positive arms."""
     return table[table["arm"].isin(DIRECTIONS)]
@@ -163,6 +169,7 @@ def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: boo
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
     """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`."""
     wide = charged_pairs(table).pivot(index=["model", "stem_id", "group_id", "sample_index"], columns="arm", values=quantity)
+    wide = wide.reindex(columns=list(DIRECTIONS))  # a benchmark may lack an arm
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
 
 
