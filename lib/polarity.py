@@ -1,7 +1,7 @@
 """Does negative sentiment leak more than positive (C4), whatever it is compared with?
 
-Let b be the balance of an arm: its mean valence, or its % of positive less its % of negative verdicts. Then the negative arm leaks
-b(reference) − b(negative), the positive one b(positive) − b(reference), and the one leaks more than the other by
+Let b be the balance of an arm: its mean valence, or its % of positive less its % of negative verdicts. Then the negative arm
+leaks b(reference) − b(negative), the positive one b(positive) − b(reference), and the one leaks more than the other by
 
     D = 2 b(reference) − b(negative) − b(positive).
 
@@ -21,12 +21,12 @@ from lib.inference import Estimate
 from lib.vader import SCALE
 
 POOLED = "neutral and placebo"
-REFERENCES = {"neutral": ("neutral",), "placebo": ("placebo",), POOLED: ("neutral", "placebo"), "none": ("none",)}
+REFERENCES = {POOLED: ("neutral", "placebo"), "neutral": ("neutral",), "placebo": ("placebo",), "none": ("none",)}
 QUANTITIES = ("shift", "net")
 BALANCES = {"verdicts": (-100.0, 100.0), "valence": (-SCALE, SCALE)}  # with their least and greatest value
 RATIOS = np.geomspace(1 / 4, 4, 33)  # of sensitivities, among which `tipping` looks
-_COLUMNS = ["model", "mitigation", "stem_id", "group_id", "sample_index", "arm", "valence", "charged", "repeats"]
-_DESIGN = ["match_id", "slot", "domain", "form", "intensity"]  # of a group, as far as a table has them
+_COLUMNS = ["model", "mitigation", "stem_id", "group_id", "sample_index", "arm", "valence", "charged", "repeats",
+            "match_id", "slot", "domain", "form", "intensity", "emotion"]  # fmt: skip
 _PAIR = ["model", "mitigation", "group_id", "sample_index", "arm"]
 
 
@@ -42,7 +42,7 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Tables of `leakage.pairs`. Where several completions are the reference, a quantity is its mean over those with which it is
     known. A reference that `judgements` lack has a table without rows.
     """
-    columns = [name for name in (*_COLUMNS, *_DESIGN) if name in judgements]
+    columns = [name for name in _COLUMNS if name in judgements]
     against = [
         leakage.charged_pairs(leakage.pairs(judgements[columns], arm)).assign(reference=arm)
         for arm in ("neutral", "placebo", "none")
@@ -65,13 +65,6 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates(_PAIR).drop(columns=quantities).merge(means, on=_PAIR, validate="one_to_one")
 
 
-def differences(pairs: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """`leakage.polarity_difference` of the quantity, with what is known of the group's place in the design."""
-    known = [name for name in _DESIGN if name in pairs]
-    about = pairs.drop_duplicates("group_id")[["group_id", *known]]
-    return leakage.polarity_difference(pairs, quantity).merge(about, on="group_id", validate="many_to_one")
-
-
 def by_reference(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """D of unmitigated judgements against each reference: model, reference, quantity (of QUANTITIES) and the fields of Estimate.
 
@@ -85,7 +78,7 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
     rows = []
     for reference, pairs in references.items():
         for quantity in quantities:
-            table, limits = differences(pairs, quantity), leakage.difference_limits(quantity)
+            table, limits = leakage.polarity_difference(pairs, quantity), leakage.difference_limits(quantity)
             for model in models:
                 estimate = design_mean(table[table["model"] == model], "difference", confidence, limits)
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **asdict(estimate)})
@@ -145,7 +138,7 @@ def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
         if (model, arm) in arms
         for quantity, limits in BALANCES.items()
     ]
-    return pd.DataFrame(rows, columns=["model", "arm", "quantity", *Estimate.__dataclass_fields__])
+    return pd.DataFrame(rows)
 
 
 def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -163,7 +156,7 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     rows = []
     for reference in sides[0]:
         for quantity in QUANTITIES:
-            negative, positive = (differences(pairs[reference], quantity) for pairs in sides)
+            negative, positive = (leakage.polarity_difference(pairs[reference], quantity) for pairs in sides)
             table = negative.assign(positive=positive["difference"]).dropna(subset=["difference", "positive"])
             for model in judgements["model"].unique():
                 found = _tipping(table[table["model"] == model], leakage.difference_limits(quantity), confidence)

@@ -72,6 +72,6 @@ def by_threshold(judgements: pd.DataFrame, own: float, confidence: float) -> pd.
         both = polarity.design_mean(references["neutral"], "net", confidence, leakage.LIMITS["net"])
         rows.append({**named, "quantity": "net", "sign": pd.NA, **asdict(both)})
         estimates = polarity.of_references(references, judgements["model"].unique(), ["net"], confidence)
-        difference = estimates.set_index("reference").loc[polarity.POOLED, list(asdict(both))]
+        difference = estimates.loc[estimates["reference"] == polarity.POOLED, list(asdict(both))].to_dict("records")[0]
         rows.append({**named, "quantity": "difference", "sign": polarity.decided(estimates)["sign"].item(), **difference})
     return pd.DataFrame(rows).astype({"sign": "Int64"})
