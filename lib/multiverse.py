@@ -120,12 +120,13 @@ def _marked(rows: list[dict]) -> pd.DataFrame:
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
     """How many analyses come to the side of the main one: claim, model, mitigation, side (of the main one), analyses, agree,
-    share (%), and how many come to each of SIDES and to NO_INTERVAL."""
+    share (%), and how many come to each side: above, open, below, no_interval."""
     rows = []
     for levels, analyses in table.groupby(["claim", "model", "mitigation"], sort=False):
         main = next(iter(analyses.loc[analyses["main"], "side"]), NO_INTERVAL)
-        counts = {side: int((analyses["side"] == side).sum()) for side in (*SIDES.values(), NO_INTERVAL)}
         named = dict(zip(("claim", "model", "mitigation"), levels, strict=True))
-        share = 100.0 * counts[main] / len(analyses)
-        rows.append({**named, "side": main, "analyses": len(analyses), "agree": counts[main], "share": share, **counts})
+        agree = int((analyses["side"] == main).sum())
+        counts = {side.replace(" ", "_"): int((analyses["side"] == side).sum()) for side in (*SIDES.values(), NO_INTERVAL)}
+        share = 100.0 * agree / len(analyses)
+        rows.append({**named, "side": main, "analyses": len(analyses), "agree": agree, "share": share, **counts})
     return pd.DataFrame(rows)

@@ -11,7 +11,7 @@ LABELS = {"above": "interval above 0", "open": "interval includes 0", "below": "
 UNITS = {"shift": "valence shift,\nscale points", "net": "net excess,\npoints", "leak": "leak rate,\npoints"}
 SERIES = {"net": "both polarities", "difference": "negative − positive"}
 CHANGE = "change,\n% of the leak"
-_ROW = 0.145  # inches of a row of dots
+_CURVE, _ROW = 2.0, 0.145  # inches of a curve, and of a row of dots below it
 _NARROWEST = 7  # analyses, to which no panel is drawn narrower
 
 
@@ -45,10 +45,10 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
     if table.empty:
         return np.array([figures.blank(f"{title}: no analyses", stamp)])
     blocks = [(claim, rows, _choices(rows)) for claim, rows in table.groupby("claim", sort=False)]
-    heights = [height for *_, choices in blocks for height in (1.5, 0.25 + _ROW * len(choices))]
-    figure = plt.figure(figsize=(figures.WIDTH, sum(heights) + 0.7 * len(blocks) + 0.6))
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    panels = [_block(figure, [grid[2 * number], grid[2 * number + 1]], *block) for number, block in enumerate(blocks)]
+    heights = [_CURVE + _ROW * len(choices) for *_, choices in blocks]
+    figure = plt.figure(figsize=(figures.WIDTH, sum(heights) + 0.8))
+    grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
+    panels = [_block(figure, place, *block) for place, block in zip(grid, blocks, strict=True)]
     figures.legend(figure, panels[0])
     figures.finish(panels[0], title, stamp, " ".join(_words(*block[:2]) for block in blocks))
     return np.array(figure.axes)
@@ -68,16 +68,16 @@ def _in_panels(table: pd.DataFrame) -> bool:
     return table["claim"].iloc[0] != "C3"
 
 
-def _block(figure: plt.Figure, grid: list, claim: str, table: pd.DataFrame, choices: list[tuple[str, str]]) -> plt.Axes:
+def _block(figure: plt.Figure, place, claim: str, table: pd.DataFrame, choices: list[tuple[str, str]]) -> plt.Axes:
     by_quantity = [(UNITS[name], rows) for name, rows in table.groupby("quantity", sort=False)]
     quantities = by_quantity if _in_panels(table) else [(CHANGE, table)]
     widths = [max(_NARROWEST, len(rows)) for _, rows in quantities]
-    above, below = (row.subgridspec(1, len(quantities), width_ratios=widths) for row in grid)
+    grid = place.subgridspec(2, len(quantities), width_ratios=widths, height_ratios=[_CURVE, _ROW * len(choices) + 0.2])
     first = None
     for column, (unit, rows) in enumerate(quantities):
         ranked = rows.sort_values("estimate", kind="stable", ignore_index=True)
-        estimates = figure.add_subplot(above[column])
-        dots = figure.add_subplot(below[column], sharex=estimates)
+        estimates = figure.add_subplot(grid[0, column])
+        dots = figure.add_subplot(grid[1, column], sharex=estimates)
         _estimates(estimates, ranked, f"{claim}: {unit}" if not column else unit)
         _dots(dots, ranked, choices, labelled=not column)
         first = first or estimates
@@ -113,7 +113,7 @@ def _shade(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _words(claim: str, table: pd.DataFrame) -> str:
-    counts = ", ".join(f"{(table['side'] == side).sum()} {LABELS[side]}" for side in SIDES)
+    counts = ", ".join(f"{(table['side'] == side).sum()} with the {LABELS[side]}" for side in SIDES)
     ends = table["estimate"].min(), table["estimate"].max()
     missing = table["estimate"].isna().sum()
     span = f"estimates from {ends[0]:.2f} to {ends[1]:.2f}".replace("-", "−")
