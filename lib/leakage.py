@@ -25,6 +25,7 @@ QUANTITIES = {
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
+DIFFERENCE_LIMITS = {quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()}  # of two pairs
 _GROUP = ["model", "mitigation", "group_id"]
 _PAIR_KEY = [*_GROUP, "sample_index"]
 
@@ -74,10 +75,10 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     return 50 * further / count
 
 
-def difference_limits(quantity: str) -> tuple[float, float]:
-    """The least and the greatest difference of a quantity of two pairs."""
-    low, high = LIMITS[quantity]
-    return low - high, high - low
+def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = LIMITS) -> pd.DataFrame:
+    """A table of estimates whose intervals are cut at the `limits` of what stands in its column `quantity`."""
+    least, greatest = (table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float) for end in (0, 1))
+    return table.assign(low=np.maximum(table["low"], least), high=np.minimum(table["high"], greatest))
 
 
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
         difference = leakage.polarity_difference(pairs, quantity)
         estimates = {
             "C0": polarity.design_mean(leak, "leak", confidence, limits),
-            "C4": polarity.design_mean(difference, "difference", confidence, leakage.difference_limits(quantity)),
+            "C4": polarity.design_mean(difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity]),
         }
         rows += [_row(claim, NO_MITIGATION, choices, estimate) for claim, estimate in estimates.items()]
     return _marked(rows)

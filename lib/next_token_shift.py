@@ -33,7 +33,7 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Mean towards, away, net and shift within each combination of `by`, clustered by stem: the columns of Estimate."""
     long = shifts.melt(id_vars=[*by, "stem_id"], value_vars=list(QUANTITIES), var_name="quantity")
-    return inference.clustered_means(long, "value", [*by, "quantity"], confidence)
+    return leakage.within_limits(inference.clustered_means(long, "value", [*by, "quantity"], confidence))
 
 
 def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:

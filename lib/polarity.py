@@ -78,7 +78,7 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
     rows = []
     for reference, pairs in references.items():
         for quantity in quantities:
-            table, limits = leakage.polarity_difference(pairs, quantity), leakage.difference_limits(quantity)
+            table, limits = leakage.polarity_difference(pairs, quantity), leakage.DIFFERENCE_LIMITS[quantity]
             for model in models:
                 estimate = design_mean(table[table["model"] == model], "difference", confidence, limits)
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **asdict(estimate)})
@@ -159,7 +159,7 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
             negative, positive = (leakage.polarity_difference(pairs[reference], quantity) for pairs in sides)
             table = negative.assign(positive=positive["difference"]).dropna(subset=["difference", "positive"])
             for model in judgements["model"].unique():
-                found = _tipping(table[table["model"] == model], leakage.difference_limits(quantity), confidence)
+                found = _tipping(table[table["model"] == model], leakage.DIFFERENCE_LIMITS[quantity], confidence)
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **found})
     return pd.DataFrame(rows)
 

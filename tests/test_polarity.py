@@ -99,19 +99,18 @@ def test_a_reference_that_leans_decides_alone_and_is_overruled():
     assert (polarity.decided(table)["sign"] == 0).all()
 
 
-def test_the_sign_turns_where_the_measured_difference_of_a_deaf_judge_is_undone():
-    even = judgements(dict.fromkeys(ARMS, 0.0), stems=200, seed=3)
-    leak = even["valence"] + even["arm"].map({"negative": -0.5, "positive": 0.5}).fillna(0)
-    hears = even.assign(valence=leak.where(leak > 0, 1.5 * leak), charged=True)  # negative half again as loud
-    rows = polarity.tipping(hears, CONFIDENCE).query("quantity == 'shift' and reference == 'neutral and placebo'")
-    row = rows.iloc[0]
-    assert row.open_from < row.tips < row.open_to and row.open_from < 1.5 < row.open_to
-    assert row.tips == pytest.approx(1.5, abs=0.25)
-    positive = hears["valence"].clip(lower=0) * row.tips
-    undone = polarity.by_reference(hears.assign(valence=hears["valence"].where(hears["valence"] < 0, positive)), CONFIDENCE)
-    assert undone.query("quantity == 'shift' and reference == 'neutral and placebo'")["estimate"].item() == pytest.approx(
-        0, abs=1e-9
-    )
+def test_the_sign_turns_where_a_judge_that_hears_one_polarity_louder_is_undone():
+    mirrored = judgements({"none": 0.0, "neutral": 0.0, "placebo": 0.0, "negative": -1.5, "positive": 1.5})
+    valence = {arm: mirrored.loc[mirrored["arm"] == arm, "valence"].to_numpy() for arm in ARMS}
+    for arm, original in (("positive", "negative"), ("placebo", "neutral")):  # so that D is 0 against both neutral arms
+        mirrored.loc[mirrored["arm"] == arm, "valence"] = -valence[original]
+    louder = mirrored.assign(valence=mirrored["valence"].where(mirrored["valence"] > 0, 1.5 * mirrored["valence"]), charged=True)
+    row = polarity.tipping(louder, CONFIDENCE).query("quantity == 'shift' and reference == 'neutral and placebo'").iloc[0]
+    assert row.tips == pytest.approx(1.5) and row.open_from < 1.5 < row.open_to
+    undone = louder["valence"].where(louder["valence"] < 0, row.open_to * louder["valence"])
+    table = polarity.by_reference(louder.assign(valence=undone), CONFIDENCE).set_index(["quantity", "reference"])
+    bounds = table.loc[("shift", polarity.POOLED), ["low", "high"]].abs()
+    assert bounds.min() == pytest.approx(0, abs=0.01), "where the interval ends at 0"
 
 
 def test_no_ratio_in_reach_is_named():
