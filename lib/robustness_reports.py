@@ -27,7 +27,7 @@ def by_reference(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.D
         shown[f"{quantity}: negative − positive"] = _cells(differences, quantity, "reference", _estimate).reindex(rows)
         shown[f"{quantity}: sign turns at"] = _cells(tipping, quantity, "reference", _ratio).reindex(rows)
     counts = differences[differences["quantity"] == "shift"].set_index("reference")[["n", "n_stems"]].reindex(rows)
-    shown[["pairs of pairs", "stems"]] = counts.astype("Int64").astype(object)
+    shown[["differences", "stems"]] = counts.astype("Int64").astype(object)
     return shown.fillna("–").reset_index().rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
