@@ -113,8 +113,9 @@ def _shade(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _words(claim: str, table: pd.DataFrame) -> str:
-    counts = ", ".join(f"{(table['side'] == side).sum()} with the {LABELS[side]}" for side in SIDES)
+    sides = {"above": "above 0", "open": "including 0", "below": "below 0"}
+    counts = ", ".join(f"{(table['side'] == side).sum()} {words}" for side, words in sides.items())
     ends = table["estimate"].min(), table["estimate"].max()
     missing = table["estimate"].isna().sum()
     span = f"estimates from {ends[0]:.2f} to {ends[1]:.2f}".replace("-", "−")
-    return f"{claim}: {len(table)} analyses, {counts}, {missing} without an estimate; {span} in the units of their quantities."
+    return f"{claim}: {len(table)} analyses, intervals {counts}, {missing} without an estimate; {span} in the units of their quantities."

@@ -98,7 +98,7 @@ def test_bad_input_has_words_and_a_figure(table):
 def test_a_figure_says_how_many_analyses_lie_where():
     axes = robustness_figures.specification_curve(multiverse.of_leakage([LEAKS, SECOND], CONFIDENCE), "title", "")
     words = axes[0].figure.get_label()
-    assert "C0: 52 analyses, 52 with the interval above 0" in words and "C4: 52 analyses" in words
+    assert "C0: 52 analyses, intervals 52 above 0" in words and "C4: 52 analyses" in words
     assert (
         "no analyses"
         in robustness_figures.specification_curve(multiverse.of_mitigation([LEAKS], CONFIDENCE), "t")[0].figure.get_label()

@@ -36,7 +36,7 @@ def test_each_polarity_has_its_own_threshold(negative, positive, charged):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_more_than_the_share_is_called_charged(seed):
-    table = judgements(dict.fromkeys(ARMS, 0.4), seed=seed)
+    table = judgements(dict.fromkeys(ARMS, 0.8), seed=seed)
     rows = specificity.by_threshold(table, 0.5, CONFIDENCE).set_index(["rule", "quantity"])
     fixed, equal = rows.loc[(specificity.FIXED, "net")], rows.loc[(specificity.EQUAL, "net")]
     assert 4 < fixed["charged_negative"] + fixed["charged_positive"] <= 5
