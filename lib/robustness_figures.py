@@ -118,4 +118,4 @@ def _words(claim: str, table: pd.DataFrame) -> str:
     ends = table["estimate"].min(), table["estimate"].max()
     missing = table["estimate"].isna().sum()
     span = f"estimates from {ends[0]:.2f} to {ends[1]:.2f}".replace("-", "−")
-    return f"{claim}: {len(table)} analyses, intervals {counts}, {missing} without an estimate; {span} in the units of their quantities."
+    return f"{claim}: {len(table)} analyses, intervals {counts}, {missing} without an estimate; {span} in the quantities' units."
