@@ -40,8 +40,8 @@ def _estimate(row) -> str:
 
 
 def _ratio(row) -> str:
-    if np.isnan(row.tips) and np.isnan(row.open_from):
-        return f"no ratio from {_LEAST:g} to {_GREATEST:g}"
+    if np.isnan(row.open_from):
+        return f"no ratio from {_LEAST:g} to {_GREATEST:g}" if np.isnan(row.tips) else f"{row.tips:.2f} (no interval)"
     tips = f"beyond {_LEAST:g} to {_GREATEST:g}" if np.isnan(row.tips) else f"{row.tips:.2f}"
     ends = [f"{'below' if end < 0 else 'above'} {bound:g}" if np.isinf(end) else f"{end:.2f}"
             for end, bound in ((row.open_from, _LEAST), (row.open_to, _GREATEST))]  # fmt: skip
