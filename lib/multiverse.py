@@ -87,8 +87,9 @@ def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         if level is not None and np.isnan(level):
             continue
         charged = judgements if level is None else specificity.at_thresholds(judgements, level, level)
-        if not any(charged["charged"].equals(other) for other in different):
-            different.append(charged["charged"])
+        verdicts = charged["charged"].astype("boolean")
+        if not any(verdicts.equals(other) for other in different):
+            different.append(verdicts)
             yield name, charged
 
 
