@@ -33,7 +33,7 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     figures.legend(figure, axes)
     words = [figures.told(curve[curve["quantity"] == name], ["positive"], f"net excess by threshold, {label}")
              for name, label in SERIES.items()]  # fmt: skip
-    lines = ", ".join(f"{row.rule} {row.positive:g}" for row in named.itertuples())
+    lines = ", ".join(f"{row.rule} {row.positive:.2f}" for row in named.itertuples())
     return figures.finish(axes, title, stamp, f"{' '.join(words)} Vertical lines: {lines}.")
 
 

@@ -86,13 +86,13 @@ def _in_errors(table: pd.DataFrame) -> pd.Series:
 
 def threshold_reading(table: pd.DataFrame) -> str:
     """How net excess changes with the threshold while its distance from 0 in errors does not, and the two rules that fix it."""
-    cells = table.set_index(["rule", "quantity"])
+    rows = {(row.rule, row.quantity): row for row in table.itertuples()}
     curve = table[(table["rule"] == specificity.CURVE) & (table["quantity"] == "net")]
     ends = [f"{interval(row)} beyond {row.positive:g}" for row in curve.iloc[[0, -1]].itertuples()]
     errors = _in_errors(curve)
     span = f"{errors.min():.1f} to {errors.max():.1f}".replace("-", "−")
     distance = "" if errors.isna().all() else f", {span} standard errors from 0"
-    fixed, both = cells.loc[(specificity.FIXED, "net")], cells.loc[(specificity.EQUAL, "difference")]
+    fixed, both = rows[specificity.FIXED, "net"], rows[specificity.EQUAL, "difference"]
     return (
         f"Net excess goes from {ends[0]} to {ends[1]} points{distance} (n of {curve['n'].min():,} pairs in "
         f"{curve['n_stems'].min():,} stems). At a specificity of {specificity.SPECIFICITY:g} %, beyond ±{fixed.positive:.2f}, it "
