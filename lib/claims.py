@@ -6,7 +6,7 @@ sentiment, in points of the human scale, which no threshold of a judge touches; 
 `lib.judge_claims`, C3 in `lib.mitigation`.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from lib import board, inference, leakage, rules, usability
 from lib.board import INCONCLUSIVE, SUPPORTED, Claim
 from lib.clustered import DesignEstimate
 from lib.inference import Estimate
+from lib.polarity import by_reference
 from lib.rules import Verdict
 from lib.scaling import LINE, meta_regression
 from lib.specs import NO_MITIGATION
@@ -72,37 +73,27 @@ def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
             for model, part in charged.groupby("model", sort=False)}  # fmt: skip
 
 
-def polarity_estimates(pairs: pd.DataFrame, confidence: float, quantity: str = leakage.PRIMARY) -> pd.DataFrame:
-    """Negative − positive of each model, paired by group, against the neutral arm: model, reference, then fields of Estimate."""
-    differences = leakage.polarity_difference(pairs, quantity)
-    rows = [
-        {"model": model, "reference": "neutral",
-         **asdict(leakage.mean_of(differences[differences["model"] == model], quantity, confidence, "difference"))}
-        for model in pairs["model"].unique()
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["model", "reference", *ESTIMATE])
-
-
-def polarity(
-    estimates: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str], net: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def polarity(estimates: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
     """C4 for each model of `faults`: the shift of the negative arm less that of the positive arm above 0 against every reference.
 
-    `estimates`: a row for each model and admissible reference arm, with model, reference and the fields of Estimate; the first
-    reference of a model is the one shown. `net`: the same of the net excess.
+    `estimates`: a table of `polarity.by_reference`; the first reference of a model is the one shown.
     """
     cases = []
     for model, fault in faults.items():
-        names = estimates.loc[estimates["model"] == model, "reference"].tolist()
-        measured = f"negative − positive, against {' and '.join(names)}" if names else "negative − positive"
-        cases.append(Case(model, measured, _of_model(estimates, model), next(iter(_of_model(net, model)), None), fault))
+        found, net = (_of_model(estimates[estimates["quantity"] == name], model) for name in (leakage.PRIMARY, "net"))
+        cases.append(Case(model, _against(estimates, model), found, next(iter(net), None), fault))
     return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
 
 
-def _of_model(estimates: pd.DataFrame | None, model: str) -> list[Estimate]:
-    """The estimates of a model, in order; none if one of them could not be estimated."""
-    if estimates is None:
-        return []
+def _against(estimates: pd.DataFrame, model: str) -> str:
+    """What C4 measures of a model: against which reference the row shows it, and how many others decide with it."""
+    names = estimates.loc[estimates["model"] == model, "reference"].unique()
+    others = f" (decided by {len(names)} references)" if len(names) > 1 else ""
+    return f"negative − positive, against {names[0]}{others}" if len(names) else "negative − positive"
+
+
+def _of_model(estimates: pd.DataFrame, model: str) -> list[Estimate]:
+    """The estimates of a model against the references that it was asked with; none if one of them could not be estimated."""
     found = [DesignEstimate(**row) for row in estimates.loc[estimates["model"] == model, ESTIMATE].to_dict("records")]
     return [] if any(np.isnan(one.estimate) for one in found) else found
 
@@ -152,7 +143,7 @@ def _row(claim: Claim, case: Case, verdict: Verdict, margin: float, confidence: 
 
 
 class Benchmark(NamedTuple):
-    """What C5 compares: unmitigated pairs, C4's `polarity_estimates` of them, and `usability.faults`."""
+    """What C5 compares: unmitigated pairs, what C4 is decided by (`polarity.by_reference`), and `usability.faults`."""
 
     pairs: pd.DataFrame
     polarity: pd.DataFrame
@@ -163,7 +154,7 @@ def benchmark(judgements: pd.DataFrame, confidence: float, margin: float) -> Ben
     """What C5 compares, of unmitigated judgements; `margin` of the placebo rule."""
     pairs = leakage.pairs(judgements)
     faults = usability.faults(judgements, pairs, confidence, margin)
-    return Benchmark(pairs, polarity_estimates(pairs, confidence), faults)
+    return Benchmark(pairs, by_reference(judgements, confidence), faults)
 
 
 def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float) -> pd.DataFrame:
@@ -178,10 +169,14 @@ def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float
     shifts, nets = ({name: [_mean(of, name, quantity, confidence) for of in (mined, curated)] for name in shared}
                     for quantity in (leakage.PRIMARY, "net"))  # fmt: skip
     sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
-    rank = {name: (_of_model(mined.polarity, name), _of_model(curated.polarity, name)) for name in shared}
+    rank = {name: tuple(_of_model(_primary(of.polarity), name) for of in (mined, curated)) for name in shared}
     rows = _sides("sign of mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
     rows += _sizes(shifts, nets, faults, margin, confidence)
     return board.table(rows + _sides("rank: negative − positive", rank, {}, faults, margin, confidence))
+
+
+def _primary(estimates: pd.DataFrame) -> pd.DataFrame:
+    return estimates[estimates["quantity"] == leakage.PRIMARY]
 
 
 def _mean(benchmark: Benchmark, model: str, quantity: str, confidence: float) -> Estimate:

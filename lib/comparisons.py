@@ -174,4 +174,5 @@ def _tested(found: Estimate, spread: float, margin: float, confidence: float, wa
 def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*named, *_TESTED])
     table = table.astype({name: float for name in _TESTED if name not in ("n", "n_stems", "n_matches", "cluster_unit", "way")})
-    return table.assign(p_holm=inference.holm(table["p"]))
+    cut = leakage.within_limits(table.assign(quantity=table.get("quantity", "net")), leakage.DIFFERENCE_LIMITS)
+    return cut.assign(p_holm=inference.holm(table["p"]))[table.columns]

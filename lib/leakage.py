@@ -29,6 +29,7 @@ QUANTITIES = {
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 PRIMARY = "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
 LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
+DIFFERENCE_LIMITS = {quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()}  # of two pairs
 _GROUP = ["model", "mitigation", "group_id"]
 
 
@@ -94,6 +95,12 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     count[count == 0] = np.nan
     further = np.where(table["direction"] > 0, lower + upto, 2 * count - lower - upto)  # twice; a tie counts as half
     return 50 * further / count
+
+
+def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = LIMITS) -> pd.DataFrame:
+    """A table of estimates whose intervals are cut at the `limits` of what stands in its column `quantity`."""
+    least, greatest = (table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float) for end in (0, 1))
+    return table.assign(low=np.maximum(table["low"], least), high=np.minimum(table["high"], greatest))
 
 
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,10 @@ def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.G
                     "bootstrap": _bootstrap(part, quantity, weights, confidence, draws, rng),
                     "model": _model(part, quantity, weights, confidence),
                 }
-                rows += [{**named, "method": method, **found[method], **counts} for method in METHODS]
+                low, high = (leakage.LIMITS if len(weights) == 1 else leakage.DIFFERENCE_LIMITS)[quantity]
+                for method in METHODS:
+                    cut = {"low": np.maximum(found[method]["low"], low), "high": np.minimum(found[method]["high"], high)}
+                    rows.append({**named, "method": method, **found[method], **cut, **counts})
     return pd.DataFrame(rows, columns=["quantity", "arm", "slot", "method", *_FOUND, "n", "n_stems", "said"])
 
 

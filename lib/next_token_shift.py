@@ -33,7 +33,7 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Mean towards, away, net and shift within each combination of `by`: the columns of `clustered.DesignEstimate`."""
     found = [clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES]
-    return pd.concat(found, ignore_index=True)
+    return leakage.within_limits(pd.concat(found, ignore_index=True))
 
 
 def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:

@@ -160,8 +160,8 @@ def estimate(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def estimates(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """`estimate` of every quantity within each combination of `by`, from a table of `joined`; strata are those of the draw.
 
-    The placebo arm is paired once for each direction: `by` should hold the arm and the direction, or `table` leave it out. No
-    rows where the plan has no pair.
+    Intervals are cut at the limits of the quantity. The placebo arm is paired once for each direction: `by` should hold the arm
+    and the direction, or `table` leave it out. No rows where the plan has no pair.
     """
     if table.empty:
         return pd.DataFrame(columns=[*by, "quantity", *_ESTIMATED]).astype({"labelled": int})
@@ -170,4 +170,4 @@ def estimates(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataF
         estimate(part, confidence).assign(**dict(zip([*by, "quantity"], levels, strict=True)))
         for levels, part in table.groupby([*by, "quantity"], sort=False)
     ]
-    return pd.concat(parts, ignore_index=True)[[*by, "quantity", *_ESTIMATED]]
+    return leakage.within_limits(pd.concat(parts, ignore_index=True))[[*by, "quantity", *_ESTIMATED]]

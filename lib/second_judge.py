@@ -53,6 +53,12 @@ def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
     return judgements.assign(judge=vader.VERSION, valence=valence, charged=judges.charged(valence, threshold()))
 
 
+def with_second(judgements: pd.DataFrame) -> list[pd.DataFrame]:
+    """`judgements`, and the same by the second judge if there is one."""
+    again = judged_again(judgements)
+    return [judgements] if again is None else [judgements, again]
+
+
 def scaling(
     judgements: pd.DataFrame, curated: pd.DataFrame, min_sizes: int, margin: float, confidence: float
 ) -> pd.DataFrame | None:

@@ -6,8 +6,9 @@ import pytest
 
 from lib import board, claims, inference, power
 from lib.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED
-from lib.claims import PRESPECIFIED, Benchmark, existence, mined, polarity, polarity_estimates, scaling
+from lib.claims import PRESPECIFIED, Benchmark, existence, mined, polarity, scaling
 from lib.judge_claims import agreement, judge_agreement
+from lib.polarity import QUANTITIES, of_references
 from lib.usability import PLACEBO_BROKEN, PLACEBO_OPEN
 
 SOUND, BROKEN, UNUSABLE = {"m": ""}, {"m": PLACEBO_BROKEN}, {"m": "38 % of completions are unusable"}
@@ -15,6 +16,11 @@ SURE, UNSURE = [1.8, 2.0, 2.2], [1.0, 2.0, 3.0]  # errors .2/sqrt(3) and 1/sqrt(
 NEGATIVE, TIES = [-1.8, -2.0, -2.2], [0.0] * 3
 MANY_TIES, TINY = [0.0] * 400, np.tile([-0.2, 0.2], 200).tolist()
 MARGIN = 0.1
+
+
+def against_neutral(table: pd.DataFrame) -> pd.DataFrame:
+    """What C4 is decided by where the neutral arm is the only reference."""
+    return of_references({"neutral": table}, table["model"].unique(), QUANTITIES, 0.95)
 
 
 def pairs(negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9) -> pd.DataFrame:
@@ -49,7 +55,7 @@ def test_existence_and_polarity_decide_each_way(shifts, faults, verdict, reason)
     # stems differ widely, negative − positive does not: it is `shifts` again
     positive = [0.01 * place for place in range(len(shifts))]
     shifted = pairs([place + shift for place, shift in zip(positive, shifts, strict=True)], positive)
-    c4 = polarity(polarity_estimates(shifted, 0.95), MARGIN, 0.95, faults).iloc[0]
+    c4 = polarity(against_neutral(shifted), MARGIN, 0.95, faults).iloc[0]
     for claim, row in (("C0", c0), ("C4", c4)):
         assert list(row.index) == COLUMNS
         assert (row["claim"], row["model"], row["verdict"], row["reason"]) == (claim, "m", verdict, reason)
@@ -92,7 +98,7 @@ def test_a_verdict_must_survive_holm_over_the_models_of_its_claim():
 def test_a_missing_arm_leaves_no_estimate():
     only_placebo = pairs(SURE, SURE).query("arm == 'placebo'")
     for table in (only_placebo, pairs(SURE, SURE).query("arm != 'negative'")):
-        row = polarity(polarity_estimates(table, 0.95), MARGIN, 0.95, SOUND).iloc[0]
+        row = polarity(against_neutral(table), MARGIN, 0.95, SOUND).iloc[0]
         assert (row["verdict"], row["reason"], row["n"]) == (INCONCLUSIVE, "no interval", 0) and np.isnan(row["estimate"])
     row = existence(only_placebo, MARGIN, 0.95, SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "no interval")
@@ -100,7 +106,7 @@ def test_a_missing_arm_leaves_no_estimate():
 
 def references(**found: tuple[list[float], list[float]]) -> pd.DataFrame:
     """Estimates of negative − positive against several references."""
-    return pd.concat([polarity_estimates(pairs(*shifts), 0.95).assign(reference=name) for name, shifts in found.items()])
+    return pd.concat([against_neutral(pairs(*shifts)).assign(reference=name) for name, shifts in found.items()])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_which_polarity_leaks_more_is_decided_only_where_every_reference_agrees(
     assert row["verdict"] == verdict
     if not np.isnan(row["estimate"]):
         assert row["estimate"] == estimates["estimate"].iloc[0], "the first reference is shown"
-        assert row["p"] == estimates["p"].max() and row["measured"].startswith("negative − positive, against pooled and ")
+        assert row["p"] == estimates["p"].max() and row["measured"].startswith("negative − positive, against pooled (decided by ")
 
 
 def test_every_claim_is_prespecified_with_its_test_margin_and_unit():
@@ -249,7 +255,7 @@ def test_different_tunings_are_different_families():
 
 def benchmark(negative: list[float], positive: list[float], faults=SOUND, model: str = "m") -> Benchmark:
     table = pairs(negative, positive, model)
-    return Benchmark(table, polarity_estimates(table, 0.95), faults)
+    return Benchmark(table, against_neutral(table), faults)
 
 
 def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():

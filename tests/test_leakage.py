@@ -197,6 +197,23 @@ def test_polarity_difference_by_hand():
     assert found.to_dict() == {"g1": 100 - 0, "g2": 0 - 200}
 
 
+def test_without_an_arm_there_is_no_difference_of_polarities():
+    assert leakage.polarity_difference(leakage.pairs(TWO_GROUPS.query("arm != 'positive'")))["difference"].isna().all()
+
+
+def test_intervals_are_cut_at_the_limits_of_their_quantity_and_no_interval_stays_none():
+    table = pd.DataFrame(
+        {"quantity": ["shift", "leak", "net", "net"], "low": [-12.4, -3, 5, np.nan], "high": [4.1, 104, 300, np.nan]}
+    )
+    cut = leakage.within_limits(table)
+    assert (
+        cut[["low", "high"]].to_numpy()[:3].tolist() == [[-8, 4.1], [0, 100], [5, 200]]
+        and cut.loc[3, ["low", "high"]].isna().all()
+    )
+    assert leakage.within_limits(table, leakage.DIFFERENCE_LIMITS)[["low", "high"]].to_numpy()[:3].tolist() == [
+        [-12.4, 4.1], [-3, 100], [5, 300]]  # fmt: skip
+
+
 def mitigated(rows: pd.DataFrame, samples: int, valence: float = 0.0) -> pd.DataFrame:
     kept = rows[(rows["sample_index"] < samples) & rows["arm"].isin(["neutral", "negative", "positive"])]
     return kept.assign(mitigation="calm", valence=valence, charged=abs(valence) > 0.2)

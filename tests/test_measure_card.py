@@ -59,6 +59,14 @@ def test_a_card_fits_a_terminal_and_tells_what_the_tables_tell(smoke, monkeypatc
     assert any("smollm2-135m-chat" in line for line in shown)
 
 
+def test_beside_the_clearest_pairs_stands_a_random_one(smoke):
+    told = json.loads((smoke / "card.json").read_text())
+    pairs = told["models"][0]["pairs"]
+    assert [pair["random"] for pair in pairs] == [False, False, True] and pairs[0]["shift"] >= pairs[1]["shift"] > 0
+    assert sum(" drawn " in line[:13] for line in card.lines(told)) == 1
+    assert card.markdown(told).count("drawn at random") == len(told["models"])
+
+
 def test_the_metadata_of_a_card_is_read_by_the_hub_s_own_library(smoke):
     text = (smoke / "card.md").read_text()
     block = yaml.safe_load(text.split("---\n")[1])

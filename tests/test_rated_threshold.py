@@ -141,3 +141,9 @@ def test_calibration_by_hand():
     curve = rated_threshold.calibration(table, 0.95).set_index("bin")
     assert curve.loc[1, ["valence", "estimate", "n"]].tolist() == pytest.approx([1.1, 3, 2])
     assert curve.loc[0, ["valence", "estimate", "n"]].tolist() == pytest.approx([0, 0.5, 2])
+
+
+def test_calibration_stays_on_the_scale():
+    table = pd.DataFrame({"valence": [-3.0, -3.1, 2.0, 2.1], "mean": [-3.9, 0.5, 1.0, 3.9], "document": list("abcd")})
+    curve = rated_threshold.calibration(table, 0.95)
+    assert (curve["low"] >= -4).all() and (curve["high"] <= 4).all() and (curve["high"] - curve["low"] > 6).all()

@@ -14,6 +14,7 @@ from lib import (
     leakage,
     packages,
     params,
+    polarity,
     rated_threshold,
     records,
     reports,
@@ -111,7 +112,7 @@ def test_the_rows_are_those_that_the_claims_would_have_if_vader_were_the_judge(j
     faults = usability.faults(by_vader, pairs, 0.95, 0.1)
     found = second_judge.scaling(deaf, deaf.iloc[:0], 3, 0.1, 0.95)
     assert found["claim"].tolist() == ["C0", "C2", "C4", "C5"]
-    by_polarity = claims.polarity(claims.polarity_estimates(pairs, 0.95), 0.1, 0.95, faults)
+    by_polarity = claims.polarity(polarity.by_reference(by_vader, 0.95), 0.1, 0.95, faults)
     for number, single in ((0, claims.existence(pairs, 0.1, 0.95, faults)), (2, by_polarity)):
         pd.testing.assert_series_equal(found.iloc[number], single.iloc[0], check_names=False)
     assert found["estimate"][0] > 0.2, "the canned model leaks, though the first judge is deaf to it"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation_plan, annotation_reports, claims, leakage, mitigation, reports, semantic_leakage, usability
+from lib import annotation_plan, annotation_reports, claims, leakage, mitigation, polarity, reports, semantic_leakage, usability
 from lib.board import INCONCLUSIVE
 from lib.measure import card, results
 from tests import simulated
@@ -46,7 +46,7 @@ def test_every_claim_is_inconclusive_with_the_reason(lost):
     effects = mitigation.effects(leakage.pairs(table), [], 0.25, 0.95)
     board = pd.concat([
         claims.existence(pairs, 0.1, 0.95, faults),
-        claims.polarity(claims.polarity_estimates(pairs, 0.95), 0.1, 0.95, faults),
+        claims.polarity(polarity.by_reference(plain, 0.95), 0.1, 0.95, faults),
         claims.scaling(pairs, 3, 0.1, 0.95, faults),
         mitigation.claim(effects, [model], 0.25, 0.95, faults, claims.leaks(pairs, 0.95)),
     ])  # fmt: skip

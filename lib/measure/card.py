@@ -1,4 +1,4 @@
-"""The card of a finished run: what was asked, what leaked, how sure that is, and three pairs of completions to look at.
+"""The card of a finished run: what was asked, what leaked, how sure that is, and pairs of completions to look at.
 
 `lines` shows one model's in a terminal, `markdown` all models of a set, with the metadata (`model-index`) that the Hugging Face
 hub reads from a model card; what they tell is computed by `lib.measure.results`.
@@ -73,8 +73,11 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         "mean shift": f"{_in_unit(_shown(model, 'both', 'shift')[0], ' scale points (0: none)')}; leak rate "
         f"{_in_unit(_shown(model, 'both', 'leak')[0], ' % (50: none)')}",
         "judge": _judge(card["judge"]),
-        "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, same noise:')}",
-        **{f"  {pair['shift']:+.1f} #{place}": _pair(pair) for place, pair in enumerate(model["pairs"])},
+        "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, and one at random, same noise:')}",
+        **{
+            f"  {pair['shift']:+.1f}{' drawn' * pair['random']} #{place}": _pair(pair)
+            for place, pair in enumerate(model["pairs"])
+        },
         "beside it": "" if card["set"] == REFERENCE else _beside(),
         "stopped": stopped,
         "more": f"outputs/{card['set']}/card.md, card.json; again: make reproduce SET={card['set']}",
@@ -109,7 +112,8 @@ def _same(model: dict, n: int) -> str:
 def _furthest(model: dict, words: str) -> str:
     if model["same"] is None:  # there is no pair
         return ""
-    return words.format(len(model["pairs"])) if model["pairs"] else ", and none lies further in the direction of its context"
+    furthest = sum(not pair["random"] for pair in model["pairs"])
+    return words.format(furthest) if furthest else ", and none lies further in the direction of its context; one at random:"
 
 
 def _pair(pair: dict) -> str:
@@ -182,7 +186,7 @@ def _section(model: dict, card: dict) -> str:
         f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are {100 * card['confidence']:g} % "
         f"intervals clustered by {model['quantities'][0].get('cluster_unit', 'stems')}. Pairs, each drawn with the same noise: "
         f"{_same(model, _shown(model, 'both', 'net')[1])}"
-        f"{_furthest(model, '; the {} that the judge finds furthest apart:')}"
+        f"{_furthest(model, '; the {} that the judge finds furthest apart, and one at random:')}"
     )
     return f"## {model['name']}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n\n{said}\n\n{pairs}".rstrip()
 
@@ -193,7 +197,7 @@ def _sentence(text: str) -> str:
 
 def _pair_told(pair: dict) -> str:
     sides = [f"*{pair['context' + side]}* {pair['stem']} **{pair['completion' + side]}**" for side in ("", "_neutral")]
-    return f"- {' · '.join(sides)} ({pair['shift']:+.1f} points of the human scale)"
+    return f"- {' · '.join(sides)} ({pair['shift']:+.1f} points of the human scale{', drawn at random' * pair['random']})"
 
 
 def _metadata(card: dict) -> str:

@@ -6,7 +6,8 @@ from lib import claims, judges, leakage, params, power, records, reports, second
 from lib.measure import budget
 from lib.specs import Judge
 
-SHOWN = 3  # pairs
+SHOWN = 2  # pairs furthest apart, beside which a random one is shown
+_SEED = 1  # of the random one
 _ONE_RATER = ("judge", "one rater")
 _BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "own sentences", "contexts_file": "own sentences"}
 
@@ -86,19 +87,22 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
         "quantities": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "same": _plain(100.0 * ((known["towards"] == 0) & (known["away"] == 0)).mean()),
         "same_of": len(known),
-        "pairs": _clearest(single, judgements),
+        "pairs": _shown(single, judgements),
     }
 
 
-def _clearest(charged: pd.DataFrame, judgements: pd.DataFrame) -> list[dict]:
-    """The SHOWN pairs of distinct stems that the judge finds furthest apart in the injected direction, closed slots first."""
-    ranked = charged[charged["shift"] > 0].assign(open=charged["slot"] != "closed")
+def _shown(charged: pd.DataFrame, judgements: pd.DataFrame) -> list[dict]:
+    """The SHOWN pairs of distinct stems that the judge finds furthest apart in the injected direction, closed slots first, and
+    one of all pairs, drawn at random; `random` tells which."""
+    known = charged.dropna(subset="shift").sort_values(["group_id", "sample_index", "arm"])
+    ranked = known[known["shift"] > 0].assign(open=known["slot"] != "closed")
     ranked = ranked.sort_values(["open", "shift", "group_id", "sample_index"], ascending=[True, False, True, True])
-    key = ["group_id", "partner"]
+    drawn = known.sample(min(1, len(known)), random_state=_SEED)
+    chosen = pd.concat([ranked.drop_duplicates("stem_id").head(SHOWN).assign(random=False), drawn.assign(random=True)])
     neutral = judgements[judgements["arm"] == "neutral"].set_index(["group_id", "sample_index"])[["context", "completion"]]
-    best = ranked.drop_duplicates("stem_id").head(SHOWN).merge(neutral, left_on=key, right_index=True, suffixes=("", "_neutral"))
-    columns = ["arm", "shift", "context", "stem", "completion", "context_neutral", "completion_neutral"]
-    return [{name: _plain(value) for name, value in row.items()} for row in best[columns].to_dict("records")]
+    both = chosen.merge(neutral, left_on=["group_id", "partner"], right_index=True, suffixes=("", "_neutral"))
+    columns = ["random", "arm", "shift", "context", "stem", "completion", "context_neutral", "completion_neutral"]
+    return [{name: _plain(value) for name, value in row.items()} for row in both[columns].to_dict("records")]
 
 
 def _agreement(set_name: str, judge: str) -> list[dict]:
