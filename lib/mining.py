@@ -15,17 +15,15 @@ from typing import NamedTuple
 
 import ahocorasick
 import sentencex
-import yaml
 from afinn import Afinn
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from lib import vader
-from lib.specs import ROOT
+from lib import standalone, vader
+from lib.standalone import vocabulary
 from lib.text import normalize
 
 ROLES = ("stem", "neutral", "negative", "positive")
-WORDS = ROOT / "lib" / "data" / "mining_words.yaml"
 LINE = 25  # characters: shorter lines are menus and captions
 SENTENCE = (5, 26)  # words
 STEM_SENTENCE = (9, 20)  # words of a sentence that is cut
@@ -55,13 +53,6 @@ class Candidate(NamedTuple):
     place: int  # in its line, from 0
 
 
-@cache
-def vocabulary() -> dict[str, frozenset[str]]:
-    """The lists of words that the rules go by, `lib/data/mining_words.yaml`."""
-    listed = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
-    return {name: frozenset(words) for name, words in listed.items()}
-
-
 def _none(name: str, words: list[str]) -> bool:
     return vocabulary()[name].isdisjoint(words)
 
@@ -87,7 +78,7 @@ def is_bare(sentence: str) -> bool:
     return lexicon().keys().isdisjoint(words_of(sentence))
 
 
-def candidates(text: str, charge: float, counts: Counter) -> Iterator[Candidate]:
+def candidates(text: str, charge: float, counts: Counter, edited: bool = True) -> Iterator[Candidate]:
     """The candidates in a page's text, in its order; charged ones have at least `charge` points of |valence|."""
     for number, line in enumerate(text.split("\n")):
         counts["lines"] += 1
@@ -97,7 +88,7 @@ def candidates(text: str, charge: float, counts: Counter) -> Iterator[Candidate]
             continue
         for place, sentence in enumerate(sentencex.segment("en", line)):
             counts["sentences"] += 1
-            found = judged(sentence.strip(), charge)
+            found = judged(sentence.strip(), charge, edited)
             counts[found if isinstance(found, str) else f"role_{found.role}"] += 1
             if not isinstance(found, str):
                 yield found._replace(line=number, place=place)
@@ -122,8 +113,11 @@ def _line_fault(line: str) -> str | None:
     return None
 
 
-def judged(sentence: str, charge: float) -> Candidate | str:
-    """The sentence as a candidate, or the reason why it is none (sentence_*)."""
+def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str:
+    """The sentence as a candidate, or the reason why it is none (sentence_*).
+
+    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see `lib.standalone`).
+    """
     length = sentence.count(" ") + 1
     if not SENTENCE[0] <= length <= SENTENCE[1]:
         return "sentence_length"
@@ -137,6 +131,8 @@ def judged(sentence: str, charge: float) -> Candidate | str:
     found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words)
     if isinstance(found, str):
         return found
+    if edited and found.role != "stem" and (fault := standalone.context_fault(sentence, words, charged=bool(signs))):
+        return fault
     if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
         return "sentence_letters"
     return "sentence_language" if _none("english", words) else found
@@ -148,9 +144,13 @@ def _context_fault(sentence: str, words: list[str]) -> str | None:
         return "sentence_context_length"
     if words[0] in vocabulary()["connective"] or sentence.startswith(_phrases()) or not _none("backward", words):
         return "sentence_opener"
-    if not _none("address", words):
+    if _addresses(words):
         return "sentence_address"
     return "sentence_names" if _names(sentence) else None
+
+
+def _addresses(words: list[str]) -> bool:
+    return not _none("address", [part for word in words for part in (word, word.split("'")[0])])
 
 
 @cache
@@ -197,7 +197,9 @@ def _stands_alone(sentence: str, words: list[str]) -> bool:
         or sentence.split(" ", 1)[0].endswith(",")
     ):
         return False
-    return _none("persons", words) and _none("address", words) and _none("backward", words) and _none("pointing", words)
+    if standalone.stem_fault(sentence.split(" ")):
+        return False
+    return _none("persons", words) and not _addresses(words) and _none("backward", words) and _none("pointing", words)
 
 
 def cut(words: list[str]) -> int | None:
