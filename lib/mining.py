@@ -153,6 +153,12 @@ def _addresses(words: list[str]) -> bool:
     return not _none("address", [part for word in words for part in (word, word.split("'")[0])])
 
 
+def is_neutral_context(sentence: str) -> bool:
+    """Whether a sentence without charged words can stand before a stem."""
+    words = words_of(sentence)
+    return bool(words) and not (_context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False))
+
+
 @cache
 def _phrases() -> tuple[str, ...]:
     return tuple(vocabulary()["phrases"])
@@ -181,7 +187,7 @@ def _neutral(sentence: str, words: list[str]) -> Candidate | str:
         return "sentence_topic"
     split = sentence.split(" ")
     place = cut(split) if _stands_alone(sentence, words) else None
-    if place:
+    if place and not standalone.stem_leans(split[:place]):
         return Candidate("stem", sentence, " ".join(split[:place]), " ".join(split[place:]), 0.0, 0, 0)
     return _context_fault(sentence, words) or Candidate("neutral", sentence, "", "", 0.0, 0, 0)
 
@@ -196,8 +202,6 @@ def _stands_alone(sentence: str, words: list[str]) -> bool:
         or sentence.startswith(_phrases())
         or sentence.split(" ", 1)[0].endswith(",")
     ):
-        return False
-    if standalone.stem_fault(sentence.split(" ")):
         return False
     return _none("persons", words) and not _addresses(words) and _none("backward", words) and _none("pointing", words)
 
@@ -221,6 +225,8 @@ def _is_open(words: list[str], place: int) -> bool:
     listed = vocabulary()
     if last not in listed["open"] or following in listed["relative"] or f"{last} {following}" in listed["bound"]:
         return False
+    if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
+        return False  # "…, and for": a second thought, hardly begun
     return not (following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place]))
 
 

@@ -13,9 +13,12 @@ from lib.specs import ROOT
 
 WORDS = ROOT / "lib" / "data" / "mining_words.yaml"
 
-_EXPLETIVE = re.compile(  # "It was a …" says itself what it is; "It is hard to …" points forward
-    r"(?:it's|(?:it|this) (?:is|was))(?: \w+ly| just| quite| such| still| one of)* (?:(?:a|an|the \w+(?:est|st))\b|\w+ (?:to|that|how|when|if)\b)"
+_IMPERSONAL = re.compile(r"(?:it's|it is|it was) (?:\w+ly )?\w+ (?:to|that|how|when|if)\b")  # "It is hard to …" points forward
+_EXPLETIVE = re.compile(  # and "It was a …" says itself what it is
+    rf"(?:it's|(?:it|this) (?:is|was))(?: \w+ly| just| quite| such)* (?:a|an|the \w+(?:est|st)|one of)\b|{_IMPERSONAL.pattern}"
 )
+_ONE = re.compile(r" (?:the|a|this|that|my) (?:[a-z-]+ )?ones? (?!of )")  # "the broken one": of which kind?
+_SLIP = re.compile(r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b")
 _NO_VOWEL = re.compile(r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b")  # an abbreviation in lower case, or a slip
 _MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.IGNORECASE)
 _ORDINAL = re.compile(r"\b\d+(?:st|nd|rd|th|s)\b")
@@ -36,6 +39,8 @@ def context_fault(sentence: str, words: list[str], charged: bool) -> str | None:
         return "sentence_fragment"
     if leans(words, charged):
         return "sentence_leaning"
+    if not charged and knows_too_much(sentence.split(" ")):
+        return "sentence_leaning"
     return "sentence_spelling" if is_misspelt(sentence, charged) else None
 
 
@@ -51,8 +56,8 @@ def is_whole(sentence: str) -> bool:
     for place, (before, word) in enumerate(zip(marked, words[1:], strict=False), start=2):
         if word in listed["finite"] or word.endswith("n't"):
             return True
-        if word.endswith("ed") and words[place : place + 1] and words[place] in listed["determiners"]:
-            return True  # a participle has no object
+        if _has_object(word, before, words[place : place + 1]):
+            return True
         if word in listed["subordinators"]:
             return False
         starts = word.split("'")[0] in listed["subjects"] or word in listed["determiners"]
@@ -61,6 +66,14 @@ def is_whole(sentence: str) -> bool:
         if "'" in word and word.split("'")[0] in listed["subjects"]:
             return True
     return False
+
+
+def _has_object(word: str, before: str, following: list[str]) -> bool:
+    """Whether a word that may be a participle is a finite verb: what follows is its object, or an adverb stands before it."""
+    listed = vocabulary()
+    if word.endswith("ed") or word in listed["participles"]:
+        return not listed["determiners"].isdisjoint(following)
+    return before.endswith("ly") and len(before) > 6 and re.search(r"[^su]s$", word) is not None
 
 
 def _plural_acts(words: list[str]) -> bool:
@@ -73,39 +86,73 @@ def _plural_acts(words: list[str]) -> bool:
 
 
 def leans(words: list[str], charged: bool) -> bool:
-    """Whether a pronoun or an adverb refers to what was said before the sentence.
+    """Whether a pronoun, an adverb or a comparison refers to what was said before the sentence.
 
     "This camera" of a charged sentence may be at hand; "this method" of a neutral one was told of before.
     """
     listed, text = vocabulary(), f" {' '.join(words)} "
     if not listed["pointing_back"].isdisjoint(words) or any(f" {phrase} " in text for phrase in listed["back_phrases"]):
         return True
+    if words[-1] in listed["pointing_last"] or words[0] in listed["pointing_first"] or _ONE.search(text):
+        return True
     if words[0] in listed["quantifiers"] and (words[1] in listed["finite"] | listed["finite_plural"] or words[1].endswith("ly")):
         return True  # "Some are …": some of whom?
-    if words[-1] in listed["pointing_last"] or words[0] in listed["pointing_first"]:
+    if not charged and "than" not in words and not listed["comparatives"].isdisjoint(words):
         return True
-    if _EXPLETIVE.match(text[1:]):
-        words = words[1:]
-    named = False  # whether something was named that a pronoun may stand for
+    return _lacks_antecedent(words[1:] if (_EXPLETIVE if charged else _IMPERSONAL).match(text[1:]) else words, charged)
+
+
+def _lacks_antecedent(words: list[str], charged: bool) -> bool:
+    """Whether a pronoun comes before any noun with an article, or a plural, that it may stand for."""
+    listed = vocabulary()
+    named = plural = False
+    fronted = words[0] in listed["joining"]  # "For the price it …": what comes before the verb is not what "it" stands for
     for place, (word, following) in enumerate(zip(words, [*words[1:], ""], strict=True)):
-        at_hand = charged and word == "this" and following and following not in listed["finite"] | listed["joining"]
-        if word.split("'")[0] in listed["referring"] and not named and not at_hand:
+        stem, at_hand = word.split("'")[0], charged and word == "this" and following
+        if at_hand and following not in listed["finite"] | listed["joining"]:
+            named = True
+        elif stem in ("he", "she", "this") or (stem in listed["referring"] and not named and not (plural and stem.startswith("the"))):
             return True
-        named |= at_hand or word in listed["determiners"] or (place == 0 and word.endswith("s"))
+        fronted = fronted and word not in listed["finite"]
+        named |= word in listed["determiners"] - {"a", "an"} and not fronted
+        plural |= place == 0 and word.endswith("s")
     return False
 
 
 def is_misspelt(sentence: str, charged: bool) -> bool:
-    """Whether a word is no English word as it is written: names and abbreviations in lower case, models' numbers, slips."""
+    """Whether a word is no English word as it is written, or a mark was lost: names and abbreviations in lower case, slips."""
     low = re.sub(r"['’]s\b", "", sentence)
     if _MIXED.search(_ORDINAL.sub("", low)) or _TRIPLED.search(low) or (charged and _MODEL.search(low)):
         return True
-    words = set(re.findall(r"[A-Za-z]+", low))
-    return bool(_NO_VOWEL.search(low)) or not vocabulary()["uncapitalised"].isdisjoint(words)
+    words = low.rstrip(".!").lower().split(" ")
+    if _SLIP.search(sentence) or _NO_VOWEL.search(low) or not vocabulary()["uncapitalised"].isdisjoint(words):
+        return True
+    return any(article in ("a", "an") and not _may_precede(word) for word, article in zip(words, words[1:], strict=False))
 
 
-def stem_fault(words: list[str]) -> bool:
-    """Whether the sentence, as its words with capitals, speaks of "the couple" or "the region" as if the reader knew it.
+def _may_precede(word: str) -> bool:
+    """Whether an article may follow: "faith an eloquent …" has lost a dash."""
+    listed = vocabulary()
+    known = (listed[name] for name in ("before_article", "joining", "finite", "finite_plural", "subordinators"))
+    return word.endswith(("s", "ed", "ing", "ly", ",", "n't")) or "'" in word or any(word in words for words in known)
+
+
+def stem_leans(words: list[str]) -> bool:
+    """Whether a stem, given as its words with capitals, lacks a verb or refers to what was said before it."""
+    listed, low = vocabulary(), [word.strip(",").lower() for word in words]
+    verbs = listed["finite"] | listed["finite_plural"] | listed["participles"]
+    if not any(word in verbs or word.endswith("ed") for word in low):
+        return True
+    if not (listed["pointing_back"] | listed["stem_back"] | listed["comparatives"]).isdisjoint(low):
+        return True
+    pairs = zip(low, low[1:], [*low[2:], ""], strict=False)
+    return knows_too_much(words) or any(
+        first == "the" and noun in listed["told_before"] and last not in ("of", "for") for first, noun, last in pairs
+    )
+
+
+def knows_too_much(words: list[str]) -> bool:
+    """Whether a sentence, given as its words with capitals, speaks of "the couple" or "the region" as if the reader knew it.
 
     Known is what has a name, or a complement that says what it is: "the harbour of the town", "the oldest bridge".
     """
