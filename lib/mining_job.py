@@ -38,7 +38,8 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
     """The folder of the job, with its job.json: the same for the same files and rules."""
     job = {
         "code": [
-            packages.sha256(path) for path in (*(Path(module.__file__) for module in (mining, standalone, wet, warc, html)), standalone.WORDS)
+            packages.sha256(path)
+            for path in (*(Path(module.__file__) for module in (mining, standalone, wet, warc, html)), standalone.WORDS)
         ],
         "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
         "tasks": told.tasks or len(files),

@@ -1,11 +1,12 @@
 """Whether a sentence is whole and stands alone: what an editor would ask of one that is shown without its page.
 
-Rules on words and their order, without a parser, made for precision: a sentence that they let through has a finite verb in its main
-clause, leans on no sentence before it, addresses nobody and is spelt as English is. Many good sentences are lost, which is cheap.
+Rules on words and their order, without a parser, made for precision: a sentence that they let through has a finite verb in its
+main clause, leans on no sentence before it and is spelt as English is. Many good sentences are lost, which is cheap.
 """
 
 import re
 from functools import cache
+from itertools import pairwise
 
 import yaml
 
@@ -18,7 +19,11 @@ _EXPLETIVE = re.compile(  # and "It was a …" says itself what it is
     rf"(?:it's|(?:it|this) (?:is|was))(?: \w+ly| just| quite| such)* (?:a|an|the \w+(?:est|st)|one of)\b|{_IMPERSONAL.pattern}"
 )
 _ONE = re.compile(r" (?:the|a|this|that|my) (?:[a-z-]+ )?ones? (?!of )")  # "the broken one": of which kind?
-_SLIP = re.compile(r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b")
+_SLIP = re.compile(
+    r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b"
+)
+_ADJECTIVES = {"costly", "daily", "deadly", "early", "elderly", "family", "friendly", "likely", "lively", "lonely", "lovely", "monthly", "only",
+               "silly", "ugly", "unlikely", "weekly", "yearly"}  # fmt: skip
 _NO_VOWEL = re.compile(r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b")  # an abbreviation in lower case, or a slip
 _MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.IGNORECASE)
 _ORDINAL = re.compile(r"\b\d+(?:st|nd|rd|th|s)\b")
@@ -53,6 +58,7 @@ def is_whole(sentence: str) -> bool:
         return True
     if words[0] not in listed["openers"]:
         return _plural_acts(marked)
+    fronted = words[0] in listed["joining"]
     for place, (before, word) in enumerate(zip(marked, words[1:], strict=False), start=2):
         if word in listed["finite"] or word.endswith("n't"):
             return True
@@ -62,7 +68,9 @@ def is_whole(sentence: str) -> bool:
             return False
         starts = word.split("'")[0] in listed["subjects"] or word in listed["determiners"]
         if starts and not before.endswith(",") and before not in listed["joining"]:
-            return False  # of a clause in the subject: "the film the studio made"
+            if not fronted:
+                return False  # of a clause in the subject: "the film the studio made"
+            fronted = False  # "For two weeks the lift …"
         if "'" in word and word.split("'")[0] in listed["subjects"]:
             return True
     return False
@@ -73,7 +81,7 @@ def _has_object(word: str, before: str, following: list[str]) -> bool:
     listed = vocabulary()
     if word.endswith("ed") or word in listed["participles"]:
         return not listed["determiners"].isdisjoint(following)
-    return before.endswith("ly") and len(before) > 6 and re.search(r"[^su]s$", word) is not None
+    return before.endswith("ly") and before not in _ADJECTIVES and re.search(r"[^su]s$", word) is not None
 
 
 def _plural_acts(words: list[str]) -> bool:
@@ -81,7 +89,7 @@ def _plural_acts(words: list[str]) -> bool:
     listed = vocabulary()
     return any(
         word in listed["finite_plural"] and (noun.endswith("s") or noun in listed["plurals"])
-        for noun, word in zip(words[:3], words[1:4], strict=False)
+        for noun, word in pairwise(words[:4])
     ) and not words[0].endswith(("ed", "ing", ","))
 
 
@@ -111,7 +119,9 @@ def _lacks_antecedent(words: list[str], charged: bool) -> bool:
         stem, at_hand = word.split("'")[0], charged and word == "this" and following
         if at_hand and following not in listed["finite"] | listed["joining"]:
             named = True
-        elif stem in ("he", "she", "this") or (stem in listed["referring"] and not named and not (plural and stem.startswith("the"))):
+        elif stem in ("he", "she", "this") or (
+            stem in listed["referring"] and not (named or (plural and stem.startswith("the")))
+        ):
             return True
         fronted = fronted and word not in listed["finite"]
         named |= word in listed["determiners"] - {"a", "an"} and not fronted
@@ -127,7 +137,7 @@ def is_misspelt(sentence: str, charged: bool) -> bool:
     words = low.rstrip(".!").lower().split(" ")
     if _SLIP.search(sentence) or _NO_VOWEL.search(low) or not vocabulary()["uncapitalised"].isdisjoint(words):
         return True
-    return any(article in ("a", "an") and not _may_precede(word) for word, article in zip(words, words[1:], strict=False))
+    return any(article in ("a", "an") and not _may_precede(word) for word, article in pairwise(words))
 
 
 def _may_precede(word: str) -> bool:
@@ -156,12 +166,10 @@ def knows_too_much(words: list[str]) -> bool:
 
     Known is what has a name, or a complement that says what it is: "the harbour of the town", "the oldest bridge".
     """
-    listed = vocabulary()
-    for place, word in enumerate(words):
-        if word.lower() == "the" and (place == 0 or words[place - 1].endswith(",") or words[place - 1] in listed["subordinators"]):
-            if _is_unknown(words[place + 1 : place + 5]):
-                return True
-    return False
+    heads = [0] + [
+        place for place, before in enumerate(words, 1) if before.endswith(",") or before in vocabulary()["subordinators"]
+    ]
+    return any(words[place : place + 1] in (["the"], ["The"]) and _is_unknown(words[place + 1 : place + 5]) for place in heads)
 
 
 def _is_unknown(following: list[str]) -> bool:
