@@ -27,7 +27,22 @@ FRAGMENTS = [
 
 @pytest.mark.parametrize(("sentence", "whole"), FRAGMENTS)
 def test_a_context_is_a_whole_sentence(sentence, whole):
-    assert standalone.is_whole(sentence) == whole
+    assert standalone.is_whole(sentence, charged=True) == whole
+
+
+@pytest.mark.parametrize(
+    ("sentence", "whole"),
+    [
+        ("Norway has a long coast.", True),
+        ("Norway's coast is long.", True),
+        ("Salt and sand are mixed by hand.", True),
+        ("Norway in the long winter.", False),
+        ("Painted has a second sense.", False),
+    ],
+)
+def test_a_noun_without_an_article_is_a_name_in_neutral_sentences_only(sentence, whole):
+    assert standalone.is_whole(sentence, charged=False) == whole
+    assert not standalone.is_whole(sentence, charged=True)
 
 
 LEANING = [
@@ -41,6 +56,7 @@ LEANING = [
     ("Most shops are closed on Monday.", False, False),
     ("People walk to the market.", False, False),
     ("It was horrible and dull.", True, True),
+    ("It is home to many boats.", False, True),
     ("It is a long road.", False, True),
     ("They fear the worst.", True, True),
     ("I hated every minute of it.", True, True),
