@@ -131,11 +131,13 @@ def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str
     found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words)
     if isinstance(found, str):
         return found
-    if edited and found.role != "stem" and (fault := standalone.context_fault(sentence, words, charged=bool(signs))):
-        return fault
     if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
         return "sentence_letters"
-    return "sentence_language" if _none("english", words) else found
+    if _none("english", words):
+        return "sentence_language"
+    if edited and found.role != "stem":
+        return standalone.context_fault(sentence, words, charged=bool(signs)) or found
+    return found
 
 
 def _context_fault(sentence: str, words: list[str]) -> str | None:
