@@ -229,6 +229,8 @@ def _is_open(words: list[str], place: int) -> bool:
         return False
     if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
         return False  # "…, and for": a second thought, hardly begun
+    if any(word.endswith(",") and word[:-1] in listed["finite"] for word in words[:place]):
+        return False  # "will, for the": an aside, and then the verb
     return not (following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place]))
 
 

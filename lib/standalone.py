@@ -23,6 +23,7 @@ _EXPLETIVE = re.compile(  # and "It was a …" says itself what it is
 _ONE = re.compile(r" (?:the|a|this|that|my) (?:[a-z-]+ )?ones? (?!of )")  # "the broken one": of which kind?
 _SLIP = re.compile(
     r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b"
+    r"|\b(?:an?|the) (?:easy|hard) to \w+ [a-z]+\b|\b10\d{1,2}\b"  # a hyphen, or the height of an exponent, was lost
 )
 _NO_VOWEL = re.compile(r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b")  # an abbreviation in lower case, or a slip
 _MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.IGNORECASE)
@@ -64,7 +65,7 @@ def is_whole(sentence: str, charged: bool) -> bool:
     fronted = words[0] in listed["joining"]
     for place, (before, word) in enumerate(zip(marked, words[1:], strict=False), start=2):
         if word in listed["finite"] or word.endswith("n't"):
-            return True
+            return not (word.endswith("s") and "and" in words[: place - 1])  # "The script and the cast is …"
         if _has_object(word, before, words[place : place + 1]):
             return True
         if word in listed["subordinators"]:
@@ -192,8 +193,7 @@ def _is_unknown(following: list[str]) -> bool:
     listed = vocabulary()
     for place, word in enumerate(following):
         low = word.strip(",").lower()
-        ranked = low.endswith("est") or low in {"most", "first", "last", "only"}
-        if word[0].isupper() or low in listed["complements"] or (ranked and listed["finite"].isdisjoint(following[1:2])):
+        if word[0].isupper() or low in listed["complements"] or low == "most" or low.endswith("est"):
             return False
         if place and (low in listed["finite"] or low.endswith("ed") or low.endswith("ly") or word.endswith(",")):
             return True

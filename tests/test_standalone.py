@@ -13,6 +13,8 @@ FRAGMENTS = [
     ("Wooden boats are painted each spring.", True),
     ("The committee rejected the plan.", True),  # the object shows that it is no participle
     ("The old pump slowly corrodes.", True),
+    ("The script and the cast are dull.", True),
+    ("The script and the cast is dull.", False),
     ("A masterpiece of the baker's art.", False),
     ("A story that is too long.", False),  # the verb is that of the clause
     ("The worst soup the cook has made.", False),
@@ -71,6 +73,8 @@ LEANING = [
     ("The problem is that lamps break.", True, True),
     ("I am sad about the broken one today.", True, True),
     ("I am one of the angry tenants.", True, False),
+    ("The main fear is a flood.", True, True),
+    ("Common sites include the hands and the feet.", False, True),
     ("I expected the same.", False, True),
 ]
 
@@ -93,6 +97,9 @@ SPELLING = [
     ("The lamp was sooo bright.", True, True),
     ("The lamp was in the the shop.", True, True),
     ("The lamp is bright and its easy to clean.", True, True),
+    ("The lamp has an easy to clean shade.", True, True),
+    ("The box holds 1018 grains of rice.", False, True),
+    ("The self made lamp is bright.", True, True),
     ("I looked at the are options of the lamp.", True, True),
     ("The play is an act of faith a hymn to life.", True, True),  # a dash was lost
 ]
@@ -107,6 +114,9 @@ STEMS = [
     ("The wooden bridge across the river was built by", False),
     ("The oldest bridge was built by", False),
     ("The Severn Bridge was built by", False),
+    ("The first bridge in the valley was built by", False),
+    ("The first was built by", True),
+    ("In 1919 that guess was confirmed by", True),
     ("In 1844, the couple bought a house in", True),
     ("The committee met twice and wrote to", True),
     ("Several farms in the area are owned by", True),
