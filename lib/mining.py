@@ -152,7 +152,7 @@ def _context_fault(sentence: str, words: list[str]) -> str | None:
 
 
 def _addresses(words: list[str]) -> bool:
-    return not _none("address", [part for word in words for part in (word, word.split("'")[0])])
+    return not _none("address", words) or not _none("address", [word.split("'")[0] for word in words if "'" in word])
 
 
 def is_neutral_context(sentence: str) -> bool:

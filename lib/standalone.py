@@ -34,9 +34,23 @@ _MODEL = re.compile(r"\b(?!(?:1\d|20)\d\d\b)\d{3,}\b")  # a number that is no ye
 
 @cache
 def vocabulary() -> dict[str, frozenset[str]]:
-    """The lists of words that the rules of mining go by, `lib/data/mining_words.yaml`."""
-    listed = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
-    return {name: frozenset(words) for name, words in listed.items()}
+    """The lists of words that the rules of mining go by, `lib/data/mining_words.yaml`, and those that are made of several."""
+    listed = {name: frozenset(words) for name, words in yaml.safe_load(WORDS.read_text(encoding="utf-8")).items()}
+    return listed | {
+        "verbs": listed["finite"] | listed["finite_plural"],
+        "any_verb": listed["finite"] | listed["finite_plural"] | listed["participles"],
+        "definite": listed["determiners"] - {"a", "an"},
+        "not_at_hand": listed["finite"] | listed["joining"],  # after "this": it is no article
+        "no_stem": listed["pointing_back"] | listed["stem_back"],
+        "may_precede": listed["before_article"] | listed["joining"] | listed["finite"] | listed["finite_plural"]
+        | listed["subordinators"],
+        "clause": listed["subordinators"] | {"after", "as", "before", "since", "until"},
+    }  # fmt: skip
+
+
+@cache
+def _back_phrases() -> re.Pattern:
+    return re.compile(rf" (?:{'|'.join(map(re.escape, sorted(vocabulary()['back_phrases'])))}) ")
 
 
 def context_fault(sentence: str, words: list[str], charged: bool) -> str | None:
@@ -91,7 +105,7 @@ def _has_object(word: str, before: str, following: list[str]) -> bool:
 def _name_acts(words: list[str]) -> bool:
     """Whether a verb follows the first word, two words with "and", or what belongs to the first: "Norway's coast is …"."""
     listed, first = vocabulary(), words[0]
-    if first.endswith(("ed", "ing", "ly", ",")) or first in listed["finite"] | listed["participles"] | listed["subordinators"]:
+    if first.endswith(("ed", "ing", "ly", ",")) or first in listed["any_verb"] or first in listed["subordinators"]:
         return False
     place = 3 if words[1] == "and" else 2 if first.endswith("'s") else 1
     return not listed["finite"].isdisjoint(words[place : place + 1])
@@ -112,11 +126,11 @@ def leans(words: list[str], charged: bool) -> bool:
     "This camera" of a charged sentence may be at hand; "this method" of a neutral one was told of before.
     """
     listed, text = vocabulary(), f" {' '.join(words)} "
-    if not listed["pointing_back"].isdisjoint(words) or any(f" {phrase} " in text for phrase in listed["back_phrases"]):
+    if not listed["pointing_back"].isdisjoint(words) or _back_phrases().search(text):
         return True
     if words[-1] in listed["pointing_last"] or words[0] in listed["pointing_first"] or _ONE.search(text):
         return True
-    if words[0] in listed["quantifiers"] and (words[1] in listed["finite"] | listed["finite_plural"] or words[1].endswith("ly")):
+    if words[0] in listed["quantifiers"] and (words[1] in listed["verbs"] or words[1].endswith("ly")):
         return True  # "Some are …": some of whom?
     if not charged and "than" not in words and not listed["comparatives"].isdisjoint(words):
         return True
@@ -130,14 +144,14 @@ def _lacks_antecedent(words: list[str], charged: bool) -> bool:
     fronted = words[0] in listed["joining"]  # "For the price it …": what comes before the verb is not what "it" stands for
     for place, (word, following) in enumerate(zip(words, [*words[1:], ""], strict=True)):
         stem, at_hand = word.split("'")[0], charged and word == "this" and following
-        if at_hand and following not in listed["finite"] | listed["joining"]:
+        if at_hand and following not in listed["not_at_hand"]:
             named = True
         elif stem in ("he", "she", "this") or (
             stem in listed["referring"] and not (named or (plural and stem.startswith("the")))
         ):
             return True
         fronted = fronted and word not in listed["finite"]
-        named |= word in listed["determiners"] - {"a", "an"} and not fronted
+        named |= word in listed["definite"] and not fronted
         plural |= place == 0 and word.endswith("s")
     return False
 
@@ -155,23 +169,20 @@ def is_misspelt(sentence: str, charged: bool) -> bool:
 
 def _may_precede(word: str) -> bool:
     """Whether an article may follow: "faith an eloquent …" has lost a dash."""
-    listed = vocabulary()
-    known = (listed[name] for name in ("before_article", "joining", "finite", "finite_plural", "subordinators"))
-    return word.endswith(("s", "ed", "ing", "ly", ",", "n't")) or "'" in word or any(word in words for words in known)
+    return word.endswith(("s", "ed", "ing", "ly", ",", "n't")) or "'" in word or word in vocabulary()["may_precede"]
 
 
 def stem_leans(words: list[str]) -> bool:
     """Whether a stem, given as its words with capitals, lacks a verb or refers to what was said before it."""
     listed, low = vocabulary(), [word.strip(",").lower() for word in words]
-    verbs = listed["finite"] | listed["finite_plural"] | listed["participles"]
-    acts = next((place for place, word in enumerate(low) if word in verbs or word.endswith("ed")), None)
+    acts = next((place for place, word in enumerate(low) if word in listed["any_verb"] or word.endswith("ed")), None)
     if acts is None or (low[0] in listed["joining"] and "that" in low[:acts]):
         return True  # "In 1919 that prediction was …"
-    if not (listed["pointing_back"] | listed["stem_back"]).isdisjoint(low):
+    if not listed["no_stem"].isdisjoint(low):
         return True
     if "than" not in low and not listed["comparatives"].isdisjoint(low):
         return True
-    return any(f" {phrase} " in f" {' '.join(low)} " for phrase in listed["back_phrases"]) or knows_too_much(words)
+    return _back_phrases().search(f" {' '.join(low)} ") is not None or knows_too_much(words)
 
 
 def knows_too_much(words: list[str]) -> bool:
@@ -180,8 +191,8 @@ def knows_too_much(words: list[str]) -> bool:
     Known is what has a name, or a complement that says what it is: "the harbour of the town", "the oldest bridge".
     """
     listed, low = vocabulary(), [word.strip(",").lower().removesuffix("'s") for word in words]
-    after = listed["subordinators"] | {"after", "as", "before", "since", "until"}
-    heads = [0, *(place for place, before in enumerate(words, 1) if before.endswith(",") or before.lower() in after)]
+    clause = listed["clause"]
+    heads = [0, *(place for place, before in enumerate(words, 1) if before.endswith(",") or before.lower() in clause)]
     if any(words[place : place + 1] in (["the"], ["The"]) and _is_unknown(words[place + 1 : place + 5]) for place in heads):
         return True
     triples = zip(low, low[1:], [*low[2:], ""], strict=False)
