@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import ahocorasick
@@ -178,6 +179,8 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
         return "sentence_negated"
     if fault := _context_fault(sentence, words):
         return fault
+    if all(before == "to" for before, word in pairwise(["", *words]) if word in lexicon()):
+        return "sentence_weak"  # "The board has cause to reject the plan": nothing of the kind has happened
     valence = float(vader.valences([sentence])[0])
     if abs(valence) < charge or valence * signs[0] < 0:
         return "sentence_weak"

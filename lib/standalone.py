@@ -21,6 +21,10 @@ _EXPLETIVE = re.compile(  # and "It was a …" says itself what it is
     rf"(?:it's|(?:it|this) (?:is|was))(?: \w+ly| just| quite| such)* (?:a|an|the \w+(?:est|st)|one of)\b|{_IMPERSONAL.pattern}"
 )
 _ONE = re.compile(r" (?:the|a|this|that|my) (?:[a-z-]+ )?ones? (?!of )")  # "the broken one": of which kind?
+_COUNTED = re.compile(r"There (?:are|were|was|is) (?:only )?\d")  # there: where?
+_AFTERTHOUGHT = re.compile(
+    r", [\w-]+\.$|, (?:it|they)(?:['’]s|['’]re| is| was| are| were)\b"
+)  # ", really.", or a second sentence
 _SLIP = re.compile(
     r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b"
     r"|\b(?:an?|the) (?:easy|hard) to \w+ [a-z]+\b|\b10\d{1,2}\b"  # a hyphen, or the height of an exponent, was lost
@@ -55,11 +59,11 @@ def _back_phrases() -> re.Pattern:
 
 def context_fault(sentence: str, words: list[str], charged: bool) -> str | None:
     """Why a sentence cannot be read on its own before another text; None if it can. `words`: as `mining.words_of` gives them."""
-    if not is_whole(sentence, charged):
+    if not is_whole(sentence, charged) or _AFTERTHOUGHT.search(sentence):
         return "sentence_fragment"
     if leans(words, charged):
         return "sentence_leaning"
-    if not charged and knows_too_much(sentence.rstrip(".").split(" ")):
+    if not charged and (_COUNTED.match(sentence) or knows_too_much(sentence.rstrip(".").split(" "))):
         return "sentence_leaning"
     return "sentence_spelling" if is_misspelt(sentence, charged) else None
 
