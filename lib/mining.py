@@ -129,7 +129,7 @@ def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str
     words = words_of(sentence)
     rated = lexicon()
     signs = [rated[word] for word in words if word in rated]
-    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words)
+    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words, edited)
     if isinstance(found, str):
         return found
     if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
@@ -187,12 +187,12 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
     return Candidate("positive" if valence > 0 else "negative", sentence, "", "", valence, 0, 0)
 
 
-def _neutral(sentence: str, words: list[str]) -> Candidate | str:
+def _neutral(sentence: str, words: list[str], edited: bool) -> Candidate | str:
     if not _none("topics", words):
         return "sentence_topic"
     split = sentence.split(" ")
     place = cut(split) if _stands_alone(sentence, words) else None
-    if place and not standalone.stem_leans(split[:place]):
+    if place and not (edited and standalone.stem_leans(split[:place])):
         return Candidate("stem", sentence, " ".join(split[:place]), " ".join(split[place:]), 0.0, 0, 0)
     return _context_fault(sentence, words) or Candidate("neutral", sentence, "", "", 0.0, 0, 0)
 

@@ -75,10 +75,10 @@ def _encyclopedic() -> pd.DataFrame:
 
 def _taught() -> pd.DataFrame:
     """The texts to learn from, with role (or the reason why they have none) and valence: without charged words, or charged."""
-    found, felt = ([mining.judged(text, 0.0, edited) for text in rated()["text"]] for edited in (True, False))
+    found = [mining.judged(text, 0.0, edited=False) for text in rated()["text"]]
     texts = rated().assign(
         role=[f if isinstance(f, str) else f.role for f in found],
-        valence=[0.0 if isinstance(f, str) else f.valence for f in felt],
+        valence=[0.0 if isinstance(f, str) else f.valence for f in found],
     )
     texts = texts[(texts["valence"] != 0) | texts["text"].map(mining.is_bare)]
     return pd.concat([texts, _encyclopedic()], ignore_index=True).drop(columns=["url", "line", "text_id"])
