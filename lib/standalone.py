@@ -28,6 +28,7 @@ _AFTERTHOUGHT = re.compile(
 _SLIP = re.compile(
     r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) (?:are|has|have|is|may|really|was|were|will)\b"
     r"|\b(?:an?|the) (?:easy|hard) to \w+ [a-z]+\b|\b10\d{1,2}\b"  # a hyphen, or the height of an exponent, was lost
+    r"|s (?:along|away|off|on|out) [a-z]+ing\b"  # a comma was: "The play drags on becoming duller."
 )
 _NO_VOWEL = re.compile(r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b")  # an abbreviation in lower case, or a slip
 _MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.IGNORECASE)

@@ -98,6 +98,8 @@ SPELLING = [
     ("The lamp was in the the shop.", True, True),
     ("The lamp is bright and its easy to clean.", True, True),
     ("The lamp has an easy to clean shade.", True, True),
+    ("The play drags on becoming duller.", True, True),
+    ("The play drags on.", True, False),
     ("The box holds 1018 grains of rice.", False, True),
     ("The self made lamp is bright.", True, True),
     ("I looked at the are options of the lamp.", True, True),
