@@ -44,6 +44,7 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table = _drop(table, table.duplicated("shown"), "repeated", counts)
     table["role"] = _shared_out(table)
     table["shown"] = table["stem"].where(table["role"] == "stem", table["sentence"])
+    table["reference"] = table["reference"].where(table["role"] == "stem", "")
     table = _drop(table, table.groupby("role").cumcount() >= told.pool * told.groups, "not_sampled", counts)
     table = _drop(table, _nearly_repeated(table["sentence"]), "nearly_repeated", counts)
     table = _drop(table, ~table["sentence"].map(_is_english), "language", counts)
