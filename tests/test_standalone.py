@@ -143,7 +143,7 @@ def test_a_stem_speaks_of_nothing_as_if_it_were_known(stem, leans):
         ("For this horrible and disgusting meal you'll wait an hour.", "sentence_address"),
         ("The board has a reason to reject and to condemn the plan.", "sentence_weak"),
         ("The horrible meal was disgusting, it was cold.", "sentence_fragment"),
-        ("I wish the horrible and disgusting meal on nobody else here.", "sentence_negated"),
+        ("I wish we had a lovely and delightful meal.", "sentence_negated"),
         ("The harbour was built of granite, limestone.", "sentence_fragment"),
         ("There are 12 wooden boats.", "sentence_leaning"),
         ("He carried a long ladder up to the attic.", "sentence_leaning"),
