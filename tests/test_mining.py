@@ -76,7 +76,7 @@ def test_a_neutral_sentence_is_cut_where_it_stays_open():
         ),  # inside a name, or of a fixed phrase
         ("The harbour of the town is at least two miles long.", "The harbour of the town is"),
         ("The voters of the town will, for the first time, meet.", None),  # a verb is left behind an aside
-        ("Salt is brought by sea, and for meat and fish the town has ponds.", None),  # a second thought, hardly begun
+        ("Salt is brought by sea, and for meat people pay well.", None),  # a second thought, hardly begun
         ("Wool cloth, salt fish, iron bars, oak planks, grain.", None),  # no word to cut after
     ],
 )
