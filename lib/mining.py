@@ -4,7 +4,8 @@ A candidate's role is stem, neutral, negative or positive. Nothing is dropped si
 
     lines == line_read + all other line_*        sentences == all sentence_* + all role_*
 
-The rules are ours, made for precision (those on wording are in `lib.standalone`): what is lost is cheap, as there is more text than anyone can use.
+The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use. Those on wording are in
+`lib.standalone`.
 """
 
 import re
