@@ -92,7 +92,8 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
     """How often people rate a sentence as it was mined: scope, role, domain, share, low, high, n, documents.
 
     Scope 'in the benchmark': its stems and contexts whose whole sentence is a rated text. 'all that the rules choose': every
-    rated text that passes the rules of `lib.mining` and the thresholds, each predicted by a model that did not see its document.
+    rated text that passes the rules of `lib.mining` and the thresholds, each predicted by a model that did not see its document,
+    whether or not it is whole and stands alone (`lib.standalone`): how a sentence is felt is asked here, not how it is worded.
     Neutral: |mean| < NEUTRAL; charged: mean of the right sign and |mean| ≥ CHARGED. Intervals are clustered by document.
     """
     texts = neutrality.learnt()[1]

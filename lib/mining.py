@@ -4,28 +4,28 @@ A candidate's role is stem, neutral, negative or positive. Nothing is dropped si
 
     lines == line_read + all other line_*        sentences == all sentence_* + all role_*
 
-The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use.
+The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use. Those on wording are in
+`lib.standalone`.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import ahocorasick
 import sentencex
-import yaml
 from afinn import Afinn
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from lib import vader
-from lib.specs import ROOT
+from lib import standalone, vader
+from lib.standalone import vocabulary
 from lib.text import normalize
 
 ROLES = ("stem", "neutral", "negative", "positive")
-WORDS = ROOT / "lib" / "data" / "mining_words.yaml"
 LINE = 25  # characters: shorter lines are menus and captions
 SENTENCE = (5, 26)  # words
 STEM_SENTENCE = (9, 20)  # words of a sentence that is cut
@@ -55,13 +55,6 @@ class Candidate(NamedTuple):
     place: int  # in its line, from 0
 
 
-@cache
-def vocabulary() -> dict[str, frozenset[str]]:
-    """The lists of words that the rules go by, `lib/data/mining_words.yaml`."""
-    listed = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
-    return {name: frozenset(words) for name, words in listed.items()}
-
-
 def _none(name: str, words: list[str]) -> bool:
     return vocabulary()[name].isdisjoint(words)
 
@@ -87,7 +80,7 @@ def is_bare(sentence: str) -> bool:
     return lexicon().keys().isdisjoint(words_of(sentence))
 
 
-def candidates(text: str, charge: float, counts: Counter) -> Iterator[Candidate]:
+def candidates(text: str, charge: float, counts: Counter, edited: bool = True) -> Iterator[Candidate]:
     """The candidates in a page's text, in its order; charged ones have at least `charge` points of |valence|."""
     for number, line in enumerate(text.split("\n")):
         counts["lines"] += 1
@@ -97,7 +90,7 @@ def candidates(text: str, charge: float, counts: Counter) -> Iterator[Candidate]
             continue
         for place, sentence in enumerate(sentencex.segment("en", line)):
             counts["sentences"] += 1
-            found = judged(sentence.strip(), charge)
+            found = judged(sentence.strip(), charge, edited)
             counts[found if isinstance(found, str) else f"role_{found.role}"] += 1
             if not isinstance(found, str):
                 yield found._replace(line=number, place=place)
@@ -122,8 +115,11 @@ def _line_fault(line: str) -> str | None:
     return None
 
 
-def judged(sentence: str, charge: float) -> Candidate | str:
-    """The sentence as a candidate, or the reason why it is none (sentence_*)."""
+def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str:
+    """The sentence as a candidate, or the reason why it is none (sentence_*).
+
+    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see `lib.standalone`).
+    """
     length = sentence.count(" ") + 1
     if not SENTENCE[0] <= length <= SENTENCE[1]:
         return "sentence_length"
@@ -134,12 +130,16 @@ def judged(sentence: str, charge: float) -> Candidate | str:
     words = words_of(sentence)
     rated = lexicon()
     signs = [rated[word] for word in words if word in rated]
-    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words)
+    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words, edited)
     if isinstance(found, str):
         return found
     if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
         return "sentence_letters"
-    return "sentence_language" if _none("english", words) else found
+    if _none("english", words):
+        return "sentence_language"
+    if edited and found.role != "stem":
+        return standalone.context_fault(sentence, words, charged=bool(signs)) or found
+    return found
 
 
 def _context_fault(sentence: str, words: list[str]) -> str | None:
@@ -148,9 +148,19 @@ def _context_fault(sentence: str, words: list[str]) -> str | None:
         return "sentence_context_length"
     if words[0] in vocabulary()["connective"] or sentence.startswith(_phrases()) or not _none("backward", words):
         return "sentence_opener"
-    if not _none("address", words):
+    if _addresses(words):
         return "sentence_address"
     return "sentence_names" if _names(sentence) else None
+
+
+def _addresses(words: list[str]) -> bool:
+    return not _none("address", words) or not _none("address", [word.split("'")[0] for word in words if "'" in word])
+
+
+def is_neutral_context(sentence: str) -> bool:
+    """Whether a sentence without charged words can stand before a stem."""
+    words = words_of(sentence)
+    return bool(words) and not (_context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False))
 
 
 @cache
@@ -170,18 +180,20 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
         return "sentence_negated"
     if fault := _context_fault(sentence, words):
         return fault
+    if all(before == "to" for before, word in pairwise(["", *words]) if word in lexicon()):
+        return "sentence_weak"  # "The board has cause to reject the plan": nothing of the kind has happened
     valence = float(vader.valences([sentence])[0])
     if abs(valence) < charge or valence * signs[0] < 0:
         return "sentence_weak"
     return Candidate("positive" if valence > 0 else "negative", sentence, "", "", valence, 0, 0)
 
 
-def _neutral(sentence: str, words: list[str]) -> Candidate | str:
+def _neutral(sentence: str, words: list[str], edited: bool) -> Candidate | str:
     if not _none("topics", words):
         return "sentence_topic"
     split = sentence.split(" ")
     place = cut(split) if _stands_alone(sentence, words) else None
-    if place:
+    if place and not (edited and standalone.stem_leans(split[:place])):
         return Candidate("stem", sentence, " ".join(split[:place]), " ".join(split[place:]), 0.0, 0, 0)
     return _context_fault(sentence, words) or Candidate("neutral", sentence, "", "", 0.0, 0, 0)
 
@@ -197,7 +209,7 @@ def _stands_alone(sentence: str, words: list[str]) -> bool:
         or sentence.split(" ", 1)[0].endswith(",")
     ):
         return False
-    return _none("persons", words) and _none("address", words) and _none("backward", words) and _none("pointing", words)
+    return _none("persons", words) and not _addresses(words) and _none("backward", words) and _none("pointing", words)
 
 
 def cut(words: list[str]) -> int | None:
@@ -219,6 +231,10 @@ def _is_open(words: list[str], place: int) -> bool:
     listed = vocabulary()
     if last not in listed["open"] or following in listed["relative"] or f"{last} {following}" in listed["bound"]:
         return False
+    if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
+        return False  # "…, and for": a second thought, hardly begun
+    if any(word.endswith(",") and word[:-1] in listed["finite"] for word in words[:place]):
+        return False  # "will, for the": an aside, and then the verb
     return not (following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place]))
 
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset
 from datatrove.utils.stats import MetricStats
 
-from lib import html, mining, packages, progress, records, warc, wet
+from lib import html, mining, packages, progress, records, standalone, warc, wet
 from lib.cores import available_cores, end_with, end_with_parent
 from lib.sections import Mining
 
@@ -38,7 +38,8 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
     """The folder of the job, with its job.json: the same for the same files and rules."""
     job = {
         "code": [
-            packages.sha256(path) for path in (*(Path(module.__file__) for module in (mining, wet, warc, html)), mining.WORDS)
+            packages.sha256(path)
+            for path in (*(Path(module.__file__) for module in (mining, standalone, wet, warc, html)), standalone.WORDS)
         ],
         "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
         "tasks": told.tasks or len(files),

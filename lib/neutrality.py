@@ -66,7 +66,8 @@ def _encyclopedic() -> pd.DataFrame:
     """Charged candidates of the embedded Wikipedia articles, as if people had rated them 0."""
     counts, rows = Counter(), []
     for page in wet.pages(free_text.wet_files()[0], counts):
-        rows += [(page.url, found.sentence, found.role, found.valence) for found in mining.candidates(page.text, 0.0, counts)]
+        found = mining.candidates(page.text, 0.0, counts, edited=False)
+        rows += [(page.url, sentence.sentence, sentence.role, sentence.valence) for sentence in found]
     table = pd.DataFrame(rows, columns=["document", "text", "role", "valence"])
     table = table[table["valence"] != 0].assign(domain=ENCYCLOPEDIC, mean=0.0, key=lambda table: table["text"].map(key))
     return table.assign(fold=table["document"].map(_fold)).drop_duplicates("key")
@@ -74,7 +75,7 @@ def _encyclopedic() -> pd.DataFrame:
 
 def _taught() -> pd.DataFrame:
     """The texts to learn from, with role (or the reason why they have none) and valence: without charged words, or charged."""
-    found = [mining.judged(text, 0.0) for text in rated()["text"]]
+    found = [mining.judged(text, 0.0, edited=False) for text in rated()["text"]]
     texts = rated().assign(
         role=[f if isinstance(f, str) else f.role for f in found],
         valence=[0.0 if isinstance(f, str) else f.valence for f in found],

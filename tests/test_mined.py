@@ -105,6 +105,15 @@ def test_near_repeats_are_dropped():
     assert selection._nearly_repeated(sentences).tolist() == [False, True, False]
 
 
+def test_every_second_stem_that_can_be_a_context_is_one():
+    table = candidates().query("role == 'stem'")
+    table["sentence"] = [f"Most buses in the valley turn near the {noun}." for noun in NOUNS]  # no names, unlike those above
+    table["sentence_sha1"] = [f"{number:x}" for number in range(len(table))]
+    assert (selection._shared_out(table) == "neutral").tolist() == [number % 2 == 0 for number in range(len(table))]
+    table["sentence"] = [f"Most buses in {place} turn near the tower." for place in PLACES]
+    assert (selection._shared_out(table) == "stem").all()
+
+
 @pytest.mark.parametrize(
     ("told", "reason"), [({"per_page": 1}, "page_full"), ({"per_site": 2}, "site_full"), ({"pool": 1}, "not_sampled")]
 )
