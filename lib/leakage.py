@@ -196,10 +196,16 @@ def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated pairs of the same group and arm, a row for each mitigated draw, compared as `lib.pairing` says;
-    the columns of the mitigated pair, `quantity`_bare (what it is compared with) and `effect`."""
+    """Mitigated minus unmitigated pairs of the same group and arm, a row for each mitigated draw, compared as `lib.pairing` says
+    with all unmitigated ones, the equal draw weighed by what it explains (`pairing.weighed`, by model and mitigation).
+
+    The columns of the mitigated pair, `quantity`_bare (what it is compared with) and `effect`.
+    """
     table = charged_pairs(table).drop(columns="partner", errors="ignore")
     bare, key = table["mitigation"] == NO_MITIGATION, ["model", "group_id", "arm"]
     mitigated = pairing.with_partner(table[~bare], table[bare], key)
-    other = pairing.beside(mitigated, table[bare], key, [quantity], ["mitigation"])[quantity]
+    mean = pairing.beside(mitigated, table[bare], key, [quantity], ["mitigation"])[quantity]
+    equal = pairing.beside_partner(mitigated, table[bare], key, [quantity])[quantity]
+    equal = equal.where(mitigated["partner"] == mitigated["sample_index"])
+    other = pairing.weighed(mitigated[quantity], mean, equal, mitigated[["model", "mitigation"]])
     return mitigated.assign(**{f"{quantity}_bare": other, "effect": mitigated[quantity] - other})
