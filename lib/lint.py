@@ -139,11 +139,15 @@ def unrelatedness(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.Da
             yield Finding("exclusion", f"{row.scope}, {row.match_id}", row.reason, "is not so", "run python -m lib.unrelated")
 
 
+def _columns(of) -> list[str]:
+    return [name for name in of if name != "kind"]  # a column that may be missing
+
+
 def lint(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
     """All findings in the three tables as rows: check, place, value, reason, remedy. `embed`: gives unit vectors."""
     tables = {"stems": stems, "contexts": contexts, "exclusions": exclusions}
     found = [finding for name, table in tables.items() for finding in schema(table, name)]
-    whole = all(list(table) == list(FILES[name].columns) for name, table in tables.items())
+    whole = all(_columns(table) == _columns(FILES[name].columns) for name, table in tables.items())
     if not whole or not stems["pronoun"].isin(prompts.PRONOUNS).all():  # what follows could not be asked
         return pd.DataFrame(found, columns=Finding._fields)
     for table, key in ((stems, "stem_id"), (contexts, "context_id"), (exclusions, "match_id")):

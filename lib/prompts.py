@@ -6,6 +6,7 @@ two exchangeable neutral sentences of one build and length. A group is one stem 
 """
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ DATA = ROOT / "lib" / "data"
 EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
 INTENSITIES = ("mild", "plain", "strong")
 FORMS = ("explicit", "idiomatic")
+KINDS = ("physical", "mental")  # what a neutral sentence tells of: a doing or a place, or a thought without charge
 
 WORDS = {  # placeholder -> he, she, they, I
     "is": ("is", "is", "are", "am"),
@@ -65,6 +67,7 @@ CONTEXTS = pa.DataFrameSchema(
         "context_id": pa.Column(str, unique=True),
         "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
         "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
+        "kind": pa.Column(str, pa.Check.isin(["", *KINDS]), required=False),  # of a neutral sentence
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
         "intensity": pa.Column(str, pa.Check.isin(INTENSITIES)),
         "form": pa.Column(str, pa.Check.isin(FORMS)),
@@ -111,31 +114,31 @@ class Sentences(NamedTuple):
     exclusions: pd.DataFrame
 
 
-def shipped() -> Sentences:
-    """The curated stems, contexts and exclusions."""
-    return Sentences(read_stems(), read_contexts(), read_exclusions())
+def shipped(folder: Path | None = None) -> Sentences:
+    """The curated stems, contexts and exclusions; those of another `folder` of such files, as `lib/data/benchmark_2`."""
+    return Sentences(read_stems(folder), read_contexts(folder), read_exclusions(folder))
 
 
-def read_stems() -> pd.DataFrame:
+def read_stems(folder: Path | None = None) -> pd.DataFrame:
     """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
-    return STEMS.validate(_read("stems"))
+    return STEMS.validate(_read("stems", folder))
 
 
-def read_contexts() -> pd.DataFrame:
+def read_contexts(folder: Path | None = None) -> pd.DataFrame:
     """The curated context templates, four rows a match, with the columns of CONTEXTS.
 
     literal_senses are the words of an idiom that mean something else when taken by themselves, joined by semicolons.
     """
-    return CONTEXTS.validate(_read("contexts"))
+    return CONTEXTS.validate(_read("contexts", folder))
 
 
-def read_exclusions() -> pd.DataFrame:
+def read_exclusions(folder: Path | None = None) -> pd.DataFrame:
     """The pairs that are not unrelated: match_id, scope (a stem_id or a domain), reason."""
-    return EXCLUSIONS.validate(_read("exclusions"))
+    return EXCLUSIONS.validate(_read("exclusions", folder))
 
 
-def _read(name: str) -> pd.DataFrame:
-    return pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
+def _read(name: str, folder: Path | None) -> pd.DataFrame:
+    return pd.read_csv((folder or DATA) / f"{name}.csv", dtype=str, keep_default_na=False)
 
 
 def tell(template: str, subject: str, pronoun: str) -> str:

@@ -5,7 +5,9 @@ makes them anew); rows whose scope is a domain are judged by hand and stay as th
 """
 
 import re
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -101,12 +103,12 @@ def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
     return pd.Series(above).groupby(np.where(domain[first] == domain[second], "same", "different")).mean()
 
 
-def main() -> None:
-    """Write the exclusions anew: what was judged by hand, and every stem and match found related that it does not cover."""
-    stems, contexts, exclusions = prompts.read_stems(), prompts.read_contexts(), prompts.read_exclusions()
+def main(folder: Path | None = None) -> None:
+    """Write a folder's exclusions anew: what was judged by hand, and every stem and match found related that it does not cover."""
+    stems, contexts, exclusions = prompts.shipped(folder)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
     found = uncovered(related(stems, contexts), stems, by_hand)
-    pd.concat([by_hand, found]).to_csv(prompts.DATA / "exclusions.csv", index=False)
+    pd.concat([by_hand, found]).to_csv((folder or prompts.DATA) / "exclusions.csv", index=False)
     shares = yardstick(stems)
     pairs = len(stems) * contexts["match_id"].nunique()
     print(
@@ -116,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

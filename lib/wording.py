@@ -19,6 +19,7 @@ from lib.text import normalize
 
 STEM_WORDS = (4, 14)  # ours: fewer leave nothing to go on from, more bury the context
 CONTEXT_WORDS = (3, 14)
+LENGTH_GAP = 2  # words, within a match
 
 _ODD = {
     r"[\x00-\x1f\x7f-\x9f]": "a control character",
@@ -56,7 +57,7 @@ def encoding(table: pd.DataFrame, key: str) -> Iterator[Finding]:
 
 
 def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Sentences outside STEM_WORDS or CONTEXT_WORDS, matches whose sentences differ by more than one word."""
+    """Sentences outside STEM_WORDS or CONTEXT_WORDS, matches whose sentences differ by more than LENGTH_GAP words."""
     words = contexts["text"].str.split().str.len()
     for places, texts, counts, (least, most) in (
         (stems["stem_id"], stems["stem"], stems["stem"].str.split().str.len(), STEM_WORDS),
@@ -66,8 +67,9 @@ def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
             if not least <= count <= most:
                 yield Finding("length", place, text, f"{count} words, not {least} to {most}", "shorten or lengthen it")
     for match_id, counts in words.groupby(contexts["match_id"]):
-        if counts.max() - counts.min() > 1:
-            yield Finding("length", match_id, f"{counts.tolist()} words", "differ by more than one", "make them of one length")
+        if counts.max() - counts.min() > LENGTH_GAP:
+            remedy = "make them of one length"
+            yield Finding("length", match_id, f"{counts.tolist()} words", f"differ by more than {LENGTH_GAP}", remedy)
 
 
 def duplicates(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
