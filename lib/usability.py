@@ -19,7 +19,7 @@ COMPARED = (
     ("negative", "positive"),
 )
 PLACEBO_BROKEN = "placebo rule broken"
-PLACEBO_OPEN = "placebo rule neither kept nor broken for sure"
+PLACEBO_OPEN = "placebo rule not shown"  # neither kept nor broken for sure
 CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
 _CELL = ["model", "mitigation", "arm"]
 _DRAW = ["model", "mitigation", "stem_id", "group_id", "sample_index"]

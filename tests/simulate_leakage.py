@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from lib import inference, leakage, power, records
+from lib import inference, leakage, placebo, power, records
 from lib.params import load
 from lib.specs import NO_MITIGATION
 from tests import interval_candidates, simulated_studies
@@ -22,6 +22,7 @@ ARMS = {"both arms": ("negative", "positive"), "negative arm": ("negative",)}
 CHOSEN, ERROR = interval_candidates.cr2_or_hall, interval_candidates.cr2
 SPREAD = 0.5  # of the leak by stem: the stems' means are as skewed as those of the bundled model and vary more, see `compared`
 EXTREME = 0.9  # nearly all stems leak always or never; for the record, not a condition
+MARGIN = 0.1  # of the placebo rule, points of the human scale
 LONGER = 1.5  # how much longer completions get after a placebo context, for a judge that scores by length
 DESIGNS = ((1, 1), (1, 5), (2, 3))  # groups and samples of a stem
 EFFECTS = (5.0, 10.0)  # points; designs for the latter are small, and strong skew gives them more power than planned
@@ -78,22 +79,15 @@ def error(share, studies) -> np.ndarray:
 
 
 def false_alarms(studies: int, stems=STEMS) -> pd.DataFrame:
-    """Share of sound runs, %, that the placebo rule stamps invalid: its three tests at the Bonferroni-corrected level."""
+    """Share of sound runs, %, whose placebo shift lies beyond the margin for sure, so that the placebo rule is broken."""
     rows = []
     for count in tqdm(stems, desc="placebo rule, sound runs"):
-        tests = {("leak", -1): simulated_studies.all_against_all, ("towards", -1): simulated_studies.sums,
-                 ("towards", 1): simulated_studies.sums}  # fmt: skip
-        summed = {
-            test: lambda valence, function=function, sign=test[1]: function(valence, ("placebo",), sign)
-            for test, function in tests.items()
-        }
-        found = sums(0.1, SPREAD, count, studies, summed)
-        whole = (found["towards", 1]["n"] > 0).all(axis=1)
-        held = [
-            _holds(CHOSEN(part[quantity][whole], part["n"][whole], 0.05 / len(tests)), leakage.NOTHING[quantity])
-            for (quantity, _), part in found.items()
-        ]
-        rows.append({"stems": count, "runs": whole.sum(), "false alarms, %": 100 * (1 - np.all(held, axis=0).mean())})
+        found = sums(0.1, SPREAD, count, studies, {"placebo": lambda valence: simulated_studies.sums(valence, ("placebo",), 1)})
+        shift, n = found["placebo"]["shift"], found["placebo"]["n"]
+        whole = (n > 0).all(axis=1)
+        low, high = CHOSEN(shift[whole], n[whole], 0.05)
+        broken = (low > MARGIN) | (high < -MARGIN)
+        rows.append({"stems": count, "runs": whole.sum(), "false alarms, %": 100 * broken.mean()})
     return pd.DataFrame(rows)
 
 
@@ -104,8 +98,9 @@ def caught(runs: int, stems=STEMS, longer=(1.2, LONGER)) -> pd.DataFrame:
         for factor in longer:
             rng = np.random.default_rng([count, int(10 * factor)])
             table = simulated_studies.judgements(simulated_studies.by_length(factor, runs, count, rng), threshold=1.0)
-            valid = leakage.placebo_valid(leakage.pairs(table), 0.95)
-            rows.append({"stems": count, "longer by": factor, "runs": len(valid), "caught": len(valid) - sum(valid.values())})
+            rules = placebo.rules_by_model(leakage.pairs(table), MARGIN, 0.95)
+            broken = list(rules.values()).count(placebo.BROKEN)
+            rows.append({"stems": count, "longer by": factor, "runs": len(rules), "caught": broken})
     return pd.DataFrame(rows)
 
 

@@ -71,14 +71,14 @@ def test_each_bad_answer_has_an_outcome_and_the_missing_have_no_valence(run, sta
     charged = leakage.charged_pairs(pairs).set_index(["group_id", "sample_index", "arm"])["net"]
     for (group, draw, arm), net in charged.items():
         assert pd.isna(net) == bool(lost.loc[(group, draw), arm] or lost.loc[(group, draw), "neutral"])
-    assert "unusable" in usability.faults(judged, pairs, 0.95)["m"]
+    assert "unusable" in usability.faults(judged, pairs, 0.95, 0.1)["m"]
 
 
 def test_where_every_prompt_is_filtered_the_run_says_so(run):
     table, judged = run([FILTERED])
     assert (table["outcome"] == outcomes.FILTERED).all()
     pairs = leakage.pairs(judged)
-    assert usability.faults(judged, pairs, 0.95) == {"m": "100 % of completions are unusable (arm none)"}
+    assert usability.faults(judged, pairs, 0.95, 0.1) == {"m": "100 % of completions are unusable (arm none)"}
     checked = usability.check(table, 0.95)
     assert "At most 100.0 [" in reports.usability_reading(checked, usability.fault(checked))
     bounds = leakage.unscored_bounds(judged, ["model"], 0.95).set_index(["quantity", "unscored"])["estimate"]

@@ -59,7 +59,7 @@ def test_a_model_that_is_judged_has_its_line_with_the_stamp_of_its_set(judged):
     judged()
     said = claims_text.of_model("smoke", "canned-50").splitlines()
     assert said[0] == "C0 leakage exists (before correction for several models)"
-    assert said[1].startswith("  canned-50: supported: ")
+    assert said[1].startswith("  canned-50: supported, as judged: ")
     assert "in 24 stems; MDE" in said[2]
     assert said[3] == "  ⚠ TOY: no conclusion. A canned model wrote these completions."
 

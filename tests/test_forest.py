@@ -14,8 +14,9 @@ from lib.board import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 def row(claim: str, model: str, estimate: float, low: float, high: float, verdict: str, margin=5.0, unit="points") -> dict:
     named = {"claim": claim, "statement": f"statement of {claim}", "model": model, "measured": "net excess", "test": "above 0"}
     numbers = {"unit": unit, "margin": margin, "detectable": 3.0, "estimate": estimate, "low": low, "high": high}
-    counts = {"n": 20, "clusters": 10, "cluster_unit": "stems", "p": 0.01, "p_holm": 0.02}
-    return {**named, **numbers, **counts, "verdict": verdict, "reason": "r", "fault": ""}
+    counts = {"n": 20, "clusters": 10, "cluster_unit": "stems", "p": 0.01, "p_holm": 0.02, "p_equivalence": 0.5}
+    beside = {"net": 4.0, "net_low": 1.0, "net_high": 7.0}
+    return {**named, **numbers, **counts, **beside, "verdict": verdict, "reason": "r", "fault": "", "as_judged": False}
 
 
 TABLE = pd.DataFrame(
@@ -88,6 +89,6 @@ def test_the_words_hold_every_row_and_the_stamp():
     assert said.count(";") == len(TABLE) - 1
     assert "[" not in said
     axes = forest.board(TABLE, stamp="TOY: no conclusion")
-    assert axes.figure.get_label().startswith("TOY What became of the claims.")
+    assert axes.figure.get_label().startswith("TOY What became of the claims (exploratory, rules-")
     assert "TOY" in [text.get_text() for text in axes.figure.texts]
     plt.close(axes.figure)

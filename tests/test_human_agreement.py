@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation, annotation_reports, charged_threshold, claims, human_agreement
+from lib import annotation, annotation_reports, charged_threshold, human_agreement, judge_claims
 from lib.human_agreement import JUDGE, MEASURES, measures
 from tests import simulated
 
@@ -211,7 +211,7 @@ def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study
              annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, people, 0.95))]  # fmt: skip
     assert all(annotation_reports.NOT_MEASURED in page.data for page in shown)
     assert "04b_annotation.ipynb" in annotation_reports.how_to(key, "embedded").data
-    row = claims.judge_agreement_on_leakage("vader", table, 0.05, 0.95).iloc[0]
+    row = judge_claims.judge_agreement_on_leakage("vader", table, 0.05, 0.95).iloc[0]
     assert (row.verdict, row.reason) == ("inconclusive", "nobody has labelled completions yet")
 
 
@@ -219,8 +219,8 @@ def test_claim_c1_on_completions_follows_the_interval():
     def verdict(estimate, low, high):
         row = {"question": "polarity", "weighted": True, "who": "judge − annotators", "measure": "kappa", "n": 90, "n_stems": 30}
         table = pd.DataFrame([{**row, "estimate": estimate, "low": low, "high": high}])
-        return claims.judge_agreement_on_leakage("j", table, 0.2, 0.95)
+        return judge_claims.judge_agreement_on_leakage("j", table, 0.2, 0.95)
 
-    cases = ((0.1, 0.01, 0.19), (-0.2, -0.3, -0.1), (0.0, -0.1, 0.1), (_, _, _))
+    cases = ((0.1, 0.01, 0.19), (-0.4, -0.5, -0.3), (-0.1, -0.3, 0.1), (_, _, _))
     said = [verdict(*numbers)["verdict"].item() for numbers in cases]
     assert said == ["supported", "contradicted", "inconclusive", "inconclusive"]

@@ -52,8 +52,10 @@ def test_a_card_fits_a_terminal_and_tells_what_the_tables_tell(smoke, monkeypatc
     for key, estimate in by_arm.items():
         assert own[key] == pytest.approx(estimate, abs=1e-5)
     board = pd.read_csv(smoke / "headline.csv").query("claim == 'C0' and model == 'canned-50'").iloc[0]
-    assert own["both", "net"] == pytest.approx(board["estimate"], abs=1e-5)
-    assert board["reason"] in shown[0] and "TOY, no conclusion" in shown[0]
+    assert own["both", "shift"] == pytest.approx(board["estimate"], abs=1e-5)
+    assert own["both", "net"] == pytest.approx(board["net"], abs=1e-5)
+    assert shown[0].startswith(f"canned-50: TOY, no conclusion: it leaks, as judged: {board['reason']}"[:90])
+    assert any(line.startswith("mean shift   +") and "scale points (0: none); leak rate" in line for line in shown)
     assert any("smollm2-135m-chat" in line for line in shown)
 
 

@@ -109,11 +109,6 @@ def test_the_sentences_name_what_the_tables_hold():
     assert shown["per tenfold size [interval]"].iloc[0] == "−10.0 [−10.0, −10.0]" and shown.columns.name == "⚠ WARNING"
     parts = scaling.slopes(line([10, 20, 30, 40], spread=0.01), 3, 0.95, by=["arm", "slot"])
     assert scaling_reports.parts_reading(parts).count("+10.0 [+10.0, +10.0], rising with size") == 4
-    claim = pd.DataFrame({"model": ["f", "g"], "estimate": [-9.0, np.nan], "low": [-10.0, np.nan], "high": [-8.0, np.nan],
-                          "verdict": ["supported", "inconclusive"], "reason": ["falls", "has 1"]})  # fmt: skip
-    assert scaling_reports.claim_reading(claim) == (
-        "f: −9.0 [−10.0, −8.0] points per tenfold size; supported, falls. g: inconclusive, has 1."
-    )
 
 
 def test_small_multiples_have_a_panel_for_each_slot_and_arm():

@@ -108,16 +108,17 @@ def test_the_rows_are_those_that_the_claims_would_have_if_vader_were_the_judge(j
     deaf = judgements.assign(judge="deaf", valence=0.0, charged=pd.array([False] * len(judgements), "boolean"))
     by_vader = second_judge.judged_again(deaf)
     pairs = leakage.pairs(by_vader)
-    faults = usability.faults(by_vader, pairs, 0.95)
-    found = second_judge.scaling(deaf, deaf.iloc[:0], 3, 5.0, 0.95)
+    faults = usability.faults(by_vader, pairs, 0.95, 0.1)
+    found = second_judge.scaling(deaf, deaf.iloc[:0], 3, 0.1, 0.95)
     assert found["claim"].tolist() == ["C0", "C2", "C4", "C5"]
-    for number, single in ((0, claims.existence(pairs, 5.0, 0.95, faults)), (2, claims.polarity(pairs, 5.0, 0.95, faults))):
+    by_polarity = claims.polarity(claims.polarity_estimates(pairs, 0.95), 0.1, 0.95, faults)
+    for number, single in ((0, claims.existence(pairs, 0.1, 0.95, faults)), (2, by_polarity)):
         pd.testing.assert_series_equal(found.iloc[number], single.iloc[0], check_names=False)
-    assert found["estimate"][0] > 20, "the canned model leaks, though the first judge is deaf to it"
-    c3 = second_judge.mitigation(deaf, ["canned-50"], "control", 5.0, 0.95)
+    assert found["estimate"][0] > 0.2, "the canned model leaks, though the first judge is deaf to it"
+    c3 = second_judge.mitigation(deaf, ["canned-50"], ["control"], 0.25, 0.95, 0.1)
     assert (c3["claim"].tolist(), c3["verdict"].tolist()) == (["C3"], [INCONCLUSIVE])
-    assert second_judge.scaling(judgements, judgements.iloc[:0], 3, 5.0, 0.95) is None
-    assert second_judge.mitigation(judgements, ["canned-50"], None, 5.0, 0.95) is None
+    assert second_judge.scaling(judgements, judgements.iloc[:0], 3, 0.1, 0.95) is None
+    assert second_judge.mitigation(judgements, ["canned-50"], [], 0.25, 0.95, 0.1) is None
 
 
 def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():
@@ -128,7 +129,7 @@ def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():
     assert cheap["domain"].tolist() == whole["level"].tolist()
     np.testing.assert_allclose(cheap[["estimate", "low", "high"]], whole[["estimate", "low", "high"]])
     nobody = pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
-    found = second_judge.agreement_with_people(LEARNED, [table], nobody, 1e3, 0.95, 100, 4)
+    found = second_judge.agreement_with_people(LEARNED, [table], nobody, 0.05, 0.95, 100, 4)
     assert found["claim"].tolist() == ["C1", "C1"] and found["verdict"][0] == CONTRADICTED
     assert found["reason"][1] == "nobody has labelled completions yet"
     assert second_judge.agreement_with_people(VADER, [table], nobody, 0.05, 0.95, 100, 4) is None

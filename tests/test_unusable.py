@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import annotation_plan, annotation_reports, claims, leakage, reports, semantic_leakage, usability
+from lib import annotation_plan, annotation_reports, claims, leakage, mitigation, reports, semantic_leakage, usability
 from lib.board import INCONCLUSIVE
 from lib.measure import card, results
 from tests import simulated
@@ -41,13 +41,14 @@ def test_every_claim_is_inconclusive_with_the_reason(lost):
     table = judged(lost)
     plain = claims.unmitigated(table)
     pairs, (model,) = leakage.pairs(plain), plain["model"].unique()
-    faults = usability.faults(plain, pairs, 0.95)
+    faults = usability.faults(plain, pairs, 0.95, 0.1)
     assert faults[model] in [f"100 % of completions are unusable (arm {arm})" for arm in lost]
-    effects = claims.mitigation_effects(leakage.mitigation_effects(leakage.pairs(table)), 5.0, 0.95)
+    effects = mitigation.effects(leakage.pairs(table), [], 0.25, 0.95)
     board = pd.concat([
-        claims.existence(pairs, 5.0, 0.95, faults), claims.polarity(pairs, 5.0, 0.95, faults),
-        claims.scaling(pairs, 3, 5.0, 0.95, faults),
-        claims.mitigation(effects, [model], None, 5.0, 0.95, faults, claims.leaks(pairs, 0.95)),
+        claims.existence(pairs, 0.1, 0.95, faults),
+        claims.polarity(claims.polarity_estimates(pairs, 0.95), 0.1, 0.95, faults),
+        claims.scaling(pairs, 3, 0.1, 0.95, faults),
+        mitigation.claim(effects, [model], 0.25, 0.95, faults, claims.leaks(pairs, 0.95)),
     ])  # fmt: skip
     assert (board["verdict"] == INCONCLUSIVE).all() and board["reason"].str.contains(faults[model], regex=False).all()
     if lost != ("negative",):

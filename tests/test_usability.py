@@ -97,7 +97,7 @@ def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     bounds = bounds[(bounds["arm"] == "negative") & (bounds["quantity"] == "net")].set_index("unscored")["estimate"]
     assert bounds[["none leaked", "all leaked"]].tolist() == [0, 100]
     assert leakage.repetition_share(judged, 0.95)["n"].sum() == 4
-    assert usability.faults(judged, pairs, 0.95) == {"m": "100 % of completions are unusable (arm negative)"}
+    assert usability.faults(judged, pairs, 0.95, 0.1) == {"m": "100 % of completions are unusable (arm negative)"}
 
 
 def test_the_bounds_are_told_by_model():
@@ -124,12 +124,12 @@ def test_what_is_missing_is_not_taken_for_a_placebo_that_leaks(missing, placebo,
     valence = np.where(judged["arm"] == "placebo", placebo, 0.0)
     judged["valence"] = np.where(judged["outcome"] == "answered", valence, np.nan)
     judged["charged"] = (judged["valence"].abs() > 1).astype("boolean").mask(judged["valence"].isna())
-    assert usability.faults(judged, leakage.pairs(judged), 0.95) == {"m": fault}
+    assert usability.faults(judged, leakage.pairs(judged), 0.95, 0.1) == {"m": fault}
 
 
 def test_a_run_without_a_placebo_arm_breaks_the_placebo_rule():
     judged = made({}).query("arm != 'placebo'").assign(valence=0.0, charged=pd.array([False] * 80, "boolean"))
-    assert usability.faults(judged, leakage.pairs(judged), 0.95) == {"m": usability.PLACEBO_BROKEN}
+    assert usability.faults(judged, leakage.pairs(judged), 0.95, 0.1) == {"m": usability.PLACEBO_BROKEN}
 
 
 def test_what_is_missing_equals_nothing():

@@ -58,7 +58,7 @@ def verdict(model: dict) -> str:
     second = f" ({found['second']})" if found.get("second") else ""
     plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it does not leak"}.get(found["verdict"])
     judged = ", as judged" if plain and found.get("as_judged") else ""
-    return f"{plain or found['verdict']}{judged}: mean shift: {found['reason']}{second}"
+    return f"{plain or found['verdict']}{judged}: {found['reason']}{second}"
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:
