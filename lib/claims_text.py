@@ -12,7 +12,7 @@ from lib.terminal import WIDTH
 CAPTION = (
     f"This board is {EXPLORATORY}. "
     "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power; it decides nothing) beside "
-    "the margin. "
+    "the margin δ. "
     "Strips show the interval from −4 to 4 margins: │ is 0, and what lies between the two ┊ counts as nothing."
 )
 _STRIP = 4 + len(forest.RULER) + 2  # columns before the numbers
@@ -47,7 +47,7 @@ def _numbers(row: pd.Series, found: str) -> str:
     form = f".{digits(row['unit'])}f"
     mde = "–" if pd.isna(row["detectable"]) else f"{row['detectable']:{form}}"
     return (f"{found} {row['unit']}; n {row['n']:,} in {row['clusters']:,} {row['cluster_unit']}; "
-            f"MDE {mde}, margin {row['margin']:{form}}")  # fmt: skip
+            f"MDE {mde}, δ {row['margin']:{form}}")  # fmt: skip
 
 
 def of_model(set_name: str, model: str) -> str:

@@ -41,6 +41,6 @@ def reading(table: pd.DataFrame, margin: float) -> str:
     """The margin in sentences, one for each model."""
     said = [f"δ = {margin:g} scale points: {100 * margin:g} texts in a hundred move by a whole point."]
     for model, part in table.groupby("model", sort=False):
-        shares = [f"{share:.2f} of the {name}" for name, share in zip(part["yardstick"], part[COLUMNS[-1]], strict=True)]
-        said.append(f"For {model} that is {', '.join(shares)}.")
+        shares = [f"{share:.2f} × {name}" for name, share in zip(part["yardstick"], part[COLUMNS[-1]], strict=True)]
+        said.append(f"For {model} that is, in absolute values, {', '.join(shares)}.")
     return " ".join(said)

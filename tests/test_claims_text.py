@@ -10,7 +10,7 @@ from tests.test_forest import TABLE
 def test_words_come_first_and_numbers_second():
     lines = claims_text.rows_of(TABLE.iloc[:1])
     assert lines[0] == "  a: supported: r"
-    assert lines[1].endswith("  +10.0 [+5.0, +15.0] points; n 20 in 10 stems; MDE 3.0, margin 5.0")
+    assert lines[1].endswith("  +10.0 [+5.0, +15.0] points; n 20 in 10 stems; MDE 3.0, δ 5.0")
     assert lines[1].strip().startswith("┊ │ ───●───"), "the strip"
     assert len(lines) == 2
 
