@@ -120,7 +120,8 @@ def cell_values(parameters: ParameterSet, set_name: str, notebook: str, model_na
     }
     place = f"params/{set_name}.yaml: {section}"
     for key in getattr(parameters, section).keys() & shared.keys():
-        raise ParameterError(f"{place}.{key}: does not belong here; it is taken from the file's name, its first keys or scaling.margin")
+        source = "scaling.margin" if key == "shift_margin" else "the file's name or its first keys"
+        raise ParameterError(f"{place}.{key}: does not belong here; it is taken from {source}")
     values = {**getattr(parameters, section), **{key: value for key, value in shared.items() if key in schema.model_fields}}
     return _validate(schema, values, place).model_dump()
 

@@ -37,8 +37,8 @@ def test_a_row_of_the_board_holds_what_a_verdict_rests_on():
     }
     table = pd.DataFrame([ROW, {**ROW, **unknown, "claim": "C1", "unit": "of r", "margin": 0.05}])
     assert reports.headline(table).values.tolist() == [
-        ["C0 leakage exists", "m", "mean shift: above 0", "+0.90 [+0.20, +1.60]", "1,944 in 324 stems", "0.13 / 0.10 scale points",
-         "+9.5 [+3.0, +16.0]", "supported, as judged: whole interval above 0"],
+        ["C0 leakage exists", "m", "mean shift: above 0", "+0.90 [+0.20, +1.60]", "1,944 in 324 stems",
+         "0.13 / 0.10 scale points", "+9.5 [+3.0, +16.0]", "supported, as judged: whole interval above 0"],
         ["C1 leakage exists", "m", "mean shift: above 0", "not estimated", "–", "– / 0.05 of r", "–",
          "inconclusive: whole interval above 0"],
     ]  # fmt: skip
@@ -58,6 +58,7 @@ def test_what_the_placebo_rule_comes_to_in_a_sentence():
     assert reports.rules_reading("38 % of completions are unusable") == (
         "**No verdict is possible: 38 % of completions are unusable**."
     )
-    checked = pd.DataFrame([("shift", 0.1, 0.03, -0.02, 0.08, 90, 30, 0.9, 0.004, "kept"),
-                            ("net", np.nan, 1.0, -2.0, 4.0, 90, 30, 0.9, np.nan, "shown alone")], columns=placebo.COLUMNS)  # fmt: skip
+    rows = [("shift", 0.1, 0.03, -0.02, 0.08, 90, 30, 0.9, 0.004, "kept"),
+            ("net", np.nan, 1.0, -2.0, 4.0, 90, 30, 0.9, np.nan, "shown alone")]  # fmt: skip
+    checked = pd.DataFrame(rows, columns=placebo.COLUMNS)
     assert reports.placebo(checked)["estimate [interval]"].tolist() == ["+0.03 [−0.02, +0.08]", "+1.00 [−2.00, +4.00]"]
