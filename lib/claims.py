@@ -91,9 +91,12 @@ def polarity(
     """
     cases = []
     for model, fault in faults.items():
-        names = estimates.loc[estimates["model"] == model, "reference"].tolist()
-        measured = f"negative − positive, against {' and '.join(names)}" if names else "negative − positive"
-        cases.append(Case(model, measured, _of_model(estimates, model), next(iter(_of_model(net, model)), None), fault))
+        own = estimates[estimates["model"] == model]
+        unknown = own.loc[own["estimate"].isna(), "reference"]
+        verdict = Verdict(INCONCLUSIVE, f"no estimate against {' and '.join(unknown)}") if len(unknown) else None
+        measured = f"negative − positive, against {' and '.join(own['reference'])}" if len(own) else "negative − positive"
+        beside = next(iter(_of_model(net, model)), None)
+        cases.append(Case(model, measured, _of_model(estimates, model), beside, fault, verdict))
     return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
 
 
@@ -181,7 +184,7 @@ def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float
                     for quantity in (leakage.PRIMARY, "net"))  # fmt: skip
     sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
     rank = {name: (_of_model(mined.polarity, name), _of_model(curated.polarity, name)) for name in shared}
-    rows = _sides("sign of mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
+    rows = _sides("sign: mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
     rows += _sizes(shifts, nets, faults, margin, confidence)
     return board.table(rows + _sides("rank: negative − positive", rank, {}, faults, margin, confidence))
 
