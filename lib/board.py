@@ -119,9 +119,12 @@ def by_claim(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def labels(board: pd.DataFrame) -> list[str]:
-    """What each row is of: its model, with what is measured where a claim has several rows of the model."""
+    """What each row is of: its model, with the first words of what is measured where a claim has several rows of the model."""
     several = board.duplicated(["claim", "model"], keep=False)
-    return [f"{row.model}, {row.measured}" if more else row.model for row, more in zip(board.itertuples(), several, strict=True)]
+    return [
+        f"{row.model}, {row.measured.partition(':')[0]}" if more else row.model
+        for row, more in zip(board.itertuples(), several, strict=True)
+    ]
 
 
 def digits(unit: str) -> int:

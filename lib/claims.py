@@ -80,16 +80,19 @@ def polarity(estimates: pd.DataFrame, margin: float, confidence: float, faults: 
     """
     cases = []
     for model, fault in faults.items():
-        found, net = (_of_model(estimates[estimates["quantity"] == name], model) for name in (leakage.PRIMARY, "net"))
-        cases.append(Case(model, _against(estimates, model), found, next(iter(net), None), fault))
+        of_model = estimates[estimates["model"] == model]
+        own, net = (of_model[of_model["quantity"] == name] for name in (leakage.PRIMARY, "net"))
+        unknown = own.loc[own["estimate"].isna(), "reference"]
+        verdict = Verdict(INCONCLUSIVE, f"no estimate against {' and '.join(unknown)}") if len(unknown) else None
+        cases.append(Case(model, _against(own), _of_model(own, model), next(iter(_of_model(net, model)), None), fault, verdict))
     return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
 
 
-def _against(estimates: pd.DataFrame, model: str) -> str:
-    """What C4 measures of a model: against which reference the row shows it, and how many others decide with it."""
-    names = estimates.loc[estimates["model"] == model, "reference"].unique()
+def _against(own: pd.DataFrame) -> str:
+    """What C4 measures of a model: against which reference the row shows it, and how many references decide it."""
+    names = own["reference"].tolist()
     others = f" (decided by {len(names)} references)" if len(names) > 1 else ""
-    return f"negative − positive, against {names[0]}{others}" if len(names) else "negative − positive"
+    return f"negative − positive, against {names[0]}{others}" if names else "negative − positive"
 
 
 def _of_model(estimates: pd.DataFrame, model: str) -> list[Estimate]:
@@ -170,7 +173,7 @@ def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float
                     for quantity in (leakage.PRIMARY, "net"))  # fmt: skip
     sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
     rank = {name: tuple(_of_model(_primary(of.polarity), name) for of in (mined, curated)) for name in shared}
-    rows = _sides("sign of mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
+    rows = _sides("sign: mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence)
     rows += _sizes(shifts, nets, faults, margin, confidence)
     return board.table(rows + _sides("rank: negative − positive", rank, {}, faults, margin, confidence))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib import figures, reports, second_verdicts
-from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, digits, in_words, labels
+from lib.board import CONTRADICTED, INCONCLUSIVE, INVALID, ON_PEOPLE, SUPPORTED, digits, in_words, labels
 from lib.rules import EXPLORATORY
 
 REACH = 4.0  # margins to each side; what lies further is cut and marked
@@ -77,7 +77,8 @@ def board(
             place += ROW + FAULT * (row["fault"] != "")
             _draw(axes, row, name, shown, place)
     axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(place + 0.2, 0), yticks=[])
-    axes.set_xlabel("margins; what lies in the grey counts as nothing", fontsize=10.5)
+    judged = f"; as judged, but for {ON_PEOPLE}" if table["as_judged"].any() else ""
+    axes.set_xlabel(f"margins; what lies in the grey counts as nothing{judged}", fontsize=10.5)
     axes.grid(visible=False)
     for verdict in [verdict for verdict in LOOK if verdict in set(table["verdict"])]:
         axes.plot([], [], linestyle="", label=verdict, **_marker(verdict))
@@ -97,7 +98,7 @@ def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -
     """
     words = place - 0.13 - FAULT * (row["fault"] != "")
     axes.text(-REACH, words, name, fontsize=9.5)
-    axes.text(REACH, words, f"{shown} · {in_words(row)}", fontsize=9.5, ha="right")
+    axes.text(REACH, words, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
     axes.text(REACH, place - 0.13, row["fault"], fontsize=9.5, ha="right", color="firebrick")
     if pd.isna(row["estimate"]):
         return

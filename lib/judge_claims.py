@@ -31,7 +31,7 @@ def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confide
     verdict, p, p_holm = rules.no_worse(domains, margin, confidence)
     worst = min(domains, key=lambda name: domains[name].estimate)
     least_sure = np.max([power.detectable_effect(found, confidence) for found in domains.values()])
-    measured = f"r of judge − r of one rater, worst domain ({worst})"
+    measured = f"rated texts: r of judge − r of one rater, worst domain ({worst})"
     other = {"p": p, "p_holm": p_holm, "cluster_unit": "documents", "detectable": least_sure}
     return board.table([board.row(CLAIM, f"judge {judge}", measured, domains[worst], verdict, margin, confidence, **other)])
 
@@ -52,6 +52,6 @@ def judge_agreement_on_leakage(judge: str, agreement: pd.DataFrame, margin: floa
         found = board.from_interval(shown.estimate, shown.low, shown.high, int(shown.n), int(shown.n_stems), confidence)
         verdict, p, p_holm = rules.no_worse({"completions": found}, margin, confidence)
         other = {"p": p, "p_holm": p_holm}
-    measured = "kappa of judge − kappa of annotators, on completions"
+    measured = "completions: kappa of judge − kappa of annotators"
     named = CLAIM, f"judge {judge}", measured
     return board.table([board.row(*named, found, verdict, margin, confidence, unit="of kappa", **other)])

@@ -108,13 +108,9 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["arm"].isin(DIRECTIONS)]
 
 
-def mean_of(table: pd.DataFrame, quantity: str, confidence: float, value: str | None = None) -> DesignEstimate:
-    """The mean of a quantity over `table`, a row a pair: the estimate by which claims are decided.
-
-    `value` names the column where it is not the quantity's own: a difference of two, whose limits are twice as wide.
-    """
-    low, high = LIMITS[quantity] if value is None else (2 * limit for limit in LIMITS[quantity])
-    return clustered.design_mean(table, value or quantity, confidence, (low, high))
+def mean_of(table: pd.DataFrame, quantity: str, confidence: float) -> DesignEstimate:
+    """The mean of a quantity over `table`, a row a pair: the estimate by which claims are decided."""
+    return clustered.design_mean(table, quantity, confidence, LIMITS[quantity])
 
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:

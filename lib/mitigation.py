@@ -2,8 +2,8 @@
 
 A *cell* is a group and charged arm; its value under a mitigation is the mean over its draws, so that all unmitigated draws are
 the baseline. Only cells that have a value under every mitigation of their model count, so that every comparison is on the same
-cells and one covariance, clustered by stem, holds them all; the others are counted. A *control* is a sentence that asks nothing
-about mood: it shows what any added sentence does, and is no member of the family of prompts.
+cells and one covariance, clustered by stem and match (`lib.clustered`), holds them all; the others are counted. A *control* is a
+sentence that asks nothing about mood: it shows what any added sentence does, and is no member of the family of prompts.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from lib import board, claims, inference, leakage, rules, simultaneous
+from lib import board, claims, clustered, inference, leakage, prompts, rules, simultaneous
 from lib.board import INCONCLUSIVE, SUPPORTED
 from lib.inference import Estimate
 from lib.rules import Retention, Verdict
@@ -58,14 +58,15 @@ def _compared(cells: pd.DataFrame, names: list[str], controls: list[str], margin
     whole = cells[[NO_MITIGATION, *asked]].dropna() if asked else cells.iloc[:0]
     if whole.empty:
         asked = []
+    _, clusters, _ = clustered.clusters_of(prompts.with_match(whole.reset_index()[["stem_id", "group_id"]]))
     counts = {"n": len(whole), "n_stems": whole.index.unique("stem_id").size, "left_out": len(cells) - len(whole)}
     rows = [{"mitigation": name, "role": role[name], "against": NONE, **counts, "n": 0, "n_stems": 0, "left_out": len(cells)}
             for name in names if name not in asked]  # fmt: skip
-    prompts, counted = ([name for name in asked if role[name] == wanted] for wanted in (PROMPT, CONTROL))
+    asking, counted = ([name for name in asked if role[name] == wanted] for wanted in (PROMPT, CONTROL))
     alone = [([name], NONE, [NO_MITIGATION]) for name in counted]
-    for family, against, baseline in [(prompts, NONE, [NO_MITIGATION]), (prompts, CONTROLS, counted), *alone]:
+    for family, against, baseline in [(asking, NONE, [NO_MITIGATION]), (asking, CONTROLS, counted), *alone]:
         if family and baseline:
-            found = simultaneous.means(whole.to_numpy(), whole.index.get_level_values("stem_id"))
+            found = simultaneous.means(whole.to_numpy(), *clusters)
             of_family = _family(found, list(whole), family, baseline, margin, confidence)
             rows += [{"role": role[row["mitigation"]], "against": against, **counts, **row} for row in of_family]
     return sorted(rows, key=lambda row: (names.index(row["mitigation"]), row["against"] != NONE))
@@ -108,13 +109,13 @@ def claim(
     the greater of those against none and against the controls, of the test that the verdict names; p_holm has it corrected over
     models. `net`: the same table of the net excess.
     """
-    prompts = _corrected(table[table["role"] == PROMPT], leaking)
+    asked = _corrected(table[table["role"] == PROMPT], leaking)
     changes = (
         {} if net is None else {(row.model, row.mitigation): _change(row) for row in net[net["against"] == NONE].itertuples()}
     )
     rows = []
     for model in model_names:
-        part, fault = prompts[prompts["model"] == model], faults[model]
+        part, fault = asked[asked["model"] == model], faults[model]
         if part.empty:
             unasked = Verdict(INCONCLUSIVE, "not asked with a mitigation beside the controls")
             rows.append(board.row(CLAIM, model, "change of the leak", None, unasked, margin, confidence))

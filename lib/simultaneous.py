@@ -38,10 +38,28 @@ class Means:
         return np.sqrt(np.where(variances < 1e-18, 0.0, variances))
 
 
-def means(values: np.ndarray, clusters) -> Means:
-    """Means of the columns of `values`, shape (rows, columns) without missing values, clustered by `clusters`, one a row."""
+def means(values: np.ndarray, *clusterings) -> Means:
+    """Means of the columns of `values`, shape (rows, columns) without missing values, clustered by one or two `clusterings`, each
+    with a cluster a row.
+
+    Of two that cross, the covariances are added less that of their cells, and negative eigenvalues count as 0 (Cameron, Gelbach &
+    Miller 2011); degrees of freedom are the fewer.
+    """
+    codes = [np.unique(np.asarray(clusters), return_inverse=True)[1] for clusters in clusterings]
+    found = [_clustered(values, of) for of in codes]
+    if len(found) == 1:
+        return found[0]
+    cells = _clustered(values, np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].ravel())
+    covariance = sum(one.covariance for one in found) - cells.covariance
+    if not np.isnan(covariance).any():
+        variances, axes = np.linalg.eigh(covariance)
+        covariance = axes * np.maximum(variances, 0.0) @ axes.T
+    least = min(found, key=lambda one: one.n_clusters)
+    return Means(least.estimates, covariance, min(one.freedom for one in found), least.n, least.n_clusters)
+
+
+def _clustered(values: np.ndarray, codes: np.ndarray) -> Means:
     n, columns = values.shape
-    codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     share = np.bincount(codes) / n
     estimates = values.mean(axis=0)
     if len(share) < 2:

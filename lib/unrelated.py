@@ -104,7 +104,7 @@ def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
 
 
 def main(folder: Path | None = None) -> None:
-    """Write a folder's exclusions anew: what was judged by hand, and every stem and match found related that it does not cover."""
+    """Write a folder's exclusions anew: what was judged by hand, and every stem and match found related beside it."""
     stems, contexts, exclusions = prompts.shipped(folder)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
     found = uncovered(related(stems, contexts), stems, by_hand)

