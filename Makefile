@@ -21,7 +21,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -90,6 +90,10 @@ bench: .venv-extra/ready
 # How fast pages are mined, beside other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready
 	.venv-extra/bin/python -m tests.bench_mining
+
+# The adapter of the learned judge's encoder, in lib/data, from the ratings: minutes on a GPU, a day on two cores.
+fit-adapter: .venv/ready
+	$(BIN)/python -m lib.judging.adapter_training
 
 # The coefficients of the learned judge and its card, in lib/data, from the ratings.
 fit-judge: .venv/ready

@@ -12,7 +12,9 @@ from lib.specs import ROOT, Judge
 
 FILE = ROOT / "lib" / "data" / "judge_selection.csv"
 DOCUMENTS, DOMAIN, NOTHING = "unseen documents", "unseen domain", "nothing to learn"
-CEILING, CHOSEN = "one rater", "mpnet, layers 7, 9, 11, mean and max"  # the latter is the judge in use
+CEILING, FROZEN = "one rater", "mpnet, layers 7, 9, 11, mean and max"
+CHOSEN = f"{FROZEN}, adapter"  # the judge in use
+UNTRIED = "not tried"  # a domain without which no adapter was trained
 COLUMNS = ["judge", "learnt_from", "tested_on", "domain", "estimate", "low", "high", "n", "n_documents", "version"]
 
 
@@ -27,6 +29,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     cells = table.assign(cell=[interval(row, 2, sign=False) for row in table.itertuples()])
     order = dict.fromkeys(table[rows].itertuples(index=False, name=None))
     wide = cells.pivot(index=rows, columns="domain", values="cell").loc[list(order), list(dict.fromkeys(table["domain"]))]
+    wide = wide.fillna(UNTRIED)
     texts = table.groupby("domain")["n"].max().map("{:,}".format).rename(("texts", "", ""))
     return pd.concat([wide, texts.to_frame().T]).rename_axis(index=rows)
 
@@ -42,6 +45,9 @@ def reading(table: pd.DataFrame, judge: Judge) -> str:
         said.append(f"On an {way}, " if way == DOMAIN else f"On {way}, ")
         said[-1] += f"*{CHOSEN}* has the highest r of the candidates in {', '.join(won) or 'no domain'}"
         said[-1] += f"; {', '.join(others)}." if others else "."
+        mine = set(tested.loc[tested["judge"] == CHOSEN, "domain"])
+        untried = [domain for domain in dict.fromkeys(table["domain"]) if domain not in mine]
+        said[-1] += f" It was not tried there on {', '.join(untried)}." if untried else ""
     ceiling = table[table["judge"] == CEILING].set_index("domain")["estimate"]
     used = table[(table["judge"] == CHOSEN) & (table["tested_on"] == DOCUMENTS)].set_index("domain")["estimate"]
     missed = [domain for domain in used.index if used[domain] < ceiling[domain]]

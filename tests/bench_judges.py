@@ -3,8 +3,9 @@
 Every candidate is a ridge regression on some reading of a text (encoder, layers, pooling) with VADER's valence beside it, taught
 by all texts, with words or without, every domain weighing the same or every text. Each is asked on documents it has not seen (the
 folds of `lib.judging.regression`) and on a domain of which it has seen no text: Pearson's r with the other raters, beside VADER
-and one rater. All with one penalty, so that it can be afforded; the judge in use chooses its own. What is found is kept in
-lib/data/judge_selection.csv for notebook 04.
+and one rater; all with one penalty. For the judge in use, whose encoder has an adapter, both lie in the adapter's file, for its
+trainings want a GPU; domains that it was not tried without are left out. What is found is kept in lib/data/judge_selection.csv
+for notebook 04. --chosen measures the judge in use alone and keeps the other rows; --speed measures the speed alone.
 """
 
 import sys
@@ -14,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lib import agreement, human_ratings, judge_selection, judges, resamples, similarity, told_feelings, vader
-from lib.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, NOTHING
-from lib.judging import fit, learned, mpnet, regression, training_data
+from lib.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, FROZEN, NOTHING
+from lib.judging import adapter, adapter_training, fit, learned, mpnet, regression, training_data
 from lib.specs import Judge
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="VADER", kind="vader")
@@ -37,18 +38,18 @@ CANDIDATES = {  # name -> columns (None: MiniLM's), words, domains weigh the sam
     "MiniLM, ridge": (None, True, True),
     "mpnet, layer 9, mean": (blocks((9,), ("mean",)), True, True),
     "mpnet, layers 7, 9, 11, mean": (blocks(LAYERS, ("mean",)), True, True),
-    CHOSEN: (blocks(LAYERS, mpnet.POOLINGS), True, True),
-    f"{CHOSEN}, without words": (blocks(LAYERS, mpnet.POOLINGS), False, True),
-    f"{CHOSEN}, every text weighs the same": (blocks(LAYERS, mpnet.POOLINGS), True, False),
+    FROZEN: (blocks(LAYERS, mpnet.POOLINGS), True, True),
+    f"{FROZEN}, without words": (blocks(LAYERS, mpnet.POOLINGS), False, True),
+    f"{FROZEN}, every text weighs the same": (blocks(LAYERS, mpnet.POOLINGS), True, False),
 }
 
 
-def selection() -> pd.DataFrame:
-    """Every candidate on what it did not see, with percentile intervals over documents; columns judge_selection.COLUMNS."""
+def selection(said_by: dict[tuple[str, int, str], np.ndarray]) -> pd.DataFrame:
+    """Each of `said_by` on what it did not see, with percentile intervals over documents; columns judge_selection.COLUMNS."""
     rng = np.random.default_rng(0)
     divided, found = agreement.divide_raters(human_ratings.read(), rng), []
-    for (judge, learnt_from, way), said in said_by_all().items():
-        scored = divided.assign(said=divided["rater"] if judge == CEILING else said)
+    for (judge, learnt_from, way), said in said_by.items():
+        scored = divided.assign(said=divided["rater"] if judge == CEILING else said).dropna(subset="said")
         for domain, part in scored.groupby("domain", sort=False):
             table = resamples.table(part, _with_others, "document", CONFIDENCE, DRAWS, rng)
             counts = {"n": len(part), "n_documents": part["document"].nunique()}
@@ -61,11 +62,22 @@ def _with_others(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarra
     return {"r": resamples.pearson(part["said"], part["others"], weights)}
 
 
-def said_by_all() -> dict[tuple[str, int, str], np.ndarray]:
+def said_by_chosen() -> dict[tuple[str, int, str], np.ndarray]:
+    """As `said_by_candidates`, of the judge in use; NaN for the texts of a domain that it was not tried without."""
+    table, found = training_data.read(), {}
+    splits = {DOCUMENTS: regression.folds(table), DOMAIN: adapter_training.domains(table)}
+    for way, name in ((DOCUMENTS, adapter.DOCUMENTS), (DOMAIN, adapter.DOMAIN)):
+        said = adapter.unseen(name)
+        tried = [len(seen) for seen, out in splits[way] if not np.isnan(said[out[out < len(said)]]).all()]
+        found[CHOSEN, round(np.mean(tried)), way] = said
+    return found
+
+
+def said_by_candidates() -> dict[tuple[str, int, str], np.ndarray]:
     """Candidate, texts and words it learnt from on average, way of testing -> its valences of the rated texts, in their order."""
     table = training_data.read()
     texts, rated = table["text"].tolist(), (table["domain"] != training_data.WORDS).to_numpy()
-    read = fit.design_of_all(texts)
+    read = fit.design_of_all(texts, adapted=False)
     small = np.column_stack([similarity.embed(texts), read[:, -1]])
     found = {(CEILING, 0, NOTHING): np.array([]), ("VADER", 0, NOTHING): read[rated, -1]}
     for name, (columns, with_words, balanced) in CANDIDATES.items():
@@ -73,21 +85,11 @@ def said_by_all() -> dict[tuple[str, int, str], np.ndarray]:
         part = table[kept].reset_index(drop=True)
         part = part if balanced else part.assign(weight=1.0)
         own = (small if columns is None else read[:, columns])[kept]
-        for way, splits in ((DOCUMENTS, list(regression.folds(part))), (DOMAIN, list(_domains(part)))):
+        for way, splits in ((DOCUMENTS, list(regression.folds(part))), (DOMAIN, list(adapter_training.domains(part)))):
             learnt_from = round(np.mean([len(seen) for seen, _ in splits]))
-            found[name, learnt_from, way] = learned.rounded(
-                regression.predict_unseen(own, part, splits, regression.PENALTY)[: rated.sum()]
-            )
+            found[name, learnt_from, way] = learned.rounded(regression.predict_unseen(own, part, splits)[: rated.sum()])
             print(f"{name}, {way}", flush=True)
     return found
-
-
-def _domains(table: pd.DataFrame):
-    """Rows to learn from and rows to test on, for each domain of texts; words are always learnt from."""
-    for domain in table["domain"].unique():
-        if domain != training_data.WORDS:
-            unseen = (table["domain"] == domain).to_numpy()
-            yield np.flatnonzero(~unseen), np.flatnonzero(unseen)
 
 
 def plain_and_told() -> None:
@@ -105,7 +107,7 @@ def speed(ratings: pd.DataFrame) -> pd.DataFrame:
     """Completions a second of each judge on all cores, and the share of what its matrix products alone would allow."""
     import torch
 
-    tokenizer, encoder = mpnet._model(max(LAYERS))
+    tokenizer, encoder = mpnet.load(max(LAYERS), True)
     ids = tokenizer(ratings["text"].sample(2 * SHORT, random_state=1).tolist(), add_special_tokens=False).input_ids
     short = list(dict.fromkeys(tokenizer.decode(row[:TOKENS]) for row in ids if len(row) >= TOKENS))[:SHORT]
     weights = sum(weight.numel() for weight in encoder.encoder.parameters())
@@ -131,7 +133,11 @@ def speed(ratings: pd.DataFrame) -> pd.DataFrame:
 def main() -> int:
     """Print the tables, keep the selection; exit code 1 if the learned judge has not 60 % of the speed of its matrix products."""
     if "--speed" not in sys.argv:
-        begun, table = time.perf_counter(), selection()
+        begun = time.perf_counter()
+        table = selection(said_by_chosen() if "--chosen" in sys.argv else said_by_candidates() | said_by_chosen())
+        if "--chosen" in sys.argv:
+            others = judge_selection.read().query("judge != @CHOSEN")
+            table = pd.concat([others.assign(version=table["version"].iloc[0]), table], ignore_index=True)
         table.to_csv(judge_selection.FILE, index=False)
         print(judge_selection.shown(table).to_string())
         print(judge_selection.reading(table, LEARNED))

@@ -56,7 +56,7 @@ def test_of_rated_texts_it_says_what_it_said_unseen():
     of_all, of_part = (learned.out_of_fold(LEARNED, table) for table in (ratings, part))
     np.testing.assert_array_equal(of_all[part.index], of_part)
     r = ratings.assign(said=of_all).groupby("domain")[["said", "mean"]].corr().xs("mean", level=1)["said"]
-    least = {"NYT editorials": 0.76, "tweets": 0.90, "Amazon reviews": 0.89, "movie reviews": 0.83}
+    least = {"NYT editorials": 0.82, "tweets": 0.92, "Amazon reviews": 0.91, "movie reviews": 0.87}
     assert all(r[domain] >= value for domain, value in least.items()), r
 
 
@@ -109,14 +109,6 @@ def test_the_regression_is_of_raw_columns_and_finds_what_is_there(small):
     np.testing.assert_allclose(regression.fit(read * 2 + 1, means, weights, 1e-3)[0], coefficients / 2, atol=1e-6)
 
 
-def test_the_penalty_is_chosen_on_documents_left_out(small, monkeypatch):
-    read, table = small
-    monkeypatch.setattr(regression, "PENALTIES", (1e6, 1e-3, 1e5))
-    assert regression.fit_table(read, table)[2] == 1e-3, "what is there is found with hardly any penalty"
-    assert regression.fit_table(read, table.assign(mean=np.random.default_rng(1).normal(size=60)))[2] > 1, "noise needs one"
-    assert regression.fit_table(read, table, 7.0)[2] == 7.0
-
-
 def test_what_is_predicted_unseen_was_not_learnt_from(small):
     read, table = small
     before = regression.predict_unseen(read, table, regression.folds(table))
@@ -126,7 +118,7 @@ def test_what_is_predicted_unseen_was_not_learnt_from(small):
 
 
 def test_nothing_above_the_highest_layer_is_computed():
-    encoder = mpnet._model(max(mpnet.LAYERS))[1]
+    encoder = mpnet.load(max(mpnet.LAYERS), True)[1]
     assert len(encoder.encoder.layer) == max(mpnet.LAYERS)
 
 

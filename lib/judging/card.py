@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lib import agreement, human_ratings, told_feelings
-from lib.judging import learned
+from lib.judging import adapter, learned
 from lib.reports import interval
 from lib.specs import ROOT, Judge
 
@@ -20,7 +20,8 @@ def write(facts: dict[str, str]) -> None:
     validity = agreement.validity(human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0))
     told = told_feelings.said([LEARNED, VADER])
     FILE.write_text(_CARD.format(
-        **facts, version=learned.version(LEARNED), table=_by_domain(validity).to_markdown(), told=told_feelings.reading(told),
+        **facts, trained_on=adapter.facts()["trained_on"], version=learned.version(LEARNED),
+        table=_by_domain(validity).to_markdown(), told=told_feelings.reading(told),
     ), encoding="utf-8")  # fmt: skip
 
 
@@ -35,13 +36,15 @@ def _by_domain(validity: pd.DataFrame) -> pd.DataFrame:
 
 _CARD = """# The judge `learned`, {version}
 
-A ridge regression of people's mean rating (−4 to +4) on the frozen encoder {encoder} (Apache-2.0): mean and maximum of the token
-vectors of layers {layers}, and VADER's valence. Penalty {penalty}, chosen on documents left out. Verdicts are rounded to
-hundredths; charged is a |valence| beyond {threshold}. `learned_judge.safetensors` holds the coefficients, and of each rated text
-what a regression says that saw no text of its document. `make fit-judge` writes these files anew.
+A ridge regression of people's mean rating (−4 to +4) on the encoder {encoder} (Apache-2.0) with an adapter taught the same
+ratings ({adapter}; trained on {trained_on}): mean and maximum of the token vectors of layers {layers}, and VADER's valence.
+Penalty {penalty}. Verdicts are rounded to hundredths; charged is a |valence| beyond {threshold}. `learned_judge.safetensors`
+holds the coefficients, `judge_adapter.safetensors` the adapter, and what is said of each rated text by an adapter and a
+regression that saw no text of its document. `make fit-judge` writes the former anew; `make fit-adapter`, which wants a GPU, the
+latter.
 
-**Agreement with people on unseen documents** (five folds of documents; everything, penalty and all, is fitted without the fold;
-95 % intervals by a bootstrap over documents):
+**Agreement with people on unseen documents** (five folds of documents; adapter and regression are fitted without the fold; 95 %
+intervals by a bootstrap over documents):
 
 {table}
 

@@ -1,11 +1,10 @@
 """Fit the learned judge and write the file that ships (make fit-judge); the same again on an equal machine.
 
-The regression that ships learns from all of `training_data`; beside it, one for each fold of documents says what the file keeps
-of the rated texts, penalty and all chosen without the fold.
+The regression learns from all of `training_data`, on features of the encoder with its adapter. What is said of unseen texts comes
+with the adapter (`lib.judging.adapter`).
 """
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,18 +12,18 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from lib import charged_threshold, human_ratings, packages, progress, rated_threshold, text, vader
-from lib.judging import card, learned, mpnet, regression, training_data
+from lib.judging import adapter, card, learned, mpnet, regression, training_data
 
 _BLOCK = 2048  # texts whose features are made together
 
 
-def design_of_all(texts: list[str]) -> np.ndarray:
+def design_of_all(texts: list[str], adapted: bool = True) -> np.ndarray:
     """`regression.design` of all texts, kept in the user's cache for the next fit or comparison (0.6 GB)."""
-    made_of = hashlib.sha256("\n".join([feature_code(), *texts]).encode()).hexdigest()[:12]
+    made_of = hashlib.sha256("\n".join([feature_code(), str(adapted), *texts]).encode()).hexdigest()[:12]
     path = packages.cache_folder() / f"judge-features-{made_of}.npy"
     if not path.exists():
         making = path.with_suffix(".part.npy")
-        np.save(making, read_all(texts, regression.design))
+        np.save(making, read_all(texts, lambda part: regression.design(part, adapted)))
         making.rename(path)
     return np.load(path)
 
@@ -44,8 +43,8 @@ def read_all(texts: list[str], read) -> np.ndarray:
 
 
 def feature_code() -> str:
-    """What features depend on beside the text: the hash of the module that makes them, and the versions of what it reads."""
-    return f"{packages.sha256(Path(mpnet.__file__))[:12]} {vader.VERSION} {text.VERSION}"
+    """What features depend on beside the text: versions, and the hash of the adapter."""
+    return " ".join([mpnet.VERSION, packages.sha256(adapter.FILE)[:12], vader.VERSION, text.VERSION])
 
 
 def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
@@ -63,15 +62,12 @@ def main() -> None:
     """Read every text, fit, and write learned.FILE, the verdicts of learned.STORED, and the card."""
     table = training_data.read()
     read = design_of_all(table["text"].tolist())
-    progress.message("fitting: all texts, then without each fold of documents")
-    coefficients, intercept, penalty = regression.fit_table(read, table)
-    unseen = learned.rounded(regression.predict_unseen(read, table, regression.folds(table)))
-    ratings = human_ratings.read()
-    unseen = unseen[: len(ratings)]  # without the words
-    tensors = {"coefficients": coefficients.astype(np.float32), "intercept": np.array(intercept),
-               "unseen": np.round(unseen * 10**learned.DIGITS).astype(np.int16)}  # fmt: skip
+    coefficients, intercept = regression.fit_table(read, table)
+    ratings, unseen = human_ratings.read(), adapter.unseen(adapter.DOCUMENTS)
+    tensors = {"coefficients": coefficients.astype(np.float32), "intercept": np.array(intercept)}
     facts = {"encoder": mpnet.ENCODER, "layers": ", ".join(map(str, mpnet.LAYERS)), "features": feature_code(),
-             "penalty": f"{penalty:g}", "texts": f"{len(ratings):,}", "words": f"{len(table) - len(ratings):,}",
+             "adapter": f"rank {adapter.RANK}, {adapter.facts()['numbers']} numbers", "penalty": f"{regression.PENALTY:g}",
+             "texts": f"{len(ratings):,}", "words": f"{len(table) - len(ratings):,}",
              "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3)}  # fmt: skip
     facts = {name: str(fact) for name, fact in facts.items()}
     save(tensors, facts)

@@ -1,9 +1,10 @@
-"""The judge `learned`: a ridge regression of people's ratings on a frozen encoder (`lib.judging.mpnet`) and VADER's valence.
+"""The judge `learned`: a ridge regression of people's ratings on an encoder with an adapter (`lib.judging.mpnet`), and VADER.
 
-Its coefficients ship in FILE, made once by `lib.judging.fit`, so everybody judges alike and nothing is fitted by who uses it. Of
-the rated texts the file holds what the same regression says that saw no text of the document: agreement with people is measured
-on that. A language model's own hidden states are no features, for a model should not be judged by itself. Encoder, layers and
-what is learnt from are this project's choice, made by agreement on unseen documents and domains (tests/bench_judges.py).
+Its coefficients ship in FILE, made once by `lib.judging.fit`, and the adapter's beside it, so everybody judges alike and nothing
+is fitted by who uses it. The adapter's file holds what an adapter and a regression say of the rated texts that saw none of the
+document: agreement with people is measured on that. A language model's own hidden states are no features, for a model should not
+be judged by itself. Encoder, layers and what is learnt from are this project's choice, made by agreement on unseen documents and
+domains (tests/bench_judges.py).
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from lib import human_ratings, packages
-from lib.judging import mpnet, regression
+from lib.judging import adapter, mpnet, regression
 from lib.specs import ROOT, Judge
 from lib.vader import SCALE
 
@@ -60,7 +61,7 @@ def rounded(predicted: np.ndarray) -> np.ndarray:
 
 
 def out_of_fold(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
-    """Valence of each of `ratings`, rows of `human_ratings.read()`, by the regression that saw no text of its document."""
+    """Valence of each of `ratings`, rows of `human_ratings.read()`, by those that saw no text of its document."""
     rated = human_ratings.read()[["domain", "text_id"]]
-    unseen = pd.Series(_contents()[2]["unseen"] / 10**DIGITS, index=pd.MultiIndex.from_frame(rated))
+    unseen = pd.Series(adapter.unseen(adapter.DOCUMENTS), index=pd.MultiIndex.from_frame(rated))
     return unseen.loc[pd.MultiIndex.from_frame(ratings[["domain", "text_id"]])].to_numpy()

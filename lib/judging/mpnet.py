@@ -1,5 +1,6 @@
 """What all-mpnet-base-v2 (Apache-2.0; Song et al., NeurIPS 2020; Reimers & Gurevych, EMNLP 2019) holds of a text: features for a
-regression. The encoder is frozen, and nothing above the highest layer that is read is computed.
+regression. Its weights are those that were published, or with the adapter (`lib.judging.adapter`); nothing above the highest
+layer that is read is computed.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,11 @@ import numpy as np
 
 from lib import packages
 from lib.cores import available_threads
+from lib.judging import adapter
 from lib.text import normalize
 
 ENCODER = "all-mpnet-base-v2"
+VERSION = "mpnet-2"  # of what is read of a text: change it with anything that changes a feature, and call make fit-judge
 LAYERS = (7, 9, 11)  # of 12; 1 is the first above the token embeddings
 POOLINGS = ("mean", "max")
 WIDTH = 768
@@ -24,19 +27,25 @@ def is_fetched() -> bool:
     return (packages.cache_folder() / ENCODER).exists()
 
 
-@cache
-def _model(highest: int) -> tuple:
-    """Tokenizer and encoder, cut above the layer `highest`."""
+def load(highest: int, adapted: bool) -> tuple:
+    """Tokenizer and encoder, cut above the layer `highest`, in float32."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
     folder = packages.unpacked(ENCODER)
     encoder = AutoModel.from_pretrained(folder, dtype="float32").eval()
     encoder.encoder.layer = encoder.encoder.layer[:highest]
+    if adapted:
+        adapter.merge(encoder)
     return AutoTokenizer.from_pretrained(folder), encoder
 
 
-def features(texts: list[str], layers: tuple[int, ...] = LAYERS, poolings: tuple[str, ...] = POOLINGS) -> np.ndarray:
+_loaded = cache(load)
+
+
+def features(
+    texts: list[str], layers: tuple[int, ...] = LAYERS, poolings: tuple[str, ...] = POOLINGS, adapted: bool = True
+) -> np.ndarray:
     """Mean and maximum of the token vectors of each layer, shape (texts, layers × poolings × WIDTH), float32.
 
     Texts are read as `normalize` leaves them, each batch of one number of tokens, so nothing is padded and no text's features
@@ -44,7 +53,7 @@ def features(texts: list[str], layers: tuple[int, ...] = LAYERS, poolings: tuple
     """
     import torch
 
-    tokenizer, encoder = _model(max(layers))
+    tokenizer, encoder = _loaded(max(layers), adapted)
     ids = tokenizer([normalize(text) for text in texts], truncation=True, max_length=MAX_TOKENS).input_ids
     found = np.empty((len(texts), len(layers), len(poolings), WIDTH), dtype=np.float32)
 
