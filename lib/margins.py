@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from lib import comparisons, leakage
+from lib import clustered, leakage
 from lib.prompts import INTENSITIES
 
 COLUMNS = ["model", "yardstick", "estimate", "low", "high", "n", "n_stems", "margin / yardstick"]
@@ -27,7 +27,7 @@ def yardsticks(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.Data
         levels = [level for level in INTENSITIES if "intensity" in part and (part["intensity"] == level).any()]
         for lower, upper in pairwise(levels):
             both = part[part["intensity"].isin([lower, upper])]
-            step = comparisons.unpaired(both, "shift", both["intensity"] == upper, confidence)[0]
+            step = clustered.design_difference(both, "shift", both["intensity"] == upper, confidence)[0]
             found.append((f"{upper} less {lower} contexts", step))
         measured = ["estimate", "low", "high", "n", "n_stems"]
         rows += [{"model": model, "yardstick": name, **{field: getattr(one, field) for field in measured}} for name, one in found]

@@ -10,14 +10,14 @@ the references is the right one, so D has a sign only where all of them give it 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
 from lib import leakage
-from lib.clustered import DesignEstimate, design_mean
+from lib.clustered import design_mean
 from lib.vader import SCALE
 
 POOLED = "neutral and placebo"
@@ -63,7 +63,7 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
 def by_reference(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """D of unmitigated judgements against each reference: model, reference, quantity (of QUANTITIES), fields of DesignEstimate.
 
-    In points of the human scale (shift) and percentage points (net). No row where a model was not asked with the reference.
+    In points of the human scale (shift) and percentage points (net). Without an estimate where a model lacks the reference.
     """
     return of_references(pairs_by_reference(judgements), judgements["model"].unique(), QUANTITIES, confidence)
 
@@ -74,11 +74,10 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
     for reference, pairs in references.items():
         for quantity in quantities:
             table, limits = leakage.polarity_difference(pairs, quantity), leakage.DIFFERENCE_LIMITS[quantity]
-            for model in (name for name in models if (table["model"] == name).any()):
+            for model in models:
                 estimate = design_mean(table[table["model"] == model], "difference", confidence, limits)
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **asdict(estimate)})
-    names = [field.name for field in fields(DesignEstimate)]
-    return pd.DataFrame(rows, columns=["model", "reference", "quantity", *names])
+    return pd.DataFrame(rows)
 
 
 def decided(table: pd.DataFrame) -> pd.DataFrame:
