@@ -45,7 +45,7 @@ def test_estimates_of_differences_do_not_depend_on_the_matching():
 
 
 def test_unscored_and_further_draws_leave_stems_and_draws_out_and_not_everything():
-    table = judgements(0.75)
+    table = judgements(0.75).astype({"charged": "boolean"})
     table.loc[(table["stem_id"] == "s0") & (table["sample_index"] == 1), ["valence", "charged"]] = np.nan, pd.NA
     fewer = table[(table["arm"] != "neutral") | (table["sample_index"] < 3)]
     found = narrowing(fewer).loc["shift"]
