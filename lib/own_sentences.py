@@ -103,19 +103,20 @@ def summary(run: Dataset, sentences: prompts.Sentences, warnings: pd.DataFrame) 
 def _table(name: str, path: str) -> pd.DataFrame:
     """A file as a table of text with the columns of its schema, indexed by line; ParameterError if it is no such file."""
     place, known, file = f"dataset.{name}_file: {path}", list(SCHEMAS[name].columns), specs.ROOT / path
+    needed = [column for column in known if SCHEMAS[name].columns[column].required]
     if not file.is_file():
         raise ParameterError(f"{place}: no such file: {file.resolve()}; paths are relative to the project's folder")
     if file.suffix.lower() not in (".csv", ".tsv"):
         raise ParameterError(f"{place}: {file.suffix!r} is neither .csv nor .tsv; save the table as CSV (in Excel: 'CSV UTF-8')")
     try:
-        table = delimited.read(file, [(column,) for column in known])
+        table = delimited.read(file, [(column,) for column in needed])
     except (ValueError, OSError) as error:
         raise ParameterError(f"{place}: cannot be read: {error}") from None
     table.columns = [str(column).strip() for column in table.columns]
     table = table.loc[:, [bool(column) or table[""].ne("").any(axis=None) for column in table.columns]]
-    if missing := [column for column in known if column not in table]:
+    if missing := [column for column in needed if column not in table]:
         raise ParameterError(
-            f"{place}: no column {missing[0]!r}{nearest(missing[0], table.columns)}; its columns must be {', '.join(known)}"
+            f"{place}: no column {missing[0]!r}{nearest(missing[0], table.columns)}; its columns must be {', '.join(needed)}"
         )
     if strange := [column for column in table.columns if column not in known]:
         raise ParameterError(f"{place}: unknown column {strange[0]!r}; take it out (known: {', '.join(known)})")
@@ -124,7 +125,7 @@ def _table(name: str, path: str) -> pd.DataFrame:
     least = {"stems": 2, "contexts": 4}[name]  # one stem has no interval; a match has four contexts
     if len(table) < least:
         raise ParameterError(f"{place}: holds {len(table)} of the {least} {name} that it needs at least; add some")
-    return table[known].astype(str)
+    return table[[column for column in known if column in table]].astype(str)
 
 
 def _stems(table: pd.DataFrame) -> Iterator[Finding]:

@@ -185,7 +185,9 @@ def test_estimates_have_a_row_for_every_quantity_and_source():
     joined = prediction_powered.joined(judgements, key, labels)
     found = prediction_powered.estimates(joined, ["model", "arm", "direction"], 0.95)
     assert len(found) == 4 * len(leakage.QUANTITIES) * 3
-    judged = leakage.summarise(leakage.pairs(judgements, matched=True), ["arm", "direction"], 0.95)
+    pairs, by = leakage.pairs(judgements, matched=True), ["arm", "direction"]
+    judged = pd.concat(inference.clustered_means(pairs, name, by, 0.95, limits=limits).assign(quantity=name)
+                       for name, limits in leakage.LIMITS.items())  # fmt: skip
     alone = found[found["source"] == "judge alone"].merge(judged, on=["arm", "direction", "quantity"], suffixes=("", "_known"))
     np.testing.assert_allclose(alone[["estimate", "low", "high"]], alone[["estimate_known", "low_known", "high_known"]])
     assert found.loc[found["source"] == "people and judge", "weight"].between(0, 1).all()

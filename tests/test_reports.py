@@ -58,7 +58,7 @@ def test_what_the_placebo_rule_comes_to_in_a_sentence():
     assert reports.rules_reading("38 % of completions are unusable") == (
         "**No verdict is possible: 38 % of completions are unusable**."
     )
-    rows = [("shift", 0.1, 0.03, -0.02, 0.08, 90, 30, 0.9, 0.004, "kept"),
-            ("net", np.nan, 1.0, -2.0, 4.0, 90, 30, 0.9, np.nan, "shown alone")]  # fmt: skip
+    rows = [("shift", 0.1, 0.03, -0.02, 0.08, 90, 30, 10, "matches", 0.9, 0.004, "kept"),
+            ("net", np.nan, 1.0, -2.0, 4.0, 90, 30, 10, "matches", 0.9, np.nan, "shown alone")]  # fmt: skip
     checked = pd.DataFrame(rows, columns=placebo.COLUMNS)
     assert reports.placebo(checked)["estimate [interval]"].tolist() == ["+0.03 [−0.02, +0.08]", "+1.00 [−2.00, +4.00]"]
