@@ -124,7 +124,7 @@ def test_the_bounds_are_told_by_model():
 @pytest.mark.parametrize(("missing", "placebo", "fault"), [
     (ARMS, 0.0, "100 % of completions are unusable (arm none)"),  # every prompt was filtered: nothing to try the placebo rule on
     (("placebo",), 0.0, "100 % of completions are unusable (arm placebo)"),
-    ((), 3.0, usability.PLACEBO_BROKEN), (("none",), 3.0, usability.PLACEBO_BROKEN), ((), 0.0, ""),
+    ((), 3.0, usability.PLACEBO_BROKEN), (("none",), 3.0, usability.PLACEBO_BROKEN), ((), 0.0, usability.PLACEBO_OPEN),
 ])  # fmt: skip
 def test_what_is_missing_is_not_taken_for_a_placebo_that_leaks(missing, placebo, fault):
     judged = made({arm: list(range(20)) for arm in missing})
