@@ -107,10 +107,10 @@ def test_near_repeats_are_dropped():
 
 def test_every_second_stem_that_can_be_a_context_is_one():
     table = candidates().query("role == 'stem'")
-    table["sentence"] = [f"Most buses in the valley turn near the {noun}." for noun in NOUNS]  # no names, unlike those above
+    table["sentence"] = [f"Most buses in the valley have a stop near the {noun}." for noun in NOUNS]  # no names, unlike those above
     table["sentence_sha1"] = [f"{number:x}" for number in range(len(table))]
     assert (selection._shared_out(table) == "neutral").tolist() == [number % 2 == 0 for number in range(len(table))]
-    table["sentence"] = [f"Most buses in {place} turn near the tower." for place in PLACES]
+    table["sentence"] = [f"Most buses in {place} have a stop near the tower." for place in PLACES]
     assert (selection._shared_out(table) == "stem").all()
 
 

@@ -118,8 +118,8 @@ def test_p_is_corrected_over_the_models_that_leak():
 def test_intervals_hold_for_all_prompts_at_once_and_ratios_for_each():
     from tests.simulate_mitigation import coverage
 
-    row = coverage(studies=150, stems=40).iloc[0]
-    assert row["all changes held, %"] == pytest.approx(95, abs=5)
+    row = coverage(studies=40, stems=40).iloc[0]
+    assert row["all changes held, %"] == pytest.approx(95, abs=7)
     assert row["ratio held, %"] >= 93
     assert row["false lowering, %"] <= 8
     assert row["false keeping, %"] <= 8
