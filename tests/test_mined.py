@@ -107,7 +107,8 @@ def test_near_repeats_are_dropped():
 
 def test_every_second_stem_that_can_be_a_context_is_one():
     table = candidates().query("role == 'stem'")
-    table["sentence"] = [f"Most buses in the valley have a stop near the {noun}." for noun in NOUNS]  # no names, unlike those above
+    nouns = ["gate" if noun in ("apple", "island") else noun for noun in NOUNS]  # those two are no neutral contexts
+    table["sentence"] = [f"Most buses in the valley have a stop near the {noun}." for noun in nouns]  # no names, unlike above
     table["sentence_sha1"] = [f"{number:x}" for number in range(len(table))]
     assert (selection._shared_out(table) == "neutral").tolist() == [number % 2 == 0 for number in range(len(table))]
     table["sentence"] = [f"Most buses in {place} have a stop near the tower." for place in PLACES]

@@ -106,7 +106,8 @@ def _parts(model: dict, arm: str) -> str:
 
 def _same(model: dict, n: int) -> str:
     n = model.get("same_of", n)  # a card of an earlier version has equally many pairs of every kind
-    return f"{model['same']:.0f} % of {n:,} get the same verdict" if n else "none of which both completions can be judged"
+    none = "none of which both completions can be judged"
+    return none if not n or model["same"] is None else f"{model['same']:.0f} % of {n:,} get the same verdict"
 
 
 def _furthest(model: dict, words: str) -> str:
