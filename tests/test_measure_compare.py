@@ -17,7 +17,7 @@ def test_sets_whose_confidence_differs_are_not_compared(project):
         told["judging"]["confidence"] = confidence
         sets.write(name, told)
     with pytest.raises(ParameterError, match=r"judging\.confidence differs .0\.95 in one, 0\.8 in two.; make it the same"):
-        compare._agreed(["one", "two"], "confidence")
+        compare._agreed(["one", "two"], "judging", "confidence")
 
 
 def test_sets_are_compared_on_the_prompts_that_they_share(smoke, copy, tmp_path, monkeypatch):
