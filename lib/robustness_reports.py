@@ -85,7 +85,7 @@ def _in_errors(table: pd.DataFrame) -> pd.Series:
 
 
 def threshold_reading(table: pd.DataFrame) -> str:
-    """How net excess changes with the threshold while its distance from 0 in errors does not, and the two rules that fix it."""
+    """How net excess and its distance from 0 in errors change with the threshold, and the two rules that fix it."""
     rows = {(row.rule, row.quantity): row for row in table.itertuples()}
     curve = table[(table["rule"] == specificity.CURVE) & (table["quantity"] == "net")]
     ends = [f"{interval(row)} beyond {row.positive:g}" for row in curve.iloc[[0, -1]].itertuples()]
