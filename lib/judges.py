@@ -14,6 +14,8 @@ from lib import vader, verdicts
 from lib.specs import Judge
 from lib.text import normalize
 
+_DESCRIBED = ["prompt_id", "domain", "slot", "pronoun", "kind", "emotion", "intensity", "form", "literal_senses", "context",
+              "stem"]  # fmt: skip
 _MODULES = {"learned": "lib.judging.learned", "classifier": "lib.classifier_judge", "llm": "lib.llm_judge"}
 
 
@@ -87,8 +89,7 @@ def judgements(
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`. A
     completion that is missing (`lib.outcomes`) has neither valence nor the others.
     """
-    described = prompts[["prompt_id", "domain", "slot", "pronoun", "emotion", "intensity", "form", "literal_senses", "context",
-                         "stem"]]  # fmt: skip
+    described = prompts[[name for name in _DESCRIBED if name in prompts]]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
     table["judge"] = version(judge)
     if judge.kind == "llm":

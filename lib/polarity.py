@@ -45,10 +45,16 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
     table = pd.concat(against, ignore_index=True)
     references = {name: table[table["reference"].isin(arms)] for name, arms in REFERENCES.items()}
     if "kind" in judgements:
-        kinds = judgements[["group_id", "arm", "kind"]].drop_duplicates(["group_id", "arm"]).rename(columns={"arm": "reference"})
+        told = judgements.loc[judgements["kind"].ne(""), ["group_id", "arm", "kind"]].drop_duplicates(["group_id", "arm"])
+        kinds = told.rename(columns={"arm": "reference"})
         of_kind = references[POOLED].merge(kinds, on=["group_id", "reference"]).groupby("kind", sort=True)
-        references |= {f"neutral, {kind}": rows.drop(columns="kind") for kind, rows in of_kind}
+        references |= {_of_kind(kind): rows.drop(columns="kind") for kind, rows in of_kind}
     return {name: _averaged(rows) for name, rows in references.items()}
+
+
+def _of_kind(kind):
+    """What neutral contexts of a kind are called as a reference; of one name or a column of them."""
+    return "neutral, " + kind
 
 
 def _averaged(table: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +123,8 @@ def _intersection_union(estimates: pd.DataFrame) -> float:
 
 
 def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The balance b of each arm of unmitigated judgements, and of POOLED: model, arm, quantity and the fields of DesignEstimate.
+    """The balance b of each arm of unmitigated judgements, of POOLED and of neutral contexts of each kind (as references, see
+    `pairs_by_reference`): model, arm, quantity and the fields of DesignEstimate.
 
     quantity is `verdicts`, % positive less % negative of the scored completions, or `valence`, their mean in points of the scale.
     """
@@ -125,11 +132,14 @@ def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     verdict = np.sign(scored["valence"]) * scored["charged"].astype(float)
     scored = scored.assign(verdicts=100.0 * verdict)
     pooled = scored[scored["arm"].isin(REFERENCES[POOLED])].assign(arm=POOLED)
-    arms = dict(list(pd.concat([scored, pooled]).groupby(["model", "arm"])))
+    of_kind = pooled[pooled["kind"].ne("")] if "kind" in pooled else pooled.iloc[:0]
+    of_kind = of_kind.assign(arm=_of_kind(of_kind["kind"])) if len(of_kind) else of_kind
+    arms = dict(list(pd.concat([scored, pooled, of_kind]).groupby(["model", "arm"])))
+    names = (*leakage.DIRECTIONS, *REFERENCES, *sorted(of_kind["arm"].unique()))
     rows = [
         {"model": model, "arm": arm, "quantity": quantity, **asdict(design_mean(arms[model, arm], quantity, confidence, limits))}
         for model in judgements["model"].unique()
-        for arm in (*leakage.DIRECTIONS, *REFERENCES)
+        for arm in names
         if (model, arm) in arms
         for quantity, limits in BALANCES.items()
     ]

@@ -61,12 +61,20 @@ def test_a_reference_of_which_one_arm_is_unscored_is_the_other_arm():
 def test_kinds_of_neutral_contexts_are_further_references_whichever_arm_holds_them():
     swapped = LEANING["stem"] % 2 == 1
     kind = np.where((LEANING["arm"] == "placebo") ^ swapped, "mental", "physical")
-    table = LEANING.assign(kind=np.where(LEANING["arm"].isin(["neutral", "placebo"]), kind, "none"))
+    table = LEANING.assign(kind=np.where(LEANING["arm"].isin(["neutral", "placebo"]), kind, ""))
     pairs = polarity.pairs_by_reference(table)
     assert list(pairs) == [*polarity.REFERENCES, "neutral, mental", "neutral, physical"]
     mental = table[table["kind"] == "mental"].set_index(["group_id", "sample_index"])["valence"]
     of_kind = pairs["neutral, mental"].query("arm == 'positive'").set_index(["group_id", "sample_index"])
     assert of_kind["shift"].to_dict() == pytest.approx((of_kind["valence"] - mental).to_dict())
+    balance = polarity.balance(table, CONFIDENCE).query("quantity == 'valence'").set_index("arm")["estimate"]
+    assert balance["neutral, mental"] == pytest.approx(mental.mean())
+
+
+def test_neutral_contexts_without_a_kind_are_no_reference_of_their_own():
+    table = LEANING.assign(kind="")
+    assert list(polarity.pairs_by_reference(table)) == list(polarity.REFERENCES)
+    assert set(polarity.balance(table, CONFIDENCE)["arm"]) <= {"negative", "positive", *polarity.REFERENCES}
 
 
 def estimates(*intervals: tuple[str, float, float, float]) -> pd.DataFrame:
