@@ -27,7 +27,17 @@ from tests.test_lint import embed
 PAGE = (prompts.DATA / "OWN_SENTENCES.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL))
 STEMS = BLOCKS["csv"]
-CONTEXTS = "".join((prompts.DATA / "contexts.csv").read_text(encoding="utf-8").splitlines(keepends=True)[:9])  # two matches
+CONTEXTS = """\
+context_id,match_id,arm,emotion,intensity,form,literal_senses,text
+m01-neg,m01,negative,sadness,strong,explicit,,{Subject} {is} completely heartbroken and full of sorrow.
+m01-pos,m01,positive,joy,strong,explicit,,{Subject} {is} completely overjoyed and full of glee.
+m01-neu1,m01,neutral,none,strong,explicit,,{Subject} {is} completely motionless and facing sideways.
+m01-neu2,m01,neutral2,none,strong,explicit,,{Subject} {is} halfway upstairs and out of earshot.
+m02-neg,m02,negative,sadness,plain,explicit,,{Subject} {is} feeling sad and downhearted again.
+m02-pos,m02,positive,joy,plain,explicit,,{Subject} {is} feeling glad and lighthearted again.
+m02-neu1,m02,neutral,none,plain,explicit,,{Subject} {is} walking back and forth again.
+m02-neu2,m02,neutral2,none,plain,explicit,,{Subject} {is} sitting upright and still again.
+"""
 KEY = {STEMS: "stems_file", CONTEXTS: "contexts_file"}
 
 

@@ -41,8 +41,8 @@ def test_stems_are_many_spread_evenly_over_domains_and_slots():
 
 def test_matches_cross_emotion_and_intensity_evenly_a_third_of_them_idioms():
     for emotion in ("emotion", "emotion_positive"):
-        assert set(KINDS.groupby(["intensity", emotion]).size()) == {9}
-        assert set(KINDS[KINDS["form"] == "idiomatic"].groupby(["intensity", emotion]).size()) == {3}
+        assert set(KINDS.groupby(["intensity", emotion]).size()) == {18}
+        assert set(KINDS[KINDS["form"] == "idiomatic"].groupby(["intensity", emotion]).size()) == {6}
 
 
 def test_a_group_holds_five_arms_of_one_stem_and_one_subject():
@@ -213,11 +213,11 @@ def test_an_unknown_placeholder_cannot_be_told():
 
 
 def test_the_first_groups_are_part_of_what_a_larger_count_keeps():
-    few, more = (prompts.build(1, None, 3, count) for count in (50, 400))
+    few, more = (prompts.build(1, None, 3, count) for count in (50, 500))
     whole = prompts.build(1, None, 3)
     assert few["group_id"].nunique() == few["stem_id"].nunique() == 50
     assert few["slot"].value_counts().to_dict() == {"closed": 125, "open": 125}
-    assert more["stem_id"].nunique() == 324 and more["group_id"].nunique() == 400
+    assert more["stem_id"].nunique() == 432 and more["group_id"].nunique() == 500
     for smaller, larger in ((few, more), (more, whole)):
         both = smaller.merge(larger, how="left")
         pd.testing.assert_frame_equal(both, smaller)
