@@ -13,7 +13,8 @@ BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "bundled:Gemma-3-270M", "bund
 BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = Path(__file__).parent / "data" / "rubrics"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
-MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
+CHARGED_ARMS = ("negative", "positive")
+MITIGATED_ARMS = ("neutral", *CHARGED_ARMS)  # what may be asked under a mitigation; the charged arms are what is compared
 NO_MITIGATION = "none"
 _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
     "classifier": (("id", "labels"), ("revision",)),

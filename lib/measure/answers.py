@@ -8,7 +8,7 @@ import pandas as pd
 from lib import calibration, generation, next_token, planning, progress, prompts, records, transformer, usability
 from lib.measure import budget
 from lib.sections import Generation
-from lib.specs import NO_MITIGATION, Model
+from lib.specs import CHARGED_ARMS, NO_MITIGATION, Model
 
 TRIAL = 16  # groups that are asked first, and kept
 
@@ -23,7 +23,7 @@ def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
 
 def parameters(told: dict, set_name: str, model: Model, samples: int, mitigate: bool) -> Generation:
     """What notebook 02 will be told, for so many samples."""
-    given = {**told["generation"], "samples": samples, "mitigation_samples": 1}
+    given = {**told["generation"], "samples": samples, "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1)}
     mitigations = told["mitigations"] if mitigate else {}
     return Generation(set_name=set_name, toy=told["toy"], model=model, mitigations=mitigations, **given)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lib import power, terminal
-from lib.specs import ARMS, MITIGATED_ARMS, ParameterError
+from lib.specs import ARMS, CHARGED_ARMS, ParameterError
 
 SAMPLES = (1, 2, 3, 5)  # a prompt
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -43,8 +43,8 @@ def seconds(text: str) -> float:
 
 
 def per_group(samples: int, mitigation_samples: int, mitigations: int) -> int:
-    """Completions of one group."""
-    return len(ARMS) * samples + len(MITIGATED_ARMS) * mitigation_samples * mitigations
+    """Completions of one group: `samples` in every arm, under a mitigation those of the charged arms."""
+    return len(ARMS) * samples + len(CHARGED_ARMS) * mitigation_samples * mitigations
 
 
 def choose(

@@ -5,7 +5,7 @@ import pandas as pd
 from lib import prompts, records, tables
 from lib.measure.budget import Design
 from lib.models import INSTRUCTION
-from lib.specs import MITIGATED_ARMS, NO_MITIGATION, ParameterError
+from lib.specs import CHARGED_ARMS, NO_MITIGATION, ParameterError
 
 BLANK = "answers"  # outputs/answers.csv and .jsonl
 COLUMNS = ["prompt_id", "prompt", "sample_index", "completion", "outcome"]
@@ -81,7 +81,7 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict[str
 
 def _refuse_gaps(place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: int, mitigations: list[str]) -> None:
     """ParameterError if a prompt of `owed` lacks one of its `samples`, counted from 0, or the first under a mitigation."""
-    charged = owed.loc[owed["arm"].isin(MITIGATED_ARMS), "prompt_id"]
+    charged = owed.loc[owed["arm"].isin(CHARGED_ARMS), "prompt_id"]
     needed = [(prompt, NO_MITIGATION, index) for prompt in owed["prompt_id"] for index in range(samples)]
     needed += [(prompt, name, 0) for prompt in charged for name in mitigations]
     given = set(zip(rows["prompt"], rows["mitigation"], rows["sample_index"], strict=True))
