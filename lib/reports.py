@@ -292,6 +292,8 @@ def _by_second(row) -> str:
     prompt, another domain)."""
     if pd.isna(row.verdict_vader):
         return "–"
+    if pd.isna(row.estimate) and pd.isna(row.estimate_vader):
+        return NOT_ESTIMATED
     numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "low", "high")}
     said = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
     other = f" ({row.measured_vader})" if row.measured_vader != row.measured else ""

@@ -52,10 +52,13 @@ def summary(board: pd.DataFrame) -> str:
     """In how many rows the second judge comes to the same verdict, and to which in the others."""
     if not known(board).any():
         return f"{NAME} is the judge of this run itself, so there is no second judge whose verdicts could differ."
-    rows = board[known(board)]
+    empty = known(board) & board["estimate"].isna() & board["estimate_vader"].isna()
+    rows = board[known(board) & ~empty]
     count = len(rows) - int(differs(rows).sum())
-    said = f"By {NAME}, as second judge, {count} of {len(rows)} rows get the same verdict"
+    unknown = f" ({empty.sum()} more are estimated by neither)" if empty.any() else ""
+    said = f"By {NAME}, as second judge, {count} of {len(rows)} rows get the same verdict{unknown}"
     others = [f"{row.claim} {row.model} ({row.verdict}; {mark(row)}: {row.reason_vader})"
               for row in rows[differs(rows)].itertuples()]  # fmt: skip
-    missing = f" {len(board) - len(rows)} rows rest on VADER itself and have no second." if len(rows) < len(board) else ""
+    alone = int((~known(board)).sum())
+    missing = f" {alone} rows rest on {NAME} itself and have no second." if alone else ""
     return f"{said}{'; it differs in ' + '; '.join(others) if others else ''}.{missing}"

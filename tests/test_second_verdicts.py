@@ -48,17 +48,17 @@ def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
     assert said[0] == "same, +9.0 [+4.0, +14.0]"
     assert said[1] == "**differs**: inconclusive, −4.0 [−9.0, +1.0]"
     assert said[2] == "**differs**: contradicted, −0.20 [−0.30, −0.10]"
-    assert said[3] == "same, not estimated"
+    assert said[3] == "not estimated"
     other = second_verdicts.beside(TABLE, SECOND.assign(measured="change by another prompt"))
     assert reports.headline(other)["by VADER"][0] == "same, +9.0 [+4.0, +14.0] (change by another prompt)"
     assert second_verdicts.summary(BOTH) == (
-        "By VADER, as second judge, 2 of 4 rows get the same verdict; it differs in "
+        "By VADER, as second judge, 1 of 3 rows get the same verdict (1 more are estimated by neither); it differs in "
         "C0 b (contradicted; by VADER inconclusive: r); C1 judge (inconclusive; by VADER contradicted: r)."
     )
     lines = claims_text.rows_of(BOTH)
     assert any(line.startswith("  b: contradicted: r (by VADER inconclusive)") for line in lines)
     assert lines[0] == "  a: supported: r"
-    assert "2 of 4 rows" in forest.markdown(BOTH, "picture.svg")
+    assert "1 of 3 rows" in forest.markdown(BOTH, "picture.svg")
 
 
 def test_where_vader_is_the_judge_there_is_no_second():
