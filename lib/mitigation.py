@@ -26,7 +26,7 @@ PROMPT, CONTROL = "prompt", "control"
 _CELL = ["stem_id", "group_id", "arm"]
 NONE, CONTROLS = "none", "controls"  # what a prompt is compared with
 COLUMNS = ["mitigation", "role", "against", "baseline", "estimate", "low", "high", "error", "freedom", "p", "ratio", "ratio_low",
-           "ratio_high", "p_keeps", "n", "n_stems", "n_matches", "cluster_unit", "left_out"]  # fmt: skip
+           "ratio_high", "p_keeps", "kept", "n", "n_stems", "n_matches", "cluster_unit", "left_out"]  # fmt: skip
 _COUNTS = COLUMNS[-5:]
 SEED = 20251118  # of the multivariate t distribution: no draw of a model depends on it
 
@@ -44,7 +44,8 @@ def effects(
     `pairs` of `leakage.pairs`, unmitigated and mitigated. against: "none", or for a prompt "controls", the mean of `controls`.
     baseline: the mean of `quantity` there. estimate, low, high: the change, with intervals that are simultaneous over the
     prompts of a level (a control has its own); p adjusted likewise. ratio: what is retained, with Fieller's interval at the
-    same critical value. p_keeps: one-sided, that more than 1 − `margin` is retained, for each prompt by itself. n: cells;
+    same critical value. p_keeps: one-sided, that more than 1 − `margin` is retained, for each prompt by itself; kept: the lower
+    bound of that test, the greatest share that the same test finds retained (−∞ where there is none). n: cells;
     n_stems, n_matches, cluster_unit: as of `clustered.DesignEstimate`; left_out: cells without a value under every mitigation. A
     mitigation without any value has a row that is NaN.
     """
@@ -94,10 +95,11 @@ def _family(
     for place, name in enumerate(family):
         both = found.contrasts(np.array([own[place], other]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
+        kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.freedom, confidence))  # as `above_zero_p` tests
         yield {"mitigation": name, "baseline": both.estimates[1], "estimate": change.estimates[place], "low": low[place],
                "high": high[place], "error": change.errors[place], "freedom": found.freedom, "p": p[place],
                "ratio": both.estimates[0] / both.estimates[1] if both.estimates[1] else np.nan, "ratio_low": ratio_low,
-               "ratio_high": ratio_high, "p_keeps": p_keeps[place]}  # fmt: skip
+               "ratio_high": ratio_high, "p_keeps": p_keeps[place], "kept": kept_low}  # fmt: skip
 
 
 def by_wording(pairs: pd.DataFrame, controls: list[str], confidence: float, quantity: str = leakage.PRIMARY) -> pd.DataFrame:
@@ -192,7 +194,7 @@ def _decided(part: pd.DataFrame, leaks: bool, margin: float, confidence: float) 
     first = part.iloc[0]
     if np.isnan(first["estimate"]):
         return None, Verdict(INCONCLUSIVE, "no pair of completions can be judged"), {}
-    against = {row.against: Retention(row.ratio_high, row.p_lowers_holm, row.p_keeps_holm) for row in part.itertuples()}
+    against = {row.against: Retention(row.ratio_high, row.p_lowers_holm, row.p_keeps_holm, row.kept) for row in part.itertuples()}
     verdict = rules.retention(against, leaks, margin, confidence)
     tested = "p_keeps" if verdict.verdict == SUPPORTED else "p_lowers"
     leak = first["baseline"] if leaks else np.nan  # without one, no share of it can be detected

@@ -52,7 +52,19 @@ def test_each_prompt_lowers_the_leak_or_keeps_it_or_neither(retained, faults, ve
      (0.9, "lowers the leak, but keeps at least 75 % of the leak"), (1.0, "keeps at least 75 % of the leak")],
 )  # fmt: skip
 def test_the_reason_says_how_much(retained, reason):
-    assert decided({"calm": retained, "control": 1.0})["reason"].tolist() == [reason]
+    (said,) = decided({"calm": retained, "control": 1.0})["reason"]
+    assert said.partition(" (one-sided")[0] == reason and ("bound" in said) == ("keeps" in said)
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.15, 0.25, 0.4])
+def test_the_bound_of_what_is_kept_is_where_its_test_turns(margin):
+    """At every margin the test finds more than 1 − margin retained exactly if the bound lies above it."""
+    table = study({"calm": 0.9, "focus": 0.75, "control": 1.0}, 40, np.random.default_rng(6), noise=0.6)
+    found = mitigation.effects(table, ["control"], margin, 0.95)
+    assert ((found["p_keeps"] < 0.05) == (found["kept"] > 1 - margin)).all()
+    at_bound = [mitigation.effects(table, ["control"], 1 - row.kept, 0.95)["p_keeps"][place] for place, row in
+                enumerate(found.itertuples())]  # fmt: skip
+    assert at_bound == pytest.approx([0.05] * len(found))
 
 
 def test_a_noisy_run_or_one_that_does_not_leak_says_neither():
