@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import calibration, draws, outcomes, progress, sampling, sentences
+from lib import calibration, draws, mitigation_texts, outcomes, progress, sampling, sentences
 from lib.records import Journal
 from lib.sections import Generation
 from lib.specs import NO_MITIGATION
@@ -20,7 +20,7 @@ from lib.specs import NO_MITIGATION
 _ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
-COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "sample_index"]
+COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "wording", "sample_index"]
 
 
 def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
@@ -28,10 +28,12 @@ def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFra
     sees it), key.
 
     Unmitigated prompts of an arm are asked as often as `samples` say; under each mitigation, those of MITIGATED_ARMS as
-    `mitigation_samples` say (lib/draws.py). Draw k of a prompt is the same whatever other arms and draws are asked for.
+    `mitigation_samples` say (lib/draws.py). Draw k of a prompt is the same whatever other arms and draws are asked for. wording:
+    which of the mitigation's texts a group is asked in, from 1 on (`lib.mitigation_texts`); 0 without a mitigation.
     """
-    asked = [_ask(prompts, NO_MITIGATION, "", parameters.samples, model)]
-    asked += [_ask(prompts, *named, parameters.mitigation_samples, model) for named in parameters.mitigations.items()]
+    asked = [_ask(prompts, NO_MITIGATION, [], parameters.samples, model)]
+    for name, value in parameters.mitigations.items():
+        asked.append(_ask(prompts, name, mitigation_texts.texts(value), parameters.mitigation_samples, model))
     return keyed(pd.concat(asked, ignore_index=True), parameters, model)
 
 
@@ -40,14 +42,16 @@ def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
     return owed.assign(key=[_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)])
 
 
-def _ask(prompts: pd.DataFrame, mitigation: str, text: str, samples: draws.Samples, model) -> pd.DataFrame:
+def _ask(prompts: pd.DataFrame, mitigation: str, texts: list[str], samples: draws.Samples, model) -> pd.DataFrame:
     asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
     times = draws.asked(asked["arm"], samples, mitigation)
     asked = asked[times > 0].copy()
-    asked["mitigation"], asked["mitigation_text"] = mitigation, text
-    asked["rendered"] = [model.render(row.context, row.stem, text) for row in asked.itertuples()]
+    asked["mitigation"] = mitigation
+    asked["wording"] = [mitigation_texts.of_group(mitigation, group, len(texts)) if texts else 0 for group in asked["group_id"]]
+    asked["mitigation_text"] = [texts[number - 1] if texts else "" for number in asked["wording"]]
+    asked["rendered"] = [model.render(row.context, row.stem, row.mitigation_text) for row in asked.itertuples()]
     asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
-    rows = asked.loc[asked.index.repeat(times[asked.index])]
+    rows = asked.loc[asked.index.repeat(times[asked.index])].astype({"wording": int})
     return rows.assign(sample_index=rows.groupby(level=0).cumcount()).reset_index(drop=True)
 
 
@@ -111,11 +115,13 @@ def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journa
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     """`requests` in the order that costs least.
 
-    One mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow as its
-    longest; within a group the arms beside each other, for they share their noise.
+    One wording of a mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow
+    as its longest; within a group the arms beside each other, for they share their noise.
     """
     length = requests["rendered"].str.len().groupby([requests["mitigation"], requests["group_id"]]).transform("max")
-    order = requests.assign(length=length).sort_values(["mitigation", "length", "group_id", "sample_index", "arm"])
+    order = requests.assign(length=length).sort_values(
+        ["mitigation", "mitigation_text", "length", "group_id", "sample_index", "arm"]
+    )
     return order.drop(columns="length")
 
 

@@ -6,7 +6,8 @@ The file has these columns, under our names or under those that the model's `tab
 - `outcome`: one of lib.outcomes.OUTCOMES, where the tool knew it (`refused`, `filtered`, `failed`, …), and `note`, why; empty,
   or without this column, the text tells. A row whose outcome says that there is no answer may lack a completion,
 - `prompt_id` as in prompts.parquet or, without it, `prompt`: the column `text` of prompts.parquet, white space ignored,
-- `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts are bare,
+- `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts are bare. Of several
+  wordings a group is asked in the one that `lib.mitigation_texts.of_group` says,
 - `sample_index`: 0, 1, … within prompt and mitigation; without this column the order of appearance.
 
 An empty text is a completion, whose outcome becomes `empty`; null or a blank cell of a sheet is a missing one. CSV, and xlsx as

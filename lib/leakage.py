@@ -16,7 +16,6 @@ import pandas as pd
 
 from lib import clustered, pairing
 from lib.clustered import DesignEstimate
-from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
 QUANTITIES = {
@@ -189,19 +188,3 @@ def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
     times = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
     wanted = table["model"].map(asked)
     return table[(times == wanted) & (wanted > 1)]
-
-
-def mitigation_effects(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Mitigated minus unmitigated pairs of the same group and arm, a row for each mitigated draw, compared as `lib.pairing` says
-    with all unmitigated ones, the equal draw weighed by what it explains (`pairing.weighed`, by model and mitigation).
-
-    The columns of the mitigated pair, `quantity`_bare (what it is compared with) and `effect`.
-    """
-    table = charged_pairs(table).drop(columns="partner", errors="ignore")
-    bare, key = table["mitigation"] == NO_MITIGATION, ["model", "group_id", "arm"]
-    mitigated = pairing.with_partner(table[~bare], table[bare], key)
-    mean = pairing.beside(mitigated, table[bare], key, [quantity], ["mitigation"])[quantity]
-    equal = pairing.beside_partner(mitigated, table[bare], key, [quantity])[quantity]
-    equal = equal.where(mitigated["partner"] == mitigated["sample_index"])
-    other = pairing.weighed(mitigated[quantity], mean, equal, mitigated[["model", "mitigation"]])
-    return mitigated.assign(**{f"{quantity}_bare": other, "effect": mitigated[quantity] - other})

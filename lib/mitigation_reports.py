@@ -1,15 +1,22 @@
 """What notebook 06 says of mitigation: the tables of `lib.mitigation` as people read them, and a sentence under each."""
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
-from lib import reports
+from lib import figures, mitigation_texts, reports
 from lib.mitigation import CONTROL, CONTROLS, NONE, PROMPT
+from lib.reports import COUNTS
 
 
-def texts(mitigations: dict[str, str], controls: list[str]) -> pd.DataFrame:
-    """The mitigation prompts and which of them are controls."""
-    rows = [(name, text, CONTROL if name in controls else "asks for less leakage") for name, text in mitigations.items()]
-    return pd.DataFrame(rows, columns=["mitigation", "text", "role"])
+def texts(mitigations: dict[str, str | list[str]], controls: list[str]) -> pd.DataFrame:
+    """The mitigation prompts in all their wordings, and which of them are controls."""
+    rows = [
+        (name, wording, text, CONTROL if name in controls else "asks for less leakage")
+        for name, value in mitigations.items()
+        for wording, text in enumerate(mitigation_texts.texts(value), start=1)
+    ]
+    return pd.DataFrame(rows, columns=["mitigation", "wording", "text", "role"])
 
 
 def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.DataFrame:
@@ -25,9 +32,9 @@ def effects(table: pd.DataFrame, stamped: str = "", places: int = 2) -> pd.DataF
     against none and against the controls. Intervals are simultaneous over the prompts; a control has its own."""
     key = [name for name in ("model", "arm") if name in table] + ["mitigation"]
     first, second = (_compared(table[table["against"] == against], key, places) for against in (NONE, CONTROLS))
-    counts = table[table["against"] == NONE][[*key, "role", "n", "n_stems", "left_out"]]
+    counts = table[table["against"] == NONE][[*key, "role", *COUNTS, "left_out"]]
     shown = counts[[*key, "role"]].merge(first, on=key).merge(second, on=key, how="left", suffixes=("", ", against controls"))
-    counts = counts.drop(columns="role").rename(columns={"n": "cells", "n_stems": "stems", "left_out": "left out"})
+    counts = counts.drop(columns="role").rename(columns={**COUNTS, "n": "cells", "left_out": "left out"})
     return reports.stamped_table(shown.astype(object).fillna("–").merge(counts, on=key), stamped)
 
 
@@ -39,6 +46,34 @@ def _compared(table: pd.DataFrame, key: list[str], places: int) -> pd.DataFrame:
         "retained [simultaneous interval]": [reports.interval(row, 2, sign=False) for row in ratios.itertuples()],
         "p (keeps)": table["p_keeps"].astype(float).round(4),
     })  # fmt: skip
+
+
+def by_wording(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `mitigation.by_wording` as people read it: a row for each prompt and wording."""
+    shown = table[["model", "mitigation", "wording", "baseline"]].round({"baseline": 2})
+    shown["change [interval]"] = [reports.interval(row, 2) for row in table.itertuples()]
+    counts = table[list(COUNTS)].rename(columns={**COUNTS, "n": "cells"})
+    return reports.stamped_table(shown.join(counts), stamped)
+
+
+def by_wording_figure(table: pd.DataFrame, stamp: str = "") -> plt.Axes:
+    """A table of `mitigation.by_wording`, a row for each prompt and wording."""
+    named = table.assign(prompt=table["mitigation"] + ", wording " + table["wording"].astype(str))
+    label, title = "change of mean shift, scale points", "What each wording changes (each with its own interval)"
+    return figures.intervals(named, "prompt", "model", 0, label, title, stamp)
+
+
+def spread_reading(spread: pd.DataFrame) -> str:
+    """One sentence for each prompt of a table of `mitigation.spread`."""
+    if spread.empty:
+        return "No prompt of this set was asked in several wordings."
+    said = []
+    for row in spread.itertuples():
+        ends = " to ".join(f"{end + 0:+.2f}".replace("-", "−") for end in (row.least, row.greatest))
+        beyond = "not known, as an error is missing" if np.isnan(row.deviation) else f"{row.deviation:.2f}"
+        said.append(f"{row.mitigation} on {row.model} changes the shift by {ends} over its {row.wordings} wordings; standard "
+                    f"deviation between wordings beyond their errors: {beyond}.")  # fmt: skip
+    return " ".join(said)
 
 
 def effects_reading(table: pd.DataFrame) -> str:

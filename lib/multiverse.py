@@ -5,7 +5,7 @@ An analysis is a choice of judge, threshold, reference and quantity, and of temp
 completions: the share that agrees tells how much hangs on the choices, and is no test.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -21,6 +21,7 @@ OWN, FIXED = "own", f"{specificity.SPECIFICITY:g} % uncharged"
 THRESHOLDS = {OWN: None, "0.2": 0.2, "0.4": 0.4, "1.0": 1.0, FIXED: None}  # points of the human scale
 ANY = "any"  # threshold of a quantity that has none
 PRIMARY = {"threshold": ANY, "reference": polarity.POOLED, "quantity": "shift"}
+CANCELLED = ("shift", "net")  # quantities in whose change an unchanged reference cancels over both polarities
 SIDES = {1: "above", 0: "open", -1: "below"}
 NO_INTERVAL = "no interval"
 _CELL = ["stem_id", "group_id", "arm"]
@@ -49,21 +50,39 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
     return _marked(rows)
 
 
-def of_mitigation(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
-    """Every analysis of C3, columns as of `of_leakage`: the change under each mitigation, % of the leak without one.
+def of_mitigation(judged: list[pd.DataFrame], confidence: float, controls: Sequence[str] = ()) -> pd.DataFrame:
+    """Every analysis of C3, columns as of `of_leakage`: the change under each mitigation but `controls`, % of the leak without
+    one.
 
     Of groups and arms that have a value both with and without the mitigation, each the mean over its draws. No interval where it
-    is not sure that anything leaks without a mitigation.
+    is not sure that anything leaks without a mitigation. References that were not asked under a mitigation are the unmitigated
+    ones on both sides and cancel in the change of a difference (CANCELLED): of these the first counts, and the others not.
     """
-    rows = []
+    asked = _asked(judged)
+    rows, seen = [], set()
     for choices, pairs in _analyses(judged):
         leak = pairs.assign(leak=pairs[choices["quantity"]] - leakage.NOTHING[choices["quantity"]])
         means = leak.groupby([*_CELL, "mitigation"], sort=False)["leak"].mean().unstack("mitigation")
         described = pairs.drop_duplicates(_CELL).set_index(_CELL)
-        for mitigation in means.columns.drop(NO_MITIGATION, errors="ignore"):
+        for mitigation in means.columns.difference([NO_MITIGATION, *controls], sort=False):
+            if choices["quantity"] in CANCELLED and _is_borrowed(choices["reference"], asked[choices["model"], mitigation]):
+                same = mitigation, *(level for name, level in choices.items() if name != "reference")
+                if same in seen:
+                    continue
+                seen.add(same)
             cells = described.assign(bare=means.get(NO_MITIGATION, np.nan), mitigated=means[mitigation]).reset_index()
             rows.append(_row("C3", mitigation, choices, _relative_change(cells, confidence)))
     return _marked(rows)
+
+
+def _asked(judged: list[pd.DataFrame]) -> dict[tuple[str, str], set[str]]:
+    """The arms of which each model was asked under each mitigation."""
+    return judged[0].groupby(["model", "mitigation"])["arm"].agg(set).to_dict()
+
+
+def _is_borrowed(reference: str, asked: set[str]) -> bool:
+    """Whether none of the reference's completions is of the mitigation itself (`pairing.references`)."""
+    return not asked & set(polarity.REFERENCES.get(reference, polarity.REFERENCES[polarity.POOLED]))
 
 
 def _analyses(judged: list[pd.DataFrame]) -> Iterator[tuple[dict, pd.DataFrame]]:

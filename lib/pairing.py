@@ -7,18 +7,14 @@ again the difference of the means.
 
 With k draws against n of variance σ², and a correlation ρ of equal draws, a group's difference has the variance
 σ² (1/k + 1/n − 2ρ / max(k, n)). Comparing with single draws counted round (0, 1, 0, 1, …) never has less if k ≥ n, and of k < n
-only if ρ > ½, for it leaves n − k draws out. Where k < n, weighing the equal draws by ρ and the mean of all by 1 − ρ takes
-another σ² ρ² (1/k − 1/n) off: at k = 1, n = 3 and ρ = 0.3 a twentieth of it (tests/test_pairing.py). Charged arms are seldom
-drawn less often than their reference, so this is done where it counts, in what a mitigation changes: few draws under it, more
-without (`weighed`).
+only if ρ > ½, for it leaves n − k draws out. Where k < n, weighing the equal draws by ρ and the mean of all by 1 − ρ would take
+another σ² ρ² (1/k − 1/n) off: at k = 1, n = 3 and ρ = 0.3 a twentieth of it (tests/test_pairing.py). It is not done: charged arms
+are seldom drawn less often than their reference, and what a mitigation changes is read off the means of cells (`lib.mitigation`).
 """
 
-import numpy as np
 import pandas as pd
 
 from lib.specs import NO_MITIGATION
-
-FEWEST = 20  # differences below which a weight cannot be estimated
 
 
 def references(judgements: pd.DataFrame, arm: str) -> pd.DataFrame:
@@ -77,22 +73,3 @@ def beside_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str], valu
     partners = base[[*key, "sample_index", *values]].rename(columns={"sample_index": "partner"})
     found = table[[*key, "partner"]].merge(partners, on=[*key, "partner"], how="left", validate="many_to_one")
     return found[values].set_axis(table.index)
-
-
-def weighed(draws: pd.Series, mean: pd.Series, equal: pd.Series, levels: pd.DataFrame) -> pd.Series:
-    """`mean`, of `beside`, and the equal draw in the best proportion, for each of `draws`; the mean alone where that is missing.
-
-    The deviation of the equal draw from the mean is a control variate (Lavenberg & Welch 1981): its expectation is 0, and its
-    weight is the slope of draws − mean on it, within 0 … 1, over the rows that agree in `levels`; 0 with fewer than FEWEST.
-    """
-    rows = pd.DataFrame({"change": draws - mean, "deviation": equal - mean}).dropna()
-    by = [levels.loc[rows.index, name] for name in levels]
-    slope = pd.Series({level: _slope(part) for level, part in rows.groupby(by)}, dtype=float)
-    weight = pd.Series(slope.reindex(pd.MultiIndex.from_frame(levels)).to_numpy(), draws.index).fillna(0.0)
-    return (weight * equal + (1 - weight) * mean).where(equal.notna(), mean)
-
-
-def _slope(part: pd.DataFrame) -> float:
-    change, deviation = (part[name].to_numpy() - part[name].mean() for name in ("change", "deviation"))
-    square = (deviation * deviation).sum()
-    return float(np.clip((change * deviation).sum() / square, 0, 1)) if len(part) >= FEWEST and square > 0 else 0.0

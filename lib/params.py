@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from lib import specs
+from lib.mitigation_texts import Texts
 from lib.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
 from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
 
@@ -21,7 +22,7 @@ class ParameterSet(Strict):
     toy: bool = False
     note: str = ""  # a warning that stands on every page and figure of the set; what is before its colon is its name
     models: Annotated[list[Model], Field(min_length=1)]
-    mitigations: dict[Name, str] = Field({})
+    mitigations: dict[Name, Texts] = Field({})  # by name, a text, or a list of texts that ask the same in other words
     dataset: dict
     generation: dict
     judging: dict

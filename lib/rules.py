@@ -150,6 +150,7 @@ class Retention(NamedTuple):
     high: float  # upper simultaneous bound of the share of the leak retained; NaN where nothing can be told
     p_lowers: float  # of the simultaneous intervals, Holm-corrected over models
     p_keeps: float  # one-sided, that more than 1 − margin is retained, Holm-corrected over models
+    kept: float = np.nan  # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
 
 
 def retention(against: dict[str, Retention], leaks: bool, margin: float, confidence: float) -> Verdict:
@@ -163,10 +164,20 @@ def retention(against: dict[str, Retention], leaks: bool, margin: float, confide
     if all(one.high < 1 and one.p_lowers < level for one in against.values()):
         if all(one.high < 1 - margin for one in against.values()):
             return Verdict(CONTRADICTED, f"lowers the leak, by at least {100 * margin:g} %")
-        return Verdict(CONTRADICTED, f"lowers the leak{f', but keeps at least {kept}' if keeps else ''}")
+        but = f", but keeps at least {kept}{_lower_bound(against, confidence)}" if keeps else ""
+        return Verdict(CONTRADICTED, f"lowers the leak{but}")
     if keeps:
-        return Verdict(SUPPORTED, f"keeps at least {kept}")
+        return Verdict(SUPPORTED, f"keeps at least {kept}{_lower_bound(against, confidence)}")
     return Verdict(INCONCLUSIVE, f"neither surely lower nor sure to keep {kept}")
+
+
+def _lower_bound(against: dict[str, Retention], confidence: float) -> str:
+    """The bound on which keeping rests, in brackets, rounded down: the interval shown is two-sided and of all prompts at once."""
+    least = np.min([one.kept for one in against.values()])
+    if not np.isfinite(least):
+        return ""
+    bound = f"{np.floor(100 * least):g}".replace("-", "−")
+    return f" (one-sided {100 * confidence:g} % bound of this prompt and model alone: {bound} %, against none and the controls)"
 
 
 def of_parts(verdicts: list[str]) -> str:

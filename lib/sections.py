@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lib import draws
+from lib.mitigation_texts import Texts
 from lib.specs import NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
 
 
@@ -98,7 +99,7 @@ class Generation(Notebook):
     """02_generation."""
 
     model: Model
-    mitigations: dict[Name, str]
+    mitigations: dict[Name, Texts]
     seed: int
     samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/draws.py)
     mitigation_samples: Any  # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
@@ -235,7 +236,7 @@ class Mitigation(Notebook):
     """06_prompting_mitigation_ablation."""
 
     model_names: list[Name]
-    mitigations: dict[Name, str]
+    mitigations: dict[Name, Texts]
     controls: list[Name]  # mitigations that ask nothing about mood: they show what any added sentence does
     confidence: Share
     margin: Annotated[float, Field(gt=0), AfterValidator(_of_the_leak)]  # share of the leak whose loss counts as nothing

@@ -219,13 +219,6 @@ def mitigated(rows: pd.DataFrame, samples: int, valence: float = 0.0) -> pd.Data
     return kept.assign(mitigation="calm", valence=valence, charged=abs(valence) > 0.2)
 
 
-def test_mitigation_effects_by_hand():
-    table = leakage.charged_pairs(leakage.pairs(pd.concat([TWO_GROUPS, mitigated(TWO_GROUPS, 1)])))
-    found = leakage.mitigation_effects(table).set_index(["group_id", "arm"])["effect"]
-    # under "calm" nothing is charged, so each effect is 0 less the bare net
-    assert found.to_dict() == {("g1", "negative"): -100, ("g1", "positive"): 0, ("g2", "negative"): 0, ("g2", "positive"): -200}
-
-
 def test_only_prompts_asked_under_every_mitigation_are_shared():
     two_samples = pd.concat([TWO_GROUPS, TWO_GROUPS.assign(sample_index=1)])
     never_mitigated = TWO_GROUPS.assign(model="other")

@@ -6,6 +6,7 @@ import pytest
 
 from lib import mitigation, mitigation_reports
 from lib.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED
+from lib.specs import ParameterError
 from lib.usability import PLACEBO_BROKEN
 from tests.simulate_mitigation import study
 
@@ -51,7 +52,19 @@ def test_each_prompt_lowers_the_leak_or_keeps_it_or_neither(retained, faults, ve
      (0.9, "lowers the leak, but keeps at least 75 % of the leak"), (1.0, "keeps at least 75 % of the leak")],
 )  # fmt: skip
 def test_the_reason_says_how_much(retained, reason):
-    assert decided({"calm": retained, "control": 1.0})["reason"].tolist() == [reason]
+    (said,) = decided({"calm": retained, "control": 1.0})["reason"]
+    assert said.partition(" (one-sided")[0] == reason and ("bound" in said) == ("keeps" in said)
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.15, 0.25, 0.4])
+def test_the_bound_of_what_is_kept_is_where_its_test_turns(margin):
+    """At every margin the test finds more than 1 − margin retained exactly if the bound lies above it."""
+    table = study({"calm": 0.9, "focus": 0.75, "control": 1.0}, 40, np.random.default_rng(6), noise=0.6)
+    found = mitigation.effects(table, ["control"], margin, 0.95)
+    assert ((found["p_keeps"] < 0.05) == (found["kept"] > 1 - margin)).all()
+    at_bound = [mitigation.effects(table, ["control"], 1 - row.kept, 0.95)["p_keeps"][place] for place, row in
+                enumerate(found.itertuples())]  # fmt: skip
+    assert at_bound == pytest.approx([0.05] * len(found))
 
 
 def test_a_noisy_run_or_one_that_does_not_leak_says_neither():
@@ -81,6 +94,72 @@ def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
     assert shown["mitigation"].tolist() == ["calm", "focus", "one", "two"]
     assert shown["change [simultaneous interval], against controls"].tolist()[2:] == ["–", "–"]
     assert mitigation_reports.effects_reading(found).count(" retains ") == 2
+
+
+def in_wordings(shift: dict[int, float], stems: int = 90) -> pd.DataFrame:
+    """Pairs of a study whose stems are asked in wordings by turns; each wording adds its `shift` to what "calm" leaves."""
+    table = study({"calm": 0.8, "control": 1.0}, stems, np.random.default_rng(4), noise=QUIET)
+    turn = table["stem_id"].str[1:].astype(int) % len(shift) + 1
+    asked = table["mitigation"] != "none"
+    table["wording"] = turn.where(asked & (table["mitigation"] == "calm"), asked.astype(int))
+    return table.assign(shift=table["shift"] + table["wording"].map(shift).where(table["mitigation"] == "calm", 0.0))
+
+
+def test_each_wording_has_its_own_change_and_the_prompt_has_their_mean():
+    table = in_wordings({1: 0.0, 2: -0.5, 3: 0.5})
+    found = mitigation.by_wording(table, ["control"], 0.95)
+    assert found[["mitigation", "wording", "n", "n_stems"]].values.tolist() == [["calm", k, 60, 30] for k in (1, 2, 3)]
+    for row in found.itertuples():
+        cells = table[(table["arm"] != "placebo") & (table["stem_id"].str[1:].astype(int) % 3 + 1 == row.wording)]
+        means = cells.groupby("mitigation")["shift"].mean()
+        assert (row.baseline, row.estimate) == (pytest.approx(means["none"]), pytest.approx(means["calm"] - means["none"]))
+        assert row.low < row.estimate < row.high
+    pooled = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
+    assert pooled["estimate"] == pytest.approx(found["estimate"].mean())
+
+
+def test_the_spread_between_wordings_is_what_their_errors_do_not_explain():
+    apart = mitigation.spread(mitigation.by_wording(in_wordings({1: 0.0, 2: -0.5, 3: 0.5}), ["control"], 0.95)).iloc[0]
+    assert apart["wordings"] == 3 and apart["greatest"] - apart["least"] == pytest.approx(1.0, abs=0.3)
+    assert apart["deviation"] == pytest.approx(0.5, abs=0.15)
+    alike = mitigation.spread(mitigation.by_wording(in_wordings({1: 0.0, 2: 0.0, 3: 0.0}), ["control"], 0.95)).iloc[0]
+    assert alike["deviation"] < 0.1
+
+
+def test_wordings_are_shown_with_words_and_a_figure_or_said_to_be_none():
+    found = mitigation.by_wording(in_wordings({1: 0.0, 2: -0.5, 3: 0.5}), ["control"], 0.95)
+    assert mitigation_reports.by_wording(found)["wording"].tolist() == [1, 2, 3]
+    assert "over its 3 wordings" in mitigation_reports.spread_reading(mitigation.spread(found))
+    assert "calm, wording 3" in [label.get_text() for label in mitigation_reports.by_wording_figure(found).get_yticklabels()]
+    single = mitigation.by_wording(in_wordings({1: 0.0}), ["control"], 0.95)
+    assert single.empty and mitigation_reports.by_wording(single).empty
+    assert "no estimates" in mitigation_reports.by_wording_figure(single).figure.get_label()
+    assert mitigation_reports.spread_reading(mitigation.spread(single)) == "No prompt of this set was asked in several wordings."
+    with pytest.raises(ParameterError, match=r"no column wording.*run notebooks 02"):
+        mitigation.by_wording(study({"calm": 1.0}, 4, np.random.default_rng(1)), [], 0.95)
+
+
+def test_a_wording_without_an_error_leaves_the_spread_unknown():
+    found = mitigation.by_wording(in_wordings({1: 0.0, 2: 0.5}, stems=2), ["control"], 0.95)
+    assert found["low"].isna().all()
+    assert "not known" in mitigation_reports.spread_reading(mitigation.spread(found))
+
+
+def test_the_texts_are_listed_in_all_wordings():
+    listed = mitigation_reports.texts({"calm": ["Be calm.", "Stay calm."], "control": "Write."}, ["control"])
+    assert listed.values.tolist() == [["calm", 1, "Be calm.", "asks for less leakage"], ["calm", 2, "Stay calm.",
+                                      "asks for less leakage"], ["control", 1, "Write.", "control"]]  # fmt: skip
+
+
+@pytest.mark.parametrize(("each", "unit", "count"), [(1, "stems", 60), (3, "matches", 20)])
+def test_the_board_tells_what_c3_is_clustered_by(each, unit, count):
+    """Every match is met by `each` stems, and every stem meets one."""
+    table = study({"calm": 1.0, "control": 1.0}, 60, np.random.default_rng(1), noise=QUIET)
+    table["group_id"] = table["stem_id"] + "+m" + (table["stem_id"].str[1:].astype(int) // each).astype(str)
+    found = mitigation.effects(table, ["control"], 0.25, 0.95)
+    assert (found["cluster_unit"] == unit).all() and (found["n_stems"] == 60).all()
+    board = mitigation.claim(found, ["m"], 0.25, 0.95, SOUND, {"m": True}, found)
+    assert (board["clusters"][0], board["cluster_unit"][0]) == (count, unit)
 
 
 def test_cells_without_a_value_under_every_mitigation_are_counted_and_all_draws_without_one_are_the_baseline():

@@ -61,6 +61,53 @@ def test_the_change_under_a_mitigation(factor, side):
     assert set(table["reference"]) == set(polarity.REFERENCES), "an arm not asked under a mitigation has its bare draws"
 
 
+def only_charged(factor: float, name: str = "calm") -> pd.DataFrame:
+    """As `mitigated`, of which the neutral arm was not asked."""
+    return mitigated(factor, name).query("arm != 'neutral'")
+
+
+def test_references_that_were_not_asked_under_a_mitigation_count_once():
+    table = multiverse.of_mitigation([pd.concat([LEAKS, only_charged(0.5)], ignore_index=True)], CONFIDENCE)
+    counts = table.groupby(["quantity", "threshold"])["reference"].agg(list).to_dict()
+    assert counts["shift", multiverse.ANY] == [polarity.POOLED] and counts["net", "0.2"] == [polarity.POOLED]
+    assert counts["leak", multiverse.ANY] == list(polarity.REFERENCES), "no difference of means: references do not cancel"
+    assert table["main"].sum() == 1
+    own = multiverse.of_mitigation([pd.concat([LEAKS, mitigated(0.5)], ignore_index=True)], CONFIDENCE)
+    asked = own[own["quantity"] == "shift"]["reference"].tolist()
+    assert asked == [polarity.POOLED, "neutral", "placebo"], "placebo and none were not asked: one of them counts"
+
+
+def test_what_counts_once_is_the_same_but_for_the_reference():
+    judged = pd.concat([LEAKS, only_charged(0.5)], ignore_index=True)
+    changes = []
+    for choices, pairs in multiverse._analyses([judged]):
+        if choices["quantity"] == "shift":
+            means = pairs.groupby(["stem_id", "group_id", "arm", "mitigation"])["shift"].mean().unstack("mitigation")
+            cells = means.rename(columns={"none": "bare", "calm": "mitigated"}).reset_index()
+            changes.append(multiverse._relative_change(cells, CONFIDENCE).estimate)
+    assert len(changes) == len(polarity.REFERENCES) and np.ptp(changes) < 1e-9
+
+
+def test_controls_are_no_analyses_of_the_claim():
+    judged = [pd.concat([LEAKS, mitigated(0.5), mitigated(1.0, "spelling")], ignore_index=True)]
+    assert set(multiverse.of_mitigation(judged, CONFIDENCE, ["spelling"])["mitigation"]) == {"calm"}
+    assert set(multiverse.of_mitigation(judged, CONFIDENCE)["mitigation"]) == {"calm", "spelling"}
+
+
+def test_every_prompt_has_a_panel_that_says_how_many_analyses_lie_where():
+    names = ["calm", "focus", "still", "plain"]
+    judged = pd.concat([LEAKS, *(only_charged(0.5, name) for name in names)], ignore_index=True)
+    table = multiverse.of_mitigation([judged, judged.assign(judge="second")], CONFIDENCE)
+    axes = robustness_figures.specification_curve(table, "title", "")
+    headed = [each for each in axes if each.get_title(loc="left")]
+    assert [each.get_title(loc="left").split("\n")[0] for each in headed] == names, "three abreast, then the fourth"
+    for name, each in zip(names, headed, strict=True):
+        rows = table[table["mitigation"] == name]
+        counts = f"{(rows['side'] == 'below').sum()} below, {(rows['side'] == 'open').sum()} open, 0 above 0"
+        assert each.get_title(loc="left").endswith(f"{len(rows)} analyses:\n{counts}")
+        assert f"C3, m, {name}: {len(rows)} analyses" in axes[0].figure.get_label()
+
+
 def test_a_ratio_is_that_of_the_means_and_its_error_that_of_the_delta_method():
     cells = pd.DataFrame({"stem_id": range(200), "bare": np.random.default_rng(1).normal(2, 1, 200)})
     cells["mitigated"] = 0.5 * cells["bare"] + np.random.default_rng(2).normal(0, 0.5, 200)

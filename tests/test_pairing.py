@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import leakage, pairing
+from lib import leakage, mitigation
 from tests import simulated_studies
 
 KEY = ["model", "mitigation", "group_id"]
@@ -85,19 +85,9 @@ def test_what_a_mitigation_changes_over_both_polarities_does_not_hang_on_the_ref
     bare = [draws("positive", [2.0, 4.0, 3.0]), draws("negative", [-1.0, 0.0, 1.0]), draws("neutral", [1.0, 3.0, 2.0])]
     calm = [draws("positive", [1.0], mitigation="calm"), draws("negative", [-1.0], mitigation="calm"),
             draws("neutral", neutral, mitigation="calm")]  # fmt: skip
-    found = leakage.mitigation_effects(leakage.pairs(pd.concat([*bare, *calm], ignore_index=True)), "shift")
+    found = mitigation.effects(leakage.pairs(pd.concat([*bare, *calm], ignore_index=True)), [], 0.25, 0.95).iloc[0]
     # all three unmitigated draws count: half the distance of the polarities falls from (3 - 0) / 2 to (1 + 1) / 2
-    assert len(found) == 2 and found["effect"].mean() == pytest.approx(1 - 1.5)
-    if not neutral:  # then each arm's own effect is that on its completions
-        assert found.set_index("arm")["effect"].to_dict() == {"positive": 1 - 3, "negative": 1 - 0}
-
-
-def test_mitigated_draws_are_compared_with_their_equals_where_there_are_as_many():
-    parts = [draws(arm, values, mitigation=name) for name, arm, values in (
-        ("none", "positive", [2.0, 4.0]), ("none", "neutral", [0.0, 0.0]), ("calm", "positive", [1.0, np.nan]),
-        ("calm", "neutral", [0.0, 0.0]))]  # fmt: skip
-    found = leakage.mitigation_effects(leakage.pairs(pd.concat(parts, ignore_index=True)), "shift")
-    np.testing.assert_array_equal(found["effect"], [1 - 2, np.nan])
+    assert found["n"] == 2 and found["baseline"] == 1.5 and found["estimate"] == pytest.approx(1 - 1.5)
 
 
 def simulated(k: int, n: int, rho: float, groups: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -135,40 +125,3 @@ def test_weighing_equal_draws_more_saves_what_is_stated():
     plain = 1 / k + 1 / n - 2 * rho / n
     assert plain - best == pytest.approx(rho**2 * (1 / k - 1 / n), abs=1e-4)
     assert (plain - best) / plain == pytest.approx(0.05, abs=0.005)
-
-
-def weighed(change: float, rho: float, groups: int, rng: np.random.Generator) -> tuple[pd.Series, pd.Series]:
-    """What a mitigation changes by group, one draw under it and three without, as weighed and against the mean alone."""
-    equal = rng.normal(size=(groups, 3))
-    mitigated = change + rho * equal[:, 0] + np.sqrt(1 - rho**2) * rng.normal(size=groups)
-    of_group = rng.normal(size=groups)  # how much a group leaks anyway
-    draw, first, mean = (pd.Series(values + of_group) for values in (mitigated, equal[:, 0], equal.mean(axis=1)))
-    levels = pd.DataFrame({"model": "m", "mitigation": "calm"}, index=draw.index)
-    return draw - pairing.weighed(draw, mean, first, levels), draw - mean
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.3, 0.7])
-def test_weighing_the_equal_draw_is_unbiased_and_takes_off_what_is_stated(rho):
-    rng = np.random.default_rng(round(10 * rho))
-    effect, plain = weighed(0.5, rho, 4000, rng)
-    assert effect.var() == pytest.approx(1 + 1 / 3 - 2 * rho / 3 - rho**2 * (1 - 1 / 3), rel=0.08)
-    assert plain.var() == pytest.approx(1 + 1 / 3 - 2 * rho / 3, rel=0.08)
-    assert np.mean([weighed(0.5, rho, 30, rng)[0].mean() for _ in range(100)]) == pytest.approx(0.5, abs=0.07)
-
-
-@pytest.mark.parametrize(("groups", "exact"), [(pairing.FEWEST, True), (pairing.FEWEST - 1, False)])
-def test_where_a_mitigation_changes_nothing_the_effect_is_nothing_if_there_is_enough_to_tell(groups, exact):
-    effect, plain = weighed(0.0, 1.0, groups, np.random.default_rng(1))
-    assert (effect == 0).all() if exact else effect.equals(plain)
-
-
-def test_a_missing_equal_draw_leaves_the_mean_and_every_mitigation_has_its_own_weight():
-    rng, same = np.random.default_rng(2), np.tile([True, False], 50)
-    equal, mean = (pd.Series(rng.normal(size=100)) for _ in range(2))
-    draw = equal.where(same, mean + rng.choice([-1, 1], 100))
-    levels = pd.DataFrame({"model": "m", "mitigation": np.where(same, "same", "other")})
-    missing = pd.Series(np.arange(100) < 4)
-    found = pairing.weighed(draw, mean, equal.mask(missing), levels)
-    assert (found[missing] == mean[missing]).all()
-    assert (found[same & ~missing] == equal[same & ~missing]).all()
-    assert not np.allclose(found[~same & ~missing], equal[~same & ~missing], atol=0.2)

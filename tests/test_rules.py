@@ -147,6 +147,19 @@ def test_retention(none, controls, verdict, reason):
     assert rules.retention({"none": none, "controls": controls}, True, 0.25, 0.95) == (verdict, reason)
 
 
+@pytest.mark.parametrize(("bounds", "said"), [((0.797, 0.84), "79"), ((0.9, 0.75), "75"), ((1.02, 1.1), "102")])
+def test_keeping_names_the_bound_on_which_it_rests_rounded_down(bounds, said):
+    keeps, slightly = ([one._replace(kept=bound) for bound in bounds] for one in (KEEPS, SLIGHTLY))
+    rest = f" (one-sided 95 % bound of this prompt and model alone: {said} %, against none and the controls)"
+    for found, reason in (
+        (keeps, "keeps at least 75 % of the leak"),
+        (slightly, "lowers the leak, but keeps at least 75 % of the leak"),
+    ):
+        assert rules.retention(dict(zip(("none", "controls"), found, strict=True)), True, 0.25, 0.95).reason == reason + rest
+    unbounded = {"none": KEEPS._replace(kept=-np.inf), "controls": KEEPS._replace(kept=0.8)}
+    assert rules.retention(unbounded, True, 0.25, 0.95).reason == "keeps at least 75 % of the leak"
+
+
 def test_retention_needs_a_leak_and_a_control():
     both = {"none": KEEPS, "controls": KEEPS}
     assert rules.retention(both, False, 0.25, 0.95) == (INCONCLUSIVE, "nothing surely leaks without it")

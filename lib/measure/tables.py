@@ -34,7 +34,7 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
     return paths
 
 
-def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict[str, str]) -> Design:
+def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) -> Design:
     """What the filled table of `model` (`lib.imported.Imported`) measures: its groups, from the first on, and samples of each.
 
     ParameterError, naming rows, for unknown prompts, answers not filled in, and groups that lack an arm.
