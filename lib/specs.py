@@ -15,6 +15,8 @@ SHIPPED_RUBRICS = Path(__file__).parent / "data" / "rubrics"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 MITIGATED_ARMS = ("neutral", "negative", "positive")  # what a mitigation needs to be compared on
 NO_MITIGATION = "none"
+MAIN, HELD_OUT = "main", "held_out"  # stems and contexts of any run, and those kept for a confirmatory one
+PARTS = (MAIN, HELD_OUT)
 _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
     "classifier": (("id", "labels"), ("revision",)),
     "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_share")),
