@@ -65,7 +65,7 @@ def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
     for match_id, rows in contexts.groupby("match_id"):
         if sorted(rows["arm"]) != sorted(SUFFIXES):
             yield Finding("pairing", match_id, ", ".join(rows["arm"]), "is not one of each arm", f"give {', '.join(SUFFIXES)}")
-        for column in {"intensity", "form", "part"}.intersection(rows):
+        for column in [name for name in ("intensity", "form", "part") if name in rows]:
             if rows[column].nunique() > 1:
                 yield Finding("pairing", match_id, ", ".join(rows[column]), f"differs in {column}", "give all four rows the same")
 

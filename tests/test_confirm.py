@@ -269,24 +269,35 @@ def called(folder) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def test_a_finished_canned_set_is_confirmed_on_sentences_that_it_has_not_seen(smoke, tmp_path):
+@pytest.fixture
+def one_model(smoke, tmp_path):
+    """A project whose smoke set has run, as if with its first model alone, and with a third of the sentences held out."""
     folder = tmp_path / "project"
     shutil.copytree(smoke.parents[1], folder, ignore=shutil.ignore_patterns(".snakemake"))
-    parts = parted.write(folder / "lib" / "data")
-    done = called(folder)
+    parted.write(folder / "lib" / "data")
+    path, run_folder = folder / "params" / "smoke.yaml", folder / "outputs" / "smoke"
+    values = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(values | {"models": values["models"][:1]}))
+    (run_folder / "manifest.json").write_text(json.dumps({"parameters": records.sha256(path)}))
+    rows = pd.read_csv(smoke / "headline.csv")
+    rows[~rows["model"].isin([model["name"] for model in values["models"][1:]])].to_csv(run_folder / "headline.csv", index=False)
+    return folder
+
+
+def test_a_finished_canned_set_is_confirmed_on_sentences_that_it_has_not_seen(one_model):
+    done = called(one_model)
     assert done.returncode == 0, done.stdout
     assert "This board is confirmatory" in done.stdout and "Written: " in done.stdout
-    made, run = folder / "outputs" / NAME, yaml.safe_load((folder / "params" / f"{NAME}.yaml").read_text())
-    table = pd.read_parquet(made / "prompts.parquet")
-    held_out = [rows[rows["part"] == HELD_OUT] for rows in (parts.stems, parts.contexts)]
-    assert set(table["stem_id"]) <= set(held_out[0]["stem_id"])
-    assert set(table["context_id"]) - {""} <= set(held_out[1]["context_id"])
-    assert table["group_id"].nunique() == 3 * 24
-    board, before = (pd.read_csv(run_folder / "headline.csv") for run_folder in (made, smoke))
-    assert set(board["rules"]) == {run["confirms"]["rules"]} == {rules.RULES_VERSION}
-    assert len(pd.read_csv(made / "confirmation.csv")) == len(board) == len(before)
+    made = one_model / "outputs" / NAME
+    table, held_out = pd.read_parquet(made / "prompts.parquet"), prompts.shipped(one_model / "lib" / "data", HELD_OUT)
+    assert set(table["stem_id"]) <= set(held_out.stems["stem_id"]) and table["group_id"].nunique() == 3 * 24
+    assert set(table["context_id"]) - {""} <= set(held_out.contexts["context_id"])
+    found, before = (pd.read_csv(one_model / "outputs" / name / "headline.csv") for name in (NAME, "smoke"))
+    assert set(found["rules"]) == {rules.RULES_VERSION}
+    both = pd.read_csv(made / "confirmation.csv")
+    assert len(both) == len(found) == len(before) and both["verdict_confirmatory"].notna().all()
     pages = ("executed/05_scaling_analysis.ipynb", "executed/06_prompting_mitigation_ablation.ipynb")
     for name in ("headline.md", "card.md", *pages):
         said = (made / name).read_text()
         assert f"confirmatory, {rules.RULES_VERSION}: " in said and "exploratory, " not in said, name
-    assert "was run already" in called(folder).stdout
+    assert "was run already" in called(one_model).stdout
