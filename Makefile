@@ -1,5 +1,6 @@
 # make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name)
 # make measure     measure your own model  (MODEL=hub id, folder, .gguf or server URL; BUDGET=10m)
+# make confirm     a finished run once more, with frozen rules, on stems and contexts that no run has used  (SET=name)
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
 # make compare     finished runs side by side  (SETS="mine embedded")
@@ -21,7 +22,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -42,6 +43,9 @@ measure: .venv/ready
 
 compare: .venv/ready
 	@$(BIN)/python -m lib.measure.compare $(SETS)
+
+confirm: .venv/ready
+	@$(BIN)/python -m lib.confirm $(SET)
 
 test: .venv/ready
 	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest

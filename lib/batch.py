@@ -122,16 +122,17 @@ def _effort(table, effect: float) -> str:
 
 def finish(set_name: str) -> None:
     """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
-    from lib import forest, own_sentences, reports
+    from lib import forest, own_sentences, reports, rules
     from lib.measure import card
 
     card.write(set_name)
-    board, stamped = reports.board(set_name), reports.stamp(params.load(set_name))
-    table = forest.markdown(board, "claims.svg")
+    board, stamped, kind = reports.board(set_name), reports.stamp(params.load(set_name)), params.kind(set_name)
+    table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
-    records.write_text(folder / "headline.csv", board.to_csv(index=False, float_format="%.9g"))
+    ruled = board.assign(rules=rules.RULES_VERSION)  # the notebooks, which ran under the code of today, decided by them
+    records.write_text(folder / "headline.csv", ruled.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
-    records.write_text(folder / "claims.svg", forest.svg(board, stamped))
+    records.write_text(folder / "claims.svg", forest.svg(board, stamped, kind))
     own = list(own_sentences.files(params.dataset(set_name)).values())
     if ratings := params.agreement(set_name).ratings:
         own.append(ratings.path)

@@ -6,11 +6,10 @@ import pandas as pd
 
 from lib import annotation, claims, forest, leakage, params, records, reports, second_verdicts, usability
 from lib.board import as_judged, by_claim, digits, in_words, labels
-from lib.rules import EXPLORATORY
 from lib.terminal import WIDTH
 
 CAPTION = (
-    f"This board is {EXPLORATORY}. "
+    "This board is {kind}. "
     "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power; it decides nothing) beside "
     "the margin δ. "
     "Strips show the interval from −4 to 4 margins: │ is 0, and what lies between the two ┊ counts as nothing."
@@ -26,7 +25,7 @@ def board(set_name: str) -> str:
         lines += textwrap.wrap(f"{found.claim} {found.statement}: {in_words(found)} ({found.counts})", WIDTH)
         lines += rows_of(table[table["claim"] == found.claim])
     second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
-    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION, WIDTH)])
+    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=params.kind(set_name)), WIDTH)])
 
 
 def rows_of(table: pd.DataFrame) -> list[str]:

@@ -15,7 +15,21 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from lib import command_line, leakage, models, openings, outcomes, params, prompts, records, refusals, sections, sentences, text
+from lib import (
+    command_line,
+    leakage,
+    models,
+    openings,
+    outcomes,
+    own_sentences,
+    params,
+    prompts,
+    records,
+    refusals,
+    sections,
+    sentences,
+    text,
+)
 from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
@@ -28,7 +42,7 @@ CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, s
 def export(set_name: str) -> Path:
     """Write outputs/<set_name>/export/, built from the set's parameters; returns it. ParameterError if the set is not to be had.
 
-    The curated sentences alone are exported: text that others wrote is not ours to license.
+    The curated sentences alone are exported: text that others wrote is not ours to license. Each table has a column `part`.
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
@@ -39,13 +53,15 @@ def export(set_name: str) -> Path:
             f"params/{set_name}.yaml: dataset: sentences of your own are not exported, for the card describes the curated ones\n"
             f"once the set has run, its prompts are in outputs/{set_name}/prompts.parquet"
         )
-    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem, told.first_groups)
-    stems, contexts = prompts.read_stems(), prompts.read_contexts()
-    tables = {
+    sentences = own_sentences.read(told)
+    benchmark = prompts.build(told.seed, told.stems, told.groups_per_stem, told.first_groups, sentences)
+    stems, contexts = sentences.stems, sentences.contexts
+    chosen = {
         "stems": stems[stems["stem_id"].isin(benchmark["stem_id"])],
         "contexts": contexts[contexts["context_id"].isin(benchmark["context_id"])],
         "prompts": benchmark,
     }
+    tables = {name: _with_part(table, told.part) for name, table in chosen.items()}
     folder = records.run_folder(set_name) / "export"
     for name, table in tables.items():
         records.write_table(set_name, f"export/data/{name}", table)
@@ -61,6 +77,13 @@ def export(set_name: str) -> Path:
         for file, content in (files | _scoring() | shared).items():
             records.write_text(folder / name / file, content)
     return folder
+
+
+def _with_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """`table` with its part, so that what is held out can be kept apart: behind the columns that say what a row is."""
+    others = table.drop(columns="part", errors="ignore")
+    others.insert(sum(name.endswith("_id") for name in others.columns[:3]), "part", part)
+    return others
 
 
 def json_lines(table: pd.DataFrame) -> str:

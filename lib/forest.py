@@ -57,9 +57,12 @@ def _cell(margins: float) -> int:
     return int(np.clip(middle + np.round(margins / REACH * middle), -1, len(RULER)))
 
 
-def board(
-    table: pd.DataFrame, title: str = f"What became of the claims ({EXPLORATORY.split(':')[0]})", stamp: str = ""
-) -> plt.Axes:
+def title_of(kind: str) -> str:
+    """The title of a whole board, which says what kind of board it is (`rules.kind`)."""
+    return f"What became of the claims ({kind.split(':')[0]})"
+
+
+def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = "") -> plt.Axes:
     """A forest plot of a claims board (columns of `lib.board`): a block for each claim, in it a line for each model."""
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
     height = HEADER * len(blocks) + ROW * len(table) + FAULT * (table["fault"] != "").sum()
@@ -126,11 +129,11 @@ def alt(table: pd.DataFrame) -> str:
     return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
 
 
-def markdown(table: pd.DataFrame, picture: str) -> str:
-    """The verdict on each claim as a Markdown table, then the rows of the board, what a second judge says, and the forest plot
-    in the file `picture`, with the words as alternative text."""
+def markdown(table: pd.DataFrame, picture: str, kind: str = EXPLORATORY) -> str:
+    """What kind of board it is (`rules.kind`), the verdict on each claim as a Markdown table, then the rows of the board, what a
+    second judge says, and the forest plot in the file `picture`, with the words as alternative text."""
     first, rows = (shown.to_markdown(index=False) for shown in (reports.claims_table(table), reports.headline(table)))
-    title, second = f"The claims board ({EXPLORATORY}).", second_verdicts.summary(table)
+    title, second = f"The claims board ({kind}).", second_verdicts.summary(table)
     return f"{title}\n\n{first}\n\n{rows}\n\n{second}\n\n{picture_of(table, picture)}"
 
 
@@ -139,12 +142,12 @@ def picture_of(table: pd.DataFrame, picture: str) -> str:
     return f"![{alt(table)}]({picture})"
 
 
-def svg(table: pd.DataFrame, stamp: str = "") -> str:
+def svg(table: pd.DataFrame, stamp: str = "", kind: str = EXPLORATORY) -> str:
     """`board` as the text of an SVG file, the same to the byte for the same table; letters are outlines, as fonts differ."""
     figures.style()
     file = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):
-        axes = board(table, stamp=stamp)
+        axes = board(table, title_of(kind), stamp)
         axes.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(axes.figure)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Lint of the curated benchmark: `python -m lib.lint` prints what is wrong with lib/data, or with a folder that is named to it.
+"""Lint of the curated benchmark, all its parts: `python -m lib.lint` prints what is wrong with lib/data, or a folder named to it.
 
 It exits with 1 if anything is.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.errors
 
-from lib import prompts, similarity, unrelated, vader, wording
+from lib import prompts, similarity, specs, unrelated, vader, wording
 from lib.wording import Finding
 
 FILES = {"stems": prompts.STEMS, "contexts": prompts.CONTEXTS, "exclusions": prompts.EXCLUSIONS}
@@ -61,24 +61,28 @@ def ids(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Matches without exactly one sentence an arm, or of two intensities or forms."""
+    """Matches without exactly one sentence an arm, or of two intensities, forms or parts."""
     for match_id, rows in contexts.groupby("match_id"):
         if sorted(rows["arm"]) != sorted(SUFFIXES):
             yield Finding("pairing", match_id, ", ".join(rows["arm"]), "is not one of each arm", f"give {', '.join(SUFFIXES)}")
-        for column in ("intensity", "form"):
+        for column in [name for name in ("intensity", "form", "part") if name in rows]:
             if rows[column].nunique() > 1:
                 yield Finding("pairing", match_id, ", ".join(rows[column]), f"differs in {column}", "give all four rows the same")
 
 
 def design(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Cells of the design that hold more or fewer than the others: domain × slot, intensity × emotion, by form for each arm."""
-    yield from _uneven(stems, ["domain", "slot"])
-    for _, of_arm in contexts.groupby("arm"):
-        for _, of_form in of_arm.groupby("form"):
-            yield from _uneven(of_form, ["arm", "form", "intensity", "emotion"])
+    """Cells of the design that hold more or fewer than the others of their part: domain × slot, intensity × emotion, by form for
+    each arm."""
+    for part in specs.PARTS:
+        yield from _uneven(prompts.of_part(stems, part), ["domain", "slot"])
+        for _, of_arm in prompts.of_part(contexts, part).groupby("arm"):
+            for _, of_form in of_arm.groupby("form"):
+                yield from _uneven(of_form, ["arm", "form", "intensity", "emotion"])
 
 
 def _uneven(table: pd.DataFrame, columns: list[str]) -> Iterator[Finding]:
+    if table.empty:
+        return
     levels = pd.MultiIndex.from_product([table[column].unique() for column in columns], names=columns)
     counts = table.groupby(columns).size().reindex(levels, fill_value=0)
     usual = counts.mode().max()
@@ -140,7 +144,7 @@ def unrelatedness(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.Da
 
 
 def _columns(of) -> list[str]:
-    return [name for name in of if name != "kind"]  # a column that may be missing
+    return [name for name in of if name not in ("kind", "part")]  # columns that may be missing
 
 
 def lint(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:

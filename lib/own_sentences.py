@@ -4,6 +4,8 @@
 those of curated rows. The lint reads both before a run. What spoils the measurement stops it, with file and line (ERRORS); what
 may be right is a warning. What is asked of the curated set as a whole (equal cells of the design, names of ids) is not asked.
 
+A file may set rows apart as `held_out` in a column `part`, as the curated ones do: `dataset.part` says which part a run takes.
+
 A stem and a match that lib.unrelated finds related never meet, as in the curated set. What was judged by hand for a curated
 domain holds for own stems of that domain with curated contexts. `python -m lib.own_sentences SET` prints all findings.
 """
@@ -22,6 +24,7 @@ from lib.wording import Finding
 ERRORS = ("encoding", "schema", "placeholder", "pairing", "emotion", "sentiment", "polarity", "literal senses", "duplicate",
           "pronoun", "ending")  # fmt: skip
 SCHEMAS = {"stems": prompts.STEMS, "contexts": prompts.CONTEXTS}
+LEAST = {"stems": 2, "contexts": 4}  # one stem has no interval; a match has four contexts
 SHOWN = 2  # errors that stop a run are shown up to this many
 _FORMS = {  # of a column: what the schema asks of its cells
     "stem": "end it in a letter or digit, without space or mark",
@@ -43,10 +46,11 @@ def read(run: Dataset) -> prompts.Sentences:
     A curated stem that is related to every own match is left out; an own one raises ParameterError, as does what `check` finds.
     """
     own, _ = check(run)
+    curated = prompts.shipped(part=run.part)
     if not own:
-        return prompts.shipped()
-    stems, contexts = own.get("stems", prompts.read_stems()), own.get("contexts", prompts.read_contexts())
-    by_hand = prompts.read_exclusions()
+        return curated
+    stems, contexts = own.get("stems", curated.stems), own.get("contexts", curated.contexts)
+    by_hand = curated.exclusions
     by_hand = by_hand[by_hand["scope"].isin(stems["domain"]) & ("contexts" not in own)]
     found = unrelated.related(stems, contexts, similarity.embed)
     exclusions = pd.concat([by_hand, unrelated.uncovered(found, stems, by_hand)], ignore_index=True) if len(found) else by_hand
@@ -62,9 +66,10 @@ def read(run: Dataset) -> prompts.Sentences:
 
 
 def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """The own tables of a set by name, and the lint's warnings (columns: file, and those of Finding).
+    """The own tables of a set by name, of its part, and the lint's warnings of all parts (columns: file, and those of Finding).
 
-    ParameterError, on three lines at most, for a file that cannot be read, and for what ERRORS names.
+    ParameterError, on three lines at most, for a file that cannot be read, for what ERRORS names, and for files, own or curated,
+    that hold too little of the set's part.
     """
     tables = {name: _table(name, path) for name, path in files(run).items()}
     found = findings(run, tables)
@@ -74,7 +79,23 @@ def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
         if len(errors) > SHOWN:
             shown.append(f"and {len(errors) - SHOWN} more; python -m lib.own_sentences {run.set_name} prints them all")
         raise ParameterError("\n".join(shown))
-    return {name: table.reset_index(drop=True) for name, table in tables.items()}, found
+    return _of_part(run, tables), found
+
+
+def _of_part(run: Dataset, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Own tables, of the run's part alone; ParameterError where they, or the curated ones beside them, hold too little of it."""
+    if run.mining or run.prior:
+        return tables
+    curated = prompts.shipped(part=run.part)._asdict()
+    taken = {name: prompts.of_part(tables[name], run.part) if name in tables else curated[name] for name in SCHEMAS}
+    for name, table in taken.items():
+        if len(table) < LEAST[name]:
+            file = files(run).get(name, f"lib/data/{name}.csv")
+            raise ParameterError(
+                f"dataset.part: {run.part!r}: {file} holds {len(table)} such {name}, of the {LEAST[name]} needed at least\n"
+                f"mark rows of it with {run.part} in a column part, or set dataset.part otherwise ({', '.join(specs.PARTS)})"
+            )
+    return {name: taken[name] for name in tables}
 
 
 def findings(run: Dataset, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -95,7 +116,7 @@ def summary(run: Dataset, sentences: prompts.Sentences, warnings: pd.DataFrame) 
     said = [f"{len(table)} {name}, {'from `' + of[name] + '`' if name in of else 'curated'}"
             for name, table in zip(SCHEMAS, sentences, strict=False)]  # fmt: skip
     count = f"{len(warnings)} warning{'s' * (len(warnings) != 1)}"
-    if "stems" not in of and (left_out := len(prompts.read_stems()) - len(sentences.stems)):
+    if "stems" not in of and (left_out := len(prompts.shipped(part=run.part).stems) - len(sentences.stems)):
         said[0] += f" ({left_out} more are related to every match and left out)"
     return f"Own sentences: {'; '.join(said)}. The lint found no error and has {count}{', below' * (len(warnings) > 0)}."
 
@@ -122,9 +143,8 @@ def _table(name: str, path: str) -> pd.DataFrame:
         raise ParameterError(f"{place}: unknown column {strange[0]!r}; take it out (known: {', '.join(known)})")
     if twice := table.columns[table.columns.duplicated()].tolist():
         raise ParameterError(f"{place}: two columns are called {twice[0]!r}; take one out")
-    least = {"stems": 2, "contexts": 4}[name]  # one stem has no interval; a match has four contexts
-    if len(table) < least:
-        raise ParameterError(f"{place}: holds {len(table)} of the {least} {name} that it needs at least; add some")
+    if len(table) < LEAST[name]:
+        raise ParameterError(f"{place}: holds {len(table)} of the {LEAST[name]} {name} that it needs at least; add some")
     return table[[column for column in known if column in table]].astype(str)
 
 

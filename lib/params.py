@@ -15,12 +15,20 @@ from lib.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
 from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
 
 
+class Confirms(Strict):
+    """Which exploratory set a confirmatory one repeats on held-out sentences, and the version of `lib.rules` that was frozen."""
+
+    set: Name
+    rules: str
+
+
 class ParameterSet(Strict):
     """One YAML file of `params/`; the sections are checked notebook by notebook."""
 
     title: str
     toy: bool = False
     note: str = ""  # a warning that stands on every page and figure of the set; what is before its colon is its name
+    confirms: Confirms | None = None  # written by `make confirm`
     models: Annotated[list[Model], Field(min_length=1)]
     mitigations: dict[Name, Texts] = Field({})  # by name, a text, or a list of texts that ask the same in other words
     dataset: dict
@@ -85,6 +93,14 @@ def note(set_name: str) -> str:
     return load(set_name).note if set_name in set_names() else ""
 
 
+def kind(set_name: str) -> str:
+    """What the board of a set calls itself (`rules.kind`); exploratory if there is no such set."""
+    from lib import rules  # its libraries take seconds to load, and a set is checked before
+
+    confirms = load(set_name).confirms if set_name in set_names() else None
+    return rules.kind(confirms and confirms.rules)
+
+
 def load(set_name: str) -> ParameterSet:
     """Read and check `params/<set_name>.yaml`, every notebook's section included. Raises ParameterError."""
     path = specs.ROOT / "params" / f"{set_name}.yaml"
@@ -100,6 +116,9 @@ def load(set_name: str) -> ParameterSet:
     if not isinstance(values, dict):
         raise ParameterError(f"{place}: {values!r} is not a mapping of sections; see params/embedded.yaml for an example")
     parameters = _validate(ParameterSet, values, place)
+    if parameters.confirms and parameters.dataset.get("part") != specs.HELD_OUT:
+        part = parameters.dataset.get("part", specs.MAIN)
+        raise ParameterError(f"{place}: confirms: a confirmatory set needs dataset.part: held_out, and has {part!r}; set it")
     for notebook in sorted(NOTEBOOKS, key=lambda name: NOTEBOOKS[name][0] != "scaling"):  # others take its margin
         for model in parameters.models if notebook in PER_MODEL else parameters.models[:1]:
             cell_values(parameters, set_name, notebook, model.name)

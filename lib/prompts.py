@@ -2,7 +2,8 @@
 
 `lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a negative, a positive and
 two exchangeable neutral sentences of one build and length. A group is one stem with one match, told of the stem's own subject.
-`lib/data/exclusions.csv` names the pairs that are not unrelated, which are never built.
+`lib/data/exclusions.csv` names the pairs that are not unrelated, which are never built. A column `part` sets stems and matches
+apart that only a confirmatory run may use (`held_out`, see lib/confirm.py); without it all are `main`.
 """
 
 import re
@@ -14,7 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from lib import assignment, vader
-from lib.specs import ARMS, ROOT, ParameterError
+from lib.specs import ARMS, MAIN, PARTS, ROOT, ParameterError
 
 DATA = ROOT / "lib" / "data"
 EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
@@ -33,6 +34,7 @@ WORDS = {  # placeholder -> he, she, they, I
 }
 PRONOUNS = ("he", "she", "they", "I")
 
+_part = pa.Column(str, pa.Check.isin(PARTS), required=False)
 _text = pa.Column(str, pa.Check.str_length(min_value=1))
 _PLACEHOLDERS = "|".join(map(re.escape, ("Subject", *WORDS))) + r"|[a-z]+\|[a-z]+"
 _TEMPLATE = rf"^\{{Subject\}} (?:[^{{}}]|\{{(?:{_PLACEHOLDERS})\}})*\.$"
@@ -51,9 +53,14 @@ def _matches_are_of_one_kind(contexts: pd.DataFrame) -> pd.Series:
     return contexts.groupby("match_id")[["intensity", "form"]].transform("nunique").max(axis=1) == 1
 
 
+def _matches_are_of_one_part(contexts: pd.DataFrame) -> pd.Series | bool:
+    return "part" not in contexts or contexts.groupby("match_id")["part"].transform("nunique") == 1
+
+
 STEMS = pa.DataFrameSchema(
     {
         "stem_id": pa.Column(str, unique=True),
+        "part": _part,
         "domain": _text,
         "slot": pa.Column(str, pa.Check.isin(["closed", "open"])),
         "subject": _text,
@@ -66,6 +73,7 @@ CONTEXTS = pa.DataFrameSchema(
     {
         "context_id": pa.Column(str, unique=True),
         "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
+        "part": _part,
         "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
         "kind": pa.Column(str, pa.Check.isin(["", *KINDS]), required=False),  # of a neutral sentence
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
@@ -79,6 +87,7 @@ CONTEXTS = pa.DataFrameSchema(
     checks=[
         pa.Check(_matches_are_whole, error="a match lacks an arm"),
         pa.Check(_matches_are_of_one_kind, error="an intensity or form that differs inside a match"),
+        pa.Check(_matches_are_of_one_part, error="a part that differs inside a match"),
         pa.Check(_emotions_fit, error="an emotion that is not of its arm's polarity"),
     ],
 )
@@ -115,18 +124,33 @@ class Sentences(NamedTuple):
     exclusions: pd.DataFrame
 
 
-def shipped(folder: Path | None = None) -> Sentences:
-    """The curated stems, contexts and exclusions; those of another `folder` of such files, as `lib/data/benchmark_2`."""
-    return Sentences(read_stems(folder), read_contexts(folder), read_exclusions(folder))
+def shipped(folder: Path | None = None, part: str | None = MAIN) -> Sentences:
+    """The curated stems, contexts and exclusions of a part, of both where it is None.
+
+    Those of another `folder` of such files, as `lib/data/benchmark_2`. An exclusion belongs to a part with its match and scope.
+    """
+    stems, contexts, exclusions = read_stems(folder), read_contexts(folder), read_exclusions(folder)
+    if part is None:
+        return Sentences(stems, contexts, exclusions)
+    stems, contexts = of_part(stems, part), of_part(contexts, part)
+    scopes = {*stems["stem_id"], *stems["domain"]}
+    within = exclusions["match_id"].isin(contexts["match_id"]) & exclusions["scope"].isin(scopes)
+    return Sentences(stems, contexts, exclusions[within].reset_index(drop=True))
+
+
+def of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The stems or contexts of a part; all of a table without the column `part` are of the main one."""
+    parts = table["part"] if "part" in table else pd.Series(MAIN, table.index)
+    return table[parts == part].reset_index(drop=True)
 
 
 def read_stems(folder: Path | None = None) -> pd.DataFrame:
-    """The curated stems, one a row: stem_id, domain, slot, subject, pronoun, stem."""
+    """The curated stems of all parts, one a row: stem_id, part where the file has it, domain, slot, subject, pronoun, stem."""
     return STEMS.validate(_read("stems", folder))
 
 
 def read_contexts(folder: Path | None = None) -> pd.DataFrame:
-    """The curated context templates, four rows a match, with the columns of CONTEXTS.
+    """The curated context templates of all parts, four rows a match, with the columns of CONTEXTS.
 
     literal_senses are the words of an idiom that mean something else when taken by themselves, joined by semicolons.
     """
@@ -196,7 +220,7 @@ def build(
 ) -> pd.DataFrame:
     """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS.
 
-    `of`: the sentences; None takes the curated ones.
+    `of`: the sentences; None takes the curated ones of the main part.
     """
     of = of or shipped()
     groups = design(seed, stems, groups_per_stem, first_groups, of)

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 
-from lib import claims, command_line, forest, leakage, params, records, reports
+from lib import claims, command_line, confirm, forest, leakage, params, records, reports
 from lib.board import by_claim, digits, labels
 from lib.board import in_words as verdict_in_words
 
@@ -88,6 +88,7 @@ def write() -> None:
     claimed = board(SET, MINED_SET)
     records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
     text = fill(fill(text, "claims", in_words(claimed)), "picture", forest.picture_of(claimed, PICTURE))
+    text = fill(text, "confirmatory", confirm.markdown(SET))
     records.write_text(path, fill(text, "headline", reports.headline(claimed).to_markdown(index=False)))
 
 

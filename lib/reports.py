@@ -300,11 +300,11 @@ def _by_second(row) -> str:
     return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}{other}"
 
 
-def verdicts_reading(claims: pd.DataFrame) -> str:
-    """How many rows of a board came to which verdict, and what kind of board it is."""
+def verdicts_reading(claims: pd.DataFrame, kind: str = EXPLORATORY) -> str:
+    """How many rows of a board came to which verdict, and what kind of board it is (`params.kind`)."""
     counts = claims["verdict"].value_counts()
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
-    return f"Of {len(claims)} rows: {said} ({EXPLORATORY})."
+    return f"Of {len(claims)} rows: {said} ({kind})."
 
 
 def rows_reading(claims: pd.DataFrame) -> str:

@@ -18,6 +18,10 @@ def run(set_name: str, cores: int) -> None:
     """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
+    if parameters.confirms:
+        from lib import confirmatory
+
+        confirmatory.check_frozen(set_name)
     if ratings := params.agreement(set_name).ratings:
         own_ratings.check(ratings)
     folder = records.run_folder(set_name)

@@ -15,7 +15,7 @@ Of a model, a claim of several rows (C1, C3, C5) holds if every row is supported
 Berger 1982). It fails if one row is contradicted: for C3 the intervals are simultaneous therefore; the three rows of C5 and the
 two of C1 are not corrected for each other. Where a prompt lowers the leak for sure, but by less than δ, the sign decides, as in
 C0. HISTORY tells what each version changed. The rules were fixed after looks at runs on the same stems and seed, so a board is
-exploratory.
+exploratory, but for one of a confirmatory run (`lib.confirm`), on stems, contexts and a seed that no rule has seen.
 """  # noqa: E501
 
 from typing import NamedTuple
@@ -25,12 +25,14 @@ import numpy as np
 from lib import inference
 from lib.inference import Estimate
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 HISTORY = {
     "rules-1": "net excess on one side of 0; no verdict where the minimum detectable effect exceeds the margin",
     "rules-2": "mean valence shift; margins decide by equivalence tests alone; C3 as a share of the leak; after looks at runs",
+    "rules-3": "C4 against neutral contexts of either kind too; C3 of prompts in several wordings, against several controls",
 }
 EXPLORATORY = f"exploratory, {RULES_VERSION}: the rules were fixed after looks at runs on the same stems and seed"
+CONFIRMATORY = f"confirmatory, {RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
 SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID = "supported", "contradicted", "inconclusive", "invalid"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID)
 CI_INCLUDES_ZERO, NO_INTERVAL = "interval holds 0", "no interval"
@@ -41,6 +43,16 @@ class Verdict(NamedTuple):
 
     verdict: str
     reason: str
+
+
+def kind(frozen: str | None) -> str:
+    """What a board calls itself: CONFIRMATORY if it was to confirm under the rules of today, `frozen`, and EXPLORATORY if it was
+    to confirm nothing (None)."""
+    if frozen is None:
+        return EXPLORATORY
+    if frozen == RULES_VERSION:
+        return CONFIRMATORY
+    return f"exploratory, {RULES_VERSION}: it was to confirm under {frozen}, and the rules have changed since"
 
 
 def largest_p(p_values) -> float:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lib import draws
 from lib.mitigation_texts import Texts
-from lib.specs import NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
+from lib.specs import HELD_OUT, MAIN, NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
 
 
 def _of_the_scale(value: float) -> float:
@@ -84,6 +84,7 @@ class Dataset(Notebook):
     contexts_file: str | None = None  # the same of contexts; paths are relative to the project's folder, or absolute
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     prior: Prior | None = None  # a published prompt table in place of the curated stems
+    part: Literal["main", "held_out"] = MAIN  # of the stems and contexts; what is held out is for a confirmatory run alone
     power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
 
     @model_validator(mode="after")
@@ -92,6 +93,8 @@ class Dataset(Notebook):
         other = next((name for name in ("mining", "prior") if getattr(self, name) is not None), None)
         if own and other:
             raise ValueError(f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take one out")
+        if self.part == HELD_OUT and other:
+            raise ValueError(f"part: {self.part!r} and {other} are both given, and nothing is held out of {other}; take one out")
         return self
 
 

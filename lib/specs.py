@@ -16,6 +16,8 @@ ARMS = ("none", "neutral", "placebo", "negative", "positive")
 CHARGED_ARMS = ("negative", "positive")
 MITIGATED_ARMS = ("neutral", *CHARGED_ARMS)  # what may be asked under a mitigation; the charged arms are what is compared
 NO_MITIGATION = "none"
+MAIN, HELD_OUT = "main", "held_out"  # stems and contexts of any run, and those kept for a confirmatory one
+PARTS = (MAIN, HELD_OUT)
 _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
     "classifier": (("id", "labels"), ("revision",)),
     "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_share")),

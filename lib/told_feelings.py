@@ -1,6 +1,7 @@
 """Does a judge hear a feeling that is told? Its valence of the benchmark's own contexts, by form and intensity.
 
-A check of sign and order, not of validity: the sentences are this project's, and nobody rated them.
+A check of sign and order, not of validity: the sentences are this project's, and nobody rated them. Those that are held out for a
+confirmatory run are not among them.
 """
 
 import pandas as pd
@@ -14,7 +15,7 @@ _CELL = ["judge", "form", "intensity"]
 
 def said(asked: list[Judge]) -> pd.DataFrame:
     """One row a judge and match of contexts, told of one person: judge, form, intensity, match_id, the valence of each arm."""
-    contexts = prompts.read_contexts()
+    contexts = prompts.shipped().contexts
     texts = [prompts.tell(text, *_SUBJECT) for text in contexts["text"]]
     long = pd.concat([contexts.assign(judge=judge.name, valence=judges.valences(judge, texts)) for judge in asked])
     for column, order in (("form", prompts.FORMS), ("intensity", prompts.INTENSITIES), ("judge", [each.name for each in asked])):

@@ -104,8 +104,8 @@ def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
 
 
 def main(folder: Path | None = None) -> None:
-    """Write a folder's exclusions anew: what was judged by hand, and every stem and match found related beside it."""
-    stems, contexts, exclusions = prompts.shipped(folder)
+    """Write a folder's exclusions anew: what was judged by hand, and each stem and match, of any part, found related."""
+    stems, contexts, exclusions = prompts.shipped(folder, part=None)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
     found = uncovered(related(stems, contexts), stems, by_hand)
     pd.concat([by_hand, found]).to_csv((folder or prompts.DATA) / "exclusions.csv", index=False)

@@ -107,7 +107,7 @@ def test_few_matches_of_ones_own_meet_the_curated_stems(tmp_path):
     table, _ = benchmarks.build(told.model_copy(update={"groups_per_stem": None}), sentences)
     assert table["stem_id"].nunique() == 24
     assert set(table["context_id"]) == {"", *sentences.contexts["context_id"]}
-    left_out = len(prompts.read_stems()) - len(sentences.stems)
+    left_out = len(prompts.shipped().stems) - len(sentences.stems)
     assert left_out > 0
     assert f"curated ({left_out} more are related to every match" in own_sentences.summary(told, sentences, sentences.stems[:0])
 

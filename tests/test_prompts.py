@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lib import assignment, prompts
 from lib.specs import ParameterError
 
-CONTEXTS, STEMS, EXCLUSIONS = prompts.read_contexts(), prompts.read_stems(), prompts.read_exclusions()
+STEMS, CONTEXTS, EXCLUSIONS = prompts.shipped()
 MATCHES = sorted(CONTEXTS["match_id"].unique())
 KINDS = (
     CONTEXTS[CONTEXTS["arm"] == "negative"]

@@ -15,7 +15,7 @@ import pandas as pd
 from lib import judges, models, params, prompts, records, reports, templates
 from lib.lab import choices, pair, stems, view
 from lib.records import Journal
-from lib.specs import Model
+from lib.specs import HELD_OUT, Model
 
 START = {"context": "He is heartbroken and miserable.", "neutral": "He is upstairs and out of earshot.",
          "stem": "The street he lives on is called", "draws": 5}  # fmt: skip
@@ -129,8 +129,9 @@ class Session:
         return {**contexts, "stem": group.at["neutral", "stem"]}
 
     def _benchmark(self) -> pd.DataFrame:
-        """The prompts of the set's run, or the curated ones where it has not run."""
-        if records.table_path(self._set_name, "prompts").exists():
+        """The prompts of the set's run; the curated ones where it has not run, or is of sentences that are held out."""
+        held_out = self.parameters.dataset.get("part") == HELD_OUT
+        if not held_out and records.table_path(self._set_name, "prompts").exists():
             return records.read_table(self._set_name, "prompts")
         return prompts.build(self.parameters.dataset["seed"], None, 1)
 

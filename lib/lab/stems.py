@@ -4,6 +4,7 @@ import pandas as pd
 
 from lib import lint, prompts
 from lib.lab.pair import GROUP
+from lib.specs import MAIN
 
 _RELATED = "related"
 
@@ -23,7 +24,8 @@ def row(stem: str, domain: str, slot: str, subject: str, pronoun: str, stems: pd
     prefix = ids[0].mode().get(0, domain.split(" ")[0] or GROUP)
     number = 1 + int(pd.to_numeric(ids[1]).max() if len(ids) else 0)
     guess = fields(stem)
-    return {"stem_id": f"{prefix}-{number:02d}", "domain": domain, "slot": slot, "subject": subject or guess["subject"],
+    part = {"part": MAIN} if "part" in stems else {}  # a stem that was tried is no longer one to hold out
+    return {"stem_id": f"{prefix}-{number:02d}", **part, "domain": domain, "slot": slot, "subject": subject or guess["subject"],
             "pronoun": pronoun or guess["pronoun"], "stem": stem}  # fmt: skip
 
 

@@ -164,6 +164,7 @@ def markdown(card: dict) -> str:
         f"# Expression leakage: {card['title']}",
         "A canned model: no conclusion is possible." if card["toy"] else "",
         *(_section(model, card) for model in card["models"]),
+        f"The verdicts are {card['board']}." if card.get("board") else "",  # a card of an earlier version does not say
         f"## The judge\n\n{judged}\n\n{_agreement_table(card['judge'])}",
     ]
     return f"---\n{_metadata(card)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"

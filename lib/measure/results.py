@@ -15,9 +15,9 @@ _BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "o
 def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
 
-    Keys: set, title, benchmark, toy, judge (name, version, agreement: a list of domain, judge, one_rater), confidence,
-    temperature, seed, variances (of `variance_components.Components`, of a pair's net excess), and models, each with what
-    `_of_model` tells.
+    Keys: set, title, benchmark, toy, board (`params.kind`), judge (name, version, agreement: a list of domain, judge, one_rater),
+    confidence, temperature, seed, variances (of `variance_components.Components`, of a pair's net excess), and models, each with
+    what `_of_model` tells.
     """
     parameters = params.load(set_name)
     names = [model.name for model in parameters.models]
@@ -39,6 +39,7 @@ def of_run(set_name: str) -> dict | None:
         "title": parameters.title,
         "benchmark": next((name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"),
         "toy": parameters.toy,
+        "board": params.kind(set_name),
         "judge": {"name": judge.name, "version": judges.version(judge), "agreement": _agreement(set_name, judge.name)},
         "confidence": confidence,
         "temperature": parameters.generation["temperature"],
