@@ -63,7 +63,7 @@ def side_by_side(set_name: str) -> pd.DataFrame:
 
 def _board(set_name: str) -> pd.DataFrame:
     """The board that a finished run has left, with what each row is of (`board.labels`) in the column label."""
-    board = pd.read_csv(records.run_folder(set_name) / "headline.csv", dtype={"model": str})
+    board = reports.kept_board(set_name)
     return board.assign(label=labels(board))
 
 

@@ -65,7 +65,7 @@ def _found(row) -> str:
 
 def board(set_name: str, mined_set: str) -> pd.DataFrame:
     """The claims board of a run, with C5 from the run on a mined benchmark."""
-    curated, mined = reports.board(set_name), reports.board(mined_set)
+    curated, mined = reports.kept_board(set_name), reports.kept_board(mined_set)
     return pd.concat([curated[curated["claim"] != "C5"], mined[mined["claim"] == "C5"]], ignore_index=True)
 
 
@@ -81,15 +81,26 @@ def fill(text: str, marker: str, content: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
-def write() -> None:
-    """Fill README.md and draw its forest plot; OSError or ValueError if the reference run is not there."""
-    path = records.ROOT / "README.md"
-    text = fill(path.read_text(encoding="utf-8"), "example", example(SET))
+def with_boards(text: str) -> tuple[str, str]:
+    """`text`, of README.md, with the boards that the finished runs have left, and their forest plot as SVG."""
     claimed = board(SET, MINED_SET)
-    records.write_text(records.ROOT / PICTURE, forest.svg(claimed, reports.stamp(params.load(SET))))
-    text = fill(fill(text, "claims", in_words(claimed)), "picture", forest.picture_of(claimed, PICTURE))
-    text = fill(text, "confirmatory", confirm.markdown(SET))
-    records.write_text(path, fill(text, "headline", reports.headline(claimed).to_markdown(index=False)))
+    parts = {
+        "claims": in_words(claimed),
+        "picture": forest.picture_of(claimed, PICTURE),
+        "headline": reports.headline(claimed).to_markdown(index=False),
+        "confirmatory": confirm.markdown(SET),
+    }
+    for marker, content in parts.items():
+        text = fill(text, marker, content)
+    return text, forest.svg(claimed, reports.stamp(params.load(SET)))
+
+
+def write() -> None:
+    """Fill README.md and draw its forest plot; OSError or ValueError if the reference runs are not there."""
+    path = records.ROOT / "README.md"
+    text, picture = with_boards(fill(path.read_text(encoding="utf-8"), "example", example(SET)))
+    records.write_text(records.ROOT / PICTURE, picture)
+    records.write_text(path, text)
 
 
 if __name__ == "__main__":

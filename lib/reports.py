@@ -9,7 +9,7 @@ from lib import figures, params, second_verdicts
 from lib.board import COLUMNS, VERDICTS, by_claim, digits, in_words, labels
 from lib.leakage import QUANTITIES
 from lib.params import ParameterSet
-from lib.records import read_table
+from lib.records import read_table, run_folder
 from lib.rules import EXPLORATORY
 from lib.sections import Notebook
 from lib.specs import NO_MITIGATION
@@ -249,6 +249,12 @@ def board(set_name: str) -> pd.DataFrame:
     written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
     table = pd.concat([part for part in written if len(part)], ignore_index=True)[[*COLUMNS, *second_verdicts.COLUMNS]]
     return table.sort_values("claim", kind="stable").reset_index(drop=True)
+
+
+def kept_board(set_name: str) -> pd.DataFrame:
+    """The board that a finished run has left in headline.csv, with the column rules, their version when it was made."""
+    kept = pd.read_csv(run_folder(set_name) / "headline.csv", dtype={"model": str, "rules": str})
+    return kept.fillna({"fault": ""}).astype({"as_judged": bool})
 
 
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:

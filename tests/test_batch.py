@@ -278,3 +278,10 @@ def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, na
     )
     batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
     assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."
+
+
+def test_the_readme_and_its_picture_show_the_boards_that_the_committed_runs_have_left():
+    text = (specs.ROOT / "README.md").read_text(encoding="utf-8")
+    shown, picture = readme.with_boards(text)
+    assert shown == text
+    assert picture == (specs.ROOT / readme.PICTURE).read_text(encoding="utf-8")
