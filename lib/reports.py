@@ -253,7 +253,7 @@ def board(set_name: str) -> pd.DataFrame:
 
 def kept_board(set_name: str) -> pd.DataFrame:
     """The board that a finished run has left in headline.csv, with the column rules, their version when it was made."""
-    kept = pd.read_csv(run_folder(set_name) / "headline.csv", dtype={"model": str, "rules": str})
+    kept = pd.read_csv(run_folder(set_name) / "headline.csv", dtype=dict.fromkeys(("model", "rules", "fault"), str))
     return kept.fillna({"fault": ""}).astype({"as_judged": bool})
 
 
