@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.errors
 
-from lib import prompts, similarity, specs, unrelated, vader, wording
+from lib import prompts, similarity, unrelated, vader, wording
 from lib.wording import Finding
 
 FILES = {"stems": prompts.STEMS, "contexts": prompts.CONTEXTS, "exclusions": prompts.EXCLUSIONS}
@@ -71,18 +71,14 @@ def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def design(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Cells of the design that hold more or fewer than the others of their part: domain × slot, intensity × emotion, by form for
-    each arm."""
-    for part in specs.PARTS:
-        yield from _uneven(prompts.of_part(stems, part), ["domain", "slot"])
-        for _, of_arm in prompts.of_part(contexts, part).groupby("arm"):
-            for _, of_form in of_arm.groupby("form"):
-                yield from _uneven(of_form, ["arm", "form", "intensity", "emotion"])
+    """Cells of the design that hold more or fewer than the others: domain × slot, intensity × emotion, by form for each arm."""
+    yield from _uneven(stems, ["domain", "slot"])
+    for _, of_arm in contexts.groupby("arm"):
+        for _, of_form in of_arm.groupby("form"):
+            yield from _uneven(of_form, ["arm", "form", "intensity", "emotion"])
 
 
 def _uneven(table: pd.DataFrame, columns: list[str]) -> Iterator[Finding]:
-    if table.empty:
-        return
     levels = pd.MultiIndex.from_product([table[column].unique() for column in columns], names=columns)
     counts = table.groupby(columns).size().reindex(levels, fill_value=0)
     usual = counts.mode().max()
