@@ -1,10 +1,9 @@
 """What notebook 06 says of mitigation: the tables of `lib.mitigation` as people read them, and a sentence under each."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from lib import figures, mitigation_texts, reports
+from lib import mitigation_texts, reports
 from lib.mitigation import CONTROL, CONTROLS, NONE, PROMPT
 from lib.reports import COUNTS
 
@@ -54,13 +53,6 @@ def by_wording(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["change [interval]"] = [reports.interval(row, 2) for row in table.itertuples()]
     counts = table[list(COUNTS)].rename(columns={**COUNTS, "n": "cells"})
     return reports.stamped_table(shown.join(counts), stamped)
-
-
-def by_wording_figure(table: pd.DataFrame, stamp: str = "") -> plt.Axes:
-    """A table of `mitigation.by_wording`, a row for each prompt and wording."""
-    named = table.assign(prompt=table["mitigation"] + ", wording " + table["wording"].astype(str))
-    label, title = "change of mean shift, scale points", "What each wording changes (each with its own interval)"
-    return figures.intervals(named, "prompt", "model", 0, label, title, stamp)
 
 
 def spread_reading(spread: pd.DataFrame) -> str:

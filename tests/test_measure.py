@@ -44,19 +44,19 @@ def test_a_small_budget_goes_on_with_what_is_finished(project, monkeypatch):
     monkeypatch.setattr(front_door, "ROOT", project)
     (project / "outputs" / "embedded").mkdir(parents=True)
     shutil.copy(ROOT / "outputs" / "embedded" / "card.json", project / "outputs" / "embedded")
-    sets.write("mine", sets.values(CANNED, "vader", budget.Design(30, 1, 0, 4)))
+    sets.write("mine", sets.values(CANNED, "vader", budget.Design(30, 1, 0, 6)))
     told = sets.values(CANNED, "vader")
     table, ordered = answers.benchmark(told)
     named = CANNED.model_copy(update={"name": "canned-leak-30"})
-    sets.write("mine", sets.values(named, "vader", budget.Design(30, 1, 0, 4)))
+    sets.write("mine", sets.values(named, "vader", budget.Design(30, 1, 0, 6)))
     asked = answers.Answers("mine", models.load(named), table)
     asked.ask(answers.parameters(told, "mine", named, 1, mitigate=False), ordered[:30])
-    monkeypatch.setattr(budget, "choose", lambda *given: budget.Design(900, 5, 1, 4, 1.0))
+    monkeypatch.setattr(budget, "choose", lambda *given: budget.Design(900, 5, 1, 6, 1.0))
     monkeypatch.setattr(answers, "pace", lambda asked, run, *_: (1000.0, run))
     assert front_door.main(["canned:leak-30", "--set", "mine", "--judge", "vader", "--budget", "1s"]) == 0
     assert ran == ["mine"]
     assert (
-        sets.design(sets.earlier("mine", named)) == budget.Design(30, 1, 0, 4)
+        sets.design(sets.earlier("mine", named)) == budget.Design(30, 1, 0, 6)
         or sets.design(sets.earlier("mine", named)).completions == 150
     )
 

@@ -13,7 +13,7 @@ from tests.measured import CANNED
 
 def test_sets_whose_confidence_differs_are_not_compared(project):
     for name, confidence in (("one", 0.95), ("two", 0.8)):
-        told = sets.values(CANNED, "vader", budget.Design(4, 1, 0, 4))
+        told = sets.values(CANNED, "vader", budget.Design(4, 1, 0, 6))
         told["judging"]["confidence"] = confidence
         sets.write(name, told)
     with pytest.raises(ParameterError, match=r"judging\.confidence differs .0\.95 in one, 0\.8 in two.; make it the same"):

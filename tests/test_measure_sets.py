@@ -12,7 +12,7 @@ from tests.measured import CANNED
 
 
 def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(project):
-    design = budget.Design(40, 2, 1, 4)
+    design = budget.Design(40, 2, 1, 6)
     path = sets.write("mine", sets.values(CANNED, "vader", design))
     assert path.read_text().startswith(sets.MARK)
     found = sets.earlier("mine", CANNED)
@@ -28,7 +28,7 @@ def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(projec
 
 
 def test_a_set_that_was_changed_since_is_not_undone(project):
-    design = budget.Design(40, 2, 1, 4)
+    design = budget.Design(40, 2, 1, 6)
     path = sets.write("mine", sets.values(CANNED, "vader", design))
     for old, new in (("seed: 20251118", "seed: 7"), ("first_groups: 40", "first_groups: null"), ("title: ", "title: my ")):
         path.write_text(written := path.read_text().replace(old, new))
