@@ -71,6 +71,17 @@ def _clustered(values: np.ndarray, codes: np.ndarray) -> Means:
     return Means(estimates, added.T @ added, 1 / squared, n, len(share))
 
 
+def _root(correlation: np.ndarray) -> np.ndarray:
+    """A matrix whose rows, multiplied with each other, give the correlation, or one near it where clusterings of two kinds have
+    left one that no variables can have: negative eigenvalues count as 0, and each variance is 1 again (Higham 2002)."""
+    try:
+        return np.linalg.cholesky(correlation + 1e-9 * np.eye(len(correlation)))  # contrasts may be the same
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlation)
+        root = vectors * np.sqrt(np.clip(values, 0, None))
+        return root / np.linalg.norm(root, axis=1, keepdims=True)
+
+
 def greatest(contrasts: Means, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
     """Draws of the greatest |t| of the contrasts if all are 0; contrasts without an error have no part in it."""
     errors = contrasts.errors
@@ -78,7 +89,7 @@ def greatest(contrasts: Means, rng: np.random.Generator, draws: int = DRAWS) -> 
     if not known.any():
         return np.full(draws, np.nan)
     correlation = contrasts.covariance[np.ix_(known, known)] / np.outer(errors[known], errors[known])
-    root = np.linalg.cholesky(correlation + 1e-9 * np.eye(known.sum()))  # contrasts may be the same
+    root = _root(correlation)
     normal = rng.standard_normal((draws, known.sum())) @ root.T
     return np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(contrasts.freedom, draws) / contrasts.freedom)
 

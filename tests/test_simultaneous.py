@@ -69,3 +69,12 @@ def test_the_bounds_of_a_ratio_lie_where_its_contrast_is_critical_standard_error
 def test_one_sided_p_is_students():
     found = Means(np.array([0.3, -0.3]), np.diag([0.01, 0.01]), 20.0, 9, 9)
     assert simultaneous.above_zero_p(found) == pytest.approx([stats.t.sf(3, 20), stats.t.cdf(3, 20)])
+
+
+def test_correlations_that_no_variables_can_have_are_taken_as_near_ones_that_some_can():
+    """−0.9 between each two of three has an eigenvalue of −0.8; the nearest that is possible is −0.5."""
+    impossible = np.full((3, 3), -0.9) + 1.9 * np.eye(3)
+    root = simultaneous._root(impossible)
+    np.testing.assert_allclose(root @ root.T, np.full((3, 3), -0.5) + 1.5 * np.eye(3), atol=1e-12)
+    maxima = simultaneous.greatest(Means(np.zeros(3), impossible, 25.0, 90, 30), np.random.default_rng(1))
+    assert np.isfinite(maxima).all() and 2.06 < np.quantile(maxima, 0.95) < 2.7, "between one contrast and Bonferroni's"
