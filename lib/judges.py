@@ -89,7 +89,7 @@ def judgements(
     charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`. A
     completion that is missing (`lib.outcomes`) has neither valence nor the others.
     """
-    described = prompts[[name for name in _DESCRIBED if name in prompts]]
+    described = prompts[_DESCRIBED]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
     table["judge"] = version(judge)
     if judge.kind == "llm":

@@ -81,7 +81,7 @@ def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) ->
     negative = chosen.loc[found.loc[groups["match"], "negative"], "text_id"].to_numpy()
     common = pd.DataFrame({
         "group_id": stems["text_id"] + "+" + negative, "stem_id": stems["text_id"], "domain": stems["site"], "slot": "unknown",
-        "pronoun": "unknown", "form": "mined", "literal_senses": "", "stem": stems["shown"],
+        "pronoun": "unknown", "form": "mined", "kind": "", "literal_senses": "", "stem": stems["shown"],
     })  # fmt: skip
     parts = [common.assign(arm="none", context_id="", context="", emotion="none", intensity="none")]
     for arm in matching.ALL:

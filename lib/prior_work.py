@@ -76,7 +76,8 @@ def build(prior: sections.Prior) -> pd.DataFrame:
     table["group_id"] = "row " + table["row"].astype(str)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table[["context", "stem"]] = [split(text) for text in table["text"]]
-    labels = dict.fromkeys(["slot", "pronoun", "emotion", "intensity"], "unknown") | {"form": "published", "literal_senses": ""}
+    labels = {"form": "published", "kind": "", "literal_senses": ""}
+    labels |= dict.fromkeys(["slot", "pronoun", "emotion", "intensity"], "unknown")
     return SCHEMA.validate(table.assign(**labels)[list(PROMPTS.columns)])
 
 

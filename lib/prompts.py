@@ -101,7 +101,7 @@ PROMPTS = pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, 
         "domain": _text,
         "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
         "pronoun": pa.Column(str, pa.Check.isin([*PRONOUNS, "unknown"])),
-        "kind": pa.Column(str, pa.Check.isin(["", *KINDS]), required=False),
+        "kind": pa.Column(str, pa.Check.isin(["", *KINDS])),
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])),
         "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
         "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
@@ -227,14 +227,15 @@ def build(
     rows = groups.merge(of.stems, on="stem_id").merge(of.contexts, on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
-    emptied = dict.fromkeys(["context", "context_id", "literal_senses", *({"kind"} & set(rows))], "")
+    rows = rows if "kind" in rows else rows.assign(kind="")
+    emptied = dict.fromkeys(["kind", "context", "context_id", "literal_senses"], "")
     bare = rows[rows["arm"] == "neutral"].assign(arm="none", intensity="none", **emptied)
     table = pd.concat([rows, bare], ignore_index=True)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table["text"] = (table["context"] + " " + table["stem"]).str.strip()
     table["arm"] = pd.Categorical(table["arm"], ARMS)
     table = table.sort_values(["stem_id", "group_id", "arm"]).astype({"arm": str}).reset_index(drop=True)
-    return PROMPTS.validate(table[[name for name in PROMPTS.columns if name in table]])
+    return PROMPTS.validate(table[list(PROMPTS.columns)])
 
 
 def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def test_taking_an_idiom_at_its_word_is_repeating_it():
 
 def judged(completions: list[str], threshold: float) -> pd.DataFrame:
     described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is",
-                 "intensity": "plain", "pronoun": "he", "literal_senses": ""}  # fmt: skip
+                 "intensity": "plain", "pronoun": "he", "literal_senses": "", "kind": ""}  # fmt: skip
     prompts = pd.DataFrame([{"prompt_id": "p0", "context": CONTEXT, **described}])
     return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, VADER, threshold)
 

