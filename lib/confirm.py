@@ -10,7 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from lib import confirmatory, params, power, records, reports, reproduce
-from lib.board import digits, in_words, labels
+from lib.board import ON_PEOPLE, digits, in_words, labels
 from lib.command_line import exit_code, new_parser
 from lib.cores import available_cores
 
@@ -104,6 +104,24 @@ def markdown(set_name: str) -> str:
         return NONE_MADE
     table = shown(side_by_side(set_name)).to_markdown(index=False)
     return f"`{set_name}`: {params.kind(set_name)}. `{name}`: {params.kind(name)}.\n\n{table}\n\n{NOTE}"
+
+
+def summary(set_name: str) -> str:
+    """Of how many rows both boards give the same verdict, in which they differ, and where both stand; NONE_MADE without one."""
+    name = confirmatory.name_of(set_name)
+    if not (records.run_folder(name) / "headline.csv").exists():
+        return NONE_MADE
+    table = side_by_side(set_name)
+    table = table[table["same"].notna() & (table["claim"] != ON_PEOPLE)]
+    others = [
+        f"{row.claim} {row.model}, {row.measured.partition(':')[0]}: {row.verdict_exploratory}, then {row.verdict_confirmatory}"
+        for row in table[~table["same"].astype(bool)].itertuples()
+    ]
+    differ = f"; it differs in {'; '.join(others)}" if others else ""
+    return (
+        f"On held-out stems and contexts with new seeds, rules and margins frozen, {table['same'].sum()} of {len(table)} rows "
+        f"about the model get the same verdict{differ}. Both boards side by side: [confirmation.md](outputs/{name}/confirmation.md)."
+    )
 
 
 def write(set_name: str) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def with_boards(text: str) -> tuple[str, str]:
         "claims": in_words(claimed),
         "picture": forest.picture_of(claimed, PICTURE),
         "headline": reports.headline(claimed).to_markdown(index=False),
-        "confirmatory": confirm.markdown(SET),
+        "confirmatory": confirm.summary(SET),
     }
     for marker, content in parts.items():
         text = fill(text, marker, content)

@@ -240,6 +240,12 @@ def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY)
     made = confirm.markdown("smoke")
+    assert (
+        readme.fill("<!-- confirmatory -->\n<!-- /confirmatory -->", "confirmatory", confirm.summary("smoke")).count(
+            "same verdict"
+        )
+        == 1
+    )
     assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(EXPLORATORY)
 
 
