@@ -118,10 +118,9 @@ def summary(set_name: str) -> str:
         for row in table[~table["same"].astype(bool)].itertuples()
     ]
     differ = f"; it differs in {'; '.join(others)}" if others else ""
-    return (
-        f"On held-out stems and contexts with new seeds, rules and margins frozen, {table['same'].sum()} of {len(table)} rows "
-        f"about the model get the same verdict{differ}. Both boards side by side: [confirmation.md](outputs/{name}/confirmation.md)."
-    )
+    same = f"{table['same'].sum()} of {len(table)} rows about the model get the same verdict{differ}"
+    both = f"[confirmation.md](outputs/{name}/confirmation.md)"
+    return f"On held-out stems and contexts with new seeds, rules and margins frozen, {same}. Both boards side by side: {both}."
 
 
 def write(set_name: str) -> pd.DataFrame:

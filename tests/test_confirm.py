@@ -240,12 +240,7 @@ def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY)
     made = confirm.markdown("smoke")
-    assert (
-        readme.fill("<!-- confirmatory -->\n<!-- /confirmatory -->", "confirmatory", confirm.summary("smoke")).count(
-            "same verdict"
-        )
-        == 1
-    )
+    assert "rows about the model get the same verdict" in confirm.summary("smoke")
     assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(EXPLORATORY)
 
 
