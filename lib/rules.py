@@ -173,16 +173,15 @@ def retention(against: dict[str, Retention], leaks: bool, margin: float, confide
         return Verdict(INCONCLUSIVE, "no control was asked, so what any added sentence does is not known")
     level, kept = 1 - confidence, f"{100 * (1 - margin):g} % of the leak"
     keeps = all(one.p_keeps < level for one in against.values())
-    lowers = {name: one.high < 1 and one.p_lowers < level for name, one in against.items()}
-    if all(lowers.values()):
+    if all(one.high < 1 and one.p_lowers < level for one in against.values()):
         if all(one.high < 1 - margin for one in against.values()):
             return Verdict(CONTRADICTED, f"lowers the leak, by at least {100 * margin:g} %")
         but = f", but keeps at least {kept}{_lower_bound(against, confidence)}" if keeps else ""
         return Verdict(CONTRADICTED, f"lowers the leak{but}")
     if keeps:
         return Verdict(SUPPORTED, f"keeps at least {kept}{_lower_bound(against, confidence)}")
-    if lowers["none"]:
-        return Verdict(INCONCLUSIVE, "lowers the leak, but not surely by more than the controls do")
+    if against["none"].high < 1 <= against["controls"].high:
+        return Verdict(INCONCLUSIVE, "lower than without it, but not surely lower than under the controls")
     return Verdict(INCONCLUSIVE, f"neither surely lower nor sure to keep {kept}")
 
 

@@ -136,7 +136,7 @@ KEEPS, UNSURE = Retention(1.1, 0.6, 0.01), Retention(1.1, 0.3, 0.2)
         (LOWERS, FAR, CONTRADICTED, "lowers the leak"),
         (FAR, FAR, CONTRADICTED, "lowers the leak, by at least 25 %"),
         (SLIGHTLY, SLIGHTLY, CONTRADICTED, "lowers the leak, but keeps at least 75 % of the leak"),
-        (LOWERS, KEEPS, INCONCLUSIVE, "lowers the leak, but not surely by more than the controls do"),
+        (LOWERS, KEEPS, INCONCLUSIVE, "lower than without it, but not surely lower than under the controls"),
         (SLIGHTLY, KEEPS, SUPPORTED, "keeps at least 75 % of the leak"),
         (Retention(0.9, 0.06, 0.5), LOWERS, INCONCLUSIVE, "neither surely lower nor sure to keep 75 % of the leak"),  # Holm
         (UNSURE, UNSURE, INCONCLUSIVE, "neither surely lower nor sure to keep 75 % of the leak"),
