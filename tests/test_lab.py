@@ -148,7 +148,7 @@ def test_a_surprise_is_a_pair_of_the_benchmark(lab, tmp_path, monkeypatch):
 def test_the_lint_reads_a_stem_and_its_line_fits_the_file(lab, monkeypatch):
     monkeypatch.setattr(stems.lint.unrelated, "related", lambda *_: pd.DataFrame(columns=["match_id", "scope", "reason"]))
     made = lab.make_stem({"stem": "The colour of the kite she flies is", "domain": "hobby", "slot": "closed"})
-    assert made == {"csv": "hobby-19,hobby,closed,She,she,The colour of the kite she flies is", "findings": []}
+    assert made == {"csv": "hobby-25,main,hobby,closed,She,she,The colour of the kite she flies is", "findings": []}
     bad = lab.make_stem({"stem": "His sad poem, a old one, is", "domain": "hobby", "slot": "open"})
     assert bad["csv"] == 'hobby-19,hobby,open,He,he,"His sad poem, a old one, is"'
     assert len(bad["findings"]) == 2 and "rates sad" in bad["findings"][0] and "write 'an old'" in bad["findings"][1]
