@@ -1,11 +1,11 @@
 # make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name)
 # make measure     measure your own model  (MODEL=hub id, folder, .gguf or server URL; BUDGET=10m)
-# make confirm     a finished run once more, with frozen rules, on stems and contexts that no run has used  (SET=name)
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
 # make compare     finished runs side by side  (SETS="mine embedded")
 # make test        run all tests
 #
+# make confirm         a finished run once more: frozen rules, held-out sentences, new seeds  (SET=name)
 # make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
 # make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export          the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect

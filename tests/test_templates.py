@@ -38,7 +38,7 @@ def test_the_embedded_set_is_sound(benchmark, mode):
 def test_prompts_are_shown_token_by_token(benchmark):
     _, model, owed = asked(benchmark)
     shown = templates.first_of_each(owed(), model)
-    assert len(shown) == 5 + 3 * 6, "five arms bare, three arms under each of six mitigations"
+    assert len(shown) == 5 + 2 * 6, "five arms bare, the charged arms under each of six mitigations"
     assert shown["tokens"][0].startswith("<|im_start|>|system|⏎|You| are| a| helpful")
     for row in shown.itertuples():
         assert row.tokens.replace("|", "").replace("⏎", "\n") == row.rendered.replace("|", "")
