@@ -5,7 +5,7 @@
 # make compare     finished runs side by side  (SETS="mine embedded")
 # make test        run all tests
 #
-# make confirm         a finished run once more: frozen rules, held-out sentences, new seeds  (SET=name)
+# make confirm         a finished run again: frozen rules, held-out sentences, new seeds  (SET=name)
 # make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
 # make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export          the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
