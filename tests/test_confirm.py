@@ -193,7 +193,7 @@ def test_how_many_matches_a_stem_meets_is_frozen_too(finished):
     change("smoke", dataset={"groups_per_stem": 2})
     confirmatory.check_frozen(NAME)
     change(NAME, dataset={"groups_per_stem": 5})
-    with pytest.raises(ParameterError, match="rules have changed since: dataset.groups_per_stem 5, now 3\n"):
+    with pytest.raises(ParameterError, match=r"rules have changed since: dataset\.groups_per_stem 5, now 3\n"):
         confirmatory.check_frozen(NAME)
 
 
