@@ -135,10 +135,7 @@ MISTAKES = [
     (
         "mitigations.control",
         ["Be brief.", "Write in a neutral and  factual tone, without any emotion."],
-        [
-            "smoke.yaml: mitigations: neutral-tone and control hold the same text, 'Write in a neutral and factual",
-            "word one anew",
-        ],
+        ["mitigations: control and neutral-tone hold the same text, 'Write in a neutral and factual tone", "word one anew"],
     ),
     ("mitigations.calm", ["Be calm.", 3], ["mitigations.calm", "wording 2, 3, is no text", "give a text, or a list"]),
     ("mitigations.calm", 3, ["mitigations.calm", "3", "is no text", "give a text, or a list"]),
