@@ -82,10 +82,18 @@ def polarity(estimates: pd.DataFrame, margin: float, confidence: float, faults: 
     for model, fault in faults.items():
         of_model = estimates[estimates["model"] == model]
         own, net = (of_model[of_model["quantity"] == name] for name in (leakage.PRIMARY, "net"))
-        unknown = own.loc[own["estimate"].isna(), "reference"]
-        verdict = Verdict(INCONCLUSIVE, f"no estimate against {' and '.join(unknown)}") if len(unknown) else None
-        cases.append(Case(model, _against(own), _of_model(own, model), next(iter(_of_model(net, model)), None), fault, verdict))
+        beside = next(iter(_of_model(net, model)), None)
+        cases.append(Case(model, _against(own), _of_model(own, model), beside, fault, _undecided(own)))
     return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
+
+
+def _undecided(own: pd.DataFrame) -> Verdict | None:
+    """Inconclusive, naming the references against which there is no estimate, or no interval as against others; else None."""
+    without = {"estimate": own["estimate"].isna(), "interval": own["low"].isna() & own["low"].notna().any()}
+    for lacking, of in without.items():
+        if of.any():
+            return Verdict(INCONCLUSIVE, f"no {lacking} against {' and '.join(own.loc[of, 'reference'])}")
+    return None
 
 
 def _against(own: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ _HEAD = """# Written by `make confirm SET={of}`, which runs it, once. As {of}.ya
 """
 _OTHERS = {"mining": "mined prompts", "prior": "published prompts", "stems_file": "own stems", "contexts_file": "own contexts"}
 _FREE = {  # what decides nothing, by section, and may change
-    "dataset": {"groups_per_stem", "power_from"},
+    "dataset": {"power_from"},
     "generation": {"batch_size", "workers", "memory_gb"},
 }
 _FROZEN = ("models", "mitigations", "dataset", "generation", "judging", "agreement", "scaling", "mitigation")
@@ -103,7 +103,7 @@ def check_frozen(name: str) -> None:
         changed += _differences(section, frozen.get(section), now.get(section))
     if not changed:
         return
-    if (records.run_folder(name) / "judgements").exists():
+    if any((records.run_folder(name) / left).exists() for left in ("judgements", "headline.csv")):
         remedy = f"its sentences have been seen (outputs/{name}): go back to what was frozen, or hold out new stems and contexts"
     else:
         remedy = f"go back to what was frozen, or, as nothing is judged yet, remove params/{name}.yaml and call again"

@@ -7,7 +7,8 @@ The file has these columns, under our names or under those that the model's `tab
   or without this column, the text tells. A row whose outcome says that there is no answer may lack a completion,
 - `prompt_id` as in prompts.parquet or, without it, `prompt`: the column `text` of prompts.parquet, white space ignored,
 - `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts are bare. Of several
-  wordings a group is asked in the one that `lib.mitigation_texts.of_group` says,
+  wordings a group is asked in the one that `lib.mitigation_texts.of_group` says: a column `wording`, from 1 on and empty for the
+  bare prompt, is held against it; without one the answers are taken to be in it, which the run says,
 - `sample_index`: 0, 1, … within prompt and mitigation; without this column the order of appearance.
 
 An empty text is a completion, whose outcome becomes `empty`; null or a blank cell of a sheet is a missing one. CSV, and xlsx as
@@ -23,7 +24,7 @@ from lib import outcomes, packages, progress, specs, tables
 from lib.models import Backend, Reply, silent
 from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
-_COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note")
+_COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording")
 _OUTCOMES = ("", *outcomes.OUTCOMES)
 _MISSING = tuple(name for name in outcomes.OUTCOMES if name not in outcomes.USABLE)
 _KEY = ["prompt", "mitigation", "sample_index"]
@@ -64,6 +65,7 @@ class Imported(Backend):
         self._refuse_foreign("mitigation", wanted, "is not a mitigation asked of this model",
                              "see mitigations, mitigation_samples, and mitigate of the model")  # fmt: skip
         self._refuse_missing(owed)
+        self._check_wordings(wanted.assign(wording=owed["wording"].to_numpy()))
         used = [self._replies[key] for key in set(_keys(wanted))]
         left_over = len(self._replies) - len(used)
         empty = sum(not (reply.outcome or reply.text.strip()) for reply in used)
@@ -73,6 +75,26 @@ class Imported(Backend):
             lost = f"; {missing.total():,} used are missing: {counts}" if missing else ""
             progress.message(f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; "
                              f"{empty:,} used are empty{lost}")  # fmt: skip
+
+    def _check_wordings(self, wanted: pd.DataFrame) -> None:
+        """ParameterError for answers in another wording than a group is asked in; a message where the file does not tell."""
+        several = wanted.groupby("mitigation")["wording"].transform("max") > 1
+        if not several.any():
+            return
+        if "wording" not in self.rows:
+            named = ", ".join(wanted.loc[several, "mitigation"].unique())
+            progress.message(f"{self.path.name}: no column wording: answers under {named} are taken to be in the wording that "
+                             "lib.mitigation_texts.of_group names")  # fmt: skip
+            return
+        due = wanted[several].drop_duplicates(_KEY).set_index(_KEY)["wording"].to_dict()
+        asked = pd.Series(_keys(self.rows), self.rows.index).map(due)
+        given = self.rows["wording"].fillna("").str.strip().str.removesuffix(".0")
+        wrong = asked.notna() & (given != asked.fillna(0).astype(int).astype(str))
+        if wrong.any():
+            fault = (
+                f"in another wording than its group is asked in: {given[wrong].iloc[0]!r} in place of {asked[wrong].iloc[0]:.0f}"
+            )
+            self._refuse_rows(wrong, fault, "ask in that (lib.mitigation_texts.of_group), or give the mitigation one text")
 
     def _read(self) -> pd.DataFrame:
         """The file as it is, indexed by line or row as people count them."""

@@ -175,18 +175,26 @@ def claim(
 def _corrected(prompts: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
     """With p_lowers and p_keeps of a prompt, the greater of both comparisons, and the same Holm-corrected over models that leak.
 
-    A model's own p is the least of its prompts' adjusted p (some prompt lowers), and the greatest of their p_keeps (all keep);
-    every prompt of it is corrected as that is.
+    A model's own p is the least of its prompts' adjusted p (some prompt lowers), and every prompt is corrected as that is; or the
+    greatest of their p_keeps (all keep), whose place each prompt takes in turn, for what corrects that may be cut at 1.
     """
     tested = prompts.rename(columns={"p": "p_lowers"}).groupby(["model", "mitigation"], sort=False)[["p_lowers", "p_keeps"]]
     tested = tested.agg(lambda p: p.max(skipna=False)).astype(float)
     models = tested.index.get_level_values("model")
     leaky = np.array([leaking.get(model, False) for model in models], bool)
-    for name, of_model in (("p_lowers", "min"), ("p_keeps", "max")):
-        own = tested.loc[leaky, name].groupby("model", sort=False).agg(of_model)
-        factor = dict(zip(own.index, inference.holm(own) / own.clip(lower=1e-300), strict=True))
-        tested[f"{name}_holm"] = np.minimum(1.0, tested[name] * [factor.get(model, np.nan) for model in models])
+    of_models = tested[leaky].groupby("model", sort=False)
+    some, every = of_models["p_lowers"].min(), of_models["p_keeps"].max()
+    factor = dict(zip(some.index, inference.holm(some) / some.clip(lower=1e-300), strict=True))
+    tested["p_lowers_holm"] = np.minimum(1.0, tested["p_lowers"] * [factor.get(model, np.nan) for model in models])
+    tested["p_keeps_holm"] = [_in_place_of(model, p, every) for model, p in zip(models, tested["p_keeps"], strict=True)]
     return prompts.drop(columns="p_keeps").merge(tested.reset_index(), on=["model", "mitigation"], how="left")
+
+
+def _in_place_of(model: str, p: float, of_models: pd.Series) -> float:
+    """`p` in the place of its model's among those of all models, Holm-corrected; NaN of a model that is not among them."""
+    if model not in of_models:
+        return np.nan
+    return inference.holm(of_models.where(of_models.index != model, p))[of_models.index.get_loc(model)]
 
 
 def _decided(part: pd.DataFrame, leaks: bool, margin: float, confidence: float) -> tuple[DesignEstimate | None, Verdict, dict]:

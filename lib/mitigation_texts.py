@@ -21,6 +21,17 @@ def of_group(mitigation: str, group_id: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{mitigation}\n{group_id}".encode()).digest()) % count + 1
 
 
+def asked_once(mitigations: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """The mitigations, checked; ValueError for a text of two names: the same completions would be compared with themselves."""
+    named: dict[str, str] = {}
+    for name, value in mitigations.items():
+        for text in texts(value):
+            read = " ".join(text.split())
+            if (other := named.setdefault(read, name)) != name:
+                raise ValueError(f"{other} and {name} hold the same text, {read!r}; word one anew, or take it out")
+    return mitigations
+
+
 def _checked(value: Any) -> Any:
     remedy = "give a text, or a list of texts that ask the same in other words"
     if not isinstance(value, str | list):

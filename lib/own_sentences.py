@@ -115,6 +115,10 @@ def summary(run: Dataset, sentences: prompts.Sentences, warnings: pd.DataFrame) 
     of = files(run)
     said = [f"{len(table)} {name}, {'from `' + of[name] + '`' if name in of else 'curated'}"
             for name, table in zip(SCHEMAS, sentences, strict=False)]  # fmt: skip
+    for place, name in enumerate(SCHEMAS):
+        own = _table(name, of[name]) if name in of else ()
+        if apart := len(own) and len(own) - len(prompts.of_part(own, run.part)):
+            said[place] += f" ({apart} more are not of the part {run.part} and left out)"
     count = f"{len(warnings)} warning{'s' * (len(warnings) != 1)}"
     if "stems" not in of and (left_out := len(prompts.shipped(part=run.part).stems) - len(sentences.stems)):
         said[0] += f" ({left_out} more are related to every match and left out)"
@@ -219,7 +223,8 @@ def _cells(name: str, table: pd.DataFrame) -> Iterator[Finding]:
                 yield Finding("schema", place, repr(value), f"stands in line {others[0]} too", "let each row have its own")
         elif allowed:
             remedy = nearest(value, allowed).removeprefix("; ") or "give one of them"
-            yield Finding("schema", place, repr(value), f"is not one of {', '.join(allowed)}", remedy)
+            known = ", ".join(one or "''" for one in allowed)
+            yield Finding("schema", place, repr(value), f"is not one of {known}", remedy)
         elif not value:
             yield Finding("schema", place, repr(value), "is empty", "fill it in")
         else:

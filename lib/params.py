@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from lib import specs
-from lib.mitigation_texts import Texts
+from lib.mitigation_texts import Texts, asked_once
 from lib.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
 from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
 
@@ -37,6 +37,11 @@ class ParameterSet(Strict):
     agreement: dict
     scaling: dict
     mitigation: dict
+
+    @field_validator("mitigations")
+    @classmethod
+    def _no_text_has_two_names(cls, value: dict) -> dict:
+        return asked_once(value)
 
     @field_validator("models")
     @classmethod

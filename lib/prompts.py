@@ -127,7 +127,7 @@ class Sentences(NamedTuple):
 def shipped(folder: Path | None = None, part: str | None = MAIN) -> Sentences:
     """The curated stems, contexts and exclusions of a part, of both where it is None.
 
-    Those of another `folder` of such files, as `lib/data/benchmark_2`. An exclusion belongs to a part with its match and scope.
+    Those of another `folder` of such files, where one is named. An exclusion belongs to a part with its match and scope.
     """
     stems, contexts, exclusions = read_stems(folder), read_contexts(folder), read_exclusions(folder)
     if part is None:

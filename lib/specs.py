@@ -79,7 +79,7 @@ class Table(Strict):
 
     path: str  # relative to the project's folder, or absolute
     columns: dict[  # ours: the file's
-        Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note"], str
+        Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording"], str
     ] = {}
 
 

@@ -129,6 +129,15 @@ def test_which_polarity_leaks_more_is_decided_only_where_every_reference_agrees(
         assert row["p"] == estimates["p"].max() and row["measured"].startswith("negative − positive, against pooled (decided by ")
 
 
+def test_a_reference_without_an_interval_is_named_unless_all_lack_one():
+    """Of a few own contexts that alone have a kind, for example."""
+    table = references(pooled=(SURE, TIES), few=(SURE, TIES))
+    open_bounds = {name: table[name].where(table["reference"] != "few") for name in ("low", "high")}
+    assert polarity(table.assign(**open_bounds), MARGIN, 0.95, SOUND)["reason"].tolist() == ["no interval against few"]
+    none = table.assign(low=np.nan, high=np.nan)
+    assert polarity(none, MARGIN, 0.95, SOUND)["reason"].tolist() == ["no interval"]
+
+
 def test_every_claim_is_prespecified_with_its_test_margin_and_unit():
     assert list(PRESPECIFIED) == ["C0", "C1", "C2", "C3", "C4", "C5"]
     for claim in PRESPECIFIED.values():

@@ -168,11 +168,11 @@ def test_a_file_in_the_way_is_named(finished):
     assert f"params/{NAME}.yaml is in the way: it is no confirmatory set" in refused()
 
 
-@pytest.mark.parametrize("judged", [False, True])
+@pytest.mark.parametrize("judged", [None, "judgements", "headline.csv"])  # a copy of the project has the board alone
 def test_rules_or_values_that_changed_since_are_named_with_the_remedy(finished, judged, monkeypatch):
     confirmatory.prepared("smoke")
     if judged:
-        (records.run_folder(NAME) / "judgements").mkdir(parents=True)
+        (records.run_folder(NAME) / judged).mkdir(parents=True)
     remedy = "hold out new stems and contexts" if judged else f"remove params/{NAME}.yaml and call again"
     change("smoke", scaling={"margin": 0.2}, generation={"workers": 2})
     finish("smoke")
@@ -185,6 +185,16 @@ def test_rules_or_values_that_changed_since_are_named_with_the_remedy(finished, 
     finish("smoke", version="rules-99")
     said = refused()
     assert f"rules have changed since: {params.load(NAME).confirms.rules}, now rules-99\n" in said and remedy in said
+
+
+def test_how_many_matches_a_stem_meets_is_frozen_too(finished):
+    """More after a look would go on until a board is as wished; those of the exploratory set are its own affair."""
+    confirmatory.prepared("smoke")
+    change("smoke", dataset={"groups_per_stem": 2})
+    confirmatory.check_frozen(NAME)
+    change(NAME, dataset={"groups_per_stem": 5})
+    with pytest.raises(ParameterError, match=r"rules have changed since: dataset\.groups_per_stem 5, now 3\n"):
+        confirmatory.check_frozen(NAME)
 
 
 def test_a_confirmatory_set_of_the_main_part_is_no_set(finished):

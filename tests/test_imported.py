@@ -279,6 +279,28 @@ def test_unknown_mitigations(benchmark, made, tmp_path):
     assert "mitigate of the model" in refused_check(benchmark, made, tmp_path, mitigations={})
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_answers_in_another_wording_than_their_group_is_asked_in_are_refused(benchmark, made, tmp_path, suffix, capsys):
+    path, calm = tmp_path / f"made.{suffix}", ["Stay calm.", "Be calm.", "Keep calm."]
+    changes = {"mitigations": {"calm": calm, "control": "Write."}, "mitigation_samples": 1}
+    told_so = generation.requests(benchmark, asked_of(path, **changes), models.load(told().model))
+    answers = told_so[[*KEY, "wording"]].assign(completion="a walk.")
+    write(answers.astype({"wording": object}).replace({"wording": {0: None}}), path)
+    assert set(generated(benchmark, asked_of(path, **changes), tmp_path)["wording"]) == set(told_so["wording"])
+    assert capsys.readouterr().out == ""
+    write(answers.assign(wording=answers["wording"].clip(upper=1)), path)
+    model = models.load(asked_of(path, **changes).model)
+    wrong = told_so[told_so["wording"] > 1]
+    assert len(wrong)
+    with pytest.raises(
+        ParameterError, match=rf"{len(wrong)} \w+s in another wording than .* '1' in place of {wrong['wording'].iloc[0]}\n"
+    ):
+        model.check(generation.requests(benchmark, asked_of(path, **changes), model))
+    write(answers.drop(columns="wording"), path)
+    generated(benchmark, asked_of(path, **changes), tmp_path / "again")
+    assert "no column wording: answers under calm are taken to be in the wording that" in capsys.readouterr().out
+
+
 def test_completions_that_are_lacking(benchmark, made, tmp_path):
     lacking = made.iloc[[0, 5, 7, 9]]
     said = refused_check(benchmark, made.drop(lacking.index), tmp_path)

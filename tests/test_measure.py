@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import batch, models
+from lib import batch, models, prompts
 from lib.measure import __main__ as front_door
 from lib.measure import answers, budget, card, sets
 from tests.conftest import ROOT
@@ -27,13 +27,21 @@ from tests.measured import CANNED
         (["--table", "x.csv", "--budget", "1m"], "BUDGET=1m has no effect on a table"),
         (["canned:leak-30", "--table", "x.csv"], "what is to be measured"),
         ([], "what is to be measured"),
-        (["--table", "", "--groups", "1"], "give 2 to 972 groups"),
+        (["--table", "", "--groups", "1"], f"give 2 to {sets.GROUPS_PER_STEM * len(prompts.shipped().stems)} groups"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_line(project, capsys, given, says):
     assert front_door.main(given) == 1
     said = capsys.readouterr().err
     assert says in said and "secret" not in said and said.count("\n") <= 3
+
+
+def test_an_empty_table_has_each_stem_once_if_nothing_else_is_said(project, monkeypatch):
+    monkeypatch.setattr(front_door, "ROOT", project)
+    assert front_door.main(["--table", ""]) == 0
+    groups = pd.read_csv(project / "outputs" / "answers.csv")["prompt_id"].str.split("/").str[0]
+    stems, every = groups.drop_duplicates().str.split("+").str[0], prompts.shipped().stems["stem_id"]
+    assert len(groups) == 5 * len(every) and sorted(stems) == sorted(every)
 
 
 def test_a_small_budget_goes_on_with_what_is_finished(project, monkeypatch):

@@ -193,6 +193,25 @@ def test_p_is_corrected_over_the_models_that_leak():
     assert two["reason"][2] == "nothing surely leaks without it"
 
 
+def test_a_prompt_that_keeps_the_leak_is_corrected_whatever_the_other_prompts_of_its_model_do():
+    """Model a's own p, of its worst prompt, is 0.95: twice that is cut at 1, and its factor would be 1.05 in place of 2."""
+    fields = {"role": "prompt", "baseline": 0.2, "estimate": 0.0, "low": -0.05, "high": 0.05, "error": 0.02, "freedom": 50.0,
+              "p": 0.9, "ratio": 1.0, "ratio_low": 0.7, "ratio_high": 1.3, "kept": 0.76, "n": 600, "n_stems": 300,
+              "n_matches": 170, "cluster_unit": "matches"}  # fmt: skip
+
+    def board(of_other: float) -> pd.DataFrame:
+        told = [("a", "calm", 0.04), ("a", "focus", 0.95), ("b", "calm", of_other), ("b", "focus", of_other)]
+        rows = [fields | {"model": model, "mitigation": name, "against": against, "p_keeps": p}
+                for model, name, p in told for against in (mitigation.NONE, mitigation.CONTROLS)]  # fmt: skip
+        leaking = {"a": True, "b": True}
+        return mitigation.claim(pd.DataFrame(rows), ["a", "b"], 0.25, 0.95, {"a": "", "b": ""}, leaking)
+
+    assert board(0.9)["verdict"].tolist() == [INCONCLUSIVE] * 4  # 2 × 0.04
+    found = board(0.01)  # b keeps at 2 × 0.01, and what is left is a family of one
+    assert found["verdict"].tolist() == [SUPPORTED, INCONCLUSIVE, SUPPORTED, SUPPORTED]
+    assert found["p_holm"].tolist()[::2] == pytest.approx([0.04, 0.02])
+
+
 def test_intervals_hold_for_all_prompts_at_once_and_ratios_for_each():
     from tests.simulate_mitigation import coverage
 

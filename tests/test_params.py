@@ -132,6 +132,11 @@ MISTAKES = [
     ("mitigations.calm", "  ", ["mitigations.calm", "wording 1 is empty", "give a text, or a list"]),
     ("mitigations.calm", ["Be calm.", ""], ["mitigations.calm", "wording 2 is empty", "give a text, or a list"]),
     ("mitigations.calm", ["Be calm.", "Be  calm. "], ["mitigations.calm", "'Be calm.' stands there twice", "word one anew"]),
+    (
+        "mitigations.control",
+        ["Be brief.", "Write in a neutral and  factual tone, without any emotion."],
+        ["mitigations: control and neutral-tone hold the same text, 'Write in a neutral and factual tone", "word one anew"],
+    ),
     ("mitigations.calm", ["Be calm.", 3], ["mitigations.calm", "wording 2, 3, is no text", "give a text, or a list"]),
     ("mitigations.calm", 3, ["mitigations.calm", "3", "is no text", "give a text, or a list"]),
     ("mitigations.calm", {"a": "Be calm."}, ["mitigations.calm", "{'a': 'Be calm.'} is no text"]),

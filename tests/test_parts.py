@@ -89,9 +89,24 @@ def test_own_files_are_divided_as_the_curated_ones_are(parts, tmp_path):
     for part in PARTS:
         own, _ = own_sentences.check(run(part, **files))
         assert (set(own["stems"]["stem_id"]), set(own["contexts"]["match_id"])) == ids(parts, part)
+        apart = [len(getattr(parts, name)) - len(table) for name, table in own.items()]
+        said = own_sentences.summary(run(part, **files), own_sentences.read(run(part, **files)), parts.stems[:0])
+        assert [f"({count} more are not of the part {part} and left out)" in said for count in apart] == [True, True]
     parts.stems.drop(columns="part").to_csv(tmp_path / "bare.csv", index=False)
     with pytest.raises(ParameterError, match=r"dataset.part: 'held_out': \S+bare.csv holds 0 such stems"):
         own_sentences.check(run(HELD_OUT, stems_file=str(tmp_path / "bare.csv")))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "known"), [("part", "", "main, held_out"), ("kind", "bodily", "'', physical, mental")]
+)
+def test_a_part_or_kind_that_there_is_not_is_named_with_those_there_are(tmp_path, column, value, known):
+    contexts = prompts.shipped().contexts
+    contexts.assign(**{column: [value, *contexts[column][1:]]}).to_csv(tmp_path / "contexts.csv", index=False)
+    with pytest.raises(ParameterError) as caught:
+        own_sentences.check(run(MAIN, contexts_file=str(tmp_path / "contexts.csv")))
+    place = f"contexts.csv line 2 ({contexts['context_id'][0]}), {column}: "
+    assert f"{place}{value!r}: is not one of {known}; give one of them" in str(caught.value)
 
 
 @pytest.mark.parametrize("other", ["mining", "prior"])

@@ -21,7 +21,6 @@ _BUDGET = "10m"
 SPOILT = 3.0  # % of the first answers that may be missing before a chat model is asked in another form
 _CALIBRATE = 120.0  # seconds for answers below which calibrating the machine costs more than it gains
 _PAGES = 0.2  # share of the budget kept for judging and pages, until they have been timed on this machine
-_BLANK_GROUPS = 324  # each stem once
 
 
 def measure(request: identify.Request, given: argparse.Namespace) -> None:
@@ -160,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
     made.add_argument("--set", help="name of the parameter set, if not the model's")
     made.add_argument("--key-variable", help="environment variable that holds the server's key")
-    made.add_argument("--groups", type=int, help=f"groups of an empty table (default {_BLANK_GROUPS})")
+    made.add_argument("--groups", type=int, help="groups of an empty table (default: each stem once)")
     made.add_argument("--samples", type=int, help="answers a prompt of an empty table (default 1)")
     return made
 
@@ -169,7 +168,7 @@ def blank(given: argparse.Namespace) -> None:
     """Write the prompts to fill in."""
     model = Model(name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"})
     table, ordered = answers.benchmark(sets.values(model, given.judge))
-    given.groups, given.samples = given.groups or _BLANK_GROUPS, given.samples or 1
+    given.groups, given.samples = given.groups or table["stem_id"].nunique(), given.samples or 1
     if not (2 <= given.groups <= len(ordered) and given.samples >= 1):
         raise ParameterError(f"GROUPS={given.groups}, SAMPLES={given.samples}: give 2 to {len(ordered)} groups, 1 sample or more")
     paths = tables.write_blank(table, ordered, given.groups, given.samples, given.mode or "chat")
