@@ -70,8 +70,6 @@ def check(set_name: str) -> None:
     place = f"SET={set_name}: params/{set_name}.yaml"
     if parameters.confirms:
         raise ParameterError(f"{place}: is itself confirmatory; give SET={parameters.confirms.set}, the set that it confirms")
-    if parameters.dataset.get("part") == HELD_OUT:
-        raise ParameterError(f"{place}: dataset.part: held_out: it has seen what is held out; give a set of the main part")
     if other := next((key for key in _OTHERS if parameters.dataset.get(key) is not None), None):
         raise ParameterError(
             f"{place}: dataset.{other}: nothing is held out of {_OTHERS[other]}; give a set of the curated sentences, as embedded"

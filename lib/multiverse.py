@@ -21,7 +21,7 @@ OWN, FIXED = "own", f"{specificity.SPECIFICITY:g} % uncharged"
 THRESHOLDS = {OWN: None, "0.2": 0.2, "0.4": 0.4, "1.0": 1.0, FIXED: None}  # points of the human scale
 ANY = "any"  # threshold of a quantity that has none
 PRIMARY = {"threshold": ANY, "reference": polarity.POOLED, "quantity": "shift"}
-CANCELLED = ("shift", "net")  # quantities in whose change an unchanged reference cancels over both polarities
+CANCELLED = ("shift", "net")  # quantities in whose mean over both polarities the reference cancels
 SIDES = {1: "above", 0: "open", -1: "below"}
 NO_INTERVAL = "no interval"
 _CELL = ["stem_id", "group_id", "arm"]
@@ -31,7 +31,8 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
     """Every analysis of C0 and of C4: a row for each claim, model and combination of CHOICES.
 
     `judged`: the same completions without a mitigation by each judge, the run's own first. Leakage of both polarities together
-    (C0, above what no leakage would give) and of the negative less the positive (C4), in the unit of the quantity.
+    (C0, above what no leakage would give) and of the negative less the positive (C4), in the unit of the quantity. Where the
+    reference cancels in C0 (CANCELLED), it is none of the choices, and such an analysis counts once.
 
     Columns: claim, model, mitigation, CHOICES; the fields of Estimate; side, one of SIDES or NO_INTERVAL; main, whether it is the
     analysis of PRIMARY by the first judge.
@@ -42,10 +43,9 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
         leak = pairs.assign(leak=pairs[quantity] - leakage.NOTHING[quantity])
         limits = tuple(limit - leakage.NOTHING[quantity] for limit in leakage.LIMITS[quantity])
         difference = leakage.polarity_difference(pairs, quantity)
-        estimates = {
-            "C0": polarity.design_mean(leak, "leak", confidence, limits),
-            "C4": polarity.design_mean(difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity]),
-        }
+        estimates = {"C4": polarity.design_mean(difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity])}
+        if choices["reference"] == PRIMARY["reference"] or quantity not in CANCELLED:
+            estimates = {"C0": polarity.design_mean(leak, "leak", confidence, limits), **estimates}
         rows += [_row(claim, NO_MITIGATION, choices, estimate) for claim, estimate in estimates.items()]
     return _marked(rows)
 

@@ -7,12 +7,12 @@ per notebook. `cell_values` cuts from it what one notebook run is given; `from_c
 from typing import Annotated, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lib import specs
 from lib.mitigation_texts import Texts, asked_once
 from lib.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
-from lib.specs import Model, Name, ParameterError, Strict, nearest, set_names
+from lib.specs import HELD_OUT, Model, Name, ParameterError, Strict, nearest, set_names
 
 
 class Confirms(Strict):
@@ -50,6 +50,13 @@ class ParameterSet(Strict):
         if len(names) != len(set(names)):
             raise ValueError(f"two models share a name: {sorted(names)}")
         return value
+
+    @model_validator(mode="after")
+    def _what_is_held_out_waits_for_a_confirmatory_run(self):
+        if self.dataset.get("part") == HELD_OUT and not self.confirms:
+            raise ValueError(f"dataset.part: {HELD_OUT!r} is for confirmatory runs alone; take it out, or confirm a finished set "
+                             "(make confirm SET=…)")  # fmt: skip
+        return self
 
 
 _GONE = {

@@ -148,7 +148,7 @@ def test_what_is_confirmatory_or_has_seen_the_held_out_sentences_is_refused(fini
     confirmatory.prepared("smoke")
     assert "is itself confirmatory; give SET=smoke" in refused(NAME)
     change("smoke", dataset={"part": HELD_OUT})
-    assert "it has seen what is held out" in refused()
+    assert "is for confirmatory runs alone" in refused()
 
 
 def test_a_set_that_asks_more_stems_than_are_held_out_is_refused(finished):

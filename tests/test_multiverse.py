@@ -23,9 +23,11 @@ def test_which_analyses_there_are():
     for claim in ("C0", "C4"):
         rows = table[table["claim"] == claim]
         counts = rows.groupby(["judge", "quantity"]).size().to_dict()
-        # 4 references; shift and leak rate know no threshold; the first judge's own is none of the others, the second's is 0.2
-        assert counts == {("simulated", "shift"): 4, ("simulated", "leak"): 4, ("simulated", "net"): 20,
-                          ("second", "shift"): 4, ("second", "leak"): 4, ("second", "net"): 16}  # fmt: skip
+        # 4 references, which cancel in C0 but for its leak rate; only the net excess knows a threshold, of which the first judge's
+        # own is none of the others, and the second's is 0.2
+        each = 1 if claim == "C0" else 4
+        assert counts == {("simulated", "shift"): each, ("simulated", "leak"): 4, ("simulated", "net"): 5 * each,
+                          ("second", "shift"): each, ("second", "leak"): 4, ("second", "net"): 4 * each}  # fmt: skip
         assert not rows.duplicated(["model", *multiverse.CHOICES]).any()
         main = rows[rows["main"]]
         assert main[["judge", "reference", "quantity", "threshold"]].to_numpy().tolist() == [
@@ -43,7 +45,7 @@ def test_each_analysis_is_what_it_says():
 
 def test_a_strong_leak_is_found_by_every_analysis():
     agreed = multiverse.agreement(multiverse.of_leakage([LEAKS, SECOND], CONFIDENCE)).set_index("claim")
-    assert agreed.loc["C0", ["side", "analyses", "agree", "share"]].tolist() == ["above", 52, 52, 100.0]
+    assert agreed.loc["C0", ["side", "analyses", "agree", "share"]].tolist() == ["above", 19, 19, 100.0]
 
 
 def test_a_leaning_reference_disagrees_and_is_counted():
@@ -129,7 +131,7 @@ def test_what_does_not_leak_cannot_be_mitigated():
 def test_temperatures_and_models_are_told_apart():
     both = pd.concat([LEAKS.assign(temperature=0.7), LEAKS.assign(temperature=1.0), LEAKS.assign(model="n", temperature=0.7)])
     table = multiverse.of_leakage([both], CONFIDENCE)
-    assert table.groupby("model").size().to_dict() == {"m": 2 * 2 * 28, "n": 2 * 28}
+    assert table.groupby("model").size().to_dict() == {"m": 2 * 38, "n": 38}
     assert table[table["main"]].groupby(["model", "claim"])["temperature"].agg(list).tolist() == [[0.7]] * 4
 
 
@@ -145,7 +147,7 @@ def test_bad_input_has_words_and_a_figure(table):
 def test_a_figure_says_how_many_analyses_lie_where():
     axes = robustness_figures.specification_curve(multiverse.of_leakage([LEAKS, SECOND], CONFIDENCE), "title", "")
     words = axes[0].figure.get_label()
-    assert "C0: 52 analyses, intervals 52 above 0" in words and "C4: 52 analyses" in words
+    assert "C0: 19 analyses, intervals 19 above 0" in words and "C4: 52 analyses" in words
     assert (
         "no analyses"
         in robustness_figures.specification_curve(multiverse.of_mitigation([LEAKS], CONFIDENCE), "t")[0].figure.get_label()

@@ -7,7 +7,7 @@ import pandas as pd
 import pandera.errors
 import pytest
 
-from lib import export, lint, own_sentences, prompts, records, sections, specs, told_feelings
+from lib import export, lint, own_sentences, prompts, records, rules, sections, specs, told_feelings
 from lib.lab import stems as lab_stems
 from lib.measure import answers
 from lib.specs import HELD_OUT, MAIN, PARTS, ParameterError
@@ -119,7 +119,8 @@ def test_nothing_is_held_out_of_mined_and_published_prompts(other):
 @pytest.mark.parametrize("part", PARTS)
 def test_the_export_tells_the_part_in_every_table(parts, part, project):
     path = project / "params" / "smoke.yaml"
-    path.write_text(path.read_text().replace("dataset:\n", f"dataset:\n  part: {part}\n"))
+    confirms = f"confirms: {{set: embedded, rules: {rules.RULES_VERSION}}}\n" * (part == HELD_OUT)
+    path.write_text(confirms + path.read_text().replace("dataset:\n", f"dataset:\n  part: {part}\n"))
     folder = export.export("smoke")
     tables = {name: pd.read_json(folder / "data" / f"{name}.jsonl", lines=True) for name in ("stems", "contexts", "prompts")}
     assert all(set(table["part"]) == {part} for table in tables.values())
