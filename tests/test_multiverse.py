@@ -23,7 +23,7 @@ def test_which_analyses_there_are():
     for claim in ("C0", "C4"):
         rows = table[table["claim"] == claim]
         counts = rows.groupby(["judge", "quantity"]).size().to_dict()
-        # 4 references, which cancel in C0 but for its leak rate; only the net excess knows a threshold, of which the first judge's
+        # 4 references, which cancel in C0 but for its leak rate; only net excess knows a threshold, of which the first judge's
         # own is none of the others, and the second's is 0.2
         each = 1 if claim == "C0" else 4
         assert counts == {("simulated", "shift"): each, ("simulated", "leak"): 4, ("simulated", "net"): 5 * each,
