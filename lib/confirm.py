@@ -10,7 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from lib import confirmatory, params, power, records, reports, reproduce
-from lib.board import ON_PEOPLE, digits, in_words, labels
+from lib.board import INCONCLUSIVE, ON_PEOPLE, digits, in_words, labels
 from lib.command_line import exit_code, new_parser
 from lib.cores import available_cores
 
@@ -73,7 +73,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     for kind in KINDS:
         rows = list(_of(table, kind).itertuples())
         columns[f"{kind} [interval]"] = [_estimate(row) for row in rows]
-        columns[f"{kind} verdict"] = ["–" if pd.isna(row.verdict) else in_words(row) for row in rows]
+        columns[f"{kind} verdict"] = ["–" if pd.isna(row.verdict) else f"{in_words(row)}: {row.reason}" for row in rows]
     columns["same verdict"] = table["same"].map({True: "yes", False: "**no**"}).astype(object).fillna("–")
     return pd.DataFrame(columns)
 
@@ -85,7 +85,7 @@ def _of(table: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def _estimate(row) -> str:
     found = reports.interval(row, digits(row.unit))
-    return found if pd.isna(row.estimate) else f"{found} {row.unit}"
+    return found if pd.isna(row.estimate) else f"{found} {row.unit}, n {row.n:,.0f}"
 
 
 def text(table: pd.DataFrame) -> str:
@@ -107,7 +107,7 @@ def markdown(set_name: str) -> str:
 
 
 def summary(set_name: str) -> str:
-    """Of how many rows both boards give the same verdict, in which they differ, and where both stand; NONE_MADE without one."""
+    """How many rows both boards decide alike, in which they differ, and where both stand; NONE_MADE without a second board."""
     name = confirmatory.name_of(set_name)
     if not (records.run_folder(name) / "headline.csv").exists():
         return NONE_MADE
@@ -118,7 +118,9 @@ def summary(set_name: str) -> str:
         for row in table[~table["same"].astype(bool)].itertuples()
     ]
     differ = f"; it differs in {'; '.join(others)}" if others else ""
-    same = f"{table['same'].sum()} of {len(table)} rows about the model get the same verdict{differ}"
+    alike, open_ = table["same"].astype(bool), table["verdict_exploratory"] == INCONCLUSIVE
+    counts = f"{(alike & ~open_).sum()} are decided alike and {(alike & open_).sum()} inconclusive both times"
+    same = f"of {len(table)} rows about the model {counts}{differ}"
     both = f"[confirmation.md](outputs/{name}/confirmation.md)"
     return f"On held-out stems and contexts with new seeds, rules and margins frozen, {same}. Both boards side by side: {both}."
 

@@ -213,8 +213,8 @@ def test_rows_of_both_boards_stand_beside_each_other_by_model_and_measure(finish
     assert table["same"].astype(object).fillna("–").tolist() == [True, True, "–", False, True]
     shown = confirm.shown(table)
     assert shown.iloc[0].tolist() == [
-        "C0 statement of C0", "a", "mean shift", "+0.30 [+0.20, +0.40] scale points", "supported, as judged",
-        "+0.20 [+0.10, +0.30] scale points", "supported, as judged", "yes"]  # fmt: skip
+        "C0 statement of C0", "a", "mean shift", "+0.30 [+0.20, +0.40] scale points, n 96", "supported, as judged: why supported",
+        "+0.20 [+0.10, +0.30] scale points, n 96", "supported, as judged: why supported", "yes"]  # fmt: skip
     assert shown["measured"][1] == ("rated texts: r, worst domain (reviews); confirmatory: rated texts: r, worst domain (tweets)")
     assert shown["same verdict"].tolist() == ["yes", "yes", "–", "**no**", "yes"]
     assert max(map(len, confirm.text(table).splitlines())) <= 100
@@ -224,7 +224,13 @@ def test_a_row_that_one_board_lacks_is_empty_there(finished):
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY[1:])
     shown = confirm.shown(confirm.side_by_side("smoke"))
-    assert shown.iloc[0, 3:].tolist() == ["+0.30 [+0.20, +0.40] scale points", "supported, as judged", "not estimated", "–", "–"]
+    assert shown.iloc[0, 3:].tolist() == [
+        "+0.30 [+0.20, +0.40] scale points, n 96",
+        "supported, as judged: why supported",
+        "not estimated",
+        "–",
+        "–",
+    ]
 
 
 def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finished, monkeypatch):
@@ -250,7 +256,7 @@ def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY)
     made = confirm.markdown("smoke")
-    assert "rows about the model get the same verdict" in confirm.summary("smoke")
+    assert "rows about the model" in confirm.summary("smoke")
     assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(EXPLORATORY)
 
 
