@@ -150,7 +150,7 @@ def test_the_lint_reads_a_stem_and_its_line_fits_the_file(lab, monkeypatch):
     made = lab.make_stem({"stem": "The colour of the kite she flies is", "domain": "hobby", "slot": "closed"})
     assert made == {"csv": "hobby-25,main,hobby,closed,She,she,The colour of the kite she flies is", "findings": []}
     bad = lab.make_stem({"stem": "His sad poem, a old one, is", "domain": "hobby", "slot": "open"})
-    assert bad["csv"] == 'hobby-19,hobby,open,He,he,"His sad poem, a old one, is"'
+    assert bad["csv"] == 'hobby-25,main,hobby,open,He,he,"His sad poem, a old one, is"'
     assert len(bad["findings"]) == 2 and "rates sad" in bad["findings"][0] and "write 'an old'" in bad["findings"][1]
     twice = lab.make_stem({"stem": prompts.read_stems()["stem"].iat[0], "domain": "hobby", "slot": "closed"})
     assert any(line.startswith("duplicate:") for line in twice["findings"])
