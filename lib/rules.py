@@ -29,8 +29,8 @@ RULES_VERSION = "rules-3"
 HISTORY = {
     "rules-1": "net excess on one side of 0; no verdict where the minimum detectable effect exceeds the margin",
     "rules-2": "mean valence shift; margins decide by equivalence tests alone; C3 as a share of the leak; after looks at runs",
-    "rules-3": "C4 against neutral contexts of either kind too; C3 of prompts in several wordings, against several controls; after "
-    "the confirmatory run Holm's correction of what a prompt keeps was mended, which changed no number of either board",
+    "rules-3": "C4 against neutral contexts of either kind too; C3 of prompts in several wordings, against several controls; "
+    "after the confirmatory run Holm's correction of what a prompt keeps was mended, which changed no number of either board",
 }
 EXPLORATORY = f"exploratory, {RULES_VERSION}: the rules were fixed after looks at runs on the same stems and seed"
 CONFIRMATORY = f"confirmatory, {RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
