@@ -14,7 +14,7 @@ from afinn import Afinn
 from scipy import stats
 
 from lib import annotation, inference, leakage, records
-from lib.claims import unmitigated
+from lib.leakage import unmitigated
 
 PAIR = ["model", "group_id", "arm", "sample_index"]  # with the neutral reference this names a pair
 COMPLETION = PAIR  # and without it a completion

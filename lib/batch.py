@@ -126,7 +126,7 @@ def finish(set_name: str) -> None:
     from lib.measure import card
 
     card.write(set_name)
-    board, stamped, kind = reports.board(set_name), reports.stamp(params.load(set_name)), params.kind(set_name)
+    board, stamped, kind = reports.board(set_name), reports.stamp(params.load(set_name)), rules.board_kind(set_name)
     table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
     ruled = board.assign(rules=rules.RULES_VERSION)  # the notebooks, which ran under the code of today, decided by them

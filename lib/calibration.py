@@ -49,7 +49,7 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
 
     Only a model of the transformers library is measured; others get batches of a fixed size.
     """
-    if not isinstance(model, transformer.Transformer):
+    if not model.is_local:
         in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
         return Pace(parameters.batch_size or in_hand, 1, None)
     cores = available_threads()

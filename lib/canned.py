@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lib import vader
-from lib.models import Backend, Reply, silent
+from lib.model_base import Backend, silent
+from lib.reply import Reply
 from lib.specs import Model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from lib import annotation_plan, inference, prediction_powered
+from lib import annotation_plan, inference, leakage, prediction_powered
 from lib.annotation_plan import COMPLETION
 
 FOLDS = 5
@@ -13,7 +13,7 @@ CANDIDATES = 40
 
 def table(key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame) -> pd.DataFrame:
     """A row for each text and annotator: stem_id, weight, valence, charged (the judge's), polarity (the person's)."""
-    now = annotation_plan.unmitigated(judgements)[[*COMPLETION, "valence", "charged"]]
+    now = leakage.unmitigated(judgements)[[*COMPLETION, "valence", "charged"]]
     drawn = annotation_plan.completions(key).merge(now, on=COMPLETION).dropna(subset="valence")
     texts = (
         drawn.assign(weight=1 / drawn["probability"])

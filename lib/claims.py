@@ -19,7 +19,6 @@ from lib.inference import Estimate
 from lib.polarity import by_reference
 from lib.rules import Verdict
 from lib.scaling import LINE, meta_regression
-from lib.specs import NO_MITIGATION
 
 PRESPECIFIED = {
     claim.name: claim
@@ -225,8 +224,3 @@ def _sizes(
         rows.append(_row(PRESPECIFIED["C5"], case, verdict, margin, confidence, p_holm=p_out, p_equivalence=p_in,
                          p=rules.beyond_p(found, margin), test="inside ± margin"))  # fmt: skip
     return rows
-
-
-def unmitigated(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows, of judgements or pairs, without a mitigation."""
-    return table[table["mitigation"] == NO_MITIGATION]

@@ -4,9 +4,9 @@ import textwrap
 
 import pandas as pd
 
-from lib import annotation, claims, forest, leakage, params, records, reports, second_verdicts, usability
+from lib import annotation, claims, forest, leakage, params, records, reports, rules, second_verdicts, usability
 from lib.board import as_judged, by_claim, digits, in_words, labels
-from lib.terminal import WIDTH
+from lib.command_line import WIDTH
 
 CAPTION = (
     "This board is {kind}. "
@@ -25,7 +25,7 @@ def board(set_name: str) -> str:
         lines += textwrap.wrap(f"{found.claim} {found.statement}: {in_words(found)} ({found.counts})", WIDTH)
         lines += rows_of(table[table["claim"] == found.claim])
     second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
-    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=params.kind(set_name)), WIDTH)])
+    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=rules.board_kind(set_name)), WIDTH)])
 
 
 def rows_of(table: pd.DataFrame) -> list[str]:
@@ -53,7 +53,7 @@ def of_model(set_name: str, model: str) -> str:
     """C0 of one model, as soon as it is judged, with the stamps that each of its results must carry."""
     parameters = params.load(set_name)
     scaling = params.cell_values(parameters, set_name, "05_scaling_analysis")
-    judgements = claims.unmitigated(records.read_table(set_name, f"judgements/{model}"))
+    judgements = leakage.unmitigated(records.read_table(set_name, f"judgements/{model}"))
     pairs = leakage.pairs(judgements)
     faults = usability.faults(judgements, pairs, scaling["confidence"], scaling["margin"])
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)

@@ -42,3 +42,12 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that w
     except KeyboardInterrupt:
         print(f"\ninterrupted; {interrupted}", file=sys.stderr, flush=True)
         return INTERRUPTED
+
+
+def spell(seconds: float) -> str:
+    """A time as people say it: '40 seconds', '12 minutes', '3.5 hours'."""
+    if seconds < 95:
+        return f"{max(10 * round(seconds / 10), 10)} seconds"
+    if seconds < 100 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 from tabulate import tabulate
 
-from lib import confirmatory, params, power, records, reports, reproduce
+from lib import confirmatory, params, power, records, reports, reproduce, rules
 from lib.board import INCONCLUSIVE, ON_PEOPLE, digits, in_words, labels
 from lib.command_line import exit_code, new_parser
 from lib.cores import available_cores
@@ -31,7 +31,7 @@ def run(set_name: str, cores: int) -> None:
     """
     confirmatory.check(set_name)
     name, is_new = confirmatory.prepared(set_name)
-    print(f"params/{name}.yaml {'written' if is_new else 'is there'}: {params.kind(name)}.", flush=True)
+    print(f"params/{name}.yaml {'written' if is_new else 'is there'}: {rules.board_kind(name)}.", flush=True)
     if power.finished(name):
         print(f"{name} was run already: a confirmatory run is made once, and this is what it found.\n", flush=True)
     else:
@@ -103,7 +103,7 @@ def markdown(set_name: str) -> str:
     if not (records.run_folder(name) / "headline.csv").exists():
         return NONE_MADE
     table = shown(side_by_side(set_name)).to_markdown(index=False)
-    return f"`{set_name}`: {params.kind(set_name)}. `{name}`: {params.kind(name)}.\n\n{table}\n\n{NOTE}"
+    return f"`{set_name}`: {rules.board_kind(set_name)}. `{name}`: {rules.board_kind(name)}.\n\n{table}\n\n{NOTE}"
 
 
 def summary(set_name: str) -> str:

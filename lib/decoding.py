@@ -11,8 +11,9 @@ import torch
 from transformers import DynamicCache
 
 from lib import architectures, first_words
-from lib.models import Reply, silent
+from lib.model_base import silent
 from lib.outcomes import THOUGHT_MARKERS
+from lib.reply import Reply
 from lib.sampling import draw
 
 _REMEDIES = {"float16": "set dtype to 'bfloat16' or 'float32'", "bfloat16": "set dtype to 'float32'"}

@@ -18,7 +18,6 @@ from tabulate import tabulate
 from lib import (
     command_line,
     leakage,
-    models,
     openings,
     outcomes,
     own_sentences,
@@ -30,6 +29,7 @@ from lib import (
     sentences,
     text,
 )
+from lib.model_base import INSTRUCTION
 from lib.specs import ParameterError
 
 PARTS = prompts.DATA / "export"
@@ -70,7 +70,7 @@ def export(set_name: str) -> Path:
     settings = {
         "charged_threshold": CHARGED,
         "max_new_tokens": parameters.generation["max_new_tokens"],
-        "instruction": models.INSTRUCTION,
+        "instruction": INSTRUCTION,
     }
     for name, files in task_files(settings).items():
         shared = {"prompts.jsonl": json_lines(tables["prompts"]), "settings.json": json.dumps(settings, indent=2) + "\n"}

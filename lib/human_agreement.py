@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from lib import annotation_plan, inference, prediction_powered
+from lib import annotation_plan, inference, leakage, prediction_powered
 from lib.annotation_plan import COMPLETION
 
 MEASURES = ("raw", "alpha", "kappa", "AC1")
@@ -54,7 +54,7 @@ def rated(key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, que
 
     weight is the sum of 1 / probability over the completions drawn that have this text.
     """
-    now = annotation_plan.unmitigated(judgements)
+    now = leakage.unmitigated(judgements)
     verdict = now[COMPLETION].assign(**{JUDGE: judged(now, question)})
     drawn = annotation_plan.completions(key).merge(verdict, on=COMPLETION, how="left")
     texts = (

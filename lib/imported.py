@@ -21,7 +21,8 @@ from collections import Counter
 import pandas as pd
 
 from lib import outcomes, packages, progress, specs, tables
-from lib.models import Backend, Reply, silent
+from lib.model_base import Backend, silent
+from lib.reply import Reply
 from lib.specs import NO_MITIGATION, Model, ParameterError, nearest
 
 _COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording")

@@ -71,15 +71,6 @@ def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
     return given
 
 
-def reliability(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:
-    """What the replies of a judge that was asked tell of it, as Markdown; ValueError if too many of them hold no verdict."""
-    if judge.kind != "llm":
-        return f"Does not apply: {judge.name} is no language model that is asked; it gives a text the same verdict in any place."
-    from lib import llm_reliability
-
-    return llm_reliability.reading(judge, completions, replies, confidence, draws, rng)
-
-
 def judgements(
     completions: pd.DataFrame, prompts: pd.DataFrame, judge: Judge, charged_threshold: float, replies: Path | None = None
 ) -> pd.DataFrame:

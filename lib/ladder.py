@@ -4,7 +4,7 @@ They differ in size alone: the same text in the same order, tokenizer, seed, num
 text ships in packages (`lib.free_text`, and the rated tweets); a tenth of its documents is held out. Made once and kept in the
 user's cache under a hash of text and code. What such models show says nothing about large ones by itself.
 
-`python -m lib.ladder` makes it and tells how well each size learnt.
+`python -m lib.train_ladder` makes it and tells how well each size learnt.
 """
 
 import ast
@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import json
 import shutil
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from lib import command_line, free_text, human_ratings, ladder_training, packages, records, wet
+from lib import free_text, human_ratings, ladder_training, packages, records, wet
 from lib.ladder_training import Recipe
 
 BEGIN, END = "<s>", "</s>"
@@ -109,19 +108,3 @@ def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
     """The texts one after the other, each from BEGIN to END, cut into blocks; what is left at the end is dropped."""
     stream = np.concatenate([[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]).astype(np.int32)
     return stream[: len(stream) // recipe.block * recipe.block].reshape(-1, recipe.block)
-
-
-def main() -> int:
-    """Train the models and print how well each size learnt; returns the exit code of `lib.command_line`."""
-    return command_line.exit_code(_train, "what is trained is kept: the same command goes on")
-
-
-def _train() -> None:
-    from lib import ladder_reports  # which builds on this module
-
-    table = ladder_reports.trained("ladder")
-    print(f"{ladder_reports.shown(table).to_string(index=False)}\n{ladder_reports.reading(table, 0.95)}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

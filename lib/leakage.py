@@ -16,6 +16,7 @@ import pandas as pd
 
 from lib import clustered, pairing
 from lib.clustered import DesignEstimate
+from lib.specs import NO_MITIGATION
 
 DIRECTIONS = {"negative": -1, "positive": +1}
 QUANTITIES = {
@@ -188,3 +189,8 @@ def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
     times = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
     wanted = table["model"].map(asked)
     return table[(times == wanted) & (wanted > 1)]
+
+
+def unmitigated(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows, of judgements or pairs, without a mitigation."""
+    return table[table["mitigation"] == NO_MITIGATION]

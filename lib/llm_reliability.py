@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import inference, llm_judge, outcomes, reports
-from lib.specs import Judge
+from lib import inference, llm_judge, outcomes
 
 MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
 
@@ -24,20 +23,6 @@ _REMEDIES = {  # of the reason why most are unscored
 POSITION, ORDERS = "position bias", "both orders, same label"
 AGREEMENT, PEARSON = "test–retest, same label", "test–retest, Pearson's r"
 RETESTS = (AGREEMENT, PEARSON)
-
-
-def reading(judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng) -> str:
-    """`reliability` as Markdown; ValueError of `demand_scored` where too many replies hold no verdict."""
-    asked = llm_judge.asked_of(judge, completions, replies)
-    demand_scored(asked, judge.name, replies)
-    found = reliability(asked, confidence, draws, rng)
-    shown = [
-        f"- **{row.quantity}**: {reports.interval(row, 2, sign=row.quantity == POSITION)}, n {row.n} in {row.n_stems} stems"
-        for row in found.itertuples()
-    ]
-    unscored = int(asked["unscored"].notna().sum())
-    told = f"{len(asked):,} replies of {judge.name}, {unscored} unscored ({unscored / max(len(asked), 1):.1%})"
-    return "\n".join([f"{told}{f': {reasons(asked)}' if unscored else ''}.\n", *shown])
 
 
 def reasons(asked: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from lib import (
     human_agreement,
     inference,
     judges,
+    leakage,
     llm_judge,
     llm_reliability,
     rated_threshold,
@@ -56,7 +57,7 @@ def of_pairs(key: pd.DataFrame, judgements: pd.DataFrame) -> pd.DataFrame:
     """The judgements of the completions of the pairs drawn in an annotation key, each once, with the partner of each."""
     drawn = key[annotation_plan.PAIR].assign(partner=annotation_plan.partners(key))[key["sampled"].astype(bool)]
     both = pd.concat([drawn, drawn.assign(arm="neutral", sample_index=drawn["partner"])]).drop_duplicates(annotation_plan.PAIR)
-    return annotation_plan.unmitigated(judgements).merge(both, on=annotation_plan.PAIR)
+    return leakage.unmitigated(judgements).merge(both, on=annotation_plan.PAIR)
 
 
 def ask(run: Agreement, sample: pd.DataFrame, completions: pd.DataFrame) -> list[Asked]:

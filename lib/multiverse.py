@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lib import inference, leakage, polarity, specificity
-from lib.claims import unmitigated
 from lib.inference import Estimate
+from lib.leakage import unmitigated
 from lib.specs import NO_MITIGATION
 
 CHOICES = ("judge", "threshold", "reference", "quantity", "temperature")

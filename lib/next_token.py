@@ -74,7 +74,7 @@ class Recorder:
 
 def recorder(prompts: pd.DataFrame, model, journal_path: Path) -> Recorder | None:
     """A Recorder, None for a backend that shows no probabilities."""
-    return Recorder(prompts, model, journal_path) if isinstance(model, transformer.Transformer) else None
+    return Recorder(prompts, model, journal_path) if model.is_local else None
 
 
 def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
     The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What the journal holds
     is not computed again.
     """
-    if not isinstance(model, transformer.Transformer):
+    if not model.is_local:
         return pd.DataFrame(columns=COLUMNS)
     asked = _owed(prompts, model)
     with Journal(journal_path) as journal:

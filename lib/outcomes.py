@@ -1,6 +1,6 @@
 """What became of each completion: an answer, or the reason why there is none to judge.
 
-Reply (lib.models) in, Settled out. A backend says what only it can know (filtered, failed, a thought that never ended); the
+Reply (lib.reply) in, Settled out. A backend says what only it can know (filtered, failed, a thought that never ended); the
 text says the rest: thoughts are set aside, then the repeated prompt and preambles, what is left is cut after its first sentence.
 
 An answer that stands before a thought is the answer: decoding stops there. A closing marker without an opening one sets aside
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lib import openings, refusals, sentences
 
 if TYPE_CHECKING:
-    from lib.models import Reply
+    from lib.reply import Reply
 
 VERSION = f"outcomes-2 {openings.VERSION} {refusals.VERSION}"  # part of every completion's key: change it with any change here
 

@@ -210,11 +210,10 @@ def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: 
 def _size(folder: Path) -> int:
     """Bytes of the largest file below `folder`: pip copies what it has fetched."""
     sizes = [0]
-    for path in folder.rglob("*"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue  # pip has just moved it
+    for inside, _, names in os.walk(folder):  # passes over a folder that pip has just removed
+        for name in names:
+            with suppress(FileNotFoundError):
+                sizes.append(os.path.getsize(os.path.join(inside, name)))
     return max(sizes)
 
 

@@ -105,14 +105,6 @@ def note(set_name: str) -> str:
     return load(set_name).note if set_name in set_names() else ""
 
 
-def kind(set_name: str) -> str:
-    """What the board of a set calls itself (`rules.kind`); exploratory if there is no such set."""
-    from lib import rules  # its libraries take seconds to load, and a set is checked before
-
-    confirms = load(set_name).confirms if set_name in set_names() else None
-    return rules.kind(confirms and confirms.rules)
-
-
 def load(set_name: str) -> ParameterSet:
     """Read and check `params/<set_name>.yaml`, every notebook's section included. Raises ParameterError."""
     path = specs.ROOT / "params" / f"{set_name}.yaml"

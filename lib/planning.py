@@ -52,7 +52,7 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     judge = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging", name)).judge
     if judge.kind == "llm":
         row["judge's questions"] = llm_judge.expected_questions(judge, owed["arm"])
-    if not isinstance(model, transformer.Transformer):
+    if not model.is_local:
         return row | {"minutes": 0.0 if missing.empty else float("nan")}
     cost = _measured(model, owed if missing.empty else missing, run)
     return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)

@@ -268,3 +268,14 @@ def detectable_effect(found: inference.Estimate, confidence: float = 1 - LEVEL, 
         return np.nan
     freedom = found.n_stems - 1 if np.isnan(found.freedom) else found.freedom
     return _detectable(float(freedom) + 1, power, round(1 - confidence, 9)) * float(found.error)
+
+
+def variances(differences) -> Components:
+    """Components of one pair's net excess over both polarities, from `contrasts`; of several models the mean variances."""
+    both = differences[differences["contrast"].isin(CONTRASTS[:2])]
+    key = ["model", "stem_id", "group_id", "sample_index"]
+    means = both.groupby(key, sort=False)["difference"].mean().reset_index()
+    found = [components_by_match(part) for _, part in means.groupby("model", sort=False)]
+    variances = {part: float(np.mean([getattr(each, part) for each in found])) for part in ("stem", "group", "sample", "match")}
+    counts = {name: sum(getattr(each, name) for each in found) for name in ("n_stems", "n_groups", "n")}
+    return Components(**variances, **counts, n_matches=max(each.n_matches for each in found))

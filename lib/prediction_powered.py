@@ -69,7 +69,7 @@ def joined(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, un
     that were drawn.
     """
     _check_texts(judgements, key)
-    pairs = leakage.pairs(annotation_plan.unmitigated(judgements), matched=True)
+    pairs = leakage.pairs(leakage.unmitigated(judgements), matched=True)
     known = [*PAIR, "direction", "slot"]
     quantities = list(leakage.QUANTITIES)
     judged = pairs.melt(known, quantities, "quantity", "judged").merge(key[[*PAIR, "kind", "stem_id"]], on=PAIR)
@@ -78,7 +78,7 @@ def joined(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, un
 
 
 def _check_texts(judgements: pd.DataFrame, key: pd.DataFrame) -> None:
-    now = annotation_plan.unmitigated(judgements)[[*COMPLETION, "completion"]]
+    now = leakage.unmitigated(judgements)[[*COMPLETION, "completion"]]
     both = key[[*PAIR, "completion"]].merge(now, on=PAIR, how="left", suffixes=("", "_now"))
     changed = both[both["completion"] != both["completion_now"]]
     if len(changed):

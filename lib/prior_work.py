@@ -16,15 +16,12 @@ of one template (without such a column, of one control) are clustered together a
 taken off: it is no context. These choices are ours.
 """
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from lib import command_line, instructions, params, prior_columns, records, sections, semantic_leakage, sentences, tables, vader
+from lib import instructions, prior_columns, sections, sentences, tables, vader
 from lib.prompts import PROMPTS
-from lib.specs import ParameterError
 
 ARMS = ("neutral", "concept", "negative", "positive")
 CHARGED = 0.2  # |valence| of a concept beyond which it has a polarity: VADER's own 0.05, stretched to the human scale
@@ -173,33 +170,3 @@ def _defects(pairs: pd.DataFrame) -> dict[str, list]:
     }
     found = {name: pairs["row"][np.asarray(mask, dtype=bool)].tolist() for name, mask in wrong.items()}
     return found | {"completions of a test that repeat its concept": repeats}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and publish; returns the exit code of `lib.command_line`."""
-    parser = command_line.new_parser(
-        "lib.prior_work", "Completions and semantic leak rate of the published table that a set names."
-    )
-    parser.add_argument("set_name", help="parameter set with dataset.prior")
-    set_name = parser.parse_args(arguments).set_name
-    return command_line.exit_code(lambda: _publish(set_name))
-
-
-def _publish(set_name: str) -> None:
-    """Write the completions that the set's published table holds to outputs/<set_name>/published.parquet; tell its defects."""
-    parameters = params.load(set_name)
-    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    if told.prior is None:
-        raise ParameterError(f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there")
-    pairs, defects = read(told.prior)
-    made = completions(told.prior)
-    print(f"{len(pairs)} pairs: {pairs['arm'].value_counts().to_dict()}\n{report(defects).to_string(index=False)}")
-    if len(made):
-        rates = semantic_leakage.published(pairs)
-        print(f"Semantic leak rate (SentenceBERT), by template:\n{rates.round(2).to_string(index=False)}")
-    print(f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:")
-    print(f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: {samples(made)} or fewer")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

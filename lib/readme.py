@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 
-from lib import claims, command_line, confirm, forest, leakage, params, records, reports
+from lib import command_line, confirm, forest, leakage, params, records, reports
 from lib.board import by_claim, digits, labels
 from lib.board import in_words as verdict_in_words
 
@@ -24,7 +24,7 @@ _SEED = 1  # of the pair that is drawn at random
 
 def example(set_name: str) -> str:
     """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn at random."""
-    judgements = claims.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
+    judgements = leakage.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
     pairs = leakage.charged_pairs(leakage.pairs(judgements, matched=True)).dropna(subset="shift")
     pairs = pairs[pairs["partner"] == pairs["sample_index"]]
     closed = pairs[(pairs["slot"] == "closed") & ~pairs["repeats"]]

@@ -307,7 +307,7 @@ def _by_second(row) -> str:
 
 
 def verdicts_reading(claims: pd.DataFrame, kind: str = EXPLORATORY) -> str:
-    """How many rows of a board came to which verdict, and what kind of board it is (`params.kind`)."""
+    """How many rows of a board came to which verdict, and what kind of board it is (`rules.board_kind`)."""
     counts = claims["verdict"].value_counts()
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
     return f"Of {len(claims)} rows: {said} ({kind})."

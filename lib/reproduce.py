@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib import eta, jobs, own_ratings, own_sentences, params, progress, records, specs, terminal
+from lib import command_line, eta, jobs, own_ratings, own_sentences, params, progress, records, specs, terminal
 from lib.command_line import UserError
 
 _SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
@@ -33,7 +33,7 @@ def run(set_name: str, cores: int) -> None:
         _run(set_name, parameters, cores, lock)
     from lib import claims_text
 
-    minutes = terminal.spell(time.monotonic() - started)
+    minutes = command_line.spell(time.monotonic() - started)
     print(f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}", flush=True)
 
 

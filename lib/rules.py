@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib import inference
+from lib import inference, params
 from lib.inference import Estimate
+from lib.specs import set_names
 
 RULES_VERSION = "rules-3"
 HISTORY = {
@@ -44,6 +45,12 @@ class Verdict(NamedTuple):
 
     verdict: str
     reason: str
+
+
+def board_kind(set_name: str) -> str:
+    """What the board of a set calls itself (`kind`); exploratory if there is no such set."""
+    confirms = params.load(set_name).confirms if set_name in set_names() else None
+    return kind(confirms and confirms.rules)
 
 
 def kind(frozen: str | None) -> str:

@@ -86,7 +86,7 @@ def mitigation(
     if again is None:
         return None
     pairs = leakage.pairs(again)
-    plain = claims.unmitigated(pairs)
+    plain = leakage.unmitigated(pairs)
     faults = usability.faults(again, plain, confidence, shift_margin)
     found = mitigation_effects(pairs, controls, margin, confidence)
     return mitigation_claim(found, model_names, margin, confidence, faults, claims.leaks(plain, confidence))

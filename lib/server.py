@@ -12,7 +12,8 @@ import openai
 import pandas as pd
 
 from lib import outcomes, server_errors, server_replies, specs
-from lib.models import INSTRUCTION, Backend, Reply, silent
+from lib.model_base import INSTRUCTION, Backend, silent
+from lib.reply import Reply
 from lib.specs import Model, ParameterError
 
 _NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it

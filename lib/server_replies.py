@@ -6,7 +6,7 @@ stands in the text itself is left there.
 """
 
 from lib import outcomes
-from lib.models import Reply
+from lib.reply import Reply
 from lib.server_errors import clean
 from lib.specs import Model
 

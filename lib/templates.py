@@ -8,7 +8,6 @@ import re
 import pandas as pd
 
 from lib import chat_templates
-from lib.imported import Imported
 from lib.specs import ParameterError
 
 _ROLES = {"system", "user", "assistant", "human", "instruction", "inst"}
@@ -29,8 +28,7 @@ def check(owed: pd.DataFrame, model, max_new_tokens: int) -> None:
 
     Completions made elsewhere are held against what is owed.
     """
-    if isinstance(model, Imported):
-        model.check(owed)
+    model.check(owed)
     if model.tokenizer is None:
         return
     fault = _fault(owed, model, max_new_tokens)

@@ -15,10 +15,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lib.command_line import spell
 from lib.eta import Estimate, Estimator
 from lib.jobs import DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
 
-WIDTH = 100  # columns that no line of ours exceeds, but for paths and what others say
 PLAIN_EVERY = 30.0  # seconds
 MOVED = 0.25  # share by which an estimate of the whole moves before it is told again
 _POLL = 0.5
@@ -159,12 +159,3 @@ def status(job: Job, now: float) -> str:
     said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
     left = phase.seconds_left(now) if job.notebook == PREPARATION else None  # of others the bar of the whole tells
     return said if left is None else f"{said}, about {spell(left)} left"
-
-
-def spell(seconds: float) -> str:
-    """A time as people say it: '40 seconds', '12 minutes', '3.5 hours'."""
-    if seconds < 95:
-        return f"{max(10 * round(seconds / 10), 10)} seconds"
-    if seconds < 100 * 60:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from lib import architectures, chat_templates, decoding, outcomes
+from lib.model_base import INSTRUCTION, Backend, silent
 from lib.model_files import ModelFiles
-from lib.models import INSTRUCTION, Backend, Reply, silent
+from lib.reply import Reply
 from lib.specs import Model, ParameterError
 
 _BITS = {"4bit": 4, "8bit": 8}
@@ -21,6 +22,8 @@ _BITS = {"4bit": 4, "8bit": 8}
 
 class Transformer(Backend):
     """A causal language model of the transformers library."""
+
+    is_local = True
 
     def __init__(self, spec: Model):
         self.spec = spec

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pandas as pd
 
 from lib import rubrics, specs
-from lib.models import Backend, Reply
+from lib.model_base import Backend
+from lib.reply import Reply
 
 WORTH = rubrics.read("valence").labels
 SPEC = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}

@@ -16,6 +16,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from lib import calibration, cores, generation, models, outcomes, packages, params, prompts, sampling, sections, transformer
+from lib.reply import Reply
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
@@ -137,7 +138,7 @@ def equal_to_the_plain_path(model, owed: pd.DataFrame, parameters) -> int:
 
 
 def _completion(text: str, row) -> str | None:
-    return outcomes.settle(models.Reply(text, 0, True), row.context, row.stem).completion
+    return outcomes.settle(Reply(text, 0, True), row.context, row.stem).completion
 
 
 def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float, float]:

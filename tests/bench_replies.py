@@ -11,7 +11,7 @@ import pandas as pd
 import sentencex
 
 from lib import outcomes, sentences
-from lib.models import Reply
+from lib.reply import Reply
 
 DATA = Path(__file__).parent / "data"
 FILES = ("reply_cases", "reply_cases_held_out")

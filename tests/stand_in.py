@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lib import models, params, sections, specs
-from lib.models import Reply
+from lib.reply import Reply
 
 KEY = "sk-nobody-may-read-this"
 CHAT = "/v1/chat/completions"

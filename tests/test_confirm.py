@@ -236,7 +236,11 @@ def test_a_row_that_one_board_lacks_is_empty_there(finished):
 def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finished, monkeypatch):
     confirmatory.prepared("smoke")
     said = f"confirmatory, {rules.RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
-    assert (params.kind(NAME), params.kind("smoke"), params.kind("no set")) == (said, rules.EXPLORATORY, rules.EXPLORATORY)
+    assert (rules.board_kind(NAME), rules.board_kind("smoke"), rules.board_kind("no set")) == (
+        said,
+        rules.EXPLORATORY,
+        rules.EXPLORATORY,
+    )
     other = {"fault": "", "detectable": 0.1, "clusters": 24, "cluster_unit": "stems", "test": "above 0", "verdict_vader": None}
     table = pd.DataFrame(EXPLORATORY).assign(**other)
     assert reports.verdicts_reading(table, said).endswith(f"({said}).")
@@ -247,7 +251,7 @@ def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finishe
     told = [" ".join(claims_text.board(name).split()) for name in ("smoke", NAME)]
     assert f"This board is {said}." in told[1] and "exploratory" not in told[1] and rules.EXPLORATORY in told[0]
     monkeypatch.setattr(rules, "RULES_VERSION", "rules-99")
-    assert params.kind(NAME).startswith("exploratory, rules-99: it was to confirm under rules-")
+    assert rules.board_kind(NAME).startswith("exploratory, rules-99: it was to confirm under rules-")
 
 
 def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):

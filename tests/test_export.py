@@ -12,7 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import export, inference, judges, leakage, models, outcomes, params, prompts, records, specs
+from lib import export, inference, judges, leakage, outcomes, params, prompts, records, specs
+from lib.model_base import INSTRUCTION
+from lib.reply import Reply
 from lib.specs import ParameterError
 
 
@@ -89,7 +91,7 @@ def test_the_tasks_hold_what_they_need(made):
     assert settings == {
         "charged_threshold": export.CHARGED,
         "max_new_tokens": quick.generation["max_new_tokens"],
-        "instruction": models.INSTRUCTION,
+        "instruction": INSTRUCTION,
     }
 
 
@@ -137,7 +139,7 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
     theirs = scoring.leakage(rows)
     table = pd.DataFrame(rows).drop(columns="valence").assign(model="m", mitigation="none")
     context, stem = (table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem"))
-    ours = [outcomes.settle(models.Reply(text, 1, ended), *told) for text, *told in zip(texts, context, stem, strict=True)]
+    ours = [outcomes.settle(Reply(text, 1, ended), *told) for text, *told in zip(texts, context, stem, strict=True)]
     assert [row["completion"] for row in rows] == [found.completion for found in ours]
     assert {name: theirs[f"n_{name}"] for name in outcomes.OUTCOMES} == {
         name: sum(found.outcome == name for found in ours) for name in outcomes.OUTCOMES

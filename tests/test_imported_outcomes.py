@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib.models import Reply
+from lib.reply import Reply
 from tests.test_imported import loaded, refusal, rows, write
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import calibration, judges, llm_judge, specs
+from lib import calibration, judge_reliability, judges, llm_judge, specs
 from tests.asked_judge import CHARGED, GLAD, GROUP, PLAIN, SPEC, judge, many, rates, says, table, texts_of
 from tests.stand_in import CHAT, StandIn
 from tests.test_judges import CURLY_AND_STRAIGHT
@@ -160,7 +160,7 @@ def test_where_every_completion_is_missing_nothing_is_asked(canned, tmp_path):
     model = canned(rates)
     missing = GROUP.assign(completion=pd.Series([None] * 4, dtype=object))
     assert np.isnan(llm_judge.of_completions(judge(), missing, tmp_path / "j.jsonl")).all()
-    told = judges.reliability(judge(), missing, tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    told = judge_reliability.reading(judge(), missing, tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
     assert "0 replies of asked, 0 unscored" in told
     assert model.asked == []
 

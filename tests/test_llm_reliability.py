@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import judges, llm_judge, llm_reliability, records, specs
-from lib.models import Reply
+from lib import judge_reliability, judges, llm_judge, llm_reliability, records, specs
+from lib.reply import Reply
 from tests.asked_judge import GROUP, judge, many, rates, says, table
 from tests.test_rubrics import MALFORMED
 
@@ -115,7 +115,7 @@ def test_the_reading_counts_the_unscored_by_reason(canned, tmp_path):
         return UNSCORED["cut"][0] if texts == ["negative 1", "neutral 1"] else rates(texts)
 
     canned(say)
-    told = judges.reliability(judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    told = judge_reliability.reading(judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
     assert "240 replies of asked, 3 unscored (1.2%): 2 cut off while thinking, 1 cut off." in told
     asked = llm_judge.asked_of(judge(), many(60), tmp_path / "j.jsonl")
     assert llm_reliability.reasons(asked) == "2 cut off while thinking, 1 cut off"
@@ -150,14 +150,14 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     canned(rates)
     journal = records.replies_path("some", "model", "asked")
     assert journal.relative_to(specs.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
-    told = judges.reliability(judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    told = judge_reliability.reading(judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
     assert "**position bias**: +0.00 [−4.82, +4.82], n 16 in 4 stems" in told
     assert "**both orders, same label**: 1.00 [0.40, 1.00], n 16 in 4 stems" in told
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
     vader = specs.Judge(name="vader", kind="vader")
-    assert judges.reliability(vader, many(1), tmp_path, 0.95, 50, None).startswith("Does not apply: vader")
+    assert judge_reliability.reading(vader, many(1), tmp_path, 0.95, 50, None).startswith("Does not apply: vader")
 
 
 def test_too_many_unscored_ratings_block_the_validity_card_and_keep_the_replies(canned, tmp_path, monkeypatch):

@@ -78,6 +78,6 @@ def test_variances_are_those_of_both_polarities_together():
     rows = pd.DataFrame({"stem_id": np.repeat(range(400), 6), "sample_index": np.tile(np.repeat([0, 1, 2], 2), 400)})
     rows = rows.assign(model="m", group_id=rows["stem_id"].astype(str), contrast=np.tile(power.CONTRASTS[:2], 1200))
     rows["difference"] = np.repeat(rng.normal(0, 10, 400), 6) + rng.normal(0, 20, len(rows))
-    found = budget.variances(rows)
+    found = power.variances(rows)
     assert found.stem == pytest.approx(100, rel=0.3) and found.sample == pytest.approx(200, rel=0.15)  # half of a polarity's 400
     assert (found.n_stems, found.n) == (400, 1200)

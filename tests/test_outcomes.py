@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import outcomes
-from lib.models import Reply
 from lib.outcomes import ANSWERED, EMPTY, REFUSED, THOUGHT_UNFINISHED, TRUNCATED, is_complete, settle
+from lib.reply import Reply
 from tests import bench_replies
 
 CONTEXT, STEM, SAYS = "He is glad.", "His desk is made of", "The note on the door says"

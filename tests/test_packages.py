@@ -49,3 +49,18 @@ def test_a_wheel_of_another_platform_is_fetched_as_it_is_named(cache, tmp_path, 
     assert packages.fetch("alien==1.0") == cache / name
     (tmp_path / name).unlink()
     assert packages.fetch("alien==1.0").exists(), "the cached file is taken"
+
+
+def test_what_pip_removes_while_its_bytes_are_counted_does_not_stop_the_download(tmp_path, monkeypatch):
+    for name in ("going", "staying"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"12345")
+    look = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("going"):
+            raise FileNotFoundError(path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert packages._size(tmp_path) == 5

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from lib import eta, jobs, specs, terminal, times
+from lib import command_line, eta, jobs, specs, terminal, times
 from lib.eta import Estimate, Estimator
 from lib.jobs import DONE, RUNNING, Job, Phase
 
@@ -135,7 +135,7 @@ def test_judging_takes_longer_with_a_judge_that_reads_each_text_with_an_encoder(
     ("seconds", "said"), [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")]
 )
 def test_times_as_people_say_them(seconds, said):
-    assert terminal.spell(seconds) == said
+    assert command_line.spell(seconds) == said
 
 
 def bar_at(done: int, total: int) -> dict:

@@ -39,7 +39,7 @@ def lost(request):
 
 def test_every_claim_is_inconclusive_with_the_reason(lost):
     table = judged(lost)
-    plain = claims.unmitigated(table)
+    plain = leakage.unmitigated(table)
     pairs, (model,) = leakage.pairs(plain), plain["model"].unique()
     faults = usability.faults(plain, pairs, 0.95, 0.1)
     assert faults[model] in [f"100 % of completions are unusable (arm {arm})" for arm in lost]
@@ -56,7 +56,7 @@ def test_every_claim_is_inconclusive_with_the_reason(lost):
 
 
 def test_a_card_tells_what_is_missing_and_estimates_nothing(lost):
-    plain = claims.unmitigated(judged(lost))
+    plain = leakage.unmitigated(judged(lost))
     spec = SimpleNamespace(name="m", id="m", mode="chat")
     leaks = {"verdict": INCONCLUSIVE, "reason": "100 % of completions are unusable"}
     told = results._of_model(spec, plain, leakage.pairs(plain), leaks, 0.95)
@@ -80,7 +80,7 @@ AGREEMENT = [{"domain": "tweets", "judge": 0.8, "one_rater": 0.9}]
 
 
 def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
-    table = claims.unmitigated(judged(lost))
+    table = leakage.unmitigated(judged(lost))
     frame = annotation_plan.frame(table, np.zeros(len(table)))
     key = annotation_plan.draw(frame, 20, 1)
     labels = pd.DataFrame(columns=["annotator", "item_id", "charge", "intensity", "called_for", "complete", "seconds"])
@@ -94,7 +94,7 @@ def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
 
 
 def test_sentences_say_that_nothing_is_estimated():
-    table = claims.unmitigated(judged(ARMS))
+    table = leakage.unmitigated(judged(ARMS))
     bounds = leakage.unscored_bounds(table, ["model"], 0.95)
     said = reports.bounds_reading(bounds, table)
     assert "net excess not estimated, " in said and "nan" not in said

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from lib import bundled, export, generation, inference, judges, leakage, models, outcomes, params, specs
+from lib.reply import Reply
 
 SET = "quick"  # few stems
 TOKENS = 32
@@ -85,7 +86,7 @@ def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float
     """The same replies as completions of ours (prompt_id, sample_index, completion), and every quantity as lib/ computes it."""
     columns = ["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]
     table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(model="m", mitigation="none")
-    settled = [outcomes.settle(models.Reply(row.reply, 0, row.ended), row.context, row.stem) for row in table.itertuples()]
+    settled = [outcomes.settle(Reply(row.reply, 0, row.ended), row.context, row.stem) for row in table.itertuples()]
     table["completion"] = [found.completion or "" for found in settled]
     completions = table.drop(columns=["reply", "ended", "context", "stem"])
     judged = judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold)

@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
-from lib import batch, generation, models, packages, power, prompts, records, templates, terminal, transformer
+from lib import batch, command_line, generation, models, packages, power, prompts, records, templates
 from lib.command_line import exit_code, new_parser
 from lib.cores import available_cores
 from lib.measure import answers, budget, card, identify, sets, tables
@@ -46,7 +46,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     batch.run(name, available_cores())
     _remember_pages(given.judge, time.monotonic() - judged)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
-    print(f"In all {terminal.spell(time.monotonic() - started)}.")
+    print(f"In all {command_line.spell(time.monotonic() - started)}.")
 
 
 def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None) -> tuple:
@@ -85,7 +85,7 @@ def _ready(run, table):
     """The backend of a model, its prompts checked and its weights loaded, which no budget counts."""
     backend = models.load(run.model)
     templates.check(generation.requests(table.head(len(prompts.ARMS)), run, backend), backend, run.max_new_tokens)
-    if isinstance(backend, transformer.Transformer):
+    if backend.is_local:
         _ = backend.weights
     return backend
 
@@ -136,9 +136,8 @@ def _pages_seconds(judge: str, whole: float) -> float:
     """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a share."""
     seconds = _pages_known().get(judge, _PAGES * whole)
     if seconds > whole / 2:
-        print(
-            f"  judging and pages took {terminal.spell(seconds)} last time, which exceed half of the budget: all may take longer"
-        )
+        last = command_line.spell(seconds)
+        print(f"  judging and pages took {last} last time, which exceed half of the budget: all may take longer")
     return min(seconds, whole / 2)
 
 

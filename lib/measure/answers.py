@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from lib import calibration, generation, next_token, planning, progress, prompts, records, transformer, usability
+from lib import calibration, generation, next_token, planning, progress, prompts, records, usability
 from lib.measure import budget
 from lib.sections import Generation
 from lib.specs import CHARGED_ARMS, NO_MITIGATION, Model
@@ -97,7 +97,7 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     missing = answers.missing(run)
     if missing.empty:
         return 0.0, run
-    model, local = answers.model, calibrate and isinstance(answers.model, transformer.Transformer)
+    model, local = answers.model, calibrate and answers.model.is_local
     if local:
         found = calibration.measure(model, missing.drop_duplicates("rendered"), run)
         run = run.model_copy(update={"batch_size": found.batch_size, "workers": found.workers})

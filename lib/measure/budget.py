@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib import power, terminal
+from lib import command_line, power
 from lib.specs import ARMS, CHARGED_ARMS, ParameterError
 
 SAMPLES = (1, 2, 3, 5)  # a prompt
@@ -101,20 +101,9 @@ def sized(design: Design, known: power.Components, stems: int) -> Design:
     return replace(design, mde=mde)
 
 
-def variances(differences) -> power.Components:
-    """Components of one pair's net excess over both polarities, from `power.contrasts`; of several models the mean variances."""
-    both = differences[differences["contrast"].isin(power.CONTRASTS[:2])]
-    key = ["model", "stem_id", "group_id", "sample_index"]
-    means = both.groupby(key, sort=False)["difference"].mean().reset_index()
-    found = [power.components_by_match(part) for _, part in means.groupby("model", sort=False)]
-    variances = {part: float(np.mean([getattr(each, part) for each in found])) for part in ("stem", "group", "sample", "match")}
-    counts = {name: sum(getattr(each, name) for each in found) for name in ("n_stems", "n_groups", "n")}
-    return power.Components(**variances, **counts, n_matches=max(each.n_matches for each in found))
-
-
 def summary(design: Design, seconds_needed: float) -> str:
     """The design in a sentence: what is asked, how long that takes, what it will see."""
-    time = f"about {terminal.spell(seconds_needed)}" if seconds_needed else "all at hand"
+    time = f"about {command_line.spell(seconds_needed)}" if seconds_needed else "all at hand"
     beside = f", {design.mitigations} mitigations measured too" if design.mitigation_samples else ", no mitigations"
     return (
         f"{design.completions:,} completions ({design.groups:,} groups, {design.samples} a prompt{beside}), {time}, will tell "

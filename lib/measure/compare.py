@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lib import claims, comparison_reports, comparisons, figures, leakage, params, power, records, reports, usability
+from lib import comparison_reports, comparisons, figures, leakage, params, power, records, reports, usability
 from lib.command_line import exit_code, new_parser
 from lib.specs import ROOT, ParameterError
 
@@ -47,7 +47,7 @@ def _judgements(set_name: str) -> pd.DataFrame:
     if not power.finished(set_name):
         raise ParameterError(f"SETS: {set_name} is not finished: outputs/{set_name}/manifest.json is missing; run "
                              f"make reproduce SET={set_name}")  # fmt: skip
-    table = claims.unmitigated(records.read_models(set_name, "judgements", names)).assign(set=set_name)
+    table = leakage.unmitigated(records.read_models(set_name, "judgements", names)).assign(set=set_name)
     threshold = params.load(set_name).judging.get("charged_threshold")
     return table.assign(judged=table["judge"] + (f", charged beyond {threshold:g}" if threshold else ""))
 

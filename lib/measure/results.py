@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from lib import claims, judges, leakage, params, power, records, reports, second_verdicts, usability
-from lib.measure import budget
+from lib import judges, leakage, params, power, records, reports, rules, second_verdicts, usability
 from lib.specs import Judge
 
 SHOWN = 2  # pairs furthest apart, beside which a random one is shown
@@ -15,13 +14,13 @@ _BENCHMARKS = {"mining": "mined", "prior": "published prompts", "stems_file": "o
 def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of published prompts).
 
-    Keys: set, title, benchmark, toy, board (`params.kind`), judge (name, version, agreement: a list of domain, judge, one_rater),
-    confidence, temperature, seed, variances (of `variance_components.Components`, of a pair's net excess), and models, each with
-    what `_of_model` tells.
+    Keys: set, title, benchmark, toy, board (`rules.board_kind`), judge (name, version, agreement: a list of domain, judge,
+    one_rater), confidence, temperature, seed, variances (of `variance_components.Components`, of a pair's net excess), and
+    models, each with what `_of_model` tells.
     """
     parameters = params.load(set_name)
     names = [model.name for model in parameters.models]
-    judgements = claims.unmitigated(records.read_models(set_name, "judgements", names))
+    judgements = leakage.unmitigated(records.read_models(set_name, "judgements", names))
     pairs = leakage.pairs(judgements)
     if leakage.charged_pairs(pairs).empty:
         return None
@@ -39,7 +38,7 @@ def of_run(set_name: str) -> dict | None:
         "title": parameters.title,
         "benchmark": next((name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"),
         "toy": parameters.toy,
-        "board": params.kind(set_name),
+        "board": rules.board_kind(set_name),
         "judge": {"name": judge.name, "version": judges.version(judge), "agreement": _agreement(set_name, judge.name)},
         "confidence": confidence,
         "temperature": parameters.generation["temperature"],
@@ -51,7 +50,7 @@ def of_run(set_name: str) -> dict | None:
 
 def _variances(pairs: pd.DataFrame) -> power.Components | None:
     try:
-        return budget.variances(power.contrasts(pairs))
+        return power.variances(power.contrasts(pairs))
     except ValueError:  # one stem
         return None
 

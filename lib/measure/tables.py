@@ -4,7 +4,7 @@ import pandas as pd
 
 from lib import prompts, records, tables
 from lib.measure.budget import Design
-from lib.models import INSTRUCTION
+from lib.model_base import INSTRUCTION
 from lib.specs import CHARGED_ARMS, NO_MITIGATION, ParameterError
 
 BLANK = "answers"  # outputs/answers.csv and .jsonl
