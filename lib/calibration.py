@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib import architectures, decoding, transformer
 from lib.cores import available_threads
+from lib.model_base import Backend
 from lib.sections import Generation
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
@@ -60,7 +61,7 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
     return measure(model, missing, parameters)
 
 
-def measure(model: "transformer.Transformer", missing: pd.DataFrame, parameters: Generation) -> Pace:
+def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Pace:
     """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
     cores, started = available_threads(), time.monotonic()
     wide = _device(model) == "cpu" and not parameters.workers

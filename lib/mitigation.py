@@ -172,13 +172,13 @@ def claim(
     return board.table(rows)
 
 
-def _corrected(prompts: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
+def _corrected(rows: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
     """With p_lowers and p_keeps of a prompt, the greater of both comparisons, and the same Holm-corrected over models that leak.
 
     A model's own p is the least of its prompts' adjusted p (some prompt lowers), and every prompt is corrected as that is; or the
     greatest of their p_keeps (all keep), whose place each prompt takes in turn, for what corrects that may be cut at 1.
     """
-    tested = prompts.rename(columns={"p": "p_lowers"}).groupby(["model", "mitigation"], sort=False)[["p_lowers", "p_keeps"]]
+    tested = rows.rename(columns={"p": "p_lowers"}).groupby(["model", "mitigation"], sort=False)[["p_lowers", "p_keeps"]]
     tested = tested.agg(lambda p: p.max(skipna=False)).astype(float)
     models = tested.index.get_level_values("model")
     leaky = np.array([leaking.get(model, False) for model in models], bool)
@@ -187,7 +187,7 @@ def _corrected(prompts: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
     factor = dict(zip(some.index, inference.holm(some) / some.clip(lower=1e-300), strict=True))
     tested["p_lowers_holm"] = np.minimum(1.0, tested["p_lowers"] * [factor.get(model, np.nan) for model in models])
     tested["p_keeps_holm"] = [_in_place_of(model, p, every) for model, p in zip(models, tested["p_keeps"], strict=True)]
-    return prompts.drop(columns="p_keeps").merge(tested.reset_index(), on=["model", "mitigation"], how="left")
+    return rows.drop(columns="p_keeps").merge(tested.reset_index(), on=["model", "mitigation"], how="left")
 
 
 def _in_place_of(model: str, p: float, of_models: pd.Series) -> float:

@@ -21,8 +21,8 @@ from lib import (
     records,
     sections,
     templates,
-    transformer,
 )
+from lib.model_base import Backend
 
 PACE = "seconds a completion"
 _PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
@@ -69,7 +69,7 @@ class Pilot:
     longest: int  # tokens of the longest prompt seen
 
 
-def pilot(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
+def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
     """The pace on this machine, corrected by the real time of a few of the `missing` completions, which are thrown away."""
     pace = calibration.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads
@@ -93,7 +93,7 @@ def corrected(model, pace: calibration.Pace, missing: pd.DataFrame, run: section
     return Pilot(pace, seconds / len(missing), tokens, read, longest)
 
 
-def _measured(model: transformer.Transformer, missing: pd.DataFrame, run: sections.Generation) -> dict:
+def _measured(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> dict:
     found = pilot(model, missing, run)
     working = found.pace.batch_size * calibration.row_bytes(model, found.longest + run.most_tokens)
     return {
