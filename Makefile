@@ -31,7 +31,7 @@ help:
 	@sed -n -e '/^SHELL/q' -e 's/^# *//p' Makefile
 
 reproduce: .venv/ready
-	@$(BIN)/python -m lib.batch run $(SET)
+	@$(BIN)/python -m lib.cli.batch run $(SET)
 
 # An option of the command line as one of the program: $(call given,NAME,option); `make measure TABLE=` hands on an empty one.
 given = $(if $(findstring command,$(origin $1)),--$2 "$($1)")
@@ -45,55 +45,55 @@ compare: .venv/ready
 	@$(BIN)/python -m lib.measure.compare $(SETS)
 
 confirm: .venv/ready
-	@$(BIN)/python -m lib.confirm $(SET)
+	@$(BIN)/python -m lib.cli.confirm $(SET)
 
 test: .venv/ready
 	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest
 
 plan: .venv/ready
-	@$(BIN)/python -m lib.batch plan $(SET) --effect $(EFFECT)
+	@$(BIN)/python -m lib.cli.batch plan $(SET) --effect $(EFFECT)
 
 # Slow proofs on the bundled model: completions are the same in any batch, order, division and number of processes …
 verify-determinism: .venv/ready
-	$(BIN)/python -m tests.verify_determinism
+	$(BIN)/python -m tests.proofs.verify_determinism
 
 # … after kill -9 at twenty random moments …
 verify-resume: .venv/ready
-	$(BIN)/python -m tests.verify_resume
+	$(BIN)/python -m tests.proofs.verify_resume
 
 # … and arrive, each once, from real servers that are killed and started again.
 verify-server: .venv-extra/ready
-	.venv-extra/bin/python -m tests.verify_server
+	.venv-extra/bin/python -m tests.proofs.verify_server
 
 # What make export writes runs in the harnesses it is for, and gives our numbers.
 verify-export: .venv-extra/ready
-	.venv-extra/bin/python -m tests.verify_export
+	.venv-extra/bin/python -m tests.proofs.verify_export
 
 # The annotation form in JupyterLab and Chromium: every key on disk, nothing lost when its kernel is killed.
 verify-annotation: .venv-extra/ready
-	.venv-extra/bin/python -m tests.verify_annotation
+	.venv-extra/bin/python -m tests.proofs.verify_annotation
 
 # The leak lab there: seconds from a change to its completions, the buttons, nothing broken when its kernel is killed.
 verify-lab: .venv-extra/ready
-	.venv-extra/bin/python -m tests.verify_lab
+	.venv-extra/bin/python -m tests.proofs.verify_lab
 
 # Do intervals hold the truth, does the placebo rule catch and spare, is power as planned, is C2 rarely found by chance? Simulated.
 simulate: .venv/ready
-	$(BIN)/python -m tests.simulate_leakage
-	$(BIN)/python -m tests.simulate_sizes
-	$(BIN)/python -m tests.simulate_mitigation
+	$(BIN)/python -m tests.simulations.simulate_leakage
+	$(BIN)/python -m tests.simulations.simulate_sizes
+	$(BIN)/python -m tests.simulations.simulate_mitigation
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready
-	$(BIN)/python -m tests.simulate_annotation
+	$(BIN)/python -m tests.simulations.simulate_annotation
 
 # How fast completions are made, beside other ways to make them.
 bench: .venv-extra/ready
-	.venv-extra/bin/python -m tests.bench_generation
+	.venv-extra/bin/python -m tests.benches.bench_generation
 
 # How fast pages are mined, beside other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready
-	.venv-extra/bin/python -m tests.bench_mining
+	.venv-extra/bin/python -m tests.benches.bench_mining
 
 # The adapter of the learned judge's encoder, in lib/data, from the ratings: minutes on a GPU, a day on two cores.
 fit-adapter: .venv/ready
@@ -101,33 +101,33 @@ fit-adapter: .venv/ready
 
 # The coefficients of the learned judge and its card, in lib/data, from the ratings.
 fit-judge: .venv/ready
-	$(BIN)/python -m lib.judging.fit
+	$(BIN)/python -m lib.cli.fit_judge
 
 # Which judge agrees best with people, on documents and domains it has not seen, and how fast it is.
 bench-judges: .venv/ready
-	$(BIN)/python -m tests.bench_judges
+	$(BIN)/python -m tests.benches.bench_judges
 
 # How well thoughts, preambles, refusals and sentence ends are told in replies: precision and recall on the cases of the tests.
 bench-replies: .venv/ready
-	@$(BIN)/python -m tests.bench_replies
+	@$(BIN)/python -m tests.benches.bench_replies
 
 lint: .venv/ready
 	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
 
 lint-dataset: .venv/ready
-	@$(BIN)/python -m lib.lint
+	@$(BIN)/python -m lib.dataset.lint
 
 lint-sentences: .venv/ready
-	@$(BIN)/python -m lib.own_sentences $(SET)
+	@$(BIN)/python -m lib.dataset.own_sentences $(SET)
 
 export: .venv/ready
-	@$(BIN)/python -m lib.export $(SET)
+	@$(BIN)/python -m lib.cli.export $(SET)
 
 export-labels: .venv/ready
-	@$(BIN)/python -m lib.annotation_exchange export $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
+	@$(BIN)/python -m lib.annotation.exchange export $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 import-labels: .venv/ready
-	@$(BIN)/python -m lib.annotation_exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
+	@$(BIN)/python -m lib.annotation.exchange import $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)
 
 # The setting: what a widget says must not depend on a subshell, which JupyterLab may name before the kernel knows it.
 lab: .venv/ready
@@ -139,7 +139,7 @@ dry-run: .venv/ready
 
 # The README's numbers, written from the reference run.
 readme: .venv/ready
-	$(BIN)/python -m lib.readme
+	$(BIN)/python -m lib.cli.readme
 
 # The lock, made from pyproject.toml in an empty environment.
 lock:

@@ -3,19 +3,16 @@
 #   snakemake embedded --cores all        one parameter set
 #   snakemake embedded --dry-run          what would run, and why
 #   snakemake --rulegraph | dot -Tsvg     the picture
-import hashlib
-import json
 import re
 
 import yaml
 
-from lib import jobs, params, progress, specs
+from lib.cli import jobs, sources
+from lib.config import params, specs
+from lib.runtime import progress
 
 SETS = specs.set_names()
-RUN = "{sys.executable:q} -m lib.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
-APART = ("lab", "measure")  # packages that no notebook of the batch imports
-READ = (".py", ".csv", ".safetensors")
-SOURCES = sorted(path for path in (specs.ROOT / "lib").rglob("*") if path.suffix in READ and path.parent.name not in APART)
+RUN = "{sys.executable:q} -m lib.cli.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
 
 
 wildcard_constraints:
@@ -23,18 +20,11 @@ wildcard_constraints:
     model="[^/]+",
 
 
-def code(notebook):
-    """Hash of a notebook's code cells and of lib/: saving a notebook, or its outputs, does not count as a change."""
-    cells = json.loads((specs.ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
-    told = ["".join(cell["source"]).encode() for cell in cells] + [path.read_bytes() for path in SOURCES]
-    return hashlib.sha256(b"\0".join(told)).hexdigest()[:16]
-
-
 def values(wildcards):
     """What one notebook run is given, as YAML, headed by the hash of the code that will see it."""
     notebook, _, model = wildcards.job.partition("/")
     told = params.cell_values(params.load(wildcards.set), wildcards.set, notebook, model or None)
-    return f"# code {code(notebook)}\n{yaml.safe_dump(told, sort_keys=False, allow_unicode=True)}"
+    return f"# code {sources.digest(notebook)}\n{yaml.safe_dump(told, sort_keys=False, allow_unicode=True)}"
 
 
 def models(wildcards):
@@ -167,4 +157,4 @@ rule _finish:
     localrule: True
     input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
     output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/claims.svg", "outputs/{set}/manifest.json"
-    shell: "{sys.executable:q} -m lib.batch finish {wildcards.set}"
+    shell: "{sys.executable:q} -m lib.cli.batch finish {wildcards.set}"

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from lib import rubrics, specs
-from lib.model_base import Backend
-from lib.reply import Reply
+from lib.config import specs
+from lib.judging import rubrics
+from lib.models.base import Backend
+from lib.replies.reply import Reply
 
 WORTH = rubrics.read("valence").labels
 SPEC = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct", "mode": "chat"}

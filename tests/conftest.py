@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib import params, records, sections, specs
+from lib.config import params, sections, specs
+from lib.storage import records
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,8 +27,8 @@ def copy(tmp_path_factory) -> Path:
 
 
 def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    """`python -m lib.batch …` in `folder`, with its output as text."""
-    command = [sys.executable, "-m", "lib.batch", *arguments]
+    """`python -m lib.cli.batch …` in `folder`, with its output as text."""
+    command = [sys.executable, "-m", "lib.cli.batch", *arguments]
     given = {**os.environ, "PYTHONPATH": str(folder), **environment}
     return subprocess.run(command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -46,7 +47,7 @@ def tiny(tmp_path_factory) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from lib import bundled
+    from lib.models import bundled
 
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = AutoTokenizer.from_pretrained(bundled.folder())
@@ -78,15 +79,15 @@ def stand_in():
 @pytest.fixture(scope="session")
 def few_prompts():
     """A benchmark of two stems."""
-    from lib import prompts
+    from lib.dataset import curated_prompts
 
-    return prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
 
 
 @pytest.fixture
 def canned(monkeypatch):
     """Puts a canned model in the place of whatever a judge asks."""
-    from lib import llm_judge
+    from lib.judging import llm_judge
     from tests.asked_judge import Canned
 
     def put(say) -> Canned:

@@ -15,7 +15,7 @@ import nbformat
 import psutil
 from playwright.sync_api import Page
 
-from lib.specs import ROOT
+from lib.config.specs import ROOT
 
 _RUN = """async () => {
   const app = window.jupyterapp; await app.restored;

@@ -1,7 +1,7 @@
 """What the tests of `lib.measure` share."""
 
+from lib.config.specs import Model
 from lib.measure import identify
-from lib.specs import Model
 
 CANNED = Model(name="canned", id="canned:leak-30", family="canned", tuning="instruct", mode="completion")
 

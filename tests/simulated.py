@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib import annotation, annotation_plan
+from lib.annotation import labelling, sampling_plan
 
 MODEL = "simulated-model"
 # P(negative), P(positive) of what a simulated reader of full attention sees, by arm
@@ -62,11 +62,11 @@ def labels(texts: pd.DataFrame, raters: dict[str, float], rng: np.random.Generat
         strength = np.clip(texts["strength"] + rng.integers(-1, 2, len(texts)), 1, 3)
         charge = np.array(["negative", "none", "positive"])[said + 1]
         part = pd.DataFrame({"item_id": texts["item_id"], "charge": charge, "note": None, "seconds": 9.0, "complete": True})
-        part["annotator"] = annotation.SIMULATED + name
+        part["annotator"] = labelling.SIMULATED + name
         part["intensity"] = strength.where(said != 0)
         part["called_for"] = np.where(said == 0, None, rng.choice(["yes", "no"], len(texts), p=[0.2, 0.8]))
         parts.append(part.assign(time="2026-01-01T00:00:00.000+00:00"))
-    return annotation.typed(pd.concat(parts, ignore_index=True))
+    return labelling.typed(pd.concat(parts, ignore_index=True))
 
 
 def study(
@@ -74,7 +74,7 @@ def study(
 ):
     """A whole simulated study: judgements (with what is truly there), key, labels; `pairs` are drawn for each of the `models`."""
     table = judged(completions(stems, samples, rng, models), judge, rng)
-    frame = annotation_plan.frame(table, second_opinion(table, rng))
-    key = annotation_plan.draw(frame, pairs * models, int(rng.integers(2**31)))
-    drawn = annotation_plan.completions(key).merge(table, on=annotation_plan.COMPLETION)
+    frame = sampling_plan.frame(table, second_opinion(table, rng))
+    key = sampling_plan.draw(frame, pairs * models, int(rng.integers(2**31)))
+    drawn = sampling_plan.completions(key).merge(table, on=sampling_plan.COMPLETION)
     return table, key, labels(drawn.drop_duplicates("item_id"), raters, rng)

@@ -9,7 +9,7 @@ so that it is the same in all. Some completions are unscored. What is true of ne
 import numpy as np
 import pandas as pd
 
-from lib import leakage
+from lib.analysis import leakage
 
 GROUPS, SAMPLES = 3, 5  # at most, of a stem and of a group
 BUSY, POSITIVE = 0.1, 0.7  # mean share of charged completions in any arm, and of positive ones among them

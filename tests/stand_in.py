@@ -9,8 +9,9 @@ from threading import Lock, Thread
 import pandas as pd
 import pytest
 
-from lib import models, params, sections, specs
-from lib.reply import Reply
+from lib.config import params, sections, specs
+from lib.models import registry
+from lib.replies.reply import Reply
 
 KEY = "sk-nobody-may-read-this"
 CHAT = "/v1/chat/completions"
@@ -126,7 +127,7 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
 def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **changes) -> Reply:
     """What becomes of one prompt, "He is sad." before "His coat is", where the server answers so."""
     parameters = told(stand_in, mode, retries=0, **changes)
-    model = models.load(parameters.model)
+    model = registry.load(parameters.model)
     row = {"context": "He is sad.", "stem": "His coat is", "mitigation_text": "", "group_id": "g", "sample_index": 0}
     stand_in.troubles = [lambda handler: handler.send(status, body)]
     owed = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])

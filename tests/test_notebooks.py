@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from nbconvert import HTMLExporter
 
-from lib import sections
+from lib.config import sections
 from tests.conftest import ROOT
 
 NOTEBOOKS = list(sections.NOTEBOOKS)

@@ -1,5 +1,4 @@
-"""Who gives a text its valence: the learned judge, its encoder, what it learnt from, and how it is fitted again.
+"""Who gives a text its valence on the human scale, and how those judges are made.
 
-`learned` answers with the coefficients that ship in lib/data/; `fit` makes them, from `training_data`, by `regression`, on what
-`mpnet` holds of a text.
+Takes texts; gives valences from −4 to +4, NaN where there is no verdict.
 """

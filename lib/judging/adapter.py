@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lib.specs import ROOT
+from lib.config.specs import ROOT
 
 FILE = ROOT / "lib" / "data" / "judge_adapter.safetensors"
 RANK, ALPHA, DROPOUT = 4, 8, 0.05

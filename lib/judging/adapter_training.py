@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import human_ratings, packages, progress, vader
+from lib.corpora import human_ratings
 from lib.judging import adapter, learned, mpnet, regression, training_data
-from lib.text import normalize
+from lib.nlp import vader
+from lib.nlp.text import normalize
+from lib.runtime import progress
+from lib.storage import packages
 
 SEED, FEATURE_BATCH = 1, 512
 

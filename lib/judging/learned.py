@@ -1,10 +1,10 @@
 """The judge `learned`: a ridge regression of people's ratings on an encoder with an adapter (`lib.judging.mpnet`), and VADER.
 
-Its coefficients ship in FILE, made once by `lib.judging.fit`, and the adapter's beside it, so everybody judges alike and nothing
+Its coefficients ship in FILE, made once by `lib.cli.fit_judge`, and the adapter's beside it, so everybody judges alike and nothing
 is fitted by who uses it. The adapter's file holds what an adapter and a regression say of the rated texts that saw none of the
 document: agreement with people is measured on that. A language model's own hidden states are no features, for a model should not
 be judged by itself. Encoder, layers and what is learnt from are this project's choice, made by agreement on unseen documents and
-domains (tests/bench_judges.py).
+domains (tests/benches/bench_judges.py).
 """
 
 import hashlib
@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from lib import human_ratings, packages
+from lib.config.specs import ROOT, Judge
+from lib.corpora import human_ratings
 from lib.judging import adapter, mpnet, regression
-from lib.specs import ROOT, Judge
-from lib.vader import SCALE
+from lib.nlp.vader import SCALE
+from lib.storage import packages
 
 FILE = ROOT / "lib" / "data" / "learned_judge.safetensors"
 STORED = ROOT / "lib" / "data" / "learned_judge_verdicts.csv"  # verdicts where FILE was made, to compare other machines with
@@ -44,7 +45,7 @@ def _contents() -> tuple[str, dict[str, str], dict[str, np.ndarray]]:
 
 def threshold() -> float:
     """|valence| beyond which its verdict is charged, points of the human scale, as fitted to people's verdicts of the rated texts
-    (`lib.rated_threshold`)."""
+    (`lib.agreement.rated_threshold`)."""
     return float(_contents()[1]["threshold"])
 
 

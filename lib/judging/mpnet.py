@@ -8,10 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from lib import packages
-from lib.cores import available_threads
 from lib.judging import adapter
-from lib.text import normalize
+from lib.nlp.text import normalize
+from lib.runtime.cores import available_threads
+from lib.storage import packages
 
 ENCODER = "all-mpnet-base-v2"
 VERSION = "mpnet-2"  # of what is read of a text: change it with anything that changes a feature, and call make fit-judge

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from lib import vader
 from lib.judging import mpnet
+from lib.nlp import vader
 
 VADER_COLUMNS = 20
 PENALTY = 10_000.0  # chosen for the frozen encoder on documents left out; ours

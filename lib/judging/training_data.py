@@ -1,4 +1,4 @@
-"""What the learned judge learns from: the 23,703 texts that people rated (`lib.human_ratings`), and single words.
+"""What the learned judge learns from: the 23,703 texts that people rated (`lib.corpora.human_ratings`), and single words.
 
 Reviews tell of sorrow and terror that nobody feels, so who learns from them alone hardly hears such words. Of VADER's words and
 emoticons ten people each said what they feel (Hutto & Gilbert, ICWSM 2014). COMMON further words, the most frequent ones that
@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from afinn import Afinn
 
-from lib import human_ratings, packages, vader
+from lib.corpora import human_ratings
 from lib.judging import mpnet
+from lib.nlp import vader
+from lib.storage import packages
 
 WORDS = "words"  # the domain of the words
 COMMON = 3_000

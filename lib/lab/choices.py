@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from lib import bundled
+from lib.config.params import ParameterSet
+from lib.config.specs import BUNDLED_MODELS, Judge, Model
 from lib.judging import mpnet
-from lib.params import ParameterSet
-from lib.specs import BUNDLED_MODELS, Judge, Model
+from lib.models import bundled
 
 VADER = Judge(name="vader", kind="vader")
 

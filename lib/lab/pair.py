@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lib import judges, outcomes, vader
-from lib.specs import NO_MITIGATION, Judge
-from lib.text import normalize
+from lib.config.specs import NO_MITIGATION, Judge
+from lib.judging import judges
+from lib.nlp import vader
+from lib.nlp.text import normalize
+from lib.replies import outcomes
 
 ARMS = ("context", "neutral")
 GROUP = "lab"  # keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
@@ -75,7 +77,7 @@ def complete(
 ) -> Iterator[pd.DataFrame]:
     """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest of a quick model.
 
-    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see `lib.outcomes`).
+    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see `lib.replies.outcomes`).
     `on_prompts`: see `Transformer.reply`.
     """
     first, size, draws = 0, 1, owed["sample_index"].max() + 1

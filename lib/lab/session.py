@@ -12,10 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import judges, models, params, prompts, records, reports, templates
+from lib.config import params
+from lib.config.specs import HELD_OUT, Model
+from lib.dataset import curated_prompts
+from lib.generation import prompt_checks
+from lib.judging import judges
 from lib.lab import choices, pair, stems, view
-from lib.records import Journal
-from lib.specs import HELD_OUT, Model
+from lib.models import registry
+from lib.report import reports
+from lib.storage import records
+from lib.storage.records import Journal
 
 START = {"context": "He is heartbroken and miserable.", "neutral": "He is upstairs and out of earshot.",
          "stem": "The street he lives on is called", "draws": 5}  # fmt: skip
@@ -76,12 +82,12 @@ class Session:
                   "toy": reports.TOY if spec.id.startswith("canned:") else ""}  # fmt: skip
         owed, of_set = pair.requests(wanted, model), self.parameters.generation
         sampled = {"temperature": wanted.temperature, "max_new_tokens": of_set["max_new_tokens"], "seed": of_set["seed"]}
-        templates.check(owed, model, sampled["max_new_tokens"])
+        prompt_checks.check(owed, model, sampled["max_new_tokens"])
         state |= {"status": "writing", "message": f"{spec.name} writes …", "tokens": None if model.tokenizer else NO_TOKENS}
         show(state)
 
-        def on_prompts(prompts: list[str], logits) -> None:
-            state["tokens"] = view.tokens(pair.next_tokens(rendered, prompts, logits, model.tokenizer), model.tokenizer)
+        def on_prompts(texts: list[str], logits) -> None:
+            state["tokens"] = view.tokens(pair.next_tokens(rendered, texts, logits, model.tokenizer), model.tokenizer)
             show(state)
 
         rendered, tables = dict(zip(owed["arm"], owed["rendered"], strict=True)), []
@@ -113,7 +119,7 @@ class Session:
         before = self._backend
         if before is not None and before.spec == spec:
             return before
-        made = models.load(spec)
+        made = registry.load(spec)
         if before is not None and "weights" in vars(before) and _weights_of(before.spec) == _weights_of(spec):
             made.weights = before.weights
         self._backend = made
@@ -133,7 +139,7 @@ class Session:
         held_out = self.parameters.dataset.get("part") == HELD_OUT
         if not held_out and records.table_path(self._set_name, "prompts").exists():
             return records.read_table(self._set_name, "prompts")
-        return prompts.build(self.parameters.dataset["seed"], None, 1)
+        return curated_prompts.build(self.parameters.dataset["seed"], None, 1)
 
     def keep(self) -> str:
         """Append the finished pair to the file of kept ones, durably; returns a line that says so."""
@@ -155,11 +161,11 @@ class Session:
 
     def make_stem(self, values: dict) -> dict:
         """`values` (stem, domain, slot, subject, pronoun) as a line of the benchmark, and what the lint says: csv, findings."""
-        known, names = prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
+        known, names = curated_prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
         made = stems.row(**{name: str(values.get(name) or "").strip() for name in names}, stems=known)
         if not made["stem"] or not made["domain"]:
             raise ValueError("a stem needs its text and a domain; write or choose them")
-        findings = stems.findings(made, known, prompts.read_contexts(), prompts.read_exclusions())
+        findings = stems.findings(made, known, curated_prompts.read_contexts(), curated_prompts.read_exclusions())
         return {"csv": stems.csv_line(made), "findings": findings}
 
 

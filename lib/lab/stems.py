@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from lib import lint, prompts
+from lib.config.specs import MAIN
+from lib.dataset import curated_prompts, lint
 from lib.lab.pair import GROUP
-from lib.specs import MAIN
 
 _RELATED = "related"
 
@@ -12,7 +12,7 @@ _RELATED = "related"
 def fields(stem: str) -> dict[str, str]:
     """A first guess at a stem's subject and pronoun, from the first pronoun that stands in it; he where there is none."""
     words = stem.casefold().replace("'", " ").split()
-    forms = {prompts.WORDS[name][place].casefold(): who for place, who in enumerate(prompts.PRONOUNS)
+    forms = {curated_prompts.WORDS[name][place].casefold(): who for place, who in enumerate(curated_prompts.PRONOUNS)
              for name in ("himself", "his", "him", "he")}  # fmt: skip
     pronoun = next((forms[word] for word in words if word in forms), "he")
     return {"subject": pronoun[0].upper() + pronoun[1:], "pronoun": pronoun}
@@ -46,5 +46,7 @@ def findings(made: dict[str, str], stems: pd.DataFrame, contexts: pd.DataFrame, 
     related = {each.place for each in new if each.check == _RELATED}
     if related:
         total = contexts["match_id"].nunique()
-        lines.append(f"related: {len(related)} of {total} matches speak of the same; `python -m lib.unrelated` excludes them")
+        lines.append(
+            f"related: {len(related)} of {total} matches speak of the same; `python -m lib.dataset.relatedness` excludes them"
+        )
     return lines

@@ -9,9 +9,9 @@ import anywidget
 import numpy as np
 import traitlets
 
-from lib import prompts
+from lib.config.specs import ROOT
+from lib.dataset import curated_prompts
 from lib.lab.session import Session, explained
-from lib.specs import ROOT
 
 _FOLDER = ROOT / "lib" / "lab"
 
@@ -49,7 +49,7 @@ class Lab(anywidget.AnyWidget):
     def __init__(self, set_name: str, kept: Path | None = None):
         self._session, self._rng, self._count = Session(set_name, kept), np.random.default_rng(), 0
         models = [{"key": key, "group": model.group, "label": model.label} for key, model in self._session.models.items()]
-        domains = sorted(prompts.read_stems()["domain"].unique())
+        domains = sorted(curated_prompts.read_stems()["domain"].unique())
         super().__init__(choices=models, domains=domains, settings=self._session.start())
         self._completions = Newest(self._complete)
         self._checks = Newest(lambda job, is_stale: self._answer(lambda: self._session.make_stem(job)))

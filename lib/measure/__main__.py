@@ -10,11 +10,18 @@ import sys
 import time
 from dataclasses import replace
 
-from lib import batch, command_line, generation, models, packages, power, prompts, records, templates
-from lib.command_line import exit_code, new_parser
-from lib.cores import available_cores
-from lib.measure import answers, budget, card, identify, sets, tables
-from lib.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
+from lib.analysis import power
+from lib.cli import batch
+from lib.config.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
+from lib.dataset import curated_prompts
+from lib.generation import prompt_checks, runner
+from lib.measure import answers, budget, identify, sets, tables
+from lib.models import registry
+from lib.report import card
+from lib.runtime import command_line
+from lib.runtime.command_line import exit_code, new_parser
+from lib.runtime.cores import available_cores
+from lib.storage import packages, records
 
 JUDGES = ("learned", "vader")
 _BUDGET = "10m"
@@ -36,7 +43,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     told, stopped = sets.values(model, given.judge), ""
     benchmark = answers.benchmark(told)
     if model.table:
-        design = tables.design(models.load(model), *benchmark, told["mitigations"])
+        design = tables.design(registry.load(model), *benchmark, told["mitigations"])
     else:
         pages = _pages_seconds(given.judge, whole)
         model, design, stopped = _answer(name, model, told, benchmark, whole - pages, before and sets.design(before))
@@ -83,8 +90,8 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
 
 def _ready(run, table):
     """The backend of a model, its prompts checked and its weights loaded, which no budget counts."""
-    backend = models.load(run.model)
-    templates.check(generation.requests(table.head(len(prompts.ARMS)), run, backend), backend, run.max_new_tokens)
+    backend = registry.load(run.model)
+    prompt_checks.check(runner.requests(table.head(len(curated_prompts.ARMS)), run, backend), backend, run.max_new_tokens)
     if backend.is_local:
         _ = backend.weights
     return backend
@@ -105,7 +112,7 @@ def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
         "and must hold a word (require_word)",
         flush=True,
     )
-    begun = models.load(spec.model_copy(update={"begin_answer": True, "require_word": True}))
+    begun = registry.load(spec.model_copy(update={"begin_answer": True, "require_word": True}))
     begun.weights = backend.weights
     return begun
 
@@ -200,7 +207,7 @@ def _kind(model: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and measure; returns the exit code of `lib.command_line`."""
+    """Parse the command line and measure; returns the exit code of `lib.runtime.command_line`."""
     given = parser().parse_args(arguments)
     return exit_code(lambda: _measure_or_blank(given), "what is finished is kept: the same command goes on")
 

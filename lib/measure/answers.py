@@ -5,10 +5,15 @@ import time
 import numpy as np
 import pandas as pd
 
-from lib import calibration, generation, next_token, planning, progress, prompts, records, usability
+from lib.analysis import usability
+from lib.cli import planning
+from lib.config.sections import Generation
+from lib.config.specs import CHARGED_ARMS, NO_MITIGATION, Model
+from lib.dataset import curated_prompts
+from lib.generation import next_token, runner, throughput
 from lib.measure import budget
-from lib.sections import Generation
-from lib.specs import CHARGED_ARMS, NO_MITIGATION, Model
+from lib.runtime import progress
+from lib.storage import records
 
 TRIAL = 16  # groups that are asked first, and kept
 
@@ -16,9 +21,9 @@ TRIAL = 16  # groups that are asked first, and kept
 def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
     """All prompts that a measurement may ask, and their groups in the order in which it asks them."""
     of = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["groups_per_stem"])
-    groups = prompts.design(*of)
-    ordered = prompts.design(*of, first_groups=len(groups))["group_id"].tolist()
-    return prompts.build(*of), ordered
+    groups = curated_prompts.design(*of)
+    ordered = curated_prompts.design(*of, first_groups=len(groups))["group_id"].tolist()
+    return curated_prompts.build(*of), ordered
 
 
 def parameters(told: dict, set_name: str, model: Model, samples: int, mitigate: bool) -> Generation:
@@ -40,7 +45,7 @@ class Answers:
 
     def missing(self, run: Generation) -> pd.DataFrame:
         """The completions of all groups that are not at hand."""
-        return generation.missing(generation.requests(self.table, run, self.model), records.journal_keys(self._completions))
+        return runner.missing(runner.requests(self.table, run, self.model), records.journal_keys(self._completions))
 
     def lacks(self, run: Generation, ordered: list[str]) -> budget.Lacks:
         """How many of the completions of `run` each group still needs, as `budget.choose` asks for it."""
@@ -54,7 +59,7 @@ class Answers:
 
     def owed(self, run: Generation, groups: list[str]) -> pd.DataFrame:
         """The requests of `groups`."""
-        return generation.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
+        return runner.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
 
     def ask(self, run: Generation, groups: list[str], seconds=0.0, deadline=np.inf) -> tuple[pd.DataFrame, int]:
         """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups are whole, from the first on.
@@ -63,18 +68,18 @@ class Answers:
         allow.
         """
         owed = self.owed(run, groups)
-        missing = generation.missing(owed, records.journal_keys(self._completions))
+        missing = runner.missing(owed, records.journal_keys(self._completions))
         lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
         recorder = next_token.recorder(self.table[self.table["group_id"].isin(groups)], self.model, self._next_token)
         made, done = [], 0
         with progress.bar(len(owed), run.model.name, "completions", len(owed) - int(lacks.sum())) as bar:
             while done < len(groups):
-                size = _round(lacks.iloc[done:], run.batch_size or calibration.LARGEST, seconds, deadline - time.monotonic())
+                size = _round(lacks.iloc[done:], run.batch_size or throughput.LARGEST, seconds, deadline - time.monotonic())
                 if not size:
                     break
                 part, started = groups[done : done + size], time.monotonic()
                 rows = owed[owed["group_id"].isin(part)]
-                made.append(generation.generate(rows, run, self.model, self._completions, recorder, bar))
+                made.append(runner.generate(rows, run, self.model, self._completions, recorder, bar))
                 if count := lacks[part].sum():
                     seconds = (time.monotonic() - started) / count
                 done += size
@@ -99,7 +104,7 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
         return 0.0, run
     model, local = answers.model, calibrate and answers.model.is_local
     if local:
-        found = calibration.measure(model, missing.drop_duplicates("rendered"), run)
+        found = throughput.measure(model, missing.drop_duplicates("rendered"), run)
         run = run.model_copy(update={"batch_size": found.batch_size, "workers": found.workers})
     lacking = set(missing["group_id"])
     trial = [group for group in ordered if group in lacking][:TRIAL]

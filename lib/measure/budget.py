@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lib import command_line, power
-from lib.specs import ARMS, CHARGED_ARMS, ParameterError
+from lib.analysis import power
+from lib.config.specs import ARMS, CHARGED_ARMS, ParameterError
+from lib.runtime import command_line
 
 SAMPLES = (1, 2, 3, 5)  # a prompt
 _UNITS = {"s": 1, "m": 60, "h": 3600}

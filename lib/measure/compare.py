@@ -8,9 +8,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from lib import comparison_reports, comparisons, figures, leakage, params, power, records, reports, usability
-from lib.command_line import exit_code, new_parser
-from lib.specs import ROOT, ParameterError
+from lib.analysis import comparisons, leakage, power, usability
+from lib.config import params
+from lib.config.specs import ROOT, ParameterError
+from lib.report import comparison_reports, figures, reports
+from lib.runtime.command_line import exit_code, new_parser
+from lib.storage import records
 
 SHOWN = ("net", "towards", "away", "leak")
 MISSING = "\ufdd0"  # stands for no completion: a code point that is no character
@@ -137,7 +140,7 @@ def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and compare; returns the exit code of `lib.command_line`."""
+    """Parse the command line and compare; returns the exit code of `lib.runtime.command_line`."""
     parser = new_parser("lib.measure.compare", __doc__)
     parser.add_argument("sets", nargs="+", help="names of finished parameter sets, two or more")
     names = list(dict.fromkeys(parser.parse_args(arguments).sets))

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from lib import chat_templates, specs, templates
-from lib.specs import Model, ParameterError, nearest
+from lib.config import specs
+from lib.config.specs import Model, ParameterError, nearest
+from lib.generation import prompt_checks
+from lib.models import chat_templates
 
 MODES = ("chat", "completion")
 THINKING_TOKENS = 1024  # for a model whose thoughts cannot be switched off
@@ -90,7 +92,7 @@ def _of_table(request: Request) -> tuple[Model, list[str]]:
 
 
 def _of_server(request: Request) -> tuple[Model, list[str]]:
-    from lib.server import Server
+    from lib.models.openai_api import Server
 
     url = request.model.rstrip("/")
     notes = []
@@ -114,7 +116,7 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
 
 
 def _of_weights(request: Request) -> tuple[Model, list[str]]:
-    from lib import transformer
+    from lib.models import huggingface
 
     place = _place(request.model)
     label = place["id"] if Path(place["id"]).is_dir() and "gguf_file" not in place else request.model
@@ -124,7 +126,7 @@ def _of_weights(request: Request) -> tuple[Model, list[str]]:
         "dtype": request.dtype or "bfloat16",
     }  # what needs least may be fetched
     draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **named, **place)
-    backend = transformer.Transformer(draft)
+    backend = huggingface.Transformer(draft)
     mode, tuning, why = _asked(backend, label, request.mode)
     dtype, of_dtype = _dtype(backend, request.dtype)
     draft = draft.model_copy(update={"mode": mode, "tuning": tuning, "dtype": dtype})
@@ -193,13 +195,13 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
     """The number format, and why: as told; on an accelerator the model's own; else float32 if it fits into memory."""
     import torch
 
-    from lib import transformer
+    from lib.models import huggingface
 
     if dtype is not None:
         return dtype, f"{dtype}, as told"
     if torch.accelerator.is_available():
         return "auto", f"the model's own number format, on {torch.accelerator.current_accelerator()}"
-    free, needed = transformer.free_bytes(), backend.bytes_as("float32")
+    free, needed = huggingface.free_bytes(), backend.bytes_as("float32")
     if needed < _ROOM * free:
         return "float32", f"float32 on the CPU ({needed / 1e9:.1f} of {free / 1e9:.0f} GB free)"
     return "bfloat16", f"bfloat16 on the CPU, for float32 needs {needed / 1e9:.1f} of {free / 1e9:.1f} GB free"
@@ -212,7 +214,7 @@ def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:
         found["chat_template_kwargs"] = {switch: False}
         notes.append(f"it can think before it answers; switched off ({switch}: false)")
     spec = spec.model_copy(update=found)
-    if added := templates.added_system_text(tokenizer, spec):
+    if added := prompt_checks.added_system_text(tokenizer, spec):
         found["template_system"] = True
         notes.append(f"its template's own system text stays, as it was tuned: {added[:60]!r}")
     prompt = chat_templates.apply(tokenizer, spec, [{"role": "user", "content": "x"}])

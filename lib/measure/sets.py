@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from lib import params, records, specs
+from lib.config import params, specs
+from lib.config.specs import Model, ParameterError
 from lib.measure.budget import Design
-from lib.specs import Model, ParameterError
+from lib.storage import records
 
 BASE = "embedded"  # whose margins, mitigations, seeds and lengths are taken over
 GROUPS_PER_STEM = 3  # of the full design, of which a measurement takes the first groups
@@ -15,7 +16,7 @@ _IDENTITY = ("name", "id", "mode", "gguf_file", "server", "table")  # of a model
 MARK = "# Written by `make measure`."
 _HEAD = """{mark} The same run again: make reproduce SET={name}
 # A longer one, which goes on from here: make measure with a larger BUDGET.
-# first_groups is how much of the full design was measured; what each key means stands in lib/specs.py and lib/sections.py.
+# first_groups is how much of the full design was measured; what each key means stands in lib/config/specs.py and lib/config/sections.py.
 """
 
 

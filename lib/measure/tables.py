@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from lib import prompts, records, tables
+from lib.config.specs import CHARGED_ARMS, NO_MITIGATION, ParameterError
+from lib.dataset import curated_prompts
 from lib.measure.budget import Design
-from lib.model_base import INSTRUCTION
-from lib.specs import CHARGED_ARMS, NO_MITIGATION, ParameterError
+from lib.models.base import INSTRUCTION
+from lib.storage import records, tables
 
 BLANK = "answers"  # outputs/answers.csv and .jsonl
 COLUMNS = ["prompt_id", "prompt", "sample_index", "completion", "outcome"]
@@ -15,7 +16,7 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
     """Write the table of the first `groups` groups to fill in, as CSV and JSONL; FileExistsError if one is there.
 
     prompt is what to send, in mode 'chat' with the question that goes before the sentence; completion is left empty, and outcome,
-    which only answers that are none need (`lib.outcomes`).
+    which only answers that are none need (`lib.replies.outcomes`).
     """
     rows = table[table["group_id"].isin(ordered[:groups])]
     place = rows["group_id"].map({group: place for place, group in enumerate(ordered)})
@@ -35,7 +36,7 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
 
 
 def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) -> Design:
-    """What the filled table of `model` (`lib.imported.Imported`) measures: its groups, from the first on, and samples of each.
+    """What the filled table of `model` (`lib.models.precomputed.Imported`) measures: its groups, from the first on, and samples of each.
 
     ParameterError, naming rows, for unknown prompts, answers not filled in, and groups that lack an arm.
     """
@@ -91,6 +92,6 @@ def _refuse_gaps(place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: in
         said = [f"{prompt} {index}" for prompt, _, index in lacking]
         raise ParameterError(
             f"{place}: lacks {len(lacking):,} of {len(needed):,} answers, in {len(groups):,} groups, which need all of "
-            f"{', '.join(prompts.ARMS)}, sample_index 0 to {samples - 1}\n{tables.some(said, len(said))}: add them, or take "
+            f"{', '.join(curated_prompts.ARMS)}, sample_index 0 to {samples - 1}\n{tables.some(said, len(said))}: add them, or take "
             "these groups and all after them out"
         )

@@ -1,7 +1,7 @@
 """From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors clustered by stem.
 
 A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its outcome. The definitions
-are those of the project expression-leakage (lib/outcomes.py, lib/judges.py, lib/leakage.py, lib/inference.py), which checks that
+are those of the project expression-leakage (lib/replies/outcomes.py, lib/judging/judges.py, lib/analysis/leakage.py, lib/stats/inference.py), which checks that
 the numbers are the same; beside the standard library this needs vaderSentiment alone.
 """
 

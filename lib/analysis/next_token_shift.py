@@ -1,0 +1,103 @@
+"""The next-token shift, a leakage quantity without sampling noise, and how it compares with the sampled ones."""
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis import clustered, leakage
+from lib.generation.next_token import MEASURES
+from lib.stats import inference
+
+QUANTITIES = ("towards", "away", "net", "shift")
+_COMPARED = ("net", "shift")
+
+
+def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
+    """Each charged or placebo prompt less the `reference` of its group: towards, away, net (points of mass) and shift (scale).
+
+    Named and signed like the sampled quantities of lib.analysis.leakage; a placebo prompt appears once for each direction.
+    """
+    base = table.loc[table["arm"] == reference, ["model", "group_id", *MEASURES]]
+    injected = pd.concat(
+        table[table["arm"].isin({arm, "placebo"} - {reference})].assign(direction=sign)
+        for arm, sign in leakage.DIRECTIONS.items()
+    )
+    both = injected.merge(base, on=["model", "group_id"], suffixes=("", "_reference"), validate="many_to_one")
+    change = {name: both[name] - both[f"{name}_reference"] for name in MEASURES}
+    up = both["direction"] > 0
+    both["towards"] = change["positive_mass"].where(up, change["negative_mass"])
+    both["away"] = change["negative_mass"].where(up, change["positive_mass"])
+    both["net"] = both["towards"] - both["away"]
+    both["shift"] = both["direction"] * change["expected_valence"]
+    return both
+
+
+def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
+    """Mean towards, away, net and shift within each combination of `by`: the columns of `clustered.DesignEstimate`."""
+    found = [clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES]
+    return leakage.within_limits(pd.concat(found, ignore_index=True))
+
+
+def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
+    """Net and shift of the charged arms within each combination of `by`: exact, sampled (`_sampled`), whether signs agree."""
+    exact = summarise(leakage.charged_pairs(shifts), by, confidence)
+    sampled = leakage.summarise(leakage.charged_pairs(pairs), by, confidence)
+    both = exact.merge(sampled, on=[*by, "quantity"], suffixes=("", "_sampled"))
+    both = both[both["quantity"].isin(_COMPARED)]
+    return both.assign(same_sign=np.sign(both["estimate"]) == np.sign(both["estimate_sampled"]))
+
+
+def rank_correlation(shifts: pd.DataFrame, pairs: pd.DataFrame, confidence: float, draws: int, rng) -> pd.DataFrame:
+    """Spearman's correlation over charged prompts of the exact quantity with the mean of its draws, for net and for shift.
+
+    One row a quantity: rho, low, high (percentile bootstrap of whole stems), prompts, n_stems. Noise of the draws lowers it.
+    """
+    if shifts.empty:
+        return pd.DataFrame(columns=["quantity", "rho", "low", "high", "prompts", "n_stems"])
+    key = ["group_id", "stem_id", "arm"]
+    drawn = leakage.charged_pairs(pairs).groupby(key, as_index=False)[list(_COMPARED)].mean()
+    both = leakage.charged_pairs(shifts)[[*key, *_COMPARED]].merge(drawn, on=key, suffixes=("", "_sampled")).dropna()
+
+    def rho(frame: pd.DataFrame) -> np.ndarray:
+        return np.array([frame[name].corr(frame[f"{name}_sampled"], method="spearman") for name in _COMPARED])
+
+    low, high = inference.percentile_interval(inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence)
+    shown = {"quantity": _COMPARED, "rho": rho(both), "low": low, "high": high}
+    return pd.DataFrame({**shown, "prompts": len(both), "n_stems": both["stem_id"].nunique()})
+
+
+def precision(shifts: pd.DataFrame, pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Estimate in standard errors, exact and sampled, and the forward passes each took: the higher, the narrower for its size.
+
+    One row for each of net and shift and each way: `exact` (one pass a prompt), `sampled` (a pass a token), and `sampled, as many
+    passes`: the median over `draws` random thinnings of the run to as many stems, one draw each, as the exact passes pay for.
+    """
+    if shifts.empty:
+        return pd.DataFrame(columns=["quantity", "way", "passes", "stems", "in errors"])
+    exact, sampled = leakage.charged_pairs(shifts), leakage.charged_pairs(pairs)
+    passes = 3 * exact["group_id"].nunique()  # negative, positive and neutral
+    a_triple = 3 * sampled["tokens"].mean()
+    stems = max(2, round(passes / a_triple))
+    rows = []
+    for quantity in _COMPARED:
+        by_draw = sampled.pivot_table(index="stem_id", columns="sample_index", values=quantity, aggfunc="mean").to_numpy()
+        thinned = [_in_errors(_one_draw_each(by_draw, stems, rng)) for _ in range(draws)]
+        ways = {
+            "exact": (passes, exact["stem_id"].nunique(), _in_errors(exact.groupby("stem_id")[quantity].mean())),
+            "sampled": (round(by_draw.size * a_triple), len(by_draw), _in_errors(np.nanmean(by_draw, axis=1))),
+            "sampled, as many passes": (round(stems * a_triple), stems, float(np.nanmedian(thinned))),
+        }
+        rows += [dict(zip(("quantity", "way", "passes", "stems", "in errors"), (quantity, way, *found), strict=True))
+                 for way, found in ways.items()]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _one_draw_each(by_draw: np.ndarray, stems: int, rng: np.random.Generator) -> np.ndarray:
+    chosen = rng.choice(len(by_draw), size=min(stems, len(by_draw)), replace=False)
+    return by_draw[chosen, rng.integers(by_draw.shape[1], size=len(chosen))]
+
+
+def _in_errors(by_stem) -> float:
+    """A mean over stems divided by its standard error; NaN where the stems do not differ."""
+    values = np.asarray(by_stem, dtype=float)
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() / error) if error else np.nan

@@ -1,0 +1,56 @@
+"""The annotation form in a notebook: a widget that shows one item and hands each click or key to `labelling.Session`."""
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from lib.annotation import labelling
+from lib.config.specs import ROOT
+
+_DATA = ROOT / "lib" / "data"
+
+
+class Form(anywidget.AnyWidget):
+    """Asks for a name, then goes through the items; `state` is what is in sight, read back from the annotator's file."""
+
+    _esm = _DATA / "annotation_form.js"
+    _css = _DATA / "annotation_form.css"
+    guide = traitlets.Tuple(default_value=labelling.GUIDE).tag(sync=True)
+    state = traitlets.Dict({"message": ""}).tag(sync=True)
+
+    def __init__(self, place: Path):
+        super().__init__()
+        self._place, self._session, self._shown = place, None, 0
+        self.on_msg(self._receive)
+
+    def _receive(self, widget, message: dict, buffers) -> None:
+        try:
+            said = self._do(message)
+        except (ValueError, OSError) as error:  # on the form, where it is seen: a callback's traceback is not
+            said = f"Not saved: {error}"
+        self._shown += 1  # makes every state new, so that the form is drawn again even if nothing changed
+        self.state = {**(self._session.state() if self._session else {}), "message": said, "shown": self._shown}
+
+    def _do(self, message: dict) -> str:
+        if message["do"] == "begin":
+            self._session = labelling.Session(self._place, message["name"])
+            return ""
+        if message["do"] == "answer":
+            self._session.answer(message["field"], message["value"])
+            return "Saved."
+        if message["do"] == "undo":
+            return "Taken back." if self._session.undo() else "There is nothing to take back."
+        if message["do"] == "back":
+            return self._session.back() or ""
+        if not self._session.next():
+            return "Not complete: answer the questions that are open, or choose “cannot tell”."
+        state = self._session.state()
+        return "All items are done. Thank you: you may close the page." if state["done"] == state["total"] else ""
+
+
+def form(set_name: str) -> Form:
+    """The form for the items of a run; FileNotFoundError, saying what to run first, if there are none."""
+    place = labelling.folder(set_name)
+    labelling.read_items(place)
+    return Form(place)

@@ -1,0 +1,172 @@
+"""The batch: run a whole parameter set, or one notebook of it, from the command line.
+
+`python -m lib.cli.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims board;
+`python -m lib.cli.batch plan embedded` tells what that would cost;
+`python -m lib.cli.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from tabulate import tabulate
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
+
+from lib.cli import jobs
+from lib.cli.reproduce import prepare, run
+from lib.config import params, specs
+from lib.runtime import command_line, progress
+from lib.runtime.command_line import UserError
+from lib.runtime.cores import available_cores
+from lib.storage import records
+
+
+def notebook(name: str, values: Path, executed: Path) -> None:
+    """Execute one notebook with the parameters of a YAML file. What its cells print goes to standard output, in a run of the
+    batch to standard error, which is its log."""
+    given = yaml.safe_load(values.read_text(encoding="utf-8"))
+    model = given.get("model_name") or given.get("model", {}).get("name", "")
+    label = f"{name} {model}".strip()
+    started = time.monotonic()
+    progress.begin(jobs.name_of(executed))
+    try:
+        with records.explained(executed):
+            executed.parent.mkdir(parents=True, exist_ok=True)
+            _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
+    except papermill.PapermillExecutionError as error:
+        raise UserError(f"{label}: {error.ename}: {error.evalue}") from None
+    except RuntimeError as error:
+        raise UserError(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
+    tidy(executed)
+    took = time.monotonic() - started
+    if not progress.tell(end=took):
+        print(f"{label} done in {took:.0f} s", flush=True)
+    elif name == "03_judging":
+        from lib.report import claims_text
+
+        progress.message(claims_text.of_model(given["set_name"], model))
+
+
+# kernels that start at the same moment may take the same port, and then one of them dies before it has run anything
+@retry(retry=retry_if_exception_message(match="Kernel died before replying"), stop=stop_after_attempt(4), reraise=True)
+def _execute(source: Path, executed: Path, given: dict) -> None:
+    papermill.execute_notebook(
+        _literal(source),
+        _literal(executed),
+        parameters=given,
+        kernel_name="python3",
+        cwd=specs.ROOT,
+        progress_bar=False,
+        autosave_cell_every=30,
+        stdout_file=sys.stderr if progress.is_told() else sys.stdout,
+        stderr_file=sys.stderr if progress.is_told() else sys.stdout,
+    )
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def tidy(executed: Path) -> None:
+    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, printed progress."""
+    book = nbformat.read(executed, as_version=4)
+    book.metadata.pop("papermill", None)
+    book.metadata.pop("widgets", None)
+    for number, cell in enumerate(book.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = f"injected-{number}"
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+    records.write_text(executed, nbformat.writes(book) + "\n")
+
+
+def _is_progress(output) -> bool:
+    return output["output_type"] == "stream" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def plan(set_name: str, effect: float) -> None:
+    """Print what a run of the set costs on this machine: completions, tokens, memory, minutes; and what a wished effect takes."""
+    from lib.cli import planning
+
+    print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
+    table = planning.plan(set_name)
+    shown = tabulate(
+        table.drop(columns=["model", planning.PACE], errors="ignore").astype(object).T.map(planning.readable),
+        headers=list(table["model"]),
+        tablefmt="simple",
+        disable_numparse=True,
+    )
+    unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
+    print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+    if questions := planning.rated_questions(set_name):
+        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts and the pairs drawn for "
+              "annotators, unless asked before; "
+              "how long they take is not measured")  # fmt: skip
+    print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
+
+
+def _effort(table, effect: float) -> str:
+    """What it takes to see a wished effect, as people read it."""
+    from lib.cli import planning
+
+    wished = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
+    if table is None:
+        return f"{wished}: no finished run of this set, or of the one named in dataset.power_from, tells how much stems differ"
+    cells = tabulate(table.map(planning.readable), headers="keys", showindex=False, tablefmt="simple", disable_numparse=True)
+    return f"{wished}, by samples a prompt; completions are those of one model without mitigations:\n{cells}"
+
+
+def finish(set_name: str) -> None:
+    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
+    from lib.claims import rules
+    from lib.dataset import own_sentences
+    from lib.report import card, forest, reports
+
+    card.write(set_name)
+    board, stamped, kind = reports.board(set_name), reports.stamp(params.load(set_name)), rules.board_kind(set_name)
+    table = forest.markdown(board, "claims.svg", kind)
+    folder = records.run_folder(set_name)
+    ruled = board.assign(rules=rules.RULES_VERSION)  # the notebooks, which ran under the code of today, decided by them
+    records.write_text(folder / "headline.csv", ruled.to_csv(index=False, float_format="%.9g"))
+    records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
+    records.write_text(folder / "claims.svg", forest.svg(board, stamped, kind))
+    own = list(own_sentences.files(params.dataset(set_name)).values())
+    if ratings := params.agreement(set_name).ratings:
+        own.append(ratings.path)
+    made_of = records.manifest(set_name, own)
+    records.write_text(folder / "manifest.json", json.dumps(made_of, indent=2, sort_keys=True) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run; returns the exit code of `lib.runtime.command_line`."""
+    parser = command_line.new_parser("lib.cli.batch", __doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("run", help="run a parameter set")
+    whole.add_argument("set_name", nargs="?", default="embedded")
+    whole.add_argument("--cores", type=int, default=available_cores())
+    one = commands.add_parser("notebook", help="execute one notebook")
+    one.add_argument("name")
+    one.add_argument("values", type=Path)
+    one.add_argument("executed", type=Path)
+    cost = commands.add_parser("plan", help="tell what a run would cost")
+    cost.add_argument("set_name", nargs="?", default="embedded")
+    cost.add_argument("--effect", type=float, default=5.0, help="net excess, points, that a study should see")
+    first = commands.add_parser("prepare", help="fetch and find what a run needs")
+    first.add_argument("set_name")
+    last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
+    last.add_argument("set_name")
+    given = vars(parser.parse_args(arguments))
+    commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
+    command = commands[given.pop("command")]
+    return command_line.exit_code(lambda: command(**given), "run the same command again to go on")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""A whole parameter set: prepared, handed to Snakemake notebook by notebook, watched on the terminal, its claims at the end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lib.cli import eta, jobs, terminal
+from lib.config import params, specs
+from lib.corpora import own_ratings
+from lib.dataset import own_sentences
+from lib.runtime import command_line, progress
+from lib.runtime.command_line import UserError
+from lib.storage import records
+
+_SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
+
+
+def run(set_name: str, cores: int) -> None:
+    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
+    parameters = params.load(set_name)
+    own_sentences.check(params.dataset(set_name))
+    if parameters.confirms:
+        from lib.cli import confirmatory
+
+        confirmatory.check_frozen(set_name)
+    if ratings := params.agreement(set_name).ratings:
+        own_ratings.check(ratings)
+    folder = records.run_folder(set_name)
+    records.check_writable(folder)
+    print(f"{set_name}: {parameters.title}.", flush=True)
+    print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
+    started = time.monotonic()
+    with records.only_run(folder) as lock:
+        _run(set_name, parameters, cores, lock)
+    from lib.report import claims_text
+
+    minutes = command_line.spell(time.monotonic() - started)
+    print(f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}", flush=True)
+
+
+def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) -> None:
+    """Prepare the run and hand its notebooks to Snakemake, showing how far they are."""
+    folder = records.run_folder(set_name)
+    logs = folder / "logs"
+    told = logs / "progress"
+    shutil.rmtree(told, ignore_errors=True)
+    told.mkdir(parents=True)
+    snakemake = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
+    if shutil.which("nvidia-smi"):
+        snakemake += ["--resources", "gpu=1"]  # one model at a time on the accelerator
+    with terminal.View(told, cores, lambda: eta.completions(set_name, parameters)) as view:
+        _follow([sys.executable, "-m", "lib.cli.batch", "prepare", set_name], view, told, logs / "preparation.log", lock)
+        (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
+        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
+        subprocess.run([*snakemake, "--unlock"], cwd=records.ROOT, capture_output=True, check=False)
+        _follow(snakemake, view, told, logs / "snakemake.log", lock)
+
+
+def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock: int) -> None:
+    """Run a command whose jobs tell how far they are in the folder `told`; UserError if it does not end well."""
+    environment = os.environ | {progress.FILE: str(told / "run.jsonl")}
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=records.ROOT, stdout=file, stderr=file, pass_fds=[lock], env=environment)
+        try:
+            view.follow(process)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
+            process.wait()
+            raise
+    if process.returncode and view.refusal:
+        raise UserError(view.refusal)
+    if process.returncode:
+        for job in view.unfinished():
+            view.say(f"error: {job.label}: {_last_words(told.parent / f'{job.page}.log')}")
+        if not view.has_failures():
+            view.say(f"error: {_last_words(log)}")
+        raise UserError(f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}")
+
+
+def _last_words(log: Path) -> str:
+    """Why a process ended that told neither an end nor an error: its exception, by its log, or it was killed."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    if "Traceback (most recent call last)" in text:
+        return f"{text.strip().splitlines()[-1]}; see {log}"
+    return f"its process was killed, perhaps for want of memory; see {log}"
+
+
+def prepare(set_name: str) -> None:
+    """Fetch what ships in packages and find every model and judge before the first notebook starts; no weights are loaded."""
+    progress.begin(jobs.PREPARATION)
+    started = time.monotonic()
+    from lib.corpora import human_ratings
+    from lib.judging import judges
+    from lib.models import registry
+    from lib.nlp import similarity
+    from lib.storage import packages
+
+    parameters = params.load(set_name)
+    packages.fetch(human_ratings.PACKAGE)
+    found = {spec.name: registry.load(spec) for spec in parameters.models}
+    similarity.folder()  # notebook 03 compares sentences, whoever judges
+    for section in (parameters.judging, parameters.agreement):
+        for judge in (section["judge"], *section.get("beside", [])):
+            judges.prepare(specs.Judge.model_validate(judge))
+    progress.tell(facts=eta.facts(parameters, found))
+    progress.tell(end=time.monotonic() - started)

@@ -1,0 +1,246 @@
+"""English pages out of WET files, the plain-text form of Common Crawl, or out of WARC files with HTML; the rest is counted.
+
+FastWARC reads the records, resiliparse makes text of HTML, `WetReader` is the first step of a datatrove job. Of a file's records
+
+    records == kept + sum(dropped(counts).values())
+
+skip_type         no page: warcinfo, image, …        record_too_big    above warc.MAX_LENGTH
+skip_lang         not English                        record_truncated  shorter than its Content-Length
+page_empty        no text on it                      record_digest     not what its digest was made of: damaged, or a wrong length
+page_headless     no HTTP head, or one without end   record_overlong   has no digest, and holds the next record
+page_undecodable  no text, however it is read        record_line_ends  the lines of its head end otherwise than those before
+
+Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read, kept_cut lack their end. Of files: files, file_missing,
+file_empty, file_corrupt, file_truncated (what can be read of the last two is kept); `faults` lists these, with the reason.
+"""
+
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from datatrove.data import Document
+from datatrove.pipeline.readers.base import BaseReader
+from datatrove.utils.logging import logger
+from datatrove.utils.stats import MetricStats
+from fastwarc.warc import WarcRecord, WarcRecordType
+
+from lib.corpora import warc
+from lib.corpora.html import GZIP
+
+VERSION = "pages-1"  # change it with any change here, or in warc.py or html.py, that changes which pages are read, or how
+_DAMAGED = ("record_truncated", "record_digest", "record_overlong")
+_ENGLISH = ("eng", "en")
+
+
+class Page(NamedTuple):
+    """The text of one web page and where it was found; what is not known is None."""
+
+    text: str
+    url: str | None
+    date: str | None  # when it was fetched, ISO 8601
+    record_id: str | None
+    refers_to: str | None  # id of the record that the text was made from
+    crawl: str | None  # for example CC-MAIN-2024-22
+    wet_path: str  # as in the crawl's list of paths; of any other file its name
+    offset: int | None  # where `page_at` finds it; None in a gzip stream that cannot be entered midway
+    language: str  # codes in the record's header, the main one first ("eng,fra"), or "en" where it was told from the text
+
+
+class _Source(NamedTuple):
+    file: BinaryIO
+    path: Path
+    crawl: str | None
+    lenient: bool  # line ends without carriage return, as an editor or a version control leaves them
+    members: bool  # gzip with a member for each record, as Common Crawl writes it
+    seekable: bool
+
+
+def pages(path: Path, counts: Counter) -> Iterator[Page]:
+    """The English pages of a WET file, in its order; what becomes of every record is added to `counts`.
+
+    A damaged record costs itself alone where records are gzip members. OSError if the disk fails, which may pass.
+    """
+    counts["files"] += 1
+    if not path.exists():
+        return _fault(counts, "file_missing", path, "no such file")
+    before = Counter(counts)
+    with path.open("rb") as file:
+        source, size, offset = _source(file, path), path.stat().st_size, 0
+        while offset is not None and offset < size:
+            offset = yield from _run(source, offset, counts)
+    if counts == before:
+        _fault(counts, "file_empty", path, "holds no record")
+
+
+def page_at(path: Path, offset: int) -> Page:
+    """The page of the record at `offset`, read again. ValueError if there is no English page."""
+    with path.open("rb") as file:
+        source, counts = _source(file, path), Counter()
+        page = next(_run(source, offset, counts), None)
+    if page is None or page.offset != offset:
+        raise ValueError(f"{path}: no page at offset {offset}; give the offset and the file of one row of the table")
+    return page
+
+
+def dropped(counts: Counter) -> dict[str, int]:
+    """Records that were not kept, by reason."""
+    return {key: count for key, count in counts.items() if key.startswith(("skip_", "page_", "record_"))}
+
+
+def faults(counts: Counter) -> list[str]:
+    """Files that are not whole: `reason: path: what was found`."""
+    return sorted(key for key in counts if key.startswith("file_") and ": " in key)
+
+
+def demand_pages(counts: Counter) -> None:
+    """ValueError, with every reason, if no page at all was kept: an empty benchmark is never a success."""
+    if not counts["kept"]:
+        reasons = [f"{count} {reason}" for reason, count in dropped(counts).items()] + faults(counts)
+        raise ValueError(f"no English page in {counts['files']} files: {'; '.join(reasons) or 'nothing was read'}\n"
+                         "give files in WET form, or another sample of the crawl")  # fmt: skip
+
+
+class WetReader(BaseReader):
+    """`pages` of each rank's share of the files as documents: text, id (the record's), and the rest of Page as metadata."""
+
+    name = "WET"
+
+    def __init__(self, files: list[Path]):
+        super().__init__()
+        self.files = [str(path) for path in files]
+
+    def run(self, data=None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        if data:
+            yield from data
+        counts = Counter()
+        for path in self.files[rank::world_size]:
+            for page in pages(Path(path), counts):
+                metadata = page._asdict()
+                yield Document(text=metadata.pop("text"), id=metadata.pop("record_id"), metadata=metadata)
+        for reason, count in counts.items():
+            self.stat_update(reason, value=count)
+
+
+def counted(logging_folder: Path) -> Counter:
+    """The counts of all ranks of a finished datatrove job, also those that an earlier run of it had finished."""
+    counts = Counter()
+    for path in sorted((logging_folder / "stats").glob("*.json")):
+        reader = next(step for step in json.loads(path.read_text()) if step["name"].endswith(f": {WetReader.name}"))
+        counts.update({reason: int(MetricStats.from_dict(value).total) for reason, value in reader["stats"].items()})
+    return counts
+
+
+def _source(file: BinaryIO, path: Path) -> _Source:
+    plain = file.read(2) != GZIP
+    first = _member_end(file, 0)
+    members = not plain and first != path.stat().st_size
+    named = re.search(r"CC-MAIN-\d{4}-\d+", str(path))
+    crawl = _crawl(file) or (named[0] if named else None)
+    return _Source(file, path, crawl, warc.has_bare_line_ends(file), members, plain or (members and first is not None))
+
+
+def _crawl(file: BinaryIO) -> str | None:
+    """The crawl that the file's first record tells of."""
+    file.seek(0)
+    try:
+        record = next(warc.records(file, lenient=True), None)
+    except OSError as error:
+        _raise_if_it_may_pass(error)
+        return None
+    if record is None or record.record_type != WarcRecordType.warcinfo or record.content_length > warc.MAX_LENGTH:
+        return None
+    told = re.search(rb"^isPartOf:\s*(\S+)", record.reader.read(), re.MULTILINE)
+    return told and told[1].decode(errors="replace")
+
+
+def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
+    """Pages from `start` to the end or to some damage; returns where to go on, None if nowhere."""
+    source.file.seek(start)
+    offset, reason, broken = start, None, None
+    try:
+        for record in warc.records(source.file, source.lenient):
+            offset = record.stream_pos
+            page, reason = _page(record, source, counts)
+            if reason == "record_line_ends" and source.seekable and not source.lenient:
+                return (yield from _run(source._replace(lenient=True), offset, counts))
+            counts["records"] += 1
+            counts[reason] += 1
+            if page:
+                counts["kept_not_utf8"] += "\N{REPLACEMENT CHARACTER}" in page.text
+                yield page
+            elif source.members and reason in _DAMAGED:
+                break  # the reader may stand inside a neighbour
+    except OSError as error:
+        _raise_if_it_may_pass(error)
+        broken = f"{error} in or after the record at {offset}"
+    end = _member_end(source.file, offset) if source.members else None
+    if broken:
+        _fault(counts, "file_corrupt", source.path, f"{broken}; the file begins with {_head(source.path, 24)!r}")
+    elif source.members and end is None and reason is None:  # cut within the header: not even seen as a record
+        counts.update(["records", "record_truncated"])
+    if not broken and end is None and (source.members or reason == "record_truncated"):
+        _fault(counts, "file_truncated", source.path, f"ends within the record at {offset}; fetch it again")
+    return end
+
+
+def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | None, str]:
+    """The record's page and `kept`, or None and why not; a page that lacks its end is added to `counts`."""
+    if damage := warc.damage(record, source.lenient):
+        return None, damage
+    header = record.headers.get
+    language = header("WARC-Identified-Content-Language")
+    if language and language.split(",")[0] not in _ENGLISH:
+        return None, "skip_lang"
+    text, state = warc.text_of(record)
+    if text is None:
+        return None, state
+    if not text.strip():
+        return None, "page_empty"
+    language = language or warc.language_of(text)
+    if language.split(",")[0] not in _ENGLISH:
+        return None, "skip_lang"
+    if state == "cut":
+        counts["kept_cut"] += 1
+    offset = record.stream_pos if source.seekable else None
+    where = (header("WARC-Target-URI"), header("WARC-Date"), record.record_id, header("WARC-Refers-To"))
+    return Page(text, *where, source.crawl, wet_path(source.path), offset, language), "kept"
+
+
+def wet_path(path: Path) -> str:
+    """How a file is called in its crawl's list of paths; of any other file its name."""
+    parts = path.parts
+    return "/".join(parts[parts.index("crawl-data"):]) if "crawl-data" in parts else path.name  # fmt: skip
+
+
+def _head(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(length)
+
+
+def _raise_if_it_may_pass(error: OSError) -> None:
+    """FastWARC's errors of form carry no number; those of the disk do."""
+    if error.errno is not None:
+        raise error
+
+
+def _fault(counts: Counter, reason: str, path: Path, found: str) -> None:
+    """Counts a file once for a reason, and lists and logs it."""
+    if not any(key.startswith(f"{reason}: {path}: ") for key in counts):
+        counts.update([reason, f"{reason}: {path}: {found}"])
+        logger.warning(f"{reason}: {path}: {found}")
+
+
+def _member_end(file: BinaryIO, start: int) -> int | None:
+    """Where the gzip member ends that begins at `start`; None if none does, or if it is damaged."""
+    file.seek(start)
+    member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        while not member.eof and (chunk := file.read(1 << 14)):
+            member.decompress(chunk)
+    except zlib.error:
+        return None
+    return file.tell() - len(member.unused_data) if member.eof else None

@@ -1,0 +1,179 @@
+"""How fast a model answers on this machine, measured in a few seconds, and the batch size and division of cores that suit it.
+
+Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.config.sections import Generation
+from lib.models import architectures, decoding, huggingface
+from lib.models.base import Backend
+from lib.runtime.cores import available_threads
+
+WORTH_IT = 300  # missing completions below which measuring costs more than it saves
+SECONDS = 15  # a further division of the cores is tried only if it will probably end within
+LARGEST = 512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
+IN_HAND = 60  # seconds of work in hand: what a kill may cost
+TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
+_OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
+_SIZES = (8, 64)  # rows of the two steps that are timed
+_PROMPTS = 16  # prompts whose reading is timed
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A way to ask a model, and its price. Results do not depend on it.
+
+    A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers together: one token of a
+    prompt read, one step however few rows it has, one token written.
+    """
+
+    batch_size: int
+    workers: int
+    threads: int | None
+    per_token_read: float = 0.0
+    per_step: float = 0.0
+    per_token_written: float = 0.0
+
+    def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
+        """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on average."""
+        steps = math.ceil(completions / self.batch_size) * max_new_tokens
+        return read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
+
+
+def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
+    """What `parameters` say, and what they leave open measured, or guessed where little is missing.
+
+    Only a model of the transformers library is measured; others get batches of a fixed size.
+    """
+    if not model.is_local:
+        in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
+        return Pace(parameters.batch_size or in_hand, 1, None)
+    cores = available_threads()
+    on_cpu = _device(model) == "cpu"
+    guess = parameters.workers or (cores if on_cpu and len(missing) >= cores * _SIZES[1] else 1)
+    if len(missing) < WORTH_IT or (parameters.batch_size and parameters.workers):
+        return Pace(parameters.batch_size or 2 * _SIZES[1], guess, max(1, cores // guess))
+    return measure(model, missing, parameters)
+
+
+def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Pace:
+    """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
+    cores, started = available_threads(), time.monotonic()
+    wide = _device(model) == "cpu" and not parameters.workers
+    divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
+    prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
+    tried = []
+    for workers in (number for number in divisions if number <= cores):
+        if tried and time.monotonic() - started > SECONDS * len(tried) / (len(tried) + 1):
+            break
+        tried.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
+    work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.most_tokens)
+    return min(tried, key=lambda way: way.seconds(*work))
+
+
+def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> Pace:
+    """The price of reading and writing with `workers` doing the same work at the same time."""
+    model.workers, model.threads = workers, threads
+    ids = alike_prompts(model, prompts)
+    timed = pd.DataFrame(huggingface.at_once(model, lambda _: _time_one(model, ids), range(workers))).mean().to_dict()
+    few, many = _SIZES
+    per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
+    per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
+    suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
+    suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
+    fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
+    affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
+    batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
+    return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
+
+
+def expected(pace: Pace, model, batch: pd.DataFrame, parameters: Generation) -> float:
+    """Seconds that a batch takes at a measured pace; 0 at one that was not measured."""
+    if not pace.per_token_written:
+        return 0.0
+    tokens = min(TYPICAL_TOKENS, parameters.max_new_tokens)
+    return pace.seconds(prompt_tokens(model, batch, len(batch)), len(batch), tokens, parameters.max_new_tokens)
+
+
+def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
+    """Tokens of as many prompts, such as the model reads side by side."""
+    ids = model.token_ids(prompts)
+    most = max(decoding.alike(model.config, ids), key=len)
+    return [ids[most[place % len(most)]] for place in range(len(ids))]
+
+
+def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
+    """Seconds: `read` a token of a prompt, and write one token for a `few` and for `many` rows."""
+    import torch
+
+    with torch.inference_mode(), model.named():
+        decoding.read(model.weights, model.tokenizer, ids[:1])  # the first pass of all is slower
+        started = time.perf_counter()
+        logits, mask, cache = decoding.read(model.weights, model.tokenizer, ids)
+        tokens = logits.argmax(dim=-1)
+        seconds = {"read": (time.perf_counter() - started) / mask.numel()}
+        for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
+            kept = torch.arange(rows, device=tokens.device) % len(tokens)
+            cache.reorder_cache(kept)
+            mask, tokens, times = mask[kept], tokens[kept], []
+            for _ in range(3):
+                started = time.perf_counter()
+                logits, mask = decoding.write(model.weights, tokens, mask, cache)
+                logits.argmax(dim=-1).tolist()  # waits for an accelerator
+                times.append(time.perf_counter() - started)
+            seconds[name] = min(times)
+    return seconds
+
+
+def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
+    """How many tokens of prompts are read if `missing` is asked `batch_size` at a time: each distinct prompt of a batch, and what
+    all of a batch begin with, once."""
+    total = 0
+    for start in range(0, len(missing), batch_size):
+        ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
+        if architectures.needs_equal_lengths(model.config):
+            total += sum(map(len, ids))
+            continue
+        shared = decoding.common_prefix(ids)
+        total += shared + len(ids) * (max(map(len, ids)) - shared)
+    return total
+
+
+def row_bytes(model, tokens: int) -> int:
+    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer makes of its prompt;
+    and its scores.
+
+    An architecture without attention is estimated as if it had some: its state is smaller than the cache of a typical prompt.
+    """
+    config = model.config.get_text_config()
+    hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
+    queries = _value(config, "num_attention_heads", or_=1)
+    heads = _value(config, "num_key_value_heads", or_=queries)
+    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(config, "qk_rope_head_dim", or_=0)  # DeepSeek's attention
+    size = max(_value(config, "head_dim", or_=hidden // queries), latent, _value(config, "v_head_dim", or_=0))
+    width = 4 if model.spec.dtype == "float32" else 2
+    inner = _value(config, "intermediate_size", or_=4 * hidden)
+    cache = 2 * layers * heads * size * tokens * width
+    layer = (8 * hidden + 3 * inner) * tokens * width
+    return 2 * cache + layer + 4 * 4 * _value(config, "vocab_size", or_=len(model.tokenizer))
+
+
+def _value(config, name: str, or_: int) -> int:
+    """A number of the configuration, the greatest where each layer has one of its own; `or_` where it is not said."""
+    value = getattr(config, name, None)
+    numbers = [number for number in (value if isinstance(value, list | tuple) else [value]) if number]
+    return int(max(numbers, default=or_))
+
+
+def working_bytes(parameters: Generation) -> float:
+    """The memory that decoding may take beside the weights."""
+    return parameters.memory_gb * 1e9 if parameters.memory_gb else 0.7 * huggingface.free_bytes()
+
+
+def _device(model) -> str:
+    return model.weights.device.type

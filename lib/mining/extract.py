@@ -1,0 +1,262 @@
+"""From the text of a page to candidates: neutral sentences cut into stems, and charged and neutral sentences to put before them.
+
+A candidate's role is stem, neutral, negative or positive. Nothing is dropped silently; of the counts that `candidates` keeps
+
+    lines == line_read + all other line_*        sentences == all sentence_* + all role_*
+
+The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use. Those on wording are in
+`lib.mining.standalone`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import ahocorasick
+import sentencex
+from afinn import Afinn
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+
+from lib.mining import standalone
+from lib.mining.standalone import vocabulary
+from lib.nlp import vader
+from lib.nlp.text import normalize
+
+VERSION = "extract-1"  # change it with any change here or in lib/mining/standalone.py that changes what a page gives
+ROLES = ("stem", "neutral", "negative", "positive")
+LINE = 25  # characters: shorter lines are menus and captions
+SENTENCE = (5, 26)  # words
+STEM_SENTENCE = (9, 20)  # words of a sentence that is cut
+STEM = (5, 13)  # words before the cut
+REFERENCE = (3, 8)  # words after it, so that a short continuation ends the sentence
+CONTEXT = (5, 20)  # words
+LETTERS = 0.7  # least share of letters among its characters
+
+_ODD = re.compile(r"\.\.|[\ufffd\x00-\x08\x0e-\x1f\x7f@#{}|<>\[\]\\^~*_=+%$£€]|https?:|www\.")
+_END = re.compile(r"""[.!?]["'”’)]*$""")
+_FORM = re.compile(r"^[A-Z](?!.* ['’])[^\"“”„«»()?!;:–—…/&]*[a-z0-9]\.$")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
+_STOP = re.compile(r"\.\s")  # an abbreviation, or two sentences
+_DIGITS = re.compile(r"\d{5}")
+_DASH = re.compile(r" -|- |--")
+
+
+class Candidate(NamedTuple):
+    """A sentence that passed the rules of its role."""
+
+    role: str  # one of ROLES
+    sentence: str
+    stem: str  # what stands before the cut, of a stem
+    reference: str  # how the sentence really goes on, of a stem
+    valence: float  # VADER's, on the human scale; 0 of a neutral sentence, which holds no word of a lexicon
+    line: int  # of its page, from 0
+    place: int  # in its line, from 0
+
+
+def _none(name: str, words: list[str]) -> bool:
+    return vocabulary()[name].isdisjoint(words)
+
+
+@cache
+def lexicon() -> dict[str, int]:
+    """Words that VADER's lexicon or AFINN rates: +1, −1, or 0 where the two differ in sign."""
+    signs: dict[str, int] = {}
+    rated = [*vader.lexicon().items(), *Afinn()._dict.items()]
+    for word, value in rated:
+        sign = (value > 0) - (value < 0)
+        signs[word] = sign if signs.get(word, sign) == sign else 0
+    return signs
+
+
+def words_of(sentence: str) -> list[str]:
+    """Its words in lower case, with their apostrophes and without anything else."""
+    return _WORD.findall(normalize(sentence).lower())
+
+
+def is_bare(sentence: str) -> bool:
+    """Whether no word of the sentence is in a lexicon."""
+    return lexicon().keys().isdisjoint(words_of(sentence))
+
+
+def candidates(text: str, charge: float, counts: Counter, edited: bool = True) -> Iterator[Candidate]:
+    """The candidates in a page's text, in its order; charged ones have at least `charge` points of |valence|."""
+    for number, line in enumerate(text.split("\n")):
+        counts["lines"] += 1
+        reason = _line_fault(line := line.strip())
+        counts[reason or "line_read"] += 1
+        if reason:
+            continue
+        for place, sentence in enumerate(sentencex.segment("en", line)):
+            counts["sentences"] += 1
+            found = judged(sentence.strip(), charge, edited)
+            counts[found if isinstance(found, str) else f"role_{found.role}"] += 1
+            if not isinstance(found, str):
+                yield found._replace(line=number, place=place)
+
+
+@cache
+def _boilerplate() -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
+    for phrase in vocabulary()["boilerplate"]:
+        automaton.add_word(phrase)
+    automaton.make_automaton()
+    return automaton
+
+
+def _line_fault(line: str) -> str | None:
+    if len(line) < LINE:
+        return "line_short"
+    if not _END.search(line[-4:]) or line.endswith("..."):
+        return "line_no_sentence"
+    if next(_boilerplate().iter(line.lower()), None):
+        return "line_boilerplate"
+    return None
+
+
+def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str:
+    """The sentence as a candidate, or the reason why it is none (sentence_*).
+
+    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see `lib.mining.standalone`).
+    """
+    length = sentence.count(" ") + 1
+    if not SENTENCE[0] <= length <= SENTENCE[1]:
+        return "sentence_length"
+    if not _FORM.match(sentence):
+        return "sentence_form"
+    if _ODD.search(sentence) or _DASH.search(sentence) or _STOP.search(sentence) or _DIGITS.search(sentence):
+        return "sentence_signs"
+    words = words_of(sentence)
+    rated = lexicon()
+    signs = [rated[word] for word in words if word in rated]
+    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words, edited)
+    if isinstance(found, str):
+        return found
+    if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
+        return "sentence_letters"
+    if _none("english", words):
+        return "sentence_language"
+    if edited and found.role != "stem":
+        return standalone.context_fault(sentence, words, charged=bool(signs)) or found
+    return found
+
+
+def _context_fault(sentence: str, words: list[str]) -> str | None:
+    """Why a sentence cannot stand before a stem: too long or short, leaning on another, to the reader, of somebody by name."""
+    if not CONTEXT[0] <= sentence.count(" ") + 1 <= CONTEXT[1]:
+        return "sentence_context_length"
+    if words[0] in vocabulary()["connective"] or sentence.startswith(_phrases()) or not _none("backward", words):
+        return "sentence_opener"
+    if _addresses(words):
+        return "sentence_address"
+    return "sentence_names" if _names(sentence) else None
+
+
+def _addresses(words: list[str]) -> bool:
+    return not _none("address", words) or not _none("address", [word.split("'")[0] for word in words if "'" in word])
+
+
+def is_neutral_context(sentence: str) -> bool:
+    """Whether a sentence without charged words can stand before a stem."""
+    words = words_of(sentence)
+    return bool(words) and not (_context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False))
+
+
+@cache
+def _phrases() -> tuple[str, ...]:
+    return tuple(vocabulary()["phrases"])
+
+
+def _names(sentence: str) -> bool:
+    """Whether a capital stands anywhere but in front or in "I"."""
+    return any(word[0].isupper() and not re.fullmatch(r"I(?:['’]\w+)?[,.]?", word) for word in sentence.split(" ")[1:])
+
+
+def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -> Candidate | str:
+    if abs(sum(signs)) < len(signs):
+        return "sentence_mixed"
+    if not _none("negators", words) or any(word.endswith("n't") for word in words):
+        return "sentence_negated"
+    if fault := _context_fault(sentence, words):
+        return fault
+    if all(before == "to" for before, word in pairwise(["", *words]) if word in lexicon()):
+        return "sentence_weak"  # "The board has cause to reject the plan": nothing of the kind has happened
+    valence = float(vader.valences([sentence])[0])
+    if abs(valence) < charge or valence * signs[0] < 0:
+        return "sentence_weak"
+    return Candidate("positive" if valence > 0 else "negative", sentence, "", "", valence, 0, 0)
+
+
+def _neutral(sentence: str, words: list[str], edited: bool) -> Candidate | str:
+    if not _none("topics", words):
+        return "sentence_topic"
+    split = sentence.split(" ")
+    place = cut(split) if _stands_alone(sentence, words) else None
+    if place and not (edited and standalone.stem_leans(split[:place])):
+        return Candidate("stem", sentence, " ".join(split[:place]), " ".join(split[place:]), 0.0, 0, 0)
+    return _context_fault(sentence, words) or Candidate("neutral", sentence, "", "", 0.0, 0, 0)
+
+
+def _stands_alone(sentence: str, words: list[str]) -> bool:
+    """Whether a sentence can open a text: it tells of no person and does not lean on what was said before."""
+    if not STEM_SENTENCE[0] <= sentence.count(" ") + 1 <= STEM_SENTENCE[1]:
+        return False
+    if (
+        words[0] in vocabulary()["leaning"]
+        or words[0].endswith("ly")
+        or sentence.startswith(_phrases())
+        or sentence.split(" ", 1)[0].endswith(",")
+    ):
+        return False
+    return _none("persons", words) and not _addresses(words) and _none("backward", words) and _none("pointing", words)
+
+
+def cut(words: list[str]) -> int | None:
+    """How many words of a sentence to keep, so that it is open and soon ended; None if there is no such place.
+
+    After a word of the list `open`, not inside a name or a fixed phrase; of several places the one that leaves nearest to 5
+    words.
+    """
+    places = range(max(STEM[0], len(words) - REFERENCE[1]), min(STEM[1], len(words) - REFERENCE[0]) + 1)
+    return min(
+        (place for place in places if _is_open(words, place)),
+        key=lambda place: (abs(len(words) - place - 5), -place),
+        default=None,
+    )
+
+
+def _is_open(words: list[str], place: int) -> bool:
+    last, following = words[place - 1], words[place]
+    listed = vocabulary()
+    if last not in listed["open"] or following in listed["relative"] or f"{last} {following}" in listed["bound"]:
+        return False
+    if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
+        return False  # "…, and for": a second thought, hardly begun
+    if any(word.endswith(",") and word[:-1] in listed["finite"] for word in words[:place]):
+        return False  # "will, for the": an aside, and then the verb
+    return not (following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place]))
+
+
+class Miner(PipelineStep):
+    """A step of a datatrove pipeline: pages in, one document a candidate out, with the page's metadata."""
+
+    type = "⛏ - MINER"
+    name = "candidates"
+
+    def __init__(self, charge: float):
+        super().__init__()
+        self.charge = charge
+
+    def run(self, data, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        counts = Counter()
+        for page in data:
+            counts["pages"] += 1
+            for place, found in enumerate(candidates(page.text, self.charge, counts)):
+                metadata = {key: value for key, value in page.metadata.items() if key != "language"}
+                found_at = {**metadata, "record_id": page.id}
+                yield Document(text=found.sentence, id=f"{page.id}#{place}", metadata=found_at | found._asdict())
+        for reason, count in counts.items():
+            self.stat_update(reason, value=count)

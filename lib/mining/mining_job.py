@@ -1,0 +1,178 @@
+"""The part of mining that reads every page, as a datatrove job: WET files in, a table of candidates out, task by task.
+
+The job runs in a process of its own (`python -m lib.mining.mining_job <folder>`), holds a lock on its folder while it lives, and keeps
+a marker for each finished task; started again, it does what is left. A local job shares its tasks among worker processes: if one
+of them is killed, it ends with an error, and if it ends itself, in whatever way, so do they. Its folder, named after all that its
+result depends on, holds job.json, candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+from datatrove.utils.stats import MetricStats
+
+from lib.config.sections import Mining
+from lib.corpora import wet
+from lib.mining import extract, standalone
+from lib.runtime import progress
+from lib.runtime.cores import available_cores, end_with, end_with_parent
+from lib.storage import packages, records
+
+COLUMNS = {"role": str, "sentence": str, "stem": str, "reference": str, "valence": float, "line": int, "place": int, "url": str,
+           "date": str, "record_id": str, "refers_to": str, "crawl": str, "wet_path": str, "offset": int}  # fmt: skip
+_MEMORY = "perhaps for want of memory: lower dataset.mining.workers"
+_ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64()}
+
+
+def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
+    """The folder of the job, with its job.json: the same for the same files and rules."""
+    job = {
+        "rules": [extract.VERSION, wet.VERSION, packages.sha256(standalone.WORDS)],
+        "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
+        "tasks": told.tasks or len(files),
+        "charge": told.charge_mined,
+    }
+    key = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]
+    cores = available_cores() if told.executor == "local" else -1  # -1: as many as Slurm allows
+    how = {"executor": told.executor, "workers": told.workers or cores, "slurm": told.slurm}
+    folder = parent / key
+    records.write_text(folder / "job.json", json.dumps(job | how, indent=1))
+    return folder
+
+
+def run(folder: Path) -> None:
+    """Do what is left of a job, showing how far it is. RuntimeError if it fails, or is left to Slurm."""
+    job = json.loads((folder / "job.json").read_text())
+    with records.only_run(folder) as lock:
+        done = finished(folder)
+        if done == job["tasks"]:
+            return
+        with (folder / "log.txt").open("a") as log:
+            command = [sys.executable, "-m", "lib.mining.mining_job", str(folder), str(os.getpid())]
+            process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[lock])
+        try:
+            with progress.bar(job["tasks"], "mining", "tasks", done) as bar:
+                while process.poll() is None:
+                    time.sleep(0.2)
+                    bar.update(finished(folder) - bar.done)
+                bar.update(finished(folder) - bar.done)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    done = finished(folder)
+    if process.returncode:
+        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, then: {_reason(folder, process.returncode)}\n"
+                           f"see {folder / 'log.txt'}; run again and only what is left is done")  # fmt: skip
+    if done < job["tasks"]:
+        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, the others are with {job['executor']}; "
+                           "run again when they are done")  # fmt: skip
+
+
+def _reason(folder: Path, code: int) -> str:
+    """Why the job's process ended with an exit code: killed, else the last line that it wrote."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was killed by {name}" + (f", {_MEMORY}" if name == "SIGKILL" else "")
+    return " ".join((folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:])
+
+
+def finished(folder: Path) -> int:
+    """How many tasks of a job are finished."""
+    return len(list((folder / "completions").glob("*")))
+
+
+def executor(folder: Path):
+    """The datatrove executor of the job in `folder`."""
+    import importlib.metadata  # noqa: F401  datatrove uses it without importing it
+
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.writers import ParquetWriter
+
+    from lib.mining.slurm import Slurm
+
+    job = json.loads((folder / "job.json").read_text())
+    schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
+    pipeline = [  # without what datatrove writes for hubs
+        wet.WetReader([Path(path) for path, _ in job["files"]]),
+        extract.Miner(job["charge"]),
+        ParquetWriter(str(folder / "candidates"), compression="zstd", adapter=_row, schema=schema,
+                      use_content_defined_chunking=False, write_page_index=False),
+    ]  # fmt: skip
+    given = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
+    if job["executor"] == "slurm":  # one task a job: more would add up the counts of several tasks
+        return Slurm(pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"])
+    return LocalPipelineExecutor(pipeline, **given)
+
+
+def _row(_, document) -> dict:
+    return {name: document.metadata.get(name) for name in COLUMNS}
+
+
+def candidates(folder: Path) -> pd.DataFrame:
+    """The candidates of a finished job, with the columns COLUMNS, in no order that means anything."""
+    parts = sorted((folder / "candidates").glob("*.parquet"))
+    if not parts:
+        raise ValueError(
+            f"mining found no candidate at all in {json.loads((folder / 'job.json').read_text())['files']}; give more text"
+        )
+    return pyarrow.dataset.dataset(parts).to_table().to_pandas()
+
+
+def counted(folder: Path) -> Counter:
+    """What became of every line and sentence of the pages that were mined."""
+    counts = Counter()
+    for path in (folder / "stats").glob("*.json"):
+        step = next(step for step in json.loads(path.read_text()) if step["name"].endswith(f": {extract.Miner.name}"))
+        counts.update({reason: int(MetricStats.from_dict(value).total) for reason, value in step["stats"].items()})
+    return counts
+
+
+def _run_local(folder: Path) -> None:
+    """Do what is left of a local job. datatrove would wait for ever for a worker process that was killed."""
+    job = executor(folder)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(job.workers, context, initializer=end_with_parent) as pool:
+        tasks = [pool.submit(_run_task, folder, rank) for rank in job.get_incomplete_ranks()]
+        try:
+            for task in as_completed(tasks):
+                task.result()
+        except BrokenProcessPool:
+            raise RuntimeError(f"a worker process was killed, {_MEMORY}") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_task(folder: Path, rank: int) -> None:
+    # an executor of its own, since the steps of one hold the counts of all tasks that it has done
+    executor(folder)._run_for_rank(rank, local_rank=rank)
+
+
+def main(folder: Path, parent: int | None = None) -> None:
+    """Do what is left of a job, or hand it to Slurm; ends when the process `parent` does."""
+    if parent is not None:
+        end_with(parent)
+    if json.loads((folder / "job.json").read_text())["executor"] == "slurm":
+        executor(folder).run()
+    else:
+        _run_local(folder)
+
+
+if __name__ == "__main__":
+    from lib.mining import mining_job  # what is pickled for other processes is found there under its own name
+
+    mining_job.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,112 @@
+"""The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no other use.
+
+They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the learning rate. The
+text ships in packages (`lib.corpora.packaged_text`, and the rated tweets); a tenth of its documents is held out. Made once and kept in the
+user's cache under a hash of text and code. What such models show says nothing about large ones by itself.
+
+`python -m lib.cli.train_ladder` makes it and tells how well each size learnt.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from lib.corpora import human_ratings, packaged_text, wet
+from lib.models import ladder_training
+from lib.models.ladder_training import Recipe
+from lib.storage import packages, records
+
+BEGIN, END = "<s>", "</s>"
+
+
+def documents() -> list[str]:
+    """Encyclopaedia articles, editorials, reviews and tweets that ship in packages. OSError if a package cannot be had."""
+    pages = [page.text for path in packaged_text.wet_files() for page in wet.pages(path, Counter())]
+    rated = human_ratings.read()
+    return pages + rated.loc[rated["domain"] == "tweets", "text"].tolist()
+
+
+def folder(size: str) -> Path:
+    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are trained first."""
+    return made(documents(), Recipe(), packages.cache_folder()) / size
+
+
+def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
+    """The folder that holds a model for each size and, beside it, what `train` tells of it; OSError if it cannot be written."""
+    ladder = parent / f"ladder-{key(texts, recipe)}"
+    with records.explained(ladder), FileLock(f"{ladder}.lock"):
+        missing = [size for size in recipe.sizes if not (ladder / size).exists()]
+        if missing:
+            _check_room(ladder, missing, recipe)
+            if not (ladder / "blocks.npz").exists():
+                _prepare(texts, recipe, ladder)
+            ladder_training.train_all(ladder, missing, recipe)
+    return ladder
+
+
+def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
+    """OSError, before the work rather than after it, if the disk cannot hold the models and the blocks of text."""
+    ladder.mkdir(exist_ok=True)
+    weights = sum(12 * width**2 * layers + width * recipe.vocabulary for width, layers in map(recipe.sizes.get, missing))
+    needed, free = 1.2 * 4 * weights + 20e6, shutil.disk_usage(ladder).free
+    if free < needed:
+        raise OSError(f"it takes {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
+
+
+def key(texts: list[str], recipe: Recipe) -> str:
+    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments left out)."""
+    makers = (_prepare, _tokenizer, _blocks, *ladder_training.MAKERS)
+    code = [ast.unparse(ast.parse(inspect.getsource(maker))) for maker in makers]
+    return hashlib.sha256(json.dumps([texts, asdict(recipe), code]).encode()).hexdigest()[:12]
+
+
+def told(ladder: Path) -> pd.DataFrame:
+    """What `train` told of each size of a ladder, a row each, the smallest first."""
+    found = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("size").sort_values("parameters")
+
+
+def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
+    """The tokenizer and the text as blocks of its tokens: `train` and `held_out`, each (blocks, tokens)."""
+    order = np.random.default_rng(recipe.seed).permutation(len(texts))
+    cut = round(recipe.held_out * len(texts))
+    held_out, train_on = ([texts[place] for place in part] for part in (order[:cut], order[cut:]))
+    tokenizer = _tokenizer(train_on, recipe)
+    tokenizer.save_pretrained(ladder / "tokenizer")
+    blocks = {"train": _blocks(tokenizer, train_on, recipe), "held_out": _blocks(tokenizer, held_out, recipe)}
+    unfinished = ladder / "unfinished.npz"
+    np.savez(unfinished, **blocks)
+    unfinished.rename(ladder / "blocks.npz")
+
+
+def _tokenizer(texts: list[str], recipe: Recipe):
+    """Byte-level byte-pair encoding that begins every text with BEGIN, learnt from `texts`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer, trained.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trained.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=recipe.vocabulary, special_tokens=[BEGIN, END], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    trained.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=trained, bos_token=BEGIN, eos_token=END, pad_token=END)
+
+
+def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
+    """The texts one after the other, each from BEGIN to END, cut into blocks; what is left at the end is dropped."""
+    stream = np.concatenate([[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]).astype(np.int32)
+    return stream[: len(stream) // recipe.block * recipe.block].reshape(-1, recipe.block)

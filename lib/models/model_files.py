@@ -1,0 +1,69 @@
+"""The files that a model of transformers is read from: bundled, trained here, a folder, a hub id; a GGUF file converted once."""
+
+from functools import cached_property, partial
+from pathlib import Path
+
+from lib.config.specs import Model
+from lib.models import bundled, checkpoints, converted
+
+
+class ModelFiles:
+    """Where the files of a model lie, and loading from them; ParameterError, naming the model, where they cannot be loaded."""
+
+    def __init__(self, spec: Model):
+        self.spec, self._who = spec, f"model {spec.name}"
+        self.artifact = bundled.artifact(spec.id)
+        self.source = None if self.artifact else _source(spec.id)
+
+    @property
+    def weights_to_fetch(self) -> int:
+        """How many weights a bundled model has that is not in the cache yet; 0 for others."""
+        return self.artifact.weights if self.artifact and not converted.is_described(self._gguf) else 0
+
+    @cached_property
+    def identity(self) -> dict[str, str] | str:
+        """What tells its content from another's: hashes of files, or the commit of the hub."""
+        return self._gguf.content if self._gguf else checkpoints.identity(self.source, self.spec.revision)
+
+    def describe(self, loader: str, room: int = 0):
+        """Its configuration or tokenizer; `room` is how many bytes the weights of a file will take that is fetched for it."""
+        if self._gguf:
+            return self._load(loader, str(converted.described(self._gguf, self._load, room)))
+        return self._load(loader, self.source, **self._revision)
+
+    def weights(self, size: int, **options):
+        """Its weights, `size` bytes of them, loaded with `options` of from_pretrained."""
+        load = partial(self._load, load=checkpoints.trained)
+        source, place = self.source, self._revision
+        if self._gguf:
+            folder = converted.weights(self._gguf, self.spec.dtype, size, load)
+            source, place = (str(folder), {}) if folder else self._gguf.locate(0)
+        return load("AutoModelForCausalLM", source, **place, **options)
+
+    @cached_property
+    def _gguf(self) -> converted.Gguf | None:
+        spec = self.spec
+        if self.artifact:
+            return converted.of_artifact(self.artifact)
+        if not spec.gguf_file:
+            return None
+        content = checkpoints.gguf_identity(self._who, spec.id, self.source, spec.revision, spec.gguf_file)
+        return converted.of_file(self.source, {"gguf_file": spec.gguf_file, **self._revision}, content)
+
+    @property
+    def _revision(self) -> dict[str, str]:
+        return {"revision": self.spec.revision} if self.source and not Path(self.source).is_dir() else {}
+
+    def _load(self, loader: str, source: str, load=checkpoints.found, **options):
+        return load(loader, self._who, self.spec.id, source, **options)
+
+
+def _source(model_id: str) -> str:
+    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first use."""
+    if model_id.startswith("bundled:"):
+        return str(bundled.folder())
+    if model_id.startswith("ladder:"):
+        from lib.models import ladder
+
+        return str(ladder.folder(model_id.removeprefix("ladder:")))
+    return model_id

@@ -1,0 +1,234 @@
+"""Models that a server runs and answers for in OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
+
+import hashlib
+import ipaddress
+import json
+import os
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import openai
+import pandas as pd
+
+from lib.config import specs
+from lib.config.specs import Model, ParameterError
+from lib.models import server_errors, server_replies
+from lib.models.base import INSTRUCTION, Backend, silent
+from lib.replies import outcomes
+from lib.replies.reply import Reply
+
+_NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
+_KEY_REFUSED = (openai.AuthenticationError, openai.PermissionDeniedError)
+_MAY_PASS = (openai.RateLimitError, openai.InternalServerError)
+_FAILURES = (openai.OpenAIError, json.JSONDecodeError)
+_SAMPLING = {"temperature": 1.0, "max_tokens": 1, "seed": 0}
+
+
+class Server(Backend):
+    """A model behind a server. Making one asks whether the server is there and answers for the model; ParameterError if not.
+
+    Every request carries a seed of its own. How far the server honours it is the server's affair, and so is what it adds to
+    plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise: completions may depend on how it batches, and
+    a second run may differ.
+
+    `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated, and the arms share
+    no seed; without `temperature` or `top_p` the server's own value holds, whatever the set says; without `max_tokens` its own
+    limit. A prompt that a content filter stops gets a Reply with the outcome `filtered`, and the others go on.
+    """
+
+    def __init__(self, spec: Model, check: bool = True):
+        self.spec = spec
+        self.parameters = spec.parameters
+        self.fingerprint = _fingerprint(spec)
+        if spec.mode == "completion" and spec.chat_template_kwargs:
+            raise ParameterError(f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
+                                 f"{spec.chat_template_kwargs}; take them out, or set mode to 'chat'")  # fmt: skip
+        if check:
+            self._check()
+
+    def listed(self) -> list[str]:
+        """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
+        with self._client() as client:
+            return self._listed(client)
+
+    def render(self, context: str, stem: str, mitigation: str) -> str:
+        """The prompt as it is sent: plain text, or the JSON of the messages, which the server puts into the model's template."""
+        text = f"{context} {stem}".strip()
+        if self.spec.mode == "completion":
+            return f"{mitigation} {text}".strip()
+        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip())
+
+    def question(self, text: str) -> str:
+        """A message of the user as it is sent: the JSON of the messages."""
+        messages = [{"role": "user", "content": text}]
+        if self.spec.system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
+        return json.dumps(messages, ensure_ascii=False)
+
+    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
+        """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time; ParameterError if one of
+        them cannot be had, however often it is asked."""
+        pool = ThreadPoolExecutor(self.spec.server.concurrency)
+        with self._client() as client:  # closed after an error or an interrupt, it asks nothing more
+            try:
+                answers = pool.map(lambda row: self._reply(client, row, temperature, max_new_tokens, seed), requests.itertuples())
+                replies = []
+                for answer in answers:
+                    replies.append(answer)
+                    progress(1)
+                return replies
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _client(self) -> openai.OpenAI:
+        # It waits before a retry as long as the server says (Retry-After), else 0.5, 1, 2, 4 and then always 8 seconds, each less
+        # up to a quarter: 12 retries of a refused connection last 50 to 70 seconds.
+        server = self.spec.server
+        told = {"base_url": server.url, "api_key": self._key(), "timeout": server.timeout, "max_retries": server.retries}
+        if is_here(server.url):  # a proxy of the environment would look for it on another machine
+            told["http_client"] = openai.DefaultHttpxClient(trust_env=False, verify=ssl.create_default_context())
+        try:
+            return openai.OpenAI(**told)
+        except (ImportError, ValueError) as error:  # of httpx: a kind of proxy that it does not speak
+            proxies = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+            if not proxies:
+                raise
+            raise ParameterError(f"model {self.spec.name}: the proxy in ${' or $'.join(proxies)} cannot be used ({error})\n"
+                                 "give one of http, or name the server's host in $NO_PROXY") from None  # fmt: skip
+
+    def _reply(self, client: openai.OpenAI, row, temperature: float, max_new_tokens: int, seed: int) -> Reply:
+        own_seed, limit = request_seed(seed, row.group_id, row.sample_index), max_new_tokens + self.spec.thinking_tokens
+        try:
+            choice, usage = self._ask(client, row.rendered, temperature=temperature, max_tokens=limit, seed=own_seed)
+        except _FAILURES as error:
+            return self._without_answer(error)
+        return server_replies.reply(choice, usage, row, self.spec)
+
+    def _without_answer(self, error: Exception, listed: list[str] | tuple = (), checking: bool = False) -> Reply:
+        """The Reply to a prompt that a filter stopped, a thought used up, or the server gave no choice for; ParameterError of
+        whatever else went wrong. `checking`: one that never gives a choice is none to ask.
+        """
+        if server_errors.is_filter(error):
+            return Reply("", 0, False, outcomes.FILTERED, self._said(error))
+        if server_errors.is_out_of_tokens(error):
+            return Reply("", 0, False, outcomes.THOUGHT_UNFINISHED, server_replies.unfinished(self.spec))
+        if server_errors.is_without_choices(error) and not checking:
+            return Reply("", 0, False, outcomes.FAILED, f"an answer without choices: {self._said(error)}")
+        raise self._explained(error, listed) from None
+
+    def _ask(self, client: openai.OpenAI, rendered: str, **sampling) -> tuple[dict, dict]:
+        """The first choice of the answer, and its usage, as the server sent them."""
+        told = {"model": self.spec.id, "extra_body": self._parameters(sampling)}
+        if self.spec.mode == "chat":
+            answer = client.chat.completions.with_raw_response.create(messages=json.loads(rendered), **told)
+        else:
+            answer = client.completions.with_raw_response.create(prompt=rendered, **told)
+        body = server_errors.parsed(answer.http_response.content)
+        choices = body.get("choices") if isinstance(body, dict) else None
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise server_errors.NoCompletion(body)
+        if error := server_replies.broken_off(choices[0]):
+            raise server_errors.NoCompletion(error)
+        return choices[0], body["usage"] if isinstance(body.get("usage"), dict) else {}
+
+    def _parameters(self, sampling: dict) -> dict:
+        """What is sent with the prompt, under the server's own names, without what it does not take."""
+        names = self.spec.server.parameter_names
+        asked = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
+        called = {names.get(name, name): value for name, value in asked.items() if names.get(name, name) is not None}
+        for_template = {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
+        return called | for_template | self.spec.server.options
+
+    def _check(self) -> None:
+        """Ask for one token of a model that the server does not list: some list none, or go by other names as well."""
+        with self._client() as client:
+            listed = self._listed(client)
+            if self.spec.id not in listed:
+                try:
+                    self._ask(client, self.render("", "The", ""), **_SAMPLING)
+                except _FAILURES as error:
+                    self._without_answer(error, listed, checking=True)
+
+    def _listed(self, client: openai.OpenAI) -> list[str]:
+        server = self.spec.server
+        hasty = client.with_options(timeout=min(server.timeout, 10.0), max_retries=min(server.retries, 2))
+        try:
+            return [model.id for model in hasty.models.list().data]
+        except openai.APIConnectionError as error:
+            raise self._explained(error) from None
+        except (*_FAILURES, AttributeError, TypeError):  # AttributeError, TypeError: it answers with something else
+            return []
+
+    def _key(self) -> str:
+        name = self.spec.server.key_variable
+        key = os.environ.get(name, "").strip() if name else ""
+        if not (key.isascii() and key.isprintable()):
+            raise ParameterError(f"model {self.spec.name}: the key in ${name} has characters that no key has; set it again")
+        return key or _NO_KEY
+
+    def _explained(self, error: Exception, listed: list[str] | tuple = ()) -> ParameterError:
+        server, key = self.spec.server, self._key()
+        if isinstance(error, _KEY_REFUSED):
+            what = "wants a key"
+            remedy = "name the environment variable that holds it in key_variable"
+            if server.key_variable:
+                what = (
+                    f"refused the key in ${server.key_variable}"
+                    if key != _NO_KEY
+                    else f"{what}, and ${server.key_variable} is not set"
+                )
+                remedy = "set that environment variable to a key which it accepts"
+        elif isinstance(error, openai.APITimeoutError):
+            what = "does not answer in time"
+            remedy = f"raise timeout ({server.timeout:g} s) or lower concurrency ({server.concurrency})"
+        elif isinstance(error, openai.APIConnectionError):
+            what, remedy = "cannot be reached", "start it, or correct its url"
+        elif refused := server_errors.refused_parameters(error, list(self._parameters(_SAMPLING))):
+            what, remedy = f"does not take {' and '.join(refused)}", server_errors.remedy(refused, error, server)
+        elif server_errors.is_too_long(error):
+            what, remedy = (
+                "has no room for so many tokens",
+                "lower max_new_tokens or thinking_tokens, or run it with more context",
+            )
+        elif isinstance(error, _MAY_PASS):
+            what = "cannot answer now"
+            remedy = f"wait, or lower concurrency ({server.concurrency})"
+        else:
+            what = f"refused a request for {self.spec.id!r}"
+            known = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
+            remedy = f"check id, mode and url (most end in /v1){known}{specs.nearest(self.spec.id, listed)}"
+        return ParameterError(f"model {self.spec.name}: server {server.url} {what} ({self._said(error)})\n"
+                              f"{remedy}; then run again: what is finished is kept")  # fmt: skip
+
+    def _said(self, error: Exception) -> str:
+        """The server's words, without the key."""
+        return server_errors.reason(error).replace(self._key(), "[key]")[:300]
+
+
+def request_seed(seed: int, group_id: str, sample_index: int) -> int:
+    """The seed sent with a request, 31 bits, a hash of these three and nothing else: the arms of a group share it."""
+    digest = hashlib.sha256(f"{seed}\x1f{group_id}\x1f{sample_index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def is_here(url: str) -> bool:
+    """Whether `url` names the machine on which this runs."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _fingerprint(spec: Model) -> str:
+    """Whom it asks and what it sends beside the request. What is at its default is left out, so that older keys stay."""
+    asked = {"url": spec.server.url.rstrip("/"), "id": spec.id, "mode": spec.mode, "options": spec.server.options}
+    if dropped := sorted(name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"):
+        asked["left_out"] = dropped  # n is 1 anyway
+    for name in ("chat_template_kwargs", "thinking_tokens", "thought_markers"):
+        if getattr(spec, name) != type(spec).model_fields[name].default:
+            asked[name] = getattr(spec, name)
+    return json.dumps(asked, sort_keys=True)

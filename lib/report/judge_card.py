@@ -1,0 +1,62 @@
+"""The card of the learned judge, written beside its coefficients: what it is, how it agrees with people, what it learnt from."""
+
+import numpy as np
+import pandas as pd
+
+from lib.agreement import rated_agreement, told_feelings
+from lib.config.specs import ROOT, Judge
+from lib.corpora import human_ratings
+from lib.judging import adapter, learned
+from lib.report.reports import interval
+
+FILE = ROOT / "lib" / "data" / "LEARNED_JUDGE.md"
+LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
+CONFIDENCE, RESAMPLES = 0.95, 400
+_COLUMNS = {"pearson": "r with the human mean", "judge": "r with the other raters", "one rater": "one rater, with these",
+            "judge − one rater": "difference", "worth": "raters it is worth", "error": "mean absolute error"}  # fmt: skip
+
+
+def write(facts: dict[str, str]) -> None:
+    """Write FILE; `facts` are the metadata of the coefficients."""
+    validity = rated_agreement.validity(human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0))
+    told = told_feelings.said([LEARNED, VADER])
+    FILE.write_text(_CARD.format(
+        **facts, trained_on=adapter.facts()["trained_on"], version=learned.version(LEARNED),
+        table=_by_domain(validity).to_markdown(), told=told_feelings.reading(told),
+    ), encoding="utf-8")  # fmt: skip
+
+
+def _by_domain(validity: pd.DataFrame) -> pd.DataFrame:
+    """Agreement by domain on unseen documents, a row for each."""
+    own = validity[(validity["by"] == "domain") & validity["measure"].isin(_COLUMNS)]
+    cells = own.assign(cell=[interval(row, 2, sign=row.measure == "judge − one rater") for row in own.itertuples()])
+    wide = cells.pivot(index="level", columns="measure", values="cell")[list(_COLUMNS)].rename(columns=_COLUMNS)
+    counts = own.groupby("level", sort=False)[["n", "n_documents"]].first()
+    return counts.join(wide).rename(columns={"n_documents": "documents"}).rename_axis("domain")
+
+
+_CARD = """# The judge `learned`, {version}
+
+A ridge regression of people's mean rating (−4 to +4) on the encoder {encoder} (Apache-2.0) with an adapter taught the same
+ratings ({adapter}; trained on {trained_on}): mean and maximum of the token vectors of layers {layers}, and VADER's valence.
+Penalty {penalty}. Verdicts are rounded to hundredths; charged is a |valence| beyond {threshold}. `learned_judge.safetensors`
+holds the coefficients, `judge_adapter.safetensors` the adapter, and what is said of each rated text by an adapter and a
+regression that saw no text of its document. `make fit-judge` writes the former anew; `make fit-adapter`, which wants a GPU, the
+latter.
+
+**Agreement with people on unseen documents** (five folds of documents; adapter and regression are fitted without the fold; 95 %
+intervals by a bootstrap over documents):
+
+{table}
+
+**Feelings that are told** (sign and order of this project's own sentences, which nobody rated): {told}
+
+**Unseen domains, and the readings that were compared**: `judge_selection.csv`, made by `make bench-judges`.
+
+**Learnt from**: {texts} texts that 15 to 99 people each rated (Hutto & Gilbert, ICWSM 2014; shipped in the MIT-licensed source
+archive of vaderSentiment; the texts themselves are third parties' and are not part of this project), and {words} words: those of
+VADER's lexicon with their mean ratings (MIT), and common words taken to be neutral, each told in a plain sentence. Every domain
+weighs the same, all words together three quarters of one.
+
+**Limits**: English; sentiment of tweets, reviews and editorials, not of completions; no irony; what raters of 2014 felt.
+"""

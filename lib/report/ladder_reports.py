@@ -1,0 +1,57 @@
+"""What notebook 05 says of the models that were trained here: how well each learnt, and whether larger ones learnt better."""
+
+import numpy as np
+import pandas as pd
+
+from lib.config import params, specs
+from lib.models import ladder
+from lib.report import reports
+from lib.stats import inference
+from lib.storage import packages
+
+_STRETCH = 20  # blocks; an article runs over several, so neighbours are one cluster
+
+
+def trained(set_name: str) -> pd.DataFrame:
+    """The models of a set that were trained here, a row each, the smallest first; no row where there are none.
+
+    Columns: model, parameters (outside the embeddings), tokens (trained on, all epochs), epochs, learning_rate (peak), and mean
+    cross-entropies of a token in nats: untrained_loss and held_out_loss of the held-out text, learnt_loss of as much of the
+    other. `losses` is an array, that of each held-out block.
+    """
+    models = params.load(set_name).models if set_name in specs.set_names() else []
+    sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
+    if not sizes:
+        return pd.DataFrame()
+    made = ladder.made(ladder.documents(), ladder.Recipe(), packages.cache_folder())
+    table = ladder.told(made).loc[lambda told: told.index.isin(sizes)].drop(columns="minutes")
+    table.insert(0, "model", [sizes[size] for size in table.index])
+    return table.assign(losses=[np.load(made / f"{size}.npy") for size in table.index]).reset_index(drop=True)
+
+
+def shown(table: pd.DataFrame, stamped: str = ""):
+    """A table of `trained` as people read it; None, which shows nothing, if it is empty."""
+    if table.empty:
+        return None
+    names = {"learning_rate": "learning rate of layers", "untrained_loss": "untrained", "learnt_loss": "learnt text",
+             "held_out_loss": "held-out text"}  # fmt: skip
+    cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(list(names)[1:], "{:.3f}")
+    text = table.assign(**{column: table[column].map(form.format) for column, form in cells.items()}).drop(columns="losses")
+    return text.rename(columns=names).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+
+
+def reading(table: pd.DataFrame, confidence: float) -> str:
+    """Whether the held-out loss of `trained` falls from each size to the next, paired by held-out block."""
+    if table.empty:
+        return "No model of this set was trained here."
+    if len(table) == 1:
+        return f"{table['model'].iloc[0]} is the only one that was trained here: no sizes to compare."
+    said, falls = [], []
+    for smaller, larger in zip(table.iloc[:-1].itertuples(), table.iloc[1:].itertuples(), strict=True):
+        change = larger.losses - smaller.losses
+        found = inference.clustered_mean(change, np.arange(len(change)) // _STRETCH, confidence)
+        falls.append(inference.side_of_zero(found) < 0)
+        said.append(f"{smaller.model} to {larger.model} {reports.interval(found, 3)}")
+    verdict = "yes" if all(falls) else "**no**, so a slope of leakage over these sizes is not one over better and better models"
+    return (f"Held-out loss falls with size: {verdict}. Nats a token, over {len(table['losses'].iloc[0]):,} held-out blocks, "
+            f"neighbours clustered: {'; '.join(said)}.")  # fmt: skip

@@ -1,0 +1,134 @@
+"""Figures of leakage against model size, in the look of `lib.report.figures`: size on a log scale, intervals wherever there are any."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from lib.analysis import leakage
+from lib.report import figures
+
+
+def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
+    """Each model's estimate (`scaling.by_size`, by nothing else) and the meta-regression (`scaling.fitted`) with its band.
+
+    A panel for each family, tuning and mode. Models of unknown size cannot be placed and are left out; a panel without a line has
+    too few sizes. The range shown is that of the models' intervals, which a band of few models leaves.
+    """
+    points, line = _with_lines(points), _with_lines(line)
+    if points.empty:
+        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+    grid, names = _grid(points["line"], quantity)
+    colour = sns.color_palette("colorblind")[0]
+    for axes, name in zip(grid.flat, names, strict=False):
+        part = points[points["line"] == name]
+        axes.errorbar(part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3)
+    limits = grid[0, 0].get_ylim()
+    for axes, name in zip(grid.flat, names, strict=False):
+        band = line[line["line"] == name]
+        if len(band):
+            axes.plot(band["parameters"], band["estimate"], color="black")
+            axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
+    grid[0, 0].set_ylim(limits)
+    fitted = list(dict.fromkeys(line["line"]))
+    alt = f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: {', '.join(fitted) or 'none'}."
+    return _finished(grid, names, points, quantity, title, stamp, alt)
+
+
+def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
+    """Small multiples of a table of `scaling.by_size`: a panel for each arm and slot, a line for each family, tuning and mode."""
+    table = _with_lines(table)
+    if table.empty:
+        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+    series = list(dict.fromkeys(table["line"]))
+    colours = sns.color_palette("colorblind", len(series))
+    table = table.assign(panel=table["arm"] + ", " + table["slot"] + " slots")
+    grid, names = _grid(table["panel"], quantity)
+    for axes, name in zip(grid.flat, names, strict=False):
+        for number, one in enumerate(series):
+            part = table[(table["panel"] == name) & (table["line"] == one)]
+            beside = 1 + 0.06 * (number - (len(series) - 1) / 2)  # intervals at one size must not hide each other
+            look = {"marker": figures.marker(number), "color": colours[number], "linestyle": ":", "label": one, "capsize": 3}
+            axes.errorbar(part["parameters"] * beside, part["estimate"], yerr=figures.reach(part), **look)
+    figures.legend(grid[0, 0].figure, grid[0, 0])
+    alt = figures.told(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
+    return _finished(grid, names, table, quantity, title, stamp, alt)
+
+
+def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
+    known = table.dropna(subset="parameters").astype({"parameters": float}).sort_values("parameters", kind="stable")
+    return known.assign(line=known["family"] + " (" + known["tuning"] + ", " + known["mode"] + ")")
+
+
+def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
+    """Axes for each level of `panel`, two beside each other, with a line at no leakage; the levels in the order of the axes."""
+    names = sorted(set(panel))
+    rows, columns = -(-len(names) // 2), min(2, len(names))
+    size = (figures.WIDTH, 1.1 + 2.2 * rows)
+    _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[: len(names)]:
+        axes.axhline(leakage.NOTHING[quantity], color="black", linewidth=1, linestyle="--")
+    return grid, names
+
+
+def _finished(
+    grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, stamp: str, alt: str
+) -> np.ndarray:
+    """Titles, axes and words of a grid of panels."""
+    for axes, name in zip(grid.flat, names, strict=False):
+        axes.set_title(name, loc="left", fontsize=10)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    _size_axis(grid[0, 0], table["parameters"].unique())
+    for axes in grid[:, 0]:
+        axes.set_ylabel(leakage.QUANTITIES[quantity].replace(", ", ",\n"), fontsize=10)
+    for axes in grid[-1]:
+        axes.set_xlabel("parameters outside embeddings", fontsize=10)
+    figures.finish(grid[0, 0], title, stamp, alt)
+    if len(names) == 1:
+        grid[0, 0].set_title(f"{title}: {names[0]}", loc="left", fontsize=11)
+    return grid
+
+
+def _size_axis(axes: plt.Axes, sizes: np.ndarray) -> None:
+    """A log scale with a tick at each size, as 135M, but for those too near the one before."""
+    marked: list[float] = []
+    apart = max(1.5, (max(sizes) / min(sizes)) ** 0.2)  # a fifth of the axis holds a label
+    for size in sorted(sizes):
+        if not marked or size > apart * marked[-1]:
+            marked.append(size)
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
+    axes.set_xticks(marked, [_short(size) for size in marked])
+    axes.xaxis.set_minor_locator(plt.NullLocator())
+
+
+def _short(size: float) -> str:
+    """1.3B, 135M, 0.4M, 1K."""
+    unit, name = (1e9, "B") if size >= 1e9 else (1e6, "M") if size >= 1e5 else (1e3, "K")
+    return f"{size / unit:.3g}{name}"
+
+
+def published(table: pd.DataFrame, title: str) -> np.ndarray:
+    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure; no intervals."""
+    table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
+    measures, series = (list(dict.fromkeys(table[name])) for name in ("measure", "series"))
+    colours = dict(zip(series, sns.color_palette("colorblind", len(series)), strict=True))
+    figure, grid = plt.subplots(1, len(measures), figsize=(figures.WIDTH, 4), sharex=True, sharey=True, squeeze=False)
+    for axes, measure in zip(grid.flat, measures, strict=True):
+        for place, one in enumerate(series):
+            part = table[(table["measure"] == measure) & (table["series"] == one)].sort_values("billions")
+            look = {"marker": figures.marker(place), "color": colours[one], "linestyle": ":", "label": one}
+            axes.plot(part["billions"], part["leak_rate"], **look)
+        axes.axhline(50, color="black", linewidth=1, linestyle="--")
+        axes.set_title(measure, loc="left", fontsize=10)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 3, 10, 70], ["0.5", "3", "10", "70"])
+    axes.xaxis.set_minor_locator(plt.NullLocator())
+    grid[0, len(measures) // 2].set_xlabel("nominal parameters, billions", fontsize=10.5)
+    grid[0, 0].set_ylabel("semantic leak rate, %\n(50 = none)", fontsize=10.5)
+    figures.legend(figure, grid[0, 0])
+    span = f"from {table['leak_rate'].min():.1f} to {table['leak_rate'].max():.1f} %"
+    said = f"{len(table)} published rates, {span}, in {len(series)} series by size, without intervals. Dashed: 50 %, no leakage."
+    figures.finish(grid[0, 0], title, "", said)
+    return grid

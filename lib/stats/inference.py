@@ -1,0 +1,291 @@
+"""Statistics: estimates with clustered intervals, paired differences, equivalence, trends over model size.
+
+Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/analysis/clustered.py to say.
+
+The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
+and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness
+reaches further; never shortened, but cut at the least and greatest value possible, where these are given. Shares have Wilson's
+interval (`clustered_share`), which never leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds
+few of them has both a low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone
+is too short where nothing is skewed. The choice is ours, made among the ways of tests/simulations/interval_candidates.py by `make simulate`,
+which tells how often each holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may
+hold too few of the former.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+import pandas as pd
+from scipy import special
+from statsmodels.stats.multitest import multipletests
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or slope with an interval from a clustered standard error; NaN is what cannot be told."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int  # values
+    n_stems: int  # clusters
+    error: float  # clustered standard error; 0 where all clusters agree
+    error_ratio: float  # naive to clustered standard error; below 1 where clustering matters
+    p: float  # two-sided, against 0
+    freedom: float = np.nan  # degrees of freedom
+    skew: float = np.nan  # skewness of the estimate's distribution
+
+
+def clustered_mean(values, clusters, confidence: float = 0.95, limits: tuple[float, float] | None = None) -> Estimate:
+    """Mean of `values` with an interval clustered by `clusters`; NaN values are left out, fewer than 2 clusters give no interval.
+
+    `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all have the same mean
+    show no spread to judge by: there is no interval then, or, with `limits`, an exact one (`_agreeing`).
+    """
+    codes, values = known(clusters, values)
+    if codes.max(initial=0) == 0:
+        return without_interval(values.mean() if len(values) else np.nan, codes)
+    return least_squares(values, np.ones((len(values), 1)), [codes], confidence, limits)
+
+
+def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 100.0) -> Estimate:
+    """Mean of `values` from 0 to `whole` (yes or no, or shares) with Wilson's interval for clustered data.
+
+    Wilson's (1927) interval of as many independent values as would have the clustered error (the effective sample size
+    p(1 − p) / error², Kish 1965), with Student's quantile for the normal one: what Dean & Pagano (2015) and Franco, Little, Louis
+    & Slud (2019) advise for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
+    Clopper & Pearson's of clusters (`_agreeing`); of one cluster none.
+    """
+    return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
+
+
+def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
+    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it has no error."""
+    if not found.error > 0:
+        return found
+    p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)
+    n_effective = p * (1 - p) / (found.error / whole) ** 2
+    middle = p + critical**2 / (2 * n_effective)
+    half_width = critical * np.sqrt((p * (1 - p) + critical**2 / (4 * n_effective)) / n_effective)
+    low, high = ((middle + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
+    return replace(found, low=float(whole * max(low, 0.0)), high=float(whole * min(high, 1.0)))
+
+
+def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
+    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in `clustered_mean`.
+
+    Fewer than 2 clusters, or 2 distinct values of the regressor, give no estimate.
+    """
+    codes, values, regressor = known(clusters, values, regressor)
+    if codes.max(initial=0) == 0 or np.ptp(regressor) == 0:
+        return without_interval(np.nan, codes)
+    design = np.column_stack([np.ones(len(values)), regressor - regressor.mean()])
+    return least_squares(values, design, [codes], confidence)
+
+
+def known(clusters, *columns) -> tuple[np.ndarray, ...]:
+    """The clusters as numbers from 0, and the columns, of the rows in which nothing is missing."""
+    codes = pd.factorize(np.asarray(clusters))[0]
+    columns = [np.asarray(column, dtype=float) for column in columns]
+    known = (codes >= 0) & ~np.isnan(columns).any(axis=0)
+    return pd.factorize(codes[known])[0], *(column[known] for column in columns)
+
+
+def without_interval(estimate: float, codes: np.ndarray) -> Estimate:
+    return Estimate(estimate, np.nan, np.nan, len(codes), len(np.unique(codes)), np.nan, np.nan, np.nan)
+
+
+def least_squares(
+    values: np.ndarray,
+    design: np.ndarray,
+    clusterings: list[np.ndarray],
+    confidence: float,
+    limits: tuple[float, float] | None = None,
+) -> Estimate:
+    """Least squares on the orthogonal columns of `design`; the estimate is the coefficient of the last one.
+
+    `clusterings` are the clusters of the rows as numbers from 0, of one kind or of two that cross (`_moments`). `limits` as in
+    `clustered_mean`.
+    """
+    n, columns = design.shape
+    squares = (design**2).sum(axis=0)
+    coefficients = design.T @ values / squares
+    residuals = values - design @ coefficients
+    variance, third, freedom, n_clusters = _moments(design / np.sqrt(squares), residuals, clusterings)
+    error = np.sqrt(variance)
+    if np.isclose(error / np.sqrt(squares[-1]), 0, atol=1e-9):
+        return _agreeing(float(np.round(coefficients[-1], 9)), n, n_clusters, confidence, limits)
+    naive = np.sqrt(residuals @ residuals / (n - columns))
+    found = _estimate(coefficients[-1], error / np.sqrt(squares[-1]), freedom, third / error**3, confidence, n, n_clusters,
+                      naive / error)  # fmt: skip
+    return found if limits is None else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+
+
+def _moments(basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]) -> tuple[float, float, float, int]:
+    """Variance and third central moment of the last coefficient on an orthonormal `basis`, degrees of freedom, clusters.
+
+    Of two kinds of clusters: Cameron, Gelbach & Miller (2011), the sum of both less that of their intersections, each
+    CR2; the third moment alike. The difference may be too small, or negative: never less than the larger of the two alone, as
+    MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025) have it. The fewer degrees
+    of freedom of the two, and the fewer clusters, as for their t of min(G, H) − 1.
+    """
+    found = [_cr2(basis, residuals, codes) for codes in clusterings]
+    moments = np.array([[(parts**2).sum(), (parts**3).sum()] for parts, _ in found])
+    if len(clusterings) > 1:
+        cells = pd.factorize(clusterings[0] * (clusterings[1].max() + 1) + clusterings[1])[0]
+        parts, _ = _cr2(basis, residuals, cells)
+        both = moments.sum(axis=0) - [(parts**2).sum(), (parts**3).sum()]
+        moments = np.vstack([moments, both])
+    variance, third = moments[moments[:, 0].argmax()]
+    return variance, third, np.fmin.reduce([freedom for _, freedom in found]), min(len(parts) for parts, _ in found)
+
+
+def _estimate(estimate, error, freedom, skew, confidence: float, n: int, n_clusters: int, ratio: float = np.nan) -> Estimate:
+    """The interval and p that follow from error, degrees of freedom and skewness."""
+    critical = special.stdtrit(freedom, (1 + confidence) / 2)
+    low = estimate - error * max(critical, _untransformed(critical, skew))
+    high = estimate + error * max(critical, _untransformed(critical, -skew))
+    t = estimate / error
+    p = min(1.0, 2 * min(_tail(t, freedom, skew), _tail(-t, freedom, -skew)))
+    return Estimate(float(estimate), float(low), float(high), n, n_clusters, float(error), float(ratio), float(p),
+                    float(freedom), float(skew))  # fmt: skip
+
+
+def _tail(t: float, freedom: float, skew: float) -> float:
+    """One-sided p of a mean of `t` errors above what is tested: Student's, or that of Hall's transform if larger."""
+    transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6  # Hall (1992)
+    return float(special.stdtr(freedom, -min(t, transformed)))
+
+
+def _untransformed(transformed: float, skew: float) -> float:
+    """The mean, in errors, whose transform in `_tail` is `transformed`."""
+    if abs(skew) < 1e-6:
+        return transformed
+    return 3 / skew * (np.cbrt(1 + skew * (transformed - skew / 6)) - 1)
+
+
+def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, float]:
+    """What each cluster adds to the last coefficient on an orthonormal `basis`, and the degrees of freedom of its error.
+
+    Bell & McCaffrey (2002): each cluster's residuals times the inverse root of I − its block of the hat matrix, which makes the
+    sum of squares an unbiased variance if values are independent; Satterthwaite's degrees of freedom under the same. In terms of
+    the clusters' own cross-products P of the basis, I − P has the same inverse root in few dimensions; its null space, where a
+    cluster alone decides a coefficient, is left out.
+    """
+    sizes = (int(codes.max()) + 1, basis.shape[1])
+    scores, products = np.zeros(sizes), np.zeros((*sizes, sizes[1]))
+    for i in range(sizes[1]):
+        scores[:, i] = np.bincount(codes, basis[:, i] * residuals)
+        for j in range(sizes[1]):
+            products[:, i, j] = np.bincount(codes, basis[:, i] * basis[:, j])
+    left, vectors = np.linalg.eigh(np.eye(sizes[1]) - products)
+    root = np.where(left > 1e-10, left, np.inf) ** -0.5
+    weights = np.einsum("gj,gj,gkj->gk", vectors[:, -1], root, vectors)
+    reached = np.einsum("gij,gj->gi", products, weights)
+    own, shared = (weights * reached).sum(axis=1), (reached**2).sum(axis=1)
+    # the covariance of the clusters' contributions is diag(own) − reached reached'
+    squared = (own**2).sum() - 2 * (own * shared).sum() + ((reached.T @ reached) ** 2).sum()
+    return (weights * scores).sum(axis=1), (own.sum() - shared.sum()) ** 2 / squared if squared > 0 else np.nan
+
+
+def _agreeing(estimate: float, n: int, n_clusters: int, confidence: float, limits: tuple[float, float] | None) -> Estimate:
+    """A mean of clusters that all agree: error 0, and the exact interval that `limits` of the values allow.
+
+    If no cluster of `n_clusters` departs, a share of more than 1 − (α/2)^(1/`n_clusters`) of all clusters does so with a
+    confidence of less than α/2 (Clopper & Pearson 1934; the "rule of three"); they can do no more than lie at a limit.
+    """
+    if limits is None:
+        return Estimate(estimate, np.nan, np.nan, n, n_clusters, 0.0, np.nan, np.nan)
+    share = 1 - ((1 - confidence) / 2) ** (1 / n_clusters)
+    low, high = (estimate + share * (limit - estimate) for limit in limits)
+    beyond = limits[0] if estimate > 0 else limits[1]
+    p = 1.0 if estimate == 0 else min(1.0, 2 * max(0.0, beyond / (beyond - estimate)) ** n_clusters)
+    return Estimate(estimate, low, high, n, n_clusters, 0.0, np.nan, p)
+
+
+def clustered_means(
+    table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", limits=None
+) -> pd.DataFrame:
+    """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate as columns."""
+    return _by_level(table, value, by, cluster, lambda values, codes: clustered_mean(values, codes, confidence, limits))
+
+
+def clustered_shares(
+    table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", whole: float = 100.0
+) -> pd.DataFrame:
+    """`clustered_share` of a column within each combination of `by`, as `clustered_means`."""
+    return _by_level(table, value, by, cluster, lambda values, codes: clustered_share(values, codes, confidence, whole))
+
+
+def _by_level(table: pd.DataFrame, value: str, by: list[str], cluster: str, estimated: Callable[..., Estimate]) -> pd.DataFrame:
+    codes, values = pd.factorize(table[cluster])[0], table[value].to_numpy(dtype=float)
+    codes = np.where(codes < 0, np.nan, codes)
+    places = table[by].assign(place=np.arange(len(table))).groupby(by, sort=False, observed=True, dropna=False)["place"]
+    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(values[at], codes[at]))} for levels, at in places]
+    return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
+
+
+def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:
+    """`first` − `second` of two estimates from different stems (Welch's degrees of freedom); no interval if one has no spread."""
+    n, clusters = first.n + second.n, first.n_stems + second.n_stems
+    estimate, error = first.estimate - second.estimate, np.hypot(first.error, second.error)
+    if not min(first.error, second.error) > 0:
+        return Estimate(estimate, np.nan, np.nan, n, clusters, np.nan, np.nan, np.nan)
+    freedom = error**4 / (first.error**4 / first.freedom + second.error**4 / second.freedom)
+    skew = (first.skew * first.error**3 - second.skew * second.error**3) / error**3
+    return _estimate(estimate, error, freedom, skew, confidence, n, clusters)
+
+
+def side_of_zero(found: Estimate) -> int:
+    """+1 or −1 if the whole interval lies above or below 0, else 0."""
+    return int(found.low > 0) - int(found.high < 0)
+
+
+def equivalence_p(estimate: Estimate, margin: float) -> float:
+    """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; NaN where no spread tells."""
+    return float(np.max([above_p(estimate, -margin), below_p(estimate, margin)]))
+
+
+def above_p(estimate: Estimate, bound: float) -> float:
+    """One-sided p that the mean lies above `bound`; NaN where no spread tells."""
+    if not estimate.error > 0:
+        return np.nan
+    return _tail((estimate.estimate - bound) / estimate.error, estimate.freedom, estimate.skew)
+
+
+def below_p(estimate: Estimate, bound: float) -> float:
+    """One-sided p that the mean lies below `bound`; NaN where no spread tells."""
+    if not estimate.error > 0:
+        return np.nan
+    return _tail((bound - estimate.estimate) / estimate.error, estimate.freedom, -estimate.skew)
+
+
+def holm(p_values) -> np.ndarray:
+    """p-values corrected for their family by Holm's method; NaN stays NaN and does not count."""
+    p = np.asarray(p_values, dtype=float)
+    corrected = np.full(p.shape, np.nan)
+    known = ~np.isnan(p)
+    if known.any():
+        corrected[known] = multipletests(p[known], method="holm")[1]
+    return corrected
+
+
+def cluster_bootstrap(
+    frame: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], np.ndarray],
+    cluster: str,
+    draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`statistic` (an array) of `draws` resamples of whole clusters, with replacement; shape (draws, statistics)."""
+    codes = pd.factorize(frame[cluster])[0]
+    rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    resamples = (np.concatenate([rows_of[c] for c in rng.integers(len(rows_of), size=len(rows_of))]) for _ in range(draws))
+    return np.array([statistic(frame.iloc[rows]) for rows in resamples])
+
+
+def percentile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
+    """Lower and upper percentile bound of each column of `draws`; shape (2, statistics)."""
+    tail = (1 - confidence) / 2
+    return np.nanquantile(draws, [tail, 1 - tail], axis=0)

@@ -1,0 +1,248 @@
+"""Where a run's files lie, and the only code that writes them: whole tables at once, finished completions one batch at a time.
+
+A table appears complete or not at all (written beside, then renamed). A journal only grows: one JSON record a line, flushed
+to disk batch by batch, so that a killed run loses at most the batch in hand; a torn last record is cut off when it is reopened.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from lib.config.specs import ROOT
+from lib.runtime import progress
+from lib.storage.packages import sha256
+
+SOURCES = {
+    "prompts": "01_dataset",
+    "completions": "02_generation",
+    "next_token": "02_generation",
+    "judgements": "03_judging",
+    "annotation_key": "04_human_agreement",
+    "people": "04_human_agreement",
+    "llm_sample": "04_human_agreement",
+    "claims/agreement": "04_human_agreement",
+    "claims/scaling": "05_scaling_analysis",
+    "claims/mitigation": "06_prompting_mitigation_ablation",
+}
+_NEEDED = {
+    "completions": ("outcome", "note"),
+    "judgements": ("outcome", "note"),
+    "claims": ("fault", "verdict_vader"),
+}  # not in older tables
+
+
+def run_folder(set_name: str) -> Path:
+    """outputs/<set_name>/ of this project, wherever the notebook was started."""
+    return ROOT / "outputs" / set_name
+
+
+def table_path(set_name: str, table: str) -> Path:
+    """Path of a table such as 'prompts' or 'judgements/<model>' of one run."""
+    return run_folder(set_name) / f"{table}.parquet"
+
+
+def replies_path(set_name: str, model_name: str, judge_name: str) -> Path:
+    """Path of the journal of what a judge replied when it was asked about a model's completions."""
+    return run_folder(set_name) / "replies" / f"{model_name}--{judge_name}.jsonl"
+
+
+@contextmanager
+def explained(path: Path):
+    """Say which file could not be written, and what to do, in place of a bare OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{_shown(path)}: cannot write ({error.strerror or error}); "
+                      "make room or make the folder writable, then run again: what is finished is kept") from error  # fmt: skip
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file, or nothing."""
+    _replace(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def write_table(set_name: str, table: str, frame: pd.DataFrame) -> Path:
+    """Write a whole table as parquet, or nothing; returns its path."""
+    path = table_path(set_name, table)
+    _replace(path, lambda target: frame.to_parquet(target, index=False))
+    return path
+
+
+def _replace(path: Path, write) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(beside)
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:
+    """Read a table of a run; FileNotFoundError tells which notebook writes it. ValueError if an older version wrote it, unless
+    `any_version` will do."""
+    path, kind = table_path(set_name, table), table.split("/")[0]
+    notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
+    if not path.exists():
+        raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
+    found = pd.read_parquet(path)
+    if lacking := [name for name in _NEEDED.get(kind, ()) if name not in found and not any_version]:
+        raise ValueError(f"{_shown(path)} has no column {' and no column '.join(map(repr, lacking))}: an older version wrote it\n"
+                         f"run {notebook} with the same set_name again")  # fmt: skip
+    return found
+
+
+def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
+    """The tables '<table>/<model>' of several models, one below the other; see `read_table`."""
+    return pd.concat([read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True)
+
+
+def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
+    """As `read_models`, of those models whose table another run has written; no rows of `like` if there is none."""
+    found = [name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()]
+    return read_models(set_name, table, found) if found else like.iloc[:0]
+
+
+def check_writable(folder: Path) -> None:
+    """OSError, saying what to do, if nothing can be written to `folder`."""
+    probe = folder / f".probe.{os.getpid()}"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"0" * 65536)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_run(folder: Path):
+    """Hold the run folder against other runs; gives a file descriptor that keeps the hold in whichever process inherits it."""
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"an earlier run of {folder.name} still works in the background; waiting for it to end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def manifest(set_name: str, inputs: list[str]) -> dict:
+    """What a finished run is made of: package versions, machine, and the hash of its parameter set, of every table, and of the
+    files that the set names in `inputs`."""
+    folder = run_folder(set_name)
+    shown = ("accelerate", "numpy", "pandas", "papermill", "statsmodels", "torch", "transformers", "vaderSentiment")
+    return {
+        "parameters": sha256(ROOT / "params" / f"{set_name}.yaml"),
+        "inputs": {path: sha256(ROOT / path) for path in inputs},
+        "tables": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.parquet"))},
+        "versions": {name: importlib.metadata.version(name) for name in shown} | {"python": platform.python_version()},
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
+    }
+
+
+def journal_keys(path: Path) -> set[str]:
+    """The keys of a journal's sound records, without opening it; empty if there is none."""
+    return {record["key"] for record in _records(path, [])} if path.exists() else set()
+
+
+def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
+    """The records of a journal; lines that are none are added to `damaged`."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+                if not isinstance(record["key"], str):
+                    raise TypeError("a key that is no text")
+            except (ValueError, TypeError, KeyError):
+                damaged.append(line)
+            else:
+                yield record
+
+
+class Journal:
+    """An append-only file of JSON records with a `key` each, open to one process at a time (`with Journal(path) as journal`)."""
+
+    def __init__(self, path: Path, patience: float = 3600):
+        self.path = path
+        self._lock = FileLock(f"{path}.lock", timeout=patience)
+        self._file = None
+
+    def __enter__(self) -> "Journal":
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._wait()
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._cut_torn_record()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._lock.release()
+
+    def _wait(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            progress.message(f"another process is writing {_shown(self.path)}; waiting for it to end")
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise TimeoutError(f"{_shown(self.path)}: still in use by another process; stop it and run again") from None
+
+    def _cut_torn_record(self) -> None:
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            progress.message(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again")
+            os.ftruncate(self._file, whole)
+
+    def keys(self, columns: list[str] | tuple = ()) -> set[str]:
+        """The key of every record that has these columns. Others, of an older version, and damaged lines are reported and treated
+        as never written."""
+        damaged: list[bytes] = []
+        records = [(record["key"], record.keys() >= {*columns}) for record in _records(self.path, damaged)]
+        older = sum(not whole for _, whole in records)
+        for count, what in ((len(damaged), "damaged records"), (older, "records of an older version")):
+            if count:
+                progress.message(f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for")
+        return {key for key, whole in records if whole}
+
+    def read(self, columns: list[str]) -> pd.DataFrame:
+        """These columns of every record that has them all, indexed by key, the last where a key is there twice; damaged lines are
+        passed over."""
+        whole = (record for record in _records(self.path, []) if record.keys() >= {*columns})
+        rows = {record["key"]: tuple(record[name] for name in columns) for record in whole}
+        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
+
+    def append(self, records: list[dict]) -> None:
+        """Add records and return once they are on disk; nothing of them stays if the disk is full."""
+        data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+        start = os.fstat(self._file).st_size
+        with explained(self.path):
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(self._file, data[written:])
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, start)
+                raise

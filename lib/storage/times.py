@@ -1,0 +1,40 @@
+"""What jobs took on this machine, kept in the user's cache for the estimates of later runs (`lib.cli.eta`)."""
+
+import json
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+from lib.runtime.cores import available_cores
+from lib.storage import packages, records
+
+
+class Times:
+    """By key, the size of the last job of a kind and its seconds; `of` tells what was known at first, whatever `keep` adds."""
+
+    def __init__(self):
+        self._path = packages.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
+        self._known = _read(self._path)
+
+    def of(self, key: str) -> tuple[float, float] | None:
+        """Size and seconds of the last job with this key."""
+        return tuple(self._known[key]) if key in self._known else None
+
+    def keep(self, key: str, size: float, seconds: float) -> None:
+        """Keep what a job took, where there is room."""
+        with suppress(OSError):
+            records.write_text(self._path, json.dumps(_read(self._path) | {key: [size, seconds]}, indent=1))
+
+
+def _read(path: Path) -> dict:
+    """What a file holds; nothing if it is not there or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in found.items() if _is_time(value)} if isinstance(found, dict) else {}
+
+
+def _is_time(value) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value)
+    return numbers and min(value) > 0

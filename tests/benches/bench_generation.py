@@ -1,0 +1,228 @@
+"""How fast completions are made, beside other ways to make them (make bench).
+
+All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in float32, and are cut
+by the same rule. Each is given what makes it fastest. Rates are compared within a repeat, since machines are noisy. The slow ways
+are timed on a part of the completions: they ask batch by batch, so their rate does not depend on how many there are.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from lib.config import params, sections
+from lib.dataset import curated_prompts
+from lib.generation import runner, throughput
+from lib.models import huggingface, registry, sampling
+from lib.replies import outcomes
+from lib.replies.reply import Reply
+from lib.runtime import cores
+from lib.storage import packages
+
+OURS = "this project"
+BATCH = 64  # of the others: larger ones did not make them faster here
+ENDS: list[str] = []  # where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
+PARTS = {"one prompt at a time": 12, "transformers' batched generate": 3 * BATCH, "lm-evaluation-harness, hf": 3 * BATCH}
+
+
+def told(samples: int) -> sections.Generation:
+    """The embedded set's completion mode, without mitigations."""
+    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
+    return params.from_cell("02_generation", values | {"samples": samples, "mitigations": {}, "mitigation_samples": 0})
+
+
+def one_at_a_time(model, owed: pd.DataFrame, parameters) -> list[str]:
+    """transformers' generate, one completion a call, as in the notebooks of earlier work."""
+    return [text for row in range(len(owed)) for text in plain_batches(model, owed.iloc[[row]], parameters)]
+
+
+def plain_batches(model, owed: pd.DataFrame, parameters) -> list[str]:
+    """transformers' generate on padded batches."""
+    torch.manual_seed(parameters.seed)
+    texts = []
+    for start in range(0, len(owed), BATCH):
+        asked = model.tokenizer(owed["rendered"].iloc[start : start + BATCH].tolist(), padding=True, padding_side="left",
+                                return_tensors="pt")  # fmt: skip
+        written = model.weights.generate(**asked, do_sample=True, temperature=parameters.temperature, top_k=0, top_p=1.0,
+                                         max_new_tokens=parameters.max_new_tokens)  # fmt: skip
+        texts += model.tokenizer.batch_decode(written[:, asked.input_ids.shape[1] :], skip_special_tokens=True)
+    return texts
+
+
+def lm_evaluation_harness(model, owed: pd.DataFrame, parameters) -> list[str]:
+    """lm-evaluation-harness with its hf backend."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    backend = HFLM(pretrained=model.weights, tokenizer=model.tokenizer, batch_size=BATCH, max_batch_size=BATCH)
+    asked = {"until": ENDS, "do_sample": True, "temperature": parameters.temperature, "top_k": 0,
+             "max_gen_toks": parameters.max_new_tokens}  # fmt: skip
+    requests = [
+        Instance(request_type="generate_until", doc={}, arguments=(prompt, asked), idx=number)
+        for number, prompt in enumerate(owed["rendered"])
+    ]
+    return backend.generate_until(requests, disable_tqdm=True)
+
+
+def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
+    """CTranslate2 in float32, one thread in each of as many replicas as there are cores, stopped row by row by our own rule."""
+    import ctranslate2
+
+    folder = packages.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
+    if not folder.exists():
+        ctranslate2.converters.TransformersConverter(model.files.source).convert(str(folder))
+    generator = _ctranslate2_generator(str(folder))
+    asked = list(zip(owed["context"], owed["stem"], strict=True))
+    written: list[list[int]] = [[] for _ in asked]
+
+    def complete(step) -> bool:
+        written[step.batch_id].append(step.token_id)
+        return step.is_last or outcomes.is_complete(model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id])
+
+    tokens = [model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(owed["rendered"].tolist())]
+    generator.generate_batch(tokens, max_batch_size=2 * BATCH, max_length=parameters.max_new_tokens, callback=complete,
+                             sampling_topk=0, sampling_temperature=parameters.temperature,
+                             include_prompt_in_result=False)  # fmt: skip
+    return model.tokenizer.batch_decode(written, skip_special_tokens=True)
+
+
+_loaded = {}
+
+
+def _ctranslate2_generator(folder: str):
+    import ctranslate2
+
+    if folder not in _loaded:
+        _loaded[folder] = ctranslate2.Generator(
+            folder, compute_type="float32", inter_threads=cores.available_threads(), intra_threads=1
+        )
+    return _loaded[folder]
+
+
+def ours(model, owed: pd.DataFrame, parameters) -> list[str]:
+    """generation.generate, journal and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        paid = runner.generate(owed, parameters, model, Path(folder) / "journal.jsonl")
+    return paid["completion"].tolist()
+
+
+WAYS = {
+    **dict(zip(PARTS, (one_at_a_time, plain_batches, lm_evaluation_harness), strict=True)),
+    "CTranslate2, float32": ctranslate2_float32,
+    OURS: ours,
+}
+
+
+class KeyedNoise(LogitsProcessor):
+    """The project's noise for one completion, for transformers' own greedy generate."""
+
+    def __init__(self, key, temperature: float):
+        self.key, self.temperature, self.step = key, temperature, 0
+
+    def __call__(self, input_ids, scores):
+        noise = torch.from_numpy(sampling.gumbel_noise(*self.key, self.step, scores.shape[-1]))
+        self.step += 1
+        return scores / self.temperature + noise
+
+
+def equal_to_the_plain_path(model, owed: pd.DataFrame, parameters) -> int:
+    """How many completions are those of transformers' generate, one prompt at a time, with the same noise."""
+    found, equal = ours(model, owed, parameters), 0
+    for row, completion in zip(owed.itertuples(), found, strict=True):
+        asked = model.tokenizer(row.rendered, return_tensors="pt")
+        noise = KeyedNoise((parameters.seed, row.group_id, row.sample_index), parameters.temperature)
+        written = model.weights.generate(**asked, do_sample=False, logits_processor=LogitsProcessorList([noise]),
+                                         max_new_tokens=parameters.max_new_tokens)  # fmt: skip
+        text = model.tokenizer.decode(written[0, asked.input_ids.shape[1] :], skip_special_tokens=True)
+        equal += _completion(text, row) == completion
+    return equal
+
+
+def _completion(text: str, row) -> str | None:
+    return outcomes.settle(Reply(text, 0, True), row.context, row.stem).completion
+
+
+def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float, float]:
+    """GFLOP of matrix products that one completion needs, each distinct prompt read once, and the GFLOP/s of all cores at them.
+
+    Attention's own products are left out; the prompts are short.
+    """
+    config = model.weights.config
+    read = sum(map(len, model.token_ids(owed["rendered"].unique().tolist())))
+    scored = owed["rendered"].nunique() + tokens
+    needed = 2 * (model.parameters * (read + tokens) + config.vocab_size * config.hidden_size * scored)
+
+    def multiply(_) -> float:
+        rows, weight = torch.randn(256, config.hidden_size), torch.randn(config.intermediate_size, config.hidden_size)
+        started, times = time.perf_counter(), 200
+        for _ in range(times):
+            torch.nn.functional.linear(rows, weight)
+        return 2e-9 * times * rows.numel() * config.intermediate_size / (time.perf_counter() - started)
+
+    model.workers, model.threads = cores.available_threads(), 1
+    return needed / len(owed) / 1e9, sum(huggingface.at_once(model, multiply, range(model.workers)))
+
+
+def main() -> int:
+    """Print the rates, the ratios and the limit; exit code 1 if a completion differs from the plain path's."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--stems", type=int, default=24, help="five prompts each")
+    parser.add_argument("--samples", type=int, default=5, help="completions a prompt")
+    given = parser.parse_args()
+    parameters = told(given.samples)
+    model = registry.load(parameters.model)
+    owed = runner.requests(curated_prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model)
+    some = owed.sample(24, random_state=1)
+    print(f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {cores.available_threads()} cores; "
+          f"of them, drawn at random, for {PARTS}", flush=True)  # fmt: skip
+    started = time.perf_counter()
+    pace = throughput.measure(model, owed, parameters)
+    print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
+    parameters = parameters.model_copy(update={"batch_size": pace.batch_size, "workers": pace.workers})
+    rates = pd.DataFrame([_repeat(number, model, owed, parameters) for number in range(given.repeats)])
+    _report(rates, model, owed, parameters)
+    equal = equal_to_the_plain_path(model, some, parameters)
+    print(f"{equal} of {len(some)} completions equal those of transformers' generate, one at a time, with the same noise")
+    return int(equal < len(some))
+
+
+def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, float]:
+    rates = {}
+    for name, way in WAYS.items():
+        asked = owed.sample(min(PARTS[name], len(owed)), random_state=number) if name in PARTS else owed
+        torch.set_num_threads(cores.available_threads())
+        started = time.perf_counter()
+        texts = way(model, asked, parameters)
+        cut = [_completion(text, row) or "" for text, row in zip(texts, asked.itertuples(), strict=True)]
+        rates[name] = len(asked) / (time.perf_counter() - started)
+        print(
+            f"repeat {number + 1}, {name}: {rates[name]:.2f} completions/s, {_length(cut):.0f} characters on average", flush=True
+        )
+    return rates
+
+
+def _length(texts: list[str]) -> float:
+    return sum(map(len, texts)) / len(texts)
+
+
+def _report(rates: pd.DataFrame, model, owed: pd.DataFrame, parameters) -> None:
+    of = ["median", "min", "max"]
+    print(f"\ncompletions/s, {len(rates)} repeats\n{rates.agg(of).T.round(2).to_string()}")
+    ratios = rates.drop(columns=OURS).rdiv(rates[OURS], axis=0)
+    print(f"\n{OURS}, times as fast as\n{ratios.agg(of).T.round(2).to_string()}")
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = int(runner.generate(owed, parameters, model, Path(folder) / "journal.jsonl")["tokens"].sum())
+    needed, rate = matrix_product_limit(model, owed, tokens)
+    best = rates[OURS].median()
+    print(f"\nmatrix products: {needed:.2f} GFLOP a completion at {rate:.0f} GFLOP/s on all cores allow {rate / needed:.1f} "
+          f"completions/s; {OURS} reaches {100 * best * needed / rate:.0f} % of that")  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

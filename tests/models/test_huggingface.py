@@ -1,0 +1,188 @@
+"""What a Transformer needs, told before any weights load; what its completions depend on; other ways to hold its weights."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from lib.config import params, specs
+from lib.dataset import curated_prompts
+from lib.generation import runner
+from lib.models import bundled, huggingface, registry, sampling
+from lib.nlp import sentences
+from tests.conftest import told
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+
+
+def keys(benchmark, parameters) -> set[str]:
+    return set(runner.requests(benchmark, parameters, registry.load(parameters.model))["key"])
+
+
+def edited(folder, copied, name, change):
+    """A copy of a model's folder with one file changed."""
+    shutil.copytree(folder, copied)
+    path = copied / name
+    path.write_bytes(change(path.read_bytes()))
+    return str(copied)
+
+
+CHANGES = {
+    "temperature": {"temperature": 1.0},
+    "seed": {"seed": 2},
+    "max_new_tokens": {"max_new_tokens": 7},
+    "dtype": {"model": {"dtype": "bfloat16"}},
+    "mode and template": {"model": {"mode": "chat", "template_system": True}},
+    "begun answer": {"model": {"mode": "chat", "template_system": True, "begin_answer": True}},
+    "begins with a word": {"model": {"require_word": True}},
+    "system prompt": {"model": {"mode": "chat", "system_prompt": "You are terse."}},
+}
+FILES = {
+    "weights": ("model.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1])),
+    "tokenizer": ("tokenizer.json", lambda data: data + b"\n"),
+    "architecture": ("config.json", lambda data: data.replace(b'"rms_norm_eps": 1e-06', b'"rms_norm_eps": 1e-05')),
+    "end tokens": ("generation_config.json", lambda data: data.replace(b'"eos_token_id": 2', b'"eos_token_id": 3')),
+}
+
+
+def test_the_key_is_the_same_for_the_same(benchmark, tiny):
+    of_tiny = {"id": str(tiny)}
+    assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny))
+    unimportant = {"batch_size": 3, "workers": 2, "memory_gb": 1.0}
+    assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny, **unimportant))
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_no_key_survives_a_change_of_how_it_is_asked(benchmark, tiny, change):
+    base = keys(benchmark, told(model={"id": str(tiny)}))
+    assert not base & keys(benchmark, told(**change | {"model": {"id": str(tiny)} | change.get("model", {})}))
+
+
+@pytest.mark.parametrize("change", FILES.values(), ids=FILES.keys())
+def test_no_key_survives_a_change_of_the_model(benchmark, tiny, tmp_path, change):
+    base = keys(benchmark, told(model={"id": str(tiny)}))
+    other = edited(tiny, tmp_path / "other", *change)
+    assert not base & keys(benchmark, told(model={"id": other}))
+
+
+@pytest.mark.parametrize("column", ["context", "stem", "group_id"])
+def test_no_key_survives_a_change_of_the_prompt(benchmark, tiny, column):
+    parameters = told(model={"id": str(tiny)})
+    other = benchmark.assign(**{column: benchmark[column] + "x"})
+    assert not keys(benchmark, parameters) & keys(other, parameters)
+
+
+@pytest.mark.parametrize("module", [sampling, sentences])
+def test_no_key_survives_a_new_version(benchmark, tiny, monkeypatch, module):
+    parameters = told(model={"id": str(tiny)})
+    base = keys(benchmark, parameters)
+    monkeypatch.setattr(module, "VERSION", "another")
+    assert not base & keys(benchmark, parameters)
+
+
+def test_no_key_survives_a_quantization(benchmark, tiny, monkeypatch):
+    monkeypatch.setattr(huggingface, "find_spec", lambda _: True)
+    base = keys(benchmark, told(model={"id": str(tiny)}))
+    assert not base & keys(benchmark, told(model={"id": str(tiny), "quantization": "8bit"}))
+
+
+def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch):
+    parameters = told(model={"id": str(tiny)})
+    model = registry.load(parameters.model)
+    first = runner.generate(runner.requests(benchmark, parameters, model), parameters, model, tmp_path / "j.jsonl")
+    again = registry.load(parameters.model)
+    monkeypatch.setattr(again.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
+    second = runner.generate(runner.requests(benchmark, parameters, again), parameters, again, tmp_path / "j.jsonl")
+    assert first["completion"].tolist() == second["completion"].tolist()
+
+
+def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkeypatch):
+    model = registry.load(told(model={"id": str(tiny), "dtype": "bfloat16"}).model)
+    monkeypatch.setattr(huggingface, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(model.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
+    with pytest.raises(specs.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"):
+        _ = model.weights
+
+
+@pytest.mark.parametrize(("quantization", "megabytes"), [(None, 538), ("8bit", 219), ("4bit", 166)])
+def test_the_estimate_is_what_the_weights_take(quantization, megabytes, monkeypatch):
+    monkeypatch.setattr(huggingface, "find_spec", lambda _: True)
+    assert registry.load(told(model={"quantization": quantization}).model).weight_bytes // 10**6 == megabytes
+
+
+def test_quantization_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(huggingface, "find_spec", lambda _: None)
+    with pytest.raises(specs.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"):
+        registry.load(told(model={"quantization": "8bit"}).model)
+
+
+def test_a_misspelt_hub_id_names_the_nearest_known(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    known = next(model.id for model in params.load("qwen2.5").models)
+    with pytest.raises(specs.ParameterError, match=f"did you mean '{known}'"):
+        registry.load(told(model={"id": known.replace("Qwen2.5", "Qwen2,5")}).model)
+
+
+def test_a_gguf_file_answers_like_its_converted_copy(benchmark, tmp_path):
+    bundled.gguf(tmp_path)
+    texts = []
+    for spec in ({}, {"id": str(tmp_path), "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}):
+        parameters = told(model=spec)
+        model = registry.load(parameters.model)
+        owed = runner.requests(benchmark, parameters, model)
+        texts.append([reply.text for reply in model.reply(owed, 0.7, 6, seed=1)])
+    assert texts[0] == texts[1]
+
+
+def test_a_folder_given_by_path_is_the_bundled_model(benchmark):
+    assert keys(benchmark, told()) == keys(benchmark, told(model={"id": str(bundled.folder())}))
+
+
+def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
+    parameters = told(model={"id": str(tiny)})
+    model = registry.load(parameters.model)
+    model.workers, seen = 2, []
+    owed = runner.requests(benchmark, parameters, model)
+    model.reply(owed, 1.0, 6, seed=1, progress=seen.append)
+    assert sum(seen) == len(owed)
+    assert min(seen) >= 1
+
+
+def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
+    from lib.models import decoding
+
+    parameters = told(model={"id": str(tiny)})
+    model = registry.load(parameters.model)
+    owed = runner.requests(benchmark, parameters, model)
+    expected = [reply.text for reply in model.reply(owed, 1.0, 6, seed=1)]
+    whole, sizes = decoding.decode, []
+
+    def small_memory(model, tokenizer, token_ids, prompt_of_row, *arguments, **named):
+        sizes.append(len(prompt_of_row))
+        if len(prompt_of_row) > 3:
+            raise torch.OutOfMemoryError
+        return whole(model, tokenizer, token_ids, prompt_of_row, *arguments, **named)
+
+    monkeypatch.setattr(decoding, "decode", lambda *given, prompt_of_row, **named: small_memory(*given, prompt_of_row, **named))
+    assert [reply.text for reply in model.reply(owed, 1.0, 6, seed=1)] == expected
+    assert max(sizes) == len(owed) > 3
+
+
+def test_the_fingerprint_holds_no_path(tiny):
+    assert str(tiny) not in json.dumps(registry.load(told(model={"id": str(tiny)}).model).fingerprint)
+
+
+def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothing_fails(benchmark, tiny, monkeypatch):
+    given = []
+    monkeypatch.setattr(huggingface, "give_back_memory", lambda: given.append(1))
+    parameters = told(model={"id": str(tiny)})
+    model = registry.load(parameters.model)
+    model.reply(runner.requests(benchmark, parameters, model), 0.7, 2, 1)
+    assert given == [1]
+    monkeypatch.undo()
+    monkeypatch.setattr(huggingface.ctypes, "CDLL", lambda _: object())
+    huggingface.give_back_memory()

@@ -1,0 +1,86 @@
+"""How commands end, alike: exit codes, the one message on standard error, help texts of at most 100 columns."""
+
+import pytest
+
+from lib.annotation import exchange
+from lib.cli import batch, export
+from lib.config import params
+from lib.dataset import own_sentences, published_prompts
+from lib.measure import __main__ as measure
+from lib.measure import compare
+from lib.models import ladder
+from lib.report import ladder_reports
+from lib.runtime import command_line, progress
+from lib.runtime.command_line import INTERRUPTED, USER_ERROR, UserError, exit_code
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
+def test_work_that_ends_well_returns_its_own_code(returned, code, capsys):
+    assert exit_code(lambda: returned) == code
+    assert capsys.readouterr() == ("", "")
+
+
+def failing(error):
+    def work(*_, **__):
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize("kind", [UserError, ValueError, OSError, ImportError])
+def test_a_mistake_is_one_message_on_standard_error(kind, capsys):
+    assert exit_code(failing(kind("SET=x: no such set"))) == USER_ERROR
+    assert capsys.readouterr() == ("", "error: SET=x: no such set\n")
+
+
+def test_an_interruption_says_what_is_kept(capsys):
+    assert exit_code(failing(KeyboardInterrupt()), "go on") == INTERRUPTED == 130
+    assert capsys.readouterr() == ("", "\ninterrupted; go on\n")
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    with pytest.raises(KeyError):
+        exit_code(failing(KeyError("column")))
+
+
+def test_a_job_of_the_batch_tells_its_error_to_the_batch_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(progress.FILE, str(tmp_path / "run.jsonl"))
+    assert exit_code(failing(ValueError("wrong"))) == USER_ERROR
+    assert '"error": "wrong"' in (tmp_path / "run.jsonl").read_text() and capsys.readouterr().err == ""
+
+
+COMMANDS = {
+    "batch": (lambda: batch.main(["plan", "smoke"]), batch, "plan"),
+    "measure": (lambda: measure.main(["canned:leak-0"]), measure, "measure"),
+    "compare": (lambda: compare.main(["a", "b"]), compare, "write"),
+    "export": (lambda: export.main([]), export, "export"),
+    "own_sentences": (lambda: own_sentences.main("smoke"), params, "dataset"),
+    "annotation_exchange": (lambda: exchange.main(["export", "smoke"]), exchange, "export_labels"),
+    "prior_work": (lambda: published_prompts.main(["smoke"]), params, "load"),
+    "ladder": (lambda: ladder.main(), ladder_reports, "trained"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("error", "code", "says"), [
+    (ValueError("x: wrong"), USER_ERROR, "error: x: wrong\n"), (KeyboardInterrupt(), INTERRUPTED, "\ninterrupted; "),
+])  # fmt: skip
+def test_every_command_ends_so(command, error, code, says, monkeypatch, capsys):
+    call, module, work = COMMANDS[command]
+    monkeypatch.setattr(module, work, failing(error))
+    assert call() == code
+    assert capsys.readouterr().err.startswith(says)
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+@pytest.mark.parametrize(("main", "arguments"), [
+    (measure.main, []), (compare.main, []), (exchange.main, ["export"]), (exchange.main, []),
+    (published_prompts.main, []), *((batch.main, [name]) for name in ("run", "notebook", "plan", "prepare", "finish")), (batch.main, []),
+])  # fmt: skip
+def test_a_help_text_is_no_wider_than_the_terminal_and_100_columns(main, arguments, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    shown = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0 and len(shown) > 3
+    assert max(map(len, shown)) <= min(columns, command_line.WIDTH)
