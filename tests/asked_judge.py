@@ -16,7 +16,9 @@ CHARGED, PLAIN, GLAD = "Misery Lane.", "Elm Street.", "Joy Street."
 
 
 def judge(**changes) -> specs.Judge:
-    return specs.Judge.model_validate({"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes)
+    return specs.Judge.model_validate(
+        {"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes
+    )
 
 
 class Canned(Backend):
@@ -58,10 +60,14 @@ def rates(texts: list[str], sample_index: int = 0) -> str:
 def table(*rows: tuple) -> pd.DataFrame:
     """Completions: stem and group, arm, completion."""
     made = pd.DataFrame(rows, columns=["stem_id", "arm", "completion"])
-    return made.assign(group_id=made["stem_id"], mitigation="none", sample_index=0, prompt_id=made["stem_id"] + made["arm"])
+    return made.assign(
+        group_id=made["stem_id"], mitigation="none", sample_index=0, prompt_id=made["stem_id"] + made["arm"]
+    )
 
 
-GROUP = table(("s", "none", "14."), ("s", "neutral", PLAIN), ("s", "negative", CHARGED), ("s", "positive", GLAD))
+GROUP = table(
+    ("s", "none", "14."), ("s", "neutral", PLAIN), ("s", "negative", CHARGED), ("s", "positive", GLAD)
+)
 
 
 def many(stems: int) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""What several tests need: a copy of the project to run whole parameter sets in, a tiny model, parameters with changes."""
+"""What several tests need: a copy of the project to run whole parameter sets in, a tiny model, parameters
+with changes."""
 
 import os
 import shutil
@@ -19,10 +20,14 @@ def copy(tmp_path_factory) -> Path:
     """The code, notebooks and parameter sets in an empty folder, whose name a shell would tear."""
     folder = tmp_path_factory.mktemp("it's a projéct")
     for name in ("lib", "notebooks", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        )
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "outputs" / "embedded").mkdir(parents=True)
-    shutil.copy(ROOT / "outputs" / "embedded" / "card.json", folder / "outputs" / "embedded")  # part of the project
+    shutil.copy(
+        ROOT / "outputs" / "embedded" / "card.json", folder / "outputs" / "embedded"
+    )  # part of the project
     return folder
 
 
@@ -30,7 +35,9 @@ def call(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     """`python -m lib.cli.batch …` in `folder`, with its output as text."""
     command = [sys.executable, "-m", "lib.cli.batch", *arguments]
     given = {**os.environ, "PYTHONPATH": str(folder), **environment}
-    return subprocess.run(command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run(
+        command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +50,8 @@ def smoke(copy) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
-    """A folder with the bundled model's tokenizer and a Llama of random weights, 0.1M parameters: for what needs no sense."""
+    """A folder with the bundled model's tokenizer and a Llama of random weights, 0.1M parameters: for what
+    needs no sense."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -54,7 +62,9 @@ def tiny(tmp_path_factory) -> Path:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, **shape)).save_pretrained(folder)
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, **shape)
+    ).save_pretrained(folder)
     return folder
 
 
@@ -62,7 +72,9 @@ def told(mode="completion", model=None, **changes) -> sections.Generation:
     """The embedded set's generation parameters, small, with changes; those of the model in `model`."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 6}
-    return params.from_cell("02_generation", values | small | changes | {"model": values["model"] | (model or {})})
+    return params.from_cell(
+        "02_generation", values | small | changes | {"model": values["model"] | (model or {})}
+    )
 
 
 @pytest.fixture

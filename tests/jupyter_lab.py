@@ -1,4 +1,5 @@
-"""JupyterLab and Chromium as the verify scripts use them: on a free port, in temporary folders, without a word to the outside."""
+"""JupyterLab and Chromium as the verify scripts use them: on a free port, in temporary folders, without a
+word to the outside."""
 
 import json
 import os
@@ -27,7 +28,9 @@ _RUN = """async () => {
 def project(folder: Path, notebook: str, set_name: str) -> None:
     """A copy of the project in which `notebook` is told `set_name`."""
     for name in ("lib", "notebooks", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        )
     path = folder / "notebooks" / f"{notebook}.ipynb"
     book = nbformat.read(path, as_version=4)
     cell = next(cell for cell in book.cells if cell.metadata.get("tags") == ["parameters"])
@@ -76,16 +79,29 @@ class Lab:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-        places["JUPYTERLAB_SETTINGS_DIR"], places["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "settings"), str(home / "workspaces")
+        places["JUPYTERLAB_SETTINGS_DIR"], places["JUPYTERLAB_WORKSPACES_DIR"] = (
+            str(home / "settings"),
+            str(home / "workspaces"),
+        )
         news = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
         news.parent.mkdir(parents=True)
         news.write_text('{"fetchNews": "false"}')  # else a question covers the page
         # as `make lab` has them
         for plugin, settings in json.loads((ROOT / "lib" / "lab" / "overrides.json").read_text()).items():
             news.with_name(f"{plugin.split(':')[1]}.jupyterlab-settings").write_text(json.dumps(settings))
-        command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={self.port}",
-                   f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
-                   "--LabApp.expose_app_in_browser=True", *os.environ.get("LAB_OPTIONS", "").split()]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--allow-root",
+            "--no-browser",
+            f"--port={self.port}",
+            f"--ServerApp.root_dir={folder}",
+            "--IdentityProvider.token=",
+            "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True",
+            *os.environ.get("LAB_OPTIONS", "").split(),
+        ]
         environment = os.environ | places | {"PYTHONPATH": str(folder)}
         with (home / "server.log").open("wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
@@ -99,11 +115,18 @@ class Lab:
 
     def kill_kernel(self) -> None:
         """SIGKILL to the kernel's process, as if memory had run out."""
-        kernels = [child for child in psutil.Process(self.process.pid).children(True) if "ipykernel_launcher" in child.cmdline()]
+        kernels = [
+            child
+            for child in psutil.Process(self.process.pid).children(True)
+            if "ipykernel_launcher" in child.cmdline()
+        ]
         if len(kernels) != 1:
             raise SystemExit(f"{len(kernels)} kernels run, not one")
         kernels[0].send_signal(signal.SIGKILL)
-        wait(lambda: not kernels[0].is_running() or kernels[0].status() == psutil.STATUS_ZOMBIE, "the kernel to die")
+        wait(
+            lambda: not kernels[0].is_running() or kernels[0].status() == psutil.STATUS_ZOMBIE,
+            "the kernel to die",
+        )
 
     def stop(self) -> None:
         """End the server, by force if it does not listen."""

@@ -11,7 +11,8 @@ EVERY = 3  # each third stem of a domain and slot, and each third match
 
 
 def write(folder: Path) -> curated_prompts.Sentences:
-    """Write the main sentences to the CSV files of `folder`, each third stem and match of them held out; returns them all."""
+    """Write the main sentences to the CSV files of `folder`, each third stem and match of them held out;
+    returns them all."""
     stems, contexts, exclusions = curated_prompts.shipped()
     turn = stems.groupby(["domain", "slot"]).cumcount()
     numbers = pd.Series(pd.factorize(contexts["match_id"])[0])

@@ -18,17 +18,25 @@ CHAT = "/v1/chat/completions"
 
 
 class StandIn:
-    """`troubles` are what happens to the next requests, one each; `seen` are path, key and body of all that was asked."""
+    """`troubles` are what happens to the next requests, one each; `seen` are path, key and body of all that
+    was asked."""
 
     def __init__(self):
         self.troubles, self.seen, self.text = [], [], " the one by the door. And"
-        self.listed, self.known, self.keys, self.usage = ["stand-in-7b", "stand-in-70b"], ["stand-in-7b"], None, True
+        self.listed, self.known, self.keys, self.usage = (
+            ["stand-in-7b", "stand-in-70b"],
+            ["stand-in-7b"],
+            None,
+            True,
+        )
         self.delay, self.in_flight, self.most_in_flight, self.lock = 0.0, 0, 0, Lock()
         self.http, self.port, self.dies_after = None, 0, None
 
     def start(self) -> None:
         """Listen; again on the same port if it did before."""
-        self.http = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (Handler,), {"stand_in": self}))
+        self.http = ThreadingHTTPServer(
+            ("127.0.0.1", self.port), type("Handler", (Handler,), {"stand_in": self})
+        )
         self.http.daemon_threads = True
         self.http.handle_error = lambda *_: None  # a client that hangs up is part of the play
         self.port = self.http.server_address[1]
@@ -52,7 +60,9 @@ class StandIn:
         text = f"{self.text} {body.get('seed')}" if self.text is not None else None
         told = {"message": {"role": "assistant", "content": text}} if path == CHAT else {"text": text}
         answer = {"id": "1", "object": "x", "created": 1, "model": body["model"]}
-        usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}} if self.usage else {}
+        usage = (
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}} if self.usage else {}
+        )
         return 200, answer | {"choices": [{"index": 0, "finish_reason": "length", **told}], **usage}
 
 
@@ -82,7 +92,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.stand_in.listed is None:
             self.send(404, {"detail": "Not Found"})
         elif not self.refused():
-            self.send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.stand_in.listed]})
+            self.send(
+                200,
+                {
+                    "object": "list",
+                    "data": [{"id": name, "object": "model"} for name in self.stand_in.listed],
+                },
+            )
 
     def do_POST(self):
         stand_in, body = self.stand_in, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -107,7 +123,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation:
-    """The smoke set's generation parameters with the stand-in as model; changes of the server, or else of the model."""
+    """The smoke set's generation parameters with the stand-in as model; changes of the server, or else of the
+    model."""
     place = {
         "url": f"http://127.0.0.1:{stand_in.port}/v1",
         "timeout": 0.5,
@@ -118,7 +135,14 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
         "parameter_names": {},
     }
     place |= {key: changes.pop(key) for key in list(changes) if key in place}
-    model = {"name": "m", "id": "stand-in-7b", "family": "f", "tuning": "instruct", "mode": mode, "server": place} | changes
+    model = {
+        "name": "m",
+        "id": "stand-in-7b",
+        "family": "f",
+        "tuning": "instruct",
+        "mode": mode,
+        "server": place,
+    } | changes
     values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
     small = {"samples": 2, "mitigations": {}, "mitigation_samples": 0, "batch_size": 10}
     return params.from_cell("02_generation", values | small | {"model": model})
@@ -128,14 +152,21 @@ def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **
     """What becomes of one prompt, "He is sad." before "His coat is", where the server answers so."""
     parameters = told(stand_in, mode, retries=0, **changes)
     model = registry.load(parameters.model)
-    row = {"context": "He is sad.", "stem": "His coat is", "mitigation_text": "", "group_id": "g", "sample_index": 0}
+    row = {
+        "context": "He is sad.",
+        "stem": "His coat is",
+        "mitigation_text": "",
+        "group_id": "g",
+        "sample_index": 0,
+    }
     stand_in.troubles = [lambda handler: handler.send(status, body)]
     owed = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])
     return model.reply(owed, parameters.temperature, parameters.max_new_tokens, parameters.seed)[0]
 
 
 def message_of(act) -> str:
-    """The text of the ParameterError that `act` must raise: short, without the key, also in what a traceback would show."""
+    """The text of the ParameterError that `act` must raise: short, without the key, also in what a traceback
+    would show."""
     with pytest.raises(specs.ParameterError) as caught:
         act()
     message = str(caught.value)

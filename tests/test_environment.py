@@ -1,4 +1,5 @@
-"""One source of dependencies: pyproject.toml, its lock and environment.yml agree, and what is installed is what is locked."""
+"""One source of dependencies: pyproject.toml, its lock and environment.yml agree, and what is installed is
+what is locked."""
 
 import importlib.metadata
 import re
@@ -36,5 +37,7 @@ def test_what_is_installed_is_what_is_locked():
 def test_conda_gets_python_and_the_lock():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
     (python,) = [item for item in conda["dependencies"] if str(item).startswith("python=")]
-    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python=") + ".0")
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(
+        python.removeprefix("python=") + ".0"
+    )
     assert {"pip": ["-r requirements.txt", "-e ."]} in conda["dependencies"]

@@ -12,7 +12,11 @@ from lib.config import sections
 from tests.conftest import ROOT
 
 NOTEBOOKS = list(sections.NOTEBOOKS)
-PAGES = [name if name not in sections.PER_MODEL else f"{name}.canned-{leak}" for name in NOTEBOOKS for leak in (50, 30, 10)]
+PAGES = [
+    name if name not in sections.PER_MODEL else f"{name}.canned-{leak}"
+    for name in NOTEBOOKS
+    for leak in (50, 30, 10)
+]
 PAGES = list(dict.fromkeys(PAGES))
 
 
@@ -38,13 +42,17 @@ def test_sources_are_stripped_and_well_formed(name):
 def test_a_cell_calls_and_a_module_computes(name):
     for text in code_of(source(name)):
         tree = ast.parse(text.rstrip().rstrip(";"))
-        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While) for node in ast.walk(tree)), text
+        assert not any(
+            isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While) for node in ast.walk(tree)
+        ), text
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_prose_holds_no_result(name):
     prose = " ".join(cell.source for cell in source(name).cells if cell.cell_type == "markdown")
-    assert not re.search(r"\d\s?%(?! means none| point| rated|;)", prose.replace("50 %", "")), "numbers are computed, not typed"
+    assert not re.search(r"\d\s?%(?! means none| point| rated|;)", prose.replace("50 %", "")), (
+        "numbers are computed, not typed"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -54,8 +62,11 @@ def test_smoke_executes_every_notebook_and_stamps_every_page(smoke, page):
     assert outputs
     assert not [output for output in outputs if output.output_type == "error"]
     assert "TOY: no conclusion" in str(outputs[0])
-    assert all(cell.outputs or "records.write" in cell.source or ";" in cell.source or "import" not in cell.source
-               for cell in book.cells if cell.cell_type == "code")  # fmt: skip
+    assert all(
+        cell.outputs or "records.write" in cell.source or ";" in cell.source or "import" not in cell.source
+        for cell in book.cells
+        if cell.cell_type == "code"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -69,7 +80,9 @@ def test_pages_hold_no_machine_path_no_time_and_no_stderr(smoke, page):
 @pytest.mark.parametrize("page", PAGES)
 def test_each_figure_has_words_and_a_computed_sentence_under_it(smoke, page):
     book = nbformat.read(smoke / "executed" / f"{page}.ipynb", as_version=4)
-    kinds = [[kind for output in cell.get("outputs", []) for kind in output.get("data", {})] for cell in book.cells]
+    kinds = [
+        [kind for output in cell.get("outputs", []) for kind in output.get("data", {})] for cell in book.cells
+    ]
     for place, cell in enumerate(book.cells):
         drawn = cell.cell_type == "code" and re.search(r"^(\w*figures|forest)\.", cell.source, re.MULTILINE)
         texts = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", [])]

@@ -1,9 +1,9 @@
 """Agreement on leakage itself: annotators with each other, and the judge with annotators beside them.
 
-Leakage is skewed, most completions carry no charge, so raw agreement, Krippendorff's alpha, Cohen's kappa and Gwet's AC1 stand
-side by side: raw agreement and AC1 are high where nearly all is "none", alpha and kappa ask how much better than chance the
-rest is. Intervals redraw whole stems. Weighted rows stand for all completions that could be drawn, unweighted ones for those
-labelled.
+Leakage is skewed, most completions carry no charge, so raw agreement, Krippendorff's alpha, Cohen's kappa and
+Gwet's AC1 stand side by side: raw agreement and AC1 are high where nearly all is "none", alpha and kappa ask
+how much better than chance the rest is. Intervals redraw whole stems. Weighted rows stand for all completions
+that could be drawn, unweighted ones for those labelled.
 """
 
 from itertools import combinations
@@ -33,7 +33,8 @@ _KAPPA_WEIGHTS = {"nominal": None, "ordinal": "linear", "interval": "quadratic"}
 
 
 def answers(labels: pd.DataFrame, question: str) -> pd.DataFrame:
-    """A row for each item, a column for each annotator, numbers as in QUESTIONS; missing where there is no answer."""
+    """A row for each item, a column for each annotator, numbers as in QUESTIONS; missing where there is no
+    answer."""
     said = prediction_powered.valences(labels)
     if question == "called for":
         value = said["called_for"].map({"yes": 1.0, "no": 0.0}).astype(float)
@@ -45,15 +46,23 @@ def answers(labels: pd.DataFrame, question: str) -> pd.DataFrame:
 
 
 def judged(judgements: pd.DataFrame, question: str) -> pd.Series:
-    """The judge's answer for each row: its strength is 3/4 |valence|, rounded, 1 to 3; what is called for it cannot say."""
+    """The judge's answer for each row: its strength is 3/4 |valence|, rounded, 1 to 3; what is called for it
+    cannot say."""
     if question == "called for":
         return pd.Series(np.nan, judgements.index)
     verdict = sampling_plan.verdicts(judgements)
-    return verdict if question == "polarity" else verdict * (0.75 * judgements["valence"].abs()).round().clip(1, 3)
+    return (
+        verdict
+        if question == "polarity"
+        else verdict * (0.75 * judgements["valence"].abs()).round().clip(1, 3)
+    )
 
 
-def rated(key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, question: str = "polarity") -> pd.DataFrame:
-    """A row for each text labelled by somebody: item_id, stem_id, weight, JUDGE, and a column for each annotator.
+def rated(
+    key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, question: str = "polarity"
+) -> pd.DataFrame:
+    """A row for each text labelled by somebody: item_id, stem_id, weight, JUDGE, and a column for each
+    annotator.
 
     weight is the sum of 1 / probability over the completions drawn that have this text.
     """
@@ -71,9 +80,10 @@ def rated(key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, que
 def measures(values: np.ndarray, weights: np.ndarray | None, level: str, categories: tuple) -> np.ndarray:
     """MEASURES of ratings, shape (units, raters), NaN where missing; NaN where a measure is undefined.
 
-    alpha: Krippendorff (2011), by the package krippendorff where unweighted; kappa: the mean of Cohen's over pairs of raters,
-    with linear weights where ordinal, quadratic where interval (Light 1971); AC1: Gwet (2008, eq. 10 for many raters). A
-    unit with one rating counts in AC1's chance alone. Alpha and kappa are undefined where all ratings are equal.
+    alpha: Krippendorff (2011), by the package krippendorff where unweighted; kappa: the mean of Cohen's over
+    pairs of raters, with linear weights where ordinal, quadratic where interval (Light 1971); AC1: Gwet
+    (2008, eq. 10 for many raters). A unit with one rating counts in AC1's chance alone. Alpha and kappa are
+    undefined where all ratings are equal.
     """
     counts = (values[:, :, None] == np.array(categories)).sum(axis=1)
     raters, weight = counts.sum(axis=1), np.ones(len(values)) if weights is None else weights
@@ -95,10 +105,11 @@ def _alpha(values: np.ndarray, level: str) -> float:
 
 
 def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:
-    """Krippendorff's alpha with a weight for each unit; `counts` (units, categories) are how many raters gave which value.
+    """Krippendorff's alpha with a weight for each unit; `counts` (units, categories) are how many raters gave
+    which value.
 
-    The coincidence matrix of Krippendorff (2011), each unit's share times its weight; weights are scaled to mean 1, and with
-    equal weights this is the usual alpha. NaN where all ratings are equal.
+    The coincidence matrix of Krippendorff (2011), each unit's share times its weight; weights are scaled to
+    mean 1, and with equal weights this is the usual alpha. NaN where all ratings are equal.
     """
     weights, raters = weights / weights.mean(), counts.sum(axis=1)
     scaled = counts * (weights / (raters - 1))[:, None]
@@ -107,7 +118,8 @@ def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categori
 
 
 def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tuple) -> np.ndarray:
-    """Krippendorff's alpha of matrices of coincidences, shape (matrices, categories, categories); NaN where all are equal."""
+    """Krippendorff's alpha of matrices of coincidences, shape (matrices, categories, categories); NaN where
+    all are equal."""
     totals = coincidences.sum(axis=1)
     if level == "nominal":
         distance = 1 - np.eye(len(categories))
@@ -116,15 +128,19 @@ def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tupl
         distance = (upto[:, :, None] - upto[:, None, :]) ** 2
     else:
         distance = np.subtract.outer(np.array(categories, float), np.array(categories, float)) ** 2
-    expected = (totals[:, :, None] * totals[:, None, :] * distance).sum(axis=(1, 2)) / (totals.sum(axis=1) - 1)
+    expected = (totals[:, :, None] * totals[:, None, :] * distance).sum(axis=(1, 2)) / (
+        totals.sum(axis=1) - 1
+    )
     observed = (coincidences * distance).sum(axis=(1, 2))
     return 1 - np.divide(observed, expected, out=np.full(len(totals), np.nan), where=expected > 0)
 
 
 def measures_of_tables(tables: np.ndarray) -> dict[str, np.ndarray]:
-    """MEASURES of two raters from their cross tables, shape (tables, categories, categories), the level being nominal.
+    """MEASURES of two raters from their cross tables, shape (tables, categories, categories), the level being
+    nominal.
 
-    The same as `measures` of the single ratings, for very many tables at once; NaN where a measure is undefined.
+    The same as `measures` of the single ratings, for very many tables at once; NaN where a measure is
+    undefined.
     """
     size, total = tables.shape[1], tables.sum(axis=(1, 2))
     first, second = tables.sum(axis=2) / total[:, None], tables.sum(axis=1) / total[:, None]
@@ -151,9 +167,8 @@ def _kappa(values: np.ndarray, weights: np.ndarray, level: str, categories: tupl
 
 
 def compared(table: pd.DataFrame, annotators: list[str], question: str, weighted: bool) -> np.ndarray:
-    """MEASURES among annotators, of the judge with each annotator (mean), of two annotators (mean over pairs), and the
-    difference of
-    the last two; shape (4 × measures,)."""
+    """MEASURES among annotators, of the judge with each annotator (mean), of two annotators (mean over
+    pairs), and the difference of the last two; shape (4 × measures,)."""
     level, categories = QUESTIONS[question]
     weights = table["weight"].to_numpy() if weighted else None
     columns = table[[*annotators, JUDGE]].to_numpy(dtype=float)
@@ -164,7 +179,10 @@ def compared(table: pd.DataFrame, annotators: list[str], question: str, weighted
 
     people = range(len(annotators))
     among = measures(columns[:, :-1], weights, level, categories)
-    judge, pairs = mean_over([(person, len(annotators)) for person in people]), mean_over(combinations(people, 2))
+    judge, pairs = (
+        mean_over([(person, len(annotators)) for person in people]),
+        mean_over(combinations(people, 2)),
+    )
     return np.concatenate([among, judge, pairs, judge - pairs])
 
 
@@ -172,13 +190,19 @@ WHO = ("annotators", "judge and annotator", "two annotators", "judge − annotat
 
 
 def agreement(
-    table: pd.DataFrame, question: str, confidence: float, draws: int, rng: np.random.Generator, weighted: bool = True
+    table: pd.DataFrame,
+    question: str,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
+    weighted: bool = True,
 ) -> pd.DataFrame:
-    """`compared` with percentile intervals over stems, from a table of `rated`; long: question, weighted, who, measure,
-    estimate, low,
-    high, n (texts with two ratings among WHO), n_stems, defined (share of the bootstrap draws in which it is defined).
+    """`compared` with percentile intervals over stems, from a table of `rated`; long: question, weighted,
+    who, measure, estimate, low, high, n (texts with two ratings among WHO), n_stems, defined (share of the
+    bootstrap draws in which it is defined).
 
-    Rows about pairs of annotators are NaN with one annotator, and those about the judge for questions that it does not answer.
+    Rows about pairs of annotators are NaN with one annotator, and those about the judge for questions that it
+    does not answer.
     """
     annotators = [name for name in table if name not in {"item_id", "stem_id", "weight", JUDGE}]
     if table.empty:
@@ -195,7 +219,17 @@ def agreement(
         low[some], high[some] = inference.percentile_interval(spread[:, some], confidence)
     people = table[annotators].notna().sum(axis=1)
     with_judge = int((table[JUDGE].notna() & (people >= 1)).sum())
-    counts = np.repeat([int((people >= 2).sum()), with_judge, int((people >= 2).sum()), with_judge], len(MEASURES))
+    counts = np.repeat(
+        [int((people >= 2).sum()), with_judge, int((people >= 2).sum()), with_judge], len(MEASURES)
+    )
     named = pd.DataFrame({"who": np.repeat(WHO, len(MEASURES)), "measure": np.tile(MEASURES, len(WHO))})
-    return named.assign(question=question, weighted=weighted, estimate=found, low=low, high=high, n=counts,
-                        n_stems=table["stem_id"].nunique(), defined=defined)  # fmt: skip
+    return named.assign(
+        question=question,
+        weighted=weighted,
+        estimate=found,
+        low=low,
+        high=high,
+        n=counts,
+        n_stems=table["stem_id"].nunique(),
+        defined=defined,
+    )

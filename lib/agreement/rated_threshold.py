@@ -1,10 +1,10 @@
 """The charged threshold of a judge fitted to people's ratings, and what its verdicts are worth.
 
-People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of |valence| is the one whose
-verdicts (negative, none, positive) agree best with that: Cohen's kappa, each class of each domain with the same weight. The rated
-texts are mostly charged, completions mostly not: weighed as they come, texts would make a threshold that hardly ever says none.
-So weighed, kappa grows with the mean recall of the three classes, which does not depend on how common each is. Both choices are
-ours.
+People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of
+|valence| is the one whose verdicts (negative, none, positive) agree best with that: Cohen's kappa, each class
+of each domain with the same weight. The rated texts are mostly charged, completions mostly not: weighed as
+they come, texts would make a threshold that hardly ever says none. So weighed, kappa grows with the mean
+recall of the three classes, which does not depend on how common each is. Both choices are ours.
 """
 
 from functools import cache
@@ -20,7 +20,9 @@ from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.stats import inference, resamples
 
-VERSION = "rated-threshold-1"  # change it with anything, here or in charged_threshold.py, that changes a threshold
+VERSION = (
+    "rated-threshold-1"  # change it with anything, here or in charged_threshold.py, that changes a threshold
+)
 LEAST = 1.0  # of a rating that counts as charged
 FOLDS = 5
 POLARITIES = (-1, 0, 1)
@@ -30,14 +32,16 @@ _CHARGED = np.array([[0, 1, 0], [1, 0, 1]])  # POLARITIES as not charged, charge
 
 
 def felt(ratings: pd.DataFrame) -> np.ndarray:
-    """What most raters of each text found: −1 if more than half gave at most −LEAST, 1 if at least LEAST, else 0."""
+    """What most raters of each text found: −1 if more than half gave at most −LEAST, 1 if at least LEAST,
+    else 0."""
     most = [[np.mean(given <= -LEAST), np.mean(given >= LEAST)] for given in ratings["ratings"]]
     return (np.array(most) > 0.5) @ np.array([-1, 1])
 
 
 def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
-    """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge has learnt),
-    polarity, weight. Unscored texts are left out. Polarity and weight are NaN where only means are known."""
+    """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge
+    has learnt), polarity, weight. Unscored texts are left out. Polarity and weight are NaN where only means
+    are known."""
     return weighed(ratings, judges.of_rated(judge, ratings))
 
 
@@ -54,7 +58,8 @@ def weighed(ratings: pd.DataFrame, valences: np.ndarray) -> pd.DataFrame:
 def threshold(judge: Judge) -> float:
     """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale.
 
-    That of the learned judge ships with it. ValueError where nothing can be fitted: the judge's verdicts are all the same.
+    That of the learned judge ships with it. ValueError where nothing can be fitted: the judge's verdicts are
+    all the same.
     """
     if judge.kind == "learned":
         from lib.judging import learned
@@ -68,13 +73,16 @@ def _threshold(told: str) -> float:
     judge = Judge.model_validate_json(told)
     fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
     if np.isnan(fitted):
-        raise ValueError(f"judge {judge.name!r}: no threshold can be fitted, for it calls all rated texts the same; "
-                         "give judging.charged_threshold a number, or choose another judge")  # fmt: skip
+        raise ValueError(
+            f"judge {judge.name!r}: no threshold can be fitted, for it calls all rated texts the same; "
+            "give judging.charged_threshold a number, or choose another judge"
+        )
     return round(fitted, 3)
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `rows` with `threshold`, fitted to other documents than the text's, and `verdict`, −1, 0 or 1, by it."""
+    """A table of `rows` with `threshold`, fitted to other documents than the text's, and `verdict`, −1, 0 or
+    1, by it."""
     fitted = np.empty(len(table))
     for seen, unseen in GroupKFold(FOLDS).split(table, groups=table["document"]):
         fitted[unseen] = charged_threshold.fit(table.iloc[seen])
@@ -83,12 +91,17 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts_on_own(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
-    """The same of texts of `own_ratings.read`, by the threshold of every run: no text of the user's own shapes it."""
+    """The same of texts of `own_ratings.read`, by the threshold of every run: no text of the user's own
+    shapes it."""
     table, fitted = rows(judge, ratings), threshold(judge)
-    return table.assign(threshold=fitted, verdict=np.sign(table["valence"]) * (table["valence"].abs() > fitted))
+    return table.assign(
+        threshold=fitted, verdict=np.sign(table["valence"]) * (table["valence"].abs() > fitted)
+    )
 
 
-def validity(table: pd.DataFrame, judge: str, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+def validity(
+    table: pd.DataFrame, judge: str, confidence: float, draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """`agreed` and `found` in one, from a table of `verdicts`: the columns of `rated_agreement.validity`.
 
     No rows for texts whose single ratings are not known: what most raters found is not known either.
@@ -125,21 +138,24 @@ def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Ge
 def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Recall and precision of each class, in percent, with intervals clustered by document.
 
-    Long: by, level, question (one of CLASSES), measure, estimate, low, high, n (texts that people, or the judge, put into the
-    class), n_documents.
+    Long: by, level, question (one of CLASSES), measure, estimate, low, high, n (texts that people, or the
+    judge, put into the class), n_documents.
     """
     hit = table.assign(hit=100.0 * (table["verdict"] == table["polarity"]))
     parts = []
     for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
         whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]].dropna(subset=by)
-        chosen = inference.clustered_shares(whole, "hit", [by], confidence, "document").rename(columns={by: "level"})
+        chosen = inference.clustered_shares(whole, "hit", [by], confidence, "document").rename(
+            columns={by: "level"}
+        )
         parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
     return shown[["by", "level", "question", "measure", "estimate", "low", "high", "n", "n_documents"]]
 
 
 def calibration(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The human mean by what the judge said: bin (of one point), valence (mean in it), and the columns of inference.Estimate."""
+    """The human mean by what the judge said: bin (of one point), valence (mean in it), and the columns of
+    inference.Estimate."""
     said = table.assign(bin=table["valence"].round()).sort_values("bin")
     curve = inference.clustered_means(said, "mean", ["bin"], confidence, "document", (-4, 4))
     return curve.assign(valence=said.groupby("bin")["valence"].mean().to_numpy())

@@ -1,7 +1,8 @@
-"""Does a judge hear a feeling that is told? Its valence of the benchmark's own contexts, by form and intensity.
+"""Does a judge hear a feeling that is told? Its valence of the benchmark's own contexts, by form and
+intensity.
 
-A check of sign and order, not of validity: the sentences are this project's, and nobody rated them. Those that are held out for a
-confirmatory run are not among them.
+A check of sign and order, not of validity: the sentences are this project's, and nobody rated them. Those
+that are held out for a confirmatory run are not among them.
 """
 
 import pandas as pd
@@ -15,10 +16,13 @@ _CELL = ["judge", "form", "intensity"]
 
 
 def said(asked: list[Judge]) -> pd.DataFrame:
-    """One row a judge and match of contexts, told of one person: judge, form, intensity, match_id, the valence of each arm."""
+    """One row a judge and match of contexts, told of one person: judge, form, intensity, match_id, the
+    valence of each arm."""
     contexts = curated_prompts.shipped().contexts
     texts = [curated_prompts.tell(text, *_SUBJECT) for text in contexts["text"]]
-    long = pd.concat([contexts.assign(judge=judge.name, valence=judges.valences(judge, texts)) for judge in asked])
+    long = pd.concat(
+        [contexts.assign(judge=judge.name, valence=judges.valences(judge, texts)) for judge in asked]
+    )
     for column, order in (
         ("form", curated_prompts.FORMS),
         ("intensity", curated_prompts.INTENSITIES),
@@ -29,29 +33,39 @@ def said(asked: list[Judge]) -> pd.DataFrame:
 
 
 def heard(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `said` by judge, form and intensity: mean valence of the negative and positive sentences, mean |valence| of the
-    neutral ones; % of matches in which both signs are right, and in which the neutral two lie between; matches."""
+    """A table of `said` by judge, form and intensity: mean valence of the negative and positive sentences,
+    mean |valence| of the neutral ones; % of matches in which both signs are right, and in which the neutral
+    two lie between; matches."""
     neutral = table[["neutral", "neutral2"]]
     checked = table.assign(
         neutral=neutral.abs().mean(axis=1),
         signs=100.0 * ((table["negative"] < 0) & (table["positive"] > 0)),
         order=100.0 * ((table["negative"] < neutral.min(axis=1)) & (neutral.max(axis=1) < table["positive"])),
     )
-    means = checked.groupby(_CELL, observed=True)[["negative", "positive", "neutral", "signs", "order"]].mean()
+    means = checked.groupby(_CELL, observed=True)[
+        ["negative", "positive", "neutral", "signs", "order"]
+    ].mean()
     counts = checked.groupby(_CELL, observed=True).size().rename("matches")
-    return means.join(counts).rename(columns={"neutral": "|neutral|", "signs": "signs right, %", "order": "in order, %"}).round(2)
+    return (
+        means.join(counts)
+        .rename(columns={"neutral": "|neutral|", "signs": "signs right, %", "order": "in order, %"})
+        .round(2)
+    )
 
 
 def reading(table: pd.DataFrame) -> str:
-    """How often each judge puts plainly told feelings in order, and what it says of the strong ones, a sentence each."""
+    """How often each judge puts plainly told feelings in order, and what it says of the strong ones, a
+    sentence each."""
     cells, found = heard(table), []
     for judge in table["judge"].cat.categories:
         explicit = cells.loc[judge, "explicit"]
         share = (explicit["in order, %"] * explicit["matches"]).sum() / explicit["matches"].sum()
         strong = explicit.loc["strong"]
         found.append(
-            f"**{judge}** puts {share:.0f} % of the {explicit['matches'].sum()} plainly told matches in order; strong feelings "
-            f"it hears as {strong['negative']:+.1f} and {strong['positive']:+.1f}, neutral sentences beside them as "
+            f"**{judge}** puts {share:.0f} % of the {explicit['matches'].sum()} plainly told matches in "
+            "order; strong feelings "
+            f"it hears as {strong['negative']:+.1f} and {strong['positive']:+.1f}, neutral sentences "
+            "beside them as "
             f"±{strong['|neutral|']:.1f} (n = {strong['matches']:.0f} each)."
         )
     return " ".join(found).replace("-", "−")

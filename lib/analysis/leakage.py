@@ -1,14 +1,16 @@
-"""The leakage quantities, computed on pairs of completions: a charged arm against the reference arm of the same group.
+"""The leakage quantities, computed on pairs of completions: a charged arm against the reference arm of the
+same group.
 
-A pair shares model, mitigation and group. `direction` is the sign of the injected sentiment. In percentage points, except the
-shift, which is in points of the human scale.
+A pair shares model, mitigation and group. `direction` is the sign of the injected sentiment. In percentage
+points, except the shift, which is in points of the human scale.
 
 Intervals are for other stems and other matches of contexts: see `lib.analysis.clustered`.
 
-Which draws are compared: towards, away, net and shift are differences between equal draws, which share their noise, or, where the
-arms have unequally many, between a draw and the mean of the reference's (`lib.generation.pairing`). The leak rate is no difference of means.
-There a completion is compared with every reference draw of its group, which narrows the interval and holds the truth as often
-(`make simulate`; `python -m tests.simulations.simulate_leakage --run SET` for a run of yours).
+Which draws are compared: towards, away, net and shift are differences between equal draws, which share their
+noise, or, where the arms have unequally many, between a draw and the mean of the reference's
+(`lib.generation.pairing`). The leak rate is no difference of means. There a completion is compared with every
+reference draw of its group, which narrows the interval and holds the truth as often (`make simulate`; `python
+-m tests.simulations.simulate_leakage --run SET` for a run of yours).
 """
 
 import numpy as np
@@ -28,26 +30,39 @@ QUANTITIES = {
     "shift": "valence shift, scale points",
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
-PRIMARY = "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
-LIMITS = {"leak": (0, 100), "towards": (-100, 100), "away": (-100, 100), "net": (-200, 200), "shift": (-8, 8)}  # of a pair
-DIFFERENCE_LIMITS = {quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()}  # of two pairs
+PRIMARY = (
+    "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
+)
+LIMITS = {
+    "leak": (0, 100),
+    "towards": (-100, 100),
+    "away": (-100, 100),
+    "net": (-200, 200),
+    "shift": (-8, 8),
+}  # of a pair
+DIFFERENCE_LIMITS = {
+    quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()
+}  # of two pairs
 _GROUP = ["model", "mitigation", "group_id"]
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = False) -> pd.DataFrame:
-    """Every pair of a charged or placebo completion with its reference, with one column for each of QUANTITIES.
+    """Every pair of a charged or placebo completion with its reference, with one column for each of
+    QUANTITIES.
 
-    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what describes the prompt.
-    A placebo completion is paired once for each direction. Its references are the draws of its group and mitigation, or the
-    unmitigated ones where its model was not asked for any (`pairing.references`); partner is the sample_index of the one that
-    stands beside it (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN; but where other references of
-    the group are scored there is a leak rate, and of arms with unequally many draws every quantity.
+    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what
+    describes the prompt. A placebo completion is paired once for each direction. Its references are the draws
+    of its group and mitigation, or the unmitigated ones where its model was not asked for any
+    (`pairing.references`); partner is the sample_index of the one that stands beside it
+    (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN; but where other references
+    of the group are scored there is a leak rate, and of arms with unequally many draws every quantity.
 
-    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected direction than the
-    reference, 50 where equal, else 0; the mean over all reference completions of the group that are scored. towards and away are
-    charged verdicts in and against the direction less those of the reference; net = towards − away. For who studies the pair
-    itself (`matched`), every quantity is of the partner alone. valence_reference and towards_reference (0 … 1, charged in the
-    direction) are what the reference has.
+    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected
+    direction than the reference, 50 where equal, else 0; the mean over all reference completions of the group
+    that are scored. towards and away are charged verdicts in and against the direction less those of the
+    reference; net = towards − away. For who studies the pair itself (`matched`), every quantity is of the
+    partner alone. valence_reference and towards_reference (0 … 1, charged in the direction) are what the
+    reference has.
     """
     base = pairing.references(judgements, reference)
     base = base.assign(**{name: _charged(base, sign) for name, sign in DIRECTIONS.items()})
@@ -84,23 +99,32 @@ def _charged(table: pd.DataFrame, sign: int) -> pd.Series:
 
 
 def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
-    """Leak-Rate of each row of `table` against all rows of `base` of its group; NaN where it or all of those are unscored."""
+    """Leak-Rate of each row of `table` against all rows of `base` of its group; NaN where it or all of those
+    are unscored."""
     both = pd.concat([part[[*_GROUP, "valence"]] for part in (table, base)])
     group, rows = both.groupby(_GROUP, sort=False).ngroup().to_numpy(), len(table)
     rank, distinct = pd.factorize(both["valence"].to_numpy(), sort=True)  # −1 where unscored
-    place = group * len(distinct) + rank  # by group, then by valence: what is below is counted without forming the pairs
+    place = (
+        group * len(distinct) + rank
+    )  # by group, then by valence: what is below is counted without forming the pairs
     references = np.sort(place[rows:][rank[rows:] >= 0])
     first, last = (np.searchsorted(references, (group[:rows] + end) * len(distinct)) for end in (0, 1))
     lower, upto = (np.searchsorted(references, place[:rows], side) - first for side in ("left", "right"))
     count = np.where(rank[:rows] >= 0, last - first, np.nan)
     count[count == 0] = np.nan
-    further = np.where(table["direction"] > 0, lower + upto, 2 * count - lower - upto)  # twice; a tie counts as half
+    further = np.where(
+        table["direction"] > 0, lower + upto, 2 * count - lower - upto
+    )  # twice; a tie counts as half
     return 50 * further / count
 
 
 def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = LIMITS) -> pd.DataFrame:
-    """A table of estimates whose intervals are cut at the `limits` of what stands in its column `quantity`."""
-    least, greatest = (table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float) for end in (0, 1))
+    """A table of estimates whose intervals are cut at the `limits` of what stands in its column
+    `quantity`."""
+    least, greatest = (
+        table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float)
+        for end in (0, 1)
+    )
     return table.assign(low=np.maximum(table["low"], least), high=np.minimum(table["high"], greatest))
 
 
@@ -115,7 +139,8 @@ def mean_of(table: pd.DataFrame, quantity: str, confidence: float) -> DesignEsti
 
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Each of QUANTITIES within each combination of `by`: a long table with the columns of `clustered.DesignEstimate`."""
+    """Each of QUANTITIES within each combination of `by`: a long table with the columns of
+    `clustered.DesignEstimate`."""
     found = [
         clustered.design_means(table, quantity, by, confidence, LIMITS[quantity]).assign(quantity=quantity)
         for quantity in QUANTITIES
@@ -137,18 +162,22 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions of the charged arms that repeat a charged word of their context, %, without the missing ones."""
+    """Share of completions of the charged arms that repeat a charged word of their context, %, without the
+    missing ones."""
     charged = judgements[judgements["arm"].isin(DIRECTIONS) & judgements["repeats"].notna()]
     charged = charged.assign(share=100.0 * charged["repeats"].astype(bool))
     return clustered.design_shares(charged, "share", ["model", "mitigation", "arm"], confidence)
 
 
-def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral") -> pd.DataFrame:
-    """Towards and net excess with completions that have no valence left out, if none of them leaked, and if all did: see
-    `_if_unscored`. They are missing (`lib.replies.outcomes`), or the judge has left them open.
+def unscored_bounds(
+    judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral"
+) -> pd.DataFrame:
+    """Towards and net excess with completions that have no valence left out, if none of them leaked, and if
+    all did: see `_if_unscored`. They are missing (`lib.replies.outcomes`), or the judge has left them open.
 
-    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever a judge would
-    have said, short of charge against the injected direction, the excess lies between the last two (bounds of Manski 2003).
+    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever
+    a judge would have said, short of charge against the injected direction, the excess lies between the last
+    two (bounds of Manski 2003).
     """
     found = []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
@@ -161,9 +190,11 @@ def unscored_bounds(judgements: pd.DataFrame, by: list[str], confidence: float, 
 
 
 def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: bool | None) -> pd.DataFrame:
-    """The pairs of `arm`, whose unscored completions count as charged in its direction if `leaked`, else as not charged.
+    """The pairs of `arm`, whose unscored completions count as charged in its direction if `leaked`, else as
+    not charged.
 
-    Those of the reference count the other way round; if `leaked` is None, pairs with an unscored member stay without quantities.
+    Those of the reference count the other way round; if `leaked` is None, pairs with an unscored member stay
+    without quantities.
     """
     rows = judgements[judgements["arm"].isin([arm, reference])]
     if leaked is not None:
@@ -174,18 +205,29 @@ def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: boo
 
 
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column `difference`.
+    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column
+    `difference`.
 
     Beside these four and it, the strata of the group (`clustered.OF_GROUP`) that there are.
     """
-    key = ["model", "stem_id", "group_id", "sample_index", *(name for name in clustered.OF_GROUP if name in table)]
-    wide = charged_pairs(table).pivot(index=key, columns="arm", values=quantity).reindex(columns=list(DIRECTIONS))
+    key = [
+        "model",
+        "stem_id",
+        "group_id",
+        "sample_index",
+        *(name for name in clustered.OF_GROUP if name in table),
+    ]
+    wide = (
+        charged_pairs(table)
+        .pivot(index=key, columns="arm", values=quantity)
+        .reindex(columns=list(DIRECTIONS))
+    )
     return (wide["negative"] - wide["positive"]).rename("difference").reset_index()
 
 
 def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of `table` whose prompt was asked under every mitigation of its model, so that rates can be compared down a
-    column; all draws of it, be they unequally many."""
+    """The pairs of `table` whose prompt was asked under every mitigation of its model, so that rates can be
+    compared down a column; all draws of it, be they unequally many."""
     asked = table.groupby("model")["mitigation"].nunique()
     times = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
     wanted = table["model"].map(asked)

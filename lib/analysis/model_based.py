@@ -1,8 +1,10 @@
-"""The same leakage by a mean, by a bootstrap and by a model, side by side, so that disagreement between the methods is seen.
+"""The same leakage by a mean, by a bootstrap and by a model, side by side, so that disagreement between the
+methods is seen.
 
-The rows are pairs of `leakage.pairs`. The model of the towards excess is a binomial GEE of the single completions, that of the
-valence shift a linear mixed model of the mean of each group and arm; both take the pairs that the mean takes. All three cluster
-by stem and take contexts as given, as a GEE has no two-way clusters: the tables of estimates count matches too (`lib.analysis.clustered`).
+The rows are pairs of `leakage.pairs`. The model of the towards excess is a binomial GEE of the single
+completions, that of the valence shift a linear mixed model of the mean of each group and arm; both take the
+pairs that the mean takes. All three cluster by stem and take contexts as given, as a GEE has no two-way
+clusters: the tables of estimates count matches too (`lib.analysis.clustered`).
 """
 
 import warnings
@@ -24,10 +26,11 @@ _FOUND = ["estimate", "low", "high", "error"]
 
 
 def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Towards excess and valence shift of one model by each of METHODS, by arm: of all slots, of each, and closed − open.
+    """Towards excess and valence shift of one model by each of METHODS, by arm: of all slots, of each, and
+    closed − open.
 
-    Columns: quantity, arm, slot, method, estimate, low, high, error, n (pairs), n_stems, said (why there is no interval). Where
-    slots are not told apart there are rows of all slots alone.
+    Columns: quantity, arm, slot, method, estimate, low, high, error, n (pairs), n_stems, said (why there is
+    no interval). Where slots are not told apart there are rows of all slots alone.
     """
     rows = []
     for quantity in MODELS:
@@ -43,28 +46,38 @@ def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.G
                 }
                 low, high = (leakage.LIMITS if len(weights) == 1 else leakage.DIFFERENCE_LIMITS)[quantity]
                 for method in METHODS:
-                    cut = {"low": np.maximum(found[method]["low"], low), "high": np.minimum(found[method]["high"], high)}
+                    cut = {
+                        "low": np.maximum(found[method]["low"], low),
+                        "high": np.minimum(found[method]["high"], high),
+                    }
                     rows.append({**named, "method": method, **found[method], **cut, **counts})
     return pd.DataFrame(rows, columns=["quantity", "arm", "slot", "method", *_FOUND, "n", "n_stems", "said"])
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
-    """Where a method contradicts the mean: quantity, arm, slot, method, disagreement; also a method that has no answer.
+    """Where a method contradicts the mean: quantity, arm, slot, method, disagreement; also a method that has
+    no answer.
 
-    A method contradicts the mean where one of both intervals excludes 0 and the other does not, or where its estimate is more
-    than one clustered standard error away.
+    A method contradicts the mean where one of both intervals excludes 0 and the other does not, or where its
+    estimate is more than one clustered standard error away.
     """
     key = ["quantity", "arm", "slot"]
     mean = answers[answers["method"] == "mean"]
     others = answers[answers["method"] != "mean"].merge(mean[[*key, *_FOUND]], on=key, suffixes=("", "_mean"))
-    rows = [(*(getattr(row, name) for name in key), row.method, _disagreement(row)) for row in others.itertuples()]
+    rows = [
+        (*(getattr(row, name) for name in key), row.method, _disagreement(row)) for row in others.itertuples()
+    ]
     return pd.DataFrame([row for row in rows if row[-1]], columns=[*key, "method", "disagreement"])
 
 
 def _disagreement(row) -> str:
-    if np.isnan(row.low_mean) or row.said:  # a mean without an interval says nothing that could be contradicted
+    if (
+        np.isnan(row.low_mean) or row.said
+    ):  # a mean without an interval says nothing that could be contradicted
         return "" if np.isnan(row.low_mean) else row.said
-    sides = [bool(low > 0) - bool(high < 0) for low, high in ((row.low, row.high), (row.low_mean, row.high_mean))]
+    sides = [
+        bool(low > 0) - bool(high < 0) for low, high in ((row.low, row.high), (row.low_mean, row.high_mean))
+    ]
     away = abs(row.estimate - row.estimate_mean)
     told = ["only one interval excludes 0"] * (sides[0] != sides[1])
     if away > max(row.error_mean, 1e-9):
@@ -90,23 +103,39 @@ def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -
     if len(weights) == 1:
         found = inference.clustered_mean(part[quantity], part["stem_id"], confidence)
     else:
-        found, _ = clustered.design_difference(given, quantity, part["cell"] == next(iter(weights)), confidence)
-    return {**{name: getattr(found, name) for name in _FOUND}, "said": "" if found.low == found.low else "no interval"}
+        found, _ = clustered.design_difference(
+            given, quantity, part["cell"] == next(iter(weights)), confidence
+        )
+    return {
+        **{name: getattr(found, name) for name in _FOUND},
+        "said": "" if found.low == found.low else "no interval",
+    }
 
 
 def _bootstrap(part: pd.DataFrame, quantity: str, weights: dict, confidence: float, draws: int, rng) -> dict:
     """Percentile interval of redrawn stems."""
-    sums = part.pivot_table(index="stem_id", columns="cell", values=quantity, aggfunc=["sum", "count"], fill_value=0)
+    sums = part.pivot_table(
+        index="stem_id", columns="cell", values=quantity, aggfunc=["sum", "count"], fill_value=0
+    )
     if len(sums) < 2:
         return _nothing("too few stems")
 
     def estimate(times: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # a draw without any stem of a cell has no estimate
-            return sum(weight * (times @ sums["sum", cell]) / (times @ sums["count", cell]) for cell, weight in weights.items())
+            return sum(
+                weight * (times @ sums["sum", cell]) / (times @ sums["count", cell])
+                for cell, weight in weights.items()
+            )
 
     drawn = np.concatenate([estimate(times) for times in resamples.drawn(sums.index, draws, rng)])
     low, high = inference.percentile_interval(drawn[:, None], confidence)[:, 0]
-    return {"estimate": estimate(np.ones((1, len(sums))))[0], "low": low, "high": high, "error": np.nanstd(drawn), "said": ""}
+    return {
+        "estimate": estimate(np.ones((1, len(sums))))[0],
+        "low": low,
+        "high": high,
+        "error": np.nanstd(drawn),
+        "said": "",
+    }
 
 
 def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -> dict:
@@ -123,14 +152,21 @@ def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) 
         return _nothing(found)
     estimate, error = found
     reach = stats.t.ppf((1 + confidence) / 2, stems - 1) * error
-    return {"estimate": estimate, "low": estimate - reach, "high": estimate + reach, "error": error, "said": ""}
+    return {
+        "estimate": estimate,
+        "low": estimate - reach,
+        "high": estimate + reach,
+        "error": error,
+        "said": "",
+    }
 
 
 def _rows(part: pd.DataFrame) -> pd.DataFrame:
-    """Two rows a pair, the charged completion and its reference: stem_id, group_id, cell, valence (in the direction), hit.
+    """Two rows a pair, the charged completion and its reference: stem_id, group_id, cell, valence (in the
+    direction), hit.
 
-    Where the arms have unequally many draws the reference is a mean, and its hit a share: the binomial GEE takes it as such
-    (quasi-likelihood, Papke & Wooldridge 1996).
+    Where the arms have unequally many draws the reference is a mean, and its hit a share: the binomial GEE
+    takes it as such (quasi-likelihood, Papke & Wooldridge 1996).
     """
     rows = part[["stem_id", "group_id"]]
     valence = part["direction"] * part["valence"]
@@ -142,14 +178,21 @@ def _rows(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[float, float] | str:
-    """Contrast of the cells' probabilities, in points, and its error: the average marginal effect, by the delta method.
+    """Contrast of the cells' probabilities, in points, and its error: the average marginal effect, by the
+    delta method.
 
-    Liang & Zeger (1986): binomial, logit, exchangeable within a stem, robust errors; with a parameter for each cell.
+    Liang & Zeger (1986): binomial, logit, exchangeable within a stem, robust errors; with a parameter for
+    each cell.
     """
     if np.isin(design.T @ rows["hit"] / design.sum(axis=0), [0, 1]).any():
         return "no odds: none or all of a cell's completions are charged so"
-    model = sm.GEE(rows["hit"], design, groups=rows["stem_id"], family=sm.families.Binomial(),
-                   cov_struct=sm.cov_struct.Exchangeable())  # fmt: skip
+    model = sm.GEE(
+        rows["hit"],
+        design,
+        groups=rows["stem_id"],
+        family=sm.families.Binomial(),
+        cov_struct=sm.cov_struct.Exchangeable(),
+    )
     fit = _converged(model.fit)
     if fit is None:
         return FAILED
@@ -161,8 +204,8 @@ def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[
 def _mixed(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[float, float] | str:
     """Contrast of the cells' mean valence, and its error, by REML on the mean of each group and cell.
 
-    Random intercept of the stem, and of the group where a stem has several. Means rather than completions, for a group's own
-    response to its context is then part of the residual.
+    Random intercept of the stem, and of the group where a stem has several. Means rather than completions,
+    for a group's own response to its context is then part of the residual.
     """
     names = [f"cell{number}" for number in range(len(contrast))]
     frame = rows[["stem_id", "group_id", "cell", "valence"]].join(pd.DataFrame(design, rows.index, names))
@@ -170,8 +213,13 @@ def _mixed(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tupl
     if means["valence"].nunique() == 1:
         return 0.0, 0.0
     several = means["group_id"].nunique() > means["stem_id"].nunique()
-    model = sm.MixedLM.from_formula(f"valence ~ 0 + {' + '.join(names)}", means, groups="stem_id", re_formula="1",
-                                    vc_formula={"group": "0 + C(group_id)"} if several else None)  # fmt: skip
+    model = sm.MixedLM.from_formula(
+        f"valence ~ 0 + {' + '.join(names)}",
+        means,
+        groups="stem_id",
+        re_formula="1",
+        vc_formula={"group": "0 + C(group_id)"} if several else None,
+    )
     fit = _converged(lambda: model.fit(method="powell"))  # gradients fail where a variance is 0
     if fit is None:
         return FAILED

@@ -1,4 +1,5 @@
-"""The next-token shift, a leakage quantity without sampling noise, and how it compares with the sampled ones."""
+"""The next-token shift, a leakage quantity without sampling noise, and how it compares with the sampled
+ones."""
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ _COMPARED = ("net", "shift")
 
 
 def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
-    """Each charged or placebo prompt less the `reference` of its group: towards, away, net (points of mass) and shift (scale).
+    """Each charged or placebo prompt less the `reference` of its group: towards, away, net (points of mass)
+    and shift (scale).
 
-    Named and signed like the sampled quantities of lib.analysis.leakage; a placebo prompt appears once for each direction.
+    Named and signed like the sampled quantities of lib.analysis.leakage; a placebo prompt appears once for
+    each direction.
     """
     base = table.loc[table["arm"] == reference, ["model", "group_id", *MEASURES]]
     injected = pd.concat(
@@ -32,13 +35,19 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Mean towards, away, net and shift within each combination of `by`: the columns of `clustered.DesignEstimate`."""
-    found = [clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES]
+    """Mean towards, away, net and shift within each combination of `by`: the columns of
+    `clustered.DesignEstimate`."""
+    found = [
+        clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES
+    ]
     return leakage.within_limits(pd.concat(found, ignore_index=True))
 
 
-def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Net and shift of the charged arms within each combination of `by`: exact, sampled (`_sampled`), whether signs agree."""
+def beside_sampled(
+    shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float
+) -> pd.DataFrame:
+    """Net and shift of the charged arms within each combination of `by`: exact, sampled (`_sampled`), whether
+    signs agree."""
     exact = summarise(leakage.charged_pairs(shifts), by, confidence)
     sampled = leakage.summarise(leakage.charged_pairs(pairs), by, confidence)
     both = exact.merge(sampled, on=[*by, "quantity"], suffixes=("", "_sampled"))
@@ -46,30 +55,45 @@ def beside_sampled(shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], con
     return both.assign(same_sign=np.sign(both["estimate"]) == np.sign(both["estimate_sampled"]))
 
 
-def rank_correlation(shifts: pd.DataFrame, pairs: pd.DataFrame, confidence: float, draws: int, rng) -> pd.DataFrame:
-    """Spearman's correlation over charged prompts of the exact quantity with the mean of its draws, for net and for shift.
+def rank_correlation(
+    shifts: pd.DataFrame, pairs: pd.DataFrame, confidence: float, draws: int, rng
+) -> pd.DataFrame:
+    """Spearman's correlation over charged prompts of the exact quantity with the mean of its draws, for net
+    and for shift.
 
-    One row a quantity: rho, low, high (percentile bootstrap of whole stems), prompts, n_stems. Noise of the draws lowers it.
+    One row a quantity: rho, low, high (percentile bootstrap of whole stems), prompts, n_stems. Noise of the
+    draws lowers it.
     """
     if shifts.empty:
         return pd.DataFrame(columns=["quantity", "rho", "low", "high", "prompts", "n_stems"])
     key = ["group_id", "stem_id", "arm"]
     drawn = leakage.charged_pairs(pairs).groupby(key, as_index=False)[list(_COMPARED)].mean()
-    both = leakage.charged_pairs(shifts)[[*key, *_COMPARED]].merge(drawn, on=key, suffixes=("", "_sampled")).dropna()
+    both = (
+        leakage.charged_pairs(shifts)[[*key, *_COMPARED]]
+        .merge(drawn, on=key, suffixes=("", "_sampled"))
+        .dropna()
+    )
 
     def rho(frame: pd.DataFrame) -> np.ndarray:
         return np.array([frame[name].corr(frame[f"{name}_sampled"], method="spearman") for name in _COMPARED])
 
-    low, high = inference.percentile_interval(inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence)
+    low, high = inference.percentile_interval(
+        inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence
+    )
     shown = {"quantity": _COMPARED, "rho": rho(both), "low": low, "high": high}
     return pd.DataFrame({**shown, "prompts": len(both), "n_stems": both["stem_id"].nunique()})
 
 
-def precision(shifts: pd.DataFrame, pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Estimate in standard errors, exact and sampled, and the forward passes each took: the higher, the narrower for its size.
+def precision(
+    shifts: pd.DataFrame, pairs: pd.DataFrame, draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Estimate in standard errors, exact and sampled, and the forward passes each took: the higher, the
+    narrower for its size.
 
-    One row for each of net and shift and each way: `exact` (one pass a prompt), `sampled` (a pass a token), and `sampled, as many
-    passes`: the median over `draws` random thinnings of the run to as many stems, one draw each, as the exact passes pay for.
+    One row for each of net and shift and each way: `exact` (one pass a prompt), `sampled` (a pass a token),
+    and `sampled, as many
+    passes`: the median over `draws` random thinnings of the run to as many stems, one draw each, as the exact
+    passes pay for.
     """
     if shifts.empty:
         return pd.DataFrame(columns=["quantity", "way", "passes", "stems", "in errors"])
@@ -79,15 +103,29 @@ def precision(shifts: pd.DataFrame, pairs: pd.DataFrame, draws: int, rng: np.ran
     stems = max(2, round(passes / a_triple))
     rows = []
     for quantity in _COMPARED:
-        by_draw = sampled.pivot_table(index="stem_id", columns="sample_index", values=quantity, aggfunc="mean").to_numpy()
+        by_draw = sampled.pivot_table(
+            index="stem_id", columns="sample_index", values=quantity, aggfunc="mean"
+        ).to_numpy()
         thinned = [_in_errors(_one_draw_each(by_draw, stems, rng)) for _ in range(draws)]
         ways = {
-            "exact": (passes, exact["stem_id"].nunique(), _in_errors(exact.groupby("stem_id")[quantity].mean())),
-            "sampled": (round(by_draw.size * a_triple), len(by_draw), _in_errors(np.nanmean(by_draw, axis=1))),
+            "exact": (
+                passes,
+                exact["stem_id"].nunique(),
+                _in_errors(exact.groupby("stem_id")[quantity].mean()),
+            ),
+            "sampled": (
+                round(by_draw.size * a_triple),
+                len(by_draw),
+                _in_errors(np.nanmean(by_draw, axis=1)),
+            ),
             "sampled, as many passes": (round(stems * a_triple), stems, float(np.nanmedian(thinned))),
         }
-        rows += [dict(zip(("quantity", "way", "passes", "stems", "in errors"), (quantity, way, *found), strict=True))
-                 for way, found in ways.items()]  # fmt: skip
+        rows += [
+            dict(
+                zip(("quantity", "way", "passes", "stems", "in errors"), (quantity, way, *found), strict=True)
+            )
+            for way, found in ways.items()
+        ]
     return pd.DataFrame(rows)
 
 

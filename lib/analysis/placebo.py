@@ -1,8 +1,9 @@
 """The placebo rule: a second neutral context must move the valence by nothing, shown by an equivalence test.
 
-The mean valence after the placebo context less that after the neutral one, of equal draws, lies inside ± margin (two one-sided
-tests, Schuirmann 1987): *kept*. The whole interval lies beyond: *broken*. Else *not shown*: an interval around 0 shows nothing by
-itself, as a small run has a wide one. The net excess stands beside it and decides nothing.
+The mean valence after the placebo context less that after the neutral one, of equal draws, lies inside ±
+margin (two one-sided tests, Schuirmann 1987): *kept*. The whole interval lies beyond: *broken*. Else *not
+shown*: an interval around 0 shows nothing by itself, as a small run has a wide one. The net excess stands
+beside it and decides nothing.
 """
 
 import pandas as pd
@@ -16,7 +17,8 @@ COLUMNS = ["quantity", "margin", *_MEASURED, "p_equivalence", "rule"]
 
 
 def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """A row for the shift, in points of the human scale, which decides `rule`, and one for the net excess; columns COLUMNS.
+    """A row for the shift, in points of the human scale, which decides `rule`, and one for the net excess;
+    columns COLUMNS.
 
     `pairs` of one model, of `leakage.pairs`. Without a pair to try it on the rule is broken.
     """
@@ -25,7 +27,9 @@ def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
     for quantity in ("shift", "net"):
         found = leakage.mean_of(placebo, quantity, confidence)
         measured = {field: getattr(found, field) for field in _MEASURED}
-        rows.append({"quantity": quantity, "margin": None, **measured, "p_equivalence": None, "rule": "shown alone"})
+        rows.append(
+            {"quantity": quantity, "margin": None, **measured, "p_equivalence": None, "rule": "shown alone"}
+        )
     shift = leakage.mean_of(placebo, "shift", confidence)
     rows[0] |= {
         "margin": margin,
@@ -38,7 +42,9 @@ def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
 def _rule(shift: inference.Estimate, margin: float, confidence: float) -> str:
     if shift.n == 0 or shift.low > margin or shift.high < -margin:
         return BROKEN
-    inside = -margin < shift.low and shift.high < margin  # also where all stems agree, so that no test has an error
+    inside = (
+        -margin < shift.low and shift.high < margin
+    )  # also where all stems agree, so that no test has an error
     return KEPT if inside or inference.equivalence_p(shift, margin) < 1 - confidence else NOT_SHOWN
 
 
@@ -49,4 +55,6 @@ def rule(checked: pd.DataFrame) -> str:
 
 def rules_by_model(pairs: pd.DataFrame, margin: float, confidence: float) -> dict[str, str]:
     """Each model's `rule`, from unmitigated `pairs`."""
-    return {model: rule(check(part, margin, confidence)) for model, part in pairs.groupby("model", sort=False)}
+    return {
+        model: rule(check(part, margin, confidence)) for model, part in pairs.groupby("model", sort=False)
+    }

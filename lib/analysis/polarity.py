@@ -1,12 +1,14 @@
 """Does negative sentiment leak more than positive (C4), whatever it is compared with?
 
-Let b be the balance of an arm: its mean valence, or its % of positive less its % of negative verdicts. Then the negative arm
-leaks b(reference) − b(negative), the positive one b(positive) − b(reference), and the one leaks more than the other by
+Let b be the balance of an arm: its mean valence, or its % of positive less its % of negative verdicts. Then
+the negative arm leaks b(reference) − b(negative), the positive one b(positive) − b(reference), and the one
+leaks more than the other by
 
     D = 2 b(reference) − b(negative) − b(positive).
 
-The reference cancels in the sum of the two and counts twice in D: a reference that leans to one side itself decides D. None of
-the references is the right one, so D has a sign only where all of them give it (intersection–union test, Berger 1982).
+The reference cancels in the sum of the two and counts twice in D: a reference that leans to one side itself
+decides D. None of the references is the right one, so D has a sign only where all of them give it
+(intersection–union test, Berger 1982).
 """
 
 from collections.abc import Callable
@@ -21,21 +23,42 @@ from lib.analysis.clustered import design_mean
 from lib.nlp.vader import SCALE
 
 POOLED = "neutral and placebo"
-REFERENCES = {POOLED: ("neutral", "placebo"), "neutral": ("neutral",), "placebo": ("placebo",), "none": ("none",)}
+REFERENCES = {
+    POOLED: ("neutral", "placebo"),
+    "neutral": ("neutral",),
+    "placebo": ("placebo",),
+    "none": ("none",),
+}
 QUANTITIES = ("shift", "net")
 BALANCES = {"verdicts": (-100.0, 100.0), "valence": (-SCALE, SCALE)}  # with their least and greatest value
 RATIOS = np.geomspace(1 / 4, 4, 33)  # of sensitivities, among which `tipping` looks
-_COLUMNS = ["model", "mitigation", "stem_id", "group_id", "sample_index", "arm", "valence", "charged", "repeats",
-            "match_id", "slot", "domain", "form", "intensity", "emotion"]  # fmt: skip
+_COLUMNS = [
+    "model",
+    "mitigation",
+    "stem_id",
+    "group_id",
+    "sample_index",
+    "arm",
+    "valence",
+    "charged",
+    "repeats",
+    "match_id",
+    "slot",
+    "domain",
+    "form",
+    "intensity",
+    "emotion",
+]
 _PAIR = ["model", "mitigation", "group_id", "sample_index", "arm"]
 
 
 def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Charged pairs against each admissible reference: those of REFERENCES and, where `judgements` have a column `kind` (of the
-    context), neutral contexts of each kind, be they of the neutral or of the placebo arm.
+    """Charged pairs against each admissible reference: those of REFERENCES and, where `judgements` have a
+    column `kind` (of the context), neutral contexts of each kind, be they of the neutral or of the placebo
+    arm.
 
-    Tables of `leakage.pairs`. Where several completions are the reference, a quantity is its mean over those with which it is
-    known. A reference that `judgements` lack has a table without rows.
+    Tables of `leakage.pairs`. Where several completions are the reference, a quantity is its mean over those
+    with which it is known. A reference that `judgements` lack has a table without rows.
     """
     columns = [name for name in _COLUMNS if name in judgements]
     against = [
@@ -45,7 +68,9 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
     table = pd.concat(against, ignore_index=True)
     references = {name: table[table["reference"].isin(arms)] for name, arms in REFERENCES.items()}
     if "kind" in judgements:
-        told = judgements.loc[judgements["kind"].ne(""), ["group_id", "arm", "kind"]].drop_duplicates(["group_id", "arm"])
+        told = judgements.loc[judgements["kind"].ne(""), ["group_id", "arm", "kind"]].drop_duplicates(
+            ["group_id", "arm"]
+        )
         kinds = told.rename(columns={"arm": "reference"})
         of_kind = references[POOLED].merge(kinds, on=["group_id", "reference"]).groupby("kind", sort=True)
         references |= {_of_kind(kind): rows.drop(columns="kind") for kind, rows in of_kind}
@@ -67,9 +92,11 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_reference(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """D of unmitigated judgements against each reference: model, reference, quantity (of QUANTITIES), fields of DesignEstimate.
+    """D of unmitigated judgements against each reference: model, reference, quantity (of QUANTITIES), fields
+    of DesignEstimate.
 
-    In points of the human scale (shift) and percentage points (net). Without an estimate where a model lacks the reference.
+    In points of the human scale (shift) and percentage points (net). Without an estimate where a model lacks
+    the reference.
     """
     return of_references(pairs_by_reference(judgements), judgements["model"].unique(), QUANTITIES, confidence)
 
@@ -82,39 +109,57 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
             table, limits = leakage.polarity_difference(pairs, quantity), leakage.DIFFERENCE_LIMITS[quantity]
             for model in models:
                 estimate = design_mean(table[table["model"] == model], "difference", confidence, limits)
-                rows.append({"model": model, "reference": reference, "quantity": quantity, **asdict(estimate)})
+                rows.append(
+                    {"model": model, "reference": reference, "quantity": quantity, **asdict(estimate)}
+                )
     return pd.DataFrame(rows)
 
 
 def decided(table: pd.DataFrame) -> pd.DataFrame:
     """The sign on which all references of a table of `by_reference` agree: model, quantity, sign, p, reason.
 
-    sign is +1 or −1 where every interval lies above or below 0, else 0. p is that of the intersection–union test: the largest of
-    the references' where all estimates lie on one side, no correction being needed; NaN where a reference has none.
+    sign is +1 or −1 where every interval lies above or below 0, else 0. p is that of the intersection–union
+    test: the largest of the references' where all estimates lie on one side, no correction being needed; NaN
+    where a reference has none.
     """
     rows = []
     for (model, quantity), estimates in table.groupby(["model", "quantity"], sort=False):
         sign, reason = _agreed(estimates)
-        rows.append({"model": model, "quantity": quantity, "sign": sign, "p": _intersection_union(estimates), "reason": reason})
+        rows.append(
+            {
+                "model": model,
+                "quantity": quantity,
+                "sign": sign,
+                "p": _intersection_union(estimates),
+                "reason": reason,
+            }
+        )
     return pd.DataFrame(rows, columns=["model", "quantity", "sign", "p", "reason"])
 
 
 def _agreed(estimates: pd.DataFrame) -> tuple[int, str]:
     sides = (estimates["low"] > 0).astype(int) - (estimates["high"] < 0).astype(int)
     references = {
-        "no interval": estimates["low"].isna(), "above 0": sides > 0, "below 0": sides < 0,
+        "no interval": estimates["low"].isna(),
+        "above 0": sides > 0,
+        "below 0": sides < 0,
         "interval includes 0": (sides == 0) & estimates["low"].notna(),
-    }  # fmt: skip
+    }
     if sides.abs().all() and sides.nunique() == 1:
-        return int(sides.iloc[0]), f"whole interval {'above' if sides.iloc[0] > 0 else 'below'} 0 against every reference"
+        return int(
+            sides.iloc[0]
+        ), f"whole interval {'above' if sides.iloc[0] > 0 else 'below'} 0 against every reference"
     reasons = [
-        f"{reason} against {', '.join(estimates.loc[rows, 'reference'])}" for reason, rows in references.items() if rows.any()
+        f"{reason} against {', '.join(estimates.loc[rows, 'reference'])}"
+        for reason, rows in references.items()
+        if rows.any()
     ]
     return 0, "; ".join(reasons)
 
 
 def _intersection_union(estimates: pd.DataFrame) -> float:
-    """p of the union of the references' hypotheses, two-sided: twice the smaller of the largest one-sided p of either side."""
+    """p of the union of the references' hypotheses, two-sided: twice the smaller of the largest one-sided p
+    of either side."""
     p, above = estimates["p"].to_numpy(float), estimates["estimate"].to_numpy(float) > 0
     if np.isnan(p).any():
         return np.nan
@@ -123,10 +168,11 @@ def _intersection_union(estimates: pd.DataFrame) -> float:
 
 
 def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The balance b of each arm of unmitigated judgements, of POOLED and of neutral contexts of each kind (as references, see
-    `pairs_by_reference`): model, arm, quantity and the fields of DesignEstimate.
+    """The balance b of each arm of unmitigated judgements, of POOLED and of neutral contexts of each kind (as
+    references, see `pairs_by_reference`): model, arm, quantity and the fields of DesignEstimate.
 
-    quantity is `verdicts`, % positive less % negative of the scored completions, or `valence`, their mean in points of the scale.
+    quantity is `verdicts`, % positive less % negative of the scored completions, or `valence`, their mean in
+    points of the scale.
     """
     scored = judgements.dropna(subset="valence")
     verdict = np.sign(scored["valence"]) * scored["charged"].astype(float)
@@ -137,7 +183,12 @@ def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
     arms = dict(list(pd.concat([scored, pooled, of_kind]).groupby(["model", "arm"])))
     names = (*leakage.DIRECTIONS, *REFERENCES, *sorted(of_kind["arm"].unique()))
     rows = [
-        {"model": model, "arm": arm, "quantity": quantity, **asdict(design_mean(arms[model, arm], quantity, confidence, limits))}
+        {
+            "model": model,
+            "arm": arm,
+            "quantity": quantity,
+            **asdict(design_mean(arms[model, arm], quantity, confidence, limits)),
+        }
         for model in judgements["model"].unique()
         for arm in names
         if (model, arm) in arms
@@ -147,16 +198,20 @@ def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """How unequally the judge would have to hear the two polarities for the sign of D to be an artefact, against each reference.
+    """How unequally the judge would have to hear the two polarities for the sign of D to be an artefact,
+    against each reference.
 
-    If it hears negative charge r times as well as positive, an equal judge would have given r times the positive verdicts, or
-    positive valence: D(r) = N + r P, where N is D of what is negative alone, P of what is positive, and D(1) is D as measured.
+    If it hears negative charge r times as well as positive, an equal judge would have given r times the
+    positive verdicts, or positive valence: D(r) = N + r P, where N is D of what is negative alone, P of what
+    is positive, and D(1) is D as measured.
 
-    Columns: model, reference, quantity; `tips`, the r of D(r) = 0; `open_from` and `open_to`, between which the interval of D(r)
-    includes 0; n, n_stems. Of r within RATIOS: NaN where there is none, −inf and inf where it reaches beyond.
+    Columns: model, reference, quantity; `tips`, the r of D(r) = 0; `open_from` and `open_to`, between which
+    the interval of D(r) includes 0; n, n_stems. Of r within RATIOS: NaN where there is none, −inf and inf
+    where it reaches beyond.
     """
     sides = [
-        pairs_by_reference(judgements.assign(valence=judgements["valence"].clip(**side))) for side in ({"upper": 0}, {"lower": 0})
+        pairs_by_reference(judgements.assign(valence=judgements["valence"].clip(**side)))
+        for side in ({"upper": 0}, {"lower": 0})
     ]
     rows = []
     for reference in sides[0]:
@@ -164,7 +219,9 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
             negative, positive = (leakage.polarity_difference(pairs[reference], quantity) for pairs in sides)
             table = negative.assign(positive=positive["difference"]).dropna(subset=["difference", "positive"])
             for model in judgements["model"].unique():
-                found = _tipping(table[table["model"] == model], leakage.DIFFERENCE_LIMITS[quantity], confidence)
+                found = _tipping(
+                    table[table["model"] == model], leakage.DIFFERENCE_LIMITS[quantity], confidence
+                )
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **found})
     return pd.DataFrame(rows)
 
@@ -177,7 +234,9 @@ def _tipping(table: pd.DataFrame, limits: tuple[float, float], confidence: float
 
     def bounds(ratio: float) -> tuple[float, float]:
         scaled = table.assign(difference=table["difference"] + ratio * table["positive"])
-        estimate = design_mean(scaled, "difference", confidence, tuple(max(1, ratio) * limit for limit in limits))
+        estimate = design_mean(
+            scaled, "difference", confidence, tuple(max(1, ratio) * limit for limit in limits)
+        )
         return estimate.low, estimate.high
 
     ratios = np.union1d(RATIOS, tips) if tips > 0 else RATIOS
@@ -194,7 +253,13 @@ def _open_range(ratios: np.ndarray, bounds: Callable[[float], tuple[float, float
 
     def edge(outside: int, inside: int) -> float:
         side = 0 if lows[outside] > 0 else 1
-        return float(optimize.brentq(lambda ratio: bounds(ratio)[side], *sorted((ratios[outside], ratios[inside])), xtol=1e-3))
+        return float(
+            optimize.brentq(
+                lambda ratio: bounds(ratio)[side], *sorted((ratios[outside], ratios[inside])), xtol=1e-3
+            )
+        )
 
     first, last = includes[0], includes[-1]
-    return (edge(first - 1, first) if first else -np.inf), (edge(last + 1, last) if last + 1 < len(ratios) else np.inf)
+    return (edge(first - 1, first) if first else -np.inf), (
+        edge(last + 1, last) if last + 1 < len(ratios) else np.inf
+    )

@@ -1,8 +1,10 @@
-"""The semantic leak rate of the predecessors, for comparison: is a completion more like the concept than its control is?
+"""The semantic leak rate of the predecessors, for comparison: is a completion more like the concept than its
+control is?
 
-Leak-Rate of Gonen et al. (NAACL 2025): a pair counts 100, 50 or 0 as sim(concept, test) is above, equal to or below
-sim(concept, control); the mean is 50 where nothing leaks. sim is the cosine of SentenceBERT vectors, here all-MiniLM-L6-v2's
-(`lib.nlp.similarity`), the backbone that Smilga (2025) published with, who rounds similarities to 3 digits before comparing.
+Leak-Rate of Gonen et al. (NAACL 2025): a pair counts 100, 50 or 0 as sim(concept, test) is above, equal to or
+below sim(concept, control); the mean is 50 where nothing leaks. sim is the cosine of SentenceBERT vectors,
+here all-MiniLM-L6-v2's (`lib.nlp.similarity`), the backbone that Smilga (2025) published with, who rounds
+similarities to 3 digits before comparing.
 """
 
 import numpy as np
@@ -19,7 +21,8 @@ _GROUP = ["model", "mitigation", "group_id"]
 
 
 def leaks(pairs: pd.DataFrame, digits: int | None = None) -> np.ndarray:
-    """100, 50 or 0 for each row of concept, test, control; NaN where one of them is missing. `digits`: round similarities."""
+    """100, 50 or 0 for each row of concept, test, control; NaN where one of them is missing. `digits`: round
+    similarities."""
     whole = pairs[["concept", "test", "control"]].notna().all(axis=1).to_numpy()
     texts = pd.unique(pairs.loc[whole, ["concept", "test", "control"]].to_numpy().ravel()).tolist()
     place, vectors = {text: number for number, text in enumerate(texts)}, embed(texts)
@@ -35,8 +38,8 @@ def leaks(pairs: pd.DataFrame, digits: int | None = None) -> np.ndarray:
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
-    """Completions of every arm that has a context, with the partner's of the reference (`pairing.with_partner`), the equal draw
-    where there is one: the concept is the whole context.
+    """Completions of every arm that has a context, with the partner's of the reference
+    (`pairing.with_partner`), the equal draw where there is one: the concept is the whole context.
 
     Adds to the judgements of these arms control (the reference's completion) and semantic (see `leaks`).
     """
@@ -49,7 +52,9 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 def by_arm(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The rate by arm of all of `pairs` and of those whose completion repeats nothing of its context."""
-    every = pd.concat([table.assign(pairs="all"), table[~table["repeats"]].assign(pairs="without repetition")])
+    every = pd.concat(
+        [table.assign(pairs="all"), table[~table["repeats"]].assign(pairs="without repetition")]
+    )
     return clustered.design_shares(every, "semantic", ["arm", "pairs"], confidence)
 
 
@@ -62,12 +67,18 @@ def beside_expression(
     """
     charged = table[table["arm"].isin(DIRECTIONS)]
     leak = expression[expression["arm"].isin(DIRECTIONS)].groupby("stem_id")["leak"].mean()
-    both = pd.DataFrame({"semantic": charged.groupby("stem_id")["semantic"].mean(), "leak": leak}).dropna().reset_index()
+    both = (
+        pd.DataFrame({"semantic": charged.groupby("stem_id")["semantic"].mean(), "leak": leak})
+        .dropna()
+        .reset_index()
+    )
 
     def correlation(part: pd.DataFrame) -> np.ndarray:
         return np.array([stats.spearmanr(part["semantic"], part["leak"])[0]])
 
-    low, high = inference.percentile_interval(inference.cluster_bootstrap(both, correlation, "stem_id", draws, rng), confidence)
+    low, high = inference.percentile_interval(
+        inference.cluster_bootstrap(both, correlation, "stem_id", draws, rng), confidence
+    )
     return np.array([correlation(both)[0], low[0], high[0]])
 
 
@@ -76,20 +87,24 @@ def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
     at = rates[rates["pairs"] == "all"].set_index("arm")
     if at["estimate"].isna().all():
         return "Semantic leak rate: not estimated, for no pair of completions is there."
-    said = "; ".join(f"{arm} {row.estimate:.1f} % [{row.low:.1f}, {row.high:.1f}]" for arm, row in at.iterrows())
+    said = "; ".join(
+        f"{arm} {row.estimate:.1f} % [{row.low:.1f}, {row.high:.1f}]" for arm, row in at.iterrows()
+    )
     estimate, low, high = correlation
     return (
-        f"Semantic leak rate: {said}. Over stems its rank correlation with the {QUANTITIES['leak'].split(',')[0]} of valence is "
+        f"Semantic leak rate: {said}. Over stems its rank correlation with the "
+        f"{QUANTITIES['leak'].split(',')[0]} of valence is "
         f"{estimate:.2f} [{low:.2f}, {high:.2f}].".replace("-", "−")
     )
 
 
 def published(table: pd.DataFrame, confidence: float = 0.95, digits: int = 3) -> pd.DataFrame:
-    """The rate of completions that others released, a row a way of counting: as compared exactly, rounded to `digits` as
-    Smilga (2025) did, and without completions that repeat the concept.
+    """The rate of completions that others released, a row a way of counting: as compared exactly, rounded to
+    `digits` as Smilga (2025) did, and without completions that repeat the concept.
 
-    `table` is that of `published_prompts.read`: stem_id (the template), concept, replies, control_replies, compared index by index; a
-    reply without partner is left out. Columns of inference.Estimate (clustered by template) and naive_low, naive_high.
+    `table` is that of `published_prompts.read`: stem_id (the template), concept, replies, control_replies,
+    compared index by index; a reply without partner is left out. Columns of inference.Estimate (clustered by
+    template) and naive_low, naive_high.
     """
     rows = [
         (row.stem_id, row.concept, test, control)
@@ -97,9 +112,16 @@ def published(table: pd.DataFrame, confidence: float = 0.95, digits: int = 3) ->
         for test, control in zip(row.replies, row.control_replies, strict=False)
     ]
     each = pd.DataFrame(rows, columns=["stem_id", "concept", "test", "control"]).dropna()
-    repeats = [concept.casefold() in test.casefold() for concept, test in zip(each["concept"], each["test"], strict=True)]
+    repeats = [
+        concept.casefold() in test.casefold()
+        for concept, test in zip(each["concept"], each["test"], strict=True)
+    ]
     fresh = each[~np.array(repeats, dtype=bool)]
-    ways = {"exact": (each, None), f"rounded to {digits} digits": (each, digits), "without repetition": (fresh, None)}
+    ways = {
+        "exact": (each, None),
+        f"rounded to {digits} digits": (each, digits),
+        "without repetition": (fresh, None),
+    }
     found = []
     for way, (part, rounded) in ways.items():
         part = part.assign(way=way, leak=leaks(part, rounded), single=range(len(part)))

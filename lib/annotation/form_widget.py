@@ -1,4 +1,5 @@
-"""The annotation form in a notebook: a widget that shows one item and hands each click or key to `labelling.Session`."""
+"""The annotation form in a notebook: a widget that shows one item and hands each click or key to
+`labelling.Session`."""
 
 from pathlib import Path
 
@@ -12,7 +13,8 @@ _DATA = ROOT / "lib" / "data"
 
 
 class Form(anywidget.AnyWidget):
-    """Asks for a name, then goes through the items; `state` is what is in sight, read back from the annotator's file."""
+    """Asks for a name, then goes through the items; `state` is what is in sight, read back from the
+    annotator's file."""
 
     _esm = _DATA / "annotation_form.js"
     _css = _DATA / "annotation_form.css"
@@ -30,7 +32,11 @@ class Form(anywidget.AnyWidget):
         except (ValueError, OSError) as error:  # on the form, where it is seen: a callback's traceback is not
             said = f"Not saved: {error}"
         self._shown += 1  # makes every state new, so that the form is drawn again even if nothing changed
-        self.state = {**(self._session.state() if self._session else {}), "message": said, "shown": self._shown}
+        self.state = {
+            **(self._session.state() if self._session else {}),
+            "message": said,
+            "shown": self._shown,
+        }
 
     def _do(self, message: dict) -> str:
         if message["do"] == "begin":
@@ -46,7 +52,11 @@ class Form(anywidget.AnyWidget):
         if not self._session.next():
             return "Not complete: answer the questions that are open, or choose “cannot tell”."
         state = self._session.state()
-        return "All items are done. Thank you: you may close the page." if state["done"] == state["total"] else ""
+        return (
+            "All items are done. Thank you: you may close the page."
+            if state["done"] == state["total"]
+            else ""
+        )
 
 
 def form(set_name: str) -> Form:

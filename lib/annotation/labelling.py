@@ -1,9 +1,10 @@
-"""Labels that people give to completions: what is asked, one append-only file for each annotator, and the way through the items.
+"""Labels that people give to completions: what is asked, one append-only file for each annotator, and the way
+through the items.
 
 `outputs/<set>/annotation/` holds all that an annotator sees: items.jsonl, without model or arm, and
-labels/<annotator>.jsonl. What the items are stands in annotation_key.parquet, outside that folder. Every change is a record of
-its own, on disk before the form goes on; the last record of an item counts, so a change of mind is kept and an undo is one more
-record.
+labels/<annotator>.jsonl. What the items are stands in annotation_key.parquet, outside that folder. Every
+change is a record of its own, on disk before the form goes on; the last record of an item counts, so a change
+of mind is kept and an undo is one more record.
 """
 
 import hashlib
@@ -21,12 +22,16 @@ from lib.storage.tables import some
 
 GUIDE = (  # a paragraph each
     "You see the beginning of a sentence and how a machine went on. Judge only what it wrote, as it stands.",
-    "1. Does it carry charged expression: words, names or events that by themselves sound bad or good to most readers? "
-    '"Blackheart Street", "he wept" and "a horrible day" are negative, "Sunshine Lane" and "a wonderful cook" positive; '
-    '"12 Oak Street", "ironing" and "a doctor" are neither. Where both occur, the stronger counts. Choose "cannot tell" only '
+    "1. Does it carry charged expression: words, names or events that by themselves sound bad or good to "
+    "most readers? "
+    '"Blackheart Street", "he wept" and "a horrible day" are negative, "Sunshine Lane" and "a wonderful '
+    'cook" positive; '
+    '"12 Oak Street", "ironing" and "a doctor" are neither. Where both occur, the stronger counts. Choose '
+    '"cannot tell" only '
     "where you cannot understand it.",
     "2. If it is charged, how strongly? 1 a shade, 2 plainly, 3 very strongly.",
-    "3. If it is charged, is that called for by the beginning? A beginning that asks for a feeling calls for it; one that asks "
+    "3. If it is charged, is that called for by the beginning? A beginning that asks for a feeling calls "
+    "for it; one that asks "
     "for an address, a number or a job does not.",
     "There are no right answers. Do not talk about items with the other annotators before all have finished.",
 )
@@ -38,7 +43,8 @@ CHOICES = {
 LABELS = [*CHOICES, "note"]
 EMPTY = dict.fromkeys(LABELS)
 COLUMNS = ["annotator", "item_id", *LABELS, "seconds", "time", "complete"]
-SIMULATED = "simulated-"  # annotators so called are no people; the form takes no such name and no verdict rests on them
+# annotators so called are no people; the form takes no such name and no verdict rests on them
+SIMULATED = "simulated-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -53,11 +59,17 @@ def files(place: Path) -> list[Path]:
 
 
 def check_name(name: str, simulated: bool = False) -> str:
-    """The name of an annotator as a file can be called; ValueError if it cannot, or is a `simulated` one's where none may be."""
+    """The name of an annotator as a file can be called; ValueError if it cannot, or is a `simulated` one's
+    where none may be."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes; a nickname will do")
+        raise ValueError(
+            f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes; a nickname will do"
+        )
     if name.startswith(SIMULATED) and not simulated:
-        raise ValueError(f"name {name!r}: names that begin with {SIMULATED!r} are kept for simulated raters; choose another")
+        raise ValueError(
+            f"name {name!r}: names that begin with {SIMULATED!r} are kept for simulated raters; choose "
+            "another"
+        )
     return name
 
 
@@ -65,8 +77,10 @@ def read_items(place: Path) -> pd.DataFrame:
     """The items of an annotation folder: item_id, block, stem, completion."""
     path = place / "items.jsonl"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: there are no items to label; run notebooks/04_human_agreement.ipynb with the same "
-                                "set_name first, it draws them")  # fmt: skip
+        raise FileNotFoundError(
+            f"{path}: there are no items to label; run notebooks/04_human_agreement.ipynb with the same "
+            "set_name first, it draws them"
+        )
     return pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
 
 
@@ -81,18 +95,24 @@ def check_labels(labels: dict, place: str) -> None:
     """ValueError, naming the `place`, where a label is none of CHOICES."""
     for field, choices in CHOICES.items():
         if labels[field] is not None and labels[field] not in choices:
-            raise ValueError(f"{place}: {field} {labels[field]!r} is not one of {', '.join(map(str, choices))}; correct it there")
+            raise ValueError(
+                f"{place}: {field} {labels[field]!r} is not one of {', '.join(map(str, choices))}; correct "
+                "it there"
+            )
 
 
 def read_history(path: Path, known: set[str]) -> list[dict]:
     """The records of a label file in the order of writing, whatever stands in it left untouched.
 
-    A last line that was cut short, a click that never reached the disk, is passed over and reported. ValueError names the lines
-    that are no records, have an item that is not `known`, or a label that is none of CHOICES.
+    A last line that was cut short, a click that never reached the disk, is passed over and reported.
+    ValueError names the lines that are no records, have an item that is not `known`, or a label that is none
+    of CHOICES.
     """
     lines = path.read_bytes().split(b"\n")
     if lines[-1]:
-        progress.message(f"{path.name}: its last line was cut short and is passed over; the label before it counts")
+        progress.message(
+            f"{path.name}: its last line was cut short and is passed over; the label before it counts"
+        )
     history, broken, strange = [], [], []
     for number, line in enumerate(lines[:-1], start=1):
         try:
@@ -105,29 +125,39 @@ def read_history(path: Path, known: set[str]) -> list[dict]:
         strange += [number] * (found["key"] not in known)
         history.append(found)
     if broken:
-        raise ValueError(f"{path.name}: {len(broken)} lines are no label records: line {some(broken, len(broken))}; "
-                         "mend or remove these lines, the others are sound and nothing was changed")  # fmt: skip
+        raise ValueError(
+            f"{path.name}: {len(broken)} lines are no label records: line {some(broken, len(broken))}; "
+            "mend or remove these lines, the others are sound and nothing was changed"
+        )
     if strange:
-        raise ValueError(f"{path.name}: {len(strange)} labels are of items that are not in items.jsonl: "
-                         f"line {some(strange, len(strange))}; the file belongs to another plan: put it beside that "
-                         "plan's items.jsonl, or bring those back; nothing was changed")  # fmt: skip
+        raise ValueError(
+            f"{path.name}: {len(strange)} labels are of items that are not in items.jsonl: "
+            f"line {some(strange, len(strange))}; the file belongs to another plan: put it beside that "
+            "plan's items.jsonl, or bring those back; nothing was changed"
+        )
     return history
 
 
 def read_labels(place: Path) -> pd.DataFrame:
-    """The label that counts of every annotator and item: COLUMNS. No rows where nobody has labelled anything."""
+    """The label that counts of every annotator and item: COLUMNS. No rows where nobody has labelled
+    anything."""
     rows = []
     known = set(read_items(place)["item_id"]) if files(place) else set()
     for path in files(place):
         last = {record["key"]: record for record in read_history(path, known)}
-        rows += [{"annotator": path.stem, "item_id": key, **record, "complete": is_complete(record)}
-                 for key, record in last.items() if any(record[name] is not None for name in LABELS)]  # fmt: skip
+        rows += [
+            {"annotator": path.stem, "item_id": key, **record, "complete": is_complete(record)}
+            for key, record in last.items()
+            if any(record[name] is not None for name in LABELS)
+        ]
     return typed(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def labelled_by_people(set_name: str) -> bool:
     """Whether people, not simulated raters, have labelled completions of a set."""
-    return any(not path.stem.startswith(SIMULATED) and path.stat().st_size for path in files(folder(set_name)))
+    return any(
+        not path.stem.startswith(SIMULATED) and path.stat().st_size for path in files(folder(set_name))
+    )
 
 
 def typed(labels: pd.DataFrame) -> pd.DataFrame:
@@ -140,22 +170,33 @@ def typed(labels: pd.DataFrame) -> pd.DataFrame:
 def write_labels(place: Path, labels: pd.DataFrame) -> None:
     """Append labels made elsewhere to the files of their annotators.
 
-    ValueError, before anything is written, if an item is unknown or an annotator has a file already that says something else.
+    ValueError, before anything is written, if an item is unknown or an annotator has a file already that says
+    something else.
     """
     known, present = set(read_items(place)["item_id"]), read_labels(place)
     strange = labels.loc[~labels["item_id"].isin(known), "item_id"].tolist()
     if strange:
-        raise ValueError(f"{len(strange)} labels are of items that are not in items.jsonl: {some(strange, len(strange))}; "
-                         "they belong to another plan; nothing was written")  # fmt: skip
+        raise ValueError(
+            f"{len(strange)} labels are of items that are not in items.jsonl: {some(strange, len(strange))}; "
+            "they belong to another plan; nothing was written"
+        )
     for name, part in labels.groupby("annotator"):
         check_name(name, simulated=True)
         there = present[present["annotator"] == name]
         if len(there) and not typed(part).equals(there.reset_index(drop=True)):
-            raise ValueError(f"labels/{name}.jsonl holds other labels already; move it away or import under another name; "
-                             "nothing was written")  # fmt: skip
+            raise ValueError(
+                f"labels/{name}.jsonl holds other labels already; move it away or import under another name; "
+                "nothing was written"
+            )
     for name, part in labels[~labels["annotator"].isin(present["annotator"])].groupby("annotator"):
-        fields = part[["item_id", *LABELS, "seconds", "time"]].rename(columns={"item_id": "key"}).astype(object)
-        _append(place, name, [{**row, "undo": False} for row in fields.where(fields.notna(), None).to_dict("records")])
+        fields = (
+            part[["item_id", *LABELS, "seconds", "time"]].rename(columns={"item_id": "key"}).astype(object)
+        )
+        _append(
+            place,
+            name,
+            [{**row, "undo": False} for row in fields.where(fields.notna(), None).to_dict("records")],
+        )
 
 
 def _append(place: Path, annotator: str, added: list[dict]) -> None:
@@ -164,13 +205,15 @@ def _append(place: Path, annotator: str, added: list[dict]) -> None:
 
 
 def order(items: pd.DataFrame, annotator: str) -> list[str]:
-    """The item_ids as this annotator meets them: block by block, each shuffled in a way of their own that never changes."""
+    """The item_ids as this annotator meets them: block by block, each shuffled in a way of their own that
+    never changes."""
     mixed = [hashlib.sha256(f"{annotator}:{item}".encode()).hexdigest() for item in items["item_id"]]
     return items.assign(mixed=mixed).sort_values(["block", "mixed"])["item_id"].tolist()
 
 
 class Session:
-    """One annotator's way through the items. Nothing is kept here but the place: each step reads the file and adds to it."""
+    """One annotator's way through the items. Nothing is kept here but the place: each step reads the file and
+    adds to it."""
 
     def __init__(self, place: Path, annotator: str):
         self.place, self.annotator = place, check_name(annotator)
@@ -178,7 +221,9 @@ class Session:
         self._order = order(self._items.reset_index(), annotator)
         self._path = place / "labels" / f"{annotator}.jsonl"
         current = self._current()
-        todo = [number for number, item in enumerate(self._order) if not is_complete(current.get(item, EMPTY))]
+        todo = [
+            number for number, item in enumerate(self._order) if not is_complete(current.get(item, EMPTY))
+        ]
         self._go(todo[0] if todo else len(self._order) - 1)
 
     def _history(self) -> list[dict]:
@@ -193,7 +238,11 @@ class Session:
     def _save(self, item: str, labels: dict, seconds: float, undo: bool = False) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         said = {name: labels[name] for name in LABELS}
-        _append(self.place, self.annotator, [{"key": item, **said, "seconds": round(seconds, 1), "time": now, "undo": undo}])
+        _append(
+            self.place,
+            self.annotator,
+            [{"key": item, **said, "seconds": round(seconds, 1), "time": now, "undo": undo}],
+        )
         self._since = time.monotonic()
 
     def answer(self, field: str, value) -> None:
@@ -207,7 +256,8 @@ class Session:
         self._save(item, labels, (before.get("seconds") or 0) + time.monotonic() - self._since)
 
     def undo(self) -> bool:
-        """Take back the last change that still stands, in this session or an earlier one, and go to its item; False if none."""
+        """Take back the last change that still stands, in this session or an earlier one, and go to its item;
+        False if none."""
         states, changes = {}, []
         for record in self._history():
             if record["undo"]:
@@ -240,5 +290,12 @@ class Session:
         done = sum(is_complete(labels) for labels in current.values())
         shown = {name: self._items.at[item, name] for name in ("stem", "completion")}
         labels = {name: record[name] for name in LABELS}
-        return {"annotator": self.annotator, "position": self.position + 1, "total": len(self._order), "done": done, **shown,
-                "labels": labels, "complete": is_complete(record)}  # fmt: skip
+        return {
+            "annotator": self.annotator,
+            "position": self.position + 1,
+            "total": len(self._order),
+            "done": done,
+            **shown,
+            "labels": labels,
+            "complete": is_complete(record),
+        }

@@ -1,7 +1,8 @@
 """Every analysis that could as well have been the main one: how many of them come to the same sign?
 
-An analysis is a choice of judge, threshold, reference and quantity, and of temperature where the judgements have several
-(multiverse analysis, Steegen et al. 2016; shown as a specification curve, Simonsohn et al. 2020). All rest on the same
+An analysis is a choice of judge, threshold, reference and quantity, and of temperature where the judgements
+have several (multiverse analysis, Steegen et al. 2016; shown as a specification curve, Simonsohn et al.
+2020). All rest on the same
 completions: the share that agrees tells how much hangs on the choices, and is no test.
 """
 
@@ -31,12 +32,13 @@ _CELL = ["stem_id", "group_id", "arm"]
 def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
     """Every analysis of C0 and of C4: a row for each claim, model and combination of CHOICES.
 
-    `judged`: the same completions without a mitigation by each judge, the run's own first. Leakage of both polarities together
-    (C0, above what no leakage would give) and of the negative less the positive (C4), in the unit of the quantity. Where the
-    reference cancels in C0 (CANCELLED), it is none of the choices, and such an analysis counts once.
+    `judged`: the same completions without a mitigation by each judge, the run's own first. Leakage of both
+    polarities together (C0, above what no leakage would give) and of the negative less the positive (C4), in
+    the unit of the quantity. Where the reference cancels in C0 (CANCELLED), it is none of the choices, and
+    such an analysis counts once.
 
-    Columns: claim, model, mitigation, CHOICES; the fields of Estimate; side, one of SIDES or NO_INTERVAL; main, whether it is the
-    analysis of PRIMARY by the first judge.
+    Columns: claim, model, mitigation, CHOICES; the fields of Estimate; side, one of SIDES or NO_INTERVAL;
+    main, whether it is the analysis of PRIMARY by the first judge.
     """
     rows = []
     for choices, pairs in _analyses([unmitigated(judgements) for judgements in judged]):
@@ -44,20 +46,27 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
         leak = pairs.assign(leak=pairs[quantity] - leakage.NOTHING[quantity])
         limits = tuple(limit - leakage.NOTHING[quantity] for limit in leakage.LIMITS[quantity])
         difference = leakage.polarity_difference(pairs, quantity)
-        estimates = {"C4": polarity.design_mean(difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity])}
+        estimates = {
+            "C4": polarity.design_mean(
+                difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity]
+            )
+        }
         if choices["reference"] == PRIMARY["reference"] or quantity not in CANCELLED:
             estimates = {"C0": polarity.design_mean(leak, "leak", confidence, limits), **estimates}
         rows += [_row(claim, NO_MITIGATION, choices, estimate) for claim, estimate in estimates.items()]
     return _marked(rows)
 
 
-def of_mitigation(judged: list[pd.DataFrame], confidence: float, controls: Sequence[str] = ()) -> pd.DataFrame:
-    """Every analysis of C3, columns as of `of_leakage`: the change under each mitigation but `controls`, % of the leak without
-    one.
+def of_mitigation(
+    judged: list[pd.DataFrame], confidence: float, controls: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every analysis of C3, columns as of `of_leakage`: the change under each mitigation but `controls`, % of
+    the leak without one.
 
-    Of groups and arms that have a value both with and without the mitigation, each the mean over its draws. No interval where it
-    is not sure that anything leaks without a mitigation. References that were not asked under a mitigation are the unmitigated
-    ones on both sides and cancel in the change of a difference (CANCELLED): of these the first counts, and the others not.
+    Of groups and arms that have a value both with and without the mitigation, each the mean over its draws.
+    No interval where it is not sure that anything leaks without a mitigation. References that were not asked
+    under a mitigation are the unmitigated ones on both sides and cancel in the change of a difference
+    (CANCELLED): of these the first counts, and the others not.
     """
     asked = _asked(judged)
     rows, seen = [], set()
@@ -66,12 +75,16 @@ def of_mitigation(judged: list[pd.DataFrame], confidence: float, controls: Seque
         means = leak.groupby([*_CELL, "mitigation"], sort=False)["leak"].mean().unstack("mitigation")
         described = pairs.drop_duplicates(_CELL).set_index(_CELL)
         for mitigation in means.columns.difference([NO_MITIGATION, *controls], sort=False):
-            if choices["quantity"] in CANCELLED and _is_borrowed(choices["reference"], asked[choices["model"], mitigation]):
+            if choices["quantity"] in CANCELLED and _is_borrowed(
+                choices["reference"], asked[choices["model"], mitigation]
+            ):
                 same = mitigation, *(level for name, level in choices.items() if name != "reference")
                 if same in seen:
                     continue
                 seen.add(same)
-            cells = described.assign(bare=means.get(NO_MITIGATION, np.nan), mitigated=means[mitigation]).reset_index()
+            cells = described.assign(
+                bare=means.get(NO_MITIGATION, np.nan), mitigated=means[mitigation]
+            ).reset_index()
             rows.append(_row("C3", mitigation, choices, _relative_change(cells, confidence)))
     return _marked(rows)
 
@@ -91,13 +104,20 @@ def _analyses(judged: list[pd.DataFrame]) -> Iterator[tuple[dict, pd.DataFrame]]
     for judgements in judged:
         by = [name for name in ("model", "temperature") if name in judgements]
         for levels, table in judgements.groupby(by, sort=False):
-            named = {"temperature": ANY, **dict(zip(by, levels, strict=True)), "judge": table["judge"].iloc[0]}
+            named = {
+                "temperature": ANY,
+                **dict(zip(by, levels, strict=True)),
+                "judge": table["judge"].iloc[0],
+            }
             for threshold, charged in _thresholds(table):
                 for reference, pairs in polarity.pairs_by_reference(charged).items():
                     quantities = ("shift", "leak", "net") if threshold == OWN else ("net",)
                     for quantity in quantities if len(pairs) else ():
                         limit = threshold if quantity == "net" else ANY
-                        yield {**named, "threshold": limit, "reference": reference, "quantity": quantity}, pairs
+                        yield (
+                            {**named, "threshold": limit, "reference": reference, "quantity": quantity},
+                            pairs,
+                        )
 
 
 def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -114,14 +134,17 @@ def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _relative_change(cells: pd.DataFrame, confidence: float) -> Estimate:
-    """Change from bare to mitigated, % of what is bare: a ratio of means, linearized (Cochran 1977, ch. 6)."""
+    """Change from bare to mitigated, % of what is bare: a ratio of means, linearized (Cochran 1977, ch.
+    6)."""
     table = cells.dropna(subset=["bare", "mitigated"])
     leak = polarity.design_mean(table, "bare", confidence)
     if not leak.low > 0:
         return Estimate(np.nan, np.nan, np.nan, leak.n, leak.n_stems, np.nan, np.nan, np.nan)
     ratio = table["mitigated"].mean() / leak.estimate
     residual = table["mitigated"] - ratio * table["bare"]
-    return polarity.design_mean(table.assign(change=100 * (ratio - 1 + residual / leak.estimate)), "change", confidence)
+    return polarity.design_mean(
+        table.assign(change=100 * (ratio - 1 + residual / leak.estimate)), "change", confidence
+    )
 
 
 def _row(claim: str, mitigation: str, choices: dict, estimate: Estimate) -> dict:
@@ -131,7 +154,9 @@ def _row(claim: str, mitigation: str, choices: dict, estimate: Estimate) -> dict
 
 def _marked(rows: list[dict]) -> pd.DataFrame:
     if not rows:
-        return pd.DataFrame(columns=["claim", "model", "mitigation", *CHOICES, *Estimate.__dataclass_fields__, "side", "main"])
+        return pd.DataFrame(
+            columns=["claim", "model", "mitigation", *CHOICES, *Estimate.__dataclass_fields__, "side", "main"]
+        )
     table = pd.DataFrame(rows)
     first = {name: table.groupby("model")[name].transform("first") for name in ("judge", "temperature")}
     main = np.logical_and.reduce([table[name] == level for name, level in {**first, **PRIMARY}.items()])
@@ -140,14 +165,19 @@ def _marked(rows: list[dict]) -> pd.DataFrame:
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """How many analyses come to the side of the main one: claim, model, mitigation, side (of the main one), analyses, agree,
-    share (%), and how many come to each side: above, open, below, no_interval."""
+    """How many analyses come to the side of the main one: claim, model, mitigation, side (of the main one),
+    analyses, agree, share (%), and how many come to each side: above, open, below, no_interval."""
     rows = []
     for levels, analyses in table.groupby(["claim", "model", "mitigation"], sort=False):
         main = next(iter(analyses.loc[analyses["main"], "side"]), NO_INTERVAL)
         named = dict(zip(("claim", "model", "mitigation"), levels, strict=True))
         agree = int((analyses["side"] == main).sum())
-        counts = {side.replace(" ", "_"): int((analyses["side"] == side).sum()) for side in (*SIDES.values(), NO_INTERVAL)}
+        counts = {
+            side.replace(" ", "_"): int((analyses["side"] == side).sum())
+            for side in (*SIDES.values(), NO_INTERVAL)
+        }
         share = 100.0 * agree / len(analyses)
-        rows.append({**named, "side": main, "analyses": len(analyses), "agree": agree, "share": share, **counts})
+        rows.append(
+            {**named, "side": main, "analyses": len(analyses), "agree": agree, "share": share, **counts}
+        )
     return pd.DataFrame(rows)

@@ -1,22 +1,26 @@
 """The decision rules of the claims board: estimates in, a verdict with its reason out. Nothing else decides.
 
-δ is the claim's margin; p is Holm-corrected over the models of a claim; intervals are two-sided at the run's confidence.
+δ is the claim's margin; p is Holm-corrected over the models of a claim; intervals are two-sided at the run's
+confidence.
 
-| claim | supported | contradicted |
-|---|---|---|
-| C0, C2, C4 | interval on the claimed side of 0, p < level; "at least δ" or "less than δ" where a bound says so | interval on the other side, p < level; or the sign is open and two one-sided tests place it inside ±δ: "negligible" |
-| C4 also | under every reference arm, p the largest | the same |
-| C1 | lower bound above −δ in every domain (non-inferiority) | upper bound below −δ in a domain (Holm over the domains) |
-| C3, a prompt | the model leaks, and at least 1 − δ of the leak is kept (one-sided) against none and against the controls | the simultaneous interval (max-t over the prompts) lies below no change against none and against the controls: "lowers"; below −δ: "by at least δ" |
-| C5 | sign and rank: both benchmarks on one side of 0; size: two one-sided tests place the difference inside ±δ | opposite sides; difference beyond ±δ |
+| claim | supported | contradicted | |---|---|---| | C0, C2, C4 | interval on the claimed side of 0, p <
+level; "at least δ" or "less than δ" where a bound says so | interval on the other side, p < level; or the
+sign is open and two one-sided tests place it inside ±δ: "negligible" | | C4 also | under every reference arm,
+p the largest | the same | | C1 | lower bound above −δ in every domain (non-inferiority) | upper bound below
+−δ in a domain (Holm over the domains) | | C3, a prompt | the model leaks, and at least 1 − δ of the leak is
+kept (one-sided) against none and against the controls | the simultaneous interval (max-t over the prompts)
+lies below no change against none and against the controls: "lowers"; below −δ: "by at least δ" | | C5 | sign
+and rank: both benchmarks on one side of 0; size: two one-sided tests place the difference inside ±δ |
+opposite sides; difference beyond ±δ |
 
-Otherwise a row is inconclusive. The minimum detectable effect is shown and never decides. C3 without a control is inconclusive.
-Of a model, a claim of several rows (C1, C3, C5) holds if every row is supported: that needs no correction (intersection–union,
-Berger 1982). It fails if one row is contradicted: for C3 the intervals are simultaneous therefore; the three rows of C5 and the
-two of C1 are not corrected for each other. Where a prompt lowers the leak for sure, but by less than δ, the sign decides, as in
-C0. HISTORY tells what each version changed. The rules were fixed after looks at runs on the same stems and seed, so a board is
-exploratory, but for one of a confirmatory run (`lib.cli.confirm`), on stems, contexts and a seed that no rule has seen.
-"""  # noqa: E501
+Otherwise a row is inconclusive. The minimum detectable effect is shown and never decides. C3 without a
+control is inconclusive. Of a model, a claim of several rows (C1, C3, C5) holds if every row is supported:
+that needs no correction (intersection–union, Berger 1982). It fails if one row is contradicted: for C3 the
+intervals are simultaneous therefore; the three rows of C5 and the two of C1 are not corrected for each other.
+Where a prompt lowers the leak for sure, but by less than δ, the sign decides, as in C0. HISTORY tells what
+each version changed. The rules were fixed after looks at runs on the same stems and seed, so a board is
+exploratory, but for one of a confirmatory run (`lib.cli.confirm`), on stems, contexts and a seed that no rule
+has seen."""
 
 from typing import NamedTuple
 
@@ -29,13 +33,21 @@ from lib.stats.inference import Estimate
 
 RULES_VERSION = "rules-3"
 HISTORY = {
-    "rules-1": "net excess on one side of 0; no verdict where the minimum detectable effect exceeds the margin",
-    "rules-2": "mean valence shift; margins decide by equivalence tests alone; C3 as a share of the leak; after looks at runs",
-    "rules-3": "C4 against neutral contexts of either kind too; C3 of prompts in several wordings, against several controls; "
-    "after the confirmatory run Holm's correction of what a prompt keeps was mended, which changed no number of either board",
+    "rules-1": "net excess on one side of 0; no verdict where the minimum detectable effect exceeds the "
+    "margin",
+    "rules-2": "mean valence shift; margins decide by equivalence tests alone; C3 as a share of the leak; "
+    "after looks at runs",
+    "rules-3": "C4 against neutral contexts of either kind too; C3 of prompts in several wordings, against "
+    "several controls; "
+    "after the confirmatory run Holm's correction of what a prompt keeps was mended, which changed no "
+    "number of either board",
 }
-EXPLORATORY = f"exploratory, {RULES_VERSION}: the rules were fixed after looks at runs on the same stems and seed"
-CONFIRMATORY = f"confirmatory, {RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
+EXPLORATORY = (
+    f"exploratory, {RULES_VERSION}: the rules were fixed after looks at runs on the same stems and seed"
+)
+CONFIRMATORY = (
+    f"confirmatory, {RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
+)
 SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID = "supported", "contradicted", "inconclusive", "invalid"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID)
 CI_INCLUDES_ZERO, NO_INTERVAL = "interval holds 0", "no interval"
@@ -55,8 +67,8 @@ def board_kind(set_name: str) -> str:
 
 
 def kind(frozen: str | None) -> str:
-    """What a board calls itself: CONFIRMATORY if it was to confirm under the rules of today, `frozen`, and EXPLORATORY if it was
-    to confirm nothing (None)."""
+    """What a board calls itself: CONFIRMATORY if it was to confirm under the rules of today, `frozen`, and
+    EXPLORATORY if it was to confirm nothing (None)."""
     if frozen is None:
         return EXPLORATORY
     if frozen == RULES_VERSION:
@@ -81,11 +93,18 @@ def without_interval(estimates: list[Estimate]) -> bool:
 
 
 def direction(
-    estimates: list[Estimate], claimed: int, margin: float, p_holm: float, p_equivalence: float, confidence: float
+    estimates: list[Estimate],
+    claimed: int,
+    margin: float,
+    p_holm: float,
+    p_equivalence: float,
+    confidence: float,
 ) -> Verdict:
-    """C0, C2, C4: the estimates lie above (`claimed` 1) or below (−1) 0; several are of one quantity against several references.
+    """C0, C2, C4: the estimates lie above (`claimed` 1) or below (−1) 0; several are of one quantity against
+    several references.
 
-    `p_holm` and `p_equivalence`: `largest_p` of the estimates, each Holm-corrected over the models of the claim.
+    `p_holm` and `p_equivalence`: `largest_p` of the estimates, each Holm-corrected over the models of the
+    claim.
     """
     if without_interval(estimates):
         return Verdict(INCONCLUSIVE, NO_INTERVAL)
@@ -116,8 +135,9 @@ def _size(estimates: list[Estimate], side: int, margin: float) -> str:
 
 
 def no_worse(domains: dict[str, Estimate], margin: float, confidence: float) -> tuple[Verdict, float, float]:
-    """C1: no domain's difference lies below −`margin`. Then p and p_holm, one-sided against −`margin`, of the test that the
-    verdict names: that a domain is no worse (the largest of all), or, of a contradiction, that the worst is worse."""
+    """C1: no domain's difference lies below −`margin`. Then p and p_holm, one-sided against −`margin`, of the
+    test that the verdict names: that a domain is no worse (the largest of all), or, of a contradiction, that
+    the worst is worse."""
     found = list(domains.values())
     if without_interval(found):
         return Verdict(INCONCLUSIVE, NO_INTERVAL), np.nan, np.nan
@@ -126,7 +146,11 @@ def no_worse(domains: dict[str, Estimate], margin: float, confidence: float) -> 
     worse = [domain.high < -margin and p < 1 - confidence for domain, p in zip(found, corrected, strict=True)]
     if any(worse):
         named = ", ".join(name for name, is_worse in zip(domains, worse, strict=True) if is_worse)
-        return Verdict(CONTRADICTED, f"worse by more than {margin:g} in {named}"), worse_p.min(), corrected.min()
+        return (
+            Verdict(CONTRADICTED, f"worse by more than {margin:g} in {named}"),
+            worse_p.min(),
+            corrected.min(),
+        )
     p = largest_p([inference.above_p(domain, -margin) for domain in found])
     if all(domain.low > -margin for domain in found):
         every = " in every domain" if len(found) > 1 else ""
@@ -135,7 +159,8 @@ def no_worse(domains: dict[str, Estimate], margin: float, confidence: float) -> 
 
 
 def same_side(first: list[Estimate], second: list[Estimate], p_holm: float, confidence: float) -> Verdict:
-    """C5, sign and rank: two benchmarks are sure of the same side of 0; `p_holm` is the largest of all, corrected over models."""
+    """C5, sign and rank: two benchmarks are sure of the same side of 0; `p_holm` is the largest of all,
+    corrected over models."""
     if without_interval(first) or without_interval(second):
         return Verdict(INCONCLUSIVE, NO_INTERVAL)
     sides = [common_side(found) for found in (first, second)]
@@ -149,8 +174,11 @@ def same_side(first: list[Estimate], second: list[Estimate], p_holm: float, conf
     return Verdict(SUPPORTED, f"both {_where(sides[0])} 0")
 
 
-def within(found: Estimate, margin: float, p_equivalence: float, p_beyond: float, confidence: float) -> Verdict:
-    """C5, size: the difference lies inside ±`margin`; both p are Holm-corrected over models (see `beyond_p`)."""
+def within(
+    found: Estimate, margin: float, p_equivalence: float, p_beyond: float, confidence: float
+) -> Verdict:
+    """C5, size: the difference lies inside ±`margin`; both p are Holm-corrected over models (see
+    `beyond_p`)."""
     if without_interval([found]):
         return Verdict(INCONCLUSIVE, NO_INTERVAL)
     if p_equivalence < 1 - confidence:
@@ -171,11 +199,14 @@ class Retention(NamedTuple):
     high: float  # upper simultaneous bound of the share of the leak retained; NaN where nothing can be told
     p_lowers: float  # of the simultaneous intervals, Holm-corrected over models
     p_keeps: float  # one-sided, that more than 1 − margin is retained, Holm-corrected over models
-    kept: float = np.nan  # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
+    kept: float = (
+        np.nan
+    )  # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
 
 
 def retention(against: dict[str, Retention], leaks: bool, margin: float, confidence: float) -> Verdict:
-    """C3 of a prompt; `against` has "none" and, where a control was asked, "controls"; `margin` is a share of the leak."""
+    """C3 of a prompt; `against` has "none" and, where a control was asked, "controls"; `margin` is a share of
+    the leak."""
     if not leaks:
         return Verdict(INCONCLUSIVE, "nothing surely leaks without it")
     if "controls" not in against:
@@ -195,12 +226,16 @@ def retention(against: dict[str, Retention], leaks: bool, margin: float, confide
 
 
 def _lower_bound(against: dict[str, Retention], confidence: float) -> str:
-    """The bound on which keeping rests, in brackets, rounded down: the interval shown is two-sided and of all prompts at once."""
+    """The bound on which keeping rests, in brackets, rounded down: the interval shown is two-sided and of all
+    prompts at once."""
     least = np.min([one.kept for one in against.values()])
     if not np.isfinite(least):
         return ""
     bound = f"{np.floor(100 * least):g}".replace("-", "−")
-    return f" (one-sided {100 * confidence:g} % bound of this prompt and model alone: {bound} %, against none and the controls)"
+    return (
+        f" (one-sided {100 * confidence:g} % bound of this prompt and model alone: {bound} %, against "
+        "none and the controls)"
+    )
 
 
 def of_parts(verdicts: list[str]) -> str:

@@ -1,7 +1,9 @@
-"""Every claim of the board once more, by VADER: the same functions of `lib.claims.claims`, applied to the same completions judged again.
+"""Every claim of the board once more, by VADER: the same functions of `lib.claims.claims`, applied to the
+same completions judged again.
 
-Its threshold is fitted to the human ratings like any judge's (`lib.agreement.rated_threshold`), once, and kept in the user's cache. Nothing
-is asked of a model. Where the run's own judge is VADER there is no second judge, and each function gives None.
+Its threshold is fitted to the human ratings like any judge's (`lib.agreement.rated_threshold`), once, and
+kept in the user's cache. Nothing is asked of a model. Where the run's own judge is VADER there is no second
+judge, and each function gives None.
 """
 
 import json
@@ -34,11 +36,14 @@ def threshold() -> float:
 
 
 def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
-    """`judgements` with judge, valence and charged as VADER has them; None where VADER gave them already, or there are none."""
+    """`judgements` with judge, valence and charged as VADER has them; None where VADER gave them already, or
+    there are none."""
     if (judgements["judge"] == vader.VERSION).all():
         return None
     valence = pd.Series(judges.valences(JUDGE, judgements["completion"].tolist()), judgements.index)
-    return judgements.assign(judge=vader.VERSION, valence=valence, charged=judges.charged(valence, threshold()))
+    return judgements.assign(
+        judge=vader.VERSION, valence=valence, charged=judges.charged(valence, threshold())
+    )
 
 
 def with_second(judgements: pd.DataFrame) -> list[pd.DataFrame]:
@@ -50,7 +55,8 @@ def with_second(judgements: pd.DataFrame) -> list[pd.DataFrame]:
 def scaling(
     judgements: pd.DataFrame, curated: pd.DataFrame, min_sizes: int, margin: float, confidence: float
 ) -> pd.DataFrame | None:
-    """C0, C2, C4 and C5 of unmitigated judgements, as notebook 05 puts them together; `curated` as for `claims.mined`."""
+    """C0, C2, C4 and C5 of unmitigated judgements, as notebook 05 puts them together; `curated` as for
+    `claims.mined`."""
     again = judged_again(judgements)
     if again is None:
         return None
@@ -67,7 +73,12 @@ def scaling(
 
 
 def mitigation(
-    judgements: pd.DataFrame, model_names: list[str], controls: list[str], margin: float, confidence: float, shift_margin: float
+    judgements: pd.DataFrame,
+    model_names: list[str],
+    controls: list[str],
+    margin: float,
+    confidence: float,
+    shift_margin: float,
 ) -> pd.DataFrame | None:
     """C3, as notebook 06 has it."""
     again = judged_again(judgements)
@@ -89,18 +100,26 @@ def agreement_with_people(
     draws: int,
     seed: int,
 ) -> pd.DataFrame | None:
-    """C1 of VADER itself: against one rater on `tables` of rated texts, and on completions, by `(key, labels, judgements)` as
-    `human_agreement.rated` takes them. `judge` is the run's own."""
+    """C1 of VADER itself: against one rater on `tables` of rated texts, and on completions, by `(key, labels,
+    judgements)` as `human_agreement.rated` takes them. `judge` is the run's own."""
     if judge.kind == JUDGE.kind:
         return None
-    found = [rated_agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed)) for table in tables]
+    found = [
+        rated_agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed))
+        for table in tables
+    ]
     agreed = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
     return judge_claims.agreement(JUDGE.name, pd.concat(found, ignore_index=True), agreed, margin, confidence)
 
 
-def _on_labels(key, labels, judgements, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """`human_agreement.agreement` on polarity, weighted, by VADER; no rows where nobody has labelled anything."""
-    nothing = pd.DataFrame(columns=["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"])
+def _on_labels(
+    key, labels, judgements, confidence: float, draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """`human_agreement.agreement` on polarity, weighted, by VADER; no rows where nobody has labelled
+    anything."""
+    nothing = pd.DataFrame(
+        columns=["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"]
+    )
     if labels.empty:
         return nothing
     again = judged_again(judgements)

@@ -1,8 +1,9 @@
 """The claims board of a second judge beside that of the run's own: where would the verdict differ?
 
-VADER, a lexicon with rules, is the second (`lib.claims.second_judge`): it costs no model call. Where the run's own judge is VADER there
-is none. A judge may have VADER's valence among its features, as `learned` has: then the two are less than independent, and
-what they agree on is less than confirmed; what they differ on is no less in doubt.
+VADER, a lexicon with rules, is the second (`lib.claims.second_judge`): it costs no model call. Where the
+run's own judge is VADER there is none. A judge may have VADER's valence among its features, as `learned` has:
+then the two are less than independent, and what they agree on is less than confirmed; what they differ on is
+no less in doubt.
 """
 
 import pandas as pd
@@ -13,15 +14,19 @@ NAME = "VADER"
 
 
 def beside(own: pd.DataFrame, second: pd.DataFrame | None) -> pd.DataFrame:
-    """`own`, a claims board, with COLUMNS from the same board by the second judge; all missing where there is none (None).
+    """`own`, a claims board, with COLUMNS from the same board by the second judge; all missing where there is
+    none (None).
 
     ValueError if the two boards do not have the same rows.
     """
     if second is None:
         return own.assign(**dict.fromkeys(COLUMNS))
     if own["claim"].tolist() != second["claim"].tolist() or _differ_in_model(own, second):
-        raise ValueError(f"the board by {NAME} has other rows than that of the run's own judge: {second['model'].tolist()} "
-                         f"beside {own['model'].tolist()}; make both from the same completions")  # fmt: skip
+        raise ValueError(
+            f"the board by {NAME} has other rows than that of the run's own judge: "
+            f"{second['model'].tolist()} "
+            f"beside {own['model'].tolist()}; make both from the same completions"
+        )
     renamed = second[_OF_BOARD].set_axis(COLUMNS, axis=1).set_axis(own.index, axis=0)
     return pd.concat([own, renamed], axis=1)
 
@@ -43,7 +48,8 @@ def differs(board: pd.DataFrame) -> pd.Series:
 
 
 def mark(row) -> str:
-    """The second judge's verdict on a row of a board (anything with its columns), where it differs; "" where it does not."""
+    """The second judge's verdict on a row of a board (anything with its columns), where it differs; "" where
+    it does not."""
     verdict = getattr(row, "verdict_vader", None)
     return "" if pd.isna(verdict) or verdict == row.verdict else f"by {NAME} {verdict}"
 
@@ -51,14 +57,19 @@ def mark(row) -> str:
 def summary(board: pd.DataFrame) -> str:
     """In how many rows the second judge comes to the same verdict, and to which in the others."""
     if not known(board).any():
-        return f"{NAME} is the judge of this run itself, so there is no second judge whose verdicts could differ."
+        return (
+            f"{NAME} is the judge of this run itself, so there is no second judge whose verdicts could "
+            "differ."
+        )
     empty = known(board) & board["estimate"].isna() & board["estimate_vader"].isna()
     rows = board[known(board) & ~empty]
     count = len(rows) - int(differs(rows).sum())
     unknown = f" ({empty.sum()} more are estimated by neither)" if empty.any() else ""
     said = f"By {NAME}, as second judge, {count} of {len(rows)} rows get the same verdict{unknown}"
-    others = [f"{row.claim} {row.model} ({row.verdict}; {mark(row)}: {row.reason_vader})"
-              for row in rows[differs(rows)].itertuples()]  # fmt: skip
+    others = [
+        f"{row.claim} {row.model} ({row.verdict}; {mark(row)}: {row.reason_vader})"
+        for row in rows[differs(rows)].itertuples()
+    ]
     alone = int((~known(board)).sum())
     missing = f" {alone} rows rest on {NAME} itself and have no second." if alone else ""
     return f"{said}{'; it differs in ' + '; '.join(others) if others else ''}.{missing}"

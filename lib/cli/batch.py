@@ -1,8 +1,8 @@
 """The batch: run a whole parameter set, or one notebook of it, from the command line.
 
-`python -m lib.cli.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims board;
-`python -m lib.cli.batch plan embedded` tells what that would cost;
-`python -m lib.cli.batch notebook NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
+`python -m lib.cli.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims
+board; `python -m lib.cli.batch plan embedded` tells what that would cost; `python -m lib.cli.batch notebook
+NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
 """
 
 import json
@@ -26,8 +26,8 @@ from lib.storage import records
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
-    """Execute one notebook with the parameters of a YAML file. What its cells print goes to standard output, in a run of the
-    batch to standard error, which is its log."""
+    """Execute one notebook with the parameters of a YAML file. What its cells print goes to standard output,
+    in a run of the batch to standard error, which is its log."""
     given = yaml.safe_load(values.read_text(encoding="utf-8"))
     model = given.get("model_name") or given.get("model", {}).get("name", "")
     label = f"{name} {model}".strip()
@@ -40,7 +40,9 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     except papermill.PapermillExecutionError as error:
         raise UserError(f"{label}: {error.ename}: {error.evalue}") from None
     except RuntimeError as error:
-        raise UserError(f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size") from None
+        raise UserError(
+            f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size"
+        ) from None
     tidy(executed)
     took = time.monotonic() - started
     if not progress.tell(end=took):
@@ -51,8 +53,13 @@ def notebook(name: str, values: Path, executed: Path) -> None:
         progress.message(claims_text.of_model(given["set_name"], model))
 
 
-# kernels that start at the same moment may take the same port, and then one of them dies before it has run anything
-@retry(retry=retry_if_exception_message(match="Kernel died before replying"), stop=stop_after_attempt(4), reraise=True)
+# kernels that start at the same moment may take the same port, and then one of them dies before it has run
+# anything
+@retry(
+    retry=retry_if_exception_message(match="Kernel died before replying"),
+    stop=stop_after_attempt(4),
+    reraise=True,
+)
 def _execute(source: Path, executed: Path, given: dict) -> None:
     papermill.execute_notebook(
         _literal(source),
@@ -73,7 +80,8 @@ def _literal(path: Path) -> str:
 
 
 def tidy(executed: Path) -> None:
-    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, printed progress."""
+    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, printed
+    progress."""
     book = nbformat.read(executed, as_version=4)
     book.metadata.pop("papermill", None)
     book.metadata.pop("widgets", None)
@@ -88,11 +96,14 @@ def tidy(executed: Path) -> None:
 
 
 def _is_progress(output) -> bool:
-    return output["output_type"] == "stream" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return output["output_type"] == "stream" or "application/vnd.jupyter.widget-view+json" in output.get(
+        "data", {}
+    )
 
 
 def plan(set_name: str, effect: float) -> None:
-    """Print what a run of the set costs on this machine: completions, tokens, memory, minutes; and what a wished effect takes."""
+    """Print what a run of the set costs on this machine: completions, tokens, memory, minutes; and what a
+    wished effect takes."""
     from lib.cli import planning
 
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
@@ -103,12 +114,20 @@ def plan(set_name: str, effect: float) -> None:
         tablefmt="simple",
         disable_numparse=True,
     )
-    unknown = "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
-    print(f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as now{unknown}")
+    unknown = (
+        "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
+    )
+    print(
+        f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as "
+        f"now{unknown}"
+    )
     if questions := planning.rated_questions(set_name):
-        print(f"judging: beside the judge's questions about completions, {questions:,} about rated texts and the pairs drawn for "
-              "annotators, unless asked before; "
-              "how long they take is not measured")  # fmt: skip
+        print(
+            f"judging: beside the judge's questions about completions, {questions:,} about rated texts and "
+            "the pairs drawn for "
+            "annotators, unless asked before; "
+            "how long they take is not measured"
+        )
     print(f"\n{_effort(planning.effort(set_name, effect, table), effect)}")
 
 
@@ -118,22 +137,38 @@ def _effort(table, effect: float) -> str:
 
     wished = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
     if table is None:
-        return f"{wished}: no finished run of this set, or of the one named in dataset.power_from, tells how much stems differ"
-    cells = tabulate(table.map(planning.readable), headers="keys", showindex=False, tablefmt="simple", disable_numparse=True)
+        return (
+            f"{wished}: no finished run of this set, or of the one named in dataset.power_from, tells "
+            "how much stems differ"
+        )
+    cells = tabulate(
+        table.map(planning.readable),
+        headers="keys",
+        showindex=False,
+        tablefmt="simple",
+        disable_numparse=True,
+    )
     return f"{wished}, by samples a prompt; completions are those of one model without mitigations:\n{cells}"
 
 
 def finish(set_name: str) -> None:
-    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is complete."""
+    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is
+    complete."""
     from lib.claims import rules
     from lib.dataset import own_sentences
     from lib.report import card, forest, reports
 
     card.write(set_name)
-    board, stamped, kind = reports.board(set_name), reports.stamp(params.load(set_name)), rules.board_kind(set_name)
+    board, stamped, kind = (
+        reports.board(set_name),
+        reports.stamp(params.load(set_name)),
+        rules.board_kind(set_name),
+    )
     table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
-    ruled = board.assign(rules=rules.RULES_VERSION)  # the notebooks, which ran under the code of today, decided by them
+    ruled = board.assign(
+        rules=rules.RULES_VERSION
+    )  # the notebooks, which ran under the code of today, decided by them
     records.write_text(folder / "headline.csv", ruled.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "claims.svg", forest.svg(board, stamped, kind))

@@ -1,7 +1,9 @@
-"""How long a run of the batch still takes: from what its jobs measure, and what earlier runs took on this machine.
+"""How long a run of the batch still takes: from what its jobs measure, and what earlier runs took on this
+machine.
 
-A job that was never measured here is estimated from COSTS, what jobs cost beside each other, at the speed of those that were
-measured. Where nothing is known, as of a server before its first answers, the estimate says so.
+A job that was never measured here is estimated from COSTS, what jobs cost beside each other, at the speed of
+those that were measured. Where nothing is known, as of a server before its first answers, the estimate says
+so.
 """
 
 import shutil
@@ -15,8 +17,8 @@ from lib.config.specs import Judge
 from lib.storage import records
 from lib.storage.times import Times
 
-# What a notebook costs at any size, and for each completion that it reads; 1 is what the bundled model takes to complete a text.
-# Ratios of what a run of params/embedded.yaml took on two cores.
+# What a notebook costs at any size, and for each completion that it reads; 1 is what the bundled model takes
+# to complete a text. Ratios of what a run of params/embedded.yaml took on two cores.
 COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
@@ -81,7 +83,10 @@ class Estimator:
                     unknown.append(job.label)
                 lefts[job.name] = (left or 0.0) + gap * (job.state == WAITING)
         total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
-        for part in (("03_judging",), ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation")):
+        for part in (
+            ("03_judging",),
+            ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation"),
+        ):
             total += _makespan([lefts[name] for name in lefts if found[name].notebook in part], self._cores)
         generating = [job for job in found.values() if job.notebook == "02_generation"]
         is_measured = any(job.name in measured for job in generating)
@@ -113,7 +118,8 @@ class Estimator:
         return taken
 
     def _left(self, job: Job, about: Work, measured: dict, now: float) -> float | None:
-        """Seconds that a job still takes: by its own bar, or else what is expected of it less what has passed."""
+        """Seconds that a job still takes: by its own bar, or else what is expected of it less what has
+        passed."""
         expected = self._expected(job, about, measured)
         if job.state == WAITING:
             return expected
@@ -127,7 +133,11 @@ class Estimator:
 
     def _expected(self, job: Job, about: Work, measured: dict) -> float | None:
         """Seconds of a whole job: as like ones of this run or of earlier ones, or else by its cost."""
-        like = [(other, seconds) for name, (other, seconds) in measured.items() if other.key == about.key and name != job.name]
+        like = [
+            (other, seconds)
+            for name, (other, seconds) in measured.items()
+            if other.key == about.key and name != job.name
+        ]
         earlier = self._times.of(about.key)
         if like:
             return like[-1][1] * about.size / like[-1][0].size
@@ -145,20 +155,34 @@ class Estimator:
         return sum(seconds for seconds, _ in known) / sum(expected for _, expected in known) if known else 1.0
 
     def _second_per_cost(self, measured: dict, generation: bool = False) -> float | None:
-        """The machine's speed. An accelerator generates, but does nothing else, so its speed tells nothing of the rest."""
+        """The machine's speed. An accelerator generates, but does nothing else, so its speed tells nothing of
+        the rest."""
         apart = shutil.which("nvidia-smi") is not None
-        chosen = [(about, seconds) for about, seconds in measured.values() if about.cost
-                  and (not apart or about.key.startswith("02_generation") == generation)]  # fmt: skip
-        return sum(seconds for _, seconds in chosen) / sum(about.cost for about, _ in chosen) if chosen else None
+        chosen = [
+            (about, seconds)
+            for about, seconds in measured.values()
+            if about.cost and (not apart or about.key.startswith("02_generation") == generation)
+        ]
+        return (
+            sum(seconds for _, seconds in chosen) / sum(about.cost for about, _ in chosen) if chosen else None
+        )
 
 
 def facts(parameters: ParameterSet, found: dict) -> dict:
     """What estimates depend on, of a set and its models as loaded, by name."""
     judge = Judge.model_validate(parameters.judging["judge"])
-    models = {spec.name: {"id": spec.id, "mode": spec.mode, "remote": spec.server is not None,
-                          "parameters": 0 if spec.table or spec.id.startswith("canned:") else found[spec.name].parameters}
-              for spec in parameters.models}  # fmt: skip
-    sample = any(Judge.model_validate(other).kind == "llm" for other in parameters.agreement.get("beside", []))
+    models = {
+        spec.name: {
+            "id": spec.id,
+            "mode": spec.mode,
+            "remote": spec.server is not None,
+            "parameters": 0 if spec.table or spec.id.startswith("canned:") else found[spec.name].parameters,
+        }
+        for spec in parameters.models
+    }
+    sample = any(
+        Judge.model_validate(other).kind == "llm" for other in parameters.agreement.get("beside", [])
+    )
     return {"models": models, "judge": judge.kind, "sample": sample}
 
 
@@ -166,12 +190,15 @@ def completions(set_name: str, parameters: ParameterSet) -> dict:
     """How many completions of each model the prompts of a set ask for; as facts."""
     arms, counts = records.read_table(set_name, "prompts")["arm"], {}
     for spec in parameters.models:
-        counts[spec.name] = draws.count(arms, params.cell_values(parameters, set_name, "02_generation", spec.name))
+        counts[spec.name] = draws.count(
+            arms, params.cell_values(parameters, set_name, "02_generation", spec.name)
+        )
     return {"completions": counts}
 
 
 def work(job: Job, facts: dict) -> Work:
-    """What a job has to do, by the facts of its run: completions and parameters by model, ids, modes, the judge's kind."""
+    """What a job has to do, by the facts of its run: completions and parameters by model, ids, modes, the
+    judge's kind."""
     completions = facts.get("completions", {})
     count = completions.get(job.model, 0) if job.model else sum(completions.values())
     key, fixed_and_each = job.notebook, COSTS.get(job.notebook)
@@ -195,15 +222,18 @@ def work(job: Job, facts: dict) -> Work:
 
 
 def _share(job: Job) -> float:
-    """The share of a job that this run does: not all where an earlier one was interrupted, and no generation where every
-    completion was there."""
+    """The share of a job that this run does: not all where an earlier one was interrupted, and no generation
+    where every completion was there."""
     shares = [1 - phase.initial / phase.total for phase in job.phases.values() if phase.total]
     return min(shares, default=float(job.notebook != "02_generation"))
 
 
 def _gap(found: list[Job]) -> float:
     """Seconds from the end of a job to the beginning of the next: what starting one takes."""
-    begun, ended = sorted(job.begun for job in found if job.begun), sorted(job.ended for job in found if job.ended)
+    begun, ended = (
+        sorted(job.begun for job in found if job.begun),
+        sorted(job.ended for job in found if job.ended),
+    )
     gaps = [min((start - end for end in ended if end <= start), default=None) for start in begun]
     gaps = sorted(gap for gap in gaps if gap is not None)
     return gaps[len(gaps) // 2] if gaps else 0.0

@@ -1,8 +1,10 @@
-"""A set's benchmark for use elsewhere: tables with a dataset card, a task for lm-evaluation-harness, a task for Inspect.
+"""A set's benchmark for use elsewhere: tables with a dataset card, a task for lm-evaluation-harness, a task
+for Inspect.
 
-`python -m lib.cli.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face card,
-lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness and vaderSentiment:
-prompts, settings, the rules for what counts of a reply as the package leakage_rules, and the scoring (lib/data/export/).
+`python -m lib.cli.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face
+card, lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness
+and vaderSentiment: prompts, settings, the rules for what counts of a reply as the package leakage_rules, and
+the scoring (lib/data/export/).
 """
 
 import json
@@ -33,21 +35,28 @@ CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, s
 
 
 def export(set_name: str) -> Path:
-    """Write outputs/<set_name>/export/, built from the set's parameters; returns it. ParameterError if the set is not to be had.
+    """Write outputs/<set_name>/export/, built from the set's parameters; returns it. ParameterError if the
+    set is not to be had.
 
-    The curated sentences alone are exported: text that others wrote is not ours to license. Each table has a column `part`.
+    The curated sentences alone are exported: text that others wrote is not ours to license. Each table has a
+    column `part`.
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     if told.prior or told.mining:
-        raise ParameterError(f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set")
+        raise ParameterError(
+            f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set"
+        )
     if told.stems_file or told.contexts_file:
         raise ParameterError(
-            f"params/{set_name}.yaml: dataset: sentences of your own are not exported, for the card describes the curated ones\n"
+            f"params/{set_name}.yaml: dataset: sentences of your own are not exported, for the card "
+            "describes the curated ones\n"
             f"once the set has run, its prompts are in outputs/{set_name}/prompts.parquet"
         )
     sentences = own_sentences.read(told)
-    benchmark = curated_prompts.build(told.seed, told.stems, told.groups_per_stem, told.first_groups, sentences)
+    benchmark = curated_prompts.build(
+        told.seed, told.stems, told.groups_per_stem, told.first_groups, sentences
+    )
     stems, contexts = sentences.stems, sentences.contexts
     chosen = {
         "stems": stems[stems["stem_id"].isin(benchmark["stem_id"])],
@@ -66,14 +75,18 @@ def export(set_name: str) -> Path:
         "instruction": INSTRUCTION,
     }
     for name, files in task_files(settings).items():
-        shared = {"prompts.jsonl": json_lines(tables["prompts"]), "settings.json": json.dumps(settings, indent=2) + "\n"}
+        shared = {
+            "prompts.jsonl": json_lines(tables["prompts"]),
+            "settings.json": json.dumps(settings, indent=2) + "\n",
+        }
         for file, content in (files | _scoring() | shared).items():
             records.write_text(folder / name / file, content)
     return folder
 
 
 def _with_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
-    """`table` with its part, so that what is held out can be kept apart: behind the columns that say what a row is."""
+    """`table` with its part, so that what is held out can be kept apart: behind the columns that say what a
+    row is."""
     others = table.drop(columns="part", errors="ignore")
     others.insert(sum(name.endswith("_id") for name in others.columns[:3]), "part", part)
     return others
@@ -90,7 +103,11 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
         "lm_eval": {
             f"{TASK}.yaml": lm_eval_yaml(settings["max_new_tokens"]),
             f"{TASK}_chat.yaml": yaml.safe_dump(
-                {"include": f"{TASK}.yaml", "task": f"{TASK}_chat", "doc_to_text": settings["instruction"] + " {{text}}"}
+                {
+                    "include": f"{TASK}.yaml",
+                    "task": f"{TASK}_chat",
+                    "doc_to_text": settings["instruction"] + " {{text}}",
+                }
             ),
             "utils.py": (PARTS / "lm_eval_utils.py").read_text(encoding="utf-8"),
         },
@@ -99,16 +116,23 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 
 def _scoring() -> dict[str, str]:
-    """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package of their own."""
+    """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package
+    of their own."""
     shared = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
     shared["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
     texts = {name: path.read_text(encoding="utf-8") for name, path in shared.items()}
-    texts = {name: re.sub(r"^from lib\.\w+", f"from {RULES}", source, flags=re.MULTILINE) for name, source in texts.items()}
-    return texts | {f"{RULES}/__init__.py": '"""What counts of a model\'s reply, as in the project expression-leakage."""\n'}
+    texts = {
+        name: re.sub(r"^from lib\.\w+", f"from {RULES}", source, flags=re.MULTILINE)
+        for name, source in texts.items()
+    }
+    return texts | {
+        f"{RULES}/__init__.py": '"""What counts of a reply, as in the project expression-leakage."""\n'
+    }
 
 
 def lm_eval_yaml(max_new_tokens: int) -> str:
-    """The task of lm-evaluation-harness: one document a prompt, greedy, each quantity a metric with an aggregation of its own."""
+    """The task of lm-evaluation-harness: one document a prompt, greedy, each quantity a metric with an
+    aggregation of its own."""
     named = [f"{quantity}_{arm}" for arm in leakage.DIRECTIONS for quantity in leakage.QUANTITIES]
     named += ["leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive"]
     metrics = "".join(
@@ -151,12 +175,17 @@ def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame],
     slots = stems["slot"].value_counts()
     matches = contexts.drop_duplicates("match_id")
     labels = [
-        f"by {name}: " + ", ".join(f"{label} {count}" for label, count in matches[name].value_counts().items())
+        f"by {name}: "
+        + ", ".join(f"{label} {count}" for label, count in matches[name].value_counts().items())
         for name in ("form", "intensity")
         if name in matches
     ]
     emotions = contexts[contexts["emotion"] != "none"].groupby(["arm", "emotion"], sort=False).size()
-    arms = curated_prompts.describe(benchmark).round(2).reset_index()[["arm", "prompts", "words", "context_valence"]]
+    arms = (
+        curated_prompts.describe(benchmark)
+        .round(2)
+        .reset_index()[["arm", "prompts", "words", "context_valence"]]
+    )
     values = {
         "set_name": set_name,
         "size_category": next(name for most, name in _SIZES if len(benchmark) < most),
@@ -171,7 +200,9 @@ def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame],
         "arms": ", ".join(f"`{arm}`" for arm in arms["arm"]),
         "columns": ", ".join(f"`{name}`" for name in benchmark.columns),
         "seed": told.seed,
-        "arm_table": tabulate(arms, ["arm", "prompts", "words", "valence"], "pipe", showindex=False, floatfmt=".2f"),
+        "arm_table": tabulate(
+            arms, ["arm", "prompts", "words", "valence"], "pipe", showindex=False, floatfmt=".2f"
+        ),
         "stem_residual": f"{curated_prompts.residual(benchmark, 'stem'):.2f}",
         "context_residual": f"{curated_prompts.residual(benchmark, 'context'):.2f}",
         "emotions": ", ".join(f"{emotion} {count} ({arm})" for (arm, emotion), count in emotions.items()),
@@ -186,12 +217,17 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 
 def main(arguments: list[str]) -> int:
-    """Export the set named in the arguments, `embedded` if none is; returns the exit code of `lib.runtime.command_line`."""
+    """Export the set named in the arguments, `embedded` if none is; returns the exit code of
+    `lib.runtime.command_line`."""
     if len(arguments) > 1:
-        print(f"usage: python -m lib.cli.export [SET]; one set at a time, got {len(arguments)}", file=sys.stderr)
+        print(
+            f"usage: python -m lib.cli.export [SET]; one set at a time, got {len(arguments)}", file=sys.stderr
+        )
         return 2
     set_name = arguments[0] if arguments else "embedded"
-    return command_line.exit_code(lambda: print(f"Written: {export(set_name)}"), "run the same command again to write all of it")
+    return command_line.exit_code(
+        lambda: print(f"Written: {export(set_name)}"), "run the same command again to write all of it"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Fit the learned judge and write the file that ships (make fit-judge); the same again on an equal machine.
 
-The regression learns from all of `training_data`, on features of the encoder with its adapter. What is said of unseen texts comes
-with the adapter (`lib.judging.adapter`).
+The regression learns from all of `training_data`, on features of the encoder with its adapter. What is said
+of unseen texts comes with the adapter (`lib.judging.adapter`).
 """
 
 import hashlib
@@ -38,7 +38,9 @@ def read_all(texts: list[str], read) -> np.ndarray:
     order = np.argsort([len(each) for each in texts], kind="stable")
     blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
     found = None
-    with progress.bar(len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]) as bar:
+    with progress.bar(
+        len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]
+    ) as bar:
         for rows in blocks:
             part = read([texts[row] for row in rows])
             found = np.empty((len(texts), part.shape[1]), part.dtype) if found is None else found
@@ -53,11 +55,14 @@ def feature_code() -> str:
 
 
 def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
-    """Write learned.FILE, unless it holds just this: safetensors puts metadata in an order that changes from run to run."""
+    """Write learned.FILE, unless it holds just this: safetensors puts metadata in an order that changes from
+    run to run."""
     if learned.FILE.exists():
         with safe_open(learned.FILE, "numpy") as file:
             same = file.metadata() == facts and set(file.keys()) == set(tensors)
-            same = same and all(np.array_equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
+            same = same and all(
+                np.array_equal(file.get_tensor(name), tensor) for name, tensor in tensors.items()
+            )
         if same:
             return
     save_file(tensors, learned.FILE, facts)
@@ -70,15 +75,23 @@ def main() -> None:
     coefficients, intercept = regression.fit_table(read, table)
     ratings, unseen = human_ratings.read(), adapter.unseen(adapter.DOCUMENTS)
     tensors = {"coefficients": coefficients.astype(np.float32), "intercept": np.array(intercept)}
-    facts = {"encoder": mpnet.ENCODER, "layers": ", ".join(map(str, mpnet.LAYERS)), "features": feature_code(),
-             "adapter": f"rank {adapter.RANK}, {adapter.facts()['numbers']} numbers", "penalty": f"{regression.PENALTY:g}",
-             "texts": f"{len(ratings):,}", "words": f"{len(table) - len(ratings):,}",
-             "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3)}  # fmt: skip
+    facts = {
+        "encoder": mpnet.ENCODER,
+        "layers": ", ".join(map(str, mpnet.LAYERS)),
+        "features": feature_code(),
+        "adapter": f"rank {adapter.RANK}, {adapter.facts()['numbers']} numbers",
+        "penalty": f"{regression.PENALTY:g}",
+        "texts": f"{len(ratings):,}",
+        "words": f"{len(table) - len(ratings):,}",
+        "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3),
+    }
     facts = {name: str(fact) for name, fact in facts.items()}
     save(tensors, facts)
     stored = pd.read_csv(learned.STORED, keep_default_na=False)
     said = learned.valences(judge_card.LEARNED, stored["text"].tolist())
-    stored.assign(valence=said, version=learned.version(judge_card.LEARNED)).to_csv(learned.STORED, index=False)
+    stored.assign(valence=said, version=learned.version(judge_card.LEARNED)).to_csv(
+        learned.STORED, index=False
+    )
     judge_card.write(facts)
     print(pd.Series(facts).to_string())
     print(f"written: {learned.FILE}, {learned.STORED}, {judge_card.FILE}")

@@ -1,4 +1,5 @@
-"""The jobs of a batch, as their records tell (`lib.runtime.progress`): which will run, which are running, how far they are."""
+"""The jobs of a batch, as their records tell (`lib.runtime.progress`): which will run, which are running, how
+far they are."""
 
 import json
 from dataclasses import dataclass, field

@@ -19,15 +19,19 @@ from lib.runtime import progress
 from lib.storage import records
 
 PACE = "seconds a completion"
-_PILOT = 64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
+_PILOT = (
+    64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
+)
 
 
 def plan(set_name: str) -> pd.DataFrame:
-    """One row for each model of the set: what is owed, at hand and missing, tokens, memory, and minutes on this machine.
+    """One row for each model of the set: what is owed, at hand and missing, tokens, memory, and minutes on
+    this machine.
 
-    prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions, from a pilot of
-    them. NaN where nothing can be known without asking a server. Where the judge is a language model, also the questions that it
-    is asked about the completions, as `llm_judge.expected_questions` has it.
+    prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions,
+    from a pilot of them. NaN where nothing can be known without asking a server. Where the judge is a
+    language model, also the questions that it is asked about the completions, as
+    `llm_judge.expected_questions` has it.
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
@@ -41,8 +45,15 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     model = registry.load(run.model)
     owed = runner.requests(benchmark, run, model)
     prompt_checks.check(owed, model, run.max_new_tokens)
-    missing = runner.missing(owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl"))
-    row = {"model": name, "completions": len(owed), "at hand": len(owed) - len(missing), "prompts": owed["rendered"].nunique()}
+    missing = runner.missing(
+        owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl")
+    )
+    row = {
+        "model": name,
+        "completions": len(owed),
+        "at hand": len(owed) - len(missing),
+        "prompts": owed["rendered"].nunique(),
+    }
     judge = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging", name)).judge
     if judge.kind == "llm":
         row["judge's questions"] = llm_judge.expected_questions(judge, owed["arm"])
@@ -64,7 +75,8 @@ class Pilot:
 
 
 def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
-    """The pace on this machine, corrected by the real time of a few of the `missing` completions, which are thrown away."""
+    """The pace on this machine, corrected by the real time of a few of the `missing` completions, which are
+    thrown away."""
     pace = throughput.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads
     distinct = missing["rendered"].drop_duplicates()
@@ -73,13 +85,25 @@ def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pi
     started = time.monotonic()
     replies = model.reply(asked, run.sampled_at, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
-    return corrected(model, pace, missing, run, asked.assign(tokens=[reply.tokens for reply in replies]), took)
+    return corrected(
+        model, pace, missing, run, asked.assign(tokens=[reply.tokens for reply in replies]), took
+    )
 
 
-def corrected(model, pace: throughput.Pace, missing: pd.DataFrame, run: sections.Generation, asked: pd.DataFrame, took: float):
-    """The Pilot of a pace, if the completions `asked` (rendered, tokens), decoded as one batch, `took` so many seconds."""
+def corrected(
+    model,
+    pace: throughput.Pace,
+    missing: pd.DataFrame,
+    run: sections.Generation,
+    asked: pd.DataFrame,
+    took: float,
+):
+    """The Pilot of a pace, if the completions `asked` (rendered, tokens), decoded as one batch, `took` so
+    many seconds."""
     tokens, steps = asked["tokens"].mean(), asked["tokens"].max()
-    predicted = throughput.prompt_tokens(model, asked, len(asked)) * pace.per_token_read + steps * pace.per_step
+    predicted = (
+        throughput.prompt_tokens(model, asked, len(asked)) * pace.per_token_read + steps * pace.per_step
+    )
     predicted += len(asked) * tokens * pace.per_token_written
     read = throughput.prompt_tokens(model, missing, pace.batch_size)
     seconds = pace.seconds(read, len(missing), tokens, run.most_tokens) * took / predicted
@@ -101,8 +125,9 @@ def _measured(model: Backend, missing: pd.DataFrame, run: sections.Generation) -
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions notebook 04 puts to judges that are language models: about all rated texts to the run's own, about a
-    sample of them and the pairs drawn for annotators to one beside it, if no two texts are equal. Each judge counts once.
+    """How many questions notebook 04 puts to judges that are language models: about all rated texts to the
+    run's own, about a sample of them and the pairs drawn for annotators to one beside it, if no two texts are
+    equal. Each judge counts once.
     """
     parameters = params.load(set_name)
     judging, agreement = (
@@ -117,19 +142,25 @@ def rated_questions(set_name: str) -> int:
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:
-    """What it takes to tell `effect` (points of net excess) from 0 at 80 % power, by model, contrast and samples a prompt.
+    """What it takes to tell `effect` (points of net excess) from 0 at 80 % power, by model, contrast and
+    samples a prompt.
 
-    Variances are those of a finished run: of this set, or else of its `power_from`; None if there is neither. Columns: model,
-    contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes at the pace that `plan` measured, if it did.
+    Variances are those of a finished run: of this set, or else of its `power_from`; None if there is neither.
+    Columns: model, contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes at the pace
+    that `plan` measured, if it did.
     """
     told = params.from_cell("01_dataset", params.cell_values(params.load(set_name), set_name, "01_dataset"))
     source = next((name for name in (set_name, told.power_from) if power.finished(name)), None)
     if source is None:
         return None
-    table = power.needed(power.earlier(source), told.groups_per_stem or 1, (effect,)).drop(columns="effect, points")
+    table = power.needed(power.earlier(source), told.groups_per_stem or 1, (effect,)).drop(
+        columns="effect, points"
+    )
     table = table.melt(id_vars=["model", "contrast", "floor, points"], var_name="samples", value_name="stems")
     table["samples"] = table["samples"].str.split().str[0].astype(int)
-    table["completions"] = table["stems"] * (told.groups_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
+    table["completions"] = (
+        table["stems"] * (told.groups_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
+    )
     written = records.read_models(source, "completions", table["model"].unique().tolist(), any_version=True)
     lengths = written.groupby("model")["tokens"].mean()
     table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype("Int64")

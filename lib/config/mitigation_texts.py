@@ -1,8 +1,10 @@
-"""The texts of a mitigation: one, or the same request in several wordings, of which each group of prompts is asked in one.
+"""The texts of a mitigation: one, or the same request in several wordings, of which each group of prompts is
+asked in one.
 
-Which one depends on the mitigation's name, the group and how many wordings there are, and on nothing else: all arms and draws of
-a group have the same, other groups and mitigations change nothing, and wordings come about equally often. So several cost no
-more completions than one, and what a prompt does is the mean over its wordings.
+Which one depends on the mitigation's name, the group and how many wordings there are, and on nothing else:
+all arms and draws of a group have the same, other groups and mitigations change nothing, and wordings come
+about equally often. So several cost no more completions than one, and what a prompt does is the mean over its
+wordings.
 """
 
 import hashlib
@@ -17,18 +19,22 @@ def texts(value: str | list[str]) -> list[str]:
 
 
 def of_group(mitigation: str, group_id: str, count: int) -> int:
-    """The number of the wording, of `count` from 1 on, in which a group of prompts is asked under a mitigation."""
+    """The number of the wording, of `count` from 1 on, in which a group of prompts is asked under a
+    mitigation."""
     return int.from_bytes(hashlib.sha256(f"{mitigation}\n{group_id}".encode()).digest()) % count + 1
 
 
 def asked_once(mitigations: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-    """The mitigations, checked; ValueError for a text of two names: the same completions would be compared with themselves."""
+    """The mitigations, checked; ValueError for a text of two names: the same completions would be compared
+    with themselves."""
     named: dict[str, str] = {}
     for name, value in mitigations.items():
         for text in texts(value):
             read = " ".join(text.split())
             if (other := named.setdefault(read, name)) != name:
-                raise ValueError(f"{other} and {name} hold the same text, {read!r}; word one anew, or take it out")
+                raise ValueError(
+                    f"{other} and {name} hold the same text, {read!r}; word one anew, or take it out"
+                )
     return mitigations
 
 

@@ -6,18 +6,35 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lib.config import draws
 from lib.config.mitigation_texts import Texts
-from lib.config.specs import HELD_OUT, MAIN, NO_MITIGATION, Count, Heat, Judge, Model, Name, Share, Strict, nearest, set_names
+from lib.config.specs import (
+    HELD_OUT,
+    MAIN,
+    NO_MITIGATION,
+    Count,
+    Heat,
+    Judge,
+    Model,
+    Name,
+    Share,
+    Strict,
+    nearest,
+    set_names,
+)
 
 
 def _of_the_scale(value: float) -> float:
     if value >= 1:
-        raise ValueError("is in points of the human scale (−4 … 4), no longer of the net excess; give less than 1, as 0.1")
+        raise ValueError(
+            "is in points of the human scale (−4 … 4), no longer of the net excess; give less than 1, as 0.1"
+        )
     return value
 
 
 def _of_the_leak(value: float) -> float:
     if value >= 1:
-        raise ValueError("is a share of the leak, no longer points of the net excess; give less than 1, as 0.25")
+        raise ValueError(
+            "is a share of the leak, no longer points of the net excess; give less than 1, as 0.25"
+        )
     return value
 
 
@@ -32,13 +49,25 @@ class Notebook(Strict):
 
 
 class Prior(Strict):
-    """Prompts that others published (see lib/dataset/published_prompts.py), in a file: parquet, CSV, TSV, JSONL or xlsx."""
+    """Prompts that others published (see lib/dataset/published_prompts.py), in a file: parquet, CSV, TSV,
+    JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
     columns: dict[
-        Literal["prompt", "concept", "control", "n_control", "is_control", "polarity", "template", "category",
-                "generation", "control_generation"], str
-    ] = Field({})  # ours: the file's  # fmt: skip
+        Literal[
+            "prompt",
+            "concept",
+            "control",
+            "n_control",
+            "is_control",
+            "polarity",
+            "template",
+            "category",
+            "generation",
+            "control_generation",
+        ],
+        str,
+    ] = Field({})  # ours: the file's
 
 
 class Crawl(Strict):
@@ -56,16 +85,24 @@ class Mining(Strict):
         "embedded"  # text that ships in packages; paths or globs of WET files; a crawl
     )
     groups: Count = 150  # stems, each with the contexts of one match
-    reuse: Count = 2  # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    reuse: Count = (
+        2  # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    )
     tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
     executor: Literal["local", "slurm"] = "local"
     workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
-    slurm: dict[str, int | str] = Field({})  # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
+    slurm: dict[str, int | str] = Field(
+        {}
+    )  # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
     charge_mined: Annotated[float, Field(ge=0, lt=4)] = (
         1.6  # least |VADER valence| of a charged context, points of the human scale
     )
-    charged_above: Annotated[float, Field(ge=0, lt=4)] = 1.5  # least predicted mean rating of it, in its direction
-    neutral_below: Annotated[float, Field(gt=0, lt=4)] = 0.35  # most predicted |mean rating| of a stem or neutral context
+    charged_above: Annotated[float, Field(ge=0, lt=4)] = (
+        1.5  # least predicted mean rating of it, in its direction
+    )
+    neutral_below: Annotated[float, Field(gt=0, lt=4)] = (
+        0.35  # most predicted |mean rating| of a stem or neutral context
+    )
     unrelated_below: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
     pool: Count = 10  # candidates of a role that are looked at, times groups
     per_page: Count | None = 3  # stems, and contexts, that one page may give
@@ -77,24 +114,42 @@ class Dataset(Notebook):
     """01_dataset."""
 
     seed: int
-    stems: Annotated[int, Field(ge=2)] | None  # how many of the curated stems, spread over the domains; None takes all
+    stems: (
+        Annotated[int, Field(ge=2)] | None
+    )  # how many of the curated stems, spread over the domains; None takes all
     groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
-    first_groups: Annotated[int, Field(ge=2)] | None = None  # keep only so many groups, each stem's first before any second
-    stems_file: str | None = None  # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
-    contexts_file: str | None = None  # the same of contexts; paths are relative to the project's folder, or absolute
+    first_groups: Annotated[int, Field(ge=2)] | None = (
+        None  # keep only so many groups, each stem's first before any second
+    )
+    stems_file: str | None = (
+        None  # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
+    )
+    contexts_file: str | None = (
+        None  # the same of contexts; paths are relative to the project's folder, or absolute
+    )
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     prior: Prior | None = None  # a published prompt table in place of the curated stems
-    part: Literal["main", "held_out"] = MAIN  # of the stems and contexts; what is held out is for a confirmatory run alone
+    part: Literal["main", "held_out"] = (
+        MAIN  # of the stems and contexts; what is held out is for a confirmatory run alone
+    )
     power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
 
     @model_validator(mode="after")
     def _sentences_have_one_source(self):
-        own = next((name for name in ("stems_file", "contexts_file") if getattr(self, name) is not None), None)
+        own = next(
+            (name for name in ("stems_file", "contexts_file") if getattr(self, name) is not None), None
+        )
         other = next((name for name in ("mining", "prior") if getattr(self, name) is not None), None)
         if own and other:
-            raise ValueError(f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take one out")
+            raise ValueError(
+                f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take "
+                "one out"
+            )
         if self.part == HELD_OUT and other:
-            raise ValueError(f"part: {self.part!r} and {other} are both given, and nothing is held out of {other}; take one out")
+            raise ValueError(
+                f"part: {self.part!r} and {other} are both given, and nothing is held out of {other}; take "
+                "one out"
+            )
         return self
 
 
@@ -105,12 +160,20 @@ class Generation(Notebook):
     mitigations: dict[Name, Texts]
     seed: int
     samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/config/draws.py)
-    mitigation_samples: Any  # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
+    mitigation_samples: (
+        Any  # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
+    )
     temperature: Heat
-    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]  # of the answer; a thought has the model's thinking_tokens beside it
+    max_new_tokens: Annotated[
+        int, Field(ge=1, le=65_536)
+    ]  # of the answer; a thought has the model's thinking_tokens beside it
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
-    workers: Count | None = None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
-    memory_gb: Annotated[float, Field(gt=0)] | None = None  # for the model's working memory; None takes 70 % of what is free
+    workers: Count | None = (
+        None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
+    )
+    memory_gb: Annotated[float, Field(gt=0)] | None = (
+        None  # for the model's working memory; None takes 70 % of what is free
+    )
 
     @property
     def most_tokens(self) -> int:
@@ -126,7 +189,10 @@ class Generation(Notebook):
     @classmethod
     def _none_is_reserved(cls, value: dict[str, str]) -> dict[str, str]:
         if NO_MITIGATION in value:
-            raise ValueError(f"{NO_MITIGATION!r} is the name of the unmitigated prompt; call this mitigation something else")
+            raise ValueError(
+                f"{NO_MITIGATION!r} is the name of the unmitigated prompt; call this mitigation something "
+                "else"
+            )
         return value
 
     @field_validator("samples")
@@ -147,22 +213,32 @@ class Judging(Notebook):
 
     model_name: Name
     judge: Judge
-    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None  # |valence| above it is charged; None: fitted to ratings
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = (
+        None  # |valence| above it is charged; None: fitted to ratings
+    )
     confidence: Share
     shown: Count  # completions shown per arm
-    margin: Annotated[float, Field(gt=0)] = 5.0  # points of net excess that count as nothing when levels of a factor are compared
+    margin: Annotated[float, Field(gt=0)] = (
+        5.0  # points of net excess that count as nothing when levels of a factor are compared
+    )
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
 
 class Ratings(Strict):
-    """Texts that people rated, in a file of the user's own (see lib/corpora/own_ratings.py): parquet, CSV, TSV, JSONL or xlsx."""
+    """Texts that people rated, in a file of the user's own (see lib/corpora/own_ratings.py): parquet, CSV,
+    TSV, JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
-    columns: dict[Literal["text", "mean", "n_raters", "ratings", "rating", "document"], str | list[str]] = Field({})  # canonical:
-    # the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with one row a rating
-    scale: Annotated[list[float], Field(min_length=2, max_length=2)]  # what is most negative and most positive, as [1, 5]
+    columns: dict[Literal["text", "mean", "n_raters", "ratings", "rating", "document"], str | list[str]] = (
+        Field({})
+    )  # canonical:
+    # the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with one row a
+    # rating
+    scale: Annotated[
+        list[float], Field(min_length=2, max_length=2)
+    ]  # what is most negative and most positive, as [1, 5]
     name: Name | None = None  # how tables call the domain; None: the file's name
 
     @model_validator(mode="after")
@@ -170,17 +246,28 @@ class Ratings(Strict):
         columns = self.columns
         if self.scale[0] == self.scale[1]:
             raise ValueError(
-                f"scale {self.scale}: both ends are equal; give what is most negative, then most positive, as [1, 5]"
+                f"scale {self.scale}: both ends are equal; give what is most negative, then most positive, "
+                "as [1, 5]"
             )
-        if len(forms := {"mean", "ratings", "rating"} & columns.keys()) > 1 or (forms - {"mean"} and "n_raters" in columns):
-            raise ValueError("columns: give one of mean (with n_raters, or without), ratings (a column a rater) and rating (a "
-                             "row a rating), for the rest follows from it; take the others out")  # fmt: skip
+        if len(forms := {"mean", "ratings", "rating"} & columns.keys()) > 1 or (
+            forms - {"mean"} and "n_raters" in columns
+        ):
+            raise ValueError(
+                "columns: give one of mean (with n_raters, or without), ratings (a column a rater) and "
+                "rating (a "
+                "row a rating), for the rest follows from it; take the others out"
+            )
         for canonical, named in columns.items():
             if isinstance(named, list) != (canonical == "ratings"):
-                wanted = "a list of columns, one a rater" if canonical == "ratings" else "the name of one column"
+                wanted = (
+                    "a list of columns, one a rater" if canonical == "ratings" else "the name of one column"
+                )
                 raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; mend it")
         if len(set(columns.get("ratings", ("a", "b")))) < 2:
-            raise ValueError("columns.ratings: fewer than two raters tell nothing of how far they agree; name the column in mean")
+            raise ValueError(
+                "columns.ratings: fewer than two raters tell nothing of how far they agree; name the column "
+                "in mean"
+            )
         return self
 
 
@@ -191,11 +278,15 @@ class Agreement(Notebook):
     judge: Judge
     beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
     ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
-    llm_sample_size: Annotated[int, Field(ge=40)] = 500  # rated texts, equally many a domain, of which a language model in
+    llm_sample_size: Annotated[int, Field(ge=40)] = (
+        500  # rated texts, equally many a domain, of which a language model in
+    )
     # `beside` is asked; of completions it is asked about the annotation_pairs
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
-    margin: Annotated[float, Field(gt=0, lt=1)]  # difference of two correlations, or kappas, that counts as nothing
+    margin: Annotated[
+        float, Field(gt=0, lt=1)
+    ]  # difference of two correlations, or kappas, that counts as nothing
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
@@ -204,7 +295,10 @@ class Agreement(Notebook):
     def _judges_differ_in_name(self):
         names = [judge.name for judge in (self.judge, *self.beside)]
         if len(names) != len(set(names)):
-            raise ValueError(f"beside: two judges share a name ({', '.join(names)}); take one out or call it something else")
+            raise ValueError(
+                f"beside: two judges share a name ({', '.join(names)}); take one out or call it something "
+                "else"
+            )
         return self
 
     @property
@@ -225,13 +319,17 @@ class Scaling(Notebook):
     confidence: Share
     margin: ScaleMargin  # mean shift, points of the human scale, that counts as nothing
     min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
-    curated_set: Name | None = None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
+    curated_set: Name | None = (
+        None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
+    )
 
     @field_validator("curated_set")
     @classmethod
     def _is_a_set(cls, value: str | None) -> str | None:
         if value is not None and value not in set_names():
-            raise ValueError(f"no such parameter set{nearest(value, set_names())} (there are: {', '.join(set_names())})")
+            raise ValueError(
+                f"no such parameter set{nearest(value, set_names())} (there are: {', '.join(set_names())})"
+            )
         return value
 
 
@@ -242,14 +340,18 @@ class Mitigation(Notebook):
     mitigations: dict[Name, Texts]
     controls: list[Name]  # mitigations that ask nothing about mood: they show what any added sentence does
     confidence: Share
-    margin: Annotated[float, Field(gt=0), AfterValidator(_of_the_leak)]  # share of the leak whose loss counts as nothing
+    margin: Annotated[
+        float, Field(gt=0), AfterValidator(_of_the_leak)
+    ]  # share of the leak whose loss counts as nothing
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
 
     @model_validator(mode="after")
     def _controls_are_mitigations(self):
         for control in self.controls:
             if control not in self.mitigations:
-                raise ValueError(f"controls: {control!r} is not one of the mitigations{nearest(control, self.mitigations)}")
+                raise ValueError(
+                    f"controls: {control!r} is not one of the mitigations{nearest(control, self.mitigations)}"
+                )
         return self
 
 

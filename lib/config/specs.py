@@ -1,4 +1,5 @@
-"""Who is asked and who judges, as data: models and judges of a parameter set, checked before anything heavy is imported."""
+"""Who is asked and who judges, as data: models and judges of a parameter set, checked before anything heavy
+is imported."""
 
 import difflib
 from pathlib import Path
@@ -7,14 +8,28 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED_MODELS = ("bundled:SmolLM2-135M-Instruct", "bundled:Gemma-3-270M", "bundled:Qwen2.5-Coder-0.5B-Instruct",
-                  "bundled:Qwen2.5-Coder-1.5B-Instruct", "canned:leak-0", "canned:leak-10", "canned:leak-30", "canned:leak-50",
-                  "ladder:0.1M", "ladder:0.4M", "ladder:1.2M", "ladder:3.1M")  # fmt: skip
+BUNDLED_MODELS = (
+    "bundled:SmolLM2-135M-Instruct",
+    "bundled:Gemma-3-270M",
+    "bundled:Qwen2.5-Coder-0.5B-Instruct",
+    "bundled:Qwen2.5-Coder-1.5B-Instruct",
+    "canned:leak-0",
+    "canned:leak-10",
+    "canned:leak-30",
+    "canned:leak-50",
+    "ladder:0.1M",
+    "ladder:0.4M",
+    "ladder:1.2M",
+    "ladder:3.1M",
+)
 BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = ROOT / "lib" / "data" / "rubrics"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 CHARGED_ARMS = ("negative", "positive")
-MITIGATED_ARMS = ("neutral", *CHARGED_ARMS)  # what may be asked under a mitigation; the charged arms are what is compared
+MITIGATED_ARMS = (
+    "neutral",
+    *CHARGED_ARMS,
+)  # what may be asked under a mitigation; the charged arms are what is compared
 NO_MITIGATION = "none"
 MAIN, HELD_OUT = "main", "held_out"  # stems and contexts of any run, and those kept for a confirmatory one
 PARTS = (MAIN, HELD_OUT)
@@ -57,20 +72,30 @@ class Server(Strict):
     """A server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
 
     url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
-    key_variable: str | None = None  # the environment variable that holds the key; the key itself is written nowhere
-    options: dict[str, int | float | str | bool] = {}  # sent with each request, where a server has defaults of its own (top_k, …)
-    parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field({})  # ours: what this
+    key_variable: str | None = (
+        None  # the environment variable that holds the key; the key itself is written nowhere
+    )
+    options: dict[
+        str, int | float | str | bool
+    ] = {}  # sent with each request, where a server has defaults of its own (top_k, …)
+    parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field(
+        {}
+    )  # ours: what this
     # server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed: null}
     concurrency: Count = 8  # requests in flight
     timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one request may take
-    retries: Annotated[int, Field(ge=0)] = 12  # of a request that failed for a reason that may pass: about a minute in all
+    retries: Annotated[int, Field(ge=0)] = (
+        12  # of a request that failed for a reason that may pass: about a minute in all
+    )
 
     @field_validator("url")
     @classmethod
     def _holds_no_password(cls, value: str) -> str:
         if "@" in value.split("/")[2]:
-            raise ValueError("holds a user or password, which would be written into results; name an environment variable "
-                             "with the key in key_variable instead")  # fmt: skip
+            raise ValueError(
+                "holds a user or password, which would be written into results; name an environment variable "
+                "with the key in key_variable instead"
+            )
         return value
 
 
@@ -79,7 +104,10 @@ class Table(Strict):
 
     path: str  # relative to the project's folder, or absolute
     columns: dict[  # ours: the file's
-        Literal["prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording"], str
+        Literal[
+            "prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording"
+        ],
+        str,
     ] = {}
 
 
@@ -90,21 +118,42 @@ class Model(Strict):
     id: str  # hub id, folder that holds a model, one of BUNDLED_MODELS, or what the server calls it
     family: str  # models of one family are compared by size
     tuning: Literal["base", "instruct"]
-    mode: Literal["completion", "chat"]  # completion: continue the text; chat: ask in the model's own template
+    mode: Literal[
+        "completion", "chat"
+    ]  # completion: continue the text; chat: ask in the model's own template
     system_prompt: str | None = None  # chat only; None sends no system message
-    template_system: bool = False  # chat only; accept the system text that the model's template adds by itself
-    begin_answer: bool = False  # chat only; start the answer with the unfinished text, so that the model goes on from there
-    require_word: bool = False  # the model may neither end nor write bare punctuation before it has written a letter or digit
-    chat_template_kwargs: dict[str, int | float | str | bool] = {}  # chat only; for the template, as {enable_thinking: false}
-    thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = ["<think>", "</think>"]  # a thought is set aside
-    thinking_tokens: Annotated[int, Field(ge=0)] = 0  # that a thought may take, beside max_new_tokens of the answer
+    template_system: bool = (
+        False  # chat only; accept the system text that the model's template adds by itself
+    )
+    begin_answer: bool = (
+        False  # chat only; start the answer with the unfinished text, so that the model goes on from there
+    )
+    require_word: bool = (
+        False  # the model may neither end nor write bare punctuation before it has written a letter or digit
+    )
+    chat_template_kwargs: dict[
+        str, int | float | str | bool
+    ] = {}  # chat only; for the template, as {enable_thinking: false}
+    thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = [
+        "<think>",
+        "</think>",
+    ]  # a thought is set aside
+    thinking_tokens: Annotated[int, Field(ge=0)] = (
+        0  # that a thought may take, beside max_new_tokens of the answer
+    )
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device_map: str = "auto"  # how accelerate spreads the weights over processors
     revision: str = "main"
     gguf_file: str | None = None  # the GGUF file of that hub id or folder
-    quantization: Literal["4bit", "8bit"] | None = None  # shrink the weights while loading (needs the package bitsandbytes)
-    temperature: Heat | None = None  # None: generation.temperature. To 05, two of one family are two models of one size
-    parameters: Count | None = None  # weights outside the embedding tables, where they cannot be counted (server, table)
+    quantization: Literal["4bit", "8bit"] | None = (
+        None  # shrink the weights while loading (needs the package bitsandbytes)
+    )
+    temperature: Heat | None = (
+        None  # None: generation.temperature. To 05, two of one family are two models of one size
+    )
+    parameters: Count | None = (
+        None  # weights outside the embedding tables, where they cannot be counted (server, table)
+    )
     server: Server | None = None
     table: Table | None = None
     mitigate: bool = False  # also ask with every mitigation prompt
@@ -115,22 +164,32 @@ class Model(Strict):
         if self.server and self.table:
             raise ValueError("a model comes from a server or from a table, not from both; take one out")
         if local and not (self.id in BUNDLED_MODELS or "/" in self.id or Path(self.id).is_dir()):
-            raise ValueError(f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id (owner/name), "
-                             f"a folder, or one of {', '.join(BUNDLED_MODELS)}")  # fmt: skip
+            raise ValueError(
+                f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id "
+                "(owner/name), "
+                f"a folder, or one of {', '.join(BUNDLED_MODELS)}"
+            )
         if not local and self.require_word:
-            raise ValueError("require_word needs a model that runs here: a server's tokens cannot be held back; set it to false")
+            raise ValueError(
+                "require_word needs a model that runs here: a server's tokens cannot be held back; set it "
+                "to false"
+            )
         if not local and self.begin_answer:
-            raise ValueError("begin_answer needs a model that runs here: a server takes no begun answer; set it to false")
+            raise ValueError(
+                "begin_answer needs a model that runs here: a server takes no begun answer; set it to false"
+            )
         return self
 
 
 def rubric_path(name: str) -> Path:
-    """The file of a rubric: one that ships, by its bare name, or a path, relative to the project's folder or absolute."""
+    """The file of a rubric: one that ships, by its bare name, or a path, relative to the project's folder or
+    absolute."""
     return SHIPPED_RUBRICS / f"{name}.md" if "/" not in name and not Path(name).suffix else ROOT / name
 
 
 class Judge(Strict):
-    """Who gives a completion its valence. In a parameter set the bare name of one that needs no more will do: `judge: vader`."""
+    """Who gives a completion its valence. In a parameter set the bare name of one that needs no more will do:
+    `judge: vader`."""
 
     name: Name  # how results call it
     kind: Literal["vader", "learned", "classifier", "llm"]
@@ -143,7 +202,9 @@ class Judge(Strict):
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
     retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
-    trained_on_ratings: bool = False  # a model of others that was trained on the rated texts cannot be tested on them
+    trained_on_ratings: bool = (
+        False  # a model of others that was trained on the rated texts cannot be tested on them
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -151,19 +212,31 @@ class Judge(Strict):
         if not isinstance(value, str):
             return value
         if value not in BUNDLED_JUDGES:
-            raise ValueError(f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or name, kind "
-                             "and what that kind needs")  # fmt: skip
+            raise ValueError(
+                f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or "
+                "name, kind "
+                "and what that kind needs"
+            )
         return {"name": value, "kind": value}
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self):
         needed, allowed = _JUDGE_FIELDS.get(self.kind, ((), ()))
-        given = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        given = [
+            name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default
+        ]
         if lacking := [name for name in needed if name not in given]:
-            raise ValueError(f"judge {self.name}: kind {self.kind!r} needs {' and '.join(lacking)}; add what is missing")
-        if alien := [name for name in given if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)]:
+            raise ValueError(
+                f"judge {self.name}: kind {self.kind!r} needs {' and '.join(lacking)}; add what is missing"
+            )
+        if alien := [
+            name for name in given if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)
+        ]:
             kind = next(kind for kind, fields in _JUDGE_FIELDS.items() if alien[0] in fields[0] + fields[1])
-            raise ValueError(f"judge {self.name}: kind {self.kind!r} takes no {alien[0]}; take it out, or set kind to {kind!r}")
+            raise ValueError(
+                f"judge {self.name}: kind {self.kind!r} takes no {alien[0]}; take it out, or set kind to "
+                f"{kind!r}"
+            )
         if self.kind == "llm":
             self._can_be_asked()
         return self
@@ -171,12 +244,21 @@ class Judge(Strict):
     def _can_be_asked(self) -> None:
         model, path = self.model, rubric_path(self.rubric)
         if model.temperature is not None:
-            raise ValueError(f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take it out "
-                             "and set the judge's own temperature")  # fmt: skip
+            raise ValueError(
+                f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take "
+                "it out "
+                "and set the judge's own temperature"
+            )
         if model.mode != "chat" or model.table or model.begin_answer or model.id.startswith("canned:"):
-            raise ValueError(f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a server, "
-                             "in mode 'chat', without begin_answer")  # fmt: skip
+            raise ValueError(
+                f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a "
+                "server, "
+                "in mode 'chat', without begin_answer"
+            )
         if not path.is_file():
             shipped = sorted(file.stem for file in SHIPPED_RUBRICS.glob("*.md"))
-            raise ValueError(f"judge {self.name}: rubric {self.rubric!r}: no file {path}{nearest(self.rubric, shipped)}; give "
-                             f"its path, or one that ships ({', '.join(shipped)})")  # fmt: skip
+            raise ValueError(
+                f"judge {self.name}: rubric {self.rubric!r}: no file "
+                f"{path}{nearest(self.rubric, shipped)}; give "
+                f"its path, or one that ships ({', '.join(shipped)})"
+            )

@@ -1,8 +1,10 @@
-"""Which WET files are read: those of a path or glob, or a seeded sample of a crawl, downloaded whole and kept in the cache.
+"""Which WET files are read: those of a path or glob, or a seeded sample of a crawl, downloaded whole and kept
+in the cache.
 
-Politely: an honest User-Agent, one connection, a second between requests, the pause that the server names in Retry-After or
-growing ones with jitter. A 403 means "too fast" there: five minutes' rest and one more try, then an error. A file that breaks off
-is continued by Range; a complete one has its SHA-256 beside it, by which it is checked before each use.
+Politely: an honest User-Agent, one connection, a second between requests, the pause that the server names in
+Retry-After or growing ones with jitter. A 403 means "too fast" there: five minutes' rest and one more try,
+then an error. A file that breaks off is continued by Range; a complete one has its SHA-256 beside it, by
+which it is checked before each use.
 """
 
 import gzip
@@ -56,36 +58,50 @@ class _Download:
 def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) -> list[Path]:
     """`files` WET files of a crawl (CC-MAIN-2024-22), drawn by `seed`, within `deadline` seconds.
 
-    ValueError for what is no crawl, or more files than it has; OSError when a file cannot be had, with the reason. What is there,
-    whole or in part, is kept for the next call.
+    ValueError for what is no crawl, or more files than it has; OSError when a file cannot be had, with the
+    reason. What is there, whole or in part, is kept for the next call.
     """
     if not re.fullmatch(r"CC-MAIN-\d{4}-\d{2}(-\d{2})?", crawl):
         raise ValueError(f"crawl: {crawl!r} is not a crawl's name; give one such as 'CC-MAIN-2024-22'")
     until = time.monotonic() + deadline
     with requests.Session() as session:
-        session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})  # the bytes as they are stored
+        session.headers.update(
+            {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+        )  # the bytes as they are stored
         listed = _have(session, host, f"crawl-data/{crawl}/wet.paths.gz", until)
         names = sample(_paths(listed), files, seed)
         return [_have(session, host, name, until) for name in progress.track(names, crawl, "files")]
 
 
 def local_files(patterns: list[str]) -> list[Path]:
-    """The WET files that paths and globs name, sorted, each once. FileNotFoundError if none of them is there."""
+    """The WET files that paths and globs name, sorted, each once. FileNotFoundError if none of them is
+    there."""
     # a path that is there is meant, whatever signs of a glob its name has
     literal = [Path(pattern).exists() or not has_magic(pattern) for pattern in patterns]
-    found = [[pattern] if exact else glob(pattern, recursive=True) for pattern, exact in zip(patterns, literal, strict=True)]
+    found = [
+        [pattern] if exact else glob(pattern, recursive=True)
+        for pattern, exact in zip(patterns, literal, strict=True)
+    ]
     files = sorted({Path(name) for names in found for name in names if not Path(name).is_dir()})
     if not any(path.exists() for path in files):
-        raise FileNotFoundError(f"{', '.join(patterns)}: no such file; give paths or globs of WET files (*.warc.wet.gz)")
+        raise FileNotFoundError(
+            f"{', '.join(patterns)}: no such file; give paths or globs of WET files (*.warc.wet.gz)"
+        )
     return files
 
 
 def sample(paths: list[str], files: int, seed: int) -> list[str]:
-    """`files` of a crawl's paths, spread over its segments; a larger sample of the same seed begins with the smaller one."""
+    """`files` of a crawl's paths, spread over its segments; a larger sample of the same seed begins with the
+    smaller one."""
     if not 0 < files <= len(paths):
-        raise ValueError(f"files: {files} wished, but the crawl has {len(paths)} WET files; give a number from 1 to {len(paths)}")
+        raise ValueError(
+            f"files: {files} wished, but the crawl has {len(paths)} WET files; give a number from 1 to "
+            f"{len(paths)}"
+        )
     table = pd.DataFrame({"path": np.random.default_rng(seed).permutation(sorted(paths))})
-    turn = table.groupby(table["path"].str.rsplit("/", n=2).str[0]).cumcount()  # a path ends in …/<segment>/wet/<file>
+    turn = table.groupby(
+        table["path"].str.rsplit("/", n=2).str[0]
+    ).cumcount()  # a path ends in …/<segment>/wet/<file>
     return table["path"].loc[turn.sort_values(kind="stable").index].tolist()[:files]
 
 
@@ -97,7 +113,10 @@ def _paths(listed: Path) -> list[str]:
     wrong = [name for name in names if not re.fullmatch(r"crawl-data(/[\w-][\w.-]*)+\.gz", name)]
     if wrong or not names:
         listed.unlink()
-        raise OSError(f"{listed.name}: not a list of WET files ({', '.join(wrong[:1]) or 'empty'}); it was deleted: run again")
+        raise OSError(
+            f"{listed.name}: not a list of WET files ({', '.join(wrong[:1]) or 'empty'}); it was deleted: "
+            "run again"
+        )
     return names
 
 
@@ -169,9 +188,13 @@ def _check(answer: requests.Response, wanted: _Download) -> None:
         wanted.refused = True
         raise _MayPass(f"{told}: asked too fast", REFUSED_PAUSE)
     if status == 403:
-        raise PermissionError(f"{told}, also after {REFUSED_PAUSE:.0f} s: you are asked to slow down; run again in an hour")
+        raise PermissionError(
+            f"{told}, also after {REFUSED_PAUSE:.0f} s: you are asked to slow down; run again in an hour"
+        )
     if status == 404:
-        raise FileNotFoundError(f"{told}: no such crawl or file; the crawls are listed at https://commoncrawl.org/overview")
+        raise FileNotFoundError(
+            f"{told}: no such crawl or file; the crawls are listed at https://commoncrawl.org/overview"
+        )
     if status == 429 or status >= 500:
         wished = answer.headers.get("Retry-After")  # seconds or a date
         raise _MayPass(told, urllib3.Retry().parse_retry_after(wished) if wished else 0)

@@ -1,8 +1,9 @@
 """The HTML in the HTTP response of a WARC record, whatever its head claims of how the body is coded.
 
-Crawlers often store a decoded body under the head that the server sent, so a claim counts only where the body bears it out: gzip
-and zstd are known by their first bytes (claimed or not), chunks by their sizes, deflate and brotli by being readable as such.
-What cannot be read as it is claimed is taken as it stands, and refused if that is no text.
+Crawlers often store a decoded body under the head that the server sent, so a claim counts only where the body
+bears it out: gzip and zstd are known by their first bytes (claimed or not), chunks by their sizes, deflate
+and brotli by being readable as such. What cannot be read as it is claimed is taken as it stands, and refused
+if that is no text.
 """
 
 import codecs
@@ -17,10 +18,13 @@ from fastwarc.warc import WarcRecord
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 _MEDIA = ("text/html", "application/xhtml+xml")
-_TYPE = re.compile(r"(?!\*/\*|(unknown|application)/unknown)[!#-'*+.^-`|~\w-]+/[!#-'*+.^-`|~\w-]+", re.ASCII | re.IGNORECASE)
+_TYPE = re.compile(
+    r"(?!\*/\*|(unknown|application)/unknown)[!#-'*+.^-`|~\w-]+/[!#-'*+.^-`|~\w-]+", re.ASCII | re.IGNORECASE
+)
 # what a browser takes for HTML where no media type is given (WHATWG MIME Sniffing, 7.1)
 _OPENING = re.compile(
-    rb"(\xef\xbb\xbf)?\s*<(!--|(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>])",
+    rb"(\xef\xbb\xbf)?\s*<(!--|(!doctype "
+    rb"html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>])",
     re.IGNORECASE,
 )
 _HEAD = re.compile(rb"[A-Za-z]+(/\d[.\d]*)? +\d{3}\b.*?\n\r?\n", re.DOTALL)
@@ -32,7 +36,8 @@ _SAMPLE = 20_000  # characters that are looked at to tell text from other bytes
 
 
 class Html(NamedTuple):
-    """The HTML of a page; `cut` where the body breaks off or was longer than the limit, and the rest is missing."""
+    """The HTML of a page; `cut` where the body breaks off or was longer than the limit, and the rest is
+    missing."""
 
     text: str
     cut: bool
@@ -41,7 +46,8 @@ class Html(NamedTuple):
 def html_of(record: WarcRecord, limit: int) -> Html | str:
     """The HTML of a frozen response record, of at most `limit` bytes, or why there is none:
 
-    skip_type (no HTML), page_headless (the HTTP head is missing or does not end), page_undecodable (no text, however it is read).
+    skip_type (no HTML), page_headless (the HTTP head is missing or does not end), page_undecodable (no text,
+    however it is read).
     """
     block = record.reader.read()
     head = _HEAD.match(block)
@@ -54,8 +60,13 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
         except OSError:  # longer than FastWARC reads
             return "page_headless"
     header = record.http_headers.get if head else {}.get
-    media = re.split(r"[;,\s]", (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip())[0]
-    media = media.lower() if _TYPE.fullmatch(media) else ""  # as a browser takes what is no type, or says that it is unknown
+    media = re.split(
+        r"[;,\s]",
+        (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip(),
+    )[0]
+    media = (
+        media.lower() if _TYPE.fullmatch(media) else ""
+    )  # as a browser takes what is no type, or says that it is unknown
     if media and media not in _MEDIA:
         return "skip_type"
     body, cut = _decoded(block[head.end() :] if head else block, _codings(record) if head else [], limit)
@@ -67,14 +78,20 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
 
 def _codings(record: WarcRecord) -> list[str]:
     """What the head says was done to the body, the last first."""
-    lines = [line for name in ("Content-Encoding", "Transfer-Encoding") for line in record.http_headers.get_multiple(name)]
+    lines = [
+        line
+        for name in ("Content-Encoding", "Transfer-Encoding")
+        for line in record.http_headers.get_multiple(name)
+    ]
     return [coding.strip().lower() for line in lines for coding in line.split(",")][::-1]
 
 
 def _decoded(body: bytes, codings: list[str], limit: int) -> tuple[bytes, bool]:
     """The body with every coding undone that it truly has, and whether a part of it is missing."""
     cut = False
-    if "chunked" not in codings and (chunks := _chunks(body, limit)) and not chunks[1]:  # nobody says so, but they are whole
+    if (
+        "chunked" not in codings and (chunks := _chunks(body, limit)) and not chunks[1]
+    ):  # nobody says so, but they are whole
         body = chunks[0]
     for coding in [*codings, ""]:
         for undo in (_UNDO.get(coding), _gzip, _zstd):
@@ -148,7 +165,8 @@ def _unpacked(body: bytes, limit: int, form: str) -> tuple[bytes, bool] | None:
 
 
 def _is_printable(body: bytes) -> bool:
-    """Text by its bytes. Some of it could be read as deflate or brotli, which have no mark, and would come out as noise."""
+    """Text by its bytes. Some of it could be read as deflate or brotli, which have no mark, and would come
+    out as noise."""
     return not _CONTROLS.search(body[:_SAMPLE].decode("latin-1"))
 
 
@@ -156,14 +174,17 @@ _UNDO = {"chunked": _chunks, "deflate": _deflate, "br": _brotli}
 
 
 def _text(body: bytes, named: str | None) -> str | None:
-    """The body as text, in the encoding that it shows, or that is named, or that is likely; None if it is no text in any."""
+    """The body as text, in the encoding that it shows, or that is named, or that is likely; None if it is no
+    text in any."""
     likely = detect_encoding(body, from_html_meta=True) or "utf-8"
     given = map_encoding_to_html5(_name(named), fallback_utf8=False) if named else None
     shown = next((encoding for mark, encoding in _BOMS if body.startswith(mark)), None)
     if not shown and _is_utf8(body):
         shown = "utf-8"
     texts = (
-        bytes_to_str(body, map_encoding_to_html5(encoding), errors="replace") for encoding in (shown or given, likely) if encoding
+        bytes_to_str(body, map_encoding_to_html5(encoding), errors="replace")
+        for encoding in (shown or given, likely)
+        if encoding
     )
     return next((text for text in texts if _is_text(text[:_SAMPLE])), None)
 
@@ -178,7 +199,8 @@ def _name(charset: str) -> str:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Whether the body has letters beyond ASCII, and all of them as UTF-8, which other encodings do not make by chance."""
+    """Whether the body has letters beyond ASCII, and all of them as UTF-8, which other encodings do not make
+    by chance."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(body)  # one that is cut at the end counts
     except UnicodeDecodeError:

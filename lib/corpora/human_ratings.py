@@ -1,7 +1,7 @@
 """Human ratings of sentiment: 23,703 texts of four domains, each rated by 15 to 99 people from −4 to +4.
 
-Those of Hutto & Gilbert (ICWSM 2014), which ship in the source archive of the PyPI package vaderSentiment; the texts are third
-parties' and stay in the user's cache.
+Those of Hutto & Gilbert (ICWSM 2014), which ship in the source archive of the PyPI package vaderSentiment;
+the texts are third parties' and stay in the user's cache.
 """
 
 import io
@@ -14,12 +14,17 @@ import pandas as pd
 from lib.storage import packages
 
 PACKAGE = "vaderSentiment==3.3.2"
-DOMAINS = {"nytEditorialSnippets": "NYT editorials", "tweets": "tweets", "amazonReviewSnippets": "Amazon reviews",
-           "movieReviewSnippets": "movie reviews"}  # fmt: skip
+DOMAINS = {
+    "nytEditorialSnippets": "NYT editorials",
+    "tweets": "tweets",
+    "amazonReviewSnippets": "Amazon reviews",
+    "movieReviewSnippets": "movie reviews",
+}
 
 
 def read() -> pd.DataFrame:
-    """One row a text: domain, text_id, document (texts of one article or review), text, ratings (array), mean, n_raters."""
+    """One row a text: domain, text_id, document (texts of one article or review), text, ratings (array),
+    mean, n_raters."""
     archive = packages.fetch(PACKAGE)
     with tarfile.open(archive) as outer:
         member = next(m for m in outer.getmembers() if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
@@ -30,7 +35,9 @@ def read() -> pd.DataFrame:
 
 def _domain(archive: tarfile.TarFile, prefix: str) -> pd.DataFrame:
     texts = _rows(archive, f"{prefix}_GroundTruth.txt", ["text_id", "published_mean", "text"])
-    ratings = _rows(archive, f"{prefix}_anonDataRatings.txt", ["text_id", "rated_mean", "deviation", "ratings"])
+    ratings = _rows(
+        archive, f"{prefix}_anonDataRatings.txt", ["text_id", "rated_mean", "deviation", "ratings"]
+    )
     # the means of the two files disagree for some tweets, so the mean is computed from the raters themselves
     table = texts.merge(ratings, on="text_id", validate="one_to_one")
     table["ratings"] = [np.array(json.loads(listed), dtype=float) for listed in table["ratings"]]
@@ -43,4 +50,6 @@ def _domain(archive: tarfile.TarFile, prefix: str) -> pd.DataFrame:
 def _rows(archive: tarfile.TarFile, name: str, columns: list[str]) -> pd.DataFrame:
     member = next(m for m in archive.getmembers() if m.name.endswith(f"/{name}"))
     text = archive.extractfile(member).read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
-    return pd.DataFrame([line.split("\t", len(columns) - 1) for line in text.split("\n") if line.strip()], columns=columns)
+    return pd.DataFrame(
+        [line.split("\t", len(columns) - 1) for line in text.split("\n") if line.strip()], columns=columns
+    )

@@ -1,9 +1,11 @@
-"""Texts that people rated, from a file of the user's own (`agreement.ratings`): a further domain of notebook 04.
+"""Texts that people rated, from a file of the user's own (`agreement.ratings`): a further domain of notebook
+04.
 
-The file has a row a text with the mean rating (column `mean`), or with a column for each rater (`ratings`), or a row a single
-rating (`rating`); `text` is the text, `document` groups texts that belong together (else each stands alone), `n_raters` counts
-the raters behind a mean. The scale is stretched to −4 … +4. Where single ratings are known the domain has a ceiling of its own;
-where only means are, its ceiling is not known. It is part of no level that pools domains, so these stay comparable between runs.
+The file has a row a text with the mean rating (column `mean`), or with a column for each rater (`ratings`),
+or a row a single rating (`rating`); `text` is the text, `document` groups texts that belong together (else
+each stands alone), `n_raters` counts the raters behind a mean. The scale is stretched to −4 … +4. Where
+single ratings are known the domain has a ceiling of its own; where only means are, its ceiling is not known.
+It is part of no level that pools domains, so these stay comparable between runs.
 """
 
 from pathlib import Path
@@ -26,9 +28,10 @@ _BLANK = ("", "na", "n/a", "nan", "none", "null")
 def read(ratings: Ratings | None) -> tuple[pd.DataFrame, dict[str, int]]:
     """COLUMNS, a row a text as `human_ratings.read` has it, and how many rows were left out, by reason.
 
-    `ratings` is an array of single ratings, or None in every row where only means are known; `n_raters` may then be NaN. `own` is
-    True. No rows where no file is named. Left out, for every judge alike, are texts that a judge here has learnt from: the rated
-    texts, and the words of VADER's lexicon. ParameterError of `check`, or if too few texts are left.
+    `ratings` is an array of single ratings, or None in every row where only means are known; `n_raters` may
+    then be NaN. `own` is True. No rows where no file is named. Left out, for every judge alike, are texts
+    that a judge here has learnt from: the rated texts, and the words of VADER's lexicon. ParameterError of
+    `check`, or if too few texts are left.
     """
     if ratings is None:
         return pd.DataFrame(columns=COLUMNS), {}
@@ -42,12 +45,14 @@ def read(ratings: Ratings | None) -> tuple[pd.DataFrame, dict[str, int]]:
 def check(ratings: Ratings) -> tuple[pd.DataFrame, dict[str, int]]:
     """As `read`, but with texts that a judge has learnt from; needs nothing but the file.
 
-    ParameterError for a file or column that is missing, a cell that is no number, a rating outside of the scale, a name that
-    another domain has, and too few texts.
+    ParameterError for a file or column that is missing, a cell that is no number, a rating outside of the
+    scale, a name that another domain has, and too few texts.
     """
     place = _place(ratings)
     if domain(ratings) in human_ratings.DOMAINS.values():
-        raise ParameterError(f"{place}: another domain is called {domain(ratings)!r}; give agreement.ratings.name another name")
+        raise ParameterError(
+            f"{place}: another domain is called {domain(ratings)!r}; give agreement.ratings.name another name"
+        )
     rows, columns = _cells(ratings)
     empty = rows["text"].isna()
     rated = rows[columns].notna().any(axis=1)
@@ -58,7 +63,9 @@ def check(ratings: Ratings) -> tuple[pd.DataFrame, dict[str, int]]:
     if table["ratings"].notna().any():
         left_out["a single rating"] = int((table["n_raters"] < 2).sum())
         table = table[table["n_raters"] >= 2]
-    table = table.assign(domain=domain(ratings), text_id=table.index.astype(str), own=True).reset_index(drop=True)
+    table = table.assign(domain=domain(ratings), text_id=table.index.astype(str), own=True).reset_index(
+        drop=True
+    )
     return _enough(table[COLUMNS], left_out, place), left_out
 
 
@@ -78,10 +85,16 @@ def summary(ratings: Ratings | None, table: pd.DataFrame, left_out: dict[str, in
         return "No ratings of the user's own are named (`agreement.ratings` in the parameter set)."
     low, high = ratings.scale
     why = "; ".join(f"{count:,} ({reason})" for reason, count in left_out.items() if count)
-    ceiling = (f"Its ceiling is that of its own raters, {table['n_raters'].median():g} a text in the median." if has_raters(table)
-               else "**Its ceiling is not known**, for the file has means alone: it takes no part in the verdict.")  # fmt: skip
-    return (f"Ratings of the user's own: `{Path(ratings.path).name}`, domain *{domain(ratings)}*: {len(table):,} texts, whose "
-            f"scale from {low:g} to {high:g} is stretched to −4 … +4. Left out: {why or 'none'}. {ceiling}")  # fmt: skip
+    ceiling = (
+        f"Its ceiling is that of its own raters, {table['n_raters'].median():g} a text in the median."
+        if has_raters(table)
+        else "**Its ceiling is not known**, for the file has means alone: it takes no part in the verdict."
+    )
+    return (
+        f"Ratings of the user's own: `{Path(ratings.path).name}`, domain *{domain(ratings)}*: "
+        f"{len(table):,} texts, whose "
+        f"scale from {low:g} to {high:g} is stretched to −4 … +4. Left out: {why or 'none'}. {ceiling}"
+    )
 
 
 def _place(ratings: Ratings) -> str:
@@ -93,20 +106,32 @@ def _key(text: str) -> str:
 
 
 def _cells(ratings: Ratings) -> tuple[pd.DataFrame, list[str]]:
-    """The columns of the file under canonical names, and which of them hold ratings, these on the scale from −4 to +4."""
+    """The columns of the file under canonical names, and which of them hold ratings, these on the scale from
+    −4 to +4."""
     place, named = _place(ratings), ratings.columns
     text = named.get("text", "text")
-    needed = [(text,), *((each,) for name in named.values() for each in ([name] if isinstance(name, str) else name))]
+    needed = [
+        (text,),
+        *((each,) for name in named.values() for each in ([name] if isinstance(name, str) else name)),
+    ]
     if not named.keys() & {"mean", "ratings", "rating"}:
         needed.append(("mean", "rating"))
     file, unit = tables.read(ratings.path, needed, place)
     columns = {"text": _column(file, "text", text, place)}
-    columns |= {name: _column(file, name, named[name], place) for name in ("document", "n_raters") if name in named}
+    columns |= {
+        name: _column(file, name, named[name], place) for name in ("document", "n_raters") if name in named
+    }
     raters = named.get("ratings", [])
-    single = next((name for name in ("rating", "mean") if name in named or (not raters and name in file)), None)
+    single = next(
+        (name for name in ("rating", "mean") if name in named or (not raters and name in file)), None
+    )
     if not raters:
-        columns[single or "mean"] = _column(file, single or "mean", named.get(single, single or "mean"), place)
-    columns |= {f"rater {number}": _column(file, "ratings", name, place) for number, name in enumerate(raters)}
+        columns[single or "mean"] = _column(
+            file, single or "mean", named.get(single, single or "mean"), place
+        )
+    columns |= {
+        f"rater {number}": _column(file, "ratings", name, place) for number, name in enumerate(raters)
+    }
     rows = pd.DataFrame({name: column.map(_text) for name, column in columns.items()}, dtype=object)
     rated = [name for name in columns if name not in ("text", "document", "n_raters")]
     for name in rated:
@@ -126,7 +151,9 @@ def _column(file: pd.DataFrame, canonical: str, name: str, place: str) -> pd.Ser
     if name not in there:
         holds = f"\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
         close = nearest(name, there)
-        raise ParameterError(f"{place}: no column {name!r} for {canonical}{close}; mend agreement.ratings.columns{holds}")
+        raise ParameterError(
+            f"{place}: no column {name!r} for {canonical}{close}; mend agreement.ratings.columns{holds}"
+        )
     if there.count(name) > 1:
         raise ParameterError(f"{place}: two columns are called {name!r}; rename one")
     return file[name]
@@ -136,7 +163,13 @@ def _numbers(cells: pd.Series, canonical: str, unit: str, place: str) -> pd.Seri
     """Cells as numbers, NaN where blank; ParameterError names the rows that hold something else."""
     blank = cells.isna() | cells.map(str).str.strip().str.casefold().isin(_BLANK)
     numbers = pd.to_numeric(cells.mask(blank, None), errors="coerce")
-    _refuse(cells[numbers.isna() & ~blank], f"whose {canonical} is no number", "write it as 3.5, or leave it empty", unit, place)
+    _refuse(
+        cells[numbers.isna() & ~blank],
+        f"whose {canonical} is no number",
+        "write it as 3.5, or leave it empty",
+        unit,
+        place,
+    )
     return numbers.astype(float)
 
 
@@ -152,17 +185,25 @@ def _refuse(cells: pd.Series, fault: str, remedy: str, unit: str, place: str) ->
     if len(cells):
         units = unit + "s" * (len(cells) > 1)
         rows = tables.some(cells.index.tolist(), len(cells))
-        raise ParameterError(f"{place}: {len(cells):,} {units} {fault}: {cells.iloc[0]}\n{units} {rows}; {remedy}")
+        raise ParameterError(
+            f"{place}: {len(cells):,} {units} {fault}: {cells.iloc[0]}\n{units} {rows}; {remedy}"
+        )
 
 
 def _by_rating(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a text out of a row a rating; means alone where no text has two."""
     groups = rows.groupby("key", sort=False)
-    table = pd.DataFrame({"text": groups["text"].first(), "mean": groups["rating"].mean(), "n_raters": groups.size()})
-    given = groups["rating"].apply(lambda column: column.to_numpy(float)) if table["n_raters"].max() > 1 else None
+    table = pd.DataFrame(
+        {"text": groups["text"].first(), "mean": groups["rating"].mean(), "n_raters": groups.size()}
+    )
+    given = (
+        groups["rating"].apply(lambda column: column.to_numpy(float)) if table["n_raters"].max() > 1 else None
+    )
     numbers = rows.drop_duplicates("key").index
     documents = groups["document"].first() if "document" in rows else None
-    return _with_documents(table.assign(ratings=given).set_index(numbers), None if documents is None else documents.to_numpy())
+    return _with_documents(
+        table.assign(ratings=given).set_index(numbers), None if documents is None else documents.to_numpy()
+    )
 
 
 def _by_text(rows: pd.DataFrame, columns: list[str], left_out: dict[str, int]) -> pd.DataFrame:
@@ -175,13 +216,17 @@ def _by_text(rows: pd.DataFrame, columns: list[str], left_out: dict[str, int]) -
     if columns == ["mean"]:
         table["n_raters"] = rows.get("n_raters", np.nan)
     else:
-        table = table.assign(ratings=pd.Series(given, table.index, dtype=object), n_raters=[len(each) for each in given])
+        table = table.assign(
+            ratings=pd.Series(given, table.index, dtype=object), n_raters=[len(each) for each in given]
+        )
     return _with_documents(table, rows["document"].to_numpy() if "document" in rows else None)
 
 
 def _with_documents(table: pd.DataFrame, named: np.ndarray | None) -> pd.DataFrame:
     alone = pd.Series([f"own row {number}" for number in table.index], table.index, dtype=object)
-    documents = alone if named is None else ("own: " + pd.Series(named, table.index, dtype=object)).fillna(alone)
+    documents = (
+        alone if named is None else ("own: " + pd.Series(named, table.index, dtype=object)).fillna(alone)
+    )
     return table.assign(document=documents)
 
 
@@ -189,9 +234,13 @@ def _enough(table: pd.DataFrame, left_out: dict[str, int], place: str) -> pd.Dat
     """`table`; ParameterError if it has fewer than FEWEST texts, or if people rate all of them the same."""
     why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
     if len(table) < FEWEST:
-        raise ParameterError(f"{place}: {len(table)} rated texts, too few to measure agreement; give at least {FEWEST}"
-                             f"{f' (left out: {why})' if why else ''}")  # fmt: skip
+        raise ParameterError(
+            f"{place}: {len(table)} rated texts, too few to measure agreement; give at least {FEWEST}"
+            f"{f' (left out: {why})' if why else ''}"
+        )
     if table["mean"].nunique() < 2:
-        raise ParameterError(f"{place}: all {len(table)} texts have the same rating, so nothing can agree with it; name the "
-                             "column that holds the rating in agreement.ratings.columns")  # fmt: skip
+        raise ParameterError(
+            f"{place}: all {len(table)} texts have the same rating, so nothing can agree with it; name the "
+            "column that holds the rating in agreement.ratings.columns"
+        )
     return table

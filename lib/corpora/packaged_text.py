@@ -1,10 +1,13 @@
-"""Free text that ships inside packages, wrapped into WET files: a source of pages that needs nothing but the package index.
+"""Free text that ships inside packages, wrapped into WET files: a source of pages that needs nothing but the
+package index.
 
 Two packages hold running text (`lib.storage.packages` fetches them; nothing of theirs is committed):
 
-- gensim: 106 articles of the English Wikipedia of 2016, from A to Algorithm (CC BY-SA; the URL is that of the revision);
-- vaderSentiment: the editorials, product and film reviews that people rated (Hutto & Gilbert, ICWSM 2014). A page is an article
-  or review, a line one rated snippet, without its rating; `rated_lines` tells which line is which snippet.
+- gensim: 106 articles of the English Wikipedia of 2016, from A to Algorithm (CC BY-SA; the URL is that of the
+  revision);
+- vaderSentiment: the editorials, product and film reviews that people rated (Hutto & Gilbert, ICWSM 2014). A
+  page is an article or review, a line one rated snippet, without its rating; `rated_lines` tells which line
+  is which snippet.
 
 A page's URL tells its kind: …/wiki/…, …/nyt/…, …/amazon/…, …/movie/….
 """
@@ -34,7 +37,11 @@ VERSION = "packaged-text-1"  # change it with anything that changes the text of 
 WIKIPEDIA_PACKAGE = "gensim==4.4.0"
 _DUMP = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 _XML = "{http://www.mediawiki.org/xml/export-0.10/}"
-KINDS = {"NYT editorials": "nyt", "Amazon reviews": "amazon", "movie reviews": "movie"}  # domain of ratings: part of URL
+KINDS = {
+    "NYT editorials": "nyt",
+    "Amazon reviews": "amazon",
+    "movie reviews": "movie",
+}  # domain of ratings: part of URL
 _RATED = "2014-06-01T00:00:00Z"  # when the rated texts were published; their own dates are not told
 
 _ANY = re.DOTALL | re.IGNORECASE
@@ -42,13 +49,16 @@ _REFERENCES = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref>", _ANY)
 _FIGURES = re.compile(r"<(gallery|timeline|imagemap)\b.*?</\1>", _ANY)
 _FORMULAS = re.compile(r"<(math|code|source|chem)\b.*?</\1>", _ANY)
 _BACK_MATTER = re.compile(
-    r"^==+ *(See also|Notes|Footnotes|References|Citations|Sources|Bibliography|Works cited|Further reading|External links)\b.*",
+    r"^==+ *(See also|Notes|Footnotes|References|Citations|Sources|Bibliography|Works cited|Further "
+    r"reading|External links)\b.*",
     _ANY | re.MULTILINE,
 )
 # templates that a reader does not miss: sources, and what editors say to one another
 _ASIDES = re.compile(
-    r"v?cite|citation|harv|sfn|[er]fn|refn|rp$|fact$|cn$|dead link|wayback|page needed|clarify|when|who|which|by whom|dubious|"
-    r"verify|failed|vague|according|not in|original|better|specify|quantify|update|v?anchor|use |pp-|inflation-fn",
+    r"v?cite|citation|harv|sfn|[er]fn|refn|rp$|fact$|cn$|dead link|wayback|page "
+    r"needed|clarify|when|who|which|by whom|dubious|"
+    r"verify|failed|vague|according|not in|original|better|specify|quantify|update|v?anchor|use "
+    r"|pp-|inflation-fn",
     re.IGNORECASE,
 )
 _HOLE = "\ue000"
@@ -63,7 +73,8 @@ class Text(NamedTuple):
 
 
 def wet_files() -> list[Path]:
-    """One WET file a kind of text, written on first use: wiki, nyt, amazon, movie. OSError if a package cannot be had."""
+    """One WET file a kind of text, written on first use: wiki, nyt, amazon, movie. OSError if a package
+    cannot be had."""
     folder = packages.cache_folder() / VERSION
     sources = {"wiki": (WIKIPEDIA_PACKAGE, wikipedia)} | {
         kind: (human_ratings.PACKAGE, lambda kind=kind: rated(kind)) for kind in KINDS.values()
@@ -78,10 +89,13 @@ def wet_files() -> list[Path]:
 
 
 def write(path: Path, part_of: str, texts: Iterable[Text]) -> None:
-    """A WET file as Common Crawl writes it: a warcinfo record, then a conversion record for each text, each a gzip member."""
+    """A WET file as Common Crawl writes it: a warcinfo record, then a conversion record for each text, each a
+    gzip member."""
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        about = f"isPartOf: {part_of}\r\ndescription: text out of {part_of}\r\nformat: WARC File Format 1.0\r\n"
+        about = (
+            f"isPartOf: {part_of}\r\ndescription: text out of {part_of}\r\nformat: WARC File Format 1.0\r\n"
+        )
         headers = {"WARC-Filename": path.name, "Content-Type": "application/warc-fields"}
         file.write(_member(WarcRecordType.warcinfo, path.name, about, headers))
         for text in texts:
@@ -112,24 +126,35 @@ def _member(kind: WarcRecordType, name: str, text: str, headers: dict[str, str])
 
 def wikipedia() -> Iterator[Text]:
     """The articles of the dump in the gensim wheel, without redirects; dated by their revision."""
-    with zipfile.ZipFile(packages.fetch(WIKIPEDIA_PACKAGE)) as wheel, wheel.open(_DUMP) as packed, bz2.open(packed) as dump:
+    with (
+        zipfile.ZipFile(packages.fetch(WIKIPEDIA_PACKAGE)) as wheel,
+        wheel.open(_DUMP) as packed,
+        bz2.open(packed) as dump,
+    ):
         for _, element in ElementTree.iterparse(dump):
             if element.tag == f"{_XML}page" and element.find(f"{_XML}redirect") is None:
                 title, revision = element.findtext(f"{_XML}title"), element.find(f"{_XML}revision")
-                url = f"https://en.wikipedia.org/wiki/{quote(title.replace(' ', '_'))}?oldid={revision.findtext(f'{_XML}id')}"
+                name, version = quote(title.replace(" ", "_")), revision.findtext(f"{_XML}id")
+                url = f"https://en.wikipedia.org/wiki/{name}?oldid={version}"
                 text = plain(revision.findtext(f"{_XML}text"))
                 yield Text(url, revision.findtext(f"{_XML}timestamp"), f"{title}\n{text}")
 
 
 def plain(markup: str) -> str:
-    """What a reader sees of an article: a paragraph, heading or list item a line, up to the notes and references.
+    """What a reader sees of an article: a paragraph, heading or list item a line, up to the notes and
+    references.
 
-    wikitextparser takes the markup off. What a template or a formula would show it cannot know, so a sentence with one of them is
-    left out as a whole: "The lake is {{convert|5|km}} long." would read "The lake is long."
+    wikitextparser takes the markup off. What a template or a formula would show it cannot know, so a sentence
+    with one of them is left out as a whole: "The lake is {{convert|5|km}} long." would read "The lake is
+    long."
     """
     article = _FORMULAS.sub(_HOLE, _FIGURES.sub("", _REFERENCES.sub("", _BACK_MATTER.sub("", markup))))
-    text = wikitextparser.remove_markup(article, replace_templates=_shown, replace_parser_functions=lambda _: _HOLE,
-                                        replace_tables=lambda _: "")  # fmt: skip
+    text = wikitextparser.remove_markup(
+        article,
+        replace_templates=_shown,
+        replace_parser_functions=lambda _: _HOLE,
+        replace_tables=lambda _: "",
+    )
     lines = (_without_holes(" ".join(line.strip("*#:;= \t").split())) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -152,9 +177,11 @@ def rated(kind: str) -> list[Text]:
 
 
 def rated_lines() -> pd.DataFrame:
-    """One row a line of the pages that `rated` makes: url, line (from 0), text, and the domain and text_id of its ratings.
+    """One row a line of the pages that `rated` makes: url, line (from 0), text, and the domain and text_id of
+    its ratings.
 
-    Product reviews are published in lower case: the first letter of a line and the word "I" are given back their capitals.
+    Product reviews are published in lower case: the first letter of a line and the word "I" are given back
+    their capitals.
     """
     table = human_ratings.read()
     table = table[table["domain"].isin(KINDS)]

@@ -1,4 +1,5 @@
-"""The records of a WET or WARC file: whether each is whole, the text that it holds, and the language of a text."""
+"""The records of a WET or WARC file: whether each is whole, the text that it holds, and the language of a
+text."""
 
 import contextlib
 import re
@@ -19,7 +20,8 @@ DETECT = 2000  # characters from which a language is told. Ours
 
 
 def has_bare_line_ends(file: BinaryIO) -> bool:
-    """Whether the lines of a file's first head end in a line feed alone, as an editor or a version control leaves them."""
+    """Whether the lines of a file's first head end in a line feed alone, as an editor or a version control
+    leaves them."""
     file.seek(0)
     start = file.read(1 << 12)
     with contextlib.suppress(zlib.error):  # not compressed
@@ -28,7 +30,8 @@ def has_bare_line_ends(file: BinaryIO) -> bool:
 
 
 def records(file: BinaryIO, lenient: bool) -> Iterator[WarcRecord]:
-    """The records from where `file` stands; `lenient`: also of bare line ends. OSError without a number at what is none."""
+    """The records from where `file` stands; `lenient`: also of bare line ends. OSError without a number at
+    what is none."""
     if not lenient:
         yield from ArchiveIterator(file, parse_http=False)
         return
@@ -59,7 +62,8 @@ def damage(record: WarcRecord, lenient: bool = False) -> str | None:
     if "\n" in "".join(record.headers.values()):
         return "record_line_ends"
     length = record.content_length
-    # asked for first: FastWARC takes memory for the length that is claimed, and ends the process where there is not enough
+    # asked for first: FastWARC takes memory for the length that is claimed, and ends the process where there
+    # is not enough
     if length > MAX_LENGTH:
         return "record_too_big" if record.consume() == length else "record_truncated"
     record.freeze()
@@ -74,7 +78,8 @@ def damage(record: WarcRecord, lenient: bool = False) -> str | None:
 
 
 def text_of(record: WarcRecord) -> tuple[str | None, str]:
-    """The text of a WET record, or of a WARC record's HTML, and `whole` or `cut` (its end is missing); or None and why."""
+    """The text of a WET record, or of a WARC record's HTML, and `whole` or `cut` (its end is missing); or
+    None and why."""
     cut = "cut" if "WARC-Truncated" in record.headers else "whole"
     if record.record_type == WarcRecordType.conversion:
         return record.reader.read().decode(errors="replace"), cut

@@ -1,17 +1,21 @@
-"""English pages out of WET files, the plain-text form of Common Crawl, or out of WARC files with HTML; the rest is counted.
+"""English pages out of WET files, the plain-text form of Common Crawl, or out of WARC files with HTML; the
+rest is counted.
 
-FastWARC reads the records, resiliparse makes text of HTML, `WetReader` is the first step of a datatrove job. Of a file's records
+FastWARC reads the records, resiliparse makes text of HTML, `WetReader` is the first step of a datatrove job.
+Of a file's records
 
     records == kept + sum(dropped(counts).values())
 
-skip_type         no page: warcinfo, image, …        record_too_big    above warc.MAX_LENGTH
-skip_lang         not English                        record_truncated  shorter than its Content-Length
-page_empty        no text on it                      record_digest     not what its digest was made of: damaged, or a wrong length
-page_headless     no HTTP head, or one without end   record_overlong   has no digest, and holds the next record
-page_undecodable  no text, however it is read        record_line_ends  the lines of its head end otherwise than those before
+skip_type         no page: warcinfo, image, …        record_too_big    above warc.MAX_LENGTH skip_lang
+not English                        record_truncated  shorter than its Content-Length page_empty        no text
+on it                      record_digest     not what its digest was made of: damaged, or a wrong length
+page_headless     no HTTP head, or one without end   record_overlong   has no digest, and holds the next
+record page_undecodable  no text, however it is read        record_line_ends  the lines of its head end
+otherwise than those before
 
-Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read, kept_cut lack their end. Of files: files, file_missing,
-file_empty, file_corrupt, file_truncated (what can be read of the last two is kept); `faults` lists these, with the reason.
+Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read, kept_cut lack their end. Of files:
+files, file_missing, file_empty, file_corrupt, file_truncated (what can be read of the last two is kept);
+`faults` lists these, with the reason.
 """
 
 import json
@@ -31,7 +35,8 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from lib.corpora import warc
 from lib.corpora.html import GZIP
 
-VERSION = "pages-1"  # change it with any change here, or in warc.py or html.py, that changes which pages are read, or how
+# change it with any change here, or in warc.py or html.py, that changes which pages are read, or how
+VERSION = "pages-1"
 _DAMAGED = ("record_truncated", "record_digest", "record_overlong")
 _ENGLISH = ("eng", "en")
 
@@ -47,7 +52,8 @@ class Page(NamedTuple):
     crawl: str | None  # for example CC-MAIN-2024-22
     wet_path: str  # as in the crawl's list of paths; of any other file its name
     offset: int | None  # where `page_at` finds it; None in a gzip stream that cannot be entered midway
-    language: str  # codes in the record's header, the main one first ("eng,fra"), or "en" where it was told from the text
+    # codes in the record's header, the main one first ("eng,fra"), or "en" where it was told from the text
+    language: str
 
 
 class _Source(NamedTuple):
@@ -62,7 +68,8 @@ class _Source(NamedTuple):
 def pages(path: Path, counts: Counter) -> Iterator[Page]:
     """The English pages of a WET file, in its order; what becomes of every record is added to `counts`.
 
-    A damaged record costs itself alone where records are gzip members. OSError if the disk fails, which may pass.
+    A damaged record costs itself alone where records are gzip members. OSError if the disk fails, which may
+    pass.
     """
     counts["files"] += 1
     if not path.exists():
@@ -82,7 +89,9 @@ def page_at(path: Path, offset: int) -> Page:
         source, counts = _source(file, path), Counter()
         page = next(_run(source, offset, counts), None)
     if page is None or page.offset != offset:
-        raise ValueError(f"{path}: no page at offset {offset}; give the offset and the file of one row of the table")
+        raise ValueError(
+            f"{path}: no page at offset {offset}; give the offset and the file of one row of the table"
+        )
     return page
 
 
@@ -100,12 +109,15 @@ def demand_pages(counts: Counter) -> None:
     """ValueError, with every reason, if no page at all was kept: an empty benchmark is never a success."""
     if not counts["kept"]:
         reasons = [f"{count} {reason}" for reason, count in dropped(counts).items()] + faults(counts)
-        raise ValueError(f"no English page in {counts['files']} files: {'; '.join(reasons) or 'nothing was read'}\n"
-                         "give files in WET form, or another sample of the crawl")  # fmt: skip
+        raise ValueError(
+            f"no English page in {counts['files']} files: {'; '.join(reasons) or 'nothing was read'}\n"
+            "give files in WET form, or another sample of the crawl"
+        )
 
 
 class WetReader(BaseReader):
-    """`pages` of each rank's share of the files as documents: text, id (the record's), and the rest of Page as metadata."""
+    """`pages` of each rank's share of the files as documents: text, id (the record's), and the rest of Page
+    as metadata."""
 
     name = "WET"
 
@@ -126,11 +138,16 @@ class WetReader(BaseReader):
 
 
 def counted(logging_folder: Path) -> Counter:
-    """The counts of all ranks of a finished datatrove job, also those that an earlier run of it had finished."""
+    """The counts of all ranks of a finished datatrove job, also those that an earlier run of it had
+    finished."""
     counts = Counter()
     for path in sorted((logging_folder / "stats").glob("*.json")):
-        reader = next(step for step in json.loads(path.read_text()) if step["name"].endswith(f": {WetReader.name}"))
-        counts.update({reason: int(MetricStats.from_dict(value).total) for reason, value in reader["stats"].items()})
+        reader = next(
+            step for step in json.loads(path.read_text()) if step["name"].endswith(f": {WetReader.name}")
+        )
+        counts.update(
+            {reason: int(MetricStats.from_dict(value).total) for reason, value in reader["stats"].items()}
+        )
     return counts
 
 
@@ -140,7 +157,9 @@ def _source(file: BinaryIO, path: Path) -> _Source:
     members = not plain and first != path.stat().st_size
     named = re.search(r"CC-MAIN-\d{4}-\d+", str(path))
     crawl = _crawl(file) or (named[0] if named else None)
-    return _Source(file, path, crawl, warc.has_bare_line_ends(file), members, plain or (members and first is not None))
+    return _Source(
+        file, path, crawl, warc.has_bare_line_ends(file), members, plain or (members and first is not None)
+    )
 
 
 def _crawl(file: BinaryIO) -> str | None:
@@ -151,7 +170,11 @@ def _crawl(file: BinaryIO) -> str | None:
     except OSError as error:
         _raise_if_it_may_pass(error)
         return None
-    if record is None or record.record_type != WarcRecordType.warcinfo or record.content_length > warc.MAX_LENGTH:
+    if (
+        record is None
+        or record.record_type != WarcRecordType.warcinfo
+        or record.content_length > warc.MAX_LENGTH
+    ):
         return None
     told = re.search(rb"^isPartOf:\s*(\S+)", record.reader.read(), re.MULTILINE)
     return told and told[1].decode(errors="replace")
@@ -179,8 +202,12 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
         broken = f"{error} in or after the record at {offset}"
     end = _member_end(source.file, offset) if source.members else None
     if broken:
-        _fault(counts, "file_corrupt", source.path, f"{broken}; the file begins with {_head(source.path, 24)!r}")
-    elif source.members and end is None and reason is None:  # cut within the header: not even seen as a record
+        _fault(
+            counts, "file_corrupt", source.path, f"{broken}; the file begins with {_head(source.path, 24)!r}"
+        )
+    elif (
+        source.members and end is None and reason is None
+    ):  # cut within the header: not even seen as a record
         counts.update(["records", "record_truncated"])
     if not broken and end is None and (source.members or reason == "record_truncated"):
         _fault(counts, "file_truncated", source.path, f"ends within the record at {offset}; fetch it again")
@@ -213,7 +240,7 @@ def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | 
 def wet_path(path: Path) -> str:
     """How a file is called in its crawl's list of paths; of any other file its name."""
     parts = path.parts
-    return "/".join(parts[parts.index("crawl-data"):]) if "crawl-data" in parts else path.name  # fmt: skip
+    return "/".join(parts[parts.index("crawl-data") :]) if "crawl-data" in parts else path.name
 
 
 def _head(path: Path, length: int) -> bytes:

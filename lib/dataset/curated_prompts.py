@@ -1,9 +1,10 @@
 """The curated benchmark: stems and matched contexts, put together into groups of arms.
 
-`lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a negative, a positive and
-two exchangeable neutral sentences of one build and length. A group is one stem with one match, told of the stem's own subject.
-`lib/data/exclusions.csv` names the pairs that are not unrelated, which are never built. A column `part` sets stems and matches
-apart that only a confirmatory run may use (`held_out`, see lib/cli/confirm.py); without it all are `main`.
+`lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a
+negative, a positive and two exchangeable neutral sentences of one build and length. A group is one stem with
+one match, told of the stem's own subject. `lib/data/exclusions.csv` names the pairs that are not unrelated,
+which are never built. A column `part` sets stems and matches apart that only a confirmatory run may use
+(`held_out`, see lib/cli/confirm.py); without it all are `main`.
 """
 
 import re
@@ -19,10 +20,16 @@ from lib.dataset import assignment
 from lib.nlp import vader
 
 DATA = ROOT / "lib" / "data"
-EMOTIONS = {"negative": ("sadness", "anger", "fear", "disgust"), "positive": ("joy", "love", "pride", "relief")}
+EMOTIONS = {
+    "negative": ("sadness", "anger", "fear", "disgust"),
+    "positive": ("joy", "love", "pride", "relief"),
+}
 INTENSITIES = ("mild", "plain", "strong")
 FORMS = ("explicit", "idiomatic")
-KINDS = ("physical", "mental")  # what a neutral sentence tells of: a doing or a place, or a thought without charge
+KINDS = (
+    "physical",
+    "mental",
+)  # what a neutral sentence tells of: a doing or a place, or a thought without charge
 
 WORDS = {  # placeholder -> he, she, they, I
     "is": ("is", "is", "are", "am"),
@@ -92,28 +99,37 @@ CONTEXTS = pa.DataFrameSchema(
         pa.Check(_emotions_fit, error="an emotion that is not of its arm's polarity"),
     ],
 )
-EXCLUSIONS = pa.DataFrameSchema({"match_id": _text, "scope": _text, "reason": _text}, strict=True, unique=["match_id", "scope"])
-PROMPTS = pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, whose labels nobody gave: 'unknown'
-    {
-        "prompt_id": pa.Column(str, unique=True),
-        "group_id": _text,
-        "stem_id": _text,
-        "arm": pa.Column(str, pa.Check.isin(ARMS)),
-        "domain": _text,
-        "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
-        "pronoun": pa.Column(str, pa.Check.isin([*PRONOUNS, "unknown"])),
-        "kind": pa.Column(str, pa.Check.isin(["", *KINDS])),
-        "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])),
-        "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
-        "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
-        "literal_senses": pa.Column(str),
-        "context_id": pa.Column(str),
-        "context": pa.Column(str),
-        "stem": _text,
-        "text": _text,
-    },
-    strict=True,
-    checks=pa.Check(lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(), error="a group lacks an arm"),
+EXCLUSIONS = pa.DataFrameSchema(
+    {"match_id": _text, "scope": _text, "reason": _text}, strict=True, unique=["match_id", "scope"]
+)
+PROMPTS = (
+    pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, whose labels nobody gave: 'unknown'
+        {
+            "prompt_id": pa.Column(str, unique=True),
+            "group_id": _text,
+            "stem_id": _text,
+            "arm": pa.Column(str, pa.Check.isin(ARMS)),
+            "domain": _text,
+            "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
+            "pronoun": pa.Column(str, pa.Check.isin([*PRONOUNS, "unknown"])),
+            "kind": pa.Column(str, pa.Check.isin(["", *KINDS])),
+            "emotion": pa.Column(
+                str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])
+            ),
+            "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
+            "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
+            "literal_senses": pa.Column(str),
+            "context_id": pa.Column(str),
+            "context": pa.Column(str),
+            "stem": _text,
+            "text": _text,
+        },
+        strict=True,
+        checks=pa.Check(
+            lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(),
+            error="a group lacks an arm",
+        ),
+    )
 )
 
 
@@ -128,7 +144,8 @@ class Sentences(NamedTuple):
 def shipped(folder: Path | None = None, part: str | None = MAIN) -> Sentences:
     """The curated stems, contexts and exclusions of a part, of both where it is None.
 
-    Those of another `folder` of such files, where one is named. An exclusion belongs to a part with its match and scope.
+    Those of another `folder` of such files, where one is named. An exclusion belongs to a part with its match
+    and scope.
     """
     stems, contexts, exclusions = read_stems(folder), read_contexts(folder), read_exclusions(folder)
     if part is None:
@@ -146,14 +163,16 @@ def of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def read_stems(folder: Path | None = None) -> pd.DataFrame:
-    """The curated stems of all parts, one a row: stem_id, part where the file has it, domain, slot, subject, pronoun, stem."""
+    """The curated stems of all parts, one a row: stem_id, part where the file has it, domain, slot, subject,
+    pronoun, stem."""
     return STEMS.validate(_read("stems", folder))
 
 
 def read_contexts(folder: Path | None = None) -> pd.DataFrame:
     """The curated context templates of all parts, four rows a match, with the columns of CONTEXTS.
 
-    literal_senses are the words of an idiom that mean something else when taken by themselves, joined by semicolons.
+    literal_senses are the words of an idiom that mean something else when taken by themselves, joined by
+    semicolons.
     """
     return CONTEXTS.validate(_read("contexts", folder))
 
@@ -190,34 +209,49 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
     if count is None:
         return stems
     if count > len(stems):
-        raise ParameterError(f"dataset: stems: {count} wished, but there are {len(stems)}; give a smaller number or null")
+        raise ParameterError(
+            f"dataset: stems: {count} wished, but there are {len(stems)}; give a smaller number or null"
+        )
     return stems.loc[_order(stems)[:count]]
 
 
 def _order(stems: pd.DataFrame) -> pd.Index:
-    """The index of `stems` such that every beginning of it is spread as evenly as can be over slots and domains."""
-    # each domain gives one stem a round, and slots alternate both from domain to domain and from round to round
+    """The index of `stems` such that every beginning of it is spread as evenly as can be over slots and
+    domains."""
+    # each domain gives one stem a round, and slots alternate both from domain to domain and from round to
+    # round
     turn = stems.groupby(["domain", "slot"]).cumcount()
     offset = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
     return (2 * turn + offset).sort_values(kind="stable").index
 
 
 def design(
-    seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None, of: Sentences | None = None
+    seed: int,
+    stems: int | None,
+    groups_per_stem: int | None,
+    first_groups: int | None = None,
+    of: Sentences | None = None,
 ) -> pd.DataFrame:
     """The groups of a run: stem_id, match_id, swapped, group_id. None takes all stems, or all allowed pairs.
 
-    Which stem meets which match: see `lib.dataset.assignment.assign`; which groups `first_groups` keeps, and in which order: `first`.
+    Which stem meets which match: see `lib.dataset.assignment.assign`; which groups `first_groups` keeps, and
+    in which order: `first`.
     """
     of = of or shipped()
     chosen = select(of.stems, stems)
-    groups = assignment.assign(chosen, of.contexts, of.exclusions, groups_per_stem, np.random.default_rng(seed))
+    groups = assignment.assign(
+        chosen, of.contexts, of.exclusions, groups_per_stem, np.random.default_rng(seed)
+    )
     groups["group_id"] = groups["stem_id"] + "+" + groups["match_id"]
     return first(groups, chosen, first_groups)
 
 
 def build(
-    seed: int, stems: int | None, groups_per_stem: int | None, first_groups: int | None = None, of: Sentences | None = None
+    seed: int,
+    stems: int | None,
+    groups_per_stem: int | None,
+    first_groups: int | None = None,
+    of: Sentences | None = None,
 ) -> pd.DataFrame:
     """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS.
 
@@ -240,7 +274,8 @@ def build(
 
 
 def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """The first `count` of the groups (stem_id, match_id), each stem's first group before any second; all where count is None.
+    """The first `count` of the groups (stem_id, match_id), each stem's first group before any second; all
+    where count is None.
 
     What is kept of a design is part of what a larger count keeps, so that a run can be made longer.
     """
@@ -248,7 +283,8 @@ def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.Da
         return groups
     if count > len(groups):
         raise ParameterError(
-            f"dataset: first_groups: {count} wished, but the design has {len(groups)}; give a smaller number or null"
+            f"dataset: first_groups: {count} wished, but the design has {len(groups)}; give a smaller "
+            "number or null"
         )
     place = pd.Series(range(len(stems)), index=stems.loc[_order(stems), "stem_id"])
     order = pd.DataFrame({"turn": groups.groupby("stem_id").cumcount(), "stem": groups["stem_id"].map(place)})
@@ -256,10 +292,11 @@ def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.Da
 
 
 def with_match(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` (stem_id, group_id) with match_id: which match a group's contexts are of, None where its group_id does not tell.
+    """`table` (stem_id, group_id) with match_id: which match a group's contexts are of, None where its
+    group_id does not tell.
 
-    A group_id is stem_id + match_id, joined by +: `design`, and `lib.mining.mined`, where a match goes by its negative context. A table
-    that has the column already, or no group_id, stays as it is.
+    A group_id is stem_id + match_id, joined by +: `design`, and `lib.mining.mined`, where a match goes by its
+    negative context. A table that has the column already, or no group_id, stays as it is.
     """
     if "match_id" in table or "group_id" not in table:
         return table
@@ -276,7 +313,8 @@ def _arm(arm: str, swapped: bool) -> str:
 
 
 def describe(prompts: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context and stem."""
+    """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context
+    and stem."""
     table = prompts.assign(
         words=prompts["context"].str.split().str.len(),
         context_valence=vader.valences(prompts["context"].tolist()),
@@ -293,6 +331,7 @@ def describe(prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def residual(prompts: pd.DataFrame, part: str) -> float:
-    """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part 'context')."""
+    """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part
+    'context')."""
     rows = prompts if part == "stem" else prompts[prompts["arm"].isin(["neutral", "placebo"])]
     return float(np.abs(vader.valences(rows[part].tolist())).max())

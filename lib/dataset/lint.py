@@ -1,4 +1,5 @@
-"""Lint of the curated benchmark, all its parts: `python -m lib.dataset.lint` prints what is wrong with lib/data, or a folder named to it.
+"""Lint of the curated benchmark, all its parts: `python -m lib.dataset.lint` prints what is wrong with
+lib/data, or a folder named to it.
 
 It exits with 1 if anything is.
 """
@@ -15,8 +16,13 @@ from lib.dataset import curated_prompts, relatedness, wording
 from lib.dataset.wording import Finding
 from lib.nlp import similarity, vader
 
-FILES = {"stems": curated_prompts.STEMS, "contexts": curated_prompts.CONTEXTS, "exclusions": curated_prompts.EXCLUSIONS}
-STRENGTH_GAP = 0.3  # ours: points of the human scale between the mean strengths of negative and positive explicit contexts
+FILES = {
+    "stems": curated_prompts.STEMS,
+    "contexts": curated_prompts.CONTEXTS,
+    "exclusions": curated_prompts.EXCLUSIONS,
+}
+# ours: points of the human scale between the mean strengths of negative and positive explicit contexts
+STRENGTH_GAP = 0.3
 SUFFIXES = {"negative": "neg", "positive": "pos", "neutral": "neu1", "neutral2": "neu2"}
 
 
@@ -25,15 +31,31 @@ def files(folder: Path) -> Iterator[Finding]:
     for name in FILES:
         data = (folder / f"{name}.csv").read_bytes()
         if data.startswith(b"\xef\xbb\xbf"):
-            yield Finding("encoding", f"{name}.csv", repr(data[:3]), "starts with a byte-order mark", "save it as plain UTF-8")
+            yield Finding(
+                "encoding",
+                f"{name}.csv",
+                repr(data[:3]),
+                "starts with a byte-order mark",
+                "save it as plain UTF-8",
+            )
         if b"\r" in data:
             yield Finding(
-                "encoding", f"{name}.csv", f"{data.count(13)} carriage returns", "has CRLF line ends", "save it with LF"
+                "encoding",
+                f"{name}.csv",
+                f"{data.count(13)} carriage returns",
+                "has CRLF line ends",
+                "save it with LF",
             )
         try:
             data.decode("utf-8")
         except UnicodeDecodeError as error:
-            yield Finding("encoding", f"{name}.csv", repr(data[error.start : error.end]), "is not UTF-8", "save it as UTF-8")
+            yield Finding(
+                "encoding",
+                f"{name}.csv",
+                repr(data[error.start : error.end]),
+                "is not UTF-8",
+                "save it as UTF-8",
+            )
 
 
 def schema(table: pd.DataFrame, name: str) -> Iterator[Finding]:
@@ -53,7 +75,8 @@ def schema(table: pd.DataFrame, name: str) -> Iterator[Finding]:
 
 
 def ids(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Ids that do not tell what they name: m001-neg is the negative sentence of m001; stems of one domain share a prefix."""
+    """Ids that do not tell what they name: m001-neg is the negative sentence of m001; stems of one domain
+    share a prefix."""
     for row in contexts.itertuples():
         right = f"{row.match_id}-{SUFFIXES.get(row.arm)}"
         if row.context_id != right:
@@ -62,21 +85,40 @@ def ids(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
     usual = prefixes.groupby(stems["domain"]).agg(lambda column: column.mode()[0])
     for stem_id, domain, prefix in zip(stems["stem_id"], stems["domain"], prefixes, strict=True):
         if prefix != usual[domain] or (usual == prefix).sum() > 1:
-            yield Finding("id", stem_id, domain, f"is not {usual[domain]}- and two digits", "number the stems of a domain alike")
+            yield Finding(
+                "id",
+                stem_id,
+                domain,
+                f"is not {usual[domain]}- and two digits",
+                "number the stems of a domain alike",
+            )
 
 
 def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
     """Matches without exactly one sentence an arm, or of two intensities, forms or parts."""
     for match_id, rows in contexts.groupby("match_id"):
         if sorted(rows["arm"]) != sorted(SUFFIXES):
-            yield Finding("pairing", match_id, ", ".join(rows["arm"]), "is not one of each arm", f"give {', '.join(SUFFIXES)}")
+            yield Finding(
+                "pairing",
+                match_id,
+                ", ".join(rows["arm"]),
+                "is not one of each arm",
+                f"give {', '.join(SUFFIXES)}",
+            )
         for column in [name for name in ("intensity", "form", "part") if name in rows]:
             if rows[column].nunique() > 1:
-                yield Finding("pairing", match_id, ", ".join(rows[column]), f"differs in {column}", "give all four rows the same")
+                yield Finding(
+                    "pairing",
+                    match_id,
+                    ", ".join(rows[column]),
+                    f"differs in {column}",
+                    "give all four rows the same",
+                )
 
 
 def design(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Cells of the design that hold more or fewer than the others: domain × slot, intensity × emotion, by form for each arm."""
+    """Cells of the design that hold more or fewer than the others: domain × slot, intensity × emotion, by
+    form for each arm."""
     yield from _uneven(stems, ["domain", "slot"])
     for _, of_arm in contexts.groupby("arm"):
         for _, of_form in of_arm.groupby("form"):
@@ -88,63 +130,118 @@ def _uneven(table: pd.DataFrame, columns: list[str]) -> Iterator[Finding]:
     counts = table.groupby(columns).size().reindex(levels, fill_value=0)
     usual = counts.mode().max()
     for cell, count in counts[counts != usual].items():
-        yield Finding("design", " × ".join(cell), str(count), f"other cells hold {usual}", "give each cell as many")
+        yield Finding(
+            "design", " × ".join(cell), str(count), f"other cells hold {usual}", "give each cell as many"
+        )
 
 
 def strength(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Explicit contexts of the wrong sign by VADER; polarities of unequal strength; intensities that do not rise."""
+    """Explicit contexts of the wrong sign by VADER; polarities of unequal strength; intensities that do not
+    rise."""
     charged = contexts[(contexts["form"] == "explicit") & contexts["arm"].isin(["negative", "positive"])]
     sign = charged["arm"].map({"negative": -1, "positive": 1}).astype(float)
-    strengths = sign * vader.valences([curated_prompts.tell(text, "They", "they") for text in charged["text"]])
+    strengths = sign * vader.valences(
+        [curated_prompts.tell(text, "They", "they") for text in charged["text"]]
+    )
     for place, text, value in zip(charged["context_id"], charged["text"], strengths, strict=True):
         if value <= 0:
-            yield Finding("polarity", place, text, f"VADER: {value:+.2f} in its direction", "say the emotion in plain words")
+            yield Finding(
+                "polarity",
+                place,
+                text,
+                f"VADER: {value:+.2f} in its direction",
+                "say the emotion in plain words",
+            )
     means = strengths.groupby([charged["intensity"], charged["arm"]]).mean().unstack()
     means = means.reindex(index=curated_prompts.INTENSITIES, columns=["negative", "positive"])
     for intensity, gap in (means["negative"] - means["positive"]).items():
         if abs(gap) > STRENGTH_GAP:
-            yield Finding("strength", intensity, f"{gap:+.2f}", "negative and positive differ in strength", "match them better")
+            yield Finding(
+                "strength",
+                intensity,
+                f"{gap:+.2f}",
+                "negative and positive differ in strength",
+                "match them better",
+            )
     for arm in means:
         if not means[arm].dropna().is_monotonic_increasing:
-            yield Finding("intensity", arm, means[arm].round(2).to_list().__repr__(), "does not rise", "mild < plain < strong")
+            yield Finding(
+                "intensity",
+                arm,
+                means[arm].round(2).to_list().__repr__(),
+                "does not rise",
+                "mild < plain < strong",
+            )
 
 
 def literal_senses(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Charged idioms whose literal words are not marked, marks on other sentences, and marked words that are not there."""
+    """Charged idioms whose literal words are not marked, marks on other sentences, and marked words that are
+    not there."""
     for row in contexts.itertuples():
         idiom = row.form == "idiomatic" and row.arm in ("negative", "positive")
         if idiom != bool(row.literal_senses):
-            reason = "an idiom without literal words" if idiom else "literal words of what is no charged idiom"
-            yield Finding("literal senses", row.context_id, row.text, reason, "mark the literal words of charged idioms, only")
+            reason = (
+                "an idiom without literal words" if idiom else "literal words of what is no charged idiom"
+            )
+            yield Finding(
+                "literal senses",
+                row.context_id,
+                row.text,
+                reason,
+                "mark the literal words of charged idioms, only",
+            )
         words = curated_prompts.tell(row.text, "They", "they").casefold()
         for word in filter(None, row.literal_senses.split(";")):
             if word.casefold() not in words:
-                yield Finding("literal senses", row.context_id, row.text, f"'{word}' is not in it", "mark words that are there")
+                yield Finding(
+                    "literal senses",
+                    row.context_id,
+                    row.text,
+                    f"'{word}' is not in it",
+                    "mark words that are there",
+                )
 
 
-def exclusions_known(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame) -> Iterator[Finding]:
+def exclusions_known(
+    stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame
+) -> Iterator[Finding]:
     """Exclusions that name no match, stem or domain there is."""
     matches, scopes = set(contexts["match_id"]), {*stems["stem_id"], *stems["domain"]}
     for row in exclusions.itertuples():
         for value, known in ((row.match_id, matches), (row.scope, scopes)):
             if value not in known:
                 yield Finding(
-                    "exclusion", f"{row.match_id}, {row.scope}", value, "names nothing there is", "correct or delete it"
+                    "exclusion",
+                    f"{row.match_id}, {row.scope}",
+                    value,
+                    "names nothing there is",
+                    "correct or delete it",
                 )
 
 
-def unrelatedness(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed) -> Iterator[Finding]:
-    """Pairs found related that may meet, and exclusions of a stem for which nothing speaks any more (see lib/dataset/relatedness.py)."""
+def unrelatedness(
+    stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed
+) -> Iterator[Finding]:
+    """Pairs found related that may meet, and exclusions of a stem for which nothing speaks any more (see
+    lib/dataset/relatedness.py)."""
     found = relatedness.related(stems, contexts, embed)
     for row in relatedness.uncovered(found, stems, exclusions).itertuples():
         yield Finding(
-            "related", f"{row.scope}, {row.match_id}", row.reason, "may meet", "reword, or run python -m lib.dataset.relatedness"
+            "related",
+            f"{row.scope}, {row.match_id}",
+            row.reason,
+            "may meet",
+            "reword, or run python -m lib.dataset.relatedness",
         )
     reasons = set(zip(found["match_id"], found["scope"], strict=True))
     for row in exclusions[exclusions["scope"].isin(stems["stem_id"])].itertuples():
         if (row.match_id, row.scope) not in reasons:
             yield Finding(
-                "exclusion", f"{row.scope}, {row.match_id}", row.reason, "is not so", "run python -m lib.dataset.relatedness"
+                "exclusion",
+                f"{row.scope}, {row.match_id}",
+                row.reason,
+                "is not so",
+                "run python -m lib.dataset.relatedness",
             )
 
 
@@ -152,25 +249,44 @@ def _columns(of) -> list[str]:
     return [name for name in of if name not in ("kind", "part")]  # columns that may be missing
 
 
-def lint(stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
-    """All findings in the three tables as rows: check, place, value, reason, remedy. `embed`: gives unit vectors."""
+def lint(
+    stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed=similarity.embed
+) -> pd.DataFrame:
+    """All findings in the three tables as rows: check, place, value, reason, remedy. `embed`: gives unit
+    vectors."""
     tables = {"stems": stems, "contexts": contexts, "exclusions": exclusions}
     found = [finding for name, table in tables.items() for finding in schema(table, name)]
     whole = all(_columns(table) == _columns(FILES[name].columns) for name, table in tables.items())
-    if not whole or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all():  # what follows could not be asked
+    if (
+        not whole or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all()
+    ):  # what follows could not be asked
         return pd.DataFrame(found, columns=Finding._fields)
     for table, key in ((stems, "stem_id"), (contexts, "context_id"), (exclusions, "match_id")):
         found += wording.encoding(table, key)
-    found += [*ids(stems, contexts), *pairing(contexts), *design(stems, contexts), *exclusions_known(stems, contexts, exclusions)]
+    found += [
+        *ids(stems, contexts),
+        *pairing(contexts),
+        *design(stems, contexts),
+        *exclusions_known(stems, contexts, exclusions),
+    ]
     found += [
         *wording.lengths(stems, contexts),
         *wording.duplicates(stems, contexts),
         *wording.residual_sentiment(stems, contexts),
     ]
-    found += [*wording.articles(stems["stem_id"], stems["stem"]), *wording.articles(contexts["context_id"], contexts["text"])]
+    found += [
+        *wording.articles(stems["stem_id"], stems["stem"]),
+        *wording.articles(contexts["context_id"], contexts["text"]),
+    ]
     found += [*wording.stem_agreement(stems), *wording.names(stems), *wording.template_agreement(contexts)]
-    if not any(finding.check == "placeholder" for finding in found):  # what follows reads the sentences as they are told
-        found += [*strength(contexts), *literal_senses(contexts), *unrelatedness(stems, contexts, exclusions, embed)]
+    if not any(
+        finding.check == "placeholder" for finding in found
+    ):  # what follows reads the sentences as they are told
+        found += [
+            *strength(contexts),
+            *literal_senses(contexts),
+            *unrelatedness(stems, contexts, exclusions, embed),
+        ]
     return pd.DataFrame(found, columns=Finding._fields)
 
 
@@ -179,7 +295,9 @@ def main(folder: Path = curated_prompts.DATA) -> int:
     start = time.perf_counter()
     found = list(files(folder))
     if not found:
-        tables = {name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in FILES}
+        tables = {
+            name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in FILES
+        }
         found = [Finding(*row) for row in lint(**tables).itertuples(index=False)]
         counts = ", ".join(f"{len(table)} {name}" for name, table in tables.items())
         print(f"looked at {counts} in {time.perf_counter() - start:.0f} s")

@@ -1,13 +1,17 @@
-"""Stems and contexts of the user's own, from CSV files of the form of lib/data/stems.csv and lib/data/contexts.csv.
+"""Stems and contexts of the user's own, from CSV files of the form of lib/data/stems.csv and
+lib/data/contexts.csv.
 
-`dataset.stems_file` takes the place of the curated stems, `dataset.contexts_file` that of the curated contexts; so ids may be
-those of curated rows. The lint reads both before a run. What spoils the measurement stops it, with file and line (ERRORS); what
-may be right is a warning. What is asked of the curated set as a whole (equal cells of the design, names of ids) is not asked.
+`dataset.stems_file` takes the place of the curated stems, `dataset.contexts_file` that of the curated
+contexts; so ids may be those of curated rows. The lint reads both before a run. What spoils the measurement
+stops it, with file and line (ERRORS); what may be right is a warning. What is asked of the curated set as a
+whole (equal cells of the design, names of ids) is not asked.
 
-A file may set rows apart as `held_out` in a column `part`, as the curated ones do: `dataset.part` says which part a run takes.
+A file may set rows apart as `held_out` in a column `part`, as the curated ones do: `dataset.part` says which
+part a run takes.
 
-A stem and a match that lib.dataset.relatedness finds related never meet, as in the curated set. What was judged by hand for a curated
-domain holds for own stems of that domain with curated contexts. `python -m lib.dataset.own_sentences SET` prints all findings.
+A stem and a match that lib.dataset.relatedness finds related never meet, as in the curated set. What was
+judged by hand for a curated domain holds for own stems of that domain with curated contexts. `python -m
+lib.dataset.own_sentences SET` prints all findings.
 """
 
 import sys
@@ -25,8 +29,19 @@ from lib.nlp import similarity
 from lib.runtime import command_line
 from lib.storage import delimited
 
-ERRORS = ("encoding", "schema", "placeholder", "pairing", "emotion", "sentiment", "polarity", "literal senses", "duplicate",
-          "pronoun", "ending")  # fmt: skip
+ERRORS = (
+    "encoding",
+    "schema",
+    "placeholder",
+    "pairing",
+    "emotion",
+    "sentiment",
+    "polarity",
+    "literal senses",
+    "duplicate",
+    "pronoun",
+    "ending",
+)
 SCHEMAS = {"stems": curated_prompts.STEMS, "contexts": curated_prompts.CONTEXTS}
 LEAST = {"stems": 2, "contexts": 4}  # one stem has no interval; a match has four contexts
 SHOWN = 2  # errors that stop a run are shown up to this many
@@ -45,9 +60,11 @@ def files(run: Dataset) -> dict[str, str]:
 
 
 def read(run: Dataset) -> curated_prompts.Sentences:
-    """The sentences of a run: own ones where it names files, else curated ones, and the pairs that must not meet.
+    """The sentences of a run: own ones where it names files, else curated ones, and the pairs that must not
+    meet.
 
-    A curated stem that is related to every own match is left out; an own one raises ParameterError, as does what `check` finds.
+    A curated stem that is related to every own match is left out; an own one raises ParameterError, as does
+    what `check` finds.
     """
     own, _ = check(run)
     curated = curated_prompts.shipped(part=run.part)
@@ -57,23 +74,33 @@ def read(run: Dataset) -> curated_prompts.Sentences:
     by_hand = curated.exclusions
     by_hand = by_hand[by_hand["scope"].isin(stems["domain"]) & ("contexts" not in own)]
     found = relatedness.related(stems, contexts, similarity.embed)
-    exclusions = pd.concat([by_hand, relatedness.uncovered(found, stems, by_hand)], ignore_index=True) if len(found) else by_hand
+    exclusions = (
+        pd.concat([by_hand, relatedness.uncovered(found, stems, by_hand)], ignore_index=True)
+        if len(found)
+        else by_hand
+    )
     allowed = assignment.allowed(stems, sorted(contexts["match_id"].unique()), exclusions)
     alone = allowed.index[~allowed.any(axis=1)]
     if len(alone) and ("stems" in own or len(alone) == len(stems)):
-        example = exclusions.loc[exclusions["scope"] == alone[0], "reason"].head(1).str.split(";").str[0].tolist()
+        example = (
+            exclusions.loc[exclusions["scope"] == alone[0], "reason"].head(1).str.split(";").str[0].tolist()
+        )
         raise ParameterError(
-            f"dataset: {len(alone)} of {len(stems)} stems are related to every match: {alone[0]} ({', '.join([*example, '…'])})\n"
+            f"dataset: {len(alone)} of {len(stems)} stems are related to every match: {alone[0]} "
+            f"({', '.join([*example, '…'])})\n"
             "reword it, or give contexts that share no word with it and speak of something else"
         )
-    return curated_prompts.Sentences(stems[~stems["stem_id"].isin(alone)].reset_index(drop=True), contexts, exclusions)
+    return curated_prompts.Sentences(
+        stems[~stems["stem_id"].isin(alone)].reset_index(drop=True), contexts, exclusions
+    )
 
 
 def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """The own tables of a set by name, of its part, and the lint's warnings of all parts (columns: file, and those of Finding).
+    """The own tables of a set by name, of its part, and the lint's warnings of all parts (columns: file, and
+    those of Finding).
 
-    ParameterError, on three lines at most, for a file that cannot be read, for what ERRORS names, and for files, own or curated,
-    that hold too little of the set's part.
+    ParameterError, on three lines at most, for a file that cannot be read, for what ERRORS names, and for
+    files, own or curated, that hold too little of the set's part.
     """
     tables = {name: _table(name, path) for name, path in files(run).items()}
     found = findings(run, tables)
@@ -81,32 +108,44 @@ def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     if len(errors):
         shown = [line(row) for row in errors.head(SHOWN).itertuples()]
         if len(errors) > SHOWN:
-            shown.append(f"and {len(errors) - SHOWN} more; python -m lib.dataset.own_sentences {run.set_name} prints them all")
+            shown.append(
+                f"and {len(errors) - SHOWN} more; python -m lib.dataset.own_sentences {run.set_name} "
+                "prints them all"
+            )
         raise ParameterError("\n".join(shown))
     return _of_part(run, tables), found
 
 
 def _of_part(run: Dataset, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Own tables, of the run's part alone; ParameterError where they, or the curated ones beside them, hold too little of it."""
+    """Own tables, of the run's part alone; ParameterError where they, or the curated ones beside them, hold
+    too little of it."""
     if run.mining or run.prior:
         return tables
     curated = curated_prompts.shipped(part=run.part)._asdict()
-    taken = {name: curated_prompts.of_part(tables[name], run.part) if name in tables else curated[name] for name in SCHEMAS}
+    taken = {
+        name: curated_prompts.of_part(tables[name], run.part) if name in tables else curated[name]
+        for name in SCHEMAS
+    }
     for name, table in taken.items():
         if len(table) < LEAST[name]:
             file = files(run).get(name, f"lib/data/{name}.csv")
             raise ParameterError(
-                f"dataset.part: {run.part!r}: {file} holds {len(table)} such {name}, of the {LEAST[name]} needed at least\n"
-                f"mark rows of it with {run.part} in a column part, or set dataset.part otherwise ({', '.join(specs.PARTS)})"
+                f"dataset.part: {run.part!r}: {file} holds {len(table)} such {name}, of the {LEAST[name]} "
+                "needed at least\n"
+                f"mark rows of it with {run.part} in a column part, or set dataset.part otherwise "
+                f"({', '.join(specs.PARTS)})"
             )
     return {name: taken[name] for name in tables}
 
 
 def findings(run: Dataset, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """All that the lint finds in own tables indexed by line, as rows: file, and the columns of Finding; errors first."""
+    """All that the lint finds in own tables indexed by line, as rows: file, and the columns of Finding;
+    errors first."""
     found = [(path, *each) for name, path in files(run).items() for each in _CHECKS[name](tables[name])]
     table = pd.DataFrame(found, columns=["file", *Finding._fields])
-    return table.sort_values("check", key=lambda checks: ~checks.isin(ERRORS), kind="stable", ignore_index=True)
+    return table.sort_values(
+        "check", key=lambda checks: ~checks.isin(ERRORS), kind="stable", ignore_index=True
+    )
 
 
 def line(row) -> str:
@@ -117,26 +156,39 @@ def line(row) -> str:
 def summary(run: Dataset, sentences: curated_prompts.Sentences, warnings: pd.DataFrame) -> str:
     """Where the stems and contexts are from, how many there are, and of how much the lint warns."""
     of = files(run)
-    said = [f"{len(table)} {name}, {'from `' + of[name] + '`' if name in of else 'curated'}"
-            for name, table in zip(SCHEMAS, sentences, strict=False)]  # fmt: skip
+    said = [
+        f"{len(table)} {name}, {'from `' + of[name] + '`' if name in of else 'curated'}"
+        for name, table in zip(SCHEMAS, sentences, strict=False)
+    ]
     for place, name in enumerate(SCHEMAS):
         own = _table(name, of[name]) if name in of else ()
         if apart := len(own) and len(own) - len(curated_prompts.of_part(own, run.part)):
             said[place] += f" ({apart} more are not of the part {run.part} and left out)"
     count = f"{len(warnings)} warning{'s' * (len(warnings) != 1)}"
-    if "stems" not in of and (left_out := len(curated_prompts.shipped(part=run.part).stems) - len(sentences.stems)):
+    if "stems" not in of and (
+        left_out := len(curated_prompts.shipped(part=run.part).stems) - len(sentences.stems)
+    ):
         said[0] += f" ({left_out} more are related to every match and left out)"
-    return f"Own sentences: {'; '.join(said)}. The lint found no error and has {count}{', below' * (len(warnings) > 0)}."
+    return (
+        f"Own sentences: {'; '.join(said)}. The lint found no error and has "
+        f"{count}{', below' * (len(warnings) > 0)}."
+    )
 
 
 def _table(name: str, path: str) -> pd.DataFrame:
-    """A file as a table of text with the columns of its schema, indexed by line; ParameterError if it is no such file."""
+    """A file as a table of text with the columns of its schema, indexed by line; ParameterError if it is no
+    such file."""
     place, known, file = f"dataset.{name}_file: {path}", list(SCHEMAS[name].columns), specs.ROOT / path
     needed = [column for column in known if SCHEMAS[name].columns[column].required]
     if not file.is_file():
-        raise ParameterError(f"{place}: no such file: {file.resolve()}; paths are relative to the project's folder")
+        raise ParameterError(
+            f"{place}: no such file: {file.resolve()}; paths are relative to the project's folder"
+        )
     if file.suffix.lower() not in (".csv", ".tsv"):
-        raise ParameterError(f"{place}: {file.suffix!r} is neither .csv nor .tsv; save the table as CSV (in Excel: 'CSV UTF-8')")
+        raise ParameterError(
+            f"{place}: {file.suffix!r} is neither .csv nor .tsv; save the table as CSV (in Excel: 'CSV "
+            "UTF-8')"
+        )
     try:
         table = delimited.read(file, [(column,) for column in needed])
     except (ValueError, OSError) as error:
@@ -145,14 +197,19 @@ def _table(name: str, path: str) -> pd.DataFrame:
     table = table.loc[:, [bool(column) or table[""].ne("").any(axis=None) for column in table.columns]]
     if missing := [column for column in needed if column not in table]:
         raise ParameterError(
-            f"{place}: no column {missing[0]!r}{nearest(missing[0], table.columns)}; its columns must be {', '.join(needed)}"
+            f"{place}: no column {missing[0]!r}{nearest(missing[0], table.columns)}; its columns must be "
+            f"{', '.join(needed)}"
         )
     if strange := [column for column in table.columns if column not in known]:
-        raise ParameterError(f"{place}: unknown column {strange[0]!r}; take it out (known: {', '.join(known)})")
+        raise ParameterError(
+            f"{place}: unknown column {strange[0]!r}; take it out (known: {', '.join(known)})"
+        )
     if twice := table.columns[table.columns.duplicated()].tolist():
         raise ParameterError(f"{place}: two columns are called {twice[0]!r}; take one out")
     if len(table) < LEAST[name]:
-        raise ParameterError(f"{place}: holds {len(table)} of the {LEAST[name]} {name} that it needs at least; add some")
+        raise ParameterError(
+            f"{place}: holds {len(table)} of the {LEAST[name]} {name} that it needs at least; add some"
+        )
     return table[[column for column in known if column in table]].astype(str)
 
 
@@ -164,7 +221,13 @@ def _stems(table: pd.DataFrame) -> Iterator[Finding]:
     yield from refused
     for number, stem_id in table["stem_id"].items():
         if stem_id in set(table["domain"]):
-            yield Finding("schema", f"line {number} ({stem_id})", stem_id, "is also a domain's name", "call the stem otherwise")
+            yield Finding(
+                "schema",
+                f"line {number} ({stem_id})",
+                stem_id,
+                "is also a domain's name",
+                "call the stem otherwise",
+            )
     if refused:  # what follows reads whole tables
         return
     none = curated_prompts.read_contexts().iloc[:0]
@@ -186,7 +249,9 @@ def _contexts(table: pd.DataFrame) -> Iterator[Finding]:
     agreement = list(wording.template_agreement(labelled))
     misplaced = {found.place for found in agreement if found.check == "placeholder"}
     yield from agreement
-    refused = [found for found in _cells("contexts", table) if found.place.removesuffix(", text") not in misplaced]
+    refused = [
+        found for found in _cells("contexts", table) if found.place.removesuffix(", text") not in misplaced
+    ]
     yield from refused
     if refused or misplaced:
         return
@@ -216,7 +281,11 @@ def _cells(name: str, table: pd.DataFrame) -> Iterator[Finding]:
         return
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-    cases = cases[cases["schema_context"] == "Column"].drop_duplicates(["column", "index"]).sort_values("index", kind="stable")
+    cases = (
+        cases[cases["schema_context"] == "Column"]
+        .drop_duplicates(["column", "index"])
+        .sort_values("index", kind="stable")
+    )
     for case in cases.itertuples():
         column, value, number = SCHEMAS[name].columns[case.column], str(case.failure_case), int(case.index)
         place = f"line {number} ({table.iloc[:, 0].loc[number]}), {case.column}"
@@ -224,7 +293,13 @@ def _cells(name: str, table: pd.DataFrame) -> Iterator[Finding]:
         if case.check == "field_uniqueness":
             others = [str(other) for other in table.index[table[case.column] == value] if other != number]
             if number > int(others[0]):
-                yield Finding("schema", place, repr(value), f"stands in line {others[0]} too", "let each row have its own")
+                yield Finding(
+                    "schema",
+                    place,
+                    repr(value),
+                    f"stands in line {others[0]} too",
+                    "let each row have its own",
+                )
         elif allowed:
             remedy = nearest(value, allowed).removeprefix("; ") or "give one of them"
             known = ", ".join(one or "''" for one in allowed)
@@ -232,7 +307,9 @@ def _cells(name: str, table: pd.DataFrame) -> Iterator[Finding]:
         elif not value:
             yield Finding("schema", place, repr(value), "is empty", "fill it in")
         else:
-            yield Finding("schema", place, repr(value), "has not the form that is asked for", _FORMS[case.column])
+            yield Finding(
+                "schema", place, repr(value), "has not the form that is asked for", _FORMS[case.column]
+            )
 
 
 def _emotions(contexts: pd.DataFrame) -> Iterator[Finding]:
@@ -240,8 +317,13 @@ def _emotions(contexts: pd.DataFrame) -> Iterator[Finding]:
     for row in contexts.itertuples():
         fitting = curated_prompts.EMOTIONS.get(row.arm, ("none",))
         if row.emotion not in fitting:
-            yield Finding("emotion", row.context_id, row.emotion, f"is no emotion of a {row.arm} context",
-                          f"give {' or '.join(fitting)}")  # fmt: skip
+            yield Finding(
+                "emotion",
+                row.context_id,
+                row.emotion,
+                f"is no emotion of a {row.arm} context",
+                f"give {' or '.join(fitting)}",
+            )
 
 
 def main(set_name: str) -> int:
@@ -255,7 +337,10 @@ def _lint(set_name: str) -> int:
     errors = found["check"].isin(ERRORS)
     for row, wrong in zip(found.itertuples(), errors, strict=True):
         print(f"{'error' if wrong else 'warning'}: {line(row)}")
-    print(f"{', '.join(files(run).values()) or 'no file of your own'}: {errors.sum()} errors, {(~errors).sum()} warnings")
+    print(
+        f"{', '.join(files(run).values()) or 'no file of your own'}: {errors.sum()} errors, "
+        f"{(~errors).sum()} warnings"
+    )
     return int(errors.any())
 
 

@@ -1,7 +1,8 @@
 """Which contexts are unrelated to which stems: they share no content word, and their sentences are not alike.
 
-What fails is listed in `lib/data/exclusions.csv`. Rows whose scope is a stem are made by this module (`python -m lib.dataset.relatedness`
-makes them anew); rows whose scope is a domain are judged by hand and stay as they are.
+What fails is listed in `lib/data/exclusions.csv`. Rows whose scope is a stem are made by this module (`python
+-m lib.dataset.relatedness` makes them anew); rows whose scope is a domain are judged by hand and stay as they
+are.
 """
 
 import re
@@ -15,26 +16,29 @@ import pandas as pd
 from lib.dataset import assignment, curated_prompts
 from lib.nlp import similarity
 
-# Ours: cosine above which a context is held related to a stem. Two stems of different domains, which nobody would call related,
-# lie above it about once in a hundred pairs, two stems of one domain ten times as often (see `yardstick`).
+# Ours: cosine above which a context is held related to a stem. Two stems of different domains, which nobody
+# would call related, lie above it about once in a hundred pairs, two stems of one domain ten times as often
+# (see `yardstick`).
 THRESHOLD = 0.40
 
 SUBJECT_PRONOUNS = ("He", "She", "They", "I")
 _FUNCTION_WORDS = """
-    a an the this that these those there here it its he she they i you we him her them me us his hers their theirs my mine
-    your our himself herself themselves myself itself who whom whose which what when where why how and or but nor so yet if
-    than then as at by for from in into of off on onto out over per to up down with within without about above across after
-    again against along among around because before behind below beneath beside between beyond during near next through
-    toward towards under until upon while since is are was were am be been being has have had having do does did done doing
-    will would can could may might must shall should not no yes too very quite rather just only also even still already
-    almost always never ever often now soon once twice all both each every some any most more much many few several other
-    another own same such less least one two three four five six seven eight nine ten someone something
+    a an the this that these those there here it its he she they i you we him her them me us his hers their
+    theirs my mine your our himself herself themselves myself itself who whom whose which what when where why
+    how and or but nor so yet if than then as at by for from in into of off on onto out over per to up down
+    with within without about above across after again against along among around because before behind below
+    beneath beside between beyond during near next through toward towards under until upon while since is are
+    was were am be been being has have had having do does did done doing will would can could may might must
+    shall should not no yes too very quite rather just only also even still already almost always never ever
+    often now soon once twice all both each every some any most more much many few several other another own
+    same such less least one two three four five six seven eight nine ten someone something
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def content_words(text: str) -> dict[str, str]:
-    """The words of a text that are no function words, by what is left when endings such as -s, -ing, -ed and -ly are cut off."""
+    """The words of a text that are no function words, by what is left when endings such as -s, -ing, -ed and
+    -ly are cut off."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"['’]s\b", "", text.casefold()))
     return {_root(word): word for word in words if word not in FUNCTION_WORDS}
 
@@ -48,9 +52,14 @@ def _root(word: str) -> str:
 def impersonal(stem: str, subject: str, pronoun: str) -> str:
     """A stem told of nobody: its subject and pronouns become 'someone' and 'they'.
 
-    Told of Hiroshi, any context was like any stem about Hiroshi: the mention of the same person hid whether the rest is related.
+    Told of Hiroshi, any context was like any stem about Hiroshi: the mention of the same person hid whether
+    the rest is related.
     """
-    named = stem if subject in SUBJECT_PRONOUNS else re.sub(rf"\b{re.escape(subject)}\b", "someone", stem, flags=re.I)
+    named = (
+        stem
+        if subject in SUBJECT_PRONOUNS
+        else re.sub(rf"\b{re.escape(subject)}\b", "someone", stem, flags=re.I)
+    )
     person, they = curated_prompts.PRONOUNS.index(pronoun), curated_prompts.PRONOUNS.index("they")
     for name in ("himself", "his", "him", "he"):  # "her" is rather "their" than "them"
         forms = curated_prompts.WORDS[name]
@@ -59,9 +68,11 @@ def impersonal(stem: str, subject: str, pronoun: str) -> str:
 
 
 def related_sentences(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
-    """The stems and contexts that share a content word or are more alike than THRESHOLD: stem_id, match_id, reason.
+    """The stems and contexts that share a content word or are more alike than THRESHOLD: stem_id, match_id,
+    reason.
 
-    Similarity is measured between the stem and the context told of 'they', see `impersonal`. `embed` gives unit vectors.
+    Similarity is measured between the stem and the context told of 'they', see `impersonal`. `embed` gives
+    unit vectors.
     """
     told = [impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
     sentences = [curated_prompts.tell(text, "They", "they") for text in contexts["text"]]
@@ -84,19 +95,23 @@ def related_sentences(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similar
 
 
 def related(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
-    """The stems and matches that must not meet, as rows for exclusions.csv: match_id, scope (the stem_id), reason."""
+    """The stems and matches that must not meet, as rows for exclusions.csv: match_id, scope (the stem_id),
+    reason."""
     found = related_sentences(stems, contexts, embed).rename(columns={"stem_id": "scope"})
     return found.groupby(["match_id", "scope"], as_index=False)["reason"].agg("; ".join)
 
 
 def uncovered(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
     """The rows of `related` that `exclusions` let meet."""
-    free = assignment.allowed(stems.drop_duplicates("stem_id"), sorted(found["match_id"].unique()), exclusions)
+    free = assignment.allowed(
+        stems.drop_duplicates("stem_id"), sorted(found["match_id"].unique()), exclusions
+    )
     return found[[bool(free.at[row.scope, row.match_id]) for row in found.itertuples()]]
 
 
 def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
-    """Share of the pairs of stems above THRESHOLD, those of one domain ('same') and those of two ('different')."""
+    """Share of the pairs of stems above THRESHOLD, those of one domain ('same') and those of two
+    ('different')."""
     vectors = embed([impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()])
     first, second = np.triu_indices(len(stems), k=1)
     domain = stems["domain"].to_numpy(object)
@@ -105,7 +120,8 @@ def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
 
 
 def main(folder: Path | None = None) -> None:
-    """Write a folder's exclusions anew: what was judged by hand, and each stem and match, of any part, found related."""
+    """Write a folder's exclusions anew: what was judged by hand, and each stem and match, of any part, found
+    related."""
     stems, contexts, exclusions = curated_prompts.shipped(folder, part=None)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
     found = uncovered(related(stems, contexts), stems, by_hand)
@@ -114,7 +130,8 @@ def main(folder: Path | None = None) -> None:
     pairs = len(stems) * contexts["match_id"].nunique()
     print(
         f"{len(by_hand)} rows by hand, {len(found)} found among {pairs} pairs of stem and match; "
-        f"above {THRESHOLD}: {shares['same']:.1%} of the pairs of stems of one domain, {shares['different']:.1%} of two"
+        f"above {THRESHOLD}: {shares['same']:.1%} of the pairs of stems of one domain, "
+        f"{shares['different']:.1%} of two"
     )
 
 

@@ -33,7 +33,9 @@ _ODD = {
 _FINITE = {"is", "are", "am", "was", "were", "has", "have", "does", "do"}
 _STRANGERS = {"we", "us", "our", "you", "your"}
 _NO_VERB = {"always", "perhaps", "sometimes", "afterwards", "besides", "this", "his", "its", "yes"}
-_AN = re.compile(r"(?!uni(?!n|m)|us[aeiu]|eu|one\b|once\b|ute|uk)[aeiou]|honest|honou?r|hour|heir|8|1[18]\b", re.IGNORECASE)
+_AN = re.compile(
+    r"(?!uni(?!n|m)|us[aeiu]|eu|one\b|once\b|ute|uk)[aeiou]|honest|honou?r|hour|heir|8|1[18]\b", re.IGNORECASE
+)
 
 
 class Finding(NamedTuple):
@@ -47,18 +49,26 @@ class Finding(NamedTuple):
 
 
 def encoding(table: pd.DataFrame, key: str) -> Iterator[Finding]:
-    """Characters that look like others or like nothing, in any cell; `key` is the column that names the row."""
+    """Characters that look like others or like nothing, in any cell; `key` is the column that names the
+    row."""
     for column in table:
         for place, value in zip(table[key], table[column], strict=True):
             reasons = [reason for pattern, reason in _ODD.items() if re.search(pattern, value)]
             if unicodedata.normalize("NFC", value) != value:
                 reasons.append("letters and accents apart (not NFC)")
             for reason in reasons:
-                yield Finding("encoding", f"{place}, {column}", repr(value), f"holds {reason}", "type it plainly, in NFC")
+                yield Finding(
+                    "encoding",
+                    f"{place}, {column}",
+                    repr(value),
+                    f"holds {reason}",
+                    "type it plainly, in NFC",
+                )
 
 
 def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Sentences outside STEM_WORDS or CONTEXT_WORDS, matches whose sentences differ by more than LENGTH_GAP words."""
+    """Sentences outside STEM_WORDS or CONTEXT_WORDS, matches whose sentences differ by more than LENGTH_GAP
+    words."""
     words = contexts["text"].str.split().str.len()
     for places, texts, counts, (least, most) in (
         (stems["stem_id"], stems["stem"], stems["stem"].str.split().str.len(), STEM_WORDS),
@@ -66,11 +76,15 @@ def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
     ):
         for place, text, count in zip(places, texts, counts, strict=True):
             if not least <= count <= most:
-                yield Finding("length", place, text, f"{count} words, not {least} to {most}", "shorten or lengthen it")
+                yield Finding(
+                    "length", place, text, f"{count} words, not {least} to {most}", "shorten or lengthen it"
+                )
     for match_id, counts in words.groupby(contexts["match_id"]):
         if counts.max() - counts.min() > LENGTH_GAP:
             remedy = "make them of one length"
-            yield Finding("length", match_id, f"{counts.tolist()} words", f"differ by more than {LENGTH_GAP}", remedy)
+            yield Finding(
+                "length", match_id, f"{counts.tolist()} words", f"differ by more than {LENGTH_GAP}", remedy
+            )
 
 
 def duplicates(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
@@ -80,7 +94,9 @@ def duplicates(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]
     """
     told = [relatedness.impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
     yield from _alike(stems["stem_id"].tolist(), stems["stem_id"].tolist(), told)
-    yield from _alike(contexts["context_id"].tolist(), contexts["match_id"].tolist(), contexts["text"].tolist())
+    yield from _alike(
+        contexts["context_id"].tolist(), contexts["match_id"].tolist(), contexts["text"].tolist()
+    )
 
 
 def _alike(ids: list[str], families: list[str], texts: list[str]) -> Iterator[Finding]:
@@ -93,8 +109,12 @@ def _alike(ids: list[str], families: list[str], texts: list[str]) -> Iterator[Fi
     for first, second in sorted(pairs):
         same = words[first] == words[second]
         if same or families[first] != families[second]:
-            name, reason = ("duplicate", "the same words") if same else ("near-duplicate", "the same but for one word")
-            yield Finding(name, f"{ids[first]}, {ids[second]}", texts[second], reason, "write one of them anew")
+            name, reason = (
+                ("duplicate", "the same words") if same else ("near-duplicate", "the same but for one word")
+            )
+            yield Finding(
+                name, f"{ids[first]}, {ids[second]}", texts[second], reason, "write one of them anew"
+            )
 
 
 @cache
@@ -115,7 +135,13 @@ def residual_sentiment(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[
     for places, texts in ((stems["stem_id"], stems["stem"]), (neutral["context_id"], neutral["text"])):
         for place, text in zip(places, texts, strict=True):
             if words := charged_words(text):
-                yield Finding("sentiment", place, text, f"a lexicon rates {', '.join(words)}", "use words that none rates")
+                yield Finding(
+                    "sentiment",
+                    place,
+                    text,
+                    f"a lexicon rates {', '.join(words)}",
+                    "use words that none rates",
+                )
 
 
 def articles(places: pd.Series, texts: pd.Series) -> Iterator[Finding]:
@@ -128,67 +154,143 @@ def articles(places: pd.Series, texts: pd.Series) -> Iterator[Finding]:
 
 
 def stem_agreement(stems: pd.DataFrame) -> Iterator[Finding]:
-    """Stems that do not speak of their subject, speak of another person, bend the verb wrongly or end in no word."""
+    """Stems that do not speak of their subject, speak of another person, bend the verb wrongly or end in no
+    word."""
     forms = [{forms[person] for forms in _person_words()} for person in range(len(curated_prompts.PRONOUNS))]
     for row in stems[stems["pronoun"].isin(curated_prompts.PRONOUNS)].itertuples():
-        words, own = set(re.findall(r"\w+", row.stem.casefold())), forms[curated_prompts.PRONOUNS.index(row.pronoun)]
+        words, own = (
+            set(re.findall(r"\w+", row.stem.casefold())),
+            forms[curated_prompts.PRONOUNS.index(row.pronoun)],
+        )
         named = row.subject not in relatedness.SUBJECT_PRONOUNS
         if named and not re.search(rf"\b{re.escape(row.subject)}\b", row.stem, flags=re.IGNORECASE):
-            yield Finding("pronoun", row.stem_id, row.stem, f"does not name {row.subject}", "name its subject")
+            yield Finding(
+                "pronoun", row.stem_id, row.stem, f"does not name {row.subject}", "name its subject"
+            )
         if not named and not words & own:
-            yield Finding("pronoun", row.stem_id, row.stem, f"holds none of {', '.join(sorted(own))}", "refer to its subject")
+            yield Finding(
+                "pronoun",
+                row.stem_id,
+                row.stem,
+                f"holds none of {', '.join(sorted(own))}",
+                "refer to its subject",
+            )
         if not named and row.subject.casefold() != row.pronoun.casefold():
-            yield Finding("pronoun", row.stem_id, row.subject, f"is told with '{row.pronoun}'", "let subject and pronoun agree")
+            yield Finding(
+                "pronoun",
+                row.stem_id,
+                row.subject,
+                f"is told with '{row.pronoun}'",
+                "let subject and pronoun agree",
+            )
         for word in sorted(words & (set().union(*forms, _STRANGERS) - own)):
-            yield Finding("pronoun", row.stem_id, row.stem, f"'{word}' is not its subject's", f"use a form of '{row.pronoun}'")
+            yield Finding(
+                "pronoun",
+                row.stem_id,
+                row.stem,
+                f"'{word}' is not its subject's",
+                f"use a form of '{row.pronoun}'",
+            )
         for bent in _bent_verbs(row.stem, row.subject, row.pronoun):
             yield Finding("agreement", row.stem_id, row.stem, f"'{bent}'", "bend the verb for its subject")
         if not re.search(r"\w$", row.stem):
-            yield Finding("ending", row.stem_id, row.stem, "does not end in a word", "cut it after a word, without space or mark")
+            yield Finding(
+                "ending",
+                row.stem_id,
+                row.stem,
+                "does not end in a word",
+                "cut it after a word, without space or mark",
+            )
 
 
 def _bent_verbs(stem: str, subject: str, pronoun: str) -> list[str]:
     who = rf"(?:{re.escape(subject)}|{pronoun})" if pronoun in ("he", "she") else pronoun
-    wrong = {"he": r"am|are|were|have|do", "they": r"am|is|was|has|does|\w+[^\Ws]s", "I": r"is|are|were|has|does|\w+[^\Ws]s"}
+    wrong = {
+        "he": r"am|are|were|have|do",
+        "they": r"am|is|was|has|does|\w+[^\Ws]s",
+        "I": r"is|are|were|has|does|\w+[^\Ws]s",
+    }
     fine = _NO_VERB | ({"was"} if pronoun == "I" else set())
-    found = re.finditer(rf"\b{who} ({wrong['he' if pronoun == 'she' else pronoun]})\b", stem, flags=re.IGNORECASE)
+    found = re.finditer(
+        rf"\b{who} ({wrong['he' if pronoun == 'she' else pronoun]})\b", stem, flags=re.IGNORECASE
+    )
     return [bent[0] for bent in found if bent[1].casefold() not in fine]
 
 
 def _person_words() -> list[tuple[str, ...]]:
-    return [tuple(form.casefold() for form in curated_prompts.WORDS[name]) for name in ("he", "him", "his", "himself")]
+    return [
+        tuple(form.casefold() for form in curated_prompts.WORDS[name])
+        for name in ("he", "him", "his", "himself")
+    ]
 
 
 def names(stems: pd.DataFrame) -> Iterator[Finding]:
     """Subjects with a name of their own that are told with two pronouns."""
     for subject, pronouns in stems.groupby("subject")["pronoun"].unique().items():
         if len(pronouns) > 1 and not subject.startswith("The "):
-            yield Finding("pronoun", subject, ", ".join(pronouns), "one name, two pronouns", "choose one, or another name")
+            yield Finding(
+                "pronoun",
+                subject,
+                ", ".join(pronouns),
+                "one name, two pronouns",
+                "choose one, or another name",
+            )
 
 
 def template_agreement(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Templates that cannot be told of every subject: wrong placeholders, and pronouns and verbs outside of them."""
-    pairs = {tuple(found.split("|")) for text in contexts["text"] for found in re.findall(r"\{(\w+\|\w+)\}", text)}
+    """Templates that cannot be told of every subject: wrong placeholders, and pronouns and verbs outside of
+    them."""
+    pairs = {
+        tuple(found.split("|")) for text in contexts["text"] for found in re.findall(r"\{(\w+\|\w+)\}", text)
+    }
     singular, plural = {first for first, *_ in pairs}, {last for *_, last in pairs}
     persons = {form for forms in _person_words() for form in forms} | _STRANGERS
     for row in contexts.itertuples():
         rest = re.sub(r"\{[^{}]*\}", "{}", row.text)
         if set("{}") & set(rest.replace("{}", "")) or "{}" * 2 in rest:
-            yield Finding("placeholder", row.context_id, row.text, "braces do not pair", "write {name}, or {feels|feel}")
+            yield Finding(
+                "placeholder", row.context_id, row.text, "braces do not pair", "write {name}, or {feels|feel}"
+            )
         for name in re.findall(r"\{([^{}]*)\}", row.text):
             first, bar, last = name.partition("|")
             if bar and first != _third_person(last):
-                yield Finding("placeholder", row.context_id, row.text, f"{{{name}}}: he … is not the verb of they …",
-                              "write {feels|feel}")  # fmt: skip
+                yield Finding(
+                    "placeholder",
+                    row.context_id,
+                    row.text,
+                    f"{{{name}}}: he … is not the verb of they …",
+                    "write {feels|feel}",
+                )
             if not bar and name not in {"Subject", *curated_prompts.WORDS}:
-                yield Finding("placeholder", row.context_id, row.text, f"{{{name}}} is unknown",
-                              f"use one of {', '.join(curated_prompts.WORDS)}")  # fmt: skip
+                yield Finding(
+                    "placeholder",
+                    row.context_id,
+                    row.text,
+                    f"{{{name}}} is unknown",
+                    f"use one of {', '.join(curated_prompts.WORDS)}",
+                )
         words = re.findall(r"\w+", rest.casefold())
         for word in sorted(set(words) & (persons | _FINITE | singular)):
-            yield Finding("agreement", row.context_id, row.text, f"'{word}' outside a placeholder", "write a placeholder")
+            yield Finding(
+                "agreement",
+                row.context_id,
+                row.text,
+                f"'{word}' outside a placeholder",
+                "write a placeholder",
+            )
         after = re.match(r"\{\} (?:\w+ly )?(\w+)", rest)
-        if after and (after[1] in plural or re.search(r"[^s]s$", after[1])) and after[1] not in _NO_VERB | singular | _FINITE:
-            yield Finding("agreement", row.context_id, row.text, f"'{after[1]}' fits not every subject", "write {feels|feel}")
+        if (
+            after
+            and (after[1] in plural or re.search(r"[^s]s$", after[1]))
+            and after[1] not in _NO_VERB | singular | _FINITE
+        ):
+            yield Finding(
+                "agreement",
+                row.context_id,
+                row.text,
+                f"'{after[1]}' fits not every subject",
+                "write {feels|feel}",
+            )
 
 
 def _third_person(verb: str) -> str:

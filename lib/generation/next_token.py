@@ -1,10 +1,10 @@
-"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt: that of generation,
-where it reads the same prompt.
+"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt:
+that of generation, where it reads the same prompt.
 
-How a lexicon of words meets sub-word tokens: a token counts if it begins a word (after a space, or where the prompt ends in white
-space) and what it spells is, whole and case ignored, an entry of VADER's lexicon; it then has that entry's valence, and every
-other token has 0. So charge that is spread over several tokens ("heart" + "broken") is missed, and a token that goes on to a
-longer word ("sad" + "dle") is counted.
+How a lexicon of words meets sub-word tokens: a token counts if it begins a word (after a space, or where the
+prompt ends in white space) and what it spells is, whole and case ignored, an entry of VADER's lexicon; it
+then has that entry's valence, and every other token has 0. So charge that is spread over several tokens
+("heart" + "broken") is missed, and a token that goes on to a longer word ("sad" + "dle") is counted.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ _WORD_MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece vocabularies wri
 
 
 def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lexicon valence (−4 … +4, 0 if it has none) of each of `size` token ids: after a space, and where a word needs none."""
+    """Lexicon valence (−4 … +4, 0 if it has none) of each of `size` token ids: after a space, and where a
+    word needs none."""
     lexicon = vader.lexicon()
     marked, bare = np.zeros(size), np.zeros(size)
     for token, number in tokenizer.get_vocab().items():
@@ -43,10 +44,11 @@ def coverage(tokenizer) -> float:
 
 
 class Recorder:
-    """Keeps what a model makes of the prompts that generation reads anyway (`runner.generate`), so that `measure` need not
-    read them again: the unmitigated `prompts` that the journal lacks.
+    """Keeps what a model makes of the prompts that generation reads anyway (`runner.generate`), so that
+    `measure` need not read them again: the unmitigated `prompts` that the journal lacks.
 
-    The same distribution as of a pass of its own, to within what floating point leaves open when other prompts are read beside.
+    The same distribution as of a pass of its own, to within what floating point leaves open when other
+    prompts are read beside.
     """
 
     def __init__(self, prompts: pd.DataFrame, model, journal_path: Path):
@@ -56,13 +58,16 @@ class Recorder:
         self._model, self._records, self._valences = model, [], None
 
     def __call__(self, rendered: list[str], logits) -> None:
-        """Take note of the logits after each of `rendered`, shape (prompts, vocabulary); from several threads at once."""
+        """Take note of the logits after each of `rendered`, shape (prompts, vocabulary); from several threads
+        at once."""
         places = [place for place, prompt in enumerate(rendered) if prompt in self._keys]
         if places:
             if self._valences is None:
                 self._valences = token_valences(self._model.tokenizer, logits.shape[-1])
             keys = [self._keys[rendered[place]] for place in places]
-            self._records += _measures(keys, [rendered[place] for place in places], logits[places], self._valences)
+            self._records += _measures(
+                keys, [rendered[place] for place in places], logits[places], self._valences
+            )
 
     def save(self) -> None:
         """Write to the journal what was noted since the last time."""
@@ -80,10 +85,11 @@ def recorder(prompts: pd.DataFrame, model, journal_path: Path) -> Recorder | Non
 
 
 def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
-    """The table COLUMNS for the unmitigated `prompts`: expected_valence in points of the human scale, the masses in %.
+    """The table COLUMNS for the unmitigated `prompts`: expected_valence in points of the human scale, the
+    masses in %.
 
-    The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What the journal holds
-    is not computed again.
+    The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What
+    the journal holds is not computed again.
     """
     if not model.is_local:
         return pd.DataFrame(columns=COLUMNS)
@@ -92,7 +98,9 @@ def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
         owed = asked.drop_duplicates("key")
         missing = owed[~owed["key"].isin(journal.keys())]
         if len(missing):
-            _compute(missing.iloc[missing["rendered"].str.len().argsort(kind="stable")], len(owed), model, journal)
+            _compute(
+                missing.iloc[missing["rendered"].str.len().argsort(kind="stable")], len(owed), model, journal
+            )
         found = journal.read(list(MEASURES))
     return asked.join(found, on="key")[COLUMNS].reset_index(drop=True)
 
@@ -128,6 +136,15 @@ def _measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -
     for key, prompt, row in zip(keys, rendered, logits, strict=True):
         probability = row.double().softmax(dim=-1).cpu().numpy()
         valence = bare if prompt[-1:].isspace() else marked
-        measured = (probability @ valence, 100.0 * probability[valence < 0].sum(), 100.0 * probability[valence > 0].sum())
-        records.append({"key": key, **{name: round(float(value), 6) for name, value in zip(MEASURES, measured, strict=True)}})
+        measured = (
+            probability @ valence,
+            100.0 * probability[valence < 0].sum(),
+            100.0 * probability[valence > 0].sum(),
+        )
+        records.append(
+            {
+                "key": key,
+                **{name: round(float(value), 6) for name, value in zip(MEASURES, measured, strict=True)},
+            }
+        )
     return records

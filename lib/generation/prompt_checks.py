@@ -1,6 +1,8 @@
-"""The template doctor: how prompts are rendered, token by token, and what is wrong with that, found before any weights load.
+"""The template doctor: how prompts are rendered, token by token, and what is wrong with that, found before
+any weights load.
 
-A missing or doubled start token, or a system text that a chat template adds by itself, changes what a model answers.
+A missing or doubled start token, or a system text that a chat template adds by itself, changes what a model
+answers.
 """
 
 import re
@@ -19,12 +21,16 @@ def first_of_each(owed: pd.DataFrame, model) -> pd.DataFrame:
     shown = group[["arm", "mitigation", "rendered"]].reset_index(drop=True)
     if model.tokenizer is None:
         return shown
-    pieces = [model.tokenizer.batch_decode([[token] for token in ids]) for ids in model.token_ids(shown["rendered"].tolist())]
+    pieces = [
+        model.tokenizer.batch_decode([[token] for token in ids])
+        for ids in model.token_ids(shown["rendered"].tolist())
+    ]
     return shown.assign(tokens=["|".join(piece).replace("\n", "⏎") for piece in pieces])
 
 
 def check(owed: pd.DataFrame, model, max_new_tokens: int) -> None:
-    """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained to read.
+    """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained
+    to read.
 
     Completions made elsewhere are held against what is owed.
     """
@@ -42,17 +48,25 @@ def thought_note(model, max_new_tokens: int) -> str:
         return ""
     spec, switch = model.spec, chat_templates.switch(model.tokenizer)
     if model.opens_thought(model.question("x")):
-        return (f"The chat template of {spec.name} opens a thought: {spec.thinking_tokens} tokens are set aside for it, "
-                f"beside the {max_new_tokens} of the answer.")  # fmt: skip
+        return (
+            f"The chat template of {spec.name} opens a thought: {spec.thinking_tokens} tokens are set "
+            "aside for it, "
+            f"beside the {max_new_tokens} of the answer."
+        )
     if switch and spec.chat_template_kwargs.get(switch, True):
-        return (f"The chat template of {spec.name} knows `{switch}`, so the model may open a thought by itself: "
-                f"{spec.thinking_tokens or 'no'} tokens are set aside for it, beside the {max_new_tokens} of the answer. "
-                f"`chat_template_kwargs: {{{switch}: false}}` turns thoughts off.")  # fmt: skip
+        return (
+            f"The chat template of {spec.name} knows `{switch}`, so the model may open a thought by itself: "
+            f"{spec.thinking_tokens or 'no'} tokens are set aside for it, beside the {max_new_tokens} of "
+            "the answer. "
+            f"`chat_template_kwargs: {{{switch}: false}}` turns thoughts off."
+        )
     return ""
 
 
 def _fault(owed: pd.DataFrame, model, max_new_tokens: int) -> str | None:
-    if model.spec.mode == "chat" and (fault := _template_fault(model) or thought_fault(owed["rendered"].unique(), model)):
+    if model.spec.mode == "chat" and (
+        fault := _template_fault(model) or thought_fault(owed["rendered"].unique(), model)
+    ):
         return fault
     spec, tokenizer = model.spec, model.tokenizer
     longest = model.token_ids([max(owed["rendered"], key=len)])[0]
@@ -65,8 +79,10 @@ def _fault(owed: pd.DataFrame, model, max_new_tokens: int) -> str | None:
     if room and len(longest) + max_new_tokens + thought > room:
         of_thought = f", thinking_tokens {thought}" if thought else ""
         return (
-            f"the longest prompt, {len(longest)} tokens{of_thought} and max_new_tokens {max_new_tokens} exceed the {room} that "
-            f"it can read; shorten the mitigation or lower {'thinking_tokens' if thought > max_new_tokens else 'max_new_tokens'}"
+            f"the longest prompt, {len(longest)} tokens{of_thought} and max_new_tokens {max_new_tokens} "
+            f"exceed the {room} that "
+            "it can read; shorten the mitigation or lower "
+            f"{'thinking_tokens' if thought > max_new_tokens else 'max_new_tokens'}"
         )
     return None
 
@@ -74,34 +90,57 @@ def _fault(owed: pd.DataFrame, model, max_new_tokens: int) -> str | None:
 def _template_fault(model) -> str | None:
     spec, tokenizer = model.spec, model.tokenizer
     if spec.tuning == "base":
-        return "mode 'chat' with tuning 'base': a base model was not trained on a chat template; set mode to 'completion'"
+        return (
+            "mode 'chat' with tuning 'base': a base model was not trained on a chat template; set mode "
+            "to 'completion'"
+        )
     if not _opens_an_answer(model):
-        return "its chat template opens no answer (add_generation_prompt changes nothing); set mode to 'completion'"
+        return (
+            "its chat template opens no answer (add_generation_prompt changes nothing); set mode to "
+            "'completion'"
+        )
     if spec.system_prompt and "".join(spec.system_prompt.split()) not in "".join(model.question("x").split()):
         return (
-            "its chat template leaves the system_prompt out; set system_prompt to null and put its text into a mitigation, "
+            "its chat template leaves the system_prompt out; set system_prompt to null and put its text "
+            "into a mitigation, "
             "which stands before the user's text"
         )
     added = added_system_text(tokenizer, spec)
     if added and spec.system_prompt is None and not spec.template_system:
-        return f"its chat template adds a system text by itself ({added!r}); say template_system: true, or give a system_prompt"
+        return (
+            f"its chat template adds a system text by itself ({added!r}); say template_system: true, or "
+            "give a system_prompt"
+        )
     return None
 
 
 def thought_fault(rendered, model) -> str | None:
-    """What is wrong with a model whose `rendered` prompts open a thought; None if they open none, or it is provided for."""
+    """What is wrong with a model whose `rendered` prompts open a thought; None if they open none, or it is
+    provided for."""
     spec = model.spec
     if not any(map(model.opens_thought, rendered)):
         return None
     opens = f"its chat template opens a thought ({spec.thought_markers[0]!r})"
     switch = chat_templates.switch(model.tokenizer)
-    off = f"chat_template_kwargs: {{{switch}: false}}" if switch and spec.chat_template_kwargs.get(switch, True) else ""
+    off = (
+        f"chat_template_kwargs: {{{switch}: false}}"
+        if switch and spec.chat_template_kwargs.get(switch, True)
+        else ""
+    )
     if spec.begin_answer:
-        return f"{opens}, and begin_answer would begin the answer within it; set begin_answer to false{off and f', or {off}'}"
+        return (
+            f"{opens}, and begin_answer would begin the answer within it; set begin_answer to "
+            f"false{off and f', or {off}'}"
+        )
     if spec.require_word:
-        return f"{opens}, which need not begin with a word of the answer; set require_word to false{off and f', or {off}'}"
+        return (
+            f"{opens}, which need not begin with a word of the answer; set require_word to "
+            f"false{off and f', or {off}'}"
+        )
     if not spec.thinking_tokens:
-        return f"{opens}, and no tokens are set aside for it; set thinking_tokens: 1024{off and f', or {off}'}"
+        return (
+            f"{opens}, and no tokens are set aside for it; set thinking_tokens: 1024{off and f', or {off}'}"
+        )
     return None
 
 
@@ -109,13 +148,18 @@ def _room(config) -> int | None:
     """How many tokens the model can read; None if its configuration does not say."""
     text = config.get_text_config()
     return next(
-        (getattr(text, name) for name in ("max_position_embeddings", "n_positions", "max_seq_len") if getattr(text, name, None)),
+        (
+            getattr(text, name)
+            for name in ("max_position_embeddings", "n_positions", "max_seq_len")
+            if getattr(text, name, None)
+        ),
         None,
     )
 
 
 def added_system_text(tokenizer, spec) -> str:
-    """What a chat template says before the first message of the user, without special tokens and role names; mostly empty."""
+    """What a chat template says before the first message of the user, without special tokens and role names;
+    mostly empty."""
     mark = "0123456789"
     rendered = chat_templates.apply(tokenizer, spec, [{"role": "user", "content": mark}])
     before = tokenizer(rendered.split(mark)[0], add_special_tokens=False).input_ids
@@ -126,8 +170,12 @@ def added_system_text(tokenizer, spec) -> str:
 
 def _opens_an_answer(model) -> bool:
     message = [{"role": "user", "content": "x"}]
-    with_, without = (chat_templates.apply(model.tokenizer, model.spec, message, opened) for opened in (True, False))
-    return with_ != without or with_.rstrip().endswith("[/INST]")  # Mistral's template ends the user's turn so
+    with_, without = (
+        chat_templates.apply(model.tokenizer, model.spec, message, opened) for opened in (True, False)
+    )
+    return with_ != without or with_.rstrip().endswith(
+        "[/INST]"
+    )  # Mistral's template ends the user's turn so
 
 
 def _puts_start(tokenizer) -> bool:

@@ -1,6 +1,7 @@
 """Which completions are owed, which are at hand, and paying for the missing ones.
 
-A completion is reused only under a key over everything that could change it, so nothing stale is taken for fresh.
+A completion is reused only under a key over everything that could change it, so nothing stale is taken for
+fresh.
 """
 
 import hashlib
@@ -22,19 +23,30 @@ from lib.replies import outcomes
 from lib.runtime import progress
 from lib.storage.records import Journal
 
-_ASKED = ("require_word", "thought_markers", "thinking_tokens")  # of a model: how its replies are drawn and read
+_ASKED = (
+    "require_word",
+    "thought_markers",
+    "thinking_tokens",
+)  # of a model: how its replies are drawn and read
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
-_KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]  # of a row; the cut looks at context and stem
+_KEYED = [
+    "rendered",
+    "context",
+    "stem",
+    "group_id",
+    "sample_index",
+]  # of a row; the cut looks at context and stem
 COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "wording", "sample_index"]
 
 
 def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the prompt as the model
-    sees it), key.
+    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the
+    prompt as the model sees it), key.
 
-    Unmitigated prompts of an arm are asked as often as `samples` say; under each mitigation, those of MITIGATED_ARMS as
-    `mitigation_samples` say (lib/config/draws.py). Draw k of a prompt is the same whatever other arms and draws are asked for. wording:
-    which of the mitigation's texts a group is asked in, from 1 on (`lib.config.mitigation_texts`); 0 without a mitigation.
+    Unmitigated prompts of an arm are asked as often as `samples` say; under each mitigation, those of
+    MITIGATED_ARMS as `mitigation_samples` say (lib/config/draws.py). Draw k of a prompt is the same whatever
+    other arms and draws are asked for. wording: which of the mitigation's texts a group is asked in, from 1
+    on (`lib.config.mitigation_texts`); 0 without a mitigation.
     """
     asked = [_ask(prompts, NO_MITIGATION, [], parameters.samples, model)]
     for name, value in parameters.mitigations.items():
@@ -47,14 +59,21 @@ def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
     return owed.assign(key=[_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)])
 
 
-def _ask(prompts: pd.DataFrame, mitigation: str, texts: list[str], samples: draws.Samples, model) -> pd.DataFrame:
+def _ask(
+    prompts: pd.DataFrame, mitigation: str, texts: list[str], samples: draws.Samples, model
+) -> pd.DataFrame:
     asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
     times = draws.asked(asked["arm"], samples, mitigation)
     asked = asked[times > 0].copy()
     asked["mitigation"] = mitigation
-    asked["wording"] = [mitigation_texts.of_group(mitigation, group, len(texts)) if texts else 0 for group in asked["group_id"]]
+    asked["wording"] = [
+        mitigation_texts.of_group(mitigation, group, len(texts)) if texts else 0
+        for group in asked["group_id"]
+    ]
     asked["mitigation_text"] = [texts[number - 1] if texts else "" for number in asked["wording"]]
-    asked["rendered"] = [model.render(row.context, row.stem, row.mitigation_text) for row in asked.itertuples()]
+    asked["rendered"] = [
+        model.render(row.context, row.stem, row.mitigation_text) for row in asked.itertuples()
+    ]
     asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
     rows = asked.loc[asked.index.repeat(times[asked.index])].astype({"wording": int})
     return rows.assign(sample_index=rows.groupby(level=0).cumcount()).reset_index(drop=True)
@@ -77,13 +96,19 @@ def _key(row, parameters: Generation, model) -> str:
 
 
 def generate(
-    owed: pd.DataFrame, parameters: Generation, model, journal_path: Path, first_step=None, bar: progress.Bar | None = None
+    owed: pd.DataFrame,
+    parameters: Generation,
+    model,
+    journal_path: Path,
+    first_step=None,
+    bar: progress.Bar | None = None,
 ) -> pd.DataFrame:
-    """`owed` with the columns SETTLED (see `lib.replies.outcomes`); only what the journal lacks is asked of the model.
+    """`owed` with the columns SETTLED (see `lib.replies.outcomes`); only what the journal lacks is asked of
+    the model.
 
-    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was. `first_step`, a
-    `next_token.Recorder`, is shown what the model makes of each prompt that it reads. `bar` counts what is made, for who asks
-    several times; None opens one.
+    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
+    `first_step`, a `next_token.Recorder`, is shown what the model makes of each prompt that it reads. `bar`
+    counts what is made, for who asks several times; None opens one.
     """
     with Journal(journal_path) as journal:
         unpaid = missing(owed, journal.keys(SETTLED))
@@ -104,7 +129,9 @@ def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
     return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
 
 
-def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown) -> None:
+def _pay(
+    unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
+) -> None:
     pace = throughput.pace(model, unpaid, parameters)
     model.workers, model.threads = pace.workers, pace.threads
     batches = _batches(unpaid, pace.batch_size)
@@ -120,10 +147,15 @@ def _pay(unpaid: pd.DataFrame, total: int, parameters: Generation, model, journa
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     """`requests` in the order that costs least.
 
-    One wording of a mitigation after the other, for its prompts begin alike; within it groups by length, for a batch is as slow
-    as its longest; within a group the arms beside each other, for they share their noise.
+    One wording of a mitigation after the other, for its prompts begin alike; within it groups by length, for
+    a batch is as slow as its longest; within a group the arms beside each other, for they share their noise.
     """
-    length = requests["rendered"].str.len().groupby([requests["mitigation"], requests["group_id"]]).transform("max")
+    length = (
+        requests["rendered"]
+        .str.len()
+        .groupby([requests["mitigation"], requests["group_id"]])
+        .transform("max")
+    )
     order = requests.assign(length=length).sort_values(
         ["mitigation", "mitigation_text", "length", "group_id", "sample_index", "arm"]
     )
@@ -138,10 +170,19 @@ def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, firs
     else:
         replies = model.reply(batch, *asked)
     markers, records = tuple(parameters.model.thought_markers), []
-    thinking = model.opens_thought(batch["rendered"].iloc[0])  # one template: all of its prompts open a thought, or none
+    thinking = model.opens_thought(
+        batch["rendered"].iloc[0]
+    )  # one template: all of its prompts open a thought, or none
     for row, reply in zip(batch.itertuples(), replies, strict=True):
         told = (row.context, row.stem, row.mitigation_text, markers, thinking)
-        records.append({"key": row.key, **asdict(outcomes.settle(reply, *told)), "tokens": reply.tokens, "ended": reply.ended})
+        records.append(
+            {
+                "key": row.key,
+                **asdict(outcomes.settle(reply, *told)),
+                "tokens": reply.tokens,
+                "ended": reply.ended,
+            }
+        )
     return records
 
 
@@ -151,22 +192,30 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
     table = paid[[*COMPLETION_COLUMNS, *SETTLED]].copy()
     table.insert(0, "model", spec.name)
     return table.assign(
-        family=spec.family, tuning=spec.tuning, mode=spec.mode, parameters=pd.array([model.parameters] * len(table), "Int64")
+        family=spec.family,
+        tuning=spec.tuning,
+        mode=spec.mode,
+        parameters=pd.array([model.parameters] * len(table), "Int64"),
     )
 
 
 def usability(completions: pd.DataFrame) -> pd.DataFrame:
-    """By arm: completions, mean tokens, % that ended before the token limit, % distinct among those that can be judged."""
+    """By arm: completions, mean tokens, % that ended before the token limit, % distinct among those that can
+    be judged."""
     usable = completions[completions["outcome"].isin(outcomes.USABLE)]
     arms = completions.assign(ended=100.0 * completions["ended"]).groupby("arm", sort=False)
     table = arms.agg(completions=("outcome", "size"), tokens=("tokens", "mean"), ended=("ended", "mean"))
-    distinct = usable.groupby("arm", sort=False)["completion"].agg(lambda texts: 100.0 * texts.nunique() / len(texts))
+    distinct = usable.groupby("arm", sort=False)["completion"].agg(
+        lambda texts: 100.0 * texts.nunique() / len(texts)
+    )
     return table.assign(distinct=distinct).rename(columns={"ended": "ended, %", "distinct": "distinct, %"})
 
 
 def shared_share(completions: pd.DataFrame) -> pd.Series:
-    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise, where neither is
-    missing."""
+    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise,
+    where neither is missing."""
     plain = completions[completions["mitigation"] == NO_MITIGATION]
-    wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion").dropna(subset="neutral")
+    wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion").dropna(
+        subset="neutral"
+    )
     return 100.0 * wide.eq(wide["neutral"], axis=0).where(wide.notna()).mean()

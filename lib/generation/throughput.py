@@ -1,4 +1,5 @@
-"""How fast a model answers on this machine, measured in a few seconds, and the batch size and division of cores that suit it.
+"""How fast a model answers on this machine, measured in a few seconds, and the batch size and division of
+cores that suit it.
 
 Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
 """
@@ -16,7 +17,9 @@ from lib.runtime.cores import available_threads
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within
-LARGEST = 512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
+LARGEST = (
+    512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
+)
 IN_HAND = 60  # seconds of work in hand: what a kill may cost
 TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
 _OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
@@ -28,8 +31,8 @@ _PROMPTS = 16  # prompts whose reading is timed
 class Pace:
     """A way to ask a model, and its price. Results do not depend on it.
 
-    A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers together: one token of a
-    prompt read, one step however few rows it has, one token written.
+    A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers
+    together: one token of a prompt read, one step however few rows it has, one token written.
     """
 
     batch_size: int
@@ -40,9 +43,12 @@ class Pace:
     per_token_written: float = 0.0
 
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
-        """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on average."""
+        """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on
+        average."""
         steps = math.ceil(completions / self.batch_size) * max_new_tokens
-        return read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
+        return (
+            read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
+        )
 
 
 def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
@@ -80,11 +86,19 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     """The price of reading and writing with `workers` doing the same work at the same time."""
     model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
-    timed = pd.DataFrame(huggingface.at_once(model, lambda _: _time_one(model, ids), range(workers))).mean().to_dict()
+    timed = (
+        pd.DataFrame(huggingface.at_once(model, lambda _: _time_one(model, ids), range(workers)))
+        .mean()
+        .to_dict()
+    )
     few, many = _SIZES
     per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
     per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
-    suits = per_step * parameters.max_new_tokens / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
+    suits = (
+        per_step
+        * parameters.max_new_tokens
+        / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
+    )
     suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
     fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
     affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
@@ -97,7 +111,9 @@ def expected(pace: Pace, model, batch: pd.DataFrame, parameters: Generation) -> 
     if not pace.per_token_written:
         return 0.0
     tokens = min(TYPICAL_TOKENS, parameters.max_new_tokens)
-    return pace.seconds(prompt_tokens(model, batch, len(batch)), len(batch), tokens, parameters.max_new_tokens)
+    return pace.seconds(
+        prompt_tokens(model, batch, len(batch)), len(batch), tokens, parameters.max_new_tokens
+    )
 
 
 def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
@@ -131,8 +147,8 @@ def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
 
 
 def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
-    """How many tokens of prompts are read if `missing` is asked `batch_size` at a time: each distinct prompt of a batch, and what
-    all of a batch begin with, once."""
+    """How many tokens of prompts are read if `missing` is asked `batch_size` at a time: each distinct prompt
+    of a batch, and what all of a batch begin with, once."""
     total = 0
     for start in range(0, len(missing), batch_size):
         ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
@@ -145,16 +161,19 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
 
 
 def row_bytes(model, tokens: int) -> int:
-    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer makes of its prompt;
-    and its scores.
+    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer
+    makes of its prompt; and its scores.
 
-    An architecture without attention is estimated as if it had some: its state is smaller than the cache of a typical prompt.
+    An architecture without attention is estimated as if it had some: its state is smaller than the cache of a
+    typical prompt.
     """
     config = model.config.get_text_config()
     hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
     queries = _value(config, "num_attention_heads", or_=1)
     heads = _value(config, "num_key_value_heads", or_=queries)
-    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(config, "qk_rope_head_dim", or_=0)  # DeepSeek's attention
+    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(
+        config, "qk_rope_head_dim", or_=0
+    )  # DeepSeek's attention
     size = max(_value(config, "head_dim", or_=hidden // queries), latent, _value(config, "v_head_dim", or_=0))
     width = 4 if model.spec.dtype == "float32" else 2
     inner = _value(config, "intermediate_size", or_=4 * hidden)
@@ -164,7 +183,8 @@ def row_bytes(model, tokens: int) -> int:
 
 
 def _value(config, name: str, or_: int) -> int:
-    """A number of the configuration, the greatest where each layer has one of its own; `or_` where it is not said."""
+    """A number of the configuration, the greatest where each layer has one of its own; `or_` where it is not
+    said."""
     value = getattr(config, name, None)
     numbers = [number for number in (value if isinstance(value, list | tuple) else [value]) if number]
     return int(max(numbers, default=or_))

@@ -1,8 +1,9 @@
 """Train the adapter of the judge's encoder and write the file that ships (make fit-adapter; for a GPU).
 
-Encoder with adapter, pooling, and a linear head on the standardised columns of `regression.design` are trained together on
-weighted squared error; the head starts as the ridge regression on the frozen encoder. What is said of unseen texts is said as the
-judge says it: by a ridge regression on the features of the trained encoder, never by the head.
+Encoder with adapter, pooling, and a linear head on the standardised columns of `regression.design` are
+trained together on weighted squared error; the head starts as the ridge regression on the frozen encoder.
+What is said of unseen texts is said as the judge says it: by a ridge regression on the features of the
+trained encoder, never by the head.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ class Texts:
     def read(cls, texts: list[str]) -> "Texts":
         """Tokenise as `mpnet.features` does."""
         tokenizer, _ = mpnet.load(max(mpnet.LAYERS), False)
-        ids = tokenizer([normalize(text) for text in texts], truncation=True, max_length=mpnet.MAX_TOKENS).input_ids
+        ids = tokenizer(
+            [normalize(text) for text in texts], truncation=True, max_length=mpnet.MAX_TOKENS
+        ).input_ids
         return cls(ids, torch.tensor(vader.valences(texts), dtype=torch.float32)[:, None])
 
     @property
@@ -49,7 +52,9 @@ def device() -> str:
 def pooled(encoder, ids: list[list[int]]) -> torch.Tensor:
     """The columns of `mpnet.features` of a padded batch, with gradients, shape (texts, columns)."""
     length = max(map(len, ids))
-    tokens = torch.tensor([row + [1] * (length - len(row)) for row in ids], device=device())  # 1: the encoder's padding
+    tokens = torch.tensor(
+        [row + [1] * (length - len(row)) for row in ids], device=device()
+    )  # 1: the encoder's padding
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=device())
     states = encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
     there, columns = mask[..., None].bool(), []
@@ -81,12 +86,18 @@ def batches(rows: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> 
 
 
 def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarray):
-    """An encoder with an adapter taught by the `rows` of `table` (mean, weight); `frozen`: the design without an adapter."""
+    """An encoder with an adapter taught by the `rows` of `table` (mean, weight); `frozen`: the design without
+    an adapter."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(SEED)
     _, encoder = mpnet.load(max(mpnet.LAYERS), False)
-    config = LoraConfig(r=adapter.RANK, lora_alpha=adapter.ALPHA, lora_dropout=adapter.DROPOUT, target_modules=[*adapter.MODULES])
+    config = LoraConfig(
+        r=adapter.RANK,
+        lora_alpha=adapter.ALPHA,
+        lora_dropout=adapter.DROPOUT,
+        target_modules=[*adapter.MODULES],
+    )
     encoder = get_peft_model(encoder, config).to(device()).train()
     coefficients, intercept = regression.fit_table(frozen[rows], table.iloc[rows])
     centre, scale = (torch.tensor(f(frozen[rows], axis=0)) for f in (np.mean, np.std))
@@ -104,7 +115,9 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
         for part in (part for _ in range(adapter.EPOCHS) for part in batches(rows, texts.lengths, rng)):
             with torch.autocast(device(), torch.bfloat16, enabled=device() == "cuda"):
                 read = pooled(encoder, [texts.ids[row] for row in part])
-            columns = (torch.cat([read, texts.vader[part].to(device())], dim=1) - centre.to(device())) / scale.to(device())
+            columns = (
+                torch.cat([read, texts.vader[part].to(device())], dim=1) - centre.to(device())
+            ) / scale.to(device())
             loss = (weights[part].to(device()) * (head(columns)[:, 0] - means[part].to(device())) ** 2).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -116,7 +129,8 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
 
 
 def predicted(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, splits: Iterator) -> np.ndarray:
-    """What is said of each text by an adapter and a regression that did not learn from it; NaN if in no split."""
+    """What is said of each text by an adapter and a regression that did not learn from it; NaN if in no
+    split."""
     found = np.full(len(table), np.nan)
     for seen, left_out in splits:
         read = features(train(texts, table, frozen, seen), texts)
@@ -126,7 +140,8 @@ def predicted(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, splits: Ite
 
 
 def domains(table: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to learn from and rows to test on: without each domain of rated texts; the words are always learnt from."""
+    """Rows to learn from and rows to test on: without each domain of rated texts; the words are always learnt
+    from."""
     for domain in table["domain"].drop(table.index[table["domain"] == training_data.WORDS]).unique():
         out = (table["domain"] == domain).to_numpy()
         yield np.flatnonzero(~out), np.flatnonzero(out)
@@ -138,8 +153,13 @@ def changes(encoder) -> dict[str, np.ndarray]:
     for number, layer in enumerate(encoder.base_model.model.encoder.layer):
         for name in adapter.MODULES:
             module = getattr(layer.attention.attn, name)
-            found |= {f"{number}.{name}.{side}": getattr(module, f"lora_{side}")["default"].weight.detach().cpu().numpy()
-                      for side in "AB"}  # fmt: skip
+            found |= {
+                f"{number}.{name}.{side}": getattr(module, f"lora_{side}")["default"]
+                .weight.detach()
+                .cpu()
+                .numpy()
+                for side in "AB"
+            }
     return found
 
 
@@ -154,8 +174,15 @@ def main() -> None:
     made = changes(train(texts, table, frozen, np.arange(len(table))))
     numbers = sum(change.size for change in made.values())
     where = torch.cuda.get_device_name() if device() == "cuda" else "CPU"
-    facts = {"rank": adapter.RANK, "alpha": adapter.ALPHA, "modules": ", ".join(adapter.MODULES), "epochs": adapter.EPOCHS,
-             "batch": adapter.BATCH, "numbers": f"{numbers:,}", "trained_on": where}  # fmt: skip
+    facts = {
+        "rank": adapter.RANK,
+        "alpha": adapter.ALPHA,
+        "modules": ", ".join(adapter.MODULES),
+        "epochs": adapter.EPOCHS,
+        "batch": adapter.BATCH,
+        "numbers": f"{numbers:,}",
+        "trained_on": where,
+    }
     adapter.save(made, documents, domain, {name: str(fact) for name, fact in facts.items()})
     progress.message(f"written: {adapter.FILE}; now make fit-judge and make bench-judges")
 

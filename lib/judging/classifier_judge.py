@@ -1,4 +1,5 @@
-"""A judge that is a text classifier of the transformers library: its labels have valences, which count by their probability."""
+"""A judge that is a text classifier of the transformers library: its labels have valences, which count by
+their probability."""
 
 import hashlib
 import json
@@ -17,32 +18,41 @@ MOST_TOKENS = 256  # of a longer text the beginning is judged
 
 
 def version(judge: Judge) -> str:
-    """The judge's name with a hash of its weights, labels and this code; ParameterError if the model cannot be had or asked."""
+    """The judge's name with a hash of its weights, labels and this code; ParameterError if the model cannot
+    be had or asked."""
     _config(judge)
-    found("AutoTokenizer", *_asked(judge), **_place(judge))  # may want a package that is missing: said here, before any work
+    found(
+        "AutoTokenizer", *_asked(judge), **_place(judge)
+    )  # may want a package that is missing: said here, before any work
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
     depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Σ p(label) · valence of the label, for each text, shape (texts,); ParameterError if model and labels do not fit."""
+    """Σ p(label) · valence of the label, for each text, shape (texts,); ParameterError if model and labels do
+    not fit."""
     config = _config(judge)
     worth = np.array([judge.labels[config.id2label[place]] for place in range(len(config.id2label))])
     return _probabilities(judge, texts) @ worth
 
 
 def _config(judge: Judge):
-    """The model's configuration, checked: a classifier of one label at a time, and the judge has a valence for each label."""
+    """The model's configuration, checked: a classifier of one label at a time, and the judge has a valence
+    for each label."""
     config = found("AutoConfig", *_asked(judge), **_place(judge))
     if fault := _unfit(config):
         raise ParameterError(f"judge {judge.name}: id {judge.id!r} {fault}")
     theirs, ours = set(config.id2label.values()), set(judge.labels)
     if theirs != ours:
         lacking = f"labels lacks {', '.join(sorted(theirs - ours))}; " * bool(theirs - ours)
-        alien = [f"{label!r} is none of its labels{nearest(label, theirs)}; " for label in sorted(ours - theirs)]
-        raise ParameterError(f"judge {judge.name}: {lacking}{''.join(alien)}id {judge.id!r} has the labels "
-                             f"{', '.join(sorted(theirs))}; give each a valence")  # fmt: skip
+        alien = [
+            f"{label!r} is none of its labels{nearest(label, theirs)}; " for label in sorted(ours - theirs)
+        ]
+        raise ParameterError(
+            f"judge {judge.name}: {lacking}{''.join(alien)}id {judge.id!r} has the labels "
+            f"{', '.join(sorted(theirs))}; give each a valence"
+        )
     return config
 
 
@@ -50,14 +60,29 @@ def _unfit(config) -> str | None:
     """Why a model does not give a text one label of several, and what to do; None if it does."""
     kinds, names = config.architectures or [], config.id2label or {}
     several = "name a model for text classification with a label for each of its outputs"
-    if not any("SequenceClassification" in kind for kind in kinds) or config.problem_type == "multi_label_classification":
-        return f"gives no text one label of several ({config.problem_type or ', '.join(kinds) or 'of unknown kind'}); {several}"
+    if (
+        not any("SequenceClassification" in kind for kind in kinds)
+        or config.problem_type == "multi_label_classification"
+    ):
+        return (
+            "gives no text one label of several "
+            f"({config.problem_type or ', '.join(kinds) or 'of unknown kind'}); {several}"
+        )
     if config.problem_type == "regression" or len(names) < 2:
-        return f"gives a number on a scale that its files do not state ({len(names)} output, no labels to weigh); {several}"
+        return (
+            f"gives a number on a scale that its files do not state ({len(names)} output, no labels to "
+            f"weigh); {several}"
+        )
     if sorted(names) != list(range(len(names))):
-        return f"names the labels of outputs {', '.join(map(str, sorted(names)))}, not of 0 to {len(names) - 1}; mend id2label"
+        return (
+            f"names the labels of outputs {', '.join(map(str, sorted(names)))}, not of 0 to "
+            f"{len(names) - 1}; mend id2label"
+        )
     if repeated := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
-        return f"calls several of its outputs {', '.join(map(repr, repeated))}; give each a label of its own in id2label"
+        return (
+            f"calls several of its outputs {', '.join(map(repr, repeated))}; give each a label of its "
+            "own in id2label"
+        )
     return None
 
 
@@ -76,7 +101,9 @@ def _loaded(asked: tuple[str, str, str], place: tuple):
 
     logging.disable_progress_bar()
     tokenizer = found("AutoTokenizer", *asked, **dict(place))
-    model = trained("AutoModelForSequenceClassification", *asked, device_map="auto", dtype="float32", **dict(place)).eval()
+    model = trained(
+        "AutoModelForSequenceClassification", *asked, device_map="auto", dtype="float32", **dict(place)
+    ).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id  # a decoder looks for the last token that is none
@@ -100,6 +127,8 @@ def _probabilities(judge: Judge, texts: list[str]) -> np.ndarray:
     bad = ~np.isfinite(given).all(axis=1)  # NaN or +inf among the logits
     if bad.any():
         first = texts[bad.argmax()][:60]
-        raise ParameterError(f"judge {judge.name}: id {judge.id!r} gives no finite logits in float32 for {bad.sum()} of "
-                             f"{len(texts)} texts, the first {first!r}; its weights are damaged, fetch them again")  # fmt: skip
+        raise ParameterError(
+            f"judge {judge.name}: id {judge.id!r} gives no finite logits in float32 for {bad.sum()} of "
+            f"{len(texts)} texts, the first {first!r}; its weights are damaged, fetch them again"
+        )
     return given

@@ -1,6 +1,8 @@
-"""Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most positive).
+"""Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most
+positive).
 
-A judge is data (`specs.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it has no verdict.
+A judge is data (`specs.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it
+has no verdict.
 """
 
 import re
@@ -14,8 +16,19 @@ from lib.judging import verdicts
 from lib.nlp import vader
 from lib.nlp.text import normalize
 
-_DESCRIBED = ["prompt_id", "domain", "slot", "pronoun", "kind", "emotion", "intensity", "form", "literal_senses", "context",
-              "stem"]  # fmt: skip
+_DESCRIBED = [
+    "prompt_id",
+    "domain",
+    "slot",
+    "pronoun",
+    "kind",
+    "emotion",
+    "intensity",
+    "form",
+    "literal_senses",
+    "context",
+    "stem",
+]
 
 
 def version(judge: Judge) -> str:
@@ -31,7 +44,8 @@ def prepare(judge: Judge) -> None:
 
 
 def _module(judge: Judge):
-    """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is asked."""
+    """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is
+    asked."""
     try:
         if judge.kind == "learned":
             import lib.judging.learned as module
@@ -41,12 +55,16 @@ def _module(judge: Judge):
             import lib.judging.llm_judge as module
         return module
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "
-                                  "install it, or choose another judge", name=error.name) from error  # fmt: skip
+        raise ModuleNotFoundError(
+            f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "
+            "install it, or choose another judge",
+            name=error.name,
+        ) from error
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged once, for good.
+    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged
+    once, for good.
 
     A text is judged as `normalize` leaves it, so that no verdict hangs on the shape of an apostrophe.
     """
@@ -60,10 +78,11 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
 
 
 def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
-    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its document; or of
-    `own_ratings.read`, from which no judge has learnt.
+    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its
+    document; or of `own_ratings.read`, from which no judge has learnt.
 
-    ValueError of `llm_reliability.demand_scored` where too many replies of a judge that is asked hold no verdict.
+    ValueError of `llm_reliability.demand_scored` where too many replies of a judge that is asked hold no
+    verdict.
     """
     if judge.kind == "learned" and not ("own" in ratings and ratings["own"].all()):
         return _module(judge).out_of_fold(judge, ratings)
@@ -72,18 +91,25 @@ def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
     if judge.kind == "llm" and np.isnan(given).any():
         from lib.judging import llm_judge, llm_reliability
 
-        llm_reliability.demand_scored(llm_judge.asked_alone(judge, texts), judge.name, llm_judge.replies_alone(judge))
+        llm_reliability.demand_scored(
+            llm_judge.asked_alone(judge, texts), judge.name, llm_judge.replies_alone(judge)
+        )
     return given
 
 
 def judgements(
-    completions: pd.DataFrame, prompts: pd.DataFrame, judge: Judge, charged_threshold: float, replies: Path | None = None
+    completions: pd.DataFrame,
+    prompts: pd.DataFrame,
+    judge: Judge,
+    charged_threshold: float,
+    replies: Path | None = None,
 ) -> pd.DataFrame:
     """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
 
     A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
-    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see `repeats_charge`. A
-    completion that is missing (`lib.replies.outcomes`) has neither valence nor the others.
+    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see
+    `repeats_charge`. A completion that is missing (`lib.replies.outcomes`) has neither valence nor the
+    others.
     """
     described = prompts[_DESCRIBED]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
@@ -94,7 +120,9 @@ def judgements(
         table["valence"] = valences(judge, table["completion"].tolist())
     table["charged"] = charged(table["valence"], charged_threshold)
     about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
-    table["repeats"] = pd.array([None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean")
+    table["repeats"] = pd.array(
+        [None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean"
+    )
     return table
 
 
@@ -104,9 +132,11 @@ def charged(valence: pd.Series, charged_threshold: float) -> pd.Series:
 
 
 def repeats_charge(completion: str, context: str, literal_senses: str = "") -> bool:
-    """Whether a completion holds a word of its context that VADER's lexicon scores, or one of its `literal_senses`.
+    """Whether a completion holds a word of its context that VADER's lexicon scores, or one of its
+    `literal_senses`.
 
-    The latter are the words of an idiom that have a sense of their own ("blue"), joined by ';'. Exact form, case ignored.
+    The latter are the words of an idiom that have a sense of their own ("blue"), joined by ';'. Exact form,
+    case ignored.
     """
     telling = (_words(context) & vader.lexicon().keys()) | set(literal_senses.split(";"))
     return bool(telling & _words(completion))

@@ -1,11 +1,12 @@
 """A judge that is a language model, asked by a rubric about pairs of completions, each pair in both orders.
 
-A completion of any other arm is seen beside its partner (`lib.generation.pairing`): the neutral completion of its group, mitigation and
-sample_index, or, where the neutral arm has fewer, another of the group. It is never seen with its context or arm; one whose
-partner is missing is asked about alone, with the rubric's other question; a missing one is not asked about. The valence of a
-completion is the mean over the questions in which it was scored. A thought of the judge is set aside before its
-verdict is read. Replies are kept in a journal as completions are (lib.generation.runner), under a key over everything that can change
-them, so none is asked for twice; equal questions are one, wherever in the table they come up.
+A completion of any other arm is seen beside its partner (`lib.generation.pairing`): the neutral completion of
+its group, mitigation and sample_index, or, where the neutral arm has fewer, another of the group. It is never
+seen with its context or arm; one whose partner is missing is asked about alone, with the rubric's other
+question; a missing one is not asked about. The valence of a completion is the mean over the questions in
+which it was scored. A thought of the judge is set aside before its verdict is read. Replies are kept in a
+journal as completions are (lib.generation.runner), under a key over everything that can change them, so none
+is asked for twice; equal questions are one, wherever in the table they come up.
 """
 
 import hashlib
@@ -29,8 +30,17 @@ from lib.storage import packages, records
 
 _GROUP = ["group_id", "mitigation"]
 PAIR_KEY = [*_GROUP, "sample_index"]
-CUT_THINKING, CUT, SILENT = "cut off while thinking", "cut off", "no verdict"  # why a reply is unscored, beside outcomes
-_OF_THE_MODEL = ("system_prompt", "chat_template_kwargs", "thinking_tokens", "thought_markers")  # a fingerprint may lack them
+CUT_THINKING, CUT, SILENT = (
+    "cut off while thinking",
+    "cut off",
+    "no verdict",
+)  # why a reply is unscored, beside outcomes
+_OF_THE_MODEL = (
+    "system_prompt",
+    "chat_template_kwargs",
+    "thinking_tokens",
+    "thought_markers",
+)  # a fingerprint may lack them
 BLOCK = 64  # questions side by side where a reply depends on what it is asked beside, see `_answered`
 VERSION = 1  # of how texts are paired and scored: change it with anything that changes a valence
 
@@ -67,7 +77,8 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
 
 
 def asked_alone(judge: Judge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
-    """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is asked.
+    """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is
+    asked.
 
     A `share` of the questions is asked twice. `clusters`, one for each text, stand in place of stems.
     """
@@ -82,27 +93,32 @@ def replies_alone(judge: Judge) -> Path:
 def _alone(texts: list[str], clusters=None) -> pd.DataFrame:
     """`sightings` of texts that have no partner."""
     plain, stems = [normalize(text) for text in texts], "" if clusters is None else list(clusters)
-    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": stems}).astype(object)
+    return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": stems}).astype(
+        object
+    )
 
 
 def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
-    """Valence of each completion of a table with PAIR_KEY, arm, stem_id and completion, NaN where it was never scored."""
+    """Valence of each completion of a table with PAIR_KEY, arm, stem_id and completion, NaN where it was
+    never scored."""
     table = completions.reset_index(drop=True)
     seen = sightings(table)
     return _mean_votes(seen, votes(asked_of(judge, table, replies)), table.index).to_numpy()
 
 
 def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataFrame:
-    """Every question about the completions with its reply, see `ask`; what the journal `replies` lacks is asked."""
+    """Every question about the completions with its reply, see `ask`; what the journal `replies` lacks is
+    asked."""
     seen = sightings(completions.reset_index(drop=True))
     return ask(judge, questions(seen, judge.retest_share, judge.seed), replies)
 
 
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
-    """Each completion beside each of its partners: row (its place in the table), text, other (None: alone), stem_id.
+    """Each completion beside each of its partners: row (its place in the table), text, other (None: alone),
+    stem_id.
 
-    `completions` are those of one model; the column partner, where they have it, names the neutral draw of each. Texts are as
-    `normalize` leaves them. Missing completions are not seen.
+    `completions` are those of one model; the column partner, where they have it, names the neutral draw of
+    each. Texts are as `normalize` leaves them. Missing completions are not seen.
     """
     every = completions.rename_axis("row").reset_index()
     texts = [None if pd.isna(text) else normalize(text) for text in every["completion"]]
@@ -113,18 +129,24 @@ def sightings(completions: pd.DataFrame) -> pd.DataFrame:
     others = pairing.with_partner(every[every["arm"] != "neutral"], neutral, _GROUP)
     partners = pairing.beside_partner(others, neutral, _GROUP, ["row", "text"]).add_suffix("_neutral")
     pairs, table = others.join(partners).dropna(subset=["text", "text_neutral"]), every.dropna(subset="text")
-    one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
-    two = pairs[["row_neutral", "text_neutral", "text", "stem_id"]].set_axis(["row", "text", "other", "stem_id"], axis=1)
-    alone = table.loc[~table["row"].isin([*one["row"], *two["row"]]), ["row", "text", "stem_id"]].assign(other=None)
+    one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(
+        ["row", "text", "other", "stem_id"], axis=1
+    )
+    two = pairs[["row_neutral", "text_neutral", "text", "stem_id"]].set_axis(
+        ["row", "text", "other", "stem_id"], axis=1
+    )
+    alone = table.loc[~table["row"].isin([*one["row"], *two["row"]]), ["row", "text", "stem_id"]].assign(
+        other=None
+    )
     return pd.concat([part.astype(object) for part in (one, two, alone)], ignore_index=True)
 
 
 def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     """The distinct questions, the sighted text first: first, second (None: alone), stem_id, sample_index.
 
-    A pair of different texts is sighted from both sides, so it is asked in both orders; equal texts are one question. stem_id is
-    the stem where the pair comes first. A `share` of the questions, drawn by a hash of question and `seed`, is there again with
-    sample_index 1.
+    A pair of different texts is sighted from both sides, so it is asked in both orders; equal texts are one
+    question. stem_id is the stem where the pair comes first. A `share` of the questions, drawn by a hash of
+    question and `seed`, is there again with sample_index 1.
     """
     once = seen.rename(columns={"text": "first", "other": "second"})[["first", "second", "stem_id"]]
     once = once.drop_duplicates(["first", "second"], ignore_index=True).assign(sample_index=0)
@@ -133,27 +155,36 @@ def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
 
 
 def expected_questions(judge: Judge, arms: pd.Series) -> int:
-    """How many questions completions of these arms give on average if no two are equal: each pair in both orders, and again."""
+    """How many questions completions of these arms give on average if no two are equal: each pair in both
+    orders, and again."""
     return round(2 * int((arms != "neutral").sum()) * (1 + judge.retest_share))
 
 
 def _draw(first: str, second: str | None, seed: int) -> float:
-    """A number from 0 to 1 that depends on the question and the seed alone, so a growing table keeps its draws."""
+    """A number from 0 to 1 that depends on the question and the seed alone, so a growing table keeps its
+    draws."""
     digest = hashlib.sha256(json.dumps([seed, first, second]).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
-    """The questions with reply (None where it is missing), outcome, note, ended, labels (a tuple, one label a text; None where
-    unscored), valences likewise, and unscored, which says why (None where scored): one of CUT_THINKING, CUT, SILENT, or the
-    outcome of a missing reply."""
+    """The questions with reply (None where it is missing), outcome, note, ended, labels (a tuple, one label a
+    text; None where unscored), valences likewise, and unscored, which says why (None where scored): one of
+    CUT_THINKING, CUT, SILENT, or the outcome of a missing reply."""
     rubric, model = rubrics.read(judge.rubric), backend(judge)
     rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
-    noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]  # each question draws its own
+    noise = [
+        hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered
+    ]  # each question draws its own
     owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
-    owed = owed.assign(mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text="")  # free questions
+    owed = owed.assign(
+        mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text=""
+    )  # free questions
     paid = _answered(owed, judge, model, replies)
-    texts = [[text for text in pair if text is not None] for pair in zip(paid["first"], paid["second"], strict=True)]
+    texts = [
+        [text for text in pair if text is not None]
+        for pair in zip(paid["first"], paid["second"], strict=True)
+    ]
     given = [None if pd.isna(reply) else reply for reply in paid["completion"]]  # pandas may have made it NaN
     told = zip(given, paid["ended"], texts, strict=True)
     labels = [rubrics.verdict(rubric, reply, ended, about) for reply, ended, about in told]
@@ -162,14 +193,17 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     reasons = [None if verdict else _unscored(*reply) for *reply, verdict in told]
     kept = paid[["first", "second", "stem_id", "sample_index", "outcome", "note", "ended"]]
     objects = {"reply": given, "labels": labels, "valences": worth, "unscored": reasons}
-    return kept.assign(**{name: pd.Series(values, kept.index, dtype=object) for name, values in objects.items()})
+    return kept.assign(
+        **{name: pd.Series(values, kept.index, dtype=object) for name, values in objects.items()}
+    )
 
 
 def _answered(owed: pd.DataFrame, judge: Judge, model, replies: Path) -> pd.DataFrame:
     """`owed` with its replies, as `runner.generate` has it.
 
-    In half precision, rounding lets a reply depend on the questions that are read beside it. There the questions are asked in
-    blocks that depend on nothing but the questions, so that a run that was killed, or is made again, gets the same replies.
+    In half precision, rounding lets a reply depend on the questions that are read beside it. There the
+    questions are asked in blocks that depend on nothing but the questions, so that a run that was killed, or
+    is made again, gets the same replies.
     """
     told = _told(judge)
     owed = runner.keyed(owed, told, model)
@@ -202,19 +236,24 @@ def _told(judge: Judge) -> Generation:
 
 
 def votes(asked: pd.DataFrame) -> pd.DataFrame:
-    """A row for each text of each question: text, other, place (1 or 2), stem_id, sample_index, label and valence, missing where
-    unscored."""
+    """A row for each text of each question: text, other, place (1 or 2), stem_id, sample_index, label and
+    valence, missing where unscored."""
     first = asked.rename(columns={"first": "text", "second": "other"}).assign(place=1)
-    second = asked.dropna(subset="second").rename(columns={"first": "other", "second": "text"}).assign(place=2)
+    second = (
+        asked.dropna(subset="second").rename(columns={"first": "other", "second": "text"}).assign(place=2)
+    )
     table = pd.concat([first, second], ignore_index=True)
     for column, given in (("label", "labels"), ("valence", "valences")):
         pairs = zip(table[given], table["place"], strict=True)
-        table[column] = pd.Series([said[place - 1] if said else None for said, place in pairs], table.index, dtype=object)
+        table[column] = pd.Series(
+            [said[place - 1] if said else None for said, place in pairs], table.index, dtype=object
+        )
     columns = ["text", "other", "place", "stem_id", "sample_index", "label", "valence"]
     return table[columns].astype({"valence": float})
 
 
 def _mean_votes(seen: pd.DataFrame, given: pd.DataFrame, rows) -> pd.Series:
-    """Mean valence of each of `rows` over the votes of its sightings; repeated questions test the judge and do not count."""
+    """Mean valence of each of `rows` over the votes of its sightings; repeated questions test the judge and
+    do not count."""
     counted = seen.merge(given[given["sample_index"] == 0], on=["text", "other"])
     return counted.groupby("row")["valence"].mean().astype(float).reindex(rows)

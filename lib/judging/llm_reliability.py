@@ -1,4 +1,5 @@
-"""What the replies of a judge that is a language model tell of it: position bias, test–retest, and how many hold no verdict."""
+"""What the replies of a judge that is a language model tell of it: position bias, test–retest, and how many
+hold no verdict."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,15 +14,16 @@ from lib.stats import inference
 MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
 
 _REMEDIES = {  # of the reason why most are unscored
-    llm_judge.CUT_THINKING: "raise the thinking_tokens of the judge's model, or switch its thinking off, as with "
-                            "chat_template_kwargs: {enable_thinking: false}",
+    llm_judge.CUT_THINKING: "raise the thinking_tokens of the judge's model, or switch its thinking off, as "
+    "with "
+    "chat_template_kwargs: {enable_thinking: false}",
     llm_judge.CUT: "raise the judge's max_new_tokens",
     llm_judge.SILENT: "ask a more capable model, or make the rubric plainer",
     outcomes.EMPTY: "ask a more capable model, or one in its own chat template",
     outcomes.FILTERED: "ask a model whose server does not filter, or have the filter taken off",
     outcomes.REFUSED: "ask another model, or let the rubric say that the texts are only to be rated",
     outcomes.FAILED: "put right what stopped it",
-}  # fmt: skip
+}
 POSITION, ORDERS = "position bias", "both orders, same label"
 AGREEMENT, PEARSON = "test–retest, same label", "test–retest, Pearson's r"
 RETESTS = (AGREEMENT, PEARSON)
@@ -33,33 +35,40 @@ def reasons(asked: pd.DataFrame) -> str:
 
 
 def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: float = MOST_UNSCORED) -> None:
-    """ValueError, with the remedy of the commonest reason, if more than the share `most` of the replies holds no verdict. A
-    missing verdict is no chance event: what is left would be a selection."""
+    """ValueError, with the remedy of the commonest reason, if more than the share `most` of the replies holds
+    no verdict. A missing verdict is no chance event: what is left would be a selection."""
     unscored = asked[asked["unscored"].notna()]
     if len(unscored) <= most * len(asked):
         return
     commonest = unscored["unscored"].value_counts().index[0]
     one = unscored[unscored["unscored"] == commonest].iloc[0]
     raise ValueError(
-        f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies ({len(unscored) / len(asked):.1%}) hold no verdict: "
+        f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies "
+        f"({len(unscored) / len(asked):.1%}) hold no verdict: "
         f"{reasons(asked)}; at most {most:.0%} may, so nothing is reported\n"
-        f"the raw replies are in {replies}; one that is {commonest!r} begins {(one['reply'] or one['note'])[:80]!r}\n"
+        f"the raw replies are in {replies}; one that is {commonest!r} begins "
+        f"{(one['reply'] or one['note'])[:80]!r}\n"
         f"{_REMEDIES[commonest]}; then run again"
     )
 
 
 def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """POSITION, ORDERS, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low, high, n, n_stems.
+    """POSITION, ORDERS, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low,
+    high, n, n_stems.
 
-    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale; ORDERS is how
-    often it has the same valence in both places, for biases of either sign may cancel. RETESTS compare the two replies to a
-    question that was asked twice, text by text: how often the label is the same, and the correlation of the valences (interval:
-    bootstrap of stems). A stem is where a pair comes first.
+    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale;
+    ORDERS is how often it has the same valence in both places, for biases of either sign may cancel. RETESTS
+    compare the two replies to a question that was asked twice, text by text: how often the label is the same,
+    and the correlation of the valences (interval: bootstrap of stems). A stem is where a pair comes first.
     """
     given = llm_judge.votes(asked).dropna(subset="valence")
     bias, again = by_place(given), by_time(given)
-    favoured = inference.clustered_mean(bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8))
-    alike = inference.clustered_share((bias["first"] == bias["second"]).astype(float), bias["stem_id"], confidence, 1.0)
+    favoured = inference.clustered_mean(
+        bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8)
+    )
+    alike = inference.clustered_share(
+        (bias["first"] == bias["second"]).astype(float), bias["stem_id"], confidence, 1.0
+    )
     agreed = inference.clustered_share(again["same"], again["stem_id"], confidence, 1.0)
     rows = [
         {"quantity": POSITION, **asdict(favoured)},
@@ -73,17 +82,22 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
 def by_place(given: pd.DataFrame) -> pd.DataFrame:
     """Texts scored in both places of a pair: stem_id, first, second (valences)."""
     paired = given[(given["sample_index"] == 0) & given["other"].notna()]
-    first, second = (paired[paired["place"] == place][["text", "other", "stem_id", "valence"]] for place in (1, 2))
+    first, second = (
+        paired[paired["place"] == place][["text", "other", "stem_id", "valence"]] for place in (1, 2)
+    )
     both = first.merge(second.drop(columns="stem_id"), on=["text", "other"], suffixes=("_first", "_second"))
     return both.rename(columns=lambda name: name.removeprefix("valence_"))[["stem_id", "first", "second"]]
 
 
 def by_time(given: pd.DataFrame) -> pd.DataFrame:
-    """Texts scored in both replies to a question: stem_id, valence, again (valences), same (1.0 where the labels are equal)."""
+    """Texts scored in both replies to a question: stem_id, valence, again (valences), same (1.0 where the
+    labels are equal)."""
     once, again = (given[given["sample_index"] == index] for index in (0, 1))
     both = once.merge(again, on=["text", "other", "place"], suffixes=("", "_again"))
     same = (both["label"] == both["label_again"]).astype(float)
-    return pd.DataFrame({"stem_id": both["stem_id"], "valence": both["valence"], "again": both["valence_again"], "same": same})
+    return pd.DataFrame(
+        {"stem_id": both["stem_id"], "valence": both["valence"], "again": both["valence_again"], "same": same}
+    )
 
 
 def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> dict:
@@ -91,7 +105,13 @@ def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.ran
         varied = len(part) > 1 and part["valence"].std() > 0 and part["again"].std() > 0
         return np.array([part["valence"].corr(part["again"]) if varied else np.nan])
 
-    found = {"n": len(again), "n_stems": again["stem_id"].nunique(), "estimate": pearson(again)[0], "low": np.nan, "high": np.nan}
+    found = {
+        "n": len(again),
+        "n_stems": again["stem_id"].nunique(),
+        "estimate": pearson(again)[0],
+        "low": np.nan,
+        "high": np.nan,
+    }
     if not np.isnan(found["estimate"]) and found["n_stems"] > 1:
         spread = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
         found["low"], found["high"] = inference.percentile_interval(spread, confidence)[:, 0]

@@ -1,6 +1,6 @@
-"""What all-mpnet-base-v2 (Apache-2.0; Song et al., NeurIPS 2020; Reimers & Gurevych, EMNLP 2019) holds of a text: features for a
-regression. Its weights are those that were published, or with the adapter (`lib.judging.adapter`); nothing above the highest
-layer that is read is computed.
+"""What all-mpnet-base-v2 (Apache-2.0; Song et al., NeurIPS 2020; Reimers & Gurevych, EMNLP 2019) holds of a
+text: features for a regression. Its weights are those that were published, or with the adapter
+(`lib.judging.adapter`); nothing above the highest layer that is read is computed.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,8 @@ from lib.runtime.cores import available_threads
 from lib.storage import packages
 
 ENCODER = "all-mpnet-base-v2"
-VERSION = "mpnet-2"  # of what is read of a text: change it with anything that changes a feature, and call make fit-judge
+# of what is read of a text: change it with anything that changes a feature, and call make fit-judge
+VERSION = "mpnet-2"
 LAYERS = (7, 9, 11)  # of 12; 1 is the first above the token embeddings
 POOLINGS = ("mean", "max")
 WIDTH = 768
@@ -44,12 +45,16 @@ _loaded = cache(load)
 
 
 def features(
-    texts: list[str], layers: tuple[int, ...] = LAYERS, poolings: tuple[str, ...] = POOLINGS, adapted: bool = True
+    texts: list[str],
+    layers: tuple[int, ...] = LAYERS,
+    poolings: tuple[str, ...] = POOLINGS,
+    adapted: bool = True,
 ) -> np.ndarray:
     """Mean and maximum of the token vectors of each layer, shape (texts, layers × poolings × WIDTH), float32.
 
-    Texts are read as `normalize` leaves them, each batch of one number of tokens, so nothing is padded and no text's features
-    hang on its neighbours beyond the order of float32 sums. One thread in each of as many workers as there are cores.
+    Texts are read as `normalize` leaves them, each batch of one number of tokens, so nothing is padded and no
+    text's features hang on its neighbours beyond the order of float32 sums. One thread in each of as many
+    workers as there are cores.
     """
     import torch
 
@@ -59,7 +64,9 @@ def features(
 
     def read(rows: np.ndarray) -> None:
         with torch.inference_mode():
-            states = encoder(torch.tensor([ids[row] for row in rows]), output_hidden_states=True).hidden_states
+            states = encoder(
+                torch.tensor([ids[row] for row in rows]), output_hidden_states=True
+            ).hidden_states
             for place, layer in enumerate(layers):
                 for number, pooling in enumerate(poolings):
                     pooled = states[layer].mean(dim=1) if pooling == "mean" else states[layer].amax(dim=1)

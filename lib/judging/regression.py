@@ -1,6 +1,7 @@
 """The regression of the learned judge: what it reads of a text, and how it is fitted to mean ratings.
 
-Columns are standardised; VADER's valence stands VADER_COLUMNS times among them, so that the ridge's penalty hardly shrinks it.
+Columns are standardised; VADER's valence stands VADER_COLUMNS times among them, so that the ridge's penalty
+hardly shrinks it.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ FOLDS = 5
 
 
 def design(texts: list[str], adapted: bool = True) -> np.ndarray:
-    """Encoder features, with the adapter or without, and, last, VADER's valence of each text, shape (texts, columns)."""
+    """Encoder features, with the adapter or without, and, last, VADER's valence of each text, shape (texts,
+    columns)."""
     return np.column_stack([mpnet.features(texts, adapted=adapted), vader.valences(texts).astype(np.float32)])
 
 

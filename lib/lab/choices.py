@@ -22,20 +22,28 @@ class Choice(NamedTuple):
 
 
 def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
-    """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a key of their own."""
+    """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a
+    key of their own."""
     of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
     shipped = [
-        Choice("mock, no conclusion" if model_id.startswith("canned:") else "bundled", model_id, _model(model_id, model_id))
+        Choice(
+            "mock, no conclusion" if model_id.startswith("canned:") else "bundled",
+            model_id,
+            _model(model_id, model_id),
+        )
         for model_id in BUNDLED_MODELS
         if _is_at_hand(model_id)
     ]
-    cached = [Choice("hub cache", name, _model(name, str(folder))) for name, folder in cached_folders().items()]
+    cached = [
+        Choice("hub cache", name, _model(name, str(folder))) for name, folder in cached_folders().items()
+    ]
     return {f"{choice.group}/{choice.label}": choice for choice in (*of_set, *shipped, *cached)}
 
 
 def _is_at_hand(model_id: str) -> bool:
-    """Whether a bundled model can be had within seconds: none that is yet to be fetched from many packages, not the ladder, which
-    is trained on first use, nor the mock models that only differ in how much they leak."""
+    """Whether a bundled model can be had within seconds: none that is yet to be fetched from many packages,
+    not the ladder, which is trained on first use, nor the mock models that only differ in how much they
+    leak."""
     return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "canned:leak-50"
 
 
@@ -46,7 +54,8 @@ def _model(name: str, model_id: str) -> Model:
 
 
 def cached_folders(cache: Path | None = None) -> dict[str, Path]:
-    """The folders of causal language models in the local Hugging Face hub cache, newest snapshot, by hub id; none without one."""
+    """The folders of causal language models in the local Hugging Face hub cache, newest snapshot, by hub id;
+    none without one."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -73,10 +82,13 @@ def _generates_text(folder: Path) -> bool:
 
 
 def judge(wanted: Judge) -> tuple[Judge, str]:
-    """The judge that is shown, and a note where it is not the one of the parameter set: what takes minutes or money is not
-    asked at every change."""
+    """The judge that is shown, and a note where it is not the one of the parameter set: what takes minutes or
+    money is not asked at every change."""
     if wanted.kind == "learned" and not mpnet.is_fetched():
         return VADER, "the encoder of judge learned is not fetched yet; notebook 03 fetches it"
     if wanted.kind == "llm":
-        return VADER, f"the judge {wanted.name} of the set is a language model, which is not asked at every change"
+        return (
+            VADER,
+            f"the judge {wanted.name} of the set is a language model, which is not asked at every change",
+        )
     return wanted, ""

@@ -1,5 +1,5 @@
-"""One context, its neutral partner and a stem: what a model goes on with after each, draw by draw with the same noise, and what
-the context does to its next token. Tables in, tables out; no widget."""
+"""One context, its neutral partner and a stem: what a model goes on with after each, draw by draw with the
+same noise, and what the context does to its next token. Tables in, tables out; no widget."""
 
 import re
 import time
@@ -16,7 +16,8 @@ from lib.nlp.text import normalize
 from lib.replies import outcomes
 
 ARMS = ("context", "neutral")
-GROUP = "lab"  # keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
+# keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
+GROUP = "lab"
 MOST_DRAWS, MOST_CHARACTERS, HOTTEST = 20, 1000, 5.0
 QUICK = 1.5  # seconds of a draw below which the others are asked for together
 COLUMNS = ["sample_index", "arm", "completion", "outcome", "note", "valence"]
@@ -46,7 +47,10 @@ def settings(values: dict) -> Settings:
             raise ValueError(f"{names[name]}: {len(text)} characters; {MOST_CHARACTERS} at most, shorten it")
     temperature, draws = _number(values, "temperature"), _number(values, "draws")
     if not 0 <= temperature <= HOTTEST:
-        raise ValueError(f"temperature {temperature:g}: give a number from 0 (always the most probable token) to {HOTTEST:g}")
+        raise ValueError(
+            f"temperature {temperature:g}: give a number from 0 (always the most probable token) to "
+            f"{HOTTEST:g}"
+        )
     if draws != int(draws) or not 1 <= draws <= MOST_DRAWS:
         raise ValueError(f"draws {draws:g}: give a whole number from 1 to {MOST_DRAWS}")
     return Settings(**texts, model=str(values.get("model")), temperature=temperature, draws=int(draws))
@@ -64,9 +68,21 @@ def _number(values: dict, name: str) -> float:
 
 def requests(pair: Settings, model) -> pd.DataFrame:
     """One row for each completion, two rows a draw, in the columns that `model.reply` asks for."""
-    shared = {"group_id": GROUP, "stem_id": GROUP, "stem": pair.stem, "mitigation": NO_MITIGATION, "mitigation_text": ""}
+    shared = {
+        "group_id": GROUP,
+        "stem_id": GROUP,
+        "stem": pair.stem,
+        "mitigation": NO_MITIGATION,
+        "mitigation_text": "",
+    }
     arms = [
-        shared | {"prompt_id": f"{GROUP}/{arm}", "arm": arm, "context": text, "rendered": model.render(text, pair.stem, "")}
+        shared
+        | {
+            "prompt_id": f"{GROUP}/{arm}",
+            "arm": arm,
+            "context": text,
+            "rendered": model.render(text, pair.stem, ""),
+        }
         for arm, text in ((arm, getattr(pair, arm)) for arm in ARMS)
     ]
     return pd.DataFrame({"sample_index": range(pair.draws)}).merge(pd.DataFrame(arms), how="cross")
@@ -75,9 +91,11 @@ def requests(pair: Settings, model) -> pd.DataFrame:
 def complete(
     owed: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest of a quick model.
+    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest
+    of a quick model.
 
-    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see `lib.replies.outcomes`).
+    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see
+    `lib.replies.outcomes`).
     `on_prompts`: see `Transformer.reply`.
     """
     first, size, draws = 0, 1, owed["sample_index"].max() + 1
@@ -107,13 +125,15 @@ def settle(batch: pd.DataFrame, replies: list, model, judge: Judge) -> pd.DataFr
 
 
 def next_tokens(rendered: dict[str, str], prompts: list[str], logits, tokenizer) -> pd.DataFrame:
-    """What the context does to the next token: TOKEN_COLUMNS, one row a token of the vocabulary, most gained first.
+    """What the context does to the next token: TOKEN_COLUMNS, one row a token of the vocabulary, most gained
+    first.
 
-    The probabilities are the model's own (temperature 1), in %; `rendered` are the prompts by arm, `logits` has a row for each of
-    `prompts`.
+    The probabilities are the model's own (temperature 1), in %; `rendered` are the prompts by arm, `logits`
+    has a row for each of `prompts`.
     """
     probability = {
-        arm: 100.0 * logits[prompts.index(prompt)].double().softmax(dim=-1).cpu().numpy() for arm, prompt in rendered.items()
+        arm: 100.0 * logits[prompts.index(prompt)].double().softmax(dim=-1).cpu().numpy()
+        for arm, prompt in rendered.items()
     }
     size = min(len(tokenizer), len(probability["context"]))
     table = pd.DataFrame({arm: probability[arm][:size] for arm in ("neutral", "context")})
@@ -123,10 +143,13 @@ def next_tokens(rendered: dict[str, str], prompts: list[str], logits, tokenizer)
 
 
 def most_changed(table: pd.DataFrame, tokenizer, count: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The `count` tokens of `next_tokens` that gain most and those that lose most, spelled out; without those that do neither."""
+    """The `count` tokens of `next_tokens` that gain most and those that lose most, spelled out; without those
+    that do neither."""
     gains = table.head(count)[lambda rows: rows["difference"] > 0]
     losses = table.tail(count)[::-1][lambda rows: rows["difference"] < 0]
-    return tuple(part.assign(token=[tokenizer.decode([token]) for token in part["token"]]) for part in (gains, losses))
+    return tuple(
+        part.assign(token=[tokenizer.decode([token]) for token in part["token"]]) for part in (gains, losses)
+    )
 
 
 def marked(text: str) -> list[tuple[str, float]]:

@@ -1,4 +1,5 @@
-"""A sitting at the lab: settings in, the state of the page out, as plain values; the model that was loaded last is kept."""
+"""A sitting at the lab: settings in, the state of the page out, as plain values; the model that was loaded
+last is kept."""
 
 import hashlib
 import json
@@ -23,8 +24,12 @@ from lib.report import reports
 from lib.storage import records
 from lib.storage.records import Journal
 
-START = {"context": "He is heartbroken and miserable.", "neutral": "He is upstairs and out of earshot.",
-         "stem": "The street he lives on is called", "draws": 5}  # fmt: skip
+START = {
+    "context": "He is heartbroken and miserable.",
+    "neutral": "He is upstairs and out of earshot.",
+    "stem": "The street he lives on is called",
+    "draws": 5,
+}
 NO_TOKENS = "The model is behind a server, or a mock, and shows no probabilities of its next token."
 _PATIENCE = {"retries": 1, "timeout": 30.0}  # of a server: a person waits
 
@@ -34,13 +39,15 @@ class Superseded(Exception):
 
 
 def explained(error: Exception) -> str:
-    """An error as the page shows it, in three lines at most; one that this project does not raise on purpose with its type."""
+    """An error as the page shows it, in three lines at most; one that this project does not raise on purpose
+    with its type."""
     lines = "\n".join(str(error).splitlines()[:3])
     return lines if isinstance(error, ValueError | OSError) and lines else f"{type(error).__name__}: {lines}"
 
 
 class Session:
-    """What one page of the lab does with the models of a parameter set; `kept` is the file that keeps pairs."""
+    """What one page of the lab does with the models of a parameter set; `kept` is the file that keeps
+    pairs."""
 
     def __init__(self, set_name: str, kept: Path | None = None):
         self.parameters = params.load(set_name)
@@ -50,13 +57,20 @@ class Session:
 
     def start(self) -> dict:
         """The settings with which the page opens."""
-        return {**START, "model": next(iter(self.models)), "temperature": self.parameters.generation["temperature"]}
+        return {
+            **START,
+            "model": next(iter(self.models)),
+            "temperature": self.parameters.generation["temperature"],
+        }
 
-    def run(self, values: dict, publish: Callable[[dict], object], is_stale: Callable[[], bool] = lambda: False) -> None:
-        """Complete the pair of `values`; `publish` is given the state of the page whenever there is more to see.
+    def run(
+        self, values: dict, publish: Callable[[dict], object], is_stale: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Complete the pair of `values`; `publish` is given the state of the page whenever there is more to
+        see.
 
-        A state has status (loading, writing, done or error), message, and, as they come, model, judge, toy, rows, tokens and
-        seconds. Nothing is published once `is_stale()`.
+        A state has status (loading, writing, done or error), message, and, as they come, model, judge, toy,
+        rows, tokens and seconds. Nothing is published once `is_stale()`.
         """
 
         def show(state: dict) -> None:
@@ -78,16 +92,29 @@ class Session:
         if self._backend is None or self._backend.spec != spec:
             show(state)
         model, (judge, note) = self._load(spec), choices.judge(self._judge())
-        state |= {"model": spec.name, "judge": {"version": judges.version(judge), "note": note},
-                  "toy": reports.TOY if spec.id.startswith("canned:") else ""}  # fmt: skip
+        state |= {
+            "model": spec.name,
+            "judge": {"version": judges.version(judge), "note": note},
+            "toy": reports.TOY if spec.id.startswith("canned:") else "",
+        }
         owed, of_set = pair.requests(wanted, model), self.parameters.generation
-        sampled = {"temperature": wanted.temperature, "max_new_tokens": of_set["max_new_tokens"], "seed": of_set["seed"]}
+        sampled = {
+            "temperature": wanted.temperature,
+            "max_new_tokens": of_set["max_new_tokens"],
+            "seed": of_set["seed"],
+        }
         prompt_checks.check(owed, model, sampled["max_new_tokens"])
-        state |= {"status": "writing", "message": f"{spec.name} writes …", "tokens": None if model.tokenizer else NO_TOKENS}
+        state |= {
+            "status": "writing",
+            "message": f"{spec.name} writes …",
+            "tokens": None if model.tokenizer else NO_TOKENS,
+        }
         show(state)
 
         def on_prompts(texts: list[str], logits) -> None:
-            state["tokens"] = view.tokens(pair.next_tokens(rendered, texts, logits, model.tokenizer), model.tokenizer)
+            state["tokens"] = view.tokens(
+                pair.next_tokens(rendered, texts, logits, model.tokenizer), model.tokenizer
+            )
             show(state)
 
         rendered, tables = dict(zip(owed["arm"], owed["rendered"], strict=True)), []
@@ -97,12 +124,17 @@ class Session:
                 state["rows"] = view.rows(pd.concat(tables))
                 show(state)
         seconds = round(time.monotonic() - started, 1)
-        show(state | {"status": "done", "message": f"{wanted.draws} draws in {seconds:g} s", "seconds": seconds})
+        show(
+            state
+            | {"status": "done", "message": f"{wanted.draws} draws in {seconds:g} s", "seconds": seconds}
+        )
         made_by = {"model": spec.model_dump(), **sampled, "judge": judges.version(judge)}
         self._last = (wanted, made_by, pd.concat(tables), state["tokens"])
 
     def _judge(self):
-        values = params.cell_values(self.parameters, self._set_name, "03_judging", self.parameters.models[0].name)
+        values = params.cell_values(
+            self.parameters, self._set_name, "03_judging", self.parameters.models[0].name
+        )
         return choices.Judge.model_validate(values["judge"])
 
     def _spec(self, key: str) -> Model:
@@ -110,9 +142,16 @@ class Session:
             raise ValueError(f"model {key!r}: no such model in the lab; choose one of the menu")
         spec = self.models[key].spec
         if spec.table:
-            raise ValueError(f"model {spec.name}: its completions are in a table ({spec.table.path}), so it can write no new "
-                             "ones; choose another")  # fmt: skip
-        return spec.model_copy(update={"server": spec.server.model_copy(update=_PATIENCE)}) if spec.server else spec
+            raise ValueError(
+                f"model {spec.name}: its completions are in a table ({spec.table.path}), so it can write "
+                "no new "
+                "ones; choose another"
+            )
+        return (
+            spec.model_copy(update={"server": spec.server.model_copy(update=_PATIENCE)})
+            if spec.server
+            else spec
+        )
 
     def _load(self, spec: Model):
         """The backend of `spec`; weights that the last one has loaded already are not loaded again."""
@@ -126,16 +165,20 @@ class Session:
         return made
 
     def surprise(self, rng: np.random.Generator) -> dict[str, str]:
-        """Context, neutral and stem of a random group of the benchmark, its charged context of either polarity."""
+        """Context, neutral and stem of a random group of the benchmark, its charged context of either
+        polarity."""
         if self._prompts is None:
             self._prompts = self._benchmark()
-        group = self._prompts[self._prompts["group_id"] == rng.choice(self._prompts["group_id"].unique())].set_index("arm")
+        group = self._prompts[
+            self._prompts["group_id"] == rng.choice(self._prompts["group_id"].unique())
+        ].set_index("arm")
         charged = str(rng.choice(["negative", "positive"]))
         contexts = {"context": group.at[charged, "context"], "neutral": group.at["neutral", "context"]}
         return {**contexts, "stem": group.at["neutral", "stem"]}
 
     def _benchmark(self) -> pd.DataFrame:
-        """The prompts of the set's run; the curated ones where it has not run, or is of sentences that are held out."""
+        """The prompts of the set's run; the curated ones where it has not run, or is of sentences that are
+        held out."""
         held_out = self.parameters.dataset.get("part") == HELD_OUT
         if not held_out and records.table_path(self._set_name, "prompts").exists():
             return records.read_table(self._set_name, "prompts")
@@ -148,7 +191,13 @@ class Session:
         wanted, made_by, table, tokens = self._last
         time_ = datetime.now(UTC).isoformat(timespec="milliseconds")
         completions = json.loads(table.to_json(orient="records"))
-        record = {"time": time_, **asdict(wanted), **made_by, "completions": completions, "next_token": tokens}
+        record = {
+            "time": time_,
+            **asdict(wanted),
+            **made_by,
+            "completions": completions,
+            "next_token": tokens,
+        }
         key = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
         with Journal(self.kept) as journal:
             journal.append([{"key": key, **record}])
@@ -160,23 +209,29 @@ class Session:
         self._last = None
 
     def make_stem(self, values: dict) -> dict:
-        """`values` (stem, domain, slot, subject, pronoun) as a line of the benchmark, and what the lint says: csv, findings."""
+        """`values` (stem, domain, slot, subject, pronoun) as a line of the benchmark, and what the lint says:
+        csv, findings."""
         known, names = curated_prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
         made = stems.row(**{name: str(values.get(name) or "").strip() for name in names}, stems=known)
         if not made["stem"] or not made["domain"]:
             raise ValueError("a stem needs its text and a domain; write or choose them")
-        findings = stems.findings(made, known, curated_prompts.read_contexts(), curated_prompts.read_exclusions())
+        findings = stems.findings(
+            made, known, curated_prompts.read_contexts(), curated_prompts.read_exclusions()
+        )
         return {"csv": stems.csv_line(made), "findings": findings}
 
 
 def _weights_of(spec: Model) -> list:
     """What the weights of a model depend on."""
-    return [getattr(spec, name) for name in ("id", "revision", "gguf_file", "dtype", "quantization", "device_map")]
+    return [
+        getattr(spec, name) for name in ("id", "revision", "gguf_file", "dtype", "quantization", "device_map")
+    ]
 
 
 @contextmanager
 def _interruptible(model, is_stale: Callable[[], bool]):
-    """A model that runs here stops before its next token once its result is stale; a server's request is let go on."""
+    """A model that runs here stops before its next token once its result is stale; a server's request is let
+    go on."""
 
     def stop(*_) -> None:
         if is_stale():

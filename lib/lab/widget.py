@@ -1,4 +1,5 @@
-"""The lab in a notebook: hands what is typed and clicked to a `Session`, whose work is done in a thread of its own."""
+"""The lab in a notebook: hands what is typed and clicked to a `Session`, whose work is done in a thread of
+its own."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +18,8 @@ _FOLDER = ROOT / "lib" / "lab"
 
 
 class Newest:
-    """A thread that does the newest of the jobs it is given; an older one learns that it is stale from `is_stale()`."""
+    """A thread that does the newest of the jobs it is given; an older one learns that it is stale from
+    `is_stale()`."""
 
     def __init__(self, work: Callable[[dict, Callable[[], bool]], object]):
         self._work, self._jobs, self._newest = work, SimpleQueue(), None
@@ -36,7 +38,8 @@ class Newest:
 
 
 class Lab(anywidget.AnyWidget):
-    """The page: `state` is what is to be seen of the settings numbered `state["number"]`; `notice` answers a button."""
+    """The page: `state` is what is to be seen of the settings numbered `state["number"]`; `notice` answers a
+    button."""
 
     _esm = _FOLDER / "lab.js"
     _css = _FOLDER / "lab.css"
@@ -48,7 +51,10 @@ class Lab(anywidget.AnyWidget):
 
     def __init__(self, set_name: str, kept: Path | None = None):
         self._session, self._rng, self._count = Session(set_name, kept), np.random.default_rng(), 0
-        models = [{"key": key, "group": model.group, "label": model.label} for key, model in self._session.models.items()]
+        models = [
+            {"key": key, "group": model.group, "label": model.label}
+            for key, model in self._session.models.items()
+        ]
         domains = sorted(curated_prompts.read_stems()["domain"].unique())
         super().__init__(choices=models, domains=domains, settings=self._session.start())
         self._completions = Newest(self._complete)
@@ -76,7 +82,8 @@ class Lab(anywidget.AnyWidget):
         self._session.run(job["values"], publish, is_stale)
 
     def _answer(self, act: Callable[[], dict]) -> None:
-        """Show what `act` returns, or its error, as a notice; each has a number of its own, so that the page sees it."""
+        """Show what `act` returns, or its error, as a notice; each has a number of its own, so that the page
+        sees it."""
         try:
             said = act()
         except Exception as error:  # on the page, where it is seen: a callback's traceback is not

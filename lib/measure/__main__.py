@@ -1,7 +1,9 @@
-"""Measure one's own model: find out what it is, ask it as much as the time allows, judge, and tell the result on a card.
+"""Measure one's own model: find out what it is, ask it as much as the time allows, judge, and tell the result
+on a card.
 
-A model is a hub id, a folder, a .gguf file, a bundled model, or the URL of a server that speaks OpenAI's protocol; --table takes
-completions made elsewhere, and without a path writes the prompts to fill in. Called again with a larger budget it goes on.
+A model is a hub id, a folder, a .gguf file, a bundled model, or the URL of a server that speaks OpenAI's
+protocol; --table takes completions made elsewhere, and without a path writes the prompts to fill in. Called
+again with a larger budget it goes on.
 """
 
 import argparse
@@ -38,7 +40,9 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     sets.check_name(name)
     before = sets.earlier(name, model)
     if before:  # as it was found out then, so that its answers count
-        model = before.models[0].model_copy(update={"mitigate": False, "dtype": request.dtype or before.models[0].dtype})
+        model = before.models[0].model_copy(
+            update={"mitigate": False, "dtype": request.dtype or before.models[0].dtype}
+        )
     print("\n".join([f"{model.name} ({model.id})", *(f"  {note}" for note in notes)]), flush=True)
     told, stopped = sets.values(model, given.judge), ""
     benchmark = answers.benchmark(told)
@@ -46,7 +50,9 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
         design = tables.design(registry.load(model), *benchmark, told["mitigations"])
     else:
         pages = _pages_seconds(given.judge, whole)
-        model, design, stopped = _answer(name, model, told, benchmark, whole - pages, before and sets.design(before))
+        model, design, stopped = _answer(
+            name, model, told, benchmark, whole - pages, before and sets.design(before)
+        )
     path = sets.write(name, sets.values(model, given.judge, design))
     print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
     judged = time.monotonic()
@@ -56,9 +62,11 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     print(f"In all {command_line.spell(time.monotonic() - started)}.")
 
 
-def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None) -> tuple:
-    """Ask the model for as much as `available` seconds allow; returns the model as it was asked, the design that is finished, and
-    what was left undone, in words."""
+def _answer(
+    name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None
+) -> tuple:
+    """Ask the model for as much as `available` seconds allow; returns the model as it was asked, the design
+    that is finished, and what was left undone, in words."""
     table, ordered = benchmark
     backend = _ready(answers.parameters(told, name, model, 1, mitigate=False), table)
     started = time.monotonic()
@@ -67,23 +75,33 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
     most = answers.parameters(told, name, asked.model.spec, max(budget.SAMPLES), mitigate=True)
     pace, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
     known, source = _known(name)
-    left, stems, lacks = available - (time.monotonic() - started), table["stem_id"].nunique(), asked.lacks(most, ordered)
-    design = budget.choose(known, pace, left, stems, lacks, len(told["mitigations"]), told["judging"]["margin"], earlier)
+    left, stems, lacks = (
+        available - (time.monotonic() - started),
+        table["stem_id"].nunique(),
+        asked.lacks(most, ordered),
+    )
+    design = budget.choose(
+        known, pace, left, stems, lacks, len(told["mitigations"]), told["judging"]["margin"], earlier
+    )
     owed = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
     print(f"{budget.summary(design, owed * pace)} Variances are those of {source}.", flush=True)
     kept = {"batch_size": run.batch_size, "workers": run.workers}
-    run = answers.parameters(told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)).model_copy(
-        update=kept
-    )
+    run = answers.parameters(
+        told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)
+    ).model_copy(update=kept)
     _, finished = asked.ask(run, ordered[: design.groups], pace, started + available)
     stopped = ""
     if finished < design.groups:
-        stopped = f"at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on from there"
+        stopped = (
+            f"at the budget, after {finished:,} of {design.groups:,} groups; a larger BUDGET goes on "
+            "from there"
+        )
     if earlier and finished < earlier.groups:
         return asked.model.spec, earlier, stopped  # whose answers are at hand
     if finished < 2:
         raise ParameterError(
-            f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is kept: give a larger one"
+            f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is "
+            "kept: give a larger one"
         )
     return asked.model.spec, replace(design, groups=finished), stopped
 
@@ -91,7 +109,9 @@ def _answer(name: str, model: Model, told: dict, benchmark: tuple, available: fl
 def _ready(run, table):
     """The backend of a model, its prompts checked and its weights loaded, which no budget counts."""
     backend = registry.load(run.model)
-    prompt_checks.check(runner.requests(table.head(len(curated_prompts.ARMS)), run, backend), backend, run.max_new_tokens)
+    prompt_checks.check(
+        runner.requests(table.head(len(curated_prompts.ARMS)), run, backend), backend, run.max_new_tokens
+    )
     if backend.is_local:
         _ = backend.weights
     return backend
@@ -108,7 +128,8 @@ def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
     if lost <= SPOILT:
         return backend
     print(
-        f"  {lost:.0f} % of its first {len(made)} answers hold nothing new: answers are begun with the sentence (begin_answer) "
+        f"  {lost:.0f} % of its first {len(made)} answers hold nothing new: answers are begun with the "
+        "sentence (begin_answer) "
         "and must hold a word (require_word)",
         flush=True,
     )
@@ -118,12 +139,15 @@ def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
 
 
 def _known(name: str) -> tuple[power.Components, str]:
-    """Variances of a pair's net excess, and the set that they were estimated in: this one, or else the reference run."""
+    """Variances of a pair's net excess, and the set that they were estimated in: this one, or else the
+    reference run."""
     for source in (name, card.REFERENCE):
         found = card.read(source)
         if found and found["variances"]:
             return power.Components(**found["variances"]), source
-    raise FileNotFoundError(f"outputs/{card.REFERENCE}/card.json is missing: it is part of the project; run `git checkout` on it")
+    raise FileNotFoundError(
+        f"outputs/{card.REFERENCE}/card.json is missing: it is part of the project; run `git checkout` on it"
+    )
 
 
 def _pages_file():
@@ -131,7 +155,8 @@ def _pages_file():
 
 
 def _pages_known() -> dict[str, float]:
-    """Seconds that judging and pages took last time on this machine, by judge; what is not readable counts as not known."""
+    """Seconds that judging and pages took last time on this machine, by judge; what is not readable counts as
+    not known."""
     try:
         known = json.loads(_pages_file().read_text())
         return {judge: float(seconds) for judge, seconds in known.items() if float(seconds) > 0}
@@ -140,11 +165,14 @@ def _pages_known() -> dict[str, float]:
 
 
 def _pages_seconds(judge: str, whole: float) -> float:
-    """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a share."""
+    """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a
+    share."""
     seconds = _pages_known().get(judge, _PAGES * whole)
     if seconds > whole / 2:
         last = command_line.spell(seconds)
-        print(f"  judging and pages took {last} last time, which exceed half of the budget: all may take longer")
+        print(
+            f"  judging and pages took {last} last time, which exceed half of the budget: all may take longer"
+        )
     return min(seconds, whole / 2)
 
 
@@ -156,11 +184,22 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     bundled = f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md"
     made = new_parser("lib.measure", __doc__, bundled)
-    made.add_argument("model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server")
-    made.add_argument("--table", help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one")
-    made.add_argument("--name", help="what the server calls the model; of a table, whose completions these are")
-    made.add_argument("--mode", choices=identify.MODES, help="how the model is asked, if it is not as found out")
-    made.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "auto"), help="number format of the weights")
+    made.add_argument(
+        "model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server"
+    )
+    made.add_argument(
+        "--table",
+        help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one",
+    )
+    made.add_argument(
+        "--name", help="what the server calls the model; of a table, whose completions these are"
+    )
+    made.add_argument(
+        "--mode", choices=identify.MODES, help="how the model is asked, if it is not as found out"
+    )
+    made.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16", "auto"), help="number format of the weights"
+    )
     made.add_argument("--judge", choices=JUDGES, help=f"who judges (default {JUDGES[0]})")
     made.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
     made.add_argument("--set", help="name of the parameter set, if not the model's")
@@ -172,15 +211,22 @@ def parser() -> argparse.ArgumentParser:
 
 def blank(given: argparse.Namespace) -> None:
     """Write the prompts to fill in."""
-    model = Model(name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"})
+    model = Model(
+        name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"}
+    )
     table, ordered = answers.benchmark(sets.values(model, given.judge))
     given.groups, given.samples = given.groups or table["stem_id"].nunique(), given.samples or 1
     if not (2 <= given.groups <= len(ordered) and given.samples >= 1):
-        raise ParameterError(f"GROUPS={given.groups}, SAMPLES={given.samples}: give 2 to {len(ordered)} groups, 1 sample or more")
+        raise ParameterError(
+            f"GROUPS={given.groups}, SAMPLES={given.samples}: give 2 to {len(ordered)} groups, 1 sample or "
+            "more"
+        )
     paths = tables.write_blank(table, ordered, given.groups, given.samples, given.mode or "chat")
     print(
-        f"Written: {' and '.join(str(path.relative_to(ROOT)) for path in paths)}, {given.groups * 5 * given.samples:,} prompts.\n"
-        f"Send each prompt as it stands, write the answer into completion, then: make measure TABLE=outputs/{paths[0].name} "
+        f"Written: {' and '.join(str(path.relative_to(ROOT)) for path in paths)}, "
+        f"{given.groups * 5 * given.samples:,} prompts.\n"
+        "Send each prompt as it stands, write the answer into completion, then: make measure "
+        f"TABLE=outputs/{paths[0].name} "
         "NAME=<model>"
     )
 
@@ -197,7 +243,9 @@ def _check_options(given: argparse.Namespace) -> None:
     }[kind]
     for option in ("name", "mode", "dtype", "judge", "budget", "set", "key_variable", "groups", "samples"):
         if getattr(given, option) is not None and option not in allowed:
-            raise ParameterError(f"{option.upper()}={getattr(given, option)} has no effect on {kind}; take it out")
+            raise ParameterError(
+                f"{option.upper()}={getattr(given, option)} has no effect on {kind}; take it out"
+            )
 
 
 def _kind(model: str) -> str:
@@ -215,8 +263,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure_or_blank(given: argparse.Namespace) -> None:
     if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
         raise ParameterError(
-            "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled model as "
-            f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of prompts to fill in"
+            "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled "
+            "model as "
+            f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of "
+            "prompts to fill in"
         )
     _check_options(given)
     given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET

@@ -45,14 +45,18 @@ class Answers:
 
     def missing(self, run: Generation) -> pd.DataFrame:
         """The completions of all groups that are not at hand."""
-        return runner.missing(runner.requests(self.table, run, self.model), records.journal_keys(self._completions))
+        return runner.missing(
+            runner.requests(self.table, run, self.model), records.journal_keys(self._completions)
+        )
 
     def lacks(self, run: Generation, ordered: list[str]) -> budget.Lacks:
         """How many of the completions of `run` each group still needs, as `budget.choose` asks for it."""
         missing = self.missing(run)
 
         def of(samples: int, mitigated: bool) -> np.ndarray:
-            wanted = (missing["sample_index"] < samples) & (mitigated | (missing["mitigation"] == NO_MITIGATION))
+            wanted = (missing["sample_index"] < samples) & (
+                mitigated | (missing["mitigation"] == NO_MITIGATION)
+            )
             return missing[wanted].groupby("group_id").size().reindex(ordered, fill_value=0).to_numpy()
 
         return of
@@ -61,20 +65,30 @@ class Answers:
         """The requests of `groups`."""
         return runner.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
 
-    def ask(self, run: Generation, groups: list[str], seconds=0.0, deadline=np.inf) -> tuple[pd.DataFrame, int]:
-        """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups are whole, from the first on.
+    def ask(
+        self, run: Generation, groups: list[str], seconds=0.0, deadline=np.inf
+    ) -> tuple[pd.DataFrame, int]:
+        """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups are whole,
+        from the first on.
 
-        `seconds` a completion is what is expected at first. Groups are asked in rounds, as large as a batch and the time left
-        allow.
+        `seconds` a completion is what is expected at first. Groups are asked in rounds, as large as a batch
+        and the time left allow.
         """
         owed = self.owed(run, groups)
         missing = runner.missing(owed, records.journal_keys(self._completions))
         lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
-        recorder = next_token.recorder(self.table[self.table["group_id"].isin(groups)], self.model, self._next_token)
+        recorder = next_token.recorder(
+            self.table[self.table["group_id"].isin(groups)], self.model, self._next_token
+        )
         made, done = [], 0
         with progress.bar(len(owed), run.model.name, "completions", len(owed) - int(lacks.sum())) as bar:
             while done < len(groups):
-                size = _round(lacks.iloc[done:], run.batch_size or throughput.LARGEST, seconds, deadline - time.monotonic())
+                size = _round(
+                    lacks.iloc[done:],
+                    run.batch_size or throughput.LARGEST,
+                    seconds,
+                    deadline - time.monotonic(),
+                )
                 if not size:
                     break
                 part, started = groups[done : done + size], time.monotonic()
@@ -87,7 +101,8 @@ class Answers:
 
 
 def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
-    """How many groups, of which each `lacks` so many completions, are asked next: a batch, or what fits into the time left."""
+    """How many groups, of which each `lacks` so many completions, are asked next: a batch, or what fits into
+    the time left."""
     in_time = max(left, 0.0) / seconds if seconds else np.inf
     fits = int((lacks.cumsum() <= min(batch, in_time)).sum())
     return fits or int(batch < lacks.iloc[0] <= in_time)  # a batch may be smaller than a group
@@ -96,8 +111,8 @@ def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
 def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool) -> tuple[float, Generation]:
     """Seconds a completion takes, and `run` with the batch and division of cores that suit it.
 
-    The first groups that are not at hand are asked, and kept. Before them, a model that runs here is calibrated where there is
-    time to `calibrate`, as it is for `make plan`.
+    The first groups that are not at hand are asked, and kept. Before them, a model that runs here is
+    calibrated where there is time to `calibrate`, as it is for `make plan`.
     """
     missing = answers.missing(run)
     if missing.empty:
@@ -118,7 +133,9 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     if local:
         rows = made[made["key"].isin(asked["key"])]
         planned = planning.corrected(model, found, missing, run, rows, took).seconds
-        return (planned + took / len(asked)) / 2, run  # large batches are slower than planned, and faster than the small trial
+        return (
+            planned + took / len(asked)
+        ) / 2, run  # large batches are slower than planned, and faster than the small trial
     return took / len(asked), run
 
 

@@ -1,4 +1,5 @@
-"""Which design tells most in the time at hand: how many groups, samples, and whether the mitigations are measured too."""
+"""Which design tells most in the time at hand: how many groups, samples, and whether the mitigations are
+measured too."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +18,8 @@ Lacks = Callable[[int, bool], np.ndarray]
 
 @dataclass(frozen=True)
 class Design:
-    """A part of the full design: its first groups, samples of each prompt, and of each prompt under each mitigation."""
+    """A part of the full design: its first groups, samples of each prompt, and of each prompt under each
+    mitigation."""
 
     groups: int
     samples: int
@@ -35,7 +37,11 @@ def seconds(text: str) -> float:
     """'90s', '10m', '1.5h' or '1h30m' in seconds; ParameterError for anything else."""
     parts = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip().lower())
     try:
-        total = sum(float(part) * unit for part, unit in zip(parts.groups()[::-1], _UNITS.values(), strict=True) if part)
+        total = sum(
+            float(part) * unit
+            for part, unit in zip(parts.groups()[::-1], _UNITS.values(), strict=True)
+            if part
+        )
     except (AttributeError, ValueError):
         total = 0.0
     if total <= 0:
@@ -58,11 +64,13 @@ def choose(
     margin: float,
     earlier: Design | None = None,
 ) -> Design:
-    """The design with the narrowest interval of the net excess that `available` seconds allow at `pace` seconds a completion.
+    """The design with the narrowest interval of the net excess that `available` seconds allow at `pace`
+    seconds a completion.
 
-    `known`: variances of one pair's net excess. `lacks(samples, mitigated)`: completions that each group of the full design, in
-    order, would still need. Mitigations are measured if the net excess is still told `margin` points from 0 beside them. No
-    design is smaller than the `earlier` one, which it goes on with. ParameterError if there is no time for two groups.
+    `known`: variances of one pair's net excess. `lacks(samples, mitigated)`: completions that each group of
+    the full design, in order, would still need. Mitigations are measured if the net excess is still told
+    `margin` points from 0 beside them. No design is smaller than the `earlier` one, which it goes on with.
+    ParameterError if there is no time for two groups.
     """
     made = [
         _largest(known, pace, max(available, 0.0), stems, lacks, samples, kept, mitigations)
@@ -75,7 +83,8 @@ def choose(
     if not possible:
         least = 2 * per_group(1, 0, mitigations) * pace
         raise ParameterError(
-            f"BUDGET: it leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} completions take about "
+            f"BUDGET: it leaves {max(available, 0):.0f} s for answers, but two groups of {len(ARMS)} "
+            "completions take about "
             f"{least:.0f} s on this machine; give a larger one"
         )
     sharp = [design for design in possible if design.mitigation_samples and design.mde <= margin]
@@ -84,7 +93,10 @@ def choose(
 
 
 def _covers(design: Design, earlier: Design) -> bool:
-    pairs = ((getattr(each, name) for each in (design, earlier)) for name in ("groups", "samples", "mitigation_samples"))
+    pairs = (
+        (getattr(each, name) for each in (design, earlier))
+        for name in ("groups", "samples", "mitigation_samples")
+    )
     return all(new >= old for new, old in pairs)
 
 
@@ -92,7 +104,9 @@ def _largest(known, pace, available, stems, lacks, samples, mitigation_samples, 
     """The design with so many samples that fits into the time; None if it has not even two groups."""
     needed = lacks(samples, bool(mitigation_samples)).cumsum()
     groups = int(np.searchsorted(needed * pace, available, side="right"))
-    return sized(Design(groups, samples, mitigation_samples, mitigations), known, stems) if groups > 1 else None
+    return (
+        sized(Design(groups, samples, mitigation_samples, mitigations), known, stems) if groups > 1 else None
+    )
 
 
 def sized(design: Design, known: power.Components, stems: int) -> Design:
@@ -105,8 +119,13 @@ def sized(design: Design, known: power.Components, stems: int) -> Design:
 def summary(design: Design, seconds_needed: float) -> str:
     """The design in a sentence: what is asked, how long that takes, what it will see."""
     time = f"about {command_line.spell(seconds_needed)}" if seconds_needed else "all at hand"
-    beside = f", {design.mitigations} mitigations measured too" if design.mitigation_samples else ", no mitigations"
+    beside = (
+        f", {design.mitigations} mitigations measured too"
+        if design.mitigation_samples
+        else ", no mitigations"
+    )
     return (
-        f"{design.completions:,} completions ({design.groups:,} groups, {design.samples} a prompt{beside}), {time}, will tell "
+        f"{design.completions:,} completions ({design.groups:,} groups, {design.samples} a "
+        f"prompt{beside}), {time}, will tell "
         f"a net excess of {design.mde:.1f} points from 0 four times of five."
     )

@@ -1,4 +1,5 @@
-"""What a person named, as a Model of a parameter set: what can be found out is found out and said, the ambiguous is asked for."""
+"""What a person named, as a Model of a parameter set: what can be found out is found out and said, the
+ambiguous is asked for."""
 
 import re
 from dataclasses import dataclass
@@ -34,16 +35,23 @@ class Request:
 
 
 def identify(request: Request) -> tuple[Model, list[str]]:
-    """The model to measure, and a line for each thing that was found out. ParameterError, with the remedy, where it cannot be."""
+    """The model to measure, and a line for each thing that was found out. ParameterError, with the remedy,
+    where it cannot be."""
     if request.table is not None:
         return _of_table(request)
     if is_url(request.model):
         return _of_server(request)
     if request.model.startswith("canned:"):
         if request.model not in specs.BUNDLED_MODELS:
-            raise ParameterError(f"MODEL={request.model}: no such model{nearest(request.model, specs.BUNDLED_MODELS)}")
+            raise ParameterError(
+                f"MODEL={request.model}: no such model{nearest(request.model, specs.BUNDLED_MODELS)}"
+            )
         return Model(
-            name=slug(request.model.replace(":", "-")), id=request.model, family="canned", tuning="instruct", mode="completion"
+            name=slug(request.model.replace(":", "-")),
+            id=request.model,
+            family="canned",
+            tuning="instruct",
+            mode="completion",
         ), ["a canned model with a known leak, for trying this out: it allows no conclusion"]
     return _of_weights(request)
 
@@ -60,17 +68,21 @@ def _model(place: str, **fields) -> Model:
     except ValidationError as error:
         first = error.errors()[0]  # without the value, which may hold a password
         where = ".".join(map(str, first["loc"]))
-        raise ParameterError(f"{place}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
+        raise ParameterError(
+            f"{place}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def slug(label: str) -> str:
-    """A name for results and files out of the end of a path or id: 'org/My-Model-7B.Q4_K_M.gguf' gives 'my-model-7b.q4_k_m'."""
+    """A name for results and files out of the end of a path or id: 'org/My-Model-7B.Q4_K_M.gguf' gives
+    'my-model-7b.q4_k_m'."""
     last = re.split(r"[/\\:]", label.rstrip("/\\"))[-1].removesuffix(".gguf")
     return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("-._") or "model"
 
 
 def family(label: str) -> str:
-    """What a name says before the size: 'Qwen2.5-7B-Instruct' gives 'qwen2.5'. Models of one family are compared by size."""
+    """What a name says before the size: 'Qwen2.5-7B-Instruct' gives 'qwen2.5'. Models of one family are
+    compared by size."""
     name = _QUANTIZED.sub("", slug(label))
     size = _SIZE.search(name)
     name = name[: size.start()] if size and size.start() else _BASE.sub("", _TUNED.sub("", name))
@@ -88,7 +100,9 @@ def _of_table(request: Request) -> tuple[Model, list[str]]:
         mode=request.mode or "chat",
         table={"path": str(Path(request.table).expanduser())},
     )
-    return model, [f"completions of {label}, made elsewhere" + ("" if request.name else "; NAME=… tells whose they are")]
+    return model, [
+        f"completions of {label}, made elsewhere" + ("" if request.name else "; NAME=… tells whose they are")
+    ]
 
 
 def _of_server(request: Request) -> tuple[Model, list[str]]:
@@ -102,17 +116,26 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
     place, mode = "MODEL: the URL of the server", request.mode or "chat"
     if request.mode is None:
         notes.append("asked in chat mode; MODE=completion for a base model")
-    given = {"family": "server", "tuning": "instruct", "mode": mode, "server": {"url": url, "key_variable": request.key_variable}}
+    given = {
+        "family": "server",
+        "tuning": "instruct",
+        "mode": mode,
+        "server": {"url": url, "key_variable": request.key_variable},
+    }
     name = request.name
     if name is None:
         listed = Server(_model(place, name="server", id="server", **given), check=False).listed()
         if len(listed) != 1:
-            offers = f"lists {', '.join(listed[:8])}{', …' * (len(listed) > 8)}" if listed else "lists no models"
+            offers = (
+                f"lists {', '.join(listed[:8])}{', …' * (len(listed) > 8)}" if listed else "lists no models"
+            )
             raise ParameterError(f"NAME is missing: the server {url} {offers}; say which one with NAME=…")
         name = listed[0]
         notes.append(f"the server's only model, {name}")
     tuning = "base" if mode == "completion" and _BASE.search(name) else "instruct"
-    return _model(place, name=slug(name), id=name, **{**given, "family": family(name), "tuning": tuning}), notes
+    return _model(
+        place, name=slug(name), id=name, **{**given, "family": family(name), "tuning": tuning}
+    ), notes
 
 
 def _of_weights(request: Request) -> tuple[Model, list[str]]:
@@ -141,31 +164,45 @@ def _place(model: str) -> dict[str, str]:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             there = [file.name for file in path.parent.glob("*.gguf")]
-            raise ParameterError(f"MODEL={model}: no such file{nearest(path.name, there)}; give the path of a .gguf file")
+            raise ParameterError(
+                f"MODEL={model}: no such file{nearest(path.name, there)}; give the path of a .gguf file"
+            )
         return {"id": str(path.parent.resolve()), "gguf_file": path.name}
     if path.is_file():
-        raise ParameterError(f"MODEL={model} is a file, but no .gguf; a table of completions goes to TABLE={model}")
+        raise ParameterError(
+            f"MODEL={model} is a file, but no .gguf; a table of completions goes to TABLE={model}"
+        )
     if path.is_dir():
         return {"id": str(path.resolve())}
     if model.startswith(("/", "./", "../", "~")):
-        raise ParameterError(f"MODEL={model}: no such folder; give a hub id, a folder, a .gguf file, or a server's URL")
+        raise ParameterError(
+            f"MODEL={model}: no such folder; give a hub id, a folder, a .gguf file, or a server's URL"
+        )
     if model not in specs.BUNDLED_MODELS and "/" not in model:
         raise ParameterError(
-            f"MODEL={model}: no such model{nearest(model, specs.BUNDLED_MODELS)}; give a hub id (owner/name), a "
+            f"MODEL={model}: no such model{nearest(model, specs.BUNDLED_MODELS)}; give a hub id "
+            "(owner/name), a "
             f"folder, a .gguf file, a server's URL, or one of {', '.join(specs.BUNDLED_MODELS)}"
         )
     return {"id": model}
 
 
 def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
-    """Mode, tuning, and why: from the chat template, the name, and whether the template ends a turn as the model ends a text.
+    """Mode, tuning, and why: from the chat template, the name, and whether the template ends a turn as the
+    model ends a text.
 
     A base model that carries a template, as those of some families do, ends its texts in another way.
     """
     tokenizer = backend.tokenizer
-    has_template, tuned, base = bool(tokenizer.chat_template), bool(_TUNED.search(label)), bool(_BASE.search(label))
+    has_template, tuned, base = (
+        bool(tokenizer.chat_template),
+        bool(_TUNED.search(label)),
+        bool(_BASE.search(label)),
+    )
     if mode == "chat" and not has_template:
-        raise ParameterError(f"MODE=chat: {label} has no chat template, as a base model; take MODE=completion")
+        raise ParameterError(
+            f"MODE=chat: {label} has no chat template, as a base model; take MODE=completion"
+        )
     if mode is not None:
         return (
             mode,
@@ -179,7 +216,8 @@ def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
     if tuned or _ends_turns(tokenizer, backend.spec):
         return "chat", "instruct", "a chat template, and tuned on it: chat mode"
     raise ParameterError(
-        f"MODE is ambiguous: {label} has a chat template, but neither its name nor its end token tells whether it "
+        f"MODE is ambiguous: {label} has a chat template, but neither its name nor its end token tells "
+        "whether it "
         "was tuned on it; say MODE=chat or MODE=completion"
     )
 
@@ -187,12 +225,15 @@ def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
 def _ends_turns(tokenizer, spec: Model) -> bool:
     """Whether the template ends the assistant's turn with the token with which the model ends a text."""
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-    said = chat_templates.apply(tokenizer, spec.model_copy(update={"mode": "chat"}), turns, add_generation_prompt=False)
+    said = chat_templates.apply(
+        tokenizer, spec.model_copy(update={"mode": "chat"}), turns, add_generation_prompt=False
+    )
     return bool(tokenizer.eos_token) and said.rstrip().endswith(tokenizer.eos_token)
 
 
 def _dtype(backend, dtype: str | None) -> tuple[str, str]:
-    """The number format, and why: as told; on an accelerator the model's own; else float32 if it fits into memory."""
+    """The number format, and why: as told; on an accelerator the model's own; else float32 if it fits into
+    memory."""
     import torch
 
     from lib.models import huggingface
@@ -204,7 +245,10 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
     free, needed = huggingface.free_bytes(), backend.bytes_as("float32")
     if needed < _ROOM * free:
         return "float32", f"float32 on the CPU ({needed / 1e9:.1f} of {free / 1e9:.0f} GB free)"
-    return "bfloat16", f"bfloat16 on the CPU, for float32 needs {needed / 1e9:.1f} of {free / 1e9:.1f} GB free"
+    return (
+        "bfloat16",
+        f"bfloat16 on the CPU, for float32 needs {needed / 1e9:.1f} of {free / 1e9:.1f} GB free",
+    )
 
 
 def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:

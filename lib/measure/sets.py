@@ -1,4 +1,5 @@
-"""The parameter set of a measurement: readable and complete, so that `make reproduce SET=<name>` makes the same run."""
+"""The parameter set of a measurement: readable and complete, so that `make reproduce SET=<name>` makes the
+same run."""
 
 import re
 from pathlib import Path
@@ -16,17 +17,26 @@ _IDENTITY = ("name", "id", "mode", "gguf_file", "server", "table")  # of a model
 MARK = "# Written by `make measure`."
 _HEAD = """{mark} The same run again: make reproduce SET={name}
 # A longer one, which goes on from here: make measure with a larger BUDGET.
-# first_groups is how much of the full design was measured; what each key means stands in lib/config/specs.py and lib/config/sections.py.
+# first_groups is how much of the full design was measured; what each key means stands in lib/config/.
 """
 
 
 def values(model: Model, judge: str, design: Design | None = None) -> dict:
-    """The parameter set that measures `model` with `design`, all of the full design where it is None; as YAML would give it."""
+    """The parameter set that measures `model` with `design`, all of the full design where it is None; as YAML
+    would give it."""
     told = yaml.safe_load((specs.ROOT / "params" / f"{BASE}.yaml").read_text(encoding="utf-8"))
     mitigate = bool(design and design.mitigation_samples)
     row = model.model_copy(update={"mitigate": mitigate}).model_dump(exclude_defaults=True)
-    told |= {"title": f"{model.name}, {model.mode} mode", "toy": model.id.startswith("canned:"), "models": [row]}
-    told["dataset"] |= {"stems": None, "groups_per_stem": GROUPS_PER_STEM, "first_groups": design and design.groups}
+    told |= {
+        "title": f"{model.name}, {model.mode} mode",
+        "toy": model.id.startswith("canned:"),
+        "models": [row],
+    }
+    told["dataset"] |= {
+        "stems": None,
+        "groups_per_stem": GROUPS_PER_STEM,
+        "first_groups": design and design.groups,
+    }
     told["generation"] |= {"samples": design.samples if design else 1, "mitigation_samples": 1}
     told["judging"]["judge"] = told["agreement"]["judge"] = judge
     told["agreement"]["beside"] = [name for name in ("vader",) if name != judge]
@@ -37,28 +47,35 @@ def check_name(name: str) -> None:
     """ParameterError if no set can have this name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
         raise ParameterError(
-            f"SET={name[:100]}: no set can be called so; give letters, digits, '.', '_' and '-', 80 at most, as in SET=my-model"
+            f"SET={name[:100]}: no set can be called so; give letters, digits, '.', '_' and '-', 80 at "
+            "most, as in SET=my-model"
         )
 
 
 def earlier(name: str, model: Model) -> params.ParameterSet | None:
-    """The measurement of the same model that has this name; None if the name is free, ParameterError if it is taken, or changed
-    since."""
+    """The measurement of the same model that has this name; None if the name is free, ParameterError if it is
+    taken, or changed since."""
     path = specs.ROOT / "params" / f"{name}.yaml"
     if not path.is_file():
         return None
     if not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
-        raise ParameterError(f"SET={name} is taken: params/{name}.yaml is another parameter set; give another SET=…")
+        raise ParameterError(
+            f"SET={name} is taken: params/{name}.yaml is another parameter set; give another SET=…"
+        )
     found = params.load(name)
     left, right = (each.model_dump(include=set(_IDENTITY)) for each in (found.models[0], model))
     if left != right:
-        differs = ", ".join(f"{key} {left[key]!r}, not {right[key]!r}" for key in left if left[key] != right[key])
+        differs = ", ".join(
+            f"{key} {left[key]!r}, not {right[key]!r}" for key in left if left[key] != right[key]
+        )
         raise ParameterError(
-            f"SET={name} is taken: params/{name}.yaml measures another model ({differs})\ngive another SET=…, or remove that file"
+            f"SET={name} is taken: params/{name}.yaml measures another model ({differs})\ngive another "
+            "SET=…, or remove that file"
         )
     if changed := _changed(found):
         raise ParameterError(
-            f"SET={name}: params/{name}.yaml is not as measuring wrote it ({changed}), and measuring again would undo that\n"
+            f"SET={name}: params/{name}.yaml is not as measuring wrote it ({changed}), and measuring again "
+            "would undo that\n"
             f"run it with make reproduce SET={name}, or give another SET=…"
         )
     return found
@@ -67,7 +84,11 @@ def earlier(name: str, model: Model) -> params.ParameterSet | None:
 def _changed(found: params.ParameterSet) -> str:
     """The first value of a set that is not as `values` writes it; "" if there is none."""
     now = found.model_dump()
-    judge, groups, samples = now["judging"].get("judge"), now["dataset"].get("first_groups"), now["generation"].get("samples")
+    judge, groups, samples = (
+        now["judging"].get("judge"),
+        now["dataset"].get("first_groups"),
+        now["generation"].get("samples"),
+    )
     if not (isinstance(groups, int) and isinstance(samples, int)):
         return f"dataset.first_groups {groups}, generation.samples {samples}"
     written = params.ParameterSet.model_validate(values(found.models[0], judge, design(found))).model_dump()

@@ -13,10 +13,11 @@ COLUMNS = ["prompt_id", "prompt", "sample_index", "completion", "outcome"]
 
 
 def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: int, mode: str) -> list:
-    """Write the table of the first `groups` groups to fill in, as CSV and JSONL; FileExistsError if one is there.
+    """Write the table of the first `groups` groups to fill in, as CSV and JSONL; FileExistsError if one is
+    there.
 
-    prompt is what to send, in mode 'chat' with the question that goes before the sentence; completion is left empty, and outcome,
-    which only answers that are none need (`lib.replies.outcomes`).
+    prompt is what to send, in mode 'chat' with the question that goes before the sentence; completion is left
+    empty, and outcome, which only answers that are none need (`lib.replies.outcomes`).
     """
     rows = table[table["group_id"].isin(ordered[:groups])]
     place = rows["group_id"].map({group: place for place, group in enumerate(ordered)})
@@ -29,21 +30,29 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
     blank = rows.assign(prompt=asked + rows["text"], completion="", outcome="")[COLUMNS]
     paths = [records.ROOT / "outputs" / f"{BLANK}.{suffix}" for suffix in ("csv", "jsonl")]
     if there := [path for path in paths if path.exists()]:
-        raise FileExistsError(f"outputs/{there[0].name} is there already, and may have answers in it; move it away first")
+        raise FileExistsError(
+            f"outputs/{there[0].name} is there already, and may have answers in it; move it away first"
+        )
     records.write_text(paths[0], blank.to_csv(index=False))
-    records.write_text(paths[1], blank.drop(columns="outcome").to_json(orient="records", lines=True, force_ascii=False))
+    records.write_text(
+        paths[1], blank.drop(columns="outcome").to_json(orient="records", lines=True, force_ascii=False)
+    )
     return paths
 
 
 def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) -> Design:
-    """What the filled table of `model` (`lib.models.precomputed.Imported`) measures: its groups, from the first on, and samples of each.
+    """What the filled table of `model` (`lib.models.precomputed.Imported`) measures: its groups, from the
+    first on, and samples of each.
 
     ParameterError, naming rows, for unknown prompts, answers not filled in, and groups that lack an arm.
     """
     place = f"TABLE={model.spec.table.path}"
     rows = model.rows
     if model.by != "prompt_id":
-        raise ParameterError(f"{place}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that has it")
+        raise ParameterError(
+            f"{place}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that "
+            "has it"
+        )
     if rows.empty:
         raise ParameterError(f"{place}: holds no answers; fill in what `make measure TABLE=` writes")
     known = table.set_index("prompt_id")["group_id"]
@@ -63,25 +72,32 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) ->
         )
     bare = rows[rows["mitigation"] == NO_MITIGATION]
     if bare.empty:
-        raise ParameterError(f"{place}: every answer has a mitigation; add the answers to the bare prompts (mitigation: none)")
+        raise ParameterError(
+            f"{place}: every answer has a mitigation; add the answers to the bare prompts (mitigation: none)"
+        )
     count = max(map(ordered.index, set(known.loc[rows["prompt"]]))) + 1
     if count < 2:
         raise ParameterError(
-            f"{place}: holds one group; at least two are needed: fill in more of what `make measure TABLE=` writes"
+            f"{place}: holds one group; at least two are needed: fill in more of what `make measure "
+            "TABLE=` writes"
         )
     samples = int(bare.groupby("prompt").size().max())
     asked = [name for name in rows["mitigation"].unique() if name != NO_MITIGATION]
     if lacking := set(mitigations) - set(asked) if asked else None:
         raise ParameterError(
-            f"{place}: answers under {', '.join(asked)}, but none under {', '.join(sorted(lacking))}; add them, or "
+            f"{place}: answers under {', '.join(asked)}, but none under {', '.join(sorted(lacking))}; add "
+            "them, or "
             "take all mitigated answers out"
         )
     _refuse_gaps(place, rows, table[table["group_id"].isin(ordered[:count])], samples, asked)
     return Design(count, samples, int(bool(asked)), len(mitigations), float("nan"))
 
 
-def _refuse_gaps(place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: int, mitigations: list[str]) -> None:
-    """ParameterError if a prompt of `owed` lacks one of its `samples`, counted from 0, or the first under a mitigation."""
+def _refuse_gaps(
+    place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: int, mitigations: list[str]
+) -> None:
+    """ParameterError if a prompt of `owed` lacks one of its `samples`, counted from 0, or the first under a
+    mitigation."""
     charged = owed.loc[owed["arm"].isin(CHARGED_ARMS), "prompt_id"]
     needed = [(prompt, NO_MITIGATION, index) for prompt in owed["prompt_id"] for index in range(samples)]
     needed += [(prompt, name, 0) for prompt in charged for name in mitigations]
@@ -91,7 +107,9 @@ def _refuse_gaps(place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: in
         groups = {prompt.split("/")[0] for prompt, _, _ in lacking}
         said = [f"{prompt} {index}" for prompt, _, index in lacking]
         raise ParameterError(
-            f"{place}: lacks {len(lacking):,} of {len(needed):,} answers, in {len(groups):,} groups, which need all of "
-            f"{', '.join(curated_prompts.ARMS)}, sample_index 0 to {samples - 1}\n{tables.some(said, len(said))}: add them, or take "
+            f"{place}: lacks {len(lacking):,} of {len(needed):,} answers, in {len(groups):,} groups, which "
+            "need all of "
+            f"{', '.join(curated_prompts.ARMS)}, sample_index 0 to "
+            f"{samples - 1}\n{tables.some(said, len(said))}: add them, or take "
             "these groups and all after them out"
         )

@@ -7,7 +7,8 @@ from lib.dataset import curated_prompts, own_sentences, published_prompts
 
 
 def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
-    """The prompts of a run (columns of `curated_prompts.PROMPTS`), and the `mined.Benchmark` they are part of, None if not mined.
+    """The prompts of a run (columns of `curated_prompts.PROMPTS`), and the `mined.Benchmark` they are part
+    of, None if not mined.
 
     `sentences` saves reading them again where `own_sentences.read` has.
     """
@@ -23,7 +24,8 @@ def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
 
 
 def mining_reading(felt: pd.DataFrame) -> str:
-    """How often people rate the mined sentences as they were mined, from the column `felt` of `mined.Benchmark`."""
+    """How often people rate the mined sentences as they were mined, from the column `felt` of
+    `mined.Benchmark`."""
     said = []
     for scope, part in felt[felt["domain"] == "all"].groupby("scope", sort=False):
         shares = [

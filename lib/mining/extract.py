@@ -1,11 +1,13 @@
-"""From the text of a page to candidates: neutral sentences cut into stems, and charged and neutral sentences to put before them.
+"""From the text of a page to candidates: neutral sentences cut into stems, and charged and neutral sentences
+to put before them.
 
-A candidate's role is stem, neutral, negative or positive. Nothing is dropped silently; of the counts that `candidates` keeps
+A candidate's role is stem, neutral, negative or positive. Nothing is dropped silently; of the counts that
+`candidates` keeps
 
     lines == line_read + all other line_*        sentences == all sentence_* + all role_*
 
-The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use. Those on wording are in
-`lib.mining.standalone`.
+The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use.
+Those on wording are in `lib.mining.standalone`.
 """
 
 import re
@@ -26,7 +28,8 @@ from lib.mining.standalone import vocabulary
 from lib.nlp import vader
 from lib.nlp.text import normalize
 
-VERSION = "extract-1"  # change it with any change here or in lib/mining/standalone.py that changes what a page gives
+# change it with any change here or in lib/mining/standalone.py that changes what a page gives
+VERSION = "extract-1"
 ROLES = ("stem", "neutral", "negative", "positive")
 LINE = 25  # characters: shorter lines are menus and captions
 SENTENCE = (5, 26)  # words
@@ -83,7 +86,8 @@ def is_bare(sentence: str) -> bool:
 
 
 def candidates(text: str, charge: float, counts: Counter, edited: bool = True) -> Iterator[Candidate]:
-    """The candidates in a page's text, in its order; charged ones have at least `charge` points of |valence|."""
+    """The candidates in a page's text, in its order; charged ones have at least `charge` points of
+    |valence|."""
     for number, line in enumerate(text.split("\n")):
         counts["lines"] += 1
         reason = _line_fault(line := line.strip())
@@ -120,7 +124,8 @@ def _line_fault(line: str) -> str | None:
 def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str:
     """The sentence as a candidate, or the reason why it is none (sentence_*).
 
-    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see `lib.mining.standalone`).
+    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see
+    `lib.mining.standalone`).
     """
     length = sentence.count(" ") + 1
     if not SENTENCE[0] <= length <= SENTENCE[1]:
@@ -145,10 +150,15 @@ def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str
 
 
 def _context_fault(sentence: str, words: list[str]) -> str | None:
-    """Why a sentence cannot stand before a stem: too long or short, leaning on another, to the reader, of somebody by name."""
+    """Why a sentence cannot stand before a stem: too long or short, leaning on another, to the reader, of
+    somebody by name."""
     if not CONTEXT[0] <= sentence.count(" ") + 1 <= CONTEXT[1]:
         return "sentence_context_length"
-    if words[0] in vocabulary()["connective"] or sentence.startswith(_phrases()) or not _none("backward", words):
+    if (
+        words[0] in vocabulary()["connective"]
+        or sentence.startswith(_phrases())
+        or not _none("backward", words)
+    ):
         return "sentence_opener"
     if _addresses(words):
         return "sentence_address"
@@ -156,13 +166,17 @@ def _context_fault(sentence: str, words: list[str]) -> str | None:
 
 
 def _addresses(words: list[str]) -> bool:
-    return not _none("address", words) or not _none("address", [word.split("'")[0] for word in words if "'" in word])
+    return not _none("address", words) or not _none(
+        "address", [word.split("'")[0] for word in words if "'" in word]
+    )
 
 
 def is_neutral_context(sentence: str) -> bool:
     """Whether a sentence without charged words can stand before a stem."""
     words = words_of(sentence)
-    return bool(words) and not (_context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False))
+    return bool(words) and not (
+        _context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False)
+    )
 
 
 @cache
@@ -172,7 +186,10 @@ def _phrases() -> tuple[str, ...]:
 
 def _names(sentence: str) -> bool:
     """Whether a capital stands anywhere but in front or in "I"."""
-    return any(word[0].isupper() and not re.fullmatch(r"I(?:['’]\w+)?[,.]?", word) for word in sentence.split(" ")[1:])
+    return any(
+        word[0].isupper() and not re.fullmatch(r"I(?:['’]\w+)?[,.]?", word)
+        for word in sentence.split(" ")[1:]
+    )
 
 
 def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -> Candidate | str:
@@ -211,14 +228,20 @@ def _stands_alone(sentence: str, words: list[str]) -> bool:
         or sentence.split(" ", 1)[0].endswith(",")
     ):
         return False
-    return _none("persons", words) and not _addresses(words) and _none("backward", words) and _none("pointing", words)
+    return (
+        _none("persons", words)
+        and not _addresses(words)
+        and _none("backward", words)
+        and _none("pointing", words)
+    )
 
 
 def cut(words: list[str]) -> int | None:
-    """How many words of a sentence to keep, so that it is open and soon ended; None if there is no such place.
+    """How many words of a sentence to keep, so that it is open and soon ended; None if there is no such
+    place.
 
-    After a word of the list `open`, not inside a name or a fixed phrase; of several places the one that leaves nearest to 5
-    words.
+    After a word of the list `open`, not inside a name or a fixed phrase; of several places the one that
+    leaves nearest to 5 words.
     """
     places = range(max(STEM[0], len(words) - REFERENCE[1]), min(STEM[1], len(words) - REFERENCE[0]) + 1)
     return min(
@@ -231,13 +254,19 @@ def cut(words: list[str]) -> int | None:
 def _is_open(words: list[str], place: int) -> bool:
     last, following = words[place - 1], words[place]
     listed = vocabulary()
-    if last not in listed["open"] or following in listed["relative"] or f"{last} {following}" in listed["bound"]:
+    if (
+        last not in listed["open"]
+        or following in listed["relative"]
+        or f"{last} {following}" in listed["bound"]
+    ):
         return False
     if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
         return False  # "…, and for": a second thought, hardly begun
     if any(word.endswith(",") and word[:-1] in listed["finite"] for word in words[:place]):
         return False  # "will, for the": an aside, and then the verb
-    return not (following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place]))
+    return not (
+        following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place])
+    )
 
 
 class Miner(PipelineStep):
@@ -257,6 +286,8 @@ class Miner(PipelineStep):
             for place, found in enumerate(candidates(page.text, self.charge, counts)):
                 metadata = {key: value for key, value in page.metadata.items() if key != "language"}
                 found_at = {**metadata, "record_id": page.id}
-                yield Document(text=found.sentence, id=f"{page.id}#{place}", metadata=found_at | found._asdict())
+                yield Document(
+                    text=found.sentence, id=f"{page.id}#{place}", metadata=found_at | found._asdict()
+                )
         for reason, count in counts.items():
             self.stat_update(reason, value=count)

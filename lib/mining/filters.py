@@ -1,6 +1,8 @@
-"""From all candidates of all pages to those worth matching: no repeats, no bad sites, none that people would feel otherwise.
+"""From all candidates of all pages to those worth matching: no repeats, no bad sites, none that people would
+feel otherwise.
 
-What `choose` returns does not depend on how the pages were sharded: candidates are taken in the order of their hashes.
+What `choose` returns does not depend on how the pages were sharded: candidates are taken in the order of
+their hashes.
 """
 
 import hashlib
@@ -20,7 +22,9 @@ from lib.nlp import similarity
 
 _WORDS = 3  # words of a shingle
 _PERMUTATIONS = 128
-ENGLISH = 0.7  # least probability that a sentence is English; less than this is quoted, misspelt or a list of names
+ENGLISH = (
+    0.7  # least probability that a sentence is English; less than this is quoted, misspelt or a list of names
+)
 ENCYCLOPEDIAS = (
     "wikipedia.org",
     "wikimedia.org",
@@ -30,14 +34,17 @@ ENCYCLOPEDIAS = (
 
 
 def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
-    """The candidates that may be matched, best first within a role, and the sentence vectors of their `shown` text.
+    """The candidates that may be matched, best first within a role, and the sentence vectors of their `shown`
+    text.
 
-    Adds sentence_sha1, site, shown (what a prompt will show: the stem, or the whole sentence) and predicted (see
-    `lib.mining.neutrality`; of a stem the larger of its own and its sentence's). Counts chosen_* for what is left and dropped_* for all
-    else.
+    Adds sentence_sha1, site, shown (what a prompt will show: the stem, or the whole sentence) and predicted
+    (see `lib.mining.neutrality`; of a stem the larger of its own and its sentence's). Counts chosen_* for
+    what is left and dropped_* for all else.
     """
     table = candidates.assign(
-        sentence_sha1=[hashlib.sha1(neutrality.key(text).encode()).hexdigest() for text in candidates["sentence"]],
+        sentence_sha1=[
+            hashlib.sha1(neutrality.key(text).encode()).hexdigest() for text in candidates["sentence"]
+        ],
         shown=candidates["stem"].where(candidates["role"] == "stem", candidates["sentence"]),
     )
     table = table.sort_values(["sentence_sha1", "url", "line", "place"], kind="stable")
@@ -54,16 +61,26 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table = _drop(table, factual, "encyclopedia", counts)
     if told.url_filter:
         table = _drop(
-            table, ~table["url"].map({url: _is_decent(url) for url in table["url"].unique()}).astype(bool), "site_listed", counts
+            table,
+            ~table["url"].map({url: _is_decent(url) for url in table["url"].unique()}).astype(bool),
+            "site_listed",
+            counts,
         )
     table, vectors = _felt_right(table.reset_index(drop=True), told, counts)
-    better = np.argsort(np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable")
+    better = np.argsort(
+        np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable"
+    )
     table, vectors = table.iloc[better], vectors[better]
     stems = table["role"] == "stem"
     kept = np.ones(len(table), dtype=bool)
     for column, most, reason in (("url", told.per_page, "page_full"), ("site", told.per_site, "site_full")):
         if most is not None:
-            full = kept & (table[kept].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0) >= most).to_numpy()
+            full = (
+                kept
+                & (
+                    table[kept].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0) >= most
+                ).to_numpy()
+            )
             counts[f"dropped_{reason}"] += int(full.sum())
             kept &= ~full
     counts.update({f"chosen_{role}": int(n) for role, n in table.loc[kept, "role"].value_counts().items()})
@@ -71,10 +88,13 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
 
 
 def _shared_out(table: pd.DataFrame) -> pd.Series:
-    """The roles, where every second stem whose sentence can be a context is one: a match takes two, and most text has few."""
+    """The roles, where every second stem whose sentence can be a context is one: a match takes two, and most
+    text has few."""
     even = table["sentence_sha1"].str[-1].isin(list("02468ace"))
     able = (table["role"] == "stem") & even
-    return table["role"].mask(able & table["sentence"].where(able, "").map(extract.is_neutral_context), "neutral")
+    return table["role"].mask(
+        able & table["sentence"].where(able, "").map(extract.is_neutral_context), "neutral"
+    )
 
 
 def _drop(table: pd.DataFrame, lost: pd.Series, reason: str, counts: Counter) -> pd.DataFrame:
@@ -83,13 +103,18 @@ def _drop(table: pd.DataFrame, lost: pd.Series, reason: str, counts: Counter) ->
 
 
 def _nearly_repeated(sentences: pd.Series) -> pd.Series:
-    """Whether nearly the same sentence came before: MinHash over word trigrams, bands for a Jaccard similarity of .8 (rensa)."""
-    seen = rensa.RMinHashDeduplicator(threshold=0.8, num_perm=_PERMUTATIONS, use_lsh=True, num_bands=16, seed=1)
+    """Whether nearly the same sentence came before: MinHash over word trigrams, bands for a Jaccard
+    similarity of .8 (rensa)."""
+    seen = rensa.RMinHashDeduplicator(
+        threshold=0.8, num_perm=_PERMUTATIONS, use_lsh=True, num_bands=16, seed=1
+    )
     lost = []
     for place, sentence in enumerate(sentences):
         words = extract.words_of(sentence)
         minhash = rensa.RMinHash(num_perm=_PERMUTATIONS, seed=1)
-        minhash.update([" ".join(words[start : start + _WORDS]) for start in range(max(1, len(words) - _WORDS + 1))])
+        minhash.update(
+            [" ".join(words[start : start + _WORDS]) for start in range(max(1, len(words) - _WORDS + 1))]
+        )
         lost.append(not seen.add(str(place), minhash))
     return pd.Series(lost, index=sentences.index, dtype=bool)
 
@@ -105,7 +130,9 @@ def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     if stems.any():
         cut = table.loc[stems, "shown"].tolist()
         vectors[stems] = similarity.embed(cut)
-        alone = neutrality.predicted(table.loc[stems, "sentence"].tolist(), np.zeros(len(cut)), vectors[stems])
+        alone = neutrality.predicted(
+            table.loc[stems, "sentence"].tolist(), np.zeros(len(cut)), vectors[stems]
+        )
         table.loc[stems, "predicted"] = np.maximum(table.loc[stems, "predicted"], alone)
     right = ~stems | (table["predicted"] <= told.neutral_below).to_numpy()
     return _drop(table, pd.Series(~right, index=table.index), "felt_otherwise", counts), vectors[right]
@@ -127,7 +154,8 @@ def _suffixes() -> TLDExtract:
 
 
 def site(url: str | None) -> str:
-    """The registered domain of a page, or host and first folder where there is none: 'bbc.co.uk', 'embedded.invalid/nyt'."""
+    """The registered domain of a page, or host and first folder where there is none: 'bbc.co.uk',
+    'embedded.invalid/nyt'."""
     parts = urlsplit(url or "")
     return _suffixes()(url or "").top_domain_under_public_suffix or "/".join(
         [parts.netloc or "unknown", parts.path.strip("/").split("/")[0]]
@@ -144,7 +172,8 @@ def _url_filter():
 
 
 def _is_decent(url: str | None) -> bool:
-    """Whether datatrove's lists of adult and fraudulent sites (4.6 million, 800 MB in memory) let the page pass."""
+    """Whether datatrove's lists of adult and fraudulent sites (4.6 million, 800 MB in memory) let the page
+    pass."""
     from datatrove.data import Document
 
     return bool(url) and _url_filter().filter(Document("", "", metadata={"url": url})) is True

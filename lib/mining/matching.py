@@ -1,7 +1,9 @@
-"""Contexts that differ in sentiment and in nothing else that can be counted, and stems that have nothing to do with them.
+"""Contexts that differ in sentiment and in nothing else that can be counted, and stems that have nothing to
+do with them.
 
-A match is a negative, a positive and two neutral contexts of one length; the two charged ones are equally strong. A stem meets a
-match if it is unlike all four. Both are assignment problems (scipy), solved in parts where there is much to match.
+A match is a negative, a positive and two neutral contexts of one length; the two charged ones are equally
+strong. A stem meets a match if it is unlike all four. Both are assignment problems (scipy), solved in parts
+where there is much to match.
 """
 
 import numpy as np
@@ -22,7 +24,8 @@ _NEVER = 1e6
 
 
 def describe(chosen: pd.DataFrame) -> pd.DataFrame:
-    """`chosen` with what contexts are matched on: words, characters, strength and person (whether it tells of a person)."""
+    """`chosen` with what contexts are matched on: words, characters, strength and person (whether it tells of
+    a person)."""
     persons = {"i", "he", "she", "we", "they", "my", "his", "her", "our"}
     return chosen.assign(
         words=chosen["shown"].str.split().str.len(),
@@ -33,7 +36,8 @@ def describe(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apart(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> np.ndarray:
-    """What it costs to put each of `first` with each of `second`; _NEVER beyond the limits above or within one page."""
+    """What it costs to put each of `first` with each of `second`; _NEVER beyond the limits above or within
+    one page."""
 
     def differ(column: str) -> np.ndarray:
         return np.abs(first[column].to_numpy(float)[:, None] - second[column].to_numpy(float)[None, :])
@@ -55,7 +59,8 @@ def _pairs(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def matches(chosen: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Row numbers of `chosen` (as `describe` gives it) in the columns of ALL, one row a match; each context serves once."""
+    """Row numbers of `chosen` (as `describe` gives it) in the columns of ALL, one row a match; each context
+    serves once."""
     pools = {role: chosen[chosen["role"] == role] for role in ("negative", "positive", "neutral")}
     parts = max(1, -(-len(pools["negative"]) // _PART))
     found = [_matched(*(pool.iloc[part::parts] for pool in pools.values())) for part in range(parts)]
@@ -75,17 +80,25 @@ def _matched(negative: pd.DataFrame, positive: pd.DataFrame, neutral: pd.DataFra
     table = pd.DataFrame({"pair": pair, "wanted": wanted, "row": neutral.index[columns]})
     table = table.pivot(index="pair", columns="wanted", values="row")
     table = table.reindex(columns=[0, 1]).dropna().astype(int)
-    table = pd.DataFrame({"negative": negative.index[table.index], "positive": positive.index[table.index],
-                          "neutral": table[0].to_numpy(), "placebo": table[1].to_numpy()})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "negative": negative.index[table.index],
+            "positive": positive.index[table.index],
+            "neutral": table[0].to_numpy(),
+            "placebo": table[1].to_numpy(),
+        }
+    )
     pages = pd.concat([negative, positive, neutral])["url"]
     return table[table.apply(lambda row: pages[row].is_unique, axis=1).astype(bool)]
 
 
 def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told: Mining) -> pd.DataFrame:
-    """Which stem meets which match: columns stem and match (row numbers of `chosen` and of `found`), at most told.groups rows.
+    """Which stem meets which match: columns stem and match (row numbers of `chosen` and of `found`), at most
+    told.groups rows.
 
-    Each stem serves once, each match told.reuse times; of more matches than that takes, the strongest serve. Stem and contexts
-    come from different pages, share no content word, and their vectors' cosine is below told.unrelated_below.
+    Each stem serves once, each match told.reuse times; of more matches than that takes, the strongest serve.
+    Stem and contexts come from different pages, share no content word, and their vectors' cosine is below
+    told.unrelated_below.
     """
     stems = chosen.index[chosen["role"] == "stem"].to_numpy()
     strength = chosen["strength"].to_numpy()[found[list(CHARGED)].to_numpy()].min(axis=1)
@@ -93,7 +106,10 @@ def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told:
     seats = np.tile(strongest, told.reuse)[: told.groups]
     parts = max(1, -(-len(seats) // (2 * _PART)))
     limit = told.unrelated_below
-    made = [_seated(chosen, vectors, found, stems[part::parts], seats[part::parts], limit) for part in range(parts)]
+    made = [
+        _seated(chosen, vectors, found, stems[part::parts], seats[part::parts], limit)
+        for part in range(parts)
+    ]
     return pd.concat(made, ignore_index=True).sort_values(["match", "stem"], ignore_index=True)
 
 

@@ -1,11 +1,13 @@
-"""The mined benchmark: prompts out of free text, made as the curated ones are, with where every sentence was found.
+"""The mined benchmark: prompts out of free text, made as the curated ones are, with where every sentence was
+found.
 
-WET files → candidates (`lib.mining.extract`, run by `lib.mining.mining_job`) → those that people would feel so (`lib.mining.filters`) → matches and
-groups (`lib.mining.matching`) → the table of prompts, the table of what they are made of, the counts of everything left out, and gates
-that stop a bad benchmark (`lib.mining.mined_checks`).
+WET files → candidates (`lib.mining.extract`, run by `lib.mining.mining_job`) → those that people would feel
+so (`lib.mining.filters`) → matches and groups (`lib.mining.matching`) → the table of prompts, the table of
+what they are made of, the counts of everything left out, and gates that stop a bad benchmark
+(`lib.mining.mined_checks`).
 
-What differs from the curated benchmark: a curated context speaks of the stem's own subject; a mined one is of another page and of
-somebody else. Nobody labelled slots, emotions or intensities, so these are 'unknown'.
+What differs from the curated benchmark: a curated context speaks of the stem's own subject; a mined one is of
+another page and of somebody else. Nobody labelled slots, emotions or intensities, so these are 'unknown'.
 """
 
 from collections import Counter
@@ -21,14 +23,28 @@ from lib.dataset import curated_prompts
 from lib.mining import filters, matching, mined_checks, mining_job
 from lib.storage import records
 
-PROVENANCE = ["url", "site", "date", "crawl", "wet_path", "offset", "record_id", "refers_to", "line", "place", "sentence_sha1"]
+PROVENANCE = [
+    "url",
+    "site",
+    "date",
+    "crawl",
+    "wet_path",
+    "offset",
+    "record_id",
+    "refers_to",
+    "line",
+    "place",
+    "sentence_sha1",
+]
 
 
 class Benchmark(NamedTuple):
     """What `build` gives; each a table."""
 
     prompts: pd.DataFrame  # with the columns of prompts.PROMPTS
-    sources: pd.DataFrame  # one row a stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
+    sources: (
+        pd.DataFrame
+    )  # one row a stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
     counts: pd.DataFrame  # stage, what, count, share
     gates: pd.DataFrame  # gate, must_be, value, limit, passed
     felt: pd.DataFrame  # what people said of the chosen sentences, and of all that the rules choose
@@ -63,17 +79,31 @@ def files(told: Mining, seed: int) -> list[Path]:
     return commoncrawl.local_files(list(told.source))
 
 
-def assemble(candidates: pd.DataFrame, told: Mining, seed: int, counts: Counter) -> tuple[pd.DataFrame, pd.DataFrame]:
+def assemble(
+    candidates: pd.DataFrame, told: Mining, seed: int, counts: Counter
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prompts and their sources out of candidates; the same for the same candidates in any order."""
     chosen, vectors = filters.choose(candidates, told, counts)
     chosen = matching.describe(chosen)
     found = matching.matches(chosen, np.random.default_rng(seed))
     groups = matching.groups(chosen, vectors, found, told)
-    used = np.unique(np.concatenate([groups["stem"], *(found.loc[groups["match"], arm] for arm in matching.ALL)])).astype(int)
+    used = np.unique(
+        np.concatenate([groups["stem"], *(found.loc[groups["match"], arm] for arm in matching.ALL)])
+    ).astype(int)
     counts["used"] += len(used)
     counts["dropped_unmatched"] += len(chosen) - len(used)
     chosen["text_id"] = chosen["role"].str[:3] + "-" + chosen["sentence_sha1"].str[:12]
-    columns = ["text_id", "role", "shown", "sentence", "reference", "valence", "predicted", "words", *PROVENANCE]
+    columns = [
+        "text_id",
+        "role",
+        "shown",
+        "sentence",
+        "reference",
+        "valence",
+        "predicted",
+        "words",
+        *PROVENANCE,
+    ]
     sources = chosen.loc[used, columns]
     return _prompts(chosen, found, groups), sources.rename(columns={"shown": "text"}).reset_index(drop=True)
 
@@ -82,16 +112,32 @@ def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) ->
     """One row a group and arm, as prompts.PROMPTS asks."""
     stems = chosen.loc[groups["stem"]].reset_index(drop=True)
     negative = chosen.loc[found.loc[groups["match"], "negative"], "text_id"].to_numpy()
-    common = pd.DataFrame({
-        "group_id": stems["text_id"] + "+" + negative, "stem_id": stems["text_id"], "domain": stems["site"], "slot": "unknown",
-        "pronoun": "unknown", "form": "mined", "kind": "", "literal_senses": "", "stem": stems["shown"],
-    })  # fmt: skip
+    common = pd.DataFrame(
+        {
+            "group_id": stems["text_id"] + "+" + negative,
+            "stem_id": stems["text_id"],
+            "domain": stems["site"],
+            "slot": "unknown",
+            "pronoun": "unknown",
+            "form": "mined",
+            "kind": "",
+            "literal_senses": "",
+            "stem": stems["shown"],
+        }
+    )
     parts = [common.assign(arm="none", context_id="", context="", emotion="none", intensity="none")]
     for arm in matching.ALL:
         contexts = chosen.loc[found.loc[groups["match"], arm]]
         emotion = "unknown" if arm in matching.CHARGED else "none"
-        parts.append(common.assign(arm=arm, context_id=contexts["text_id"].to_numpy(), context=contexts["shown"].to_numpy(),
-                                   emotion=emotion, intensity="unknown"))  # fmt: skip
+        parts.append(
+            common.assign(
+                arm=arm,
+                context_id=contexts["text_id"].to_numpy(),
+                context=contexts["shown"].to_numpy(),
+                emotion=emotion,
+                intensity="unknown",
+            )
+        )
     table = pd.concat(parts, ignore_index=True)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table["text"] = (table["context"] + " " + table["stem"]).str.strip()

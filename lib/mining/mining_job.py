@@ -1,9 +1,11 @@
-"""The part of mining that reads every page, as a datatrove job: WET files in, a table of candidates out, task by task.
+"""The part of mining that reads every page, as a datatrove job: WET files in, a table of candidates out, task
+by task.
 
-The job runs in a process of its own (`python -m lib.mining.mining_job <folder>`), holds a lock on its folder while it lives, and keeps
-a marker for each finished task; started again, it does what is left. A local job shares its tasks among worker processes: if one
-of them is killed, it ends with an error, and if it ends itself, in whatever way, so do they. Its folder, named after all that its
-result depends on, holds job.json, candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
+The job runs in a process of its own (`python -m lib.mining.mining_job <folder>`), holds a lock on its folder
+while it lives, and keeps a marker for each finished task; started again, it does what is left. A local job
+shares its tasks among worker processes: if one of them is killed, it ends with an error, and if it ends
+itself, in whatever way, so do they. Its folder, named after all that its result depends on, holds job.json,
+candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
 """
 
 import hashlib
@@ -31,8 +33,22 @@ from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with, end_with_parent
 from lib.storage import packages, records
 
-COLUMNS = {"role": str, "sentence": str, "stem": str, "reference": str, "valence": float, "line": int, "place": int, "url": str,
-           "date": str, "record_id": str, "refers_to": str, "crawl": str, "wet_path": str, "offset": int}  # fmt: skip
+COLUMNS = {
+    "role": str,
+    "sentence": str,
+    "stem": str,
+    "reference": str,
+    "valence": float,
+    "line": int,
+    "place": int,
+    "url": str,
+    "date": str,
+    "record_id": str,
+    "refers_to": str,
+    "crawl": str,
+    "wet_path": str,
+    "offset": int,
+}
 _MEMORY = "perhaps for want of memory: lower dataset.mining.workers"
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64()}
 
@@ -75,11 +91,16 @@ def run(folder: Path) -> None:
             raise
     done = finished(folder)
     if process.returncode:
-        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, then: {_reason(folder, process.returncode)}\n"
-                           f"see {folder / 'log.txt'}; run again and only what is left is done")  # fmt: skip
+        raise RuntimeError(
+            f"mining: {done} of {job['tasks']} tasks are finished, then: "
+            f"{_reason(folder, process.returncode)}\n"
+            f"see {folder / 'log.txt'}; run again and only what is left is done"
+        )
     if done < job["tasks"]:
-        raise RuntimeError(f"mining: {done} of {job['tasks']} tasks are finished, the others are with {job['executor']}; "
-                           "run again when they are done")  # fmt: skip
+        raise RuntimeError(
+            f"mining: {done} of {job['tasks']} tasks are finished, the others are with {job['executor']}; "
+            "run again when they are done"
+        )
 
 
 def _reason(folder: Path, code: int) -> str:
@@ -109,12 +130,20 @@ def executor(folder: Path):
     pipeline = [  # without what datatrove writes for hubs
         wet.WetReader([Path(path) for path, _ in job["files"]]),
         extract.Miner(job["charge"]),
-        ParquetWriter(str(folder / "candidates"), compression="zstd", adapter=_row, schema=schema,
-                      use_content_defined_chunking=False, write_page_index=False),
-    ]  # fmt: skip
+        ParquetWriter(
+            str(folder / "candidates"),
+            compression="zstd",
+            adapter=_row,
+            schema=schema,
+            use_content_defined_chunking=False,
+            write_page_index=False,
+        ),
+    ]
     given = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
     if job["executor"] == "slurm":  # one task a job: more would add up the counts of several tasks
-        return Slurm(pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"])
+        return Slurm(
+            pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"]
+        )
     return LocalPipelineExecutor(pipeline, **given)
 
 
@@ -127,7 +156,8 @@ def candidates(folder: Path) -> pd.DataFrame:
     parts = sorted((folder / "candidates").glob("*.parquet"))
     if not parts:
         raise ValueError(
-            f"mining found no candidate at all in {json.loads((folder / 'job.json').read_text())['files']}; give more text"
+            "mining found no candidate at all in "
+            f"{json.loads((folder / 'job.json').read_text())['files']}; give more text"
         )
     return pyarrow.dataset.dataset(parts).to_table().to_pandas()
 
@@ -136,8 +166,12 @@ def counted(folder: Path) -> Counter:
     """What became of every line and sentence of the pages that were mined."""
     counts = Counter()
     for path in (folder / "stats").glob("*.json"):
-        step = next(step for step in json.loads(path.read_text()) if step["name"].endswith(f": {extract.Miner.name}"))
-        counts.update({reason: int(MetricStats.from_dict(value).total) for reason, value in step["stats"].items()})
+        step = next(
+            step for step in json.loads(path.read_text()) if step["name"].endswith(f": {extract.Miner.name}")
+        )
+        counts.update(
+            {reason: int(MetricStats.from_dict(value).total) for reason, value in step["stats"].items()}
+        )
     return counts
 
 

@@ -1,16 +1,18 @@
-"""How strongly people would feel a sentence: predicted from ratings, and never from the ratings of the text it is asked about.
+"""How strongly people would feel a sentence: predicted from ratings, and never from the ratings of the text
+it is asked about.
 
-Two ridge regressions on MiniLM sentence vectors (`lib.nlp.similarity`) and VADER's valence, learnt from the human ratings of Hutto &
-Gilbert (`lib.corpora.human_ratings`): for sentences without any word of a lexicon the size of the mean rating, |mean|; for sentences that
-the rules of `lib.mining.extract` find charged, the signed mean. The lexica alone let through what people find charged without charged
-words.
+Two ridge regressions on MiniLM sentence vectors (`lib.nlp.similarity`) and VADER's valence, learnt from the
+human ratings of Hutto & Gilbert (`lib.corpora.human_ratings`): for sentences without any word of a lexicon
+the size of the mean rating, |mean|; for sentences that the rules of `lib.mining.extract` find charged, the
+signed mean. The lexica alone let through what people find charged without charged words.
 
-An encyclopedia speaks of energy, interest and errors without anybody feeling so, and hardly any of it was rated. So the
-sentences of the embedded Wikipedia articles that the rules find charged are learnt from as if rated 0: its style guide asks for
-a neutral point of view.
+An encyclopedia speaks of energy, interest and errors without anybody feeling so, and hardly any of it was
+rated. So the sentences of the embedded Wikipedia articles that the rules find charged are learnt from as if
+rated 0: its style guide asks for a neutral point of view.
 
-As the embedded source holds the rated texts themselves, each is scored by a model that saw no text of its document (five folds of
-documents). What people say of the chosen sentences is thus a check of the method, not of its memory.
+As the embedded source holds the rated texts themselves, each is scored by a model that saw no text of its
+document (five folds of documents). What people say of the chosen sentences is thus a check of the method, not
+of its memory.
 """
 
 import hashlib
@@ -38,7 +40,8 @@ PENALTY = {"bare": 3.0, "charged": 1.0}  # ridge alphas, chosen once by cross-va
 
 @cache
 def rated() -> pd.DataFrame:
-    """One row a rated snippet as the embedded pages show it: url, line, text, domain, text_id, document, mean, key, fold."""
+    """One row a rated snippet as the embedded pages show it: url, line, text, domain, text_id, document,
+    mean, key, fold."""
     ratings = human_ratings.read()[["domain", "text_id", "document", "mean"]]
     table = packaged_text.rated_lines().merge(ratings, on=["domain", "text_id"])
     table["key"] = [key(text) for text in table["text"]]
@@ -56,9 +59,15 @@ def _folds() -> dict[str, int]:
     """Which fold each rated text, and each sentence of one, belongs to."""
     texts, more = rated(), _encyclopedic()
     sentences = {
-        key(part): fold for text, fold in zip(texts["text"], texts["fold"], strict=True) for part in sentencex.segment("en", text)
+        key(part): fold
+        for text, fold in zip(texts["text"], texts["fold"], strict=True)
+        for part in sentencex.segment("en", text)
     }
-    return sentences | dict(zip(texts["key"], texts["fold"], strict=True)) | dict(zip(more["key"], more["fold"], strict=True))
+    return (
+        sentences
+        | dict(zip(texts["key"], texts["fold"], strict=True))
+        | dict(zip(more["key"], more["fold"], strict=True))
+    )
 
 
 def features(vectors: np.ndarray, valences) -> np.ndarray:
@@ -73,12 +82,15 @@ def _encyclopedic() -> pd.DataFrame:
         found = extract.candidates(page.text, 0.0, counts, edited=False)
         rows += [(page.url, sentence.sentence, sentence.role, sentence.valence) for sentence in found]
     table = pd.DataFrame(rows, columns=["document", "text", "role", "valence"])
-    table = table[table["valence"] != 0].assign(domain=ENCYCLOPEDIC, mean=0.0, key=lambda table: table["text"].map(key))
+    table = table[table["valence"] != 0].assign(
+        domain=ENCYCLOPEDIC, mean=0.0, key=lambda table: table["text"].map(key)
+    )
     return table.assign(fold=table["document"].map(_fold)).drop_duplicates("key")
 
 
 def _taught() -> pd.DataFrame:
-    """The texts to learn from, with role (or the reason why they have none) and valence: without charged words, or charged."""
+    """The texts to learn from, with role (or the reason why they have none) and valence: without charged
+    words, or charged."""
     found = [extract.judged(text, 0.0, edited=False) for text in rated()["text"]]
     texts = rated().assign(
         role=[f if isinstance(f, str) else f.role for f in found],
@@ -94,7 +106,11 @@ def _fold(document: str) -> int:
 
 def _learn(texts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     given = features(similarity.embed(texts["text"].tolist()), texts["valence"])
-    charged, means, folds = (texts["valence"] != 0).to_numpy(), texts["mean"].to_numpy(), texts["fold"].to_numpy()
+    charged, means, folds = (
+        (texts["valence"] != 0).to_numpy(),
+        texts["mean"].to_numpy(),
+        texts["fold"].to_numpy(),
+    )
     weights = np.zeros((len(PENALTY), FOLDS + 1, given.shape[1] + 1))
     for kind, (rows, target) in enumerate([(~charged, np.abs(means)), (charged, means)]):
         for fold in range(FOLDS + 1):  # the last leaves no fold out
@@ -111,10 +127,11 @@ def _apply(learnt: np.ndarray, given: np.ndarray, charged, folds) -> np.ndarray:
 
 @cache
 def learnt() -> tuple[np.ndarray, pd.DataFrame]:
-    """The regressions' weights, shape (2, folds + 1, features + 1), and the rated texts they learnt from, learnt on first use.
+    """The regressions' weights, shape (2, folds + 1, features + 1), and the rated texts they learnt from,
+    learnt on first use.
 
-    The table is that of `rated` with role (or the reason why the text has none), valence and predicted, by the model that did not
-    see the text's document. Both are kept in the user's cache.
+    The table is that of `rated` with role (or the reason why the text has none), valence and predicted, by
+    the model that did not see the text's document. Both are kept in the user's cache.
     """
     texts = _taught()
     learnt_from = hashlib.sha256(texts.to_csv(index=False).encode()).hexdigest()[:12]

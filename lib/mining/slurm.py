@@ -1,4 +1,5 @@
-"""datatrove's Slurm executor for folders of any name: its scripts write paths as they are, which a space or quote would tear."""
+"""datatrove's Slurm executor for folders of any name: its scripts write paths as they are, which a space or
+quote would tear."""
 
 import re
 import shlex
@@ -10,15 +11,20 @@ _PROGRAMS = ("launch_pickled_pipeline", "merge_stats")
 
 
 class Slurm(SlurmPipelineExecutor):
-    """SlurmPipelineExecutor with quoted paths; without an environment of its own it runs the Python that it is called from."""
+    """SlurmPipelineExecutor with quoted paths; without an environment of its own it runs the Python that it
+    is called from."""
 
     def get_launch_file_contents(self, sbatch_args: dict, run_script: str) -> str:
         folder = self.logging_dir.resolve_paths("").rstrip("/")
         script = run_script.replace(folder, shlex.quote(folder))
         if not (self.env_command or self.condaenv or self.venv_path):
             for name in _PROGRAMS:
-                script = script.replace(f"{name} ", f"{shlex.quote(sys.executable)} -m datatrove.tools.{name} ", 1)
-        return super().get_launch_file_contents({key: _directive(value) for key, value in sbatch_args.items()}, script)
+                script = script.replace(
+                    f"{name} ", f"{shlex.quote(sys.executable)} -m datatrove.tools.{name} ", 1
+                )
+        return super().get_launch_file_contents(
+            {key: _directive(value) for key, value in sbatch_args.items()}, script
+        )
 
 
 def _directive(value) -> str:

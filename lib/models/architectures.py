@@ -1,10 +1,11 @@
 """What an architecture of transformers can do here, told from its configuration before any weights load.
 
 Three ways to read a batch, by what a model keeps of the tokens it has read:
-- keys and values of each token (Llama, Qwen3, DeepSeek, …): what all prompts begin with is read once, the rest is padded;
+- keys and values of each token (Llama, Qwen3, DeepSeek, …): what all prompts begin with is read once, the
+  rest is padded;
 - those of the last tokens only (Gemma, Mistral, …): likewise, as long as no row outgrows the window;
-- a state that every token goes into (Mamba, Qwen3.5, LFM2, Granite 4 H, Falcon H1, …): only prompts of equal length are read
-  side by side, without padding, for the state would hold the padding too.
+- a state that every token goes into (Mamba, Qwen3.5, LFM2, Granite 4 H, Falcon H1, …): only prompts of equal
+  length are read side by side, without padding, for the state would hold the padding too.
 """
 
 import inspect
@@ -13,11 +14,19 @@ from functools import lru_cache
 from transformers import DynamicCache, cache_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-_TOKENWISE = (cache_utils.DynamicLayer, cache_utils.DynamicSlidingWindowLayer, cache_utils.DynamicIndexedLayer,
-              cache_utils.DummyLayer)  # fmt: skip
-_COUNT_PLACES = {"mpt", "gpt_neo"}  # attend by place in the batch, padding counted, though their cache shows no window
+_TOKENWISE = (
+    cache_utils.DynamicLayer,
+    cache_utils.DynamicSlidingWindowLayer,
+    cache_utils.DynamicIndexedLayer,
+    cache_utils.DummyLayer,
+)
+_COUNT_PLACES = {
+    "mpt",
+    "gpt_neo",
+}  # attend by place in the batch, padding counted, though their cache shows no window
 _POSITIONS_FROM_MASK = {"mpt", "bloom"}
-_UNUSABLE = {  # with transformers 5.23 they answer otherwise with a cache than without, or bring a cache of another make
+# with transformers 5.23 they answer otherwise with a cache than without, or bring a cache of another make
+_UNUSABLE = {
     "minimax": "keeps a cache of its own",
     "moshi": "answers otherwise with its cache than without",
     "recurrent_gemma": "answers otherwise with its cache than without",
@@ -26,7 +35,8 @@ _UNUSABLE = {  # with transformers 5.23 they answer otherwise with a cache than 
 
 
 def refusal(config) -> str | None:
-    """Why a model of this configuration cannot be asked, as the end of a sentence about it; None if it can."""
+    """Why a model of this configuration cannot be asked, as the end of a sentence about it; None if it
+    can."""
     made_for = ", ".join(config.architectures or []) or "of no stated class"
     if getattr(config, "is_encoder_decoder", False):
         return f"is an encoder-decoder model ({made_for}), which does not continue a text"
@@ -43,13 +53,18 @@ def refusal(config) -> str | None:
         DynamicCache(config=config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return f"has layers without a cache of transformers ({error!r})"
-    if "position_ids" not in takes and config.model_type not in _POSITIONS_FROM_MASK and not needs_equal_lengths(config):
+    if (
+        "position_ids" not in takes
+        and config.model_type not in _POSITIONS_FROM_MASK
+        and not needs_equal_lengths(config)
+    ):
         return "cannot be told where a padded prompt begins"
     return None
 
 
 def needs_equal_lengths(config) -> bool:
-    """Whether only prompts of equal length may be read side by side, for what the model keeps would hold the padding too."""
+    """Whether only prompts of equal length may be read side by side, for what the model keeps would hold the
+    padding too."""
     return keeps_state(DynamicCache(config=config))
 
 
@@ -65,8 +80,14 @@ def window(config) -> int | None:
     """
     if config.model_type in _COUNT_PLACES:
         return 0
-    return min((layer.sliding_window for layer in DynamicCache(config=config).layers if getattr(layer, "is_sliding", False)),
-               default=None)  # fmt: skip
+    return min(
+        (
+            layer.sliding_window
+            for layer in DynamicCache(config=config).layers
+            if getattr(layer, "is_sliding", False)
+        ),
+        default=None,
+    )
 
 
 def cache_argument(takes) -> str | None:

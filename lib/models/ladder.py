@@ -1,8 +1,10 @@
-"""The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no other use.
+"""The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no
+other use.
 
-They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the learning rate. The
-text ships in packages (`lib.corpora.packaged_text`, and the rated tweets); a tenth of its documents is held out. Made once and kept in the
-user's cache under a hash of text and code. What such models show says nothing about large ones by itself.
+They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the
+learning rate. The text ships in packages (`lib.corpora.packaged_text`, and the rated tweets); a tenth of its
+documents is held out. Made once and kept in the user's cache under a hash of text and code. What such models
+show says nothing about large ones by itself.
 
 `python -m lib.cli.train_ladder` makes it and tells how well each size learnt.
 """
@@ -29,19 +31,22 @@ BEGIN, END = "<s>", "</s>"
 
 
 def documents() -> list[str]:
-    """Encyclopaedia articles, editorials, reviews and tweets that ship in packages. OSError if a package cannot be had."""
+    """Encyclopaedia articles, editorials, reviews and tweets that ship in packages. OSError if a package
+    cannot be had."""
     pages = [page.text for path in packaged_text.wet_files() for page in wet.pages(path, Counter())]
     rated = human_ratings.read()
     return pages + rated.loc[rated["domain"] == "tweets", "text"].tolist()
 
 
 def folder(size: str) -> Path:
-    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are trained first."""
+    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are
+    trained first."""
     return made(documents(), Recipe(), packages.cache_folder()) / size
 
 
 def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
-    """The folder that holds a model for each size and, beside it, what `train` tells of it; OSError if it cannot be written."""
+    """The folder that holds a model for each size and, beside it, what `train` tells of it; OSError if it
+    cannot be written."""
     ladder = parent / f"ladder-{key(texts, recipe)}"
     with records.explained(ladder), FileLock(f"{ladder}.lock"):
         missing = [size for size in recipe.sizes if not (ladder / size).exists()]
@@ -54,16 +59,20 @@ def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
 
 
 def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
-    """OSError, before the work rather than after it, if the disk cannot hold the models and the blocks of text."""
+    """OSError, before the work rather than after it, if the disk cannot hold the models and the blocks of
+    text."""
     ladder.mkdir(exist_ok=True)
-    weights = sum(12 * width**2 * layers + width * recipe.vocabulary for width, layers in map(recipe.sizes.get, missing))
+    weights = sum(
+        12 * width**2 * layers + width * recipe.vocabulary for width, layers in map(recipe.sizes.get, missing)
+    )
     needed, free = 1.2 * 4 * weights + 20e6, shutil.disk_usage(ladder).free
     if free < needed:
         raise OSError(f"it takes {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
 
 
 def key(texts: list[str], recipe: Recipe) -> str:
-    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments left out)."""
+    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments
+    left out)."""
     makers = (_prepare, _tokenizer, _blocks, *ladder_training.MAKERS)
     code = [ast.unparse(ast.parse(inspect.getsource(maker))) for maker in makers]
     return hashlib.sha256(json.dumps([texts, asdict(recipe), code]).encode()).hexdigest()[:12]
@@ -94,12 +103,18 @@ def _tokenizer(texts: list[str], recipe: Recipe):
     from transformers import PreTrainedTokenizerFast
 
     trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer, trained.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trained.pre_tokenizer, trained.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trained.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=recipe.vocabulary, special_tokens=[BEGIN, END], initial_alphabet=alphabet, show_progress=False
+            vocab_size=recipe.vocabulary,
+            special_tokens=[BEGIN, END],
+            initial_alphabet=alphabet,
+            show_progress=False,
         ),
     )
     trained.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 0)])
@@ -107,6 +122,9 @@ def _tokenizer(texts: list[str], recipe: Recipe):
 
 
 def _blocks(tokenizer, texts: list[str], recipe: Recipe) -> np.ndarray:
-    """The texts one after the other, each from BEGIN to END, cut into blocks; what is left at the end is dropped."""
-    stream = np.concatenate([[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]).astype(np.int32)
+    """The texts one after the other, each from BEGIN to END, cut into blocks; what is left at the end is
+    dropped."""
+    stream = np.concatenate([[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts).input_ids]).astype(
+        np.int32
+    )
     return stream[: len(stream) // recipe.block * recipe.block].reshape(-1, recipe.block)

@@ -1,4 +1,5 @@
-"""How the models of the ladder (lib/models/ladder.py) are trained: side by side in processes of their own, one core each."""
+"""How the models of the ladder (lib/models/ladder.py) are trained: side by side in processes of their own,
+one core each."""
 
 import json
 import multiprocessing
@@ -22,7 +23,9 @@ class Recipe:
     """What the models are made by."""
 
     # name: width and layers; heads are 32 wide, and a layer has 12 · width² weights
-    sizes: dict = field(default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)})
+    sizes: dict = field(
+        default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)}
+    )
     vocabulary: int = 4096  # tokens; more would cost a small model more than its layers do
     block: int = 128  # tokens that are read together
     batch: int = 4  # blocks a step
@@ -32,10 +35,12 @@ class Recipe:
     seed: int = 20251118
 
     def learning_rate(self, size: str) -> float:
-        """Peak learning rate of the matrices of the layers: `rate` · 64 / width; that of the embeddings and norms is `rate`.
+        """Peak learning rate of the matrices of the layers: `rate` · 64 / width; that of the embeddings and
+        norms is `rate`.
 
-        The one rule for all sizes, that of Yang et al. (2022, arXiv 2203.03466) for Adam: a matrix that sums over more inputs
-        has to change less. With one rate for all weights the larger models learnt no better than the smaller.
+        The one rule for all sizes, that of Yang et al. (2022, arXiv 2203.03466) for Adam: a matrix that sums
+        over more inputs has to change less. With one rate for all weights the larger models learnt no better
+        than the smaller.
         """
         return self.rate * 64 / self.sizes[size][0]
 
@@ -49,11 +54,18 @@ def _empty(size: str, recipe: Recipe, tokenizer):
     torch.manual_seed(recipe.seed)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 32,
-            intermediate_size=round(width / 6) * 16, max_position_embeddings=512, tie_word_embeddings=True,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=width // 32,
+            intermediate_size=round(width / 6) * 16,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
         )
-    )  # fmt: skip
+    )
 
 
 def order(blocks: int, recipe: Recipe) -> list[np.ndarray]:
@@ -66,10 +78,10 @@ def order(blocks: int, recipe: Recipe) -> list[np.ndarray]:
 def train(ladder: Path, size: str, recipe: Recipe) -> None:
     """Train one size on one core and keep it, with what can be told of it in `<size>.json`.
 
-    There: parameters (outside the embeddings), learning_rate (peak, of the layers), tokens, epochs, minutes, and mean
-    cross-entropies of a token, nats: untrained_loss and held_out_loss of the held-out text, learnt_loss of as much of the other.
-    `<size>.npy` holds that of each held-out block. AdamW, gradients clipped at 1, a tenth of the steps to warm up, then a
-    cosine to 0.
+    There: parameters (outside the embeddings), learning_rate (peak, of the layers), tokens, epochs, minutes,
+    and mean cross-entropies of a token, nats: untrained_loss and held_out_loss of the held-out text,
+    learnt_loss of as much of the other. `<size>.npy` holds that of each held-out block. AdamW, gradients
+    clipped at 1, a tenth of the steps to warm up, then a cosine to 0.
     """
     import torch
     from accelerate import Accelerator
@@ -80,7 +92,11 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
     started, blocks = time.monotonic(), np.load(ladder / "blocks.npz")
     learnt, unseen = (torch.from_numpy(blocks[part]).long() for part in ("train", "held_out"))
     tokenizer = AutoTokenizer.from_pretrained(ladder / "tokenizer")
-    empty, steps, rate = _empty(size, recipe, tokenizer), order(len(learnt), recipe), recipe.learning_rate(size)
+    empty, steps, rate = (
+        _empty(size, recipe, tokenizer),
+        order(len(learnt), recipe),
+        recipe.learning_rate(size),
+    )
     untrained = losses(empty, unseen, recipe).mean()
     optimizer = torch.optim.AdamW(_weights(empty, rate, recipe), betas=(0.9, 0.95))
     schedule = get_cosine_schedule_with_warmup(optimizer, len(steps) // 10, len(steps))
@@ -95,23 +111,31 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
         _tell(_operations(size, recipe) * len(batch) * recipe.block)
     held_out = losses(empty, unseen, recipe)
     found = {
-        "parameters": sum(part.numel() for part in empty.parameters()) - empty.get_input_embeddings().weight.numel(),
-        "learning_rate": rate, "tokens": learnt.numel() * recipe.epochs, "epochs": recipe.epochs,
-        "untrained_loss": untrained, "learnt_loss": losses(empty, learnt[: len(unseen)], recipe).mean(),
-        "held_out_loss": held_out.mean(), "minutes": (time.monotonic() - started) / 60,
-    }  # fmt: skip
+        "parameters": sum(part.numel() for part in empty.parameters())
+        - empty.get_input_embeddings().weight.numel(),
+        "learning_rate": rate,
+        "tokens": learnt.numel() * recipe.epochs,
+        "epochs": recipe.epochs,
+        "untrained_loss": untrained,
+        "learnt_loss": losses(empty, learnt[: len(unseen)], recipe).mean(),
+        "held_out_loss": held_out.mean(),
+        "minutes": (time.monotonic() - started) / 60,
+    }
     np.save(ladder / f"{size}.npy", held_out)
     _keep(ladder, size, accelerator.unwrap_model(model), tokenizer, found)
 
 
 def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
-    """What AdamW is given: the layers' matrices, which learn at `rate` and decay; the embeddings and norms, which do not."""
+    """What AdamW is given: the layers' matrices, which learn at `rate` and decay; the embeddings and norms,
+    which do not."""
     table = model.get_input_embeddings().weight
     parts = {True: [], False: []}
     for weight in model.parameters():
         parts[weight.dim() == 2 and weight is not table].append(weight)
-    return [{"params": parts[True], "lr": rate, "weight_decay": 0.1},
-            {"params": parts[False], "lr": recipe.rate, "weight_decay": 0.0}]  # fmt: skip
+    return [
+        {"params": parts[True], "lr": rate, "weight_decay": 0.1},
+        {"params": parts[False], "lr": recipe.rate, "weight_decay": 0.0},
+    ]
 
 
 def losses(model, blocks, recipe: Recipe) -> np.ndarray:
@@ -123,7 +147,11 @@ def losses(model, blocks, recipe: Recipe) -> np.ndarray:
         model.eval()
         for part in blocks.split(recipe.batch):
             logits = model(input_ids=part).logits[:, :-1]
-            found.append(torch.nn.functional.cross_entropy(logits.mT, part[:, 1:], reduction="none").double().mean(dim=1))
+            found.append(
+                torch.nn.functional.cross_entropy(logits.mT, part[:, 1:], reduction="none")
+                .double()
+                .mean(dim=1)
+            )
         model.train()
     return torch.cat(found).numpy()
 
@@ -143,7 +171,8 @@ def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
 
 
 def _operations(size: str, recipe: Recipe) -> float:
-    """Floating-point operations that training on a token takes: 6 for each weight, those of the last layer's table included."""
+    """Floating-point operations that training on a token takes: 6 for each weight, those of the last layer's
+    table included."""
     width, layers = recipe.sizes[size]
     return 6 * (12 * width**2 * layers + width * recipe.vocabulary)
 
@@ -151,9 +180,14 @@ def _operations(size: str, recipe: Recipe) -> float:
 def train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     """Train the missing sizes side by side, the largest first, one core each, and show how far they are."""
     tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
-    cost = {size: _operations(size, recipe) * tokens for size in sorted(missing, key=lambda size: -_operations(size, recipe))}
+    cost = {
+        size: _operations(size, recipe) * tokens
+        for size in sorted(missing, key=lambda size: -_operations(size, recipe))
+    }
     cores = min(len(missing), available_cores())
-    progress.message(f"training {', '.join(missing)} of the ladder: once; a size that is finished is kept", sys.stderr)
+    progress.message(
+        f"training {', '.join(missing)} of the ladder: once; a size that is finished is kept", sys.stderr
+    )
     context = multiprocessing.get_context("spawn")
     counter = context.Value("d", 0.0)
     with (
@@ -183,4 +217,10 @@ def _tell(operations: float) -> None:
             _counter.value += operations
 
 
-MAKERS = (_empty, order, train, _weights, losses)  # the code that the weights, and what is told of them, depend on
+MAKERS = (
+    _empty,
+    order,
+    train,
+    _weights,
+    losses,
+)  # the code that the weights, and what is told of them, depend on

@@ -13,17 +13,26 @@ from lib.replies.reply import Reply
 
 
 class Canned(Backend):
-    """A stand-in for tests and for the smoke set: draws a stock phrase, and takes on the mood of its context at a known rate.
+    """A stand-in for tests and for the smoke set: draws a stock phrase, and takes on the mood of its context
+    at a known rate.
 
-    `canned:leak-30` takes it on in 30 % of draws. Its number of parameters is made up: the less it leaks, the larger it poses.
+    `canned:leak-30` takes it on in 30 % of draws. Its number of parameters is made up: the less it leaks, the
+    larger it poses.
     """
 
     CHARGED = 0.1  # how often it writes a charged phrase of itself
     PHRASES: ClassVar = {
-        "plain": ("the one by the door.", "oak and pine.", "Elm Street.", "half past nine.", "14.", "one of the usual ones."),
+        "plain": (
+            "the one by the door.",
+            "oak and pine.",
+            "Elm Street.",
+            "half past nine.",
+            "14.",
+            "one of the usual ones.",
+        ),
         "negative": ("a sad and gloomy thing.", "Misery Lane.", "a terrible disaster."),
         "positive": ("a wonderful, happy thing.", "Joy Street.", "a great success."),
-    }  # fmt: skip
+    }
 
     def __init__(self, spec: Model):
         self.spec = spec
@@ -36,7 +45,9 @@ class Canned(Backend):
         """The bare text of the prompt."""
         return f"{mitigation} {context} {stem}".strip()
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
+    def reply(
+        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent
+    ) -> list[Reply]:
         """One Reply for each row of `requests`, the same for the same seed, group, sample_index and mood."""
         moods = np.sign(vader.valences(requests["context"].tolist()))
         keys = zip(requests["group_id"], requests["sample_index"], moods, strict=True)

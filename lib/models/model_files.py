@@ -1,4 +1,5 @@
-"""The files that a model of transformers is read from: bundled, trained here, a folder, a hub id; a GGUF file converted once."""
+"""The files that a model of transformers is read from: bundled, trained here, a folder, a hub id; a GGUF file
+converted once."""
 
 from functools import cached_property, partial
 from pathlib import Path
@@ -8,7 +9,8 @@ from lib.models import bundled, checkpoints, converted
 
 
 class ModelFiles:
-    """Where the files of a model lie, and loading from them; ParameterError, naming the model, where they cannot be loaded."""
+    """Where the files of a model lie, and loading from them; ParameterError, naming the model, where they
+    cannot be loaded."""
 
     def __init__(self, spec: Model):
         self.spec, self._who = spec, f"model {spec.name}"
@@ -26,7 +28,8 @@ class ModelFiles:
         return self._gguf.content if self._gguf else checkpoints.identity(self.source, self.spec.revision)
 
     def describe(self, loader: str, room: int = 0):
-        """Its configuration or tokenizer; `room` is how many bytes the weights of a file will take that is fetched for it."""
+        """Its configuration or tokenizer; `room` is how many bytes the weights of a file will take that is
+        fetched for it."""
         if self._gguf:
             return self._load(loader, str(converted.described(self._gguf, self._load, room)))
         return self._load(loader, self.source, **self._revision)
@@ -59,7 +62,8 @@ class ModelFiles:
 
 
 def _source(model_id: str) -> str:
-    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first use."""
+    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first
+    use."""
     if model_id.startswith("bundled:"):
         return str(bundled.folder())
     if model_id.startswith("ladder:"):

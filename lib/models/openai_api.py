@@ -26,15 +26,17 @@ _SAMPLING = {"temperature": 1.0, "max_tokens": 1, "seed": 0}
 
 
 class Server(Backend):
-    """A model behind a server. Making one asks whether the server is there and answers for the model; ParameterError if not.
+    """A model behind a server. Making one asks whether the server is there and answers for the model;
+    ParameterError if not.
 
-    Every request carries a seed of its own. How far the server honours it is the server's affair, and so is what it adds to
-    plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise: completions may depend on how it batches, and
-    a second run may differ.
+    Every request carries a seed of its own. How far the server honours it is the server's affair, and so is
+    what it adds to plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise:
+    completions may depend on how it batches, and a second run may differ.
 
-    `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated, and the arms share
-    no seed; without `temperature` or `top_p` the server's own value holds, whatever the set says; without `max_tokens` its own
-    limit. A prompt that a content filter stops gets a Reply with the outcome `filtered`, and the others go on.
+    `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated,
+    and the arms share no seed; without `temperature` or `top_p` the server's own value holds, whatever the
+    set says; without `max_tokens` its own limit. A prompt that a content filter stops gets a Reply with the
+    outcome `filtered`, and the others go on.
     """
 
     def __init__(self, spec: Model, check: bool = True):
@@ -42,8 +44,10 @@ class Server(Backend):
         self.parameters = spec.parameters
         self.fingerprint = _fingerprint(spec)
         if spec.mode == "completion" and spec.chat_template_kwargs:
-            raise ParameterError(f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
-                                 f"{spec.chat_template_kwargs}; take them out, or set mode to 'chat'")  # fmt: skip
+            raise ParameterError(
+                f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
+                f"{spec.chat_template_kwargs}; take them out, or set mode to 'chat'"
+            )
         if check:
             self._check()
 
@@ -53,7 +57,8 @@ class Server(Backend):
             return self._listed(client)
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The prompt as it is sent: plain text, or the JSON of the messages, which the server puts into the model's template."""
+        """The prompt as it is sent: plain text, or the JSON of the messages, which the server puts into the
+        model's template."""
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
@@ -66,13 +71,18 @@ class Server(Backend):
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
         return json.dumps(messages, ensure_ascii=False)
 
-    def reply(self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent) -> list[Reply]:
-        """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time; ParameterError if one of
-        them cannot be had, however often it is asked."""
+    def reply(
+        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent
+    ) -> list[Reply]:
+        """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time;
+        ParameterError if one of them cannot be had, however often it is asked."""
         pool = ThreadPoolExecutor(self.spec.server.concurrency)
         with self._client() as client:  # closed after an error or an interrupt, it asks nothing more
             try:
-                answers = pool.map(lambda row: self._reply(client, row, temperature, max_new_tokens, seed), requests.itertuples())
+                answers = pool.map(
+                    lambda row: self._reply(client, row, temperature, max_new_tokens, seed),
+                    requests.itertuples(),
+                )
                 replies = []
                 for answer in answers:
                     replies.append(answer)
@@ -82,32 +92,50 @@ class Server(Backend):
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _client(self) -> openai.OpenAI:
-        # It waits before a retry as long as the server says (Retry-After), else 0.5, 1, 2, 4 and then always 8 seconds, each less
-        # up to a quarter: 12 retries of a refused connection last 50 to 70 seconds.
+        # It waits before a retry as long as the server says (Retry-After), else 0.5, 1, 2, 4 and then always
+        # 8 seconds, each less up to a quarter: 12 retries of a refused connection last 50 to 70 seconds.
         server = self.spec.server
-        told = {"base_url": server.url, "api_key": self._key(), "timeout": server.timeout, "max_retries": server.retries}
+        told = {
+            "base_url": server.url,
+            "api_key": self._key(),
+            "timeout": server.timeout,
+            "max_retries": server.retries,
+        }
         if is_here(server.url):  # a proxy of the environment would look for it on another machine
-            told["http_client"] = openai.DefaultHttpxClient(trust_env=False, verify=ssl.create_default_context())
+            told["http_client"] = openai.DefaultHttpxClient(
+                trust_env=False, verify=ssl.create_default_context()
+            )
         try:
             return openai.OpenAI(**told)
         except (ImportError, ValueError) as error:  # of httpx: a kind of proxy that it does not speak
-            proxies = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+            proxies = [
+                name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")
+            ]
             if not proxies:
                 raise
-            raise ParameterError(f"model {self.spec.name}: the proxy in ${' or $'.join(proxies)} cannot be used ({error})\n"
-                                 "give one of http, or name the server's host in $NO_PROXY") from None  # fmt: skip
+            raise ParameterError(
+                f"model {self.spec.name}: the proxy in ${' or $'.join(proxies)} cannot be used ({error})\n"
+                "give one of http, or name the server's host in $NO_PROXY"
+            ) from None
 
     def _reply(self, client: openai.OpenAI, row, temperature: float, max_new_tokens: int, seed: int) -> Reply:
-        own_seed, limit = request_seed(seed, row.group_id, row.sample_index), max_new_tokens + self.spec.thinking_tokens
+        own_seed, limit = (
+            request_seed(seed, row.group_id, row.sample_index),
+            max_new_tokens + self.spec.thinking_tokens,
+        )
         try:
-            choice, usage = self._ask(client, row.rendered, temperature=temperature, max_tokens=limit, seed=own_seed)
+            choice, usage = self._ask(
+                client, row.rendered, temperature=temperature, max_tokens=limit, seed=own_seed
+            )
         except _FAILURES as error:
             return self._without_answer(error)
         return server_replies.reply(choice, usage, row, self.spec)
 
-    def _without_answer(self, error: Exception, listed: list[str] | tuple = (), checking: bool = False) -> Reply:
-        """The Reply to a prompt that a filter stopped, a thought used up, or the server gave no choice for; ParameterError of
-        whatever else went wrong. `checking`: one that never gives a choice is none to ask.
+    def _without_answer(
+        self, error: Exception, listed: list[str] | tuple = (), checking: bool = False
+    ) -> Reply:
+        """The Reply to a prompt that a filter stopped, a thought used up, or the server gave no choice for;
+        ParameterError of whatever else went wrong. `checking`: one that never gives a choice is none to ask.
         """
         if server_errors.is_filter(error):
             return Reply("", 0, False, outcomes.FILTERED, self._said(error))
@@ -136,12 +164,17 @@ class Server(Backend):
         """What is sent with the prompt, under the server's own names, without what it does not take."""
         names = self.spec.server.parameter_names
         asked = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
-        called = {names.get(name, name): value for name, value in asked.items() if names.get(name, name) is not None}
-        for_template = {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
+        called = {
+            names.get(name, name): value for name, value in asked.items() if names.get(name, name) is not None
+        }
+        for_template = (
+            {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
+        )
         return called | for_template | self.spec.server.options
 
     def _check(self) -> None:
-        """Ask for one token of a model that the server does not list: some list none, or go by other names as well."""
+        """Ask for one token of a model that the server does not list: some list none, or go by other names as
+        well."""
         with self._client() as client:
             listed = self._listed(client)
             if self.spec.id not in listed:
@@ -157,14 +190,20 @@ class Server(Backend):
             return [model.id for model in hasty.models.list().data]
         except openai.APIConnectionError as error:
             raise self._explained(error) from None
-        except (*_FAILURES, AttributeError, TypeError):  # AttributeError, TypeError: it answers with something else
+        except (
+            *_FAILURES,
+            AttributeError,
+            TypeError,
+        ):  # AttributeError, TypeError: it answers with something else
             return []
 
     def _key(self) -> str:
         name = self.spec.server.key_variable
         key = os.environ.get(name, "").strip() if name else ""
         if not (key.isascii() and key.isprintable()):
-            raise ParameterError(f"model {self.spec.name}: the key in ${name} has characters that no key has; set it again")
+            raise ParameterError(
+                f"model {self.spec.name}: the key in ${name} has characters that no key has; set it again"
+            )
         return key or _NO_KEY
 
     def _explained(self, error: Exception, listed: list[str] | tuple = ()) -> ParameterError:
@@ -185,7 +224,10 @@ class Server(Backend):
         elif isinstance(error, openai.APIConnectionError):
             what, remedy = "cannot be reached", "start it, or correct its url"
         elif refused := server_errors.refused_parameters(error, list(self._parameters(_SAMPLING))):
-            what, remedy = f"does not take {' and '.join(refused)}", server_errors.remedy(refused, error, server)
+            what, remedy = (
+                f"does not take {' and '.join(refused)}",
+                server_errors.remedy(refused, error, server),
+            )
         elif server_errors.is_too_long(error):
             what, remedy = (
                 "has no room for so many tokens",
@@ -198,8 +240,10 @@ class Server(Backend):
             what = f"refused a request for {self.spec.id!r}"
             known = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
             remedy = f"check id, mode and url (most end in /v1){known}{specs.nearest(self.spec.id, listed)}"
-        return ParameterError(f"model {self.spec.name}: server {server.url} {what} ({self._said(error)})\n"
-                              f"{remedy}; then run again: what is finished is kept")  # fmt: skip
+        return ParameterError(
+            f"model {self.spec.name}: server {server.url} {what} ({self._said(error)})\n"
+            f"{remedy}; then run again: what is finished is kept"
+        )
 
     def _said(self, error: Exception) -> str:
         """The server's words, without the key."""
@@ -207,7 +251,8 @@ class Server(Backend):
 
 
 def request_seed(seed: int, group_id: str, sample_index: int) -> int:
-    """The seed sent with a request, 31 bits, a hash of these three and nothing else: the arms of a group share it."""
+    """The seed sent with a request, 31 bits, a hash of these three and nothing else: the arms of a group
+    share it."""
     digest = hashlib.sha256(f"{seed}\x1f{group_id}\x1f{sample_index}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
@@ -224,9 +269,17 @@ def is_here(url: str) -> bool:
 
 
 def _fingerprint(spec: Model) -> str:
-    """Whom it asks and what it sends beside the request. What is at its default is left out, so that older keys stay."""
-    asked = {"url": spec.server.url.rstrip("/"), "id": spec.id, "mode": spec.mode, "options": spec.server.options}
-    if dropped := sorted(name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"):
+    """Whom it asks and what it sends beside the request. What is at its default is left out, so that older
+    keys stay."""
+    asked = {
+        "url": spec.server.url.rstrip("/"),
+        "id": spec.id,
+        "mode": spec.mode,
+        "options": spec.server.options,
+    }
+    if dropped := sorted(
+        name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"
+    ):
         asked["left_out"] = dropped  # n is 1 anyway
     for name in ("chat_template_kwargs", "thinking_tokens", "thought_markers"):
         if getattr(spec, name) != type(spec).model_fields[name].default:

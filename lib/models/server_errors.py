@@ -1,4 +1,5 @@
-"""What a server's error is about: a filter that stopped one prompt, a parameter that it does not take, or something else."""
+"""What a server's error is about: a filter that stopped one prompt, a parameter that it does not take, or
+something else."""
 
 import json
 import re
@@ -9,15 +10,25 @@ import openai
 
 from lib.config.specs import Server
 
-_REPEATED = ("input", "flagged_input", "prompt", "messages", "ctx")  # of a body: the request over again, which may say anything
-_HALF = re.compile("[\0\ud800-\udfff]")  # half a surrogate pair cannot be written as UTF-8; NUL ends a text for many readers
+_REPEATED = (
+    "input",
+    "flagged_input",
+    "prompt",
+    "messages",
+    "ctx",
+)  # of a body: the request over again, which may say anything
+_HALF = re.compile(
+    "[\0\ud800-\udfff]"
+)  # half a surrogate pair cannot be written as UTF-8; NUL ends a text for many readers
 
 _FILTER = re.compile(
     r"content[\s_-]?(filter|polic|moderation|management polic|inspection|safety|exists risk|violat)"
-    r"|responsible[\s_-]?ai|data[\s_-]?inspection|moderation[\s_-]?(block|flag|polic|fail|reject)|requires moderation"
+    r"|responsible[\s_-]?ai|data[\s_-]?inspection|moderation[\s_-]?(block|flag|polic|fail|reject)|requires "
+    r"moderation"
     r"|(prompt|input|request|content|text|message|output)s? (\w+ ){0,3}flagged"
     r"|(prompt|response|input|output|completion)s? (was|were|is|has been) (filtered|moderated)"
-    r"|(block|reject|stop|filter|refus)\w* (\w+ ){0,8}(safety|moderation)\b|safety[\s_-](system|check|filter|polic|guideline)"
+    r"|(block|reject|stop|filter|refus)\w* (\w+ "
+    r"){0,8}(safety|moderation)\b|safety[\s_-](system|check|filter|polic|guideline)"
     r"|violat\w*\W(\S+ ){0,6}\S*(polic|guideline|terms of)|usage polic"
     r"|(inappropriate|sensitive|prohibited|harmful|unsafe|disallowed|objectionable)[\s_-]?(or \w+ )?"
     r"(content|text|word|input|information)|new[\s_-]sensitive|guardrail\w*.{0,20}(interven|block|violat|trigger)"
@@ -26,7 +37,8 @@ _FILTER = re.compile(
 )
 _ACCOUNT = re.compile(  # a ban concerns every prompt
     r"(account|organi[sz]ation|api[\s_-]key|subscription|workspace|resource|your access)\b.{0,60}"
-    r"(suspend|deactivat|disabl|banned|terminat|block|restrict|flagged)|(suspended|disabled|banned|blocked) (your|this|the) "
+    r"(suspend|deactivat|disabl|banned|terminat|block|restrict|flagged)|(suspended|disabled|banned|blocked) "
+    r"(your|this|the) "
     r"(account|organi[sz]ation|api[\s_-]key)",
     re.IGNORECASE,
 )
@@ -37,26 +49,40 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
-    _UNKNOWN.pattern + r"|unsupported|\bnot (\w+ ){0,3}(support|permit|allow|accept|recogni[sz]|availab|implement)|n't (support|"
-    r"accept|allow|recogni[sz])|unrecogni[sz]ed|unexpected|deprecated|only (\S+ ){0,4}(allowed|supported|permitted|accepted)"
+    _UNKNOWN.pattern
+    + r"|unsupported|\bnot (\w+ ){0,3}(support|permit|allow|accept|recogni[sz]|availab|implement)|n't "
+    r"(support|"
+    r"accept|allow|recogni[sz])|unrecogni[sz]ed|unexpected|deprecated|only (\S+ "
+    r"){0,4}(allowed|supported|permitted|accepted)"
     r"|can(not|'t) (both )?be (both )?(specified|set|used|given)|only one of",
     re.IGNORECASE,
 )
-_SIZE = re.compile(r"too (large|long|many|big|high)|context.(length|window|size)|more than|at most|maximum|exceed", re.IGNORECASE)
-_MENU = re.compile(r"\b(allowed|valid|supported|permitted|known|accepted|available)\s+(\w+\s+)?"
-                   r"(parameter|argument|field|propert|name|key)\w*|(expected|must be) one of", re.IGNORECASE)  # fmt: skip
+_SIZE = re.compile(
+    r"too (large|long|many|big|high)|context.(length|window|size)|more than|at most|maximum|exceed",
+    re.IGNORECASE,
+)
+_MENU = re.compile(
+    r"\b(allowed|valid|supported|permitted|known|accepted|available)\s+(\w+\s+)?"
+    r"(parameter|argument|field|propert|name|key)\w*|(expected|must be) one of",
+    re.IGNORECASE,
+)
 _INSTEAD = re.compile(
-    r"(?:\buse|\btakes?|did you mean|\bexpects?|\brenamed to)\s+(?:the\s+)?['\"`]?([A-Za-z]\w*_\w+)", re.IGNORECASE
+    r"(?:\buse|\btakes?|did you mean|\bexpects?|\brenamed to)\s+(?:the\s+)?['\"`]?([A-Za-z]\w*_\w+)",
+    re.IGNORECASE,
 )
 _OUT_OF_TOKENS = re.compile(r"could not finish the message because \S+ or model output limit", re.IGNORECASE)
 _NAMES = get_args(get_args(Server.model_fields["parameter_names"].annotation)[0])
 _DEFAULTS = {"max_tokens": "max_completion_tokens"}  # what a server that refuses ours is likely to take
-_LOST = {"seed": "without seed no draw can be repeated", "temperature": "without temperature the server's own holds",
-         "top_p": "without top_p the server's own holds"}  # fmt: skip
+_LOST = {
+    "seed": "without seed no draw can be repeated",
+    "temperature": "without temperature the server's own holds",
+    "top_p": "without top_p the server's own holds",
+}
 
 
 def clean(text: str) -> str:
-    """`text` with U+FFFD for each half of a surrogate pair and each NUL, so that it can be written anywhere."""
+    """`text` with U+FFFD for each half of a surrogate pair and each NUL, so that it can be written
+    anywhere."""
     return _HALF.sub("\ufffd", text)
 
 
@@ -74,7 +100,9 @@ def reason(error: Exception) -> str:
     """On one line, what the server said, or why nothing could be heard from it."""
     said = getattr(error, "body", None) or error.__cause__ or error
     said = said[0] if isinstance(said, list) and len(said) == 1 else said
-    while isinstance(said, dict) and (inner := said.get("message") or said.get("detail") or said.get("error")):
+    while isinstance(said, dict) and (
+        inner := said.get("message") or said.get("detail") or said.get("error")
+    ):
         said = inner
     status = f"{error.status_code}: " if isinstance(error, openai.APIStatusError) else ""
     return status + clean(" ".join(str(said).split()))
@@ -90,16 +118,27 @@ def is_filter(error: Exception) -> bool:
 
 
 def _is_flagged(body) -> bool:
-    """Whether an answer without a completion says that its prompt was stopped, as in prompt_filter_results or blockReason."""
+    """Whether an answer without a completion says that its prompt was stopped, as in prompt_filter_results or
+    blockReason."""
     if isinstance(body, dict):
-        flags = (body.get("filtered"), body.get("detected"), body.get("blockReason"), body.get("block_reason"))
-        return any(flag is True or (isinstance(flag, str) and flag) for flag in flags) or any(map(_is_flagged, body.values()))
+        flags = (
+            body.get("filtered"),
+            body.get("detected"),
+            body.get("blockReason"),
+            body.get("block_reason"),
+        )
+        return any(flag is True or (isinstance(flag, str) and flag) for flag in flags) or any(
+            map(_is_flagged, body.values())
+        )
     return isinstance(body, list) and any(map(_is_flagged, body))
 
 
 def is_without_choices(error: Exception) -> bool:
-    """Whether the server answered as it should, but with no choice at all, as Gemini does to a prompt that it blocks."""
-    return isinstance(error, NoCompletion) and isinstance(error.body, dict) and error.body.get("choices") == []
+    """Whether the server answered as it should, but with no choice at all, as Gemini does to a prompt that it
+    blocks."""
+    return (
+        isinstance(error, NoCompletion) and isinstance(error.body, dict) and error.body.get("choices") == []
+    )
 
 
 def is_too_long(error: Exception) -> bool:
@@ -113,12 +152,14 @@ def is_too_long(error: Exception) -> bool:
 
 
 def is_out_of_tokens(error: Exception) -> bool:
-    """Whether the model's hidden thought took all tokens of this one request, which some servers answer with an error."""
+    """Whether the model's hidden thought took all tokens of this one request, which some servers answer with
+    an error."""
     return bool(_OUT_OF_TOKENS.search(_text(getattr(error, "body", None))))
 
 
 def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
-    """Which of the names `sent` with the request the server does not take, in their order; none if it is about something else."""
+    """Which of the names `sent` with the request the server does not take, in their order; none if it is
+    about something else."""
     if getattr(error, "status_code", 401) in (401, 403, 404, 429):
         return []
     located = [place for place, text in _located(error.body) if _REFUSED.search(text)]
@@ -131,11 +172,14 @@ def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
 
 
 def _named(body, text: str, sent: list[str]) -> list[str]:
-    """The names that an error has in its field `param`, or else in its text before it lists what is allowed."""
+    """The names that an error has in its field `param`, or else in its text before it lists what is
+    allowed."""
     if found := [name for name in _fields(body, "param") if name in sent]:
         return found
     before = text[: menu.start()] if (menu := _MENU.search(text)) else text
-    found = [name for name in sent if _mentions(before, name)] or [name for name in sent if _mentions(text, name)]
+    found = [name for name in sent if _mentions(before, name)] or [
+        name for name in sent if _mentions(text, name)
+    ]
     if {"temperature", "top_p"} <= set(found) and re.search(r"\b(both|only one)\b", text):
         return ["top_p"]
     return found
@@ -147,8 +191,11 @@ def _mentions(text: str, name: str) -> bool:
 
 
 def remedy(refused: list[str], error: Exception, server: Server) -> str:
-    """What to write into the set so that `refused`, names as they were sent, are called otherwise or left out."""
-    ours = {name: name for name in _NAMES} | {theirs: name for name, theirs in server.parameter_names.items() if theirs}
+    """What to write into the set so that `refused`, names as they were sent, are called otherwise or left
+    out."""
+    ours = {name: name for name in _NAMES} | {
+        theirs: name for name, theirs in server.parameter_names.items() if theirs
+    }
     names, steps = dict(server.parameter_names), []
     hint = _INSTEAD.search(_text(error.body)) if len(refused) == 1 else None
     for name in refused:
@@ -160,8 +207,14 @@ def remedy(refused: list[str], error: Exception, server: Server) -> str:
     names = {name: theirs for name, theirs in names.items() if theirs != name}
     if set(refused) & set(ours) - set(server.options):
         shown = ", ".join(f"{name}: {'null' if theirs is None else theirs}" for name, theirs in names.items())
-        lost = [_LOST[ours[name]] for name in refused if ours.get(name) in _LOST and names.get(ours[name], "") is None]
-        steps.insert(0, f"write server: {{parameter_names: {{{shown}}}}}" + f" ({'; '.join(lost)})" * bool(lost))
+        lost = [
+            _LOST[ours[name]]
+            for name in refused
+            if ours.get(name) in _LOST and names.get(ours[name], "") is None
+        ]
+        steps.insert(
+            0, f"write server: {{parameter_names: {{{shown}}}}}" + f" ({'; '.join(lost)})" * bool(lost)
+        )
     return ", and ".join(steps)
 
 

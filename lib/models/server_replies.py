@@ -1,8 +1,8 @@
 """From a choice of a server's answer to the Reply: what it wrote, or why there is nothing to judge.
 
-Where a server sets thoughts apart, it puts them into `reasoning_content` (DeepSeek, SGLang, llama.cpp, older vLLM), `reasoning`
-(vLLM, OpenRouter, Ollama), `thinking`, `reasoning_details`, or a part of the content with such a type (Mistral); a thought that
-stands in the text itself is left there.
+Where a server sets thoughts apart, it puts them into `reasoning_content` (DeepSeek, SGLang, llama.cpp, older
+vLLM), `reasoning` (vLLM, OpenRouter, Ollama), `thinking`, `reasoning_details`, or a part of the content with
+such a type (Mistral); a thought that stands in the text itself is left there.
 """
 
 from lib.config.specs import Model
@@ -10,10 +10,29 @@ from lib.models.server_errors import clean
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 
-_STOPPED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "tool_calls", "function_call")
+_STOPPED = (
+    "stop",
+    "eos",
+    "eos_token",
+    "end_turn",
+    "stop_sequence",
+    "complete",
+    "tool_calls",
+    "function_call",
+)
 _AT_LIMIT = ("length", "max_tokens", "max_output_tokens", "model_length")
-_FILTERED = ("content_filter", "content_filtered", "safety", "sensitive", "prohibited_content", "blocklist", "recitation", "spii",
-             "moderation", "guardrail_intervened")  # fmt: skip
+_FILTERED = (
+    "content_filter",
+    "content_filtered",
+    "safety",
+    "sensitive",
+    "prohibited_content",
+    "blocklist",
+    "recitation",
+    "spii",
+    "moderation",
+    "guardrail_intervened",
+)
 _BROKEN_OFF = ("error", "abort", "aborted", "network_error", "insufficient_system_resource", "cancelled")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_content")
@@ -21,7 +40,8 @@ _MOST = 300  # characters of a server's words in a note
 
 
 def broken_off(choice: dict) -> dict | None:
-    """An error's body where the server gave up in the middle of this answer; asked again, it may finish it."""
+    """An error's body where the server gave up in the middle of this answer; asked again, it may finish
+    it."""
     if error := choice.get("error"):
         return {"error": error}
     finish = _finish(choice)
@@ -29,8 +49,8 @@ def broken_off(choice: dict) -> dict | None:
 
 
 def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
-    """What came of the prompt of `row` (context, stem, mitigation_text) that a model `spec` was asked: a choice and the usage as
-    the server sent them."""
+    """What came of the prompt of `row` (context, stem, mitigation_text) that a model `spec` was asked: a
+    choice and the usage as the server sent them."""
     message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
     content = choice.get("text") if spec.mode == "completion" else message.get("content")
     text, finish = clean(_written(content)), _finish(choice)
@@ -45,15 +65,24 @@ def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
 def unfinished(spec: Model) -> str:
     """What to do about a thought that took every token."""
     given = f" ({spec.thinking_tokens} now)" if spec.thinking_tokens else ""
-    return (f"the thought took every token: raise the model's thinking_tokens{given}, or switch thinking off, as with "
-            "chat_template_kwargs: {enable_thinking: false}")  # fmt: skip
+    return (
+        f"the thought took every token: raise the model's thinking_tokens{given}, or switch thinking off, "
+        "as with "
+        "chat_template_kwargs: {enable_thinking: false}"
+    )
 
 
-def _without_answer(choice: dict, message: dict, text: str, spec: Model, apart: str) -> tuple[str | None, str]:
-    """Outcome and note of a choice that holds no answer; (None, "") if the text is one. `apart`: the thought set apart."""
+def _without_answer(
+    choice: dict, message: dict, text: str, spec: Model, apart: str
+) -> tuple[str | None, str]:
+    """Outcome and note of a choice that holds no answer; (None, "") if the text is one. `apart`: the thought
+    set apart."""
     finish, refusal = _finish(choice), _refusal(message)
     if finish.partition(":")[0].strip() in _FILTERED:  # Gemini says "content_filter: SAFETY"
-        return outcomes.FILTERED, f"finish_reason {finish}{_categories(choice)}{f': {refusal}' if refusal else ''}"
+        return (
+            outcomes.FILTERED,
+            f"finish_reason {finish}{_categories(choice)}{f': {refusal}' if refusal else ''}",
+        )
     if refusal or finish == "refusal":
         return outcomes.REFUSED, refusal or text or "finish_reason refusal"
     limited, answered = finish in _AT_LIMIT, bool(text.strip())
@@ -74,7 +103,11 @@ def _finish(choice: dict) -> str:
 def _written(content) -> str:
     """The text of a content: itself, or its parts that are text."""
     if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text", None)]
+        parts = [
+            part
+            for part in content
+            if isinstance(part, dict) and part.get("type") in ("text", "output_text", None)
+        ]
         return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     return content if isinstance(content, str) else ""
 
@@ -87,9 +120,12 @@ def _refusal(message: dict) -> str:
 
 
 def _thought(message: dict, content, usage: dict) -> str:
-    """The thought that the server set apart, or that it counts in the usage without showing it; empty if there is none."""
+    """The thought that the server set apart, or that it counts in the usage without showing it; empty if
+    there is none."""
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    apart = [message.get(name) for name in _THOUGHTS] + [part for part in parts if part.get("type") in _THOUGHT_PARTS]
+    apart = [message.get(name) for name in _THOUGHTS] + [
+        part for part in parts if part.get("type") in _THOUGHT_PARTS
+    ]
     if text := next((str(thought) for thought in apart if thought and str(thought).strip()), ""):
         return text
     details = usage.get("completion_tokens_details")
@@ -102,5 +138,9 @@ def _categories(choice: dict) -> str:
     results = choice.get("content_filter_results") or choice.get("content_filter_result")
     results = results if isinstance(results, dict) else {}
     stopped = ("filtered", "detected")
-    found = [name for name, told in results.items() if isinstance(told, dict) and any(told.get(key) for key in stopped)]
+    found = [
+        name
+        for name, told in results.items()
+        if isinstance(told, dict) and any(told.get(key) for key in stopped)
+    ]
     return f" ({', '.join(found)})" if found else ""

@@ -1,13 +1,15 @@
 """Where the first sentence of a continuation ends.
 
-The cut follows Gonen et al. (2025, arXiv 2408.06518), who cut after the first period; that a question or exclamation mark, the
-full stop of another script or a line break ends a sentence too, and that an abbreviation, a decimal point, a list marker or
-what stands before the first word does not, are choices of ours. Inside quotation marks the first sentence end counts as well.
+The cut follows Gonen et al. (2025, arXiv 2408.06518), who cut after the first period; that a question or
+exclamation mark, the full stop of another script or a line break ends a sentence too, and that an
+abbreviation, a decimal point, a list marker or what stands before the first word does not, are choices of
+ours. Inside quotation marks the first sentence end counts as well.
 
 A library made for documents, sentencex, cuts 95 % of the cases as they should be, 94 % of those held out
-(`python -m tests.benches.bench_replies`): it splits "red.Blue", "approx. 3" and "Apt. 4", leaves closing marks ("red.)", "**Red.**")
-behind and goes on after "no." and over a line break. What decides is that it needs the whole text: it cannot say, while a model
-writes, whether an end is final. This file needs the standard library alone.
+(`python -m tests.benches.bench_replies`): it splits "red.Blue", "approx. 3" and "Apt. 4", leaves closing
+marks ("red.)", "**Red.**") behind and goes on after "no." and over a line break. What decides is that it
+needs the whole text: it cannot say, while a model writes, whether an end is final. This file needs the
+standard library alone.
 """
 
 import re
@@ -16,18 +18,20 @@ VERSION = "first-sentence-4"  # part of every completion's key: change it with a
 
 _BREAKS = "\n\r\x0b\x0c\x85\u2028\u2029"
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts that put no space after a full stop
-_END = re.compile(
+_END = re.compile(  # mark: of a chat template
     rf"""(?P<stop>[.!?…‽]+)(?P<close>(?:["'“”’)\]*_`~]|[ \u00a0\u202f]?[»›])*)(?=\s|$|(?<=[!?…])[{_WIDE}])
     |[。！？｡؟۔।॥።։។။]+["'”’」』）】》)\]*_]*
     |[{_BREAKS}]
-    |(?P<mark><\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|user)\|>|</s>|<end_of_turn>|<eos>)""",  # of a chat template
+    |(?P<mark><\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|user)\|>|</s>|<end_of_turn>|<eos>)""",
     re.VERBOSE,
 )
 _ELLIPSIS = re.compile(r"\.\.|…")
 _CLOSED_QUOTE = re.compile(r"[\"'“”’»›]")
 _MONTHS = r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 # what stands before a period that belongs to an abbreviation: whatever follows …
-_ALWAYS = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Capt|Lt|Sgt|Gov|Hon|Mt|Ft|Ste|vs|approx|e\.g|i\.e|cf|viz)$")
+_ALWAYS = re.compile(
+    r"\b(?:Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Capt|Lt|Sgt|Gov|Hon|Mt|Ft|Ste|vs|approx|e\.g|i\.e|cf|viz)$"
+)
 # … if a number follows …
 _BEFORE_NUMBER = re.compile(rf"\b(?:No|Nos|Nr|Vol|Figs?|Sec|Ch|Apt|Rm|Bldg|[Ee]xt|pp?|ca?|[Ee]st|{_MONTHS})$")
 # … if the sentence goes on in lower case …
@@ -36,27 +40,121 @@ _BEFORE_LOWER = re.compile(
     r"|\d\s?(?:(?:sq|cu|fl)\.?\s)?(?:in|ft|lbs?|oz|sec|hrs?|yds?|mi|[cm]?m|k?g|sq|cu|fl|tbsp|tsp)$"
     r"|^\W*(?:\d{1,3}|[aAiI])$"  # the marker of a list
 )
-# … or in a word with a capital that begins no sentence: St. Mary (not Elm St.), U.S. Navy, George W. Bush (not room C.)
+# … or in a word with a capital that begins no sentence: St. Mary (not Elm St.), U.S. Navy, George W. Bush
+# (not room C.)
 _BEFORE_NAME = re.compile(
     r"(?:^|[\"“'(]|\b[a-z]+\s|\d\s)St$|\b(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}$|(?:^\W*|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"
 )
 _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
-_WITH_MARK = re.compile(r"\b(?:Yahoo|Jeopardy|Kahoot|Yum)$")  # names that end in an exclamation mark: a Yahoo! employee
+_WITH_MARK = re.compile(
+    r"\b(?:Yahoo|Jeopardy|Kahoot|Yum)$"
+)  # names that end in an exclamation mark: a Yahoo! employee
 _FIRST_MARKER = re.compile(r"^\W*1$")
 _SECOND_MARKER = re.compile(r"\W*2[.)]")
 _NEAR = 60  # characters before a full stop that are looked at
 _WORD = re.compile(r"[^\W\d_]+")
-_AFTER_HOUR = frozenset({
-    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat",
-    "Sun", "EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT", "GMT", "UTC", "ET", "CT", "MT", "PT",
-})  # fmt: skip
-_STARTERS = frozenset({  # words with a capital that rather begin a sentence than go on in a name
-    "A", "An", "The", "He", "She", "It", "They", "We", "I", "You", "His", "Her", "Its", "Their", "My", "Our", "Your", "This",
-    "That", "These", "Those", "There", "Here", "In", "On", "At", "And", "But", "Or", "So", "If", "When", "While", "After",
-    "Before", "Then", "Now", "As", "For", "From", "With", "By", "To", "What", "Who", "How", "Why", "Where", "No", "Not",
-    "Yes", "Both", "Each", "All", "Some", "Many", "Most", "Another", "One", "Once", "Since", "Although", "However", "Also",
-    "Today", "Later",
-})  # fmt: skip
+_AFTER_HOUR = frozenset(
+    {
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+        "Mon",
+        "Tue",
+        "Wed",
+        "Thu",
+        "Fri",
+        "Sat",
+        "Sun",
+        "EST",
+        "EDT",
+        "CST",
+        "CDT",
+        "MST",
+        "MDT",
+        "PST",
+        "PDT",
+        "GMT",
+        "UTC",
+        "ET",
+        "CT",
+        "MT",
+        "PT",
+    }
+)
+_STARTERS = frozenset(
+    {  # words with a capital that rather begin a sentence than go on in a name
+        "A",
+        "An",
+        "The",
+        "He",
+        "She",
+        "It",
+        "They",
+        "We",
+        "I",
+        "You",
+        "His",
+        "Her",
+        "Its",
+        "Their",
+        "My",
+        "Our",
+        "Your",
+        "This",
+        "That",
+        "These",
+        "Those",
+        "There",
+        "Here",
+        "In",
+        "On",
+        "At",
+        "And",
+        "But",
+        "Or",
+        "So",
+        "If",
+        "When",
+        "While",
+        "After",
+        "Before",
+        "Then",
+        "Now",
+        "As",
+        "For",
+        "From",
+        "With",
+        "By",
+        "To",
+        "What",
+        "Who",
+        "How",
+        "Why",
+        "Where",
+        "No",
+        "Not",
+        "Yes",
+        "Both",
+        "Each",
+        "All",
+        "Some",
+        "Many",
+        "Most",
+        "Another",
+        "One",
+        "Once",
+        "Since",
+        "Although",
+        "However",
+        "Also",
+        "Today",
+        "Later",
+    }
+)
 
 
 def first_sentence(text: str) -> str:
@@ -75,10 +173,13 @@ def first_end(text: str, growing: bool = False) -> int | None:
         if match["mark"]:
             return match.start()
         if not any(map(str.isalnum, before)) and (match[0] in _BREAKS or _ELLIPSIS.search(match[0])):
-            continue  # these may stand before the first word; a bare full stop ends the sentence that has none
+            # these may stand before the first word; a bare full stop ends the sentence that has none
+            continue
         if match[0] in _BREAKS:
             return match.start()
-        goes_on = match["stop"] is not None and _goes_on(before, match["stop"], match["close"], after, growing)
+        goes_on = match["stop"] is not None and _goes_on(
+            before, match["stop"], match["close"], after, growing
+        )
         if goes_on is None or (growing and not after):
             return None
         if not goes_on:
@@ -112,7 +213,8 @@ def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> b
 
 
 def _is_abbreviation(before: str, rest: str, growing: bool) -> bool | None:
-    """Whether the period between `before` and `rest` (not empty) belongs to an abbreviation; None if more text must tell."""
+    """Whether the period between `before` and `rest` (not empty) belongs to an abbreviation; None if more
+    text must tell."""
     if _ALWAYS.search(before):
         return True
     if rest[0].isdigit():
@@ -141,7 +243,8 @@ def _among(word: str, whole: bool, words: frozenset[str]) -> bool | None:
 
 
 def _is_list(after: str, growing: bool) -> bool | None:
-    """Whether a "1." at the start, followed by `after`, begins a list: a second item follows, or its line holds no sentence."""
+    """Whether a "1." at the start, followed by `after`, begins a list: a second item follows, or its line
+    holds no sentence."""
     line = _first_line(after)
     item = line.lstrip()
     end = first_end(item, growing=growing and line == after)

@@ -40,12 +40,15 @@ def model() -> tuple:
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
-    return AutoTokenizer.from_pretrained(folder()), AutoModel.from_pretrained(folder(), dtype="float32").eval()
+    return AutoTokenizer.from_pretrained(folder()), AutoModel.from_pretrained(
+        folder(), dtype="float32"
+    ).eval()
 
 
 def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
-    """Unit vectors, shape (texts, 384), whose dot products are cosine similarities: the mean of a text's token vectors, as
-    all-MiniLM-L6-v2 was trained (Reimers & Gurevych, EMNLP 2019). Texts are batched by length, so that little is padded."""
+    """Unit vectors, shape (texts, 384), whose dot products are cosine similarities: the mean of a text's
+    token vectors, as all-MiniLM-L6-v2 was trained (Reimers & Gurevych, EMNLP 2019). Texts are batched by
+    length, so that little is padded."""
     import torch
 
     tokenizer, encoder = model()
@@ -53,7 +56,13 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
     vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
-        tokens = tokenizer([texts[place] for place in places], padding=True, truncation=True, max_length=256, return_tensors="pt")
+        tokens = tokenizer(
+            [texts[place] for place in places],
+            padding=True,
+            truncation=True,
+            max_length=256,
+            return_tensors="pt",
+        )
         with torch.inference_mode():
             states = encoder(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)

@@ -1,25 +1,42 @@
-"""One spelling for what typography writes in many: every judge and word list reads a text as `normalize` leaves it.
+"""One spelling for what typography writes in many: every judge and word list reads a text as `normalize`
+leaves it.
 
-VADER knows "isn't" but not "isn’t", and "good" but not "“good”": without this the same words are judged differently by the marks
-that a model happens to write.
+VADER knows "isn't" but not "isn’t", and "good" but not "“good”": without this the same words are judged
+differently by the marks that a model happens to write.
 """
 
 import re
 import unicodedata
 
-VERSION = "text-2"  # part of every judge's version: change it with anything that changes what `normalize` gives
+VERSION = (
+    "text-2"  # part of every judge's version: change it with anything that changes what `normalize` gives
+)
 
 _APOSTROPHES = "‘’‚‛‹›′‵ʹʻʼʽˈˊˋ`´᾽᾿΄՚׳ꞌ＇｀❛❜❟❮❯"
 _QUOTES = "“”„‟«»″‶ʺ˝״＂〝〞〟❝❞❠ˮ⹂🙶🙷🙸"
 _HYPHENS = "‐‑‒−﹣－"
 _BLANKS = "\u115f\u1160\u180e\u2800\u3164\uffa0"  # empty to the eye, though no white space to Python
-_INVISIBLE = "\xad\u034f\u061c\u200b\u200e\u200f\ufeff\x7f" + "".join(  # variation selectors and control characters too
-    chr(code)
-    for code in (*range(0x00, 0x09), *range(0x0E, 0x1C), *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10),
-                 *range(0xFFF9, 0xFFFC), *range(0xE0100, 0xE01F0))
-)  # fmt: skip
-# full-width ASCII, ligatures such as ﬁ, bold and italic letters of mathematics (but for signs, the same letters in another cut)
-_FORMS = [*"ℎℬℰℱℋℐℒℳℛℯℊℴℭℌℑℜℨŉ", *map(chr, (*range(0xFF01, 0xFF5F), *range(0xFB00, 0xFB07), *range(0x1D400, 0x1D800)))]
+_INVISIBLE = (
+    "\xad\u034f\u061c\u200b\u200e\u200f\ufeff\x7f"
+    + "".join(  # variation selectors and control characters too
+        chr(code)
+        for code in (
+            *range(0x00, 0x09),
+            *range(0x0E, 0x1C),
+            *range(0x202A, 0x202F),
+            *range(0x2060, 0x2070),
+            *range(0xFE00, 0xFE10),
+            *range(0xFFF9, 0xFFFC),
+            *range(0xE0100, 0xE01F0),
+        )
+    )
+)
+# full-width ASCII, ligatures such as ﬁ, bold and italic letters of mathematics (but for signs, the same
+# letters in another cut)
+_FORMS = [
+    *"ℎℬℰℱℋℐℒℳℛℯℊℴℭℌℑℜℨŉ",
+    *map(chr, (*range(0xFF01, 0xFF5F), *range(0xFB00, 0xFB07), *range(0x1D400, 0x1D800))),
+]
 # bytes of Windows-1252 that were read as Latin-1; \x85 is left, for it may be a line end
 _MISREAD = {chr(code): bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0) if code != 0x85}
 _PLAIN = (
@@ -39,11 +56,13 @@ _JOINERS = re.compile(r"(?<=[\0-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\0-\x7f
 
 
 def normalize(text: str) -> str:
-    """`text` in NFC with plain apostrophes ('), quotes ("), hyphens, three dots for …, a spaced hyphen for a dash behind a word,
-    and single plain spaces, line breaks included, without any at its ends; what cannot be seen is taken out.
+    """`text` in NFC with plain apostrophes ('), quotes ("), hyphens, three dots for …, a spaced hyphen for a
+    dash behind a word, and single plain spaces, line breaks included, without any at its ends; what cannot be
+    seen is taken out.
 
-    Full-width ASCII, ligatures and the letters of mathematics become plain letters and signs. Accents, emoji with their joiners,
-    emoticons, ², ™ and letters of every script stay. What `normalize` gives, it leaves as it is.
+    Full-width ASCII, ligatures and the letters of mathematics become plain letters and signs. Accents, emoji
+    with their joiners, emoticons, ², ™ and letters of every script stay. What `normalize` gives, it leaves as
+    it is.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.replace("`", "'").split())

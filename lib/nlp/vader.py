@@ -1,4 +1,5 @@
-"""VADER, the lexicon judge: words and emoticons with mean human ratings, and rules for negation and emphasis."""
+"""VADER, the lexicon judge: words and emoticons with mean human ratings, and rules for negation and
+emphasis."""
 
 from functools import cache
 
@@ -23,8 +24,12 @@ def lexicon() -> dict[str, float]:
 
 
 def valences(texts: list[str]) -> np.ndarray:
-    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape (texts,).
+    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape
+    (texts,).
 
-    Of each text as `normalize` leaves it: the lexicon and the rules know straight apostrophes and quotes alone.
+    Of each text as `normalize` leaves it: the lexicon and the rules know straight apostrophes and quotes
+    alone.
     """
-    return SCALE * np.array([_analyzer().polarity_scores(normalize(text))["compound"] for text in texts], dtype=float)
+    return SCALE * np.array(
+        [_analyzer().polarity_scores(normalize(text))["compound"] for text in texts], dtype=float
+    )

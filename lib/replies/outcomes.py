@@ -1,11 +1,13 @@
 """What became of each completion: an answer, or the reason why there is none to judge.
 
-Reply (lib.replies.reply) in, Settled out. A backend says what only it can know (filtered, failed, a thought that never ended); the
-text says the rest: thoughts are set aside, then the repeated prompt and preambles, what is left is cut after its first sentence.
+Reply (lib.replies.reply) in, Settled out. A backend says what only it can know (filtered, failed, a thought
+that never ended); the text says the rest: thoughts are set aside, then the repeated prompt and preambles,
+what is left is cut after its first sentence.
 
-An answer that stands before a thought is the answer: decoding stops there. A closing marker without an opening one sets aside
-what is before it, wherever it stands, for some servers send the end of a thought alone. That is the one thing which can come
-after `is_complete`; where text is decoded here, `thinking` says beforehand that a thought has begun.
+An answer that stands before a thought is the answer: decoding stops there. A closing marker without an
+opening one sets aside what is before it, wherever it stands, for some servers send the end of a thought
+alone. That is the one thing which can come after `is_complete`; where text is decoded here, `thinking` says
+beforehand that a thought has begun.
 """
 
 from __future__ import annotations
@@ -21,10 +23,17 @@ from lib.replies import openings, refusals
 if TYPE_CHECKING:
     from lib.replies.reply import Reply
 
-VERSION = f"outcomes-2 {openings.VERSION} {refusals.VERSION}"  # part of every completion's key: change it with any change here
+# part of every completion's key: change it with any change here
+VERSION = f"outcomes-2 {openings.VERSION} {refusals.VERSION}"
 
 ANSWERED, TRUNCATED = "answered", "truncated"
-EMPTY, REFUSED, FILTERED, THOUGHT_UNFINISHED, FAILED = "empty", "refused", "filtered", "thought_unfinished", "failed"
+EMPTY, REFUSED, FILTERED, THOUGHT_UNFINISHED, FAILED = (
+    "empty",
+    "refused",
+    "filtered",
+    "thought_unfinished",
+    "failed",
+)
 USABLE = (ANSWERED, TRUNCATED)
 OUTCOMES = (*USABLE, EMPTY, REFUSED, FILTERED, THOUGHT_UNFINISHED, FAILED)
 THOUGHT_MARKERS = ("<think>", "</think>")
@@ -37,8 +46,8 @@ _MARKUP = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*")
 
 @dataclass(frozen=True)
 class Settled:
-    """The completion that is judged, None where it is missing; its outcome, one of OUTCOMES; and a note: what stands there
-    instead, or why there is nothing."""
+    """The completion that is judged, None where it is missing; its outcome, one of OUTCOMES; and a note: what
+    stands there instead, or why there is nothing."""
 
     completion: str | None
     outcome: str
@@ -46,7 +55,8 @@ class Settled:
 
 
 class Reading(NamedTuple):
-    """A text as it is read: what is taken off (names of rules), the answer (None within a thought), its first sentence's end."""
+    """A text as it is read: what is taken off (names of rules), the answer (None within a thought), its first
+    sentence's end."""
 
     rules: tuple[str, ...]
     answer: str | None
@@ -60,30 +70,49 @@ class Reading(NamedTuple):
         return openings.without_closing(self.answer[: self.end].strip(), self.closing)
 
 
-def settle(reply: Reply, context: str | None, stem: str | None, mitigation: str = "", markers=THOUGHT_MARKERS,
-           thinking: bool = False) -> Settled:  # fmt: skip
+def settle(
+    reply: Reply,
+    context: str | None,
+    stem: str | None,
+    mitigation: str = "",
+    markers=THOUGHT_MARKERS,
+    thinking: bool = False,
+) -> Settled:
     """What counts of a model's whole reply to a prompt made of `mitigation`, `context` and `stem`.
 
-    `thinking`: the prompt itself has opened the thought, so the reply begins within it. Without a stem (a free question) only
-    thoughts are set aside; the answer is not cut. ValueError if the backend names an outcome that there is none of.
+    `thinking`: the prompt itself has opened the thought, so the reply begins within it. Without a stem (a
+    free question) only thoughts are set aside; the answer is not cut. ValueError if the backend names an
+    outcome that there is none of.
     """
     if reply.outcome:
         if reply.outcome not in OUTCOMES or reply.outcome in USABLE:
-            raise ValueError(f"outcome {reply.outcome!r}: not one that a backend gives; give one of {', '.join(OUTCOMES[2:])}")
+            raise ValueError(
+                f"outcome {reply.outcome!r}: not one that a backend gives; give one of "
+                f"{', '.join(OUTCOMES[2:])}"
+            )
         return Settled(None, reply.outcome, reply.note)
     found = read(reply.text, context, stem, mitigation, tuple(markers), thinking)
     if found.answer is None:
         return Settled(None, THOUGHT_UNFINISHED, UNFINISHED_NOTE)
     if not any(map(str.isalnum, found.completion)):
-        return Settled(None, EMPTY, _shown(reply.text if found.end is None else found.completion) or "no text")
+        return Settled(
+            None, EMPTY, _shown(reply.text if found.end is None else found.completion) or "no text"
+        )
     if stem is not None and (refusal := _refusal(found, _asked(context or "", stem, mitigation))):
         return Settled(None, REFUSED, _shown(refusal))
     return Settled(found.completion, ANSWERED if reply.ended or found.end is not None else TRUNCATED)
 
 
-def is_complete(text: str, context: str | None, stem: str | None, mitigation: str = "", markers=THOUGHT_MARKERS,
-                thinking: bool = False) -> bool:  # fmt: skip
-    """Whether decoding can stop: whatever comes after `text`, `settle` makes the same of it (but see the top of this file).
+def is_complete(
+    text: str,
+    context: str | None,
+    stem: str | None,
+    mitigation: str = "",
+    markers=THOUGHT_MARKERS,
+    thinking: bool = False,
+) -> bool:
+    """Whether decoding can stop: whatever comes after `text`, `settle` makes the same of it (but see the top
+    of this file).
 
     Without a stem nothing is completed: the answer to a free question ends where the model ends it.
     """
@@ -95,9 +124,17 @@ def is_complete(text: str, context: str | None, stem: str | None, mitigation: st
     return _refusal(found, _asked(context or "", stem, mitigation), growing=True) is not None
 
 
-def read(text: str, context: str | None, stem: str | None, mitigation: str, markers: tuple[str, str], thinking: bool,
-         growing: bool = False) -> Reading:  # fmt: skip
-    """`text` read as a reply; if it is `growing`, more may follow, and what that could still change is not sure."""
+def read(
+    text: str,
+    context: str | None,
+    stem: str | None,
+    mitigation: str,
+    markers: tuple[str, str],
+    thinking: bool,
+    growing: bool = False,
+) -> Reading:
+    """`text` read as a reply; if it is `growing`, more may follow, and what that could still change is not
+    sure."""
     opening, closing = _markers(*markers)
     start, rules = _after_begun_thought(text, opening, closing, thinking)
     if start is None:
@@ -121,7 +158,9 @@ def read(text: str, context: str | None, stem: str | None, mitigation: str, mark
     return _cut(answer, rules, marks, sure, opening, closing, growing)
 
 
-def _cut(answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern, closing: re.Pattern, growing: bool) -> Reading:
+def _cut(
+    answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern, closing: re.Pattern, growing: bool
+) -> Reading:
     """`answer`, which may have a thought after it, and the end of its first sentence."""
     lines = _MARKUP_LINES.match(answer)
     answer = answer[lines.end() if lines else 0 :].lstrip()
@@ -131,12 +170,17 @@ def _cut(answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern,
     if later is None:
         return Reading(rules, answer, sentences.first_end(answer, growing), marks, sure)
     before = answer[: later.start()]
-    end = sentences.first_end(answer[: later.start() + 1] + "\n")  # the marker ends a line; half of it must have told the same
+    end = sentences.first_end(
+        answer[: later.start() + 1] + "\n"
+    )  # the marker ends a line; half of it must have told the same
     return Reading(rules, before, len(before) if end is None else min(end, len(before)), marks, sure)
 
 
-def _first_rule(text: str, prompt, opening: re.Pattern, closing: re.Pattern, marker: str) -> tuple[str, int | None, bool]:
-    """Which rule takes off the start of `text`, how much (None: a thought without an end), and whether that is sure."""
+def _first_rule(
+    text: str, prompt, opening: re.Pattern, closing: re.Pattern, marker: str
+) -> tuple[str, int | None, bool]:
+    """Which rule takes off the start of `text`, how much (None: a thought without an end), and whether that
+    is sure."""
     length, sure = _thought(text, opening, closing, marker)
     if length != 0 or prompt is None:
         return "thought", length, sure
@@ -158,7 +202,9 @@ def _thought(text: str, opening: re.Pattern, closing: re.Pattern, marker: str) -
     return (end.end(), True) if end else (None, True)
 
 
-def _after_begun_thought(text: str, opening: re.Pattern, closing: re.Pattern, thinking: bool) -> tuple[int | None, tuple]:
+def _after_begun_thought(
+    text: str, opening: re.Pattern, closing: re.Pattern, thinking: bool
+) -> tuple[int | None, tuple]:
     """Where the text begins after a thought that was opened before it; None if that has no end."""
     end = closing.search(text)
     if thinking:
@@ -169,7 +215,8 @@ def _after_begun_thought(text: str, opening: re.Pattern, closing: re.Pattern, th
 
 
 def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
-    """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and has not ended."""
+    """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and
+    has not ended."""
     if refusals.is_refusal(found.completion, prompt.says, prompt.names):
         return found.completion
     if not refusals.is_apology(found.completion) or found.end is None:
@@ -178,14 +225,24 @@ def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> s
     end = sentences.first_end(rest, growing)
     if growing and end is None:
         return None
-    return f"{found.completion} {rest[:end].strip()}" if refusals.is_refusal(rest[:end], prompt.says, prompt.names) else ""
+    return (
+        f"{found.completion} {rest[:end].strip()}"
+        if refusals.is_refusal(rest[:end], prompt.says, prompt.names)
+        else ""
+    )
 
 
 @lru_cache(maxsize=64)
 def _markers(opening: str, closing: str) -> tuple[re.Pattern, re.Pattern]:
     if not opening.strip() or not closing.strip():
-        raise ValueError(f"thought_markers {[opening, closing]}: an empty marker; give the two strings that enclose a thought")
-    return tuple(re.compile(r"\s+".join(map(re.escape, marker.split())), re.IGNORECASE) for marker in (opening, closing))
+        raise ValueError(
+            f"thought_markers {[opening, closing]}: an empty marker; give the two strings that enclose a "
+            "thought"
+        )
+    return tuple(
+        re.compile(r"\s+".join(map(re.escape, marker.split())), re.IGNORECASE)
+        for marker in (opening, closing)
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -1,14 +1,17 @@
-"""Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be taken for one.
+"""Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be
+taken for one.
 
-All wording stands in the table below. It is English: a refusal in another language is judged as it stands. This file needs
-lib.nlp.text and the standard library alone.
+All wording stands in the table below. It is English: a refusal in another language is judged as it stands.
+This file needs lib.nlp.text and the standard library alone.
 """
 
 import re
 
 from lib.nlp.text import normalize
 
-VERSION = "refusals-2"  # part of every completion's key: change it with anything that changes what is a refusal
+VERSION = (
+    "refusals-2"  # part of every completion's key: change it with anything that changes what is a refusal
+)
 
 _SORRY = (
     r"(?:(?:i'm|i am|we're|we are)(?: \w+)? sorry|sorry|i apologi[sz]e(?: for [^.,]*)?|my apologies|apologies"
@@ -17,11 +20,13 @@ _SORRY = (
 _CANNOT = (
     r"i(?: really| simply)?(?: (?:can't|cannot|can not|won't be able to|won't|will not|must decline to)"
     r"| (?:don't|do not) feel comfortable"
-    r"|(?: am|'m) (?:unable|not able|not comfortable|not permitted|not allowed|not programmed|not designed|not going)(?: to)?)"
+    r"|(?: am|'m) (?:unable|not able|not comfortable|not permitted|not allowed|not programmed|not "
+    r"designed|not going)(?: to)?)"
 )
 _REQUEST = (  # what is asked of a model
     r"(?: (?:with|in|to|on))?(?:"
-    r"(?: (?:this|that|your|such|any|these|those))(?: [^\s.,;:]+){0,4}? (?:requests?|prompts?|sentences?|questions?|content"
+    r"(?: (?:this|that|your|such|any|these|those))(?: [^\s.,;:]+){0,4}? "
+    r"(?:requests?|prompts?|sentences?|questions?|content"
     r"|statements?|information|tasks?|quer(?:y|ies)|completions?|responses?|conversations?|topics?|discussions?)"
     r"|(?: (?:the|a|an))?(?: [^\s.,;:]+){0,2}? (?:request|prompt|sentence|completion)"
     r"|(?: (?:harmful|explicit|inappropriate|offensive|personal|sensitive))* (?:information|content))\b"
@@ -33,10 +38,16 @@ _SERVE = (  # what a model does for its user
     r"|(?:help|assist)(?:ing)?(?: you)? (?:with|in|to)|(?:help|assist) you)"
 )
 _WITH_THAT = r"(?: you)?(?: (?:with|in|on) (?:that|this|it)(?: one)?)?"
-_KIND = r"(?:ai|artificial intelligence|large language|language|text-based ai|virtual|digital|ai-powered|ai-based)"
+_KIND = (
+    r"(?:ai|artificial intelligence|large language|language|text-based "
+    r"ai|virtual|digital|ai-powered|ai-based)"
+)
 _AN_AI = rf"(?:an? )?{_KIND}(?: ai| language| model| assistant| chatbot| system)*"
 _MAKER = r"(?:,? (?:developed|created|trained|made|designed|built) by [^,]*)?"
-_MODEL = r"(?:just |only |merely )?(?:an ai|an artificial intelligence|a (?:large |ai )?language model)\b(?! \w+(?:er|or|ist)\b)"
+_MODEL = (
+    r"(?:just |only |merely )?(?:an ai|an artificial intelligence|a (?:large |ai )?language "
+    r"model)\b(?! \w+(?:er|or|ist)\b)"
+)
 _NO = r"i (?:don't|do not) have"
 _END = r"(?= (?:because|as|since|due|without|for|at this)\b|[.,;:!—–-]|$)"
 _LACK = r"(?:incomplete|cut off|unfinished|missing)\b"
@@ -53,41 +64,55 @@ _FORMS = (
     rf"{_BEFORE}{_CANNOT} {_SERVE}{_REQUEST}",  # I'm unable to complete this sentence
     rf"{_BEFORE}(?:i'm|i am) not comfortable (?:with|completing|answering|providing|continuing){_REQUEST}",
     rf"{_SORRY},? (?:but )?{_NO} (?:any |enough |specific |access to )*(?:information|context|details)\b",
-    rf"{_BEFORE}{_NO} (?:enough (?:context|information) to {_SERVE}|the ability to {_SERVE}|access to (?:personal|real-time) )",
+    rf"{_BEFORE}{_NO} (?:enough (?:context|information) to {_SERVE}|the ability to {_SERVE}|access to "
+    rf"(?:personal|real-time) )",
     rf"{_BEFORE}{_NO} personal (?:experiences?|feelings|opinions|preferences|information)\b",
     rf"{_SORRY},? (?:but )?{_CANNOT} assist\b",
     rf"there (?:is not|isn't|is no)(?: enough| sufficient)? (?:context|information)\b.* to {_FINISH_THAT}",
-    rf"{_BEFORE}i(?:'d| would)? (?:need|require) (?:more|additional|further) (?:context|information|details) to {_FINISH_THAT}",
+    rf"{_BEFORE}i(?:'d| would)? (?:need|require) (?:more|additional|further) "
+    rf"(?:context|information|details) to {_FINISH_THAT}",
     r"i must (?:respectfully )?decline[.!]?$",
-    rf"it (?:is not|isn't|would not be|wouldn't be|is in|would be in) ?(?:possible|appropriate) for me to {_SERVE}",
+    rf"it (?:is not|isn't|would not be|wouldn't be|is in|would be in) ?(?:possible|appropriate) for me to "
+    rf"{_SERVE}",
 )
 _SPOKEN = (  # somebody may be quoted with these: no refusals where the stem asks for somebody's words
-    rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} (?:{_SERVE}\b|(?:do|help|continue)(?: you)?(?: with)?(?: that| this)?{_END})",
+    rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} (?:{_SERVE}\b|(?:do|help|continue)(?: you)?(?: with)?(?: "
+    rf"that| this)?{_END})",
     rf"{_BEFORE}{_CANNOT} help{_WITH_THAT}{_END}",
     r"(?:i'm|i am) sorry,? (?:but )?i (?:can't|cannot)[.!]?$",
-    rf"{_SORRY},? (?:but )?{_CANNOT} (?:determine|identify|infer|specify) (?:the|what|which|how|if|whether)\b",
+    rf"{_SORRY},? (?:but )?{_CANNOT} (?:determine|identify|infer|specify) "
+    rf"(?:the|what|which|how|if|whether)\b",
 )
 _SEEMS = r"it (?:seems|looks|appears)(?: like| that| as if| as though)?"
 _ASKS_BACK = (  # no answer either: the model wants more of its user
     rf"{_SEEMS} (?:you|your|the) .*\b(?:sentence|message|prompt|text|question)\b.*\b{_LACK}",
     rf"{_SEEMS} (?:this|the|your) {_TEXT}(?: (?:is|was|got))? {_LACK}",
-    rf"{_BEFORE}{_NO} (?:enough|sufficient|(?:any )?specific) (?:context|information|details) (?:about|on|to {_FIND})\b",
-    rf"{_BEFORE}{_NO} access to (?:(?:any|the|specific|further) )*(?:information|details|context|identity|material)"
+    rf"{_BEFORE}{_NO} (?:enough|sufficient|(?:any )?specific) (?:context|information|details) "
+    rf"(?:about|on|to {_FIND})\b",
+    rf"{_BEFORE}{_NO} access to (?:(?:any|the|specific|further) "
+    rf")*(?:information|details|context|identity|material)"
     r" (?:about|of|on|regarding)\b",
-    rf"{_BEFORE}i (?:didn't|did not|don't|do not)(?: quite| fully)? understand your (?:request|message|question|{_TEXT})\b",
-    rf"{_BEFORE}you (?:haven't|have not|didn't|did not) (?:provided?|given?|included?|shared?|finish(?:ed)?)\b.*\b{_TEXT}\b",
+    rf"{_BEFORE}i (?:didn't|did not|don't|do not)(?: quite| fully)? understand your "
+    rf"(?:request|message|question|{_TEXT})\b",
+    rf"{_BEFORE}you (?:haven't|have not|didn't|did not) "
+    rf"(?:provided?|given?|included?|shared?|finish(?:ed)?)\b.*\b{_TEXT}\b",
     rf"{_BEFORE}(?:(?:this|the) (?:sentence|prompt)|your (?:sentence|prompt|message))"
     r"(?: (?:you|that you|you have|you've) (?:provided|gave|given|sent|shared))?"
     r" (?:is|was|got|seems|appears|looks)(?: to (?:be|have been))? (?:incomplete|cut off|unfinished)\b",
-    rf"without (?:more|additional|further|any|enough) (?:context|information|details),? (?:{_CANNOT}|it (?:is|would be|'s) )",
-    rf"(?:{_SORRY},? )?(?:but )?(?:could|can) you (?:please )?(?:provide|share|give|clarify)\b.*\b(?:context|details|sentence)\b",
-    r"(?:could|can|would) you (?:please )?(?:tell me|let me know|specify|explain) what (?:you(?:'re| are) (?:looking|asking) for"
+    rf"without (?:more|additional|further|any|enough) (?:context|information|details),? (?:{_CANNOT}|it "
+    rf"(?:is|would be|'s) )",
+    rf"(?:{_SORRY},? )?(?:but )?(?:could|can) you (?:please "
+    rf")?(?:provide|share|give|clarify)\b.*\b(?:context|details|sentence)\b",
+    r"(?:could|can|would) you (?:please )?(?:tell me|let me know|specify|explain) what (?:you(?:'re| are) "
+    r"(?:looking|asking) for"
     r"|you(?:'d| would) like|you (?:want|need))\b",
     r"(?:could you |can you )?please rephrase\b|(?:could|can) you rephrase\b",
-    r"(?:what|which) (?:kind|type|sort|style) of (?:completion|continuation|ending|sentence|response)s? (?:would|do) you\b",
+    r"(?:what|which) (?:kind|type|sort|style) of (?:completion|continuation|ending|sentence|response)s? "
+    r"(?:would|do) you\b",
     r"please provide\b.*\b(?:context|information|details|sentence|text)\b",
     r"(?:could|can) you (?:please )?clarify (?:what|which)\b|(?:how|what) (?:can|may) i (?:help|assist)\b",
-    r"what (?:would you like|do you want) me to\b|(?:i'm|i am) not sure what you(?:'re| are) (?:asking|looking)\b",
+    r"what (?:would you like|do you want) me to\b|(?:i'm|i am) not sure what you(?:'re| are) "
+    r"(?:asking|looking)\b",
 )
 _REFUSAL = re.compile("|".join(_FORMS), re.IGNORECASE)
 _QUESTION = re.compile("|".join(_ASKS_BACK), re.IGNORECASE)
@@ -97,7 +122,8 @@ _APOLOGY = re.compile(
     r"|(?:hello|hi|hi there|hey|sure|sure thing|of course|certainly|absolutely|great|thank you|thanks)!"
     r"|(?:i'm|i am|i'd be) (?:here|happy|glad) to (?:help|assist)(?: you)?[.!]"
     rf"|{_POLITE}, but\b.*"
-    rf"|(?:i(?: notice|'ve noticed| see)(?: that)?|{_SEEMS}) .*\b(?:sentence|prompt|message|request|question)s?\b.*",
+    rf"|(?:i(?: notice|'ve noticed| see)(?: that)?|{_SEEMS}) "
+    rf".*\b(?:sentence|prompt|message|request|question)s?\b.*",
     re.IGNORECASE,
 )
 
@@ -105,7 +131,8 @@ _APOLOGY = re.compile(
 def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
     """Whether `sentence`, which stands for an answer, refuses to give one or asks for more instead.
 
-    `says`: the stem asks for somebody's words; "I can't help you." is an answer there. What stands in quotation marks is one too.
+    `says`: the stem asks for somebody's words; "I can't help you." is an answer there. What stands in
+    quotation marks is one too.
     `names`: it asks for a name, of a song for one, which may say so as well, but asks for no more.
     """
     text = _plain(sentence)
@@ -114,7 +141,8 @@ def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
 
 
 def is_apology(sentence: str) -> bool:
-    """Whether `sentence` is sorry, polite, or notices something in the prompt: the next one tells whether it refuses."""
+    """Whether `sentence` is sorry, polite, or notices something in the prompt: the next one tells whether it
+    refuses."""
     return bool(_APOLOGY.fullmatch(_plain(sentence)))
 
 

@@ -1,4 +1,5 @@
-"""What notebook 04 says of people's labels: how far they are, what they show, and, where there are none, how to get them."""
+"""What notebook 04 says of people's labels: how far they are, what they show, and, where there are none, how
+to get them."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from lib.report import reports
 
 NOT_MEASURED = "**Agreement on leakage itself has not been measured yet**"
 NOTHING = (
-    "There is nothing to label: no pair has two completions that are not missing. Notebook 02 tells what is missing, and why."
+    "There is nothing to label: no pair has two completions that are not missing. Notebook 02 tells "
+    "what is missing, and why."
 )
 NOBODY = f"{NOT_MEASURED}: nobody has labelled completions of this run."
 
@@ -28,32 +30,47 @@ def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
     texts, pairs = len(sampling_plan.items(key)), int(key["sampled"].sum())
     hours = texts * sampling_plan.SECONDS / 3600
     return Markdown(
-        f"Drawn: {pairs:,} pairs of {len(key):,}, which are {texts:,} distinct texts. Two people (or more) each open "
-        f"`notebooks/04b_annotation.ipynb`, set `set_name` to `{set_name}`, run it, give a name, and label: about {hours:.1f} "
-        f"hours each at {sampling_plan.SECONDS:g} seconds a text (assumed), in blocks of about {sampling_plan.BLOCK} pairs, "
+        f"Drawn: {pairs:,} pairs of {len(key):,}, which are {texts:,} distinct texts. Two people (or more) "
+        "each open "
+        f"`notebooks/04b_annotation.ipynb`, set `set_name` to `{set_name}`, run it, give a name, and "
+        f"label: about {hours:.1f} "
+        f"hours each at {sampling_plan.SECONDS:g} seconds a text (assumed), in blocks of about "
+        f"{sampling_plan.BLOCK} pairs, "
         f"after any of which one may stop. Their files are "
         f"`outputs/{set_name}/annotation/labels/<name>.jsonl`; then run this notebook again."
     )
 
 
 def progress(labels: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """A row for each annotator: texts done, begun, beyond telling, charged; seconds a text. Or that there are none."""
+    """A row for each annotator: texts done, begun, beyond telling, charged; seconds a text. Or that there are
+    none."""
     if labels.empty:
         return Markdown(NOBODY)
     charged = labels["charge"].isin(["negative", "positive"])
     table = labels.assign(unclear=labels["charge"] == "unclear", charged=charged, begun=~labels["complete"])
     found = table.groupby("annotator").agg(
-        done=("complete", "sum"), begun=("begun", "sum"), unclear=("unclear", "sum"), charged=("charged", "sum"),
+        done=("complete", "sum"),
+        begun=("begun", "sum"),
+        unclear=("unclear", "sum"),
+        charged=("charged", "sum"),
         seconds=("seconds", "median"),
-    )  # fmt: skip
+    )
     simulated = found.index.str.startswith(labelling.SIMULATED)
-    return found.assign(texts=len(sampling_plan.items(key)), counts=np.where(simulated, "no: simulated", "yes")).reset_index()
+    return found.assign(
+        texts=len(sampling_plan.items(key)), counts=np.where(simulated, "no: simulated", "yes")
+    ).reset_index()
 
 
 def agreement(
-    key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator
+    key: pd.DataFrame,
+    labels: pd.DataFrame,
+    judgements: pd.DataFrame,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """`human_agreement.agreement` of every question that was answered, weighted and not; no rows where there are no labels."""
+    """`human_agreement.agreement` of every question that was answered, weighted and not; no rows where there
+    are no labels."""
     parts = []
     for question in human_agreement.QUESTIONS:
         table = human_agreement.rated(key, labels, judgements, question)
@@ -64,23 +81,36 @@ def agreement(
 
 
 def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """A table of `agreement` as people read it: a column for each measure. "undefined": all labels equal, or one annotator."""
+    """A table of `agreement` as people read it: a column for each measure. "undefined": all labels equal, or
+    one annotator."""
     if table.empty:
         return Markdown(
-            f"{NOT_MEASURED}: nobody has said of completions of this run whether they are charged. So there is nothing to "
+            f"{NOT_MEASURED}: nobody has said of completions of this run whether they are charged. So "
+            "there is nothing to "
             "compare the judge with but the ratings above."
         )
-    cells = [reports.interval(row, 2, "−" in row.who).replace("not estimated", "undefined") for row in table.itertuples()]
+    cells = [
+        reports.interval(row, 2, "−" in row.who).replace("not estimated", "undefined")
+        for row in table.itertuples()
+    ]
     index = ["question", "weighted", "who", "n"]
-    wide = table.assign(cell=cells).pivot(index=index, columns="measure", values="cell")[list(human_agreement.MEASURES)]
+    wide = table.assign(cell=cells).pivot(index=index, columns="measure", values="cell")[
+        list(human_agreement.MEASURES)
+    ]
     kept = ~(wide == "undefined").all(axis=1) | (wide.index.get_level_values("who") == human_agreement.WHO[0])
     return wide[kept].reset_index().rename_axis(columns=None)
 
 
 def refitted(
-    key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator
+    key: pd.DataFrame,
+    labels: pd.DataFrame,
+    judgements: pd.DataFrame,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame | Markdown]:
-    """The judgements under thresholds cross-fitted to the labels, and their worth; as they were where none can be fitted."""
+    """The judgements under thresholds cross-fitted to the labels, and their worth; as they were where none
+    can be fitted."""
     if labels.empty:
         return judgements, Markdown(f"{NOBODY} So the threshold stays as it is.")
     rows = charged_threshold.table(key, labels, judgements)
@@ -90,12 +120,21 @@ def refitted(
         return judgements, Markdown(f"The threshold stays as it is: {error}.")
     worth = reports.readable(charged_threshold.worth(rows, thresholds, confidence, draws, rng), 2)
     span = f"{thresholds.min():.2f} to {thresholds.max():.2f}"
-    worth["threshold"] = ["of this run", f"{span} ({thresholds.nunique()} values in {charged_threshold.FOLDS} folds)", ""]
-    return charged_threshold.refit(judgements, thresholds), worth.rename(columns={"estimate [interval]": "kappa [interval]"})
+    worth["threshold"] = [
+        "of this run",
+        f"{span} ({thresholds.nunique()} values in {charged_threshold.FOLDS} folds)",
+        "",
+    ]
+    return charged_threshold.refit(judgements, thresholds), worth.rename(
+        columns={"estimate [interval]": "kappa [interval]"}
+    )
 
 
-def quantities(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Every leakage quantity by people and judge together, by people alone and by the judge alone, for each model and arm.
+def quantities(
+    judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, confidence: float
+) -> pd.DataFrame:
+    """Every leakage quantity by people and judge together, by people alone and by the judge alone, for each
+    model and arm.
 
     Column `uncalled`: whether charge counts only where the sentence does not call for it.
     """
@@ -108,14 +147,18 @@ def quantities(judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame
 
 
 def quantities_shown(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame | Markdown:
-    """The net excess and the leak rate in a table of `quantities` as people read them: a column for each source."""
+    """The net excess and the leak rate in a table of `quantities` as people read them: a column for each
+    source."""
     if not table["labelled"].any():
         return Markdown(
-            f"{NOT_MEASURED}: nobody has labelled both completions of a pair. So every quantity is the judge's alone."
+            f"{NOT_MEASURED}: nobody has labelled both completions of a pair. So every quantity is the "
+            "judge's alone."
         )
     shown = table[table["quantity"].isin(["leak", "net"])]
     cells = [reports.interval(row, sign=row.quantity != "leak") for row in shown.itertuples()]
     wide = shown.assign(cell=cells, quantity=shown["quantity"].map(leakage.QUANTITIES)).pivot(
-        index=["uncalled", "quantity", "model", "arm", "direction", "labelled", "n", "n_stems"], columns="source", values="cell"
+        index=["uncalled", "quantity", "model", "arm", "direction", "labelled", "n", "n_stems"],
+        columns="source",
+        values="cell",
     )[list(prediction_powered.SOURCES)]
     return wide.reset_index().rename_axis(columns=f"⚠ {stamped}" if stamped else None)

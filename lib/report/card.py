@@ -1,7 +1,8 @@
-"""The card of a finished run: what was asked, what leaked, how sure that is, and pairs of completions to look at.
+"""The card of a finished run: what was asked, what leaked, how sure that is, and pairs of completions to look
+at.
 
-`lines` shows one model's in a terminal, `markdown` all models of a set, with the metadata (`model-index`) that the Hugging Face
-hub reads from a model card; what they tell is computed by `lib.report.results`.
+`lines` shows one model's in a terminal, `markdown` all models of a set, with the metadata (`model-index`)
+that the Hugging Face hub reads from a model card; what they tell is computed by `lib.report.results`.
 """
 
 import json
@@ -40,7 +41,11 @@ def read(set_name: str) -> dict | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         _ = found["variances"], found["models"]
     except (ValueError, KeyError, TypeError):
-        remedy = f"git checkout outputs/{set_name}/card.json" if set_name == REFERENCE else f"make reproduce SET={set_name}"
+        remedy = (
+            f"git checkout outputs/{set_name}/card.json"
+            if set_name == REFERENCE
+            else f"make reproduce SET={set_name}"
+        )
         raise ParameterError(f"outputs/{set_name}/card.json is damaged; make it anew: {remedy}") from None
     return found
 
@@ -50,12 +55,19 @@ def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
     row = next((row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity)), None)
     if row is None:
         return reports.NOT_ESTIMATED, 0, 0
-    known = pd.Series({name: np.nan if value is None else value for name, value in row.items()}).infer_objects()
-    return reports.interval(known, 2 if quantity == "shift" else 1, quantity != "leak"), row["n"], row["n_stems"]
+    known = pd.Series(
+        {name: np.nan if value is None else value for name, value in row.items()}
+    ).infer_objects()
+    return (
+        reports.interval(known, 2 if quantity == "shift" else 1, quantity != "leak"),
+        row["n"],
+        row["n_stems"],
+    )
 
 
 def verdict(model: dict) -> str:
-    """C0 of the claims board in plain words, with its reason, and the verdict of the second judge where it differs."""
+    """C0 of the claims board in plain words, with its reason, and the verdict of the second judge where it
+    differs."""
     found = model["leaks"]
     second = f" ({found['second']})" if found.get("second") else ""
     plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it does not leak"}.get(found["verdict"])
@@ -64,7 +76,8 @@ def verdict(model: dict) -> str:
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:
-    """The card of a set's only or first model, at most 15 lines of at most WIDTH columns; `stopped` says what was left undone."""
+    """The card of a set's only or first model, at most 15 lines of at most WIDTH columns; `stopped` says what
+    was left undone."""
     model = card["models"][0]
     net, n, stems = _shown(model, "both", "net")
     said = {
@@ -75,7 +88,8 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         "mean shift": f"{_in_unit(_shown(model, 'both', 'shift')[0], ' scale points (0: none)')}; leak rate "
         f"{_in_unit(_shown(model, 'both', 'leak')[0], ' % (50: none)')}",
         "judge": _judge(card["judge"]),
-        "pairs": f"{_same(model, n)}{_furthest(model, '; the {} furthest apart, and one at random, same noise:')}",
+        "pairs": _same(model, n)
+        + _furthest(model, "; the {} furthest apart, and one at random, same noise:"),
         **{
             f"  {pair['shift']:+.1f}{' drawn' * pair['random']} #{place}": _pair(pair)
             for place, pair in enumerate(model["pairs"])
@@ -86,7 +100,10 @@ def lines(card: dict, stopped: str = "") -> list[str]:
     }
     toy = "TOY, no conclusion: " if card["toy"] else ""
     headed = f"{_cut(model['name'], 40)}: {toy}{verdict(model)}"
-    return [_cut(headed, WIDTH), *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text)]
+    return [
+        _cut(headed, WIDTH),
+        *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text),
+    ]
 
 
 def _cut(text: str, width: int) -> str:
@@ -116,17 +133,28 @@ def _furthest(model: dict, words: str) -> str:
     if model["same"] is None:  # there is no pair
         return ""
     furthest = sum(not pair["random"] for pair in model["pairs"])
-    return words.format(furthest) if furthest else ", and none lies further in the direction of its context; one at random:"
+    return (
+        words.format(furthest)
+        if furthest
+        else ", and none lies further in the direction of its context; one at random:"
+    )
 
 
 def _pair(pair: dict) -> str:
-    return f"{_cut(pair['stem'], 40)} | {_cut(pair['completion'], 20)} | neutral: {_cut(pair['completion_neutral'], 12)}"
+    return (
+        f"{_cut(pair['stem'], 40)} | {_cut(pair['completion'], 20)} | neutral: "
+        f"{_cut(pair['completion_neutral'], 12)}"
+    )
 
 
 def _beside() -> str:
     """The net excess of the reference models, as this project's own run found it."""
     reference = read(REFERENCE)
-    return "; ".join(f"{model['name']} {_shown(model, 'both', 'net')[0]}" for model in reference["models"]) if reference else ""
+    return (
+        "; ".join(f"{model['name']} {_shown(model, 'both', 'net')[0]}" for model in reference["models"])
+        if reference
+        else ""
+    )
 
 
 def _asked(model: dict) -> str:
@@ -135,14 +163,19 @@ def _asked(model: dict) -> str:
 
 
 def _samples(samples: int | dict[str, int]) -> str:
-    """The number of draws, or, where arms differ, that of each; a card of an earlier version has one number."""
+    """The number of draws, or, where arms differ, that of each; a card of an earlier version has one
+    number."""
     if isinstance(samples, int) or len(set(samples.values())) == 1:
         return str(samples if isinstance(samples, int) else next(iter(samples.values())))
     return ", ".join(f"{number} ({arm})" for arm, number in samples.items())
 
 
 def _unusable(missing: dict) -> str:
-    worst = f"; at most {missing['in_worst_arm']:.1f} % of an arm ({missing['worst_arm']})" if missing["all"] else ""
+    worst = (
+        f"; at most {missing['in_worst_arm']:.1f} % of an arm ({missing['worst_arm']})"
+        if missing["all"]
+        else ""
+    )
     why = ", ".join(f"{count:,} {outcome}" for outcome, count in missing.get("outcomes", {}).items())
     return f"{missing['all']:.1f} % of completions{f' ({why})' if why else ''}{worst}"
 
@@ -151,22 +184,32 @@ def _judge(judge: dict) -> str:
     """The judge and its agreement with people, on one line of a terminal."""
     rows = judge["agreement"]
     own, rater = ("/".join(f"{row[who]:.2f}".lstrip("0") for row in rows) for who in ("judge", "one_rater"))
-    return f"{judge['name']}; r {own}, one rater {rater} ({'/'.join(row['domain'].split()[0] for row in rows)} texts)"
+    return (
+        f"{judge['name']}; r {own}, one rater {rater} "
+        f"({'/'.join(row['domain'].split()[0] for row in rows)} texts)"
+    )
 
 
 def _agreement_table(judge: dict) -> str:
-    table = pd.DataFrame(judge["agreement"]).rename(columns={"domain": "rated texts", "one_rater": "one rater"})
+    table = pd.DataFrame(judge["agreement"]).rename(
+        columns={"domain": "rated texts", "one_rater": "one rater"}
+    )
     return table.rename(columns={"judge": judge["name"]}).to_markdown(index=False, floatfmt=".2f")
 
 
 def markdown(card: dict) -> str:
     """The card to be pasted into a model card, the metadata block first."""
-    judged = f"Judged by {card['judge']['name']} (`{card['judge']['version']}`). Its r with people who rated other texts:"
+    judged = (
+        f"Judged by {card['judge']['name']} (`{card['judge']['version']}`). Its r with people who "
+        "rated other texts:"
+    )
     sections = [
         f"# Expression leakage: {card['title']}",
         "A canned model: no conclusion is possible." if card["toy"] else "",
         *(_section(model, card) for model in card["models"]),
-        f"The verdicts are {card['board']}." if card.get("board") else "",  # a card of an earlier version does not say
+        f"The verdicts are {card['board']}."
+        if card.get("board")
+        else "",  # a card of an earlier version does not say
         f"## The judge\n\n{judged}\n\n{_agreement_table(card['judge'])}",
     ]
     return f"---\n{_metadata(card)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
@@ -177,7 +220,10 @@ def _section(model: dict, card: dict) -> str:
         [
             {
                 "contexts": arm if arm != "both" else "negative and positive",
-                **{leakage.QUANTITIES[name]: _shown(model, arm, name)[0] for name in ("shift", "net", "towards", "away", "leak")},
+                **{
+                    leakage.QUANTITIES[name]: _shown(model, arm, name)[0]
+                    for name in ("shift", "net", "towards", "away", "leak")
+                },
                 "pairs": f"{_shown(model, arm, 'net')[1]:,}",
                 "stems": f"{_shown(model, arm, 'net')[2]:,}",
             }
@@ -186,13 +232,17 @@ def _section(model: dict, card: dict) -> str:
     )
     pairs = "\n".join(map(_pair_told, model["pairs"]))
     said = (
-        f"**{_sentence(verdict(model))}.** {_asked(model)}, in {model['mode']} mode, at temperature {card['temperature']:g} "
-        f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are {100 * card['confidence']:g} % "
-        f"intervals clustered by {model['quantities'][0].get('cluster_unit', 'stems')}. Pairs, each drawn with the same noise: "
+        f"**{_sentence(verdict(model))}.** {_asked(model)}, in {model['mode']} mode, at temperature "
+        f"{card['temperature']:g} "
+        f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are "
+        f"{100 * card['confidence']:g} % "
+        f"intervals clustered by {model['quantities'][0].get('cluster_unit', 'stems')}. Pairs, each drawn "
+        "with the same noise: "
         f"{_same(model, _shown(model, 'both', 'net')[1])}"
         f"{_furthest(model, '; the {} that the judge finds furthest apart, and one at random:')}"
     )
-    return f"## {model['name']}\n\n{table.to_markdown(index=False, disable_numparse=True)}\n\n{said}\n\n{pairs}".rstrip()
+    shown = table.to_markdown(index=False, disable_numparse=True)
+    return f"## {model['name']}\n\n{shown}\n\n{said}\n\n{pairs}".rstrip()
 
 
 def _sentence(text: str) -> str:
@@ -200,19 +250,31 @@ def _sentence(text: str) -> str:
 
 
 def _pair_told(pair: dict) -> str:
-    sides = [f"*{pair['context' + side]}* {pair['stem']} **{pair['completion' + side]}**" for side in ("", "_neutral")]
-    return f"- {' · '.join(sides)} ({pair['shift']:+.1f} points of the human scale{', drawn at random' * pair['random']})"
+    sides = [
+        f"*{pair['context' + side]}* {pair['stem']} **{pair['completion' + side]}**"
+        for side in ("", "_neutral")
+    ]
+    return (
+        f"- {' · '.join(sides)} ({pair['shift']:+.1f} points of the human "
+        f"scale{', drawn at random' * pair['random']})"
+    )
 
 
 def _metadata(card: dict) -> str:
-    """The `model-index` of each model as YAML, by huggingface_hub; intervals and n as arguments of the metric."""
+    """The `model-index` of each model as YAML, by huggingface_hub; intervals and n as arguments of the
+    metric."""
     blocks = []
     for model in card["models"]:
         entries = []
         for row in model["quantities"]:
             if row["quantity"] not in ("net", "leak") or row["estimate"] is None:
                 continue
-            told = {"contexts": row["arm"], "interval": [row["low"], row["high"]], "n": row["n"], "stems": row["n_stems"]}
+            told = {
+                "contexts": row["arm"],
+                "interval": [row["low"], row["high"]],
+                "n": row["n"],
+                "stems": row["n_stems"],
+            }
             entries.append(
                 EvalResult(
                     task_type="text-generation",

@@ -15,9 +15,11 @@ from lib.storage import records
 
 CAPTION = (
     "This board is {kind}. "
-    "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power; it decides nothing) beside "
+    "Under each verdict: estimate [interval]; n; the minimum detectable effect (MDE, at 80 % power; it "
+    "decides nothing) beside "
     "the margin δ. "
-    "Strips show the interval from −4 to 4 margins: │ is 0, and what lies between the two ┊ counts as nothing."
+    "Strips show the interval from −4 to 4 margins: │ is 0, and what lies between the two ┊ counts as "
+    "nothing."
 )
 _STRIP = 4 + len(forest.RULER) + 2  # columns before the numbers
 
@@ -30,28 +32,39 @@ def board(set_name: str) -> str:
         lines += textwrap.wrap(f"{found.claim} {found.statement}: {in_words(found)} ({found.counts})", WIDTH)
         lines += rows_of(table[table["claim"] == found.claim])
     second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
-    return "\n".join([*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=rules.board_kind(set_name)), WIDTH)])
+    return "\n".join(
+        [*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=rules.board_kind(set_name)), WIDTH)]
+    )
 
 
 def rows_of(table: pd.DataFrame) -> list[str]:
     """Two lines or more for each row of a board (columns of `lib.claims.board`)."""
     lines = []
-    for (_, row), scaled, found, name in zip(table.iterrows(), forest.in_margins(table).itertuples(), reports.estimates(table),
-                                             labels(table), strict=True):  # fmt: skip
+    for (_, row), scaled, found, name in zip(
+        table.iterrows(),
+        forest.in_margins(table).itertuples(),
+        reports.estimates(table),
+        labels(table),
+        strict=True,
+    ):
         mark = second_verdicts.mark(row)
         words = f"{name}: {in_words(row)}: {row['reason']}" + (f" ({mark})" if mark else "")
         lines += textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
         if pd.notna(row["estimate"]):
             strip = f"    {forest.strip(scaled):{len(forest.RULER)}}  "
-            lines += textwrap.wrap(_numbers(row, found), WIDTH, initial_indent=strip, subsequent_indent=" " * _STRIP)
+            lines += textwrap.wrap(
+                _numbers(row, found), WIDTH, initial_indent=strip, subsequent_indent=" " * _STRIP
+            )
     return lines
 
 
 def _numbers(row: pd.Series, found: str) -> str:
     form = f".{digits(row['unit'])}f"
     mde = "–" if pd.isna(row["detectable"]) else f"{row['detectable']:{form}}"
-    return (f"{found} {row['unit']}; n {row['n']:,} in {row['clusters']:,} {row['cluster_unit']}; "
-            f"MDE {mde}, δ {row['margin']:{form}}")  # fmt: skip
+    return (
+        f"{found} {row['unit']}; n {row['n']:,} in {row['clusters']:,} {row['cluster_unit']}; "
+        f"MDE {mde}, δ {row['margin']:{form}}"
+    )
 
 
 def of_model(set_name: str, model: str) -> str:
@@ -65,6 +78,12 @@ def of_model(set_name: str, model: str) -> str:
     table = as_judged(table, labelling.labelled_by_people(set_name))
     claim, stamped = table.iloc[0], reports.stamp(parameters, faults)
     alone = " (before correction for several models)" if len(parameters.models) > 1 else ""
-    return "\n".join([f"{claim['claim']} {claim['statement']}{alone}", *rows_of(table),
-                      *textwrap.wrap(f"⚠ {stamped}" if stamped else "", WIDTH, initial_indent="  ",
-                                     subsequent_indent="    ")])  # fmt: skip
+    return "\n".join(
+        [
+            f"{claim['claim']} {claim['statement']}{alone}",
+            *rows_of(table),
+            *textwrap.wrap(
+                f"⚠ {stamped}" if stamped else "", WIDTH, initial_indent="  ", subsequent_indent="    "
+            ),
+        ]
+    )

@@ -1,4 +1,5 @@
-"""What notebooks 03 and 05 say of comparisons: the tables of `lib.analysis.comparisons` and `lib.analysis.model_based` as people read them."""
+"""What notebooks 03 and 05 say of comparisons: the tables of `lib.analysis.comparisons` and
+`lib.analysis.model_based` as people read them."""
 
 import pandas as pd
 
@@ -7,13 +8,21 @@ from lib.analysis.model_based import METHODS, MODELS, disagreements
 from lib.report import reports
 
 _DIGITS = {"shift": 2}
-_NAMES = {"p_holm": "p (Holm)", "p_equivalence": "p (equivalence)", "n_stems": "stems", "n_matches": "matches",
-          "cluster_unit": "clustered by", "differ_in": "differ in",
-          "left_out_first": "left out of first", "left_out_second": "left out of second"}  # fmt: skip
+_NAMES = {
+    "p_holm": "p (Holm)",
+    "p_equivalence": "p (equivalence)",
+    "n_stems": "stems",
+    "n_matches": "matches",
+    "cluster_unit": "clustered by",
+    "differ_in": "differ in",
+    "left_out_first": "left out of first",
+    "left_out_second": "left out of second",
+}
 
 
 def verdict_shares_reading(shares: pd.DataFrame) -> str:
-    """What a table of `leakage.verdict_shares` says of the charged arms beside the neutral one, and of no context, with n."""
+    """What a table of `leakage.verdict_shares` says of the charged arms beside the neutral one, and of no
+    context, with n."""
     cells = shares.set_index(["arm", "verdict"])
 
     def share(arm: str, verdict: str) -> str:
@@ -23,19 +32,27 @@ def verdict_shares_reading(shares: pd.DataFrame) -> str:
         return f"{row['estimate']:.1f} % (n = {row['n']:,.0f})"
 
     negative, positive = share("negative", "negative"), share("positive", "positive")
-    return (f"After a negative context {negative} of completions are judged negative, after a neutral one "
-            f"{share('neutral', 'negative')}; after a positive context {positive} are judged positive, after a neutral one "
-            f"{share('neutral', 'positive')}, and without any context {share('none', 'positive')}.")  # fmt: skip
+    return (
+        f"After a negative context {negative} of completions are judged negative, after a neutral one "
+        f"{share('neutral', 'negative')}; after a positive context {positive} are judged positive, after a "
+        "neutral one "
+        f"{share('neutral', 'positive')}, and without any context {share('none', 'positive')}."
+    )
 
 
 def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `lib.analysis.comparisons`: estimate and effect size each with its interval, its n, and p of every kind."""
+    """A table of `lib.analysis.comparisons`: estimate and effect size each with its interval, its n, and p of
+    every kind."""
     effects = table[["effect", "effect_low", "effect_high"]].set_axis(["estimate", "low", "high"], axis=1)
-    shown = table.drop(columns=["estimate", "low", "high", "error", *effects.columns, "effect", "effect_low", "effect_high"],
-                       errors="ignore")  # fmt: skip
+    shown = table.drop(
+        columns=["estimate", "low", "high", "error", *effects.columns, "effect", "effect_low", "effect_high"],
+        errors="ignore",
+    )
     place = table.columns.get_loc("estimate")
     shown.insert(place, "estimate [interval]", [_cell(row) for row in table.itertuples()])
-    shown.insert(place + 1, "effect size [interval]", [reports.interval(row, 2) for row in effects.itertuples()])
+    shown.insert(
+        place + 1, "effect size [interval]", [reports.interval(row, 2) for row in effects.itertuples()]
+    )
     numbers = [name for name in ("error_ratio", "p", "p_holm", "p_equivalence") if name in shown]
     shown[numbers] = shown[numbers].astype(float).round(3)
     return shown.rename(columns=_NAMES).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
@@ -46,8 +63,11 @@ def _cell(row) -> str:
 
 
 def factors_reading(table: pd.DataFrame, untold: list[str], margin: float, confidence: float) -> str:
-    """What of `comparisons.factors` survives Holm's correction, what is equivalent to nothing, what cannot be compared."""
-    unknown = f" Not compared, for the benchmark tells no two levels apart: {', '.join(untold)}." if untold else ""
+    """What of `comparisons.factors` survives Holm's correction, what is equivalent to nothing, what cannot be
+    compared."""
+    unknown = (
+        f" Not compared, for the benchmark tells no two levels apart: {', '.join(untold)}." if untold else ""
+    )
     if table.empty:
         return "There is nothing to compare." + unknown
     return _verdicts(table, table["contrast"], margin, confidence) + unknown
@@ -58,18 +78,22 @@ def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
     if table.empty:
         return "Fewer than two intensities are known: there is no dose–response."
     slopes = table[table["contrast"] == "intensity: per step"]
-    told = ", ".join(f"{QUANTITIES[row.quantity].replace(', ', ' ')} {_cell(row)}" for row in slopes.itertuples())
+    told = ", ".join(
+        f"{QUANTITIES[row.quantity].replace(', ', ' ')} {_cell(row)}" for row in slopes.itertuples()
+    )
     names = table["contrast"] + " (" + table["quantity"] + ")"
     return f"Per step of intensity: {told}. {_verdicts(table, names, margin, confidence)}"
 
 
 def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
-    """Which models differ in net excess, from `comparisons.models`, and how many prompts were left out for want of a partner."""
+    """Which models differ in net excess, from `comparisons.models`, and how many prompts were left out for
+    want of a partner."""
     if table.empty:
         return "There is one model, so no pair to compare."
     partial = table[(table["left_out_first"] > 0) | (table["left_out_second"] > 0)]
     left_out = "".join(
-        f" {row.first} and {row.second} are compared on the {row.n:,} charged prompts that both have: {row.left_out_first:,} of "
+        f" {row.first} and {row.second} are compared on the {row.n:,} charged prompts that both have: "
+        f"{row.left_out_first:,} of "
         f"{row.first} and {row.left_out_second:,} of {row.second} are left out."
         for row in partial.itertuples()
     )
@@ -78,17 +102,22 @@ def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str
 
 
 def _verdicts(table: pd.DataFrame, names: pd.Series, margin: float, confidence: float) -> str:
-    """How many tests the family has, which survive Holm's correction, which are equivalent to 0, which are without any
-    difference (0 in every stem, so that no spread allows a test), and how many are none of these."""
+    """How many tests the family has, which survive Holm's correction, which are equivalent to 0, which are
+    without any difference (0 in every stem, so that no spread allows a test), and how many are none of
+    these."""
     differs, same = table["p_holm"] < 1 - confidence, table["p_equivalence"] < 1 - confidence
     equal = (table["estimate"] == 0) & (table["error"] == 0)
     tests = int(table["p"].notna().sum())
-    told = [f"{name} {_cell(row)}" for name, row in zip(names[differs], table[differs].itertuples(), strict=True)]
+    told = [
+        f"{name} {_cell(row)}" for name, row in zip(names[differs], table[differs].itertuples(), strict=True)
+    ]
+    none = f"without any difference, 0 in every stem: {equal.sum()}{_listed(names[equal])}; "
     return (
-        f"This table is one family of {tests} {'test' if tests == 1 else 'tests'}. Differing from 0 after Holm's correction: "
-        f"{differs.sum()}{_listed(told)}; equivalent to 0 within ±{margin:g} points: {same.sum()}{_listed(names[same])}; "
-        f"{f'without any difference, 0 in every stem: {equal.sum()}{_listed(names[equal])}; ' if equal.any() else ''}"
-        f"neither: {(~differs & ~same & ~equal).sum()}."
+        f"This table is one family of {tests} {'test' if tests == 1 else 'tests'}. Differing from 0 after "
+        "Holm's correction: "
+        f"{differs.sum()}{_listed(told)}; equivalent to 0 within ±{margin:g} points: "
+        f"{same.sum()}{_listed(names[same])}; "
+        f"{none if equal.any() else ''}neither: {(~differs & ~same & ~equal).sum()}."
     )
 
 
@@ -99,29 +128,39 @@ def _listed(words) -> str:
 def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `model_based.answers`: the methods side by side in a row, and where they disagree."""
     key = ["quantity", "arm", "slot"]
-    cells = table.assign(cell=[_cell(row) if row.estimate == row.estimate else row.said for row in table.itertuples()])
+    cells = table.assign(
+        cell=[_cell(row) if row.estimate == row.estimate else row.said for row in table.itertuples()]
+    )
     wide = cells.pivot(index=key, columns="method", values="cell").reindex(columns=METHODS)
     counts = cells[cells["method"] == "mean"].set_index(key)[["n", "n_stems"]]
     found = disagreements(table)
-    told = (found["method"] + ": " + found["disagreement"]).groupby([found[name] for name in key]).agg("; ".join)
+    told = (
+        (found["method"] + ": " + found["disagreement"]).groupby([found[name] for name in key]).agg("; ".join)
+    )
     shown = counts.join(wide).join(told.rename("disagreement")).reset_index()
     shown["model"] = [f"{MODELS[row.quantity]}: {row.model}" for row in shown.itertuples()]
     shown["quantity"] = shown["quantity"].map(QUANTITIES)
     shown = shown[[*key, *METHODS, "n", "n_stems", "disagreement"]].fillna({"disagreement": "none"})
-    return shown.rename(columns={"n": "pairs", "n_stems": "stems"}).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return shown.rename(columns={"n": "pairs", "n_stems": "stems"}).rename_axis(
+        columns=f"⚠ {stamped}" if stamped else None
+    )
 
 
 def answers_reading(table: pd.DataFrame) -> str:
-    """In how many rows of those with an interval the bootstrap or the model contradicts the mean, or has no answer, and how."""
+    """In how many rows of those with an interval the bootstrap or the model contradicts the mean, or has no
+    answer, and how."""
     rows = int(table.loc[table["method"] == "mean", "low"].notna().sum())
     if not rows:
         return "No mean has an interval: nothing can be compared."
     found = disagreements(table)
     contradicted = len(found.drop_duplicates(["quantity", "arm", "slot"]))
     told = [
-        f"{QUANTITIES[row.quantity]}, {row.arm}, {row.slot}: {row.disagreement} ({_method(row)})" for row in found.itertuples()
+        f"{QUANTITIES[row.quantity]}, {row.arm}, {row.slot}: {row.disagreement} ({_method(row)})"
+        for row in found.itertuples()
     ]
-    agreeing = f"In {rows - contradicted} of {rows} rows neither the bootstrap nor the model contradicts the mean."
+    agreeing = (
+        f"In {rows - contradicted} of {rows} rows neither the bootstrap nor the model contradicts the mean."
+    )
     return agreeing + f" Elsewhere: {'; '.join(told)}." * bool(told)
 
 

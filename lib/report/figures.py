@@ -1,8 +1,9 @@
-"""Long table in, axes out: every figure draws its intervals, carries the stamp of its run, and tells in words what it shows.
+"""Long table in, axes out: every figure draws its intervals, carries the stamp of its run, and tells in words
+what it shows.
 
-One look for all notebooks. A page is read in print, on dark screens, on phones and by people who see few colours or nothing: so
-the ground is white whatever is around it, figures are narrow, whatever differs in colour differs in marker too, and `style`
-has a figure shown with its words as the image's alternative text.
+One look for all notebooks. A page is read in print, on dark screens, on phones and by people who see few
+colours or nothing: so the ground is white whatever is around it, figures are narrow, whatever differs in
+colour differs in marker too, and `style` has a figure shown with its words as the image's alternative text.
 """
 
 import base64
@@ -19,8 +20,14 @@ from matplotlib.figure import Figure
 
 from lib.nlp import vader
 
-ARM_COLOURS = {"none": "#999999", "neutral": "#555555", "placebo": "#bbbbbb", "negative": "#0072b2", "positive": "#d55e00",
-               "concept": "#009e73"}  # fmt: skip
+ARM_COLOURS = {
+    "none": "#999999",
+    "neutral": "#555555",
+    "placebo": "#bbbbbb",
+    "negative": "#0072b2",
+    "positive": "#d55e00",
+    "concept": "#009e73",
+}
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
 WIDTH = 6.4  # inches
@@ -31,7 +38,8 @@ _REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
 
 
 def style() -> None:
-    """Seaborn's white grid with a colour-blind safe palette (Okabe & Ito); in a notebook, figures are shown as `html`."""
+    """Seaborn's white grid with a colour-blind safe palette (Okabe & Ito); in a notebook, figures are shown
+    as `html`."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
     plt.rcParams.update({"figure.dpi": 96, "savefig.bbox": "tight", "figure.constrained_layout.use": True})
     if shell := get_ipython():
@@ -43,7 +51,8 @@ def style() -> None:
 
 
 def html(figure: Figure) -> str:
-    """The figure as an HTML image with its words (its label) as alternative text, which no viewer takes from an image alone."""
+    """The figure as an HTML image with its words (its label) as alternative text, which no viewer takes from
+    an image alone."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
     picture = file.getvalue()
@@ -62,8 +71,17 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     else:
         figure.suptitle(headed, x=0.01, ha="left", fontsize=11)
     if names:
-        figure.text(0.55, 0.5, " ".join(names), ha="center", va="center", fontsize=34 if len(names) == 1 else 26,
-                    color="firebrick", alpha=0.25, rotation=min(20, 6 * figure.get_figheight()))  # fmt: skip
+        figure.text(
+            0.55,
+            0.5,
+            " ".join(names),
+            ha="center",
+            va="center",
+            fontsize=34 if len(names) == 1 else 26,
+            color="firebrick",
+            alpha=0.25,
+            rotation=min(20, 6 * figure.get_figheight()),
+        )
     for each in figure.axes:
         sns.despine(ax=each, left=True)
     said = "".join(f"Inconclusive: {reason}. " for reason in reasons)
@@ -82,24 +100,39 @@ def legend(figure: Figure, axes: plt.Axes) -> None:
     """One legend under the whole figure, as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max(len(str(label)) for label in labels) + 6
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), _LETTERS // longest)), frameon=False,
-                  fontsize=10)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=max(1, min(len(labels), _LETTERS // longest)),
+        frameon=False,
+        fontsize=10,
+    )
 
 
 def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> str:
-    """What a table of estimates holds, in words: how many, the lowest and highest with their intervals, n of each."""
+    """What a table of estimates holds, in words: how many, the lowest and highest with their intervals, n of
+    each."""
     known = table.dropna(subset="estimate")
     if known.empty:
         return f"No estimate of {label}."
-    ends = dict.fromkeys((known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax()))
+    ends = dict.fromkeys(
+        (known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax())
+    )
     said = " to ".join(_said(known.iloc[end], names, digits) for end in ends)
-    counts = " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max()))) if "n" in known else ""
+    counts = (
+        " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max())))
+        if "n" in known
+        else ""
+    )
     how_many = "1 estimate," if len(known) == 1 else f"{len(known)} estimates, from"
     return f"{label[0].upper()}{label[1:]}: {how_many} {said}.{counts and f' n = {counts} each.'}"
 
 
 def _said(row: pd.Series, names: list[str], digits: int) -> str:
-    estimate, low, high = (f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "low", "high"))
+    estimate, low, high = (
+        f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "low", "high")
+    )
     bounds = "no interval" if pd.isna(row["low"]) else f"interval {low} to {high}"
     return f"{estimate} ({bounds})" + (f" for {', '.join(str(row[name]) for name in names)}" if names else "")
 
@@ -125,7 +158,8 @@ def intervals(
     palette: dict | None = None,
     margin: float | None = None,
 ) -> plt.Axes:
-    """A forest plot: a row for each level of `y`, estimates side by side for each level of `hue`, a line at `nothing`.
+    """A forest plot: a row for each level of `y`, estimates side by side for each level of `hue`, a line at
+    `nothing`.
 
     `margin` shades the range around `nothing` that counts as nothing.
     """
@@ -137,9 +171,18 @@ def intervals(
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
     for number, level in enumerate(hues):
         part = table[table[hue] == level] if hue else table
-        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.66 / len(hues)
-        axes.errorbar(part["estimate"], place, xerr=reach(part), fmt=marker(number), capsize=3, label=level,
-                      color=colours[level])  # fmt: skip
+        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.66 / len(
+            hues
+        )
+        axes.errorbar(
+            part["estimate"],
+            place,
+            xerr=reach(part),
+            fmt=marker(number),
+            capsize=3,
+            label=level,
+            color=colours[level],
+        )
     if margin:
         axes.axvspan(nothing - margin, nothing + margin, color="grey", alpha=0.15)
     axes.axvline(nothing, color="black", linewidth=1, linestyle="--")
@@ -155,9 +198,12 @@ def intervals(
 
 
 def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
-    """The net excess in a table of `leakage.summarise`, a row for each level of `y`, negative and positive side by side."""
+    """The net excess in a table of `leakage.summarise`, a row for each level of `y`, negative and positive
+    side by side."""
     net = table[table["quantity"] == "net"]
-    return intervals(net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS)
+    return intervals(
+        net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS
+    )
 
 
 def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
@@ -172,33 +218,54 @@ def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.nd
     """VADER valence of the context sentences, a panel for each arm."""
     shown = prompts[prompts["arm"] != "none"]
     shown = shown.assign(value=vader.valences(shown["context"].tolist()))
-    return _histograms(shown, np.arange(-4.25, 4.5, 0.5), "valence of the context, points of the human scale", title, stamp)
+    return _histograms(
+        shown, np.arange(-4.25, 4.5, 0.5), "valence of the context, points of the human scale", title, stamp
+    )
 
 
 def _histograms(shown: pd.DataFrame, edges: np.ndarray, label: str, title: str, stamp: str) -> np.ndarray:
     arms = [arm for arm in ARM_COLOURS if arm in set(shown["arm"])]
-    figure, panels = plt.subplots(len(arms), 1, figsize=(WIDTH, 0.9 + 0.85 * len(arms)), sharex=True, sharey=True, squeeze=False)
+    figure, panels = plt.subplots(
+        len(arms), 1, figsize=(WIDTH, 0.9 + 0.85 * len(arms)), sharex=True, sharey=True, squeeze=False
+    )
     for axes, arm in zip(panels[:, 0], arms, strict=True):
-        sns.histplot(shown.loc[shown["arm"] == arm, "value"], bins=edges, color=ARM_COLOURS[arm], alpha=1, shrink=0.9, ax=axes)
+        sns.histplot(
+            shown.loc[shown["arm"] == arm, "value"],
+            bins=edges,
+            color=ARM_COLOURS[arm],
+            alpha=1,
+            shrink=0.9,
+            ax=axes,
+        )
         axes.set_ylabel("")
         axes.set_title(arm, loc="right", fontsize=10, y=0.72)
     panels[-1, 0].set_xlabel(label)
     figure.supylabel("prompts", fontsize=10.5)
-    means = ", ".join(f"{shown.loc[shown['arm'] == arm, 'value'].mean():.2f} {arm}" for arm in arms).replace("-", "−")
+    means = ", ".join(f"{shown.loc[shown['arm'] == arm, 'value'].mean():.2f} {arm}" for arm in arms).replace(
+        "-", "−"
+    )
     counts = f"{len(shown):,} prompts in {len(arms)} panels, one an arm"
     finish(panels[0, 0], title, stamp, f"Histograms of {label}: {counts}; mean {means}.")
     return panels[:, 0]
 
 
 def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") -> plt.Axes:
-    """The human mean by what each judge said (`rated_threshold.calibration`), beside the diagonal on which both are equal."""
+    """The human mean by what each judge said (`rated_threshold.calibration`), beside the diagonal on which
+    both are equal."""
     figure, axes = plt.subplots(figsize=(5, 4.8))
     axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--", label="equal")
     for number, (name, table) in enumerate(tables.items()):
-        look = {"marker": marker(number), "color": sns.color_palette("colorblind")[number], "label": name, "capsize": 3}
+        look = {
+            "marker": marker(number),
+            "color": sns.color_palette("colorblind")[number],
+            "label": name,
+            "capsize": 3,
+        }
         axes.errorbar(table["valence"], table["estimate"], yerr=reach(table), **look)
     axes.set_xlabel("valence by the judge, points")
     axes.set_ylabel("mean human rating, points")
     legend(figure, axes)
-    alt = " ".join(told(table, [], f"mean human rating by valence of {name}") for name, table in tables.items())
+    alt = " ".join(
+        told(table, [], f"mean human rating by valence of {name}") for name, table in tables.items()
+    )
     return finish(axes, title, stamp, f"{alt} Dashed: where both are equal.")

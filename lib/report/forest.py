@@ -1,6 +1,8 @@
-"""The claims board as a forest plot: a picture for pages, characters for the terminal, words for who sees neither.
+"""The claims board as a forest plot: a picture for pages, characters for the terminal, words for who sees
+neither.
 
-Claims have different units, so every row is drawn in multiples of its own margin: what lies between −1 and 1 counts as nothing.
+Claims have different units, so every row is drawn in multiples of its own margin: what lies between −1 and 1
+counts as nothing.
 """
 
 import io
@@ -10,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from lib.claims import second_verdicts
-from lib.claims.board import CONTRADICTED, INCONCLUSIVE, INVALID, ON_PEOPLE, SUPPORTED, digits, in_words, labels
+from lib.claims.board import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    INVALID,
+    ON_PEOPLE,
+    SUPPORTED,
+    digits,
+    in_words,
+    labels,
+)
 from lib.claims.rules import EXPLORATORY
 from lib.report import figures, reports
 
@@ -32,7 +43,8 @@ def in_margins(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def strip(row) -> str:
-    """An interval as characters from −REACH to REACH margins: `●` the estimate, `─` the interval, `│` or `┼` 0, `┊` ±1.
+    """An interval as characters from −REACH to REACH margins: `●` the estimate, `─` the interval, `│` or `┼`
+    0, `┊` ±1.
 
     `row` has estimate, low and high in margins; where the interval goes on beyond the ends stands `◂` or `▸`.
     """
@@ -64,7 +76,8 @@ def title_of(kind: str) -> str:
 
 
 def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = "") -> plt.Axes:
-    """A forest plot of a claims board (columns of `lib.claims.board`): a block for each claim, in it a line for each model."""
+    """A forest plot of a claims board (columns of `lib.claims.board`): a block for each claim, in it a line
+    for each model."""
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
     height = HEADER * len(blocks) + ROW * len(table) + FAULT * (table["fault"] != "").sum()
     figure, axes = plt.subplots(figsize=(figures.WIDTH, height + 1.3))
@@ -77,7 +90,9 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
         axes.text(-REACH, place, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
         axes.text(REACH, place, f"margin {margins} {unit}", fontsize=9.5, ha="right")
         names = pd.Series(labels(table), table.index)[part.index]
-        for (_, row), shown, name in zip(part.iterrows(), reports.estimates(table.loc[part.index]), names, strict=True):
+        for (_, row), shown, name in zip(
+            part.iterrows(), reports.estimates(table.loc[part.index]), names, strict=True
+        ):
             place += ROW + FAULT * (row["fault"] != "")
             _draw(axes, row, name, shown, place)
     axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(place + 0.2, 0), yticks=[])
@@ -92,11 +107,17 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
 
 def _marker(verdict: str) -> dict:
     colour, marker, filled = LOOK[verdict]
-    return {"color": colour, "marker": marker, "markerfacecolor": colour if filled else "white", "markersize": 7}
+    return {
+        "color": colour,
+        "marker": marker,
+        "markerfacecolor": colour if filled else "white",
+        "markersize": 7,
+    }
 
 
 def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -> None:
-    """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where it goes on.
+    """A row: model, estimate and verdict in words, under them the interval, cut at the ends and marked where
+    it goes on.
 
     Between them stands what is wrong, where the completions allow no verdict.
     """
@@ -107,7 +128,9 @@ def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -
     if pd.isna(row["estimate"]):
         return
     low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))
-    estimate = np.clip(row["estimate"], 0.25 - REACH, REACH - 0.25)  # beside the mark that it lies further out
+    estimate = np.clip(
+        row["estimate"], 0.25 - REACH, REACH - 0.25
+    )  # beside the mark that it lies further out
     look = _marker(row["verdict"])
     axes.plot([low, high], [place, place], color=look["color"], linewidth=1.8, solid_capstyle="butt")
     for end, bound in ((low, row["low"]), (high, row["high"])):
@@ -125,26 +148,37 @@ def alt(table: pd.DataFrame) -> str:
     """The board in words, for who cannot see it."""
     said = [
         f"{row['claim']} {row['statement']}, {name}: {shown}, {_verdict(row)}"
-        for (_, row), shown, name in zip(table.iterrows(), reports.estimates(table), labels(table), strict=True)
+        for (_, row), shown, name in zip(
+            table.iterrows(), reports.estimates(table), labels(table), strict=True
+        )
     ]
-    return "Forest plot in units of each claim's margin. " + "; ".join(said).replace("[", "(").replace("]", ")") + "."
+    return (
+        "Forest plot in units of each claim's margin. "
+        + "; ".join(said).replace("[", "(").replace("]", ")")
+        + "."
+    )
 
 
 def markdown(table: pd.DataFrame, picture: str, kind: str = EXPLORATORY) -> str:
-    """What kind of board it is (`rules.kind`), the verdict on each claim as a Markdown table, then the rows of the board, what a
-    second judge says, and the forest plot in the file `picture`, with the words as alternative text."""
-    first, rows = (shown.to_markdown(index=False) for shown in (reports.claims_table(table), reports.headline(table)))
+    """What kind of board it is (`rules.kind`), the verdict on each claim as a Markdown table, then the rows
+    of the board, what a second judge says, and the forest plot in the file `picture`, with the words as
+    alternative text."""
+    first, rows = (
+        shown.to_markdown(index=False) for shown in (reports.claims_table(table), reports.headline(table))
+    )
     title, second = f"The claims board ({kind}).", second_verdicts.summary(table)
     return f"{title}\n\n{first}\n\n{rows}\n\n{second}\n\n{picture_of(table, picture)}"
 
 
 def picture_of(table: pd.DataFrame, picture: str) -> str:
-    """The forest plot in the file `picture` as a Markdown image, with the board in words as alternative text."""
+    """The forest plot in the file `picture` as a Markdown image, with the board in words as alternative
+    text."""
     return f"![{alt(table)}]({picture})"
 
 
 def svg(table: pd.DataFrame, stamp: str = "", kind: str = EXPLORATORY) -> str:
-    """`board` as the text of an SVG file, the same to the byte for the same table; letters are outlines, as fonts differ."""
+    """`board` as the text of an SVG file, the same to the byte for the same table; letters are outlines, as
+    fonts differ."""
     figures.style()
     file = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):

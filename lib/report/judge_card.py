@@ -1,4 +1,5 @@
-"""The card of the learned judge, written beside its coefficients: what it is, how it agrees with people, what it learnt from."""
+"""The card of the learned judge, written beside its coefficients: what it is, how it agrees with people, what
+it learnt from."""
 
 import numpy as np
 import pandas as pd
@@ -12,25 +13,43 @@ from lib.report.reports import interval
 FILE = ROOT / "lib" / "data" / "LEARNED_JUDGE.md"
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
 CONFIDENCE, RESAMPLES = 0.95, 400
-_COLUMNS = {"pearson": "r with the human mean", "judge": "r with the other raters", "one rater": "one rater, with these",
-            "judge − one rater": "difference", "worth": "raters it is worth", "error": "mean absolute error"}  # fmt: skip
+_COLUMNS = {
+    "pearson": "r with the human mean",
+    "judge": "r with the other raters",
+    "one rater": "one rater, with these",
+    "judge − one rater": "difference",
+    "worth": "raters it is worth",
+    "error": "mean absolute error",
+}
 
 
 def write(facts: dict[str, str]) -> None:
     """Write FILE; `facts` are the metadata of the coefficients."""
-    validity = rated_agreement.validity(human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0))
+    validity = rated_agreement.validity(
+        human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0)
+    )
     told = told_feelings.said([LEARNED, VADER])
-    FILE.write_text(_CARD.format(
-        **facts, trained_on=adapter.facts()["trained_on"], version=learned.version(LEARNED),
-        table=_by_domain(validity).to_markdown(), told=told_feelings.reading(told),
-    ), encoding="utf-8")  # fmt: skip
+    FILE.write_text(
+        _CARD.format(
+            **facts,
+            trained_on=adapter.facts()["trained_on"],
+            version=learned.version(LEARNED),
+            table=_by_domain(validity).to_markdown(),
+            told=told_feelings.reading(told),
+        ),
+        encoding="utf-8",
+    )
 
 
 def _by_domain(validity: pd.DataFrame) -> pd.DataFrame:
     """Agreement by domain on unseen documents, a row for each."""
     own = validity[(validity["by"] == "domain") & validity["measure"].isin(_COLUMNS)]
-    cells = own.assign(cell=[interval(row, 2, sign=row.measure == "judge − one rater") for row in own.itertuples()])
-    wide = cells.pivot(index="level", columns="measure", values="cell")[list(_COLUMNS)].rename(columns=_COLUMNS)
+    cells = own.assign(
+        cell=[interval(row, 2, sign=row.measure == "judge − one rater") for row in own.itertuples()]
+    )
+    wide = cells.pivot(index="level", columns="measure", values="cell")[list(_COLUMNS)].rename(
+        columns=_COLUMNS
+    )
     counts = own.groupby("level", sort=False)[["n", "n_documents"]].first()
     return counts.join(wide).rename(columns={"n_documents": "documents"}).rename_axis("domain")
 
@@ -59,4 +78,4 @@ VADER's lexicon with their mean ratings (MIT), and common words taken to be neut
 weighs the same, all words together three quarters of one.
 
 **Limits**: English; sentiment of tweets, reviews and editorials, not of completions; no irony; what raters of 2014 felt.
-"""
+"""  # noqa: E501

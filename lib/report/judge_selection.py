@@ -1,7 +1,8 @@
-"""How the judge was chosen: agreement with people on what a candidate had not seen, as `make bench-judges` measured and kept it.
+"""How the judge was chosen: agreement with people on what a candidate had not seen, as `make bench-judges`
+measured and kept it.
 
-Fitting all candidates again takes too long for a run, so the figures lie in lib/data/judge_selection.csv with the version of the
-judge that they speak of.
+Fitting all candidates again takes too long for a run, so the figures lie in lib/data/judge_selection.csv with
+the version of the judge that they speak of.
 """
 
 import pandas as pd
@@ -15,27 +16,43 @@ DOCUMENTS, DOMAIN, NOTHING = "unseen documents", "unseen domain", "nothing to le
 CEILING, FROZEN = "one rater", "mpnet, layers 7, 9, 11, mean and max"
 CHOSEN = f"{FROZEN}, adapter"  # the judge in use
 UNTRIED = "not tried"  # a domain without which no adapter was trained
-COLUMNS = ["judge", "learnt_from", "tested_on", "domain", "estimate", "low", "high", "n", "n_documents", "version"]
+COLUMNS = [
+    "judge",
+    "learnt_from",
+    "tested_on",
+    "domain",
+    "estimate",
+    "low",
+    "high",
+    "n",
+    "n_documents",
+    "version",
+]
 
 
 def read() -> pd.DataFrame:
-    """Pearson's r with the other raters, long: COLUMNS; learnt_from counts texts, version is the learned judge's."""
+    """Pearson's r with the other raters, long: COLUMNS; learnt_from counts texts, version is the learned
+    judge's."""
     return pd.read_csv(FILE)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """As people read it: a row for each judge and way of testing, a column for each domain, then the number of texts."""
+    """As people read it: a row for each judge and way of testing, a column for each domain, then the number
+    of texts."""
     rows = ["judge", "learnt_from", "tested_on"]
     cells = table.assign(cell=[interval(row, 2, sign=False) for row in table.itertuples()])
     order = dict.fromkeys(table[rows].itertuples(index=False, name=None))
-    wide = cells.pivot(index=rows, columns="domain", values="cell").loc[list(order), list(dict.fromkeys(table["domain"]))]
+    wide = cells.pivot(index=rows, columns="domain", values="cell").loc[
+        list(order), list(dict.fromkeys(table["domain"]))
+    ]
     wide = wide.fillna(UNTRIED)
     texts = table.groupby("domain")["n"].max().map("{:,}".format).rename(("texts", "", ""))
     return pd.concat([wide, texts.to_frame().T]).rename_axis(index=rows)
 
 
 def reading(table: pd.DataFrame, judge: Judge) -> str:
-    """Where the chosen judge has the highest r, whether it reaches one rater, and whether it is the one in use."""
+    """Where the chosen judge has the highest r, whether it reaches one rater, and whether it is the one in
+    use."""
     said = []
     for way in (DOCUMENTS, DOMAIN):
         tested = table[table["tested_on"].isin([way, NOTHING]) & (table["judge"] != CEILING)]
@@ -49,7 +66,9 @@ def reading(table: pd.DataFrame, judge: Judge) -> str:
         untried = [domain for domain in dict.fromkeys(table["domain"]) if domain not in mine]
         said[-1] += f" It was not tried there on {', '.join(untried)}." if untried else ""
     ceiling = table[table["judge"] == CEILING].set_index("domain")["estimate"]
-    used = table[(table["judge"] == CHOSEN) & (table["tested_on"] == DOCUMENTS)].set_index("domain")["estimate"]
+    used = table[(table["judge"] == CHOSEN) & (table["tested_on"] == DOCUMENTS)].set_index("domain")[
+        "estimate"
+    ]
     missed = [domain for domain in used.index if used[domain] < ceiling[domain]]
     outcome = f"missed in {', '.join(missed)}" if missed else "reached"
     said.append(f"The aim, one rater's worth in every domain, is {outcome} by *{CHOSEN}*.")
@@ -63,4 +82,7 @@ def _whose(table: pd.DataFrame, judge: Judge) -> str:
     in_use = judges.version(judge)
     if in_use == measured:
         return f"It is the judge in use, {measured}."
-    return f"**It is not the judge in use**: measured was {measured}, in use is {in_use}; `make bench-judges` measures anew."
+    return (
+        f"**It is not the judge in use**: measured was {measured}, in use is {in_use}; `make "
+        "bench-judges` measures anew."
+    )

@@ -1,4 +1,5 @@
-"""What notebook 05 says of the models that were trained here: how well each learnt, and whether larger ones learnt better."""
+"""What notebook 05 says of the models that were trained here: how well each learnt, and whether larger ones
+learnt better."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,12 @@ _STRETCH = 20  # blocks; an article runs over several, so neighbours are one clu
 
 
 def trained(set_name: str) -> pd.DataFrame:
-    """The models of a set that were trained here, a row each, the smallest first; no row where there are none.
+    """The models of a set that were trained here, a row each, the smallest first; no row where there are
+    none.
 
-    Columns: model, parameters (outside the embeddings), tokens (trained on, all epochs), epochs, learning_rate (peak), and mean
-    cross-entropies of a token in nats: untrained_loss and held_out_loss of the held-out text, learnt_loss of as much of the
-    other. `losses` is an array, that of each held-out block.
+    Columns: model, parameters (outside the embeddings), tokens (trained on, all epochs), epochs,
+    learning_rate (peak), and mean cross-entropies of a token in nats: untrained_loss and held_out_loss of the
+    held-out text, learnt_loss of as much of the other. `losses` is an array, that of each held-out block.
     """
     models = params.load(set_name).models if set_name in specs.set_names() else []
     sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
@@ -33,10 +35,18 @@ def shown(table: pd.DataFrame, stamped: str = ""):
     """A table of `trained` as people read it; None, which shows nothing, if it is empty."""
     if table.empty:
         return None
-    names = {"learning_rate": "learning rate of layers", "untrained_loss": "untrained", "learnt_loss": "learnt text",
-             "held_out_loss": "held-out text"}  # fmt: skip
-    cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(list(names)[1:], "{:.3f}")
-    text = table.assign(**{column: table[column].map(form.format) for column, form in cells.items()}).drop(columns="losses")
+    names = {
+        "learning_rate": "learning rate of layers",
+        "untrained_loss": "untrained",
+        "learnt_loss": "learnt text",
+        "held_out_loss": "held-out text",
+    }
+    cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(
+        list(names)[1:], "{:.3f}"
+    )
+    text = table.assign(**{column: table[column].map(form.format) for column, form in cells.items()}).drop(
+        columns="losses"
+    )
     return text.rename(columns=names).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
@@ -52,6 +62,13 @@ def reading(table: pd.DataFrame, confidence: float) -> str:
         found = inference.clustered_mean(change, np.arange(len(change)) // _STRETCH, confidence)
         falls.append(inference.side_of_zero(found) < 0)
         said.append(f"{smaller.model} to {larger.model} {reports.interval(found, 3)}")
-    verdict = "yes" if all(falls) else "**no**, so a slope of leakage over these sizes is not one over better and better models"
-    return (f"Held-out loss falls with size: {verdict}. Nats a token, over {len(table['losses'].iloc[0]):,} held-out blocks, "
-            f"neighbours clustered: {'; '.join(said)}.")  # fmt: skip
+    verdict = (
+        "yes"
+        if all(falls)
+        else "**no**, so a slope of leakage over these sizes is not one over better and better models"
+    )
+    return (
+        f"Held-out loss falls with size: {verdict}. Nats a token, over {len(table['losses'].iloc[0]):,} "
+        "held-out blocks, "
+        f"neighbours clustered: {'; '.join(said)}."
+    )

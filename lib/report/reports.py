@@ -1,4 +1,5 @@
-"""From tables to what people read: stamps, formatted estimates, sentences with computed numbers, the headline table."""
+"""From tables to what people read: stamps, formatted estimates, sentences with computed numbers, the headline
+table."""
 
 from collections.abc import Mapping
 
@@ -31,24 +32,41 @@ def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FA
     note = parameters.note if isinstance(parameters, ParameterSet) else params.note(parameters.set_name)
     invalid = PLACEBO_BROKEN in faults.values()
     unusable = [
-        f"INCONCLUSIVE: {model}: {fault}." for model, fault in faults.items() if allows_none(fault) and fault != PLACEBO_BROKEN
+        f"INCONCLUSIVE: {model}: {fault}."
+        for model, fault in faults.items()
+        if allows_none(fault) and fault != PLACEBO_BROKEN
     ]
-    return " ".join(text for text, due in ((TOY, parameters.toy), (INVALID, invalid), *((text, True) for text in unusable),
-                                           (note, note)) if due)  # fmt: skip
+    return " ".join(
+        text
+        for text, due in (
+            (TOY, parameters.toy),
+            (INVALID, invalid),
+            *((text, True) for text in unusable),
+            (note, note),
+        )
+        if due
+    )
 
 
-COUNTS = {"n": "pairs", "n_stems": "stems", "n_matches": "matches", "cluster_unit": "clustered by"}  # as people read them
+COUNTS = {
+    "n": "pairs",
+    "n_stems": "stems",
+    "n_matches": "matches",
+    "cluster_unit": "clustered by",
+}  # as people read them
 
 
 def begin(stamped: str) -> Markdown:
-    """Set how tables and figures look in this notebook; returns the stamp as a line of its own, nothing where there is none."""
+    """Set how tables and figures look in this notebook; returns the stamp as a line of its own, nothing where
+    there is none."""
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
     figures.style()
     return Markdown(f"**⚠ {stamped}**" if stamped else "")
 
 
 def interval(row, digits: int = 1, sign: bool = True) -> str:
-    """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no estimate."""
+    """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no
+    estimate."""
     if pd.isna(row.estimate):
         return NOT_ESTIMATED
     form = f"{'+' if sign else ''}.{digits}f"
@@ -68,10 +86,12 @@ def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.Data
 
 
 def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
-    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each quantity, then n.
+    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each
+    quantity, then n.
 
-    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds (`lib.analysis.clustered`). The last
-    column is the ratio of naive to clustered errors, from the least to the greatest of the quantities.
+    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds
+    (`lib.analysis.clustered`). The last column is the ratio of naive to clustered errors, from the least to
+    the greatest of the quantities.
     """
     digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
     cells = table.assign(
@@ -99,17 +119,34 @@ def usability_reading(checked: pd.DataFrame, fault: str) -> str:
     """What a model's rows of `usability.check` come to, in a sentence."""
     shares = checked[~checked["test"].str.contains("−")]
     worst = shares.loc[shares["estimate"].idxmax()]
-    said = (f"At most {interval(worst, sign=False)} % of the completions of an arm are missing ({worst.test.split(', ')[1]}"
-            f"{'' if worst.mitigation == NO_MITIGATION else f' under {worst.mitigation}'}, n of {worst.n:,} in {worst.n_stems} "
-            "stems).")  # fmt: skip
-    return f"{said} The usability rule is {f'**broken: {fault}**: no verdict may rest on this model' if fault else 'passed'}."
+    said = (
+        f"At most {interval(worst, sign=False)} % of the completions of an arm are missing "
+        f"({worst.test.split(', ')[1]}"
+        f"{'' if worst.mitigation == NO_MITIGATION else f' under {worst.mitigation}'}, n of {worst.n:,} in "
+        f"{worst.n_stems} "
+        "stems)."
+    )
+    return (
+        f"{said} The usability rule is "
+        f"{f'**broken: {fault}**: no verdict may rest on this model' if fault else 'passed'}."
+    )
 
 
 def placebo(checked: pd.DataFrame) -> pd.DataFrame:
     """A table of `placebo.check` as people read it."""
     shown = readable(checked, 2).assign(quantity=checked["quantity"].map(QUANTITIES))
-    return shown.rename(columns={"n": "pairs", "n_stems": "stems", "error_ratio": "naive / clustered error",
-                                 "p_equivalence": "p (equivalence)"}).astype(object).fillna("–")  # fmt: skip
+    return (
+        shown.rename(
+            columns={
+                "n": "pairs",
+                "n_stems": "stems",
+                "error_ratio": "naive / clustered error",
+                "p_equivalence": "p (equivalence)",
+            }
+        )
+        .astype(object)
+        .fillna("–")
+    )
 
 
 def rules_reading(fault: str) -> str:
@@ -118,7 +155,11 @@ def rules_reading(fault: str) -> str:
         return "The placebo rule is **broken, or there is no placebo arm**: no quantity below may be trusted."
     if fault == PLACEBO_OPEN:
         return "The placebo rule is **not shown**: this run is too small to tell. Verdicts stand and say so."
-    return f"**No verdict is possible: {fault}**." if fault else "The placebo rule is kept, and enough completions are usable."
+    return (
+        f"**No verdict is possible: {fault}**."
+        if fault
+        else "The placebo rule is kept, and enough completions are usable."
+    )
 
 
 def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
@@ -126,33 +167,47 @@ def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
     shift, net = both.loc["shift"], both.loc["net"]
     side = "lies above 0" if shift.low > 0 else "does not lie above 0"
     counted = f"n {shift.n:,} pairs in {shift.n_stems:,} stems"
-    return (f"The interval of the mean shift over both polarities, {interval(shift, 2)} scale points, {side}; the net excess is "
-            f"{interval(net)} points ({counted}). {rules_reading(fault)} {stamped}")  # fmt: skip
+    return (
+        f"The interval of the mean shift over both polarities, {interval(shift, 2)} scale points, {side}; "
+        "the net excess is "
+        f"{interval(net)} points ({counted}). {rules_reading(fault)} {stamped}"
+    )
 
 
 def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
-    """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a valence."""
+    """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a
+    valence."""
     if not count:
-        return Markdown("Every completion has a valence, so no quantity depends on what is missing or left open by the judge.")
+        return Markdown(
+            "Every completion has a valence, so no quantity depends on what is missing or left open by the "
+            "judge."
+        )
     return stamped_table(_with_ratio(readable(bounds)).rename(columns=COUNTS), stamped)
 
 
 def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
-    """How far the net excess of each model could lie from what is shown; `bounds` of `leakage.unscored_bounds` by model."""
+    """How far the net excess of each model could lie from what is shown; `bounds` of
+    `leakage.unscored_bounds` by model."""
     net = bounds[bounds["quantity"] == "net"].set_index(["model", "unscored"])
     lost = judgements["valence"].isna().groupby(judgements["model"], sort=False).sum()
     said = []
     for model, count in lost.items():
-        shown, none, every = (net.loc[(model, case), "estimate"] for case in ("left out", "none leaked", "all leaked"))
+        shown, none, every = (
+            net.loc[(model, case), "estimate"] for case in ("left out", "none leaked", "all leaked")
+        )
         as_shown = NOT_ESTIMATED if pd.isna(shown) else f"{shown:+.1f} points as shown"
         moved = f"{as_shown}, {none:+.1f} had none of them leaked, {every:+.1f} had all".replace("-", "−")
-        said.append(f"{model}: {count:,} completions without a valence" + (f", net excess {moved}" if count else ""))
+        said.append(
+            f"{model}: {count:,} completions without a valence" + (f", net excess {moved}" if count else "")
+        )
     return "; ".join(said) + "."
 
 
 def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
     """A table of Estimates without what is read in their intervals already."""
-    return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(columns={"error_ratio": "naive / clustered error"})
+    return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(
+        columns={"error_ratio": "naive / clustered error"}
+    )
 
 
 def stamped_table(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
@@ -160,19 +215,26 @@ def stamped_table(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
 
 
 def stacked(tables: dict[str, pd.DataFrame], fault: str) -> pd.DataFrame:
-    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `fault` is that of `lib.analysis.usability`."""
-    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(fault=fault)
+    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `fault` is that of
+    `lib.analysis.usability`."""
+    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(
+        fault=fault
+    )
 
 
 def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """`count` random unmitigated completions of each arm, or as many as each has, with context, completion and verdict."""
+    """`count` random unmitigated completions of each arm, or as many as each has, with context, completion
+    and verdict."""
     arms = judgements[judgements["mitigation"] == NO_MITIGATION].groupby("arm", sort=False)
     drawn = arms.sample(min(count, arms.size().min()), random_state=seed)
-    return drawn[["arm", "context", "stem", "completion", "outcome", "valence", "charged"]].reset_index(drop=True)
+    return drawn[["arm", "context", "stem", "completion", "outcome", "valence", "charged"]].reset_index(
+        drop=True
+    )
 
 
 def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
-    """Our estimates beside published ones; `agrees` tells whether the published number lies inside our interval."""
+    """Our estimates beside published ones; `agrees` tells whether the published number lies inside our
+    interval."""
     shown = table[[key, "estimate", "low", "high", "n"]].assign(published=table[key].map(published))
     shown["agrees"] = shown["published"].between(shown["low"], shown["high"])
     return readable(shown, digits=3, sign=False)
@@ -180,17 +242,22 @@ def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.Dat
 
 def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `next_token_shift.beside_sampled` as people read it."""
-    drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(columns=lambda name: name.removesuffix("_sampled"))
+    drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(
+        columns=lambda name: name.removesuffix("_sampled")
+    )
     shown = table[["slot", "arm", "quantity"]].copy()
     shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
-    shown["naive / clustered error"] = [_span(ratios) for _, ratios in table[["error_ratio", "error_ratio_sampled"]].iterrows()]
+    shown["naive / clustered error"] = [
+        _span(ratios) for _, ratios in table[["error_ratio", "error_ratio_sampled"]].iterrows()
+    ]
     return stamped_table(shown.reset_index(drop=True), stamped)
 
 
 def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each quantity."""
+    """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each
+    quantity."""
     wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
     return stamped_table(wide.astype(float).round(2).reset_index(), stamped)
 
@@ -205,16 +272,23 @@ def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
-    """Whether the exact and the sampled quantities agree in sign and rank, and what a forward pass buys in each."""
+    """Whether the exact and the sampled quantities agree in sign and rank, and what a forward pass buys in
+    each."""
     if beside.empty:
         return "This backend shows no probabilities: there is no next-token shift to compare."
-    rho = " and ".join(f"{row.rho:.2f} [{row.low:.2f}, {row.high:.2f}] for {row.quantity}" for row in ranks.itertuples())
+    rho = " and ".join(
+        f"{row.rho:.2f} [{row.low:.2f}, {row.high:.2f}] for {row.quantity}" for row in ranks.itertuples()
+    )
     size = precision[precision["quantity"] == "shift"].set_index("way")
     return (
-        f"The sign is the same in {beside['same_sign'].sum()} of {len(beside)} cells. Over {ranks['prompts'].iloc[0]} charged "
-        f"prompts the rank correlation is {rho}. The shift is {size['in errors']['exact']:.1f} standard errors from 0 after "
-        f"{size['passes']['exact']:,} forward passes; the sampled one {size['in errors']['sampled']:.1f} after "
-        f"{size['passes']['sampled']:,}, and {size['in errors']['sampled, as many passes']:.1f} (median) after as many as the "
+        f"The sign is the same in {beside['same_sign'].sum()} of {len(beside)} cells. Over "
+        f"{ranks['prompts'].iloc[0]} charged "
+        f"prompts the rank correlation is {rho}. The shift is {size['in errors']['exact']:.1f} standard "
+        "errors from 0 after "
+        f"{size['passes']['exact']:,} forward passes; the sampled one {size['in errors']['sampled']:.1f} "
+        "after "
+        f"{size['passes']['sampled']:,}, and {size['in errors']['sampled, as many passes']:.1f} (median) "
+        "after as many as the "
         "exact one took."
     )
 
@@ -222,14 +296,22 @@ def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.
 def narrowing_reading(table: pd.DataFrame) -> str:
     """What the shared noise did to each interval, one clause a quantity."""
     if table["narrower"].isna().all():
-        return "Fewer than 3 draws a prompt: what the shared noise does to the intervals cannot be told from this run."
-    said = [f"{row.quantity} {row.narrower:.0f} % [{row.low:.0f}, {row.high:.0f}] ({row.narrower_as_run:.0f} % with the "
-            f"{row.samples} draws of this run)" for row in table.itertuples()]  # fmt: skip
+        return (
+            "Fewer than 3 draws a prompt: what the shared noise does to the intervals cannot be told "
+            "from this run."
+        )
+    said = [
+        f"{row.quantity} {row.narrower:.0f} % [{row.low:.0f}, {row.high:.0f}] ({row.narrower_as_run:.0f} % "
+        "with the "
+        f"{row.samples} draws of this run)"
+        for row in table.itertuples()
+    ]
     return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(said) + "."
 
 
 def range_reading(table: pd.DataFrame, names: list[str]) -> str:
-    """The lowest and highest net excess in a table of estimates, of `leakage.summarise` for one, and how many lie above 0.
+    """The lowest and highest net excess in a table of estimates, of `leakage.summarise` for one, and how many
+    lie above 0.
 
     `names` are the columns that tell what a row is of.
     """
@@ -237,11 +319,17 @@ def range_reading(table: pd.DataFrame, names: list[str]) -> str:
     net = net.dropna(subset="estimate")
     if net.empty:
         return "No net excess could be estimated."
-    lowest, highest = (net.iloc[place] for place in (net["estimate"].to_numpy().argmin(), net["estimate"].to_numpy().argmax()))
-    said = [f"{interval(row)} points ({', '.join(str(row[name]) for name in names)})" for row in (lowest, highest)]
+    lowest, highest = (
+        net.iloc[place]
+        for place in (net["estimate"].to_numpy().argmin(), net["estimate"].to_numpy().argmax())
+    )
+    said = [
+        f"{interval(row)} points ({', '.join(str(row[name]) for name in names)})" for row in (lowest, highest)
+    ]
     pairs = " to ".join(f"{count:,}" for count in dict.fromkeys((net["n"].min(), net["n"].max())))
     return (
-        f"Net excess from {said[0]} to {said[1]}, with {pairs} pairs each; the whole interval lies above 0 in "
+        f"Net excess from {said[0]} to {said[1]}, with {pairs} pairs each; the whole interval lies above 0 "
+        "in "
         f"{(net['low'] > 0).sum()} of {len(net)}."
     )
 
@@ -249,13 +337,18 @@ def range_reading(table: pd.DataFrame, names: list[str]) -> str:
 def board(set_name: str) -> pd.DataFrame:
     """The claims of a run, as its notebooks left them, in the order C0 to C5."""
     written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
-    table = pd.concat([part for part in written if len(part)], ignore_index=True)[[*COLUMNS, *second_verdicts.COLUMNS]]
+    table = pd.concat([part for part in written if len(part)], ignore_index=True)[
+        [*COLUMNS, *second_verdicts.COLUMNS]
+    ]
     return table.sort_values("claim", kind="stable").reset_index(drop=True)
 
 
 def kept_board(set_name: str) -> pd.DataFrame:
-    """The board that a finished run has left in headline.csv, with the column rules, their version when it was made."""
-    kept = pd.read_csv(run_folder(set_name) / "headline.csv", dtype=dict.fromkeys(("model", "rules", "fault"), str))
+    """The board that a finished run has left in headline.csv, with the column rules, their version when it
+    was made."""
+    kept = pd.read_csv(
+        run_folder(set_name) / "headline.csv", dtype=dict.fromkeys(("model", "rules", "fault"), str)
+    )
     return kept.fillna({"fault": ""}).astype({"as_judged": bool})
 
 
@@ -263,18 +356,24 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
     """The verdict on each claim over its models, from a board: what stands first, before the rows."""
     found = by_claim(claims)
     verdicts = [in_words(row) for row in found.itertuples()]
-    return pd.DataFrame({"claim": found["claim"] + " " + found["statement"], "verdict": verdicts, "models": found["counts"]})
+    return pd.DataFrame(
+        {"claim": found["claim"] + " " + found["statement"], "verdict": verdicts, "models": found["counts"]}
+    )
 
 
 def headline(claims: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a board as people read them: claim, model, what was measured and its test, estimate, n, MDE / margin, the net
-    excess beside it, verdict with reason.
+    """The rows of a board as people read them: claim, model, what was measured and its test, estimate, n, MDE
+    / margin, the net excess beside it, verdict with reason.
 
-    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five; it decides nothing.
-    Then what `lib.claims.second_verdicts` adds, if any row has a second judge.
+    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five;
+    it decides nothing. Then what `lib.claims.second_verdicts` adds, if any row has a second judge.
     """
     rows = list(claims.itertuples())
-    second = {f"by {second_verdicts.NAME}": [_by_second(row) for row in rows]} if second_verdicts.known(claims).any() else {}
+    second = (
+        {f"by {second_verdicts.NAME}": [_by_second(row) for row in rows]}
+        if second_verdicts.known(claims).any()
+        else {}
+    )
     return pd.DataFrame(
         {
             "claim": claims["claim"] + " " + claims["statement"],
@@ -296,8 +395,8 @@ def _net(row) -> str:
 
 
 def _by_second(row) -> str:
-    """Whether the second judge's verdict is the same, its estimate, and what that is of where it is of something else (another
-    prompt, another domain)."""
+    """Whether the second judge's verdict is the same, its estimate, and what that is of where it is of
+    something else (another prompt, another domain)."""
     if pd.isna(row.verdict_vader):
         return "–"
     if pd.isna(row.estimate) and pd.isna(row.estimate_vader):
@@ -319,7 +418,10 @@ def rows_reading(claims: pd.DataFrame) -> str:
     """The rows of a board, a sentence each."""
     said = []
     for row, label, found in zip(claims.itertuples(), labels(claims), estimates(claims), strict=True):
-        said.append(f"{label}: {found}{'' if pd.isna(row.estimate) else f' {row.unit}'}, {in_words(row)} ({row.reason}).")
+        said.append(
+            f"{label}: {found}{'' if pd.isna(row.estimate) else f' {row.unit}'}, {in_words(row)} "
+            f"({row.reason})."
+        )
     return " ".join(said)
 
 
@@ -330,4 +432,6 @@ def estimates(claims: pd.DataFrame) -> list[str]:
 
 def _detectable(row) -> str:
     form = f".{digits(row.unit)}f"
-    return f"{'–' if pd.isna(row.detectable) else f'{row.detectable:{form}}'} / {row.margin:{form}} {row.unit}"
+    return (
+        f"{'–' if pd.isna(row.detectable) else f'{row.detectable:{form}}'} / {row.margin:{form}} {row.unit}"
+    )

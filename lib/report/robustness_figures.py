@@ -1,4 +1,5 @@
-"""Figures of how much hangs on a choice of analysis, in the look of `lib.report.figures`: curves by threshold, specification curves."""
+"""Figures of how much hangs on a choice of analysis, in the look of `lib.report.figures`: curves by
+threshold, specification curves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,21 +18,30 @@ MAIN = "main analysis"
 UNITS = {"shift": "valence shift,\nscale points", "net": "net excess,\npoints", "leak": "leak rate,\npoints"}
 SERIES = {"net": "both polarities", "difference": "negative − positive"}
 CHANGE = "change,\n% of the leak"
-_CURVE, _ROW, _HEADING = 2.0, 0.145, 0.6  # inches of a curve, of a row of dots below it, and of a heading above it
+_CURVE, _ROW, _HEADING = (
+    2.0,
+    0.145,
+    0.6,
+)  # inches of a curve, of a row of dots below it, and of a heading above it
 _ABREAST = 3  # panels of prompts
 _DIMENSIONS = ["judge", "threshold", "reference", "temperature"]
 _NARROWEST = 7  # analyses, to which no panel is drawn narrower
 
 
 def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """Net excess, and D, of a table of `specificity.by_threshold` against the threshold; dashed are the run's own and the one
-    of fixed specificity."""
+    """Net excess, and D, of a table of `specificity.by_threshold` against the threshold; dashed are the run's
+    own and the one of fixed specificity."""
     figure, axes = plt.subplots(figsize=(figures.WIDTH, 3.4))
     curve = table[table["rule"] == specificity.CURVE]
     for number, (quantity, label) in enumerate(SERIES.items()):
         estimates = curve[curve["quantity"] == quantity]
         look = {"marker": figures.marker(number), "capsize": 3, "label": label}
-        axes.errorbar(estimates["positive"] + 0.02 * number, estimates["estimate"], yerr=figures.reach(estimates), **look)
+        axes.errorbar(
+            estimates["positive"] + 0.02 * number,
+            estimates["estimate"],
+            yerr=figures.reach(estimates),
+            **look,
+        )
     named = table[table["rule"].isin([specificity.OWN, specificity.FIXED])].drop_duplicates("rule")
     for number, row in enumerate(named.itertuples()):
         axes.axvline(row.positive, color="black", linewidth=1, linestyle=("--", ":")[number], label=row.rule)
@@ -39,17 +49,21 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     axes.set_xlabel("charged is a valence beyond, points of the human scale")
     axes.set_ylabel("net excess, points")
     figures.legend(figure, axes)
-    words = [figures.told(curve[curve["quantity"] == name], ["positive"], f"net excess by threshold, {label}")
-             for name, label in SERIES.items()]  # fmt: skip
+    words = [
+        figures.told(curve[curve["quantity"] == name], ["positive"], f"net excess by threshold, {label}")
+        for name, label in SERIES.items()
+    ]
     lines = ", ".join(f"{row.rule} {row.positive:.2f}" for row in named.itertuples())
     return figures.finish(axes, title, stamp, f"{' '.join(words)} Vertical lines: {lines}.")
 
 
 def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Every analysis of a table of `lib.claims.multiverse`, sorted by its estimate, above the choices that make it; the main one marked.
+    """Every analysis of a table of `lib.claims.multiverse`, sorted by its estimate, above the choices that
+    make it; the main one marked.
 
-    Two rows of panels for each claim, a panel for each quantity; of C3, all of which are changes in % of the leak, two rows for
-    each model, a panel for each prompt, headed by how many analyses there are and where their intervals lie.
+    Two rows of panels for each claim, a panel for each quantity; of C3, all of which are changes in % of the
+    leak, two rows for each model, a panel for each prompt, headed by how many analyses there are and where
+    their intervals lie.
     """
     if table.empty:
         return np.array([figures.blank(f"{title}: no analyses", stamp)])
@@ -90,11 +104,15 @@ def _blocks(claim: str, table: pd.DataFrame) -> Iterator[_Block]:
     if claim != "C3":
         panels = [_Panel(name, "", rows) for name, rows in table.groupby("quantity", sort=False)]
         labels = [f"{claim}: {UNITS[panels[0].name]}", *(UNITS[panel.name] for panel in panels[1:])]
-        yield _Block(panels, labels, _choices(table, ["model", "mitigation", *_DIMENSIONS]), [_Panel(claim, "", table)])
+        yield _Block(
+            panels, labels, _choices(table, ["model", "mitigation", *_DIMENSIONS]), [_Panel(claim, "", table)]
+        )
         return
     for model, rows in table.groupby("model", sort=False):
-        panels = [_Panel(f"{claim}, {model}, {name}", _heading(name, part), part) for name, part in
-                  rows.groupby("mitigation", sort=False)]  # fmt: skip
+        panels = [
+            _Panel(f"{claim}, {model}, {name}", _heading(name, part), part)
+            for name, part in rows.groupby("mitigation", sort=False)
+        ]
         for start in range(0, len(panels), _ABREAST):
             beside = panels[start : start + _ABREAST]
             labels = [f"{model}:\n{CHANGE}", *[""] * (len(beside) - 1)]
@@ -103,12 +121,17 @@ def _blocks(claim: str, table: pd.DataFrame) -> Iterator[_Block]:
 
 def _choices(table: pd.DataFrame, dimensions: list[str]) -> list[tuple[str, str]]:
     """Dimensions with several levels, and each level, in the order in which they are first met."""
-    levels = {name: [level for level in dict.fromkeys(table[name]) if level != multiverse.ANY] for name in dimensions}
+    levels = {
+        name: [level for level in dict.fromkeys(table[name]) if level != multiverse.ANY]
+        for name in dimensions
+    }
     return [(name, level) for name, known in levels.items() if len(known) > 1 for level in known]
 
 
 def _heading(name: str, table: pd.DataFrame) -> str:
-    below, still, above, lacking = ((table["side"] == side).sum() for side in ("below", "open", "above", multiverse.NO_INTERVAL))
+    below, still, above, lacking = (
+        (table["side"] == side).sum() for side in ("below", "open", "above", multiverse.NO_INTERVAL)
+    )
     without = f" ({lacking} {multiverse.NO_INTERVAL})" if lacking else ""
     return f"{name}\n{len(table)} analyses{without}:\n{below} below, {still} open, {above} above 0"
 
@@ -165,4 +188,7 @@ def _words(name: str, table: pd.DataFrame) -> str:
     ends = table["estimate"].min(), table["estimate"].max()
     missing = table["estimate"].isna().sum()
     span = f"estimates from {ends[0]:.2f} to {ends[1]:.2f}".replace("-", "−")
-    return f"{name}: {len(table)} analyses, intervals {counts}, {missing} without an estimate; {span} in the quantities' units."
+    return (
+        f"{name}: {len(table)} analyses, intervals {counts}, {missing} without an estimate; {span} in "
+        "the quantities' units."
+    )

@@ -1,4 +1,5 @@
-"""What notebooks 03 and 06 say of choices of analysis: the tables of `lib.analysis.polarity`, `specificity` and `multiverse` as read."""
+"""What notebooks 03 and 06 say of choices of analysis: the tables of `lib.analysis.polarity`, `specificity`
+and `multiverse` as read."""
 
 import numpy as np
 import pandas as pd
@@ -14,26 +15,39 @@ _SIGNS = {1: "negative leaks more", -1: "positive leaks more", 0: "none"}
 _MAIN = {multiverse.NO_INTERVAL: "which has no interval", "open": "whose interval includes 0"}
 
 
-def by_reference(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A model's `polarity.by_reference`, `balance` and `tipping` in one: a row for each charged arm and each reference.
+def by_reference(
+    differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame, stamped: str = ""
+) -> pd.DataFrame:
+    """A model's `polarity.by_reference`, `balance` and `tipping` in one: a row for each charged arm and each
+    reference.
 
-    "sign turns at": the ratio of sensitivities at which it would, and between which ratios the interval includes 0.
+    "sign turns at": the ratio of sensitivities at which it would, and between which ratios the interval
+    includes 0.
     """
     rows = pd.Index([*leakage.DIRECTIONS, *dict.fromkeys(differences["reference"])], name="arm or reference")
     shown = pd.DataFrame(index=rows)
     for quantity, name in _BALANCES.items():
         shown[name] = _cells(balance, quantity, "arm", _estimate).reindex(rows)
-    shown["completions"] = balance.drop_duplicates("arm").set_index("arm")["n"].reindex(rows).astype("Int64").astype(object)
+    shown["completions"] = (
+        balance.drop_duplicates("arm").set_index("arm")["n"].reindex(rows).astype("Int64").astype(object)
+    )
     for quantity in polarity.QUANTITIES:
-        shown[f"{quantity}: negative − positive"] = _cells(differences, quantity, "reference", _estimate).reindex(rows)
+        shown[f"{quantity}: negative − positive"] = _cells(
+            differences, quantity, "reference", _estimate
+        ).reindex(rows)
         shown[f"{quantity}: sign turns at"] = _cells(tipping, quantity, "reference", _ratio).reindex(rows)
-    counts = differences[differences["quantity"] == "shift"].set_index("reference")[["n", "n_stems"]].reindex(rows)
+    counts = (
+        differences[differences["quantity"] == "shift"].set_index("reference")[["n", "n_stems"]].reindex(rows)
+    )
     shown[["differences", "stems"]] = counts.astype("Int64").astype(object)
     return shown.fillna("–").reset_index().rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
 def _cells(table: pd.DataFrame, quantity: str, key: str, cell) -> pd.Series:
-    return pd.Series({getattr(row, key): cell(row) for row in table[table["quantity"] == quantity].itertuples()}, dtype=object)
+    return pd.Series(
+        {getattr(row, key): cell(row) for row in table[table["quantity"] == quantity].itertuples()},
+        dtype=object,
+    )
 
 
 def _estimate(row) -> str:
@@ -42,25 +56,35 @@ def _estimate(row) -> str:
 
 def _ratio(row) -> str:
     if np.isnan(row.open_from):
-        return f"no ratio from {_LEAST:g} to {_GREATEST:g}" if np.isnan(row.tips) else f"{row.tips:.2f} (no interval)"
+        return (
+            f"no ratio from {_LEAST:g} to {_GREATEST:g}"
+            if np.isnan(row.tips)
+            else f"{row.tips:.2f} (no interval)"
+        )
     tips = f"beyond {_LEAST:g} to {_GREATEST:g}" if np.isnan(row.tips) else f"{row.tips:.2f}"
-    ends = [f"{'below' if end < 0 else 'above'} {bound:g}" if np.isinf(end) else f"{end:.2f}"
-            for end, bound in ((row.open_from, _LEAST), (row.open_to, _GREATEST))]  # fmt: skip
+    ends = [
+        f"{'below' if end < 0 else 'above'} {bound:g}" if np.isinf(end) else f"{end:.2f}"
+        for end, bound in ((row.open_from, _LEAST), (row.open_to, _GREATEST))
+    ]
     return f"{tips} (open from {ends[0]} to {ends[1]})"
 
 
 def decided_reading(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame) -> str:
-    """Whether all references give one model's negative − positive the same sign, how they lean, and what would turn the sign."""
+    """Whether all references give one model's negative − positive the same sign, how they lean, and what
+    would turn the sign."""
     words = []
     for row in polarity.decided(differences).itertuples():
         p = "" if np.isnan(row.p) else f" (p = {row.p:.3f}, the largest of all references)"
-        words.append(f"By {leakage.QUANTITIES[row.quantity].split(',')[0]}, {row.reason}{p}; sign: {_SIGNS[row.sign]}.")
+        words.append(
+            f"By {leakage.QUANTITIES[row.quantity].split(',')[0]}, {row.reason}{p}; sign: {_SIGNS[row.sign]}."
+        )
     references = balance[(balance["quantity"] == "verdicts") & ~balance["arm"].isin(leakage.DIRECTIONS)]
     leaning = "; ".join(f"{interval(row)} after {row.arm} (n = {row.n:,})" for row in references.itertuples())
     words.append(f"How the references themselves lean, % positive − % negative verdicts: {leaning}.")
     main = tipping[(tipping["reference"] == polarity.POOLED) & (tipping["quantity"] == "shift")].iloc[0]
     words.append(
-        f"Against {polarity.POOLED}, the sign of the shift turns where the judge's sensitivity to negative charge, as a multiple "
+        f"Against {polarity.POOLED}, the sign of the shift turns where the judge's sensitivity to negative "
+        "charge, as a multiple "
         f"of that to positive, is: {_ratio(main)}."
     )
     return " ".join(words)
@@ -69,10 +93,21 @@ def decided_reading(differences: pd.DataFrame, balance: pd.DataFrame, tipping: p
 def by_threshold(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `specificity.by_threshold` as people read it: a row for each rule and threshold."""
     key = ["rule", "negative", "positive", "charged_negative", "charged_positive"]
-    net, difference = (table[table["quantity"] == quantity].reset_index(drop=True) for quantity in ("net", "difference"))
-    shown = net[key].round(2).rename(columns={
-        "negative": "negative below −", "positive": "positive above", "charged_negative": "neutral arms called negative, %",
-        "charged_positive": "neutral arms called positive, %"})  # fmt: skip
+    net, difference = (
+        table[table["quantity"] == quantity].reset_index(drop=True) for quantity in ("net", "difference")
+    )
+    shown = (
+        net[key]
+        .round(2)
+        .rename(
+            columns={
+                "negative": "negative below −",
+                "positive": "positive above",
+                "charged_negative": "neutral arms called negative, %",
+                "charged_positive": "neutral arms called positive, %",
+            }
+        )
+    )
     shown["net excess [interval]"] = [interval(row) for row in net.itertuples()]
     shown["in standard errors"] = _in_errors(net).round(1)
     shown["negative − positive [interval]"] = [interval(row) for row in difference.itertuples()]
@@ -86,7 +121,8 @@ def _in_errors(table: pd.DataFrame) -> pd.Series:
 
 
 def threshold_reading(table: pd.DataFrame) -> str:
-    """How net excess and its distance from 0 in errors change with the threshold, and the two rules that fix it."""
+    """How net excess and its distance from 0 in errors change with the threshold, and the two rules that fix
+    it."""
     rows = {(row.rule, row.quantity): row for row in table.itertuples()}
     curve = table[(table["rule"] == specificity.CURVE) & (table["quantity"] == "net")]
     ends = [f"{interval(row)} beyond {row.positive:g}" for row in curve.iloc[[0, -1]].itertuples()]
@@ -96,24 +132,34 @@ def threshold_reading(table: pd.DataFrame) -> str:
     fixed, both = rows[specificity.FIXED, "net"], rows[specificity.EQUAL, "difference"]
     return (
         f"Net excess goes from {ends[0]} to {ends[1]} points{distance} (n of {curve['n'].min():,} pairs in "
-        f"{curve['n_stems'].min():,} stems). At a specificity of {specificity.SPECIFICITY:g} %, beyond ±{fixed.positive:.2f}, it "
-        f"is {interval(fixed)}. At thresholds that call {both.charged_negative:.1f} % of the neutral arms negative and "
-        f"{both.charged_positive:.1f} % positive, negative − positive is {interval(both)}; sign by all references: "
+        f"{curve['n_stems'].min():,} stems). At a specificity of {specificity.SPECIFICITY:g} %, beyond "
+        f"±{fixed.positive:.2f}, it "
+        f"is {interval(fixed)}. At thresholds that call {both.charged_negative:.1f} % of the neutral arms "
+        "negative and "
+        f"{both.charged_positive:.1f} % positive, negative − positive is {interval(both)}; sign by all "
+        "references: "
         f"{_SIGNS[both.sign]}."
     )
 
 
 def multiverse_reading(table: pd.DataFrame) -> str:
-    """How many analyses of a table of `lib.claims.multiverse` come to the same side as the main one, a sentence for each claim."""
+    """How many analyses of a table of `lib.claims.multiverse` come to the same side as the main one, a
+    sentence for each claim."""
     if table.empty:
         return "There is no analysis of it: no model was asked so."
     words = []
     for row in multiverse.agreement(table).itertuples():
         name = f"{row.claim}, {row.model}" + ("" if row.claim != "C3" else f", {row.mitigation}")
-        sides = {"above 0": row.above, "open": row.open, "below 0": row.below, multiverse.NO_INTERVAL: row.no_interval}
+        sides = {
+            "above 0": row.above,
+            "open": row.open,
+            "below 0": row.below,
+            multiverse.NO_INTERVAL: row.no_interval,
+        }
         counts = "; ".join(f"{count} {side}" for side, count in sides.items())
         main = _MAIN.get(row.side, f"{row.side} 0")
         words.append(
-            f"**{name}**: {row.agree} of {row.analyses} analyses ({row.share:.0f} %) agree with the main one, {main} ({counts})."
+            f"**{name}**: {row.agree} of {row.analyses} analyses ({row.share:.0f} %) agree with the main "
+            f"one, {main} ({counts})."
         )
     return " ".join(words)

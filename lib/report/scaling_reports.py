@@ -1,4 +1,5 @@
-"""What notebook 05 says of leakage against size: the tables of `lib.analysis.scaling` as people read them, and a sentence under each."""
+"""What notebook 05 says of leakage against size: the tables of `lib.analysis.scaling` as people read them,
+and a sentence under each."""
 
 import numpy as np
 import pandas as pd
@@ -13,66 +14,97 @@ _SHORT = {"shift": "valence shift", "net": "net excess", "leak": "leak rate"}
 
 
 def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `scaling.meta_regression`, estimate and interval in one column, tau² as the standard deviation it is of."""
+    """A table of `scaling.meta_regression`, estimate and interval in one column, tau² as the standard
+    deviation it is of."""
     table = table.reset_index(drop=True)
-    shown = table[[*LINE, "quantity", "sizes", "models"]].assign(quantity=table["quantity"].map(leakage.QUANTITIES))
+    shown = table[[*LINE, "quantity", "sizes", "models"]].assign(
+        quantity=table["quantity"].map(leakage.QUANTITIES)
+    )
     shown["per tenfold size [interval]"] = [_cell(row) for row in table.itertuples()]
     tau = np.sqrt(table["tau2"].astype(float))
-    shown["SD between models"] = [_number(value, row.quantity) for value, row in zip(tau, table.itertuples(), strict=True)]
-    counts = {"n": table["n"], "stems": table["n_stems"], "size unknown": table["left_out"], "remark": table["message"]}
-    return shown.assign(p=table["p"].astype(float).round(3), **counts).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    shown["SD between models"] = [
+        _number(value, row.quantity) for value, row in zip(tau, table.itertuples(), strict=True)
+    ]
+    counts = {
+        "n": table["n"],
+        "stems": table["n_stems"],
+        "size unknown": table["left_out"],
+        "remark": table["message"],
+    }
+    return shown.assign(p=table["p"].astype(float).round(3), **counts).rename_axis(
+        columns=f"⚠ {stamped}" if stamped else None
+    )
 
 
 def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
-    """What tables of `scaling.meta_regression`, one below the other, say of each line; the mean slope over families."""
+    """What tables of `scaling.meta_regression`, one below the other, say of each line; the mean slope over
+    families."""
     sentences = []
     for _, part in slopes.groupby(LINE, sort=False):
         if part["estimate"].isna().all():
             sentences.append(f"{_name(part.iloc[0])}: {part['message'].iloc[0]}.")
             continue
         cells = [f"{_SHORT[row['quantity']]} {_slope(row)}" for _, row in part.iterrows()]
-        sentences.append(f"{_name(part.iloc[0])}, per tenfold size over {part['sizes'].iloc[0]} sizes: {'; '.join(cells)}.")
+        sentences.append(
+            f"{_name(part.iloc[0])}, per tenfold size over {part['sizes'].iloc[0]} sizes: {'; '.join(cells)}."
+        )
     for row in families.itertuples():
-        sentences.append(f"Mean slope of the {_SHORT[row.quantity]} in {row.families} families ({row.tuning}, {row.mode}): "
-                         f"{_cell(row)}, standard deviation between them {_number(row.between, row.quantity)}.")  # fmt: skip
+        sentences.append(
+            f"Mean slope of the {_SHORT[row.quantity]} in {row.families} families ({row.tuning}, "
+            f"{row.mode}): "
+            f"{_cell(row)}, standard deviation between them {_number(row.between, row.quantity)}."
+        )
     if families.empty:
-        sentences.append("No two families of one tuning and mode have enough sizes: there is no slope over families.")
+        sentences.append(
+            "No two families of one tuning and mode have enough sizes: there is no slope over families."
+        )
     return " ".join(sentences)
 
 
 def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
-    """What a table of `scaling.meta_regression` cannot tell, and why: lines of fewer sizes than a verdict takes."""
+    """What a table of `scaling.meta_regression` cannot tell, and why: lines of fewer sizes than a verdict
+    takes."""
     few = slopes[slopes["sizes"] < min_sizes].drop_duplicates(LINE)
     if few.empty:
         return f"Every family has the {min_sizes} sizes that a verdict takes."
     unknown = few["left_out"].map(lambda models: f" (size unknown: {models})" if models else "")
     counts = few["sizes"].map(lambda sizes: f"{sizes} size{'s' * (sizes != 1)}") + unknown
     cells = [f"{_name(row)}, of {count}" for (_, row), count in zip(few.iterrows(), counts, strict=True)]
-    return (f"What cannot be told: whether leakage changes with size in {'; '.join(cells)}. A verdict takes {min_sizes} sizes "
-            f"of a family; a slope, shown from {MIN_DESCRIBED} on, describes the models it is of. More stems do not help: the "
-            "models are the sample.")  # fmt: skip
+    return (
+        f"What cannot be told: whether leakage changes with size in {'; '.join(cells)}. A verdict takes "
+        f"{min_sizes} sizes "
+        f"of a family; a slope, shown from {MIN_DESCRIBED} on, describes the models it is of. More stems "
+        "do not help: the "
+        "models are the sample."
+    )
 
 
 def pairs_reading(pairs: pd.DataFrame) -> str:
     """The differences of `scaling.pair_differences`."""
     if pairs.empty:
         return "No family has just two sizes."
-    cells = [f"{row.larger} − {row.smaller}: {_SHORT[row.quantity]} {_cell(row)} (n = {row.n:,} in {row.n_stems:,} stems)"
-             for row in pairs.itertuples()]  # fmt: skip
+    cells = [
+        f"{row.larger} − {row.smaller}: {_SHORT[row.quantity]} {_cell(row)} (n = {row.n:,} in "
+        f"{row.n_stems:,} stems)"
+        for row in pairs.itertuples()
+    ]
     return f"Two sizes give a difference, of these two models alone: {'; '.join(cells)}."
 
 
 def parts_reading(parts: pd.DataFrame) -> str:
     """The slope in each polarity and kind of slot, from `scaling.meta_regression` by arm and slot."""
-    cells = [f"{_name(row)}, {row['arm']}, {row['slot']} slots: {_SHORT[row['quantity']]} {_slope(row)}"
-             for _, row in parts.dropna(subset="estimate").iterrows()]  # fmt: skip
+    cells = [
+        f"{_name(row)}, {row['arm']}, {row['slot']} slots: {_SHORT[row['quantity']]} {_slope(row)}"
+        for _, row in parts.dropna(subset="estimate").iterrows()
+    ]
     if not cells:
         return "No family has sizes enough for a slope in any polarity and kind of slot."
     return "Per tenfold size: " + "; ".join(cells) + "."
 
 
 def shape_reading(table: pd.DataFrame, confidence: float) -> str:
-    """Of each line of `scaling.monotonicity`: tau, and whether leakage falls all the way, or bends, in these models."""
+    """Of each line of `scaling.monotonicity`: tau, and whether leakage falls all the way, or bends, in these
+    models."""
     sentences = []
     for _, row in table.iterrows():
         if row.message:
@@ -81,22 +113,30 @@ def shape_reading(table: pd.DataFrame, confidence: float) -> str:
         falling = "does not fall all the way" if row.p_falling < 1 - confidence else "may fall all the way"
         bends = "it bends" if row.p_monotone < 1 - confidence else "no bend is shown"
         tau = reports.interval(pd.Series({"estimate": row.tau, "low": row.low, "high": row.high}), 2)
-        sentences.append(f"{_name(row)}: Kendall's tau {tau} over these {row.sizes} sizes; leakage {falling} "
-                         f"(p = {row.p_falling:.3f}), {bends} (p = {row.p_monotone:.3f}).")  # fmt: skip
+        sentences.append(
+            f"{_name(row)}: Kendall's tau {tau} over these {row.sizes} sizes; leakage {falling} "
+            f"(p = {row.p_falling:.3f}), {bends} (p = {row.p_monotone:.3f})."
+        )
     return " ".join(sentences) or "No model's size is known."
 
 
 def published_reading(table: pd.DataFrame) -> str:
     """How many published series rise, fall or bend with size."""
     kinds = []
-    for _, part in table.sort_values("billions").groupby(["source", "prompts", "family", "tuning", "measure"]):
+    for _, part in table.sort_values("billions").groupby(
+        ["source", "prompts", "family", "tuning", "measure"]
+    ):
         if len(part) >= MIN_DESCRIBED:
             steps = np.sign(part["leak_rate"].diff().dropna())
             kinds.append("rise" if (steps > 0).all() else "fall" if (steps < 0).all() else "bend")
     counts = {kind: kinds.count(kind) for kind in ("rise", "fall", "bend")}
-    return (f"Of {len(kinds)} published series with at least {MIN_DESCRIBED} sizes, {counts['rise']} rise from each size to the "
-            f"next, {counts['fall']} fall, {counts['bend']} bend. They are semantic leak rates by similarity, published without "
-            "intervals: another quantity than ours, to be compared in direction at most.")  # fmt: skip
+    return (
+        f"Of {len(kinds)} published series with at least {MIN_DESCRIBED} sizes, {counts['rise']} rise from "
+        "each size to the "
+        f"next, {counts['fall']} fall, {counts['bend']} bend. They are semantic leak rates by similarity, "
+        "published without "
+        "intervals: another quantity than ours, to be compared in direction at most."
+    )
 
 
 def _name(row) -> str:

@@ -1,4 +1,5 @@
-"""Figures of leakage against model size, in the look of `lib.report.figures`: size on a log scale, intervals wherever there are any."""
+"""Figures of leakage against model size, in the look of `lib.report.figures`: size on a log scale, intervals
+wherever there are any."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,11 +10,15 @@ from lib.analysis import leakage
 from lib.report import figures
 
 
-def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
-    """Each model's estimate (`scaling.by_size`, by nothing else) and the meta-regression (`scaling.fitted`) with its band.
+def regression(
+    points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = ""
+) -> np.ndarray:
+    """Each model's estimate (`scaling.by_size`, by nothing else) and the meta-regression (`scaling.fitted`)
+    with its band.
 
-    A panel for each family, tuning and mode. Models of unknown size cannot be placed and are left out; a panel without a line has
-    too few sizes. The range shown is that of the models' intervals, which a band of few models leaves.
+    A panel for each family, tuning and mode. Models of unknown size cannot be placed and are left out; a
+    panel without a line has too few sizes. The range shown is that of the models' intervals, which a band of
+    few models leaves.
     """
     points, line = _with_lines(points), _with_lines(line)
     if points.empty:
@@ -22,7 +27,9 @@ def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: s
     colour = sns.color_palette("colorblind")[0]
     for axes, name in zip(grid.flat, names, strict=False):
         part = points[points["line"] == name]
-        axes.errorbar(part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3)
+        axes.errorbar(
+            part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3
+        )
     limits = grid[0, 0].get_ylim()
     for axes, name in zip(grid.flat, names, strict=False):
         band = line[line["line"] == name]
@@ -31,12 +38,16 @@ def regression(points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: s
             axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
     grid[0, 0].set_ylim(limits)
     fitted = list(dict.fromkeys(line["line"]))
-    alt = f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: {', '.join(fitted) or 'none'}."
+    alt = (
+        f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: "
+        f"{', '.join(fitted) or 'none'}."
+    )
     return _finished(grid, names, points, quantity, title, stamp, alt)
 
 
 def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
-    """Small multiples of a table of `scaling.by_size`: a panel for each arm and slot, a line for each family, tuning and mode."""
+    """Small multiples of a table of `scaling.by_size`: a panel for each arm and slot, a line for each family,
+    tuning and mode."""
     table = _with_lines(table)
     if table.empty:
         return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
@@ -47,8 +58,16 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
     for axes, name in zip(grid.flat, names, strict=False):
         for number, one in enumerate(series):
             part = table[(table["panel"] == name) & (table["line"] == one)]
-            beside = 1 + 0.06 * (number - (len(series) - 1) / 2)  # intervals at one size must not hide each other
-            look = {"marker": figures.marker(number), "color": colours[number], "linestyle": ":", "label": one, "capsize": 3}
+            beside = 1 + 0.06 * (
+                number - (len(series) - 1) / 2
+            )  # intervals at one size must not hide each other
+            look = {
+                "marker": figures.marker(number),
+                "color": colours[number],
+                "linestyle": ":",
+                "label": one,
+                "capsize": 3,
+            }
             axes.errorbar(part["parameters"] * beside, part["estimate"], yerr=figures.reach(part), **look)
     figures.legend(grid[0, 0].figure, grid[0, 0])
     alt = figures.told(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
@@ -56,12 +75,17 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
 
 
 def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
-    known = table.dropna(subset="parameters").astype({"parameters": float}).sort_values("parameters", kind="stable")
+    known = (
+        table.dropna(subset="parameters")
+        .astype({"parameters": float})
+        .sort_values("parameters", kind="stable")
+    )
     return known.assign(line=known["family"] + " (" + known["tuning"] + ", " + known["mode"] + ")")
 
 
 def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
-    """Axes for each level of `panel`, two beside each other, with a line at no leakage; the levels in the order of the axes."""
+    """Axes for each level of `panel`, two beside each other, with a line at no leakage; the levels in the
+    order of the axes."""
     names = sorted(set(panel))
     rows, columns = -(-len(names) // 2), min(2, len(names))
     size = (figures.WIDTH, 1.1 + 2.2 * rows)
@@ -110,11 +134,14 @@ def _short(size: float) -> str:
 
 
 def published(table: pd.DataFrame, title: str) -> np.ndarray:
-    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure; no intervals."""
+    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure;
+    no intervals."""
     table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
     measures, series = (list(dict.fromkeys(table[name])) for name in ("measure", "series"))
     colours = dict(zip(series, sns.color_palette("colorblind", len(series)), strict=True))
-    figure, grid = plt.subplots(1, len(measures), figsize=(figures.WIDTH, 4), sharex=True, sharey=True, squeeze=False)
+    figure, grid = plt.subplots(
+        1, len(measures), figsize=(figures.WIDTH, 4), sharex=True, sharey=True, squeeze=False
+    )
     for axes, measure in zip(grid.flat, measures, strict=True):
         for place, one in enumerate(series):
             part = table[(table["measure"] == measure) & (table["series"] == one)].sort_values("billions")
@@ -129,6 +156,9 @@ def published(table: pd.DataFrame, title: str) -> np.ndarray:
     grid[0, 0].set_ylabel("semantic leak rate, %\n(50 = none)", fontsize=10.5)
     figures.legend(figure, grid[0, 0])
     span = f"from {table['leak_rate'].min():.1f} to {table['leak_rate'].max():.1f} %"
-    said = f"{len(table)} published rates, {span}, in {len(series)} series by size, without intervals. Dashed: 50 %, no leakage."
+    said = (
+        f"{len(table)} published rates, {span}, in {len(series)} series by size, without intervals. "
+        "Dashed: 50 %, no leakage."
+    )
     figures.finish(grid[0, 0], title, "", said)
     return grid

@@ -1,4 +1,5 @@
-"""How a command of the project begins and ends: its help, a mistake of the user's in a line, Ctrl-C in another."""
+"""How a command of the project begins and ends: its help, a mistake of the user's in a line, Ctrl-C in
+another."""
 
 import argparse
 import shutil
@@ -30,8 +31,9 @@ def new_parser(program: str, description: str, epilog: str = "") -> argparse.Arg
 def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that was there is lost") -> int:
     """Do the work of a command and return its exit code: what `work` returns, 0 for None.
 
-    A mistake of the user's (UserError, ValueError, OSError, ImportError) is one message and USER_ERROR, Ctrl-C the message
-    `interrupted` and INTERRUPTED; both go to standard error, or, in a job of the batch, to what shows the batch.
+    A mistake of the user's (UserError, ValueError, OSError, ImportError) is one message and USER_ERROR,
+    Ctrl-C the message `interrupted` and INTERRUPTED; both go to standard error, or, in a job of the batch, to
+    what shows the batch.
     """
     try:
         return work() or 0

@@ -14,7 +14,8 @@ def available_cores() -> int:
 
 
 def available_threads() -> int:
-    """How many threads may compute at once, a core each; OMP_NUM_THREADS lowers it by its first number, if it has one."""
+    """How many threads may compute at once, a core each; OMP_NUM_THREADS lowers it by its first number, if it
+    has one."""
     wished = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(available_cores(), int(wished)) if wished.isdecimal() and int(wished) else available_cores()
 

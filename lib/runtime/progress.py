@@ -1,8 +1,10 @@
-"""How far a piece of work is: a bar of tqdm by hand, records in a file where the batch shows the progress of all its jobs.
+"""How far a piece of work is: a bar of tqdm by hand, records in a file where the batch shows the progress of
+all its jobs.
 
-A job of the batch finds its file in the environment variable FILE. A record is a line of JSON with `time` (seconds, Unix) and:
-`jobs` (what will run), `begin`, `end` (seconds that the job took), `error`, `message`, or of a bar `phase`, `done`, `total`,
-`initial`, `unit`, `left` (seconds, None while nothing is measured). A process that is killed just stops to write.
+A job of the batch finds its file in the environment variable FILE. A record is a line of JSON with `time`
+(seconds, Unix) and: `jobs` (what will run), `begin`, `end` (seconds that the job took), `error`, `message`,
+or of a bar `phase`, `done`, `total`, `initial`, `unit`, `left` (seconds, None while nothing is measured). A
+process that is killed just stops to write.
 """
 
 import json
@@ -28,7 +30,8 @@ def begin(name: str) -> None:
 
 
 def tell(**record) -> bool:
-    """Add a record to the job's file; whether there is one. A full disk stops the work elsewhere, never here."""
+    """Add a record to the job's file; whether there is one. A full disk stops the work elsewhere, never
+    here."""
     path = os.environ.get(FILE)
     if path:
         line = json.dumps({"time": time.time(), **record}, ensure_ascii=False) + "\n"
@@ -53,13 +56,16 @@ def message(text: str, file=None) -> None:
 
 
 class Bar:
-    """Work of `total` units, `initial` of them done before; `costs` are those of the steps in which the rest is done.
+    """Work of `total` units, `initial` of them done before; `costs` are those of the steps in which the rest
+    is done.
 
-    Without costs the time left follows from the rate. With costs, relative or `in_seconds`, it follows from the steps done: call
-    `step` after each, and `update` for what is done within one.
+    Without costs the time left follows from the rate. With costs, relative or `in_seconds`, it follows from
+    the steps done: call `step` after each, and `update` for what is done within one.
     """
 
-    def __init__(self, total: int, phase: str, unit: str, initial: int, costs: Sequence[float] | None, in_seconds: bool):
+    def __init__(
+        self, total: int, phase: str, unit: str, initial: int, costs: Sequence[float] | None, in_seconds: bool
+    ):
         self.total, self.phase, self.unit, self.done = total, phase, unit, initial
         self._costs, self._in_seconds, self._steps = list(costs or ()), in_seconds, 0
         self._initial, self._settled, self._first, self._told = initial, initial, None, 0.0
@@ -71,7 +77,9 @@ class Bar:
             from tqdm.auto import tqdm
 
             seldom = {} if sys.stderr.isatty() or "ipykernel" in sys.modules else {"mininterval": _SELDOM}
-            self._tqdm = tqdm(total=self.total, initial=self.done, desc=self.phase, unit=f" {self.unit}", **seldom)
+            self._tqdm = tqdm(
+                total=self.total, initial=self.done, desc=self.phase, unit=f" {self.unit}", **seldom
+            )
         self._show(now=True)
         return self
 
@@ -104,9 +112,25 @@ class Bar:
             self._first = moment, self.done
         if now or moment - self._told >= EVERY:
             self._told = moment
-            left = seconds_left(self._costs, self._in_seconds, self._steps, self._step_begun - self._begun,
-                                moment - self._step_begun) if self._costs else self._by_rate(moment)  # fmt: skip
-            tell(phase=self.phase, done=self.done, total=self.total, initial=self._initial, unit=self.unit, left=left)
+            left = (
+                seconds_left(
+                    self._costs,
+                    self._in_seconds,
+                    self._steps,
+                    self._step_begun - self._begun,
+                    moment - self._step_begun,
+                )
+                if self._costs
+                else self._by_rate(moment)
+            )
+            tell(
+                phase=self.phase,
+                done=self.done,
+                total=self.total,
+                initial=self._initial,
+                unit=self.unit,
+                left=left,
+            )
 
     def _by_rate(self, moment: float) -> float | None:
         """Seconds left at the rate since the first unit: what came before it was preparation."""
@@ -118,12 +142,16 @@ class Bar:
 
 
 def _has_a_place() -> bool:
-    """Whether there is a place to draw a bar: a thread beside a notebook's own, such as that of a widget, belongs to no cell."""
+    """Whether there is a place to draw a bar: a thread beside a notebook's own, such as that of a widget,
+    belongs to no cell."""
     return "ipykernel" not in sys.modules or threading.current_thread() is threading.main_thread()
 
 
-def seconds_left(costs: list[float], in_seconds: bool, steps: int, earlier: float, within: float) -> float | None:
-    """Seconds left of work in steps of these costs: `steps` of them took `earlier` seconds, the next one `within` so far.
+def seconds_left(
+    costs: list[float], in_seconds: bool, steps: int, earlier: float, within: float
+) -> float | None:
+    """Seconds left of work in steps of these costs: `steps` of them took `earlier` seconds, the next one
+    `within` so far.
 
     None before the first step is finished, unless the costs are in seconds.
     """
@@ -136,7 +164,14 @@ def seconds_left(costs: list[float], in_seconds: bool, steps: int, earlier: floa
     return scale * (max(current - within / scale, _OVERDUE * current) + later)
 
 
-def bar(total: int, phase: str, unit: str, initial: int = 0, costs: Sequence[float] | None = None, in_seconds=False) -> Bar:
+def bar(
+    total: int,
+    phase: str,
+    unit: str,
+    initial: int = 0,
+    costs: Sequence[float] | None = None,
+    in_seconds=False,
+) -> Bar:
     """A Bar, to be used in `with`."""
     return Bar(total, phase, unit, initial, costs, in_seconds)
 

@@ -1,15 +1,17 @@
 """Statistics: estimates with clustered intervals, paired differences, equivalence, trends over model size.
 
-Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/analysis/clustered.py to say.
+Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/analysis/clustered.py to
+say.
 
-The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as Imbens & Kolesár (2016)
-and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the side where Hall's (1992) removal of skewness
-reaches further; never shortened, but cut at the least and greatest value possible, where these are given. Shares have Wilson's
-interval (`clustered_share`), which never leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds
-few of them has both a low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone
-is too short where nothing is skewed. The choice is ours, made among the ways of tests/simulations/interval_candidates.py by `make simulate`,
-which tells how often each holds the truth. It falls short with two dozen stems that nearly all leak always or never: a run may
-hold too few of the former.
+The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as
+Imbens & Kolesár (2016) and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the
+side where Hall's (1992) removal of skewness reaches further; never shortened, but cut at the least and
+greatest value possible, where these are given. Shares have Wilson's interval (`clustered_share`), which never
+leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a
+low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone is
+too short where nothing is skewed. The choice is ours, made among the ways of
+tests/simulations/interval_candidates.py by `make simulate`, which tells how often each holds the truth. It
+falls short with two dozen stems that nearly all leak always or never: a run may hold too few of the former.
 """
 
 from collections.abc import Callable
@@ -37,11 +39,15 @@ class Estimate:
     skew: float = np.nan  # skewness of the estimate's distribution
 
 
-def clustered_mean(values, clusters, confidence: float = 0.95, limits: tuple[float, float] | None = None) -> Estimate:
-    """Mean of `values` with an interval clustered by `clusters`; NaN values are left out, fewer than 2 clusters give no interval.
+def clustered_mean(
+    values, clusters, confidence: float = 0.95, limits: tuple[float, float] | None = None
+) -> Estimate:
+    """Mean of `values` with an interval clustered by `clusters`; NaN values are left out, fewer than 2
+    clusters give no interval.
 
-    `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all have the same mean
-    show no spread to judge by: there is no interval then, or, with `limits`, an exact one (`_agreeing`).
+    `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all
+    have the same mean show no spread to judge by: there is no interval then, or, with `limits`, an exact one
+    (`_agreeing`).
     """
     codes, values = known(clusters, values)
     if codes.max(initial=0) == 0:
@@ -52,16 +58,18 @@ def clustered_mean(values, clusters, confidence: float = 0.95, limits: tuple[flo
 def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 100.0) -> Estimate:
     """Mean of `values` from 0 to `whole` (yes or no, or shares) with Wilson's interval for clustered data.
 
-    Wilson's (1927) interval of as many independent values as would have the clustered error (the effective sample size
-    p(1 − p) / error², Kish 1965), with Student's quantile for the normal one: what Dean & Pagano (2015) and Franco, Little, Louis
-    & Slud (2019) advise for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
-    Clopper & Pearson's of clusters (`_agreeing`); of one cluster none.
+    Wilson's (1927) interval of as many independent values as would have the clustered error (the effective
+    sample size p(1 − p) / error², Kish 1965), with Student's quantile for the normal one: what Dean & Pagano
+    (2015) and Franco, Little, Louis & Slud (2019) advise for shares of clustered samples, near 0 and 1 above
+    all. Where all clusters agree, as at 0 and `whole`, Clopper & Pearson's of clusters (`_agreeing`); of one
+    cluster none.
     """
     return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
 
 
 def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
-    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it has no error."""
+    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it
+    has no error."""
     if not found.error > 0:
         return found
     p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)
@@ -73,7 +81,8 @@ def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
-    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in `clustered_mean`.
+    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in
+    `clustered_mean`.
 
     Fewer than 2 clusters, or 2 distinct values of the regressor, give no estimate.
     """
@@ -105,8 +114,8 @@ def least_squares(
 ) -> Estimate:
     """Least squares on the orthogonal columns of `design`; the estimate is the coefficient of the last one.
 
-    `clusterings` are the clusters of the rows as numbers from 0, of one kind or of two that cross (`_moments`). `limits` as in
-    `clustered_mean`.
+    `clusterings` are the clusters of the rows as numbers from 0, of one kind or of two that cross
+    (`_moments`). `limits` as in `clustered_mean`.
     """
     n, columns = design.shape
     squares = (design**2).sum(axis=0)
@@ -117,18 +126,34 @@ def least_squares(
     if np.isclose(error / np.sqrt(squares[-1]), 0, atol=1e-9):
         return _agreeing(float(np.round(coefficients[-1], 9)), n, n_clusters, confidence, limits)
     naive = np.sqrt(residuals @ residuals / (n - columns))
-    found = _estimate(coefficients[-1], error / np.sqrt(squares[-1]), freedom, third / error**3, confidence, n, n_clusters,
-                      naive / error)  # fmt: skip
-    return found if limits is None else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+    found = _estimate(
+        coefficients[-1],
+        error / np.sqrt(squares[-1]),
+        freedom,
+        third / error**3,
+        confidence,
+        n,
+        n_clusters,
+        naive / error,
+    )
+    return (
+        found
+        if limits is None
+        else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+    )
 
 
-def _moments(basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]) -> tuple[float, float, float, int]:
-    """Variance and third central moment of the last coefficient on an orthonormal `basis`, degrees of freedom, clusters.
+def _moments(
+    basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]
+) -> tuple[float, float, float, int]:
+    """Variance and third central moment of the last coefficient on an orthonormal `basis`, degrees of
+    freedom, clusters.
 
-    Of two kinds of clusters: Cameron, Gelbach & Miller (2011), the sum of both less that of their intersections, each
-    CR2; the third moment alike. The difference may be too small, or negative: never less than the larger of the two alone, as
-    MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025) have it. The fewer degrees
-    of freedom of the two, and the fewer clusters, as for their t of min(G, H) − 1.
+    Of two kinds of clusters: Cameron, Gelbach & Miller (2011), the sum of both less that of their
+    intersections, each CR2; the third moment alike. The difference may be too small, or negative: never less
+    than the larger of the two alone, as MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies,
+    D'Haultfœuille & Guyonvarch (2025) have it. The fewer degrees of freedom of the two, and the fewer
+    clusters, as for their t of min(G, H) − 1.
     """
     found = [_cr2(basis, residuals, codes) for codes in clusterings]
     moments = np.array([[(parts**2).sum(), (parts**3).sum()] for parts, _ in found])
@@ -138,22 +163,40 @@ def _moments(basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndar
         both = moments.sum(axis=0) - [(parts**2).sum(), (parts**3).sum()]
         moments = np.vstack([moments, both])
     variance, third = moments[moments[:, 0].argmax()]
-    return variance, third, np.fmin.reduce([freedom for _, freedom in found]), min(len(parts) for parts, _ in found)
+    return (
+        variance,
+        third,
+        np.fmin.reduce([freedom for _, freedom in found]),
+        min(len(parts) for parts, _ in found),
+    )
 
 
-def _estimate(estimate, error, freedom, skew, confidence: float, n: int, n_clusters: int, ratio: float = np.nan) -> Estimate:
+def _estimate(
+    estimate, error, freedom, skew, confidence: float, n: int, n_clusters: int, ratio: float = np.nan
+) -> Estimate:
     """The interval and p that follow from error, degrees of freedom and skewness."""
     critical = special.stdtrit(freedom, (1 + confidence) / 2)
     low = estimate - error * max(critical, _untransformed(critical, skew))
     high = estimate + error * max(critical, _untransformed(critical, -skew))
     t = estimate / error
     p = min(1.0, 2 * min(_tail(t, freedom, skew), _tail(-t, freedom, -skew)))
-    return Estimate(float(estimate), float(low), float(high), n, n_clusters, float(error), float(ratio), float(p),
-                    float(freedom), float(skew))  # fmt: skip
+    return Estimate(
+        float(estimate),
+        float(low),
+        float(high),
+        n,
+        n_clusters,
+        float(error),
+        float(ratio),
+        float(p),
+        float(freedom),
+        float(skew),
+    )
 
 
 def _tail(t: float, freedom: float, skew: float) -> float:
-    """One-sided p of a mean of `t` errors above what is tested: Student's, or that of Hall's transform if larger."""
+    """One-sided p of a mean of `t` errors above what is tested: Student's, or that of Hall's transform if
+    larger."""
     transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6  # Hall (1992)
     return float(special.stdtr(freedom, -min(t, transformed)))
 
@@ -166,12 +209,14 @@ def _untransformed(transformed: float, skew: float) -> float:
 
 
 def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, float]:
-    """What each cluster adds to the last coefficient on an orthonormal `basis`, and the degrees of freedom of its error.
+    """What each cluster adds to the last coefficient on an orthonormal `basis`, and the degrees of freedom of
+    its error.
 
-    Bell & McCaffrey (2002): each cluster's residuals times the inverse root of I − its block of the hat matrix, which makes the
-    sum of squares an unbiased variance if values are independent; Satterthwaite's degrees of freedom under the same. In terms of
-    the clusters' own cross-products P of the basis, I − P has the same inverse root in few dimensions; its null space, where a
-    cluster alone decides a coefficient, is left out.
+    Bell & McCaffrey (2002): each cluster's residuals times the inverse root of I − its block of the hat
+    matrix, which makes the sum of squares an unbiased variance if values are independent; Satterthwaite's
+    degrees of freedom under the same. In terms of the clusters' own cross-products P of the basis, I − P has
+    the same inverse root in few dimensions; its null space, where a cluster alone decides a coefficient, is
+    left out.
     """
     sizes = (int(codes.max()) + 1, basis.shape[1])
     scores, products = np.zeros(sizes), np.zeros((*sizes, sizes[1]))
@@ -186,14 +231,19 @@ def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[n
     own, shared = (weights * reached).sum(axis=1), (reached**2).sum(axis=1)
     # the covariance of the clusters' contributions is diag(own) − reached reached'
     squared = (own**2).sum() - 2 * (own * shared).sum() + ((reached.T @ reached) ** 2).sum()
-    return (weights * scores).sum(axis=1), (own.sum() - shared.sum()) ** 2 / squared if squared > 0 else np.nan
+    return (weights * scores).sum(axis=1), (
+        own.sum() - shared.sum()
+    ) ** 2 / squared if squared > 0 else np.nan
 
 
-def _agreeing(estimate: float, n: int, n_clusters: int, confidence: float, limits: tuple[float, float] | None) -> Estimate:
+def _agreeing(
+    estimate: float, n: int, n_clusters: int, confidence: float, limits: tuple[float, float] | None
+) -> Estimate:
     """A mean of clusters that all agree: error 0, and the exact interval that `limits` of the values allow.
 
-    If no cluster of `n_clusters` departs, a share of more than 1 − (α/2)^(1/`n_clusters`) of all clusters does so with a
-    confidence of less than α/2 (Clopper & Pearson 1934; the "rule of three"); they can do no more than lie at a limit.
+    If no cluster of `n_clusters` departs, a share of more than 1 − (α/2)^(1/`n_clusters`) of all clusters
+    does so with a confidence of less than α/2 (Clopper & Pearson 1934; the "rule of three"); they can do no
+    more than lie at a limit.
     """
     if limits is None:
         return Estimate(estimate, np.nan, np.nan, n, n_clusters, 0.0, np.nan, np.nan)
@@ -207,27 +257,47 @@ def _agreeing(estimate: float, n: int, n_clusters: int, confidence: float, limit
 def clustered_means(
     table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", limits=None
 ) -> pd.DataFrame:
-    """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate as columns."""
-    return _by_level(table, value, by, cluster, lambda values, codes: clustered_mean(values, codes, confidence, limits))
+    """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate
+    as columns."""
+    return _by_level(
+        table, value, by, cluster, lambda values, codes: clustered_mean(values, codes, confidence, limits)
+    )
 
 
 def clustered_shares(
-    table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", whole: float = 100.0
+    table: pd.DataFrame,
+    value: str,
+    by: list[str],
+    confidence: float,
+    cluster: str = "stem_id",
+    whole: float = 100.0,
 ) -> pd.DataFrame:
     """`clustered_share` of a column within each combination of `by`, as `clustered_means`."""
-    return _by_level(table, value, by, cluster, lambda values, codes: clustered_share(values, codes, confidence, whole))
+    return _by_level(
+        table, value, by, cluster, lambda values, codes: clustered_share(values, codes, confidence, whole)
+    )
 
 
-def _by_level(table: pd.DataFrame, value: str, by: list[str], cluster: str, estimated: Callable[..., Estimate]) -> pd.DataFrame:
+def _by_level(
+    table: pd.DataFrame, value: str, by: list[str], cluster: str, estimated: Callable[..., Estimate]
+) -> pd.DataFrame:
     codes, values = pd.factorize(table[cluster])[0], table[value].to_numpy(dtype=float)
     codes = np.where(codes < 0, np.nan, codes)
-    places = table[by].assign(place=np.arange(len(table))).groupby(by, sort=False, observed=True, dropna=False)["place"]
-    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(values[at], codes[at]))} for levels, at in places]
+    places = (
+        table[by]
+        .assign(place=np.arange(len(table)))
+        .groupby(by, sort=False, observed=True, dropna=False)["place"]
+    )
+    rows = [
+        {**dict(zip(by, levels, strict=True)), **asdict(estimated(values[at], codes[at]))}
+        for levels, at in places
+    ]
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
 
 
 def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:
-    """`first` − `second` of two estimates from different stems (Welch's degrees of freedom); no interval if one has no spread."""
+    """`first` − `second` of two estimates from different stems (Welch's degrees of freedom); no interval if
+    one has no spread."""
     n, clusters = first.n + second.n, first.n_stems + second.n_stems
     estimate, error = first.estimate - second.estimate, np.hypot(first.error, second.error)
     if not min(first.error, second.error) > 0:
@@ -243,7 +313,8 @@ def side_of_zero(found: Estimate) -> int:
 
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:
-    """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; NaN where no spread tells."""
+    """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; NaN where no spread
+    tells."""
     return float(np.max([above_p(estimate, -margin), below_p(estimate, margin)]))
 
 
@@ -278,10 +349,14 @@ def cluster_bootstrap(
     draws: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """`statistic` (an array) of `draws` resamples of whole clusters, with replacement; shape (draws, statistics)."""
+    """`statistic` (an array) of `draws` resamples of whole clusters, with replacement; shape (draws,
+    statistics)."""
     codes = pd.factorize(frame[cluster])[0]
     rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    resamples = (np.concatenate([rows_of[c] for c in rng.integers(len(rows_of), size=len(rows_of))]) for _ in range(draws))
+    resamples = (
+        np.concatenate([rows_of[c] for c in rng.integers(len(rows_of), size=len(rows_of))])
+        for _ in range(draws)
+    )
     return np.array([statistic(frame.iloc[rows]) for rows in resamples])
 
 

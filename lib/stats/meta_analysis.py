@@ -1,10 +1,12 @@
-"""Meta-regression of estimates on a covariate: each has a sampling error of its own, and varies beyond it by a variance tau².
+"""Meta-regression of estimates on a covariate: each has a sampling error of its own, and varies beyond it by
+a variance tau².
 
-The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the estimates' sampling errors,
-which need not be independent; tau² is the variance between the units (here models), by restricted maximum likelihood. Intervals
-are those of Knapp & Hartung (2003), Student's t with k − 2 degrees of freedom of k estimates, but never shorter than V + tau²
-allows: their factor, the residual scatter over that expected (the `scale` of statsmodels' GLS), counts as at least 1 (Röver,
-Knapp & Friede 2015), for few estimates may lie on a line by chance.
+The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the estimates'
+sampling errors, which need not be independent; tau² is the variance between the units (here models), by
+restricted maximum likelihood. Intervals are those of Knapp & Hartung (2003), Student's t with k − 2 degrees
+of freedom of k estimates, but never shorter than V + tau²
+allows: their factor, the residual scatter over that expected (the `scale` of statsmodels' GLS), counts as at
+least 1 (Röver, Knapp & Friede 2015), for few estimates may lie on a line by chance.
 """
 
 from dataclasses import dataclass
@@ -56,13 +58,19 @@ class MetaRegression:
 def fit(y, covariance, x) -> MetaRegression:
     """The meta-regression of `y` (k,) with sampling covariance `covariance` (k, k) on `x` (k,).
 
-    ValueError if there are fewer than 3 estimates, fewer than 2 values of `x`, or an estimate without a sampling variance.
+    ValueError if there are fewer than 3 estimates, fewer than 2 values of `x`, or an estimate without a
+    sampling variance.
     """
     y, covariance, x = (np.asarray(values, dtype=float) for values in (y, covariance, x))
     if len(y) < MIN_ESTIMATES or len(np.unique(x)) < 2:
-        raise ValueError(f"{len(y)} estimates at {len(np.unique(x))} values of x: a line with an error takes 3 at 2 or more")
+        raise ValueError(
+            f"{len(y)} estimates at {len(np.unique(x))} values of x: a line with an error takes 3 at 2 or "
+            "more"
+        )
     if not (np.isfinite(y).all() and (np.diag(covariance) > 0).all()):
-        raise ValueError("an estimate has no value or no sampling variance: leave it out, or say why nothing is fitted")
+        raise ValueError(
+            "an estimate has no value or no sampling variance: leave it out, or say why nothing is fitted"
+        )
     design = sm.add_constant(x, has_constant="add")
     tau2 = _reml(y, covariance, design)
     line = sm.GLS(y, design, sigma=_total(covariance, tau2)).fit()
@@ -70,7 +78,8 @@ def fit(y, covariance, x) -> MetaRegression:
 
 
 def _reml(y: np.ndarray, covariance: np.ndarray, design: np.ndarray) -> float:
-    """tau² of the greatest restricted likelihood (Viechtbauer 2005): the best of a grid of tau, then of a finer one beside it."""
+    """tau² of the greatest restricted likelihood (Viechtbauer 2005): the best of a grid of tau, then of a
+    finer one beside it."""
     residuals = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
     low, high = 0.0, 3 * np.sqrt(residuals @ residuals / (len(y) - design.shape[1])) + 1e-9
     for _ in range(4):
@@ -84,7 +93,9 @@ def _restricted(tau: np.ndarray, y: np.ndarray, covariance: np.ndarray, design: 
     """−2 × the restricted log-likelihood at each tau, but for a constant."""
     total = _total(covariance, tau[:, None, None] ** 2)
     weighted = np.linalg.solve(total, np.broadcast_to(np.column_stack([design, y]), (len(tau), len(y), 3)))
-    products = np.column_stack([design, y]).T @ weighted  # X'X, X'y, y'y in the metric of the total covariance
+    products = (
+        np.column_stack([design, y]).T @ weighted
+    )  # X'X, X'y, y'y in the metric of the total covariance
     information, moments, square = products[:, :2, :2], products[:, :2, 2:], products[:, 2, 2]
     fitted = (moments * np.linalg.solve(information, moments)).sum(axis=(1, 2))
     return np.linalg.slogdet(total)[1] + np.linalg.slogdet(information)[1] + square - fitted

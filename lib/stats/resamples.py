@@ -1,7 +1,8 @@
 """Statistics of many bootstrap resamples at once.
 
-A resample is an array of weights: how often each row is in it. A statistic takes `weights` of shape (resamples, rows) and gives
-an array of shape (resamples,), which is what it would be of the rows so often repeated; NaN where it is undefined.
+A resample is an array of weights: how often each row is in it. A statistic takes `weights` of shape
+(resamples, rows) and gives an array of shape (resamples,), which is what it would be of the rows so often
+repeated; NaN where it is undefined.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,11 +27,17 @@ def drawn(clusters, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray
 
 
 def table(
-    part: pd.DataFrame, statistic: Statistic, cluster: str, confidence: float, draws: int, rng: np.random.Generator
+    part: pd.DataFrame,
+    statistic: Statistic,
+    cluster: str,
+    confidence: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Named statistics of `part` with percentile intervals over clusters: measure, estimate, low, high.
 
-    Bounds are order statistics, so that one may be infinite; resamples in which a statistic is undefined do not count.
+    Bounds are order statistics, so that one may be infinite; resamples in which a statistic is undefined do
+    not count.
     """
     estimates = {name: values[0] for name, values in statistic(part, np.ones((1, len(part)))).items()}
     blocks = [statistic(part, weights) for weights in drawn(part[cluster], draws, rng)]
@@ -97,7 +104,8 @@ def kendall(first, second, weights: np.ndarray) -> np.ndarray:
 
 
 def cross_table(first, second, categories, weights: np.ndarray) -> np.ndarray:
-    """How often each pair of two series of values out of `categories` occurs, shape (resamples, categories, categories)."""
+    """How often each pair of two series of values out of `categories` occurs, shape (resamples, categories,
+    categories)."""
     size = len(categories)
     rows, columns = (np.searchsorted(categories, np.asarray(values)) for values in (first, second))
     counts = _sums_by(rows * size + columns, weights, size * size)
@@ -107,4 +115,6 @@ def cross_table(first, second, categories, weights: np.ndarray) -> np.ndarray:
 def _sums_by(places: np.ndarray, weights: np.ndarray, count: int | None = None) -> np.ndarray:
     """Sum of the weights at each place, shape (resamples, places)."""
     shape = (count or places.max() + 1, len(places))
-    return (sparse.csr_array((np.ones(len(places)), (places, np.arange(len(places)))), shape=shape) @ weights.T).T
+    return (
+        sparse.csr_array((np.ones(len(places)), (places, np.arange(len(places)))), shape=shape) @ weights.T
+    ).T

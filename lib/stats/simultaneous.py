@@ -1,12 +1,15 @@
-"""Intervals of several means at once, of ratios of means, and the joint covariance both need: pure functions on arrays.
+"""Intervals of several means at once, of ratios of means, and the joint covariance both need: pure functions
+on arrays.
 
-Means of several columns over the same rows have one cluster-robust covariance: the products of what each cluster adds to the
-means, each made larger by (1 − its share of the rows)^(−1/2) as in CR2 (Bell & McCaffrey 2002), whose degrees of freedom they
-share. From it:
+Means of several columns over the same rows have one cluster-robust covariance: the products of what each
+cluster adds to the means, each made larger by (1 − its share of the rows)^(−1/2) as in CR2 (Bell & McCaffrey
+2002), whose degrees of freedom they share. From it:
 
-- *simultaneous intervals* of several contrasts: estimate ± c × standard error, where c is the quantile of the greatest |t| of
-  them (max-t; Hothorn, Bretz & Westfall 2008), by simulation of the multivariate t distribution;
-- *Fieller's interval* (1954) of a ratio of two means, which may be unbounded where the denominator is not surely other than 0.
+- *simultaneous intervals* of several contrasts: estimate ± c × standard error, where c is the quantile of the
+  greatest |t| of them (max-t; Hothorn, Bretz & Westfall 2008), by simulation of the multivariate t
+  distribution;
+- *Fieller's interval* (1954) of a ratio of two means, which may be unbounded where the denominator is not
+  surely other than 0.
 """
 
 from dataclasses import dataclass
@@ -29,7 +32,13 @@ class Means:
 
     def contrasts(self, weights: np.ndarray) -> "Means":
         """Linear combinations of the means; `weights` has shape (combinations, columns)."""
-        return Means(weights @ self.estimates, weights @ self.covariance @ weights.T, self.freedom, self.n, self.n_clusters)
+        return Means(
+            weights @ self.estimates,
+            weights @ self.covariance @ weights.T,
+            self.freedom,
+            self.n,
+            self.n_clusters,
+        )
 
     @property
     def errors(self) -> np.ndarray:
@@ -39,11 +48,11 @@ class Means:
 
 
 def means(values: np.ndarray, *clusterings) -> Means:
-    """Means of the columns of `values`, shape (rows, columns) without missing values, clustered by one or two `clusterings`, each
-    with a cluster a row.
+    """Means of the columns of `values`, shape (rows, columns) without missing values, clustered by one or two
+    `clusterings`, each with a cluster a row.
 
-    Of two that cross, the covariances are added less that of their cells, and negative eigenvalues count as 0 (Cameron, Gelbach &
-    Miller 2011); degrees of freedom are the fewer.
+    Of two that cross, the covariances are added less that of their cells, and negative eigenvalues count as 0
+    (Cameron, Gelbach & Miller 2011); degrees of freedom are the fewer.
     """
     codes = [np.unique(np.asarray(clusters), return_inverse=True)[1] for clusters in clusterings]
     found = [_clustered(values, of) for of in codes]
@@ -67,13 +76,18 @@ def _clustered(values: np.ndarray, codes: np.ndarray) -> Means:
     added = np.column_stack([np.bincount(codes, column) for column in (values - estimates).T]) / n
     added /= np.sqrt(1 - share)[:, None]
     reached = share / np.sqrt(1 - share)  # as in `inference`, of a single column of ones
-    squared = (share**2 / (1 - share) ** 2).sum() - 2 * (share**3 / (1 - share) ** 2).sum() + (reached @ reached) ** 2
+    squared = (
+        (share**2 / (1 - share) ** 2).sum()
+        - 2 * (share**3 / (1 - share) ** 2).sum()
+        + (reached @ reached) ** 2
+    )
     return Means(estimates, added.T @ added, 1 / squared, n, len(share))
 
 
 def _root(correlation: np.ndarray) -> np.ndarray:
-    """A matrix whose rows, multiplied with each other, give the correlation, or one near it where clusterings of two kinds have
-    left one that no variables can have: negative eigenvalues count as 0, and each variance is 1 again (Higham 2002)."""
+    """A matrix whose rows, multiplied with each other, give the correlation, or one near it where clusterings
+    of two kinds have left one that no variables can have: negative eigenvalues count as 0, and each variance
+    is 1 again (Higham 2002)."""
     try:
         return np.linalg.cholesky(correlation + 1e-9 * np.eye(len(correlation)))  # contrasts may be the same
     except np.linalg.LinAlgError:
@@ -83,7 +97,8 @@ def _root(correlation: np.ndarray) -> np.ndarray:
 
 
 def greatest(contrasts: Means, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """Draws of the greatest |t| of the contrasts if all are 0; contrasts without an error have no part in it."""
+    """Draws of the greatest |t| of the contrasts if all are 0; contrasts without an error have no part in
+    it."""
     errors = contrasts.errors
     known = errors > 0
     if not known.any():
@@ -94,8 +109,11 @@ def greatest(contrasts: Means, rng: np.random.Generator, draws: int = DRAWS) -> 
     return np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(contrasts.freedom, draws) / contrasts.freedom)
 
 
-def intervals(contrasts: Means, maxima: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper simultaneous bounds and adjusted two-sided p of each contrast; NaN where there is no error."""
+def intervals(
+    contrasts: Means, maxima: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper simultaneous bounds and adjusted two-sided p of each contrast; NaN where there is no
+    error."""
     errors = np.where(contrasts.errors > 0, contrasts.errors, np.nan)
     half_width = np.quantile(maxima, confidence) * errors
     beyond = (maxima[:, None] >= np.abs(contrasts.estimates / errors)).sum(axis=0)
@@ -106,8 +124,8 @@ def intervals(contrasts: Means, maxima: np.ndarray, confidence: float) -> tuple[
 def fieller(both: Means, critical: float) -> tuple[float, float]:
     """Bounds of the ratio of the first mean to the second (Fieller 1954), at `critical` standard errors.
 
-    The ratios ρ for which first − ρ × second lies within `critical` standard errors of 0. Unbounded, −∞ to ∞, where that is no
-    finite interval: the second mean then lies within `critical` standard errors of 0.
+    The ratios ρ for which first − ρ × second lies within `critical` standard errors of 0. Unbounded, −∞ to ∞,
+    where that is no finite interval: the second mean then lies within `critical` standard errors of 0.
     """
     (first, second), ((v11, v12), (_, v22)) = both.estimates, both.covariance * critical**2
     if np.isnan(v11):

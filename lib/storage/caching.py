@@ -1,4 +1,5 @@
-"""The cache folder, where fetched and converted files are kept: who may write, whether there is room, how a folder gets there."""
+"""The cache folder, where fetched and converted files are kept: who may write, whether there is room, how a
+folder gets there."""
 
 import hashlib
 import os
@@ -56,5 +57,7 @@ def check_room(what: str, folder: Path, needed: int) -> None:
     """OSError, with both sizes and what to do, if the disk of `folder` has no room for `needed` bytes."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(f"{what}: needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}\n"
-                      "make room there, or set EXPRESSION_LEAKAGE_CACHE to a folder on a larger disk")  # fmt: skip
+        raise OSError(
+            f"{what}: needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}\n"
+            "make room there, or set EXPRESSION_LEAKAGE_CACHE to a folder on a larger disk"
+        )

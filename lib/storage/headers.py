@@ -1,4 +1,5 @@
-"""The header of a table that somebody else wrote: which of its lines names the columns, and of which sheet or delimiter."""
+"""The header of a table that somebody else wrote: which of its lines names the columns, and of which sheet or
+delimiter."""
 
 import pandas as pd
 
@@ -25,7 +26,8 @@ def described(needed: Needed) -> str:
 
 
 def below(rows: dict[int, list], needed: Needed) -> int | None:
-    """The line, or row, that has the columns needed where the first has not; None where none of the next has either."""
+    """The line, or row, that has the columns needed where the first has not; None where none of the next has
+    either."""
     (_, first), *others = list(rows.items())[:SOUGHT]
     if not needed or fits(first, needed):
         return None
@@ -33,11 +35,14 @@ def below(rows: dict[int, list], needed: Needed) -> int | None:
 
 
 def headed(rows: dict[int, list], needed: Needed, unit: str) -> pd.DataFrame:
-    """`rows` by number as a table, the first of them its header; ValueError if the header stands further below."""
+    """`rows` by number as a table, the first of them its header; ValueError if the header stands further
+    below."""
     if not rows:
         return pd.DataFrame()
     if number := below(rows, needed):
-        raise ValueError(f"the columns are named in {unit} {number}, not in the first; take out what stands above")
+        raise ValueError(
+            f"the columns are named in {unit} {number}, not in the first; take out what stands above"
+        )
     (_, header), *others = rows.items()
     padded = [[*cells, *[None] * len(header)][: len(header)] for _, cells in others]
     return pd.DataFrame(padded, [number for number, _ in others], header, dtype=object)

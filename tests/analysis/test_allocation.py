@@ -1,4 +1,5 @@
-"""What a design by arms sees: by hand, as simulated studies have it, and which of those of the same cost is named."""
+"""What a design by arms sees: by hand, as simulated studies have it, and which of those of the same cost is
+named."""
 
 from dataclasses import replace
 
@@ -15,19 +16,17 @@ from lib.config.specs import ARMS
 NEUTRAL, _, POOLED, _ = POLARITY
 BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
 GIVEN = Design(100, 1, dict.fromkeys(ARMS, 3), 2, {"neutral": 1, "negative": 1, "positive": 1})
-DRAW, SHARED, STEM, GROUP = (
-    2.0,
-    0.3,
-    0.15,
-    0.2,
-)  # variance of draws, the share of it in common; of means
+DRAW, SHARED, STEM, GROUP = (2.0, 0.3, 0.15, 0.2)  # variance of draws, the share of it in common; of means
 
 
-def study(rng, stems: int, groups: int, samples: dict[str, int], leak=(0.0, 0.0), effect: float = 0.0) -> dict[str, np.ndarray]:
-    """Valences by arm, of shape (stems, groups, draws), and of the charged arms under one mitigation as 'calm negative', …
+def study(
+    rng, stems: int, groups: int, samples: dict[str, int], leak=(0.0, 0.0), effect: float = 0.0
+) -> dict[str, np.ndarray]:
+    """Valences by arm, of shape (stems, groups, draws), and of the charged arms under one mitigation as 'calm
+    negative', …
 
-    A mitigation adds `effect` to the leak of each polarity, with noise of its own that its arms share; stems and groups leak as
-    they do without it.
+    A mitigation adds `effect` to the leak of each polarity, with noise of its own that its arms share; stems
+    and groups leak as they do without it.
     """
     shared, calm = rng.normal(0, np.sqrt(DRAW * SHARED), (2, stems, groups, max(samples.values())))
     found = {}
@@ -46,7 +45,14 @@ def judgements(valences: dict[str, np.ndarray]) -> pd.DataFrame:
     parts = []
     for name, values in valences.items():
         stem, group, draw = np.indices(values.shape).reshape(3, -1)
-        part = pd.DataFrame({"stem_id": stem, "group_id": stem * 1000 + group, "sample_index": draw, "valence": values.ravel()})
+        part = pd.DataFrame(
+            {
+                "stem_id": stem,
+                "group_id": stem * 1000 + group,
+                "sample_index": draw,
+                "valence": values.ravel(),
+            }
+        )
         parts.append(part.assign(arm=name.split()[-1], mitigation="calm" if " " in name else "none"))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(model="m", slot="open", charged=table["valence"].abs() > 1)
@@ -65,19 +71,25 @@ def test_the_variances_of_an_earlier_run_are_found(measured):
     assert measured[BOTH].stem == pytest.approx(2 * STEM / 4, abs=0.03)
     assert measured[BOTH].group == pytest.approx(2 * GROUP / 4, abs=0.03)
     assert measured[NEUTRAL].stem + measured[NEUTRAL].group == pytest.approx(6 * (STEM + GROUP), rel=0.1)
-    assert measured[POOLED].stem + measured[POOLED].group == pytest.approx(4 * (STEM + GROUP), rel=0.1)  # the neutrals' halves
+    assert measured[POOLED].stem + measured[POOLED].group == pytest.approx(
+        4 * (STEM + GROUP), rel=0.1
+    )  # the neutrals' halves
     assert measured[CHANGE].stem + measured[CHANGE].group < 0.06  # a mitigation changes every stem alike
 
 
 def test_the_error_of_a_design_by_hand():
-    covariance = np.full((5, 5), 1.0) + 3.0 * np.eye(5)  # draws of variance 4, equal ones of two arms with covariance 1
+    covariance = np.full((5, 5), 1.0) + 3.0 * np.eye(
+        5
+    )  # draws of variance 4, equal ones of two arms with covariance 1
     contrast = Contrast(stem=2.0, group=1.0, draw=covariance)
     design = Design(25, 2, BY_ARM, 1, {"negative": 2, "positive": 2, "neutral": 0})
     # (positive − negative) / 2: draws add (4/4 + 4/4 − 2 · 1/4) / 4; √((2 + (1 + 0.375) / 2) / 25)
     assert allocation.standard_error(BOTH, contrast, design) == pytest.approx(np.sqrt((2 + 1.375 / 2) / 25))
     # 2 neutral − negative − positive: 4 · 4/2 + 4/4 + 4/4 + 2 · 1/4 − 2 · 2 · 2 · 2 / (2 · 4)
     drawn = 8 + 1 + 1 + 0.5 - 2 * (2 * 1 * 2 / 8) * 2
-    assert allocation.standard_error(NEUTRAL, contrast, design) == pytest.approx(np.sqrt((2 + (1 + drawn) / 2) / 25))
+    assert allocation.standard_error(NEUTRAL, contrast, design) == pytest.approx(
+        np.sqrt((2 + (1 + drawn) / 2) / 25)
+    )
     # under the mitigation the draws add (4/2 + 4/2 − 2 · 1/2) / 4 to those without
     changed = allocation.standard_error(CHANGE, contrast, design)
     assert changed == pytest.approx(np.sqrt((2 + (1 + 0.375 + 0.75) / 2) / 25))
@@ -87,16 +99,26 @@ def test_the_error_of_a_design_by_hand():
 
 def test_the_pooled_reference_counts_every_draw_alike():
     by_arm = dict(zip(ARMS, allocation.weights(POOLED, BY_ARM), strict=True))
-    assert by_arm == {"none": 0, "neutral": pytest.approx(4 / 3), "placebo": pytest.approx(2 / 3), "negative": -1, "positive": -1}
+    assert by_arm == {
+        "none": 0,
+        "neutral": pytest.approx(4 / 3),
+        "placebo": pytest.approx(2 / 3),
+        "negative": -1,
+        "positive": -1,
+    }
 
 
 def contrast_of(valences: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The contrast of each stem, from the means of its arms."""
     of_stem = {arm: values.mean(axis=2).mean(axis=1) for arm, values in valences.items()}
     if name == CHANGE:
-        return (of_stem["calm positive"] - of_stem["calm negative"] - of_stem["positive"] + of_stem["negative"]) / 2
+        return (
+            of_stem["calm positive"] - of_stem["calm negative"] - of_stem["positive"] + of_stem["negative"]
+        ) / 2
     counts = {arm: values.shape[2] for arm, values in valences.items() if arm in ARMS}
-    return sum(weight * of_stem[arm] for weight, arm in zip(allocation.weights(name, counts), ARMS, strict=True))
+    return sum(
+        weight * of_stem[arm] for weight, arm in zip(allocation.weights(name, counts), ARMS, strict=True)
+    )
 
 
 def test_the_contrasts_are_those_that_the_pairs_give():
@@ -104,16 +126,22 @@ def test_the_contrasts_are_those_that_the_pairs_give():
     pairs = leakage.pairs(judgements(valences))
     bare = leakage.charged_pairs(pairs[pairs["mitigation"] == "none"])
     assert contrast_of(valences, BOTH).mean() == pytest.approx(bare["shift"].mean())
-    assert contrast_of(valences, NEUTRAL).mean() == pytest.approx(leakage.polarity_difference(bare, "shift")["difference"].mean())
+    assert contrast_of(valences, NEUTRAL).mean() == pytest.approx(
+        leakage.polarity_difference(bare, "shift")["difference"].mean()
+    )
     changes = mitigation.effects(pairs, [], 0.25, 0.95)
     assert contrast_of(valences, CHANGE).mean() == pytest.approx(changes["estimate"][0])
 
 
 @pytest.mark.parametrize(
     ("stems", "groups", "samples"),
-    [(60, 1, BY_ARM), (60, 3, dict.fromkeys(ARMS, 1)), (40, 1, dict.fromkeys(ARMS, 3)),
-     (40, 2, {"negative": 2, "positive": 2, "neutral": 4, "placebo": 1, "none": 3})],
-)  # fmt: skip
+    [
+        (60, 1, BY_ARM),
+        (60, 3, dict.fromkeys(ARMS, 1)),
+        (40, 1, dict.fromkeys(ARMS, 3)),
+        (40, 2, {"negative": 2, "positive": 2, "neutral": 4, "placebo": 1, "none": 3}),
+    ],
+)
 @pytest.mark.parametrize("name", [BOTH, NEUTRAL, POOLED, CHANGE])
 def test_simulated_studies_reach_the_stated_power(measured, stems, groups, samples, name):
     charged = {arm: samples[arm] for arm in leakage.DIRECTIONS}
@@ -132,9 +160,12 @@ def test_three_groups_of_one_draw_see_more_than_one_group_of_three(measured):
     assert one.completions == three.completions
     of_one, of_three = (allocation.detectable(measured, design) for design in (one, three))
     assert all(of_three[name] < of_one[name] for name in (BOTH, *POLARITY))
-    # where the earlier run leaves stems and their contexts together, further groups are worth further draws and no more
+    # where the earlier run leaves stems and their contexts together, further groups are worth further draws
+    # and no more
     together = {name: Contrast(each.stem + each.group, 0.0, each.draw) for name, each in measured.items()}
-    assert allocation.detectable(together, three)[BOTH] == pytest.approx(allocation.detectable(together, one)[BOTH])
+    assert allocation.detectable(together, three)[BOTH] == pytest.approx(
+        allocation.detectable(together, one)[BOTH]
+    )
     apart = {name: allocation.of_contexts(each) for name, each in together.items()}
     assert allocation.detectable(apart, three)[BOTH] < of_three[BOTH]
 
@@ -144,17 +175,24 @@ def test_the_best_designs_cost_no_more_and_see_more(measured):
     assert table["design"].tolist() == ["1", "2", "3", "4", "given"]
     best, given = table.iloc[0], table.iloc[-1]
     assert given["relative"] == 1 and table["relative"].is_monotonic_increasing and best["relative"] < 0.97
-    assert (table["completions"] <= given["completions"]).all() and given["completions"] == GIVEN.completions == 100 * (15 + 6)
+    assert (table["completions"] <= given["completions"]).all() and given[
+        "completions"
+    ] == GIVEN.completions == 100 * (15 + 6)
     assert given[BOTH] == pytest.approx(allocation.detectable(measured, GIVEN)[BOTH])
     assert allocation.reading(table, "before").startswith(
-        "With the variances of `before`, most is seen for the 2,100 completions that this set asks of a model with "
+        "With the variances of `before`, most is seen for the 2,100 completions that this set asks of a "
+        "model with "
     )
     assert "named in `power_from`" in allocation.reading(None, None)
 
 
 def test_what_an_earlier_run_cannot_tell_is_left_out():
     rng = np.random.default_rng(1)
-    bare = {arm: values for arm, values in study(rng, 5, 1, dict.fromkeys(ARMS, 2)).items() if " " not in arm and arm != "none"}
+    bare = {
+        arm: values
+        for arm, values in study(rng, 5, 1, dict.fromkeys(ARMS, 2)).items()
+        if " " not in arm and arm != "none"
+    }
     found = allocation.measure(judgements(bare), "net")
     assert set(found) == {BOTH, *POLARITY} - {"… against none"}  # no mitigation, no bare stem
     assert allocation.measure(judgements({arm: values[:1] for arm, values in bare.items()}), "shift") == {}

@@ -1,4 +1,5 @@
-"""Means for other stems and other contexts: which clusters, the two-way error, strata, and what has no interval."""
+"""Means for other stems and other contexts: which clusters, the two-way error, strata, and what has no
+interval."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,11 @@ def values_of(seed: int, matches: int = 36, groups: int = 3, samples: int = 2) -
     rng = np.random.default_rng(seed)
     table = simulated_studies.design(matches, groups, rng)
     of_stem, of_match = rng.normal(0, 2, 3 * matches), rng.normal(0, 2, matches)
-    mean = of_stem[table["stem_id"]] + of_match[table["match_id"]] + table["intensity"].map({"mild": 0, "plain": 2, "strong": 4})
+    mean = (
+        of_stem[table["stem_id"]]
+        + of_match[table["match_id"]]
+        + table["intensity"].map({"mild": 0, "plain": 2, "strong": 4})
+    )
     table = table.assign(mean=mean).loc[table.index.repeat(samples)].reset_index(drop=True)
     return table.assign(value=table.pop("mean") + rng.normal(0, 2, len(table)))
 
@@ -47,9 +52,14 @@ def test_what_is_nested_is_told_from_the_rows(case):
 
 
 def test_rows_without_a_value_do_not_make_a_design_cross():
-    table = pd.DataFrame({"stem_id": list("aabbc"), "match_id": [1, 2, 1, 2, 2], "value": [1, np.nan, 2, np.nan, 4.0]})
+    table = pd.DataFrame(
+        {"stem_id": list("aabbc"), "match_id": [1, 2, 1, 2, 2], "value": [1, np.nan, 2, np.nan, 4.0]}
+    )
     assert clustered.design_mean(table, "value").cluster_unit == clustered.BY_MATCH
-    assert clustered.design_mean(table.assign(value=1.0 * table["match_id"]), "value").cluster_unit == clustered.BY_BOTH
+    assert (
+        clustered.design_mean(table.assign(value=1.0 * table["match_id"]), "value").cluster_unit
+        == clustered.BY_BOTH
+    )
 
 
 def test_the_match_is_read_from_the_group():
@@ -71,9 +81,11 @@ def test_the_match_of_every_built_prompt_is_that_of_its_design():
 @pytest.mark.parametrize(
     ("values", "variance"),
     [
-        # mean 3, residuals -3 0 0 3; stems: sums -3 and 3, 18/16 over 1 - 1/2; matches the same; cells: 18/16 over 1 - 1/4
+        # mean 3, residuals -3 0 0 3; stems: sums -3 and 3, 18/16 over 1 - 1/2; matches the same; cells: 18/16
+        # over 1 - 1/4
         ((0, 3, 3, 6), 2.25 + 2.25 - 1.5),
-        # mean 4, residuals -4 -2 0 6; stems: 72/16 over 1/2 = 9; matches: 32/16 over 1/2 = 4; cells: 56/16 over 3/4; less than 9
+        # mean 4, residuals -4 -2 0 6; stems: 72/16 over 1/2 = 9; matches: 32/16 over 1/2 = 4; cells: 56/16
+        # over 3/4; less than 9
         ((0, 2, 4, 10), 9),
     ],
 )
@@ -94,7 +106,9 @@ def test_the_error_is_that_of_dense_matrices_for_stems_matches_and_cells(strata)
     dummies = pd.get_dummies(table["intensity"], drop_first=True).astype(float)
     design = np.hstack([dummies - dummies.mean(), ones]) if strata else ones
     cells = table["stem_id"] * 1000 + table["match_id"]
-    parts = [dense_cr2(values, design, codes.to_numpy()) for codes in (table["stem_id"], table["match_id"], cells)]
+    parts = [
+        dense_cr2(values, design, codes.to_numpy()) for codes in (table["stem_id"], table["match_id"], cells)
+    ]
     stem, match, cell = ((contributions**2).sum() for contributions, _ in parts)
     assert stem + match - cell > max(stem, match)
     assert found.error == pytest.approx(np.sqrt(stem + match - cell))
@@ -113,7 +127,9 @@ def test_in_large_samples_it_is_statsmodels_two_way_error():
     dummies = pd.get_dummies(table[levels], drop_first=True).astype(float)
     for step in ("intensity_plain", "intensity_strong"):
         dummies[f"{step} idiomatic"] = dummies["form_idiomatic"] * dummies[step]
-    fit = sm.OLS(table["value"], sm.add_constant(dummies - dummies.mean())).fit(cov_type="cluster", cov_kwds=groups)
+    fit = sm.OLS(table["value"], sm.add_constant(dummies - dummies.mean())).fit(
+        cov_type="cluster", cov_kwds=groups
+    )
     found = clustered.design_mean(table[[*BARE, *levels]], "value")
     assert (found.estimate, found.error) == pytest.approx((fit.params["const"], fit.bse["const"]), rel=2e-2)
 
@@ -133,7 +149,10 @@ def test_strata_leave_the_mean_and_take_what_they_explain_out_of_the_error():
     table = values_of(3)
     uneven = table[np.random.default_rng(0).random(len(table)) < 0.6]
     for rows in (table, uneven):
-        with_strata, without = clustered.design_mean(rows, "value"), clustered.design_mean(rows[BARE], "value")
+        with_strata, without = (
+            clustered.design_mean(rows, "value"),
+            clustered.design_mean(rows[BARE], "value"),
+        )
         assert with_strata.estimate == pytest.approx(rows["value"].mean()) == without.estimate
         assert with_strata.error < 0.95 * without.error
         assert with_strata.freedom < without.freedom
@@ -146,7 +165,9 @@ def test_in_a_balanced_design_the_mean_is_that_of_its_strata():
     assert clustered.design_mean(table, "value").estimate == pytest.approx(strata.mean().mean())
 
 
-@pytest.mark.parametrize(("matches", "coefficients"), [(9, 0), (18, 1), (20, 2), (36, 3), (108, 9), (324, 6 + 3 + 17)])
+@pytest.mark.parametrize(
+    ("matches", "coefficients"), [(9, 0), (18, 1), (20, 2), (36, 3), (108, 9), (324, 6 + 3 + 17)]
+)
 def test_as_many_strata_are_used_as_leave_ten_clusters_each(matches, coefficients):
     """Intensity has 2 coefficients, slot 1, form 1, form by intensity 2, emotion 3, domain 17."""
     rows = simulated_studies.design(matches, 1, np.random.default_rng(1))
@@ -156,13 +177,17 @@ def test_as_many_strata_are_used_as_leave_ten_clusters_each(matches, coefficient
 
 
 def test_strata_that_do_not_vary_or_are_told_already_cost_nothing():
-    rows = simulated_studies.design(60, 1, np.random.default_rng(1)).assign(intensity="strong", emotion=np.nan)
+    rows = simulated_studies.design(60, 1, np.random.default_rng(1)).assign(
+        intensity="strong", emotion=np.nan
+    )
     rows["form"] = rows["slot"]
     assert clustered._strata(rows, 60).shape[1] - 1 == 1
 
 
 def test_strata_that_explain_every_value_are_not_a_proof():
-    table = values_of(4).assign(value=lambda rows: rows["intensity"].map({"mild": 0.0, "plain": 1.0, "strong": 2.0}))
+    table = values_of(4).assign(
+        value=lambda rows: rows["intensity"].map({"mild": 0.0, "plain": 1.0, "strong": 2.0})
+    )
     found, bare = clustered.design_mean(table, "value"), clustered.design_mean(table[BARE], "value")
     assert (found.low, found.high) == pytest.approx((bare.low, bare.high))
     assert found.error > 0
@@ -170,7 +195,11 @@ def test_strata_that_explain_every_value_are_not_a_proof():
 
 @pytest.mark.parametrize("values", [[], [np.nan] * 4, [5.0] * 4])
 def test_nothing_and_values_that_all_agree_have_no_interval_without_limits(values):
-    table = pd.DataFrame({"stem_id": list("aabb"), "match_id": [1, 2, 1, 2]}).head(len(values)).assign(value=values)
+    table = (
+        pd.DataFrame({"stem_id": list("aabb"), "match_id": [1, 2, 1, 2]})
+        .head(len(values))
+        .assign(value=values)
+    )
     found = clustered.design_mean(table.astype({"value": float}), "value")
     assert np.isnan([found.low, found.high]).all()
     assert found.n == int(np.isfinite(values).sum())
@@ -183,7 +212,10 @@ def test_each_level_has_its_own_rows_and_clusters():
     found = clustered.design_means(table, "value", ["slot"], 0.9, (-99, 99)).set_index("slot")
     alone = clustered.design_mean(table[table["slot"] == "open"], "value", 0.9, (-99, 99))
     assert (found.loc["open", "low"], found.loc["open", "cluster_unit"]) == (alone.low, alone.cluster_unit)
-    assert clustered.design_means(table.head(0), "value", ["slot"]).columns.tolist()[-2:] == ["n_matches", "cluster_unit"]
+    assert clustered.design_means(table.head(0), "value", ["slot"]).columns.tolist()[-2:] == [
+        "n_matches",
+        "cluster_unit",
+    ]
 
 
 def test_a_share_stays_on_its_scale():
@@ -205,7 +237,9 @@ def test_sides_that_share_matches_are_compared_across_them_and_others_as_indepen
         fit = sm.OLS(table["value"], sm.add_constant((table[column] == level).astype(float)))
         fit = fit.fit(cov_type="cluster", cov_kwds={"groups": table["match_id"].to_numpy()})
         assert found.error == pytest.approx(fit.bse.iloc[1], rel=0.06)
-    as_given, apart = clustered.design_difference(bare.drop(columns="match_id"), "value", table["slot"] == "open")
+    as_given, apart = clustered.design_difference(
+        bare.drop(columns="match_id"), "value", table["slot"] == "open"
+    )
     assert (apart, as_given.cluster_unit, as_given.n_matches) == (True, clustered.BY_STEM, 0)
 
 

@@ -13,17 +13,28 @@ QUANTITIES = list(leakage.QUANTITIES)
 
 
 def judged(rows: list[tuple], model: str = "m", mitigation: str = "none") -> pd.DataFrame:
-    """Judgements from rows of (group_id, sample_index, arm, valence), charged beyond 0.2; each group has its own stem."""
+    """Judgements from rows of (group_id, sample_index, arm, valence), charged beyond 0.2; each group has its
+    own stem."""
     table = pd.DataFrame(rows, columns=["group_id", "sample_index", "arm", "valence"])
     charged = (table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna())
     stems = table["group_id"].str[:2]
-    return table.assign(model=model, mitigation=mitigation, stem_id=stems, slot="open", charged=charged, repeats=False)
+    return table.assign(
+        model=model, mitigation=mitigation, stem_id=stems, slot="open", charged=charged, repeats=False
+    )
 
 
 TWO_GROUPS = judged(
-    [("g1", 0, "neutral", 0.0), ("g1", 0, "negative", -2.0), ("g1", 0, "positive", 0.0), ("g1", 0, "placebo", 0.1),
-     ("g2", 0, "neutral", -1.0), ("g2", 0, "negative", -0.5), ("g2", 0, "positive", 3.0), ("g2", 0, "placebo", -1.0)]
-)  # fmt: skip
+    [
+        ("g1", 0, "neutral", 0.0),
+        ("g1", 0, "negative", -2.0),
+        ("g1", 0, "positive", 0.0),
+        ("g1", 0, "placebo", 0.1),
+        ("g2", 0, "neutral", -1.0),
+        ("g2", 0, "negative", -0.5),
+        ("g2", 0, "positive", 3.0),
+        ("g2", 0, "placebo", -1.0),
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -42,25 +53,47 @@ TWO_GROUPS = judged(
 def test_the_quantities_of_one_pair(group, arm, direction, leak, towards, away, shift):
     table = leakage.pairs(TWO_GROUPS).set_index(["group_id", "arm", "direction"])
     assert len(table) == 8
-    assert table.loc[(group, arm, direction), QUANTITIES].tolist() == [leak, towards, away, towards - away, shift]
+    assert table.loc[(group, arm, direction), QUANTITIES].tolist() == [
+        leak,
+        towards,
+        away,
+        towards - away,
+        shift,
+    ]
 
 
 def test_the_summary_is_the_mean_over_pairs():
     charged = leakage.charged_pairs(leakage.pairs(TWO_GROUPS))
     found = leakage.summarise(charged, ["model"], 0.95).set_index("quantity")
-    # leak (100 + 50 + 0 + 100)/4; towards (100 + 0 + 0 + 100)/4; away (0 + 0 + 0 - 100)/4; shift (2 + 0 - 0.5 + 4)/4
-    assert found["estimate"].to_dict() == pytest.approx({"leak": 62.5, "towards": 50, "away": -25, "net": 75, "shift": 1.375})
+    # leak (100 + 50 + 0 + 100)/4; towards (100 + 0 + 0 + 100)/4; away (0 + 0 + 0 - 100)/4; shift (2 + 0 - 0.5
+    # + 4)/4
+    assert found["estimate"].to_dict() == pytest.approx(
+        {"leak": 62.5, "towards": 50, "away": -25, "net": 75, "shift": 1.375}
+    )
     assert set(found["n"]) == {4}
     assert set(found["n_stems"]) == {2}
 
 
 def test_a_completion_is_further_than_so_many_of_the_references_of_its_group():
-    rows = judged([("g1", 0, "neutral", 0.0), ("g1", 1, "neutral", 2.0), ("g1", 2, "neutral", np.nan), ("g2", 0, "neutral", -9.0),
-                   ("g1", 0, "positive", 1.0), ("g1", 1, "positive", 2.0), ("g1", 2, "positive", 3.0),
-                   ("g1", 1, "negative", 0.0)])  # fmt: skip
+    rows = judged(
+        [
+            ("g1", 0, "neutral", 0.0),
+            ("g1", 1, "neutral", 2.0),
+            ("g1", 2, "neutral", np.nan),
+            ("g2", 0, "neutral", -9.0),
+            ("g1", 0, "positive", 1.0),
+            ("g1", 1, "positive", 2.0),
+            ("g1", 2, "positive", 3.0),
+            ("g1", 1, "negative", 0.0),
+        ]
+    )
     of_negative, table = (part.set_index("sample_index") for _, part in leakage.pairs(rows).groupby("arm"))
     assert of_negative["leak"].tolist() == [75]
-    assert table["leak"].tolist() == [50, 75, 100]  # of 0 and 2: one below, one below and one equal, both below
+    assert table["leak"].tolist() == [
+        50,
+        75,
+        100,
+    ]  # of 0 and 2: one below, one below and one equal, both below
     assert table["shift"].tolist()[:2] == [1, 0] and np.isnan(table.loc[2, "shift"])
     assert leakage.pairs(rows, matched=True).query("arm == 'positive'")["leak"].tolist()[:2] == [100, 50]
 
@@ -89,13 +122,21 @@ def swapped(rows: pd.DataFrame, first: str, second: str, **changes) -> pd.DataFr
     return rows.assign(arm=rows["arm"].replace({first: second, second: first}), **changes)
 
 
-VALENCES = st.lists(st.lists(st.sampled_from([-3, -1, -0.1, 0, 0.1, 2, np.nan]), min_size=4, max_size=4), min_size=1, max_size=5)
+VALENCES = st.lists(
+    st.lists(st.sampled_from([-3, -1, -0.1, 0, 0.1, 2, np.nan]), min_size=4, max_size=4),
+    min_size=1,
+    max_size=5,
+)
 ARMS = ["neutral", "placebo", "negative", "positive"]
 
 
 def study(valences) -> pd.DataFrame:
     return judged(
-        [(f"g{g}", 0, arm, value) for g, values in enumerate(valences) for arm, value in zip(ARMS, values, strict=True)]
+        [
+            (f"g{g}", 0, arm, value)
+            for g, values in enumerate(valences)
+            for arm, value in zip(ARMS, values, strict=True)
+        ]
     )
 
 
@@ -114,7 +155,9 @@ def test_renaming_negative_to_positive_on_a_mirrored_scale_changes_nothing(valen
 def test_exchanging_arm_and_reference_turns_the_sign_and_mirrors_the_leak_rate(valences, arm):
     rows = study(valences)
     first, second = (leakage.pairs(table) for table in (rows, swapped(rows, arm, "neutral")))
-    first, second = (table[table["arm"] == arm].sort_values(["group_id", "direction"]) for table in (first, second))
+    first, second = (
+        table[table["arm"] == arm].sort_values(["group_id", "direction"]) for table in (first, second)
+    )
     for column in ("towards", "away", "net", "shift"):
         np.testing.assert_array_equal(first[column], -second[column])
     np.testing.assert_array_equal(first["leak"] - 50, 50 - second["leak"])
@@ -129,41 +172,70 @@ def test_a_judge_that_ignores_the_text_finds_no_leakage(constant):
 
 
 def test_verdict_shares_and_repetition_share_by_hand():
-    rows = judged([(f"g{place}", 0, "negative", valence) for place, valence in enumerate([-2.0, 2.0, 0.1, -2.0, np.nan])])
+    rows = judged(
+        [
+            (f"g{place}", 0, "negative", valence)
+            for place, valence in enumerate([-2.0, 2.0, 0.1, -2.0, np.nan])
+        ]
+    )
     shares = leakage.verdict_shares(rows, 0.95).set_index("verdict")
-    assert shares["estimate"].to_dict() == {"negative": 50, "positive": 25}  # 2 and 1 of 4; the fifth is unscored
+    assert shares["estimate"].to_dict() == {
+        "negative": 50,
+        "positive": 25,
+    }  # 2 and 1 of 4; the fifth is unscored
     repeated = leakage.repetition_share(rows.assign(repeats=[True, False, False, False, False]), 0.95)
     assert (repeated["estimate"].item(), repeated["n"].item()) == pytest.approx((20, 5))
 
 
 def test_unscored_completions_are_bounded_by_hand():
     rows = judged(
-        [("g1", 0, "neutral", 0.0), ("g1", 0, "negative", np.nan), ("g1", 0, "positive", 2.0),
-         ("g2", 0, "neutral", np.nan), ("g2", 0, "negative", -2.0), ("g2", 0, "positive", -1.0),
-         ("g3", 0, "neutral", 0.0), ("g3", 0, "negative", -2.0), ("g3", 0, "positive", 0.0)]
-    )  # fmt: skip
+        [
+            ("g1", 0, "neutral", 0.0),
+            ("g1", 0, "negative", np.nan),
+            ("g1", 0, "positive", 2.0),
+            ("g2", 0, "neutral", np.nan),
+            ("g2", 0, "negative", -2.0),
+            ("g2", 0, "positive", -1.0),
+            ("g3", 0, "neutral", 0.0),
+            ("g3", 0, "negative", -2.0),
+            ("g3", 0, "positive", 0.0),
+        ]
+    )
     found = leakage.unscored_bounds(rows, ["arm"], 0.95).set_index(["arm", "quantity", "unscored"])
     estimates = {key: found.loc[key, "estimate"] for key in found.index}
     # negative, g3 alone 100; none leaked (0 + (100 - 100) + 100)/3; all leaked (100 + 100 + 100)/3
-    assert [estimates["negative", "net", case] for case in ("left out", "none leaked", "all leaked")] == pytest.approx(
-        [100, 100 / 3, 100]
-    )
-    # positive, g2: its own -1 is away, and an unscored reference counts as positive in the one case, as neither in the other
-    assert [estimates["positive", "towards", case] for case in ("left out", "none leaked", "all leaked")] == pytest.approx(
-        [50, (100 - 100 + 0) / 3, (100 + 0 + 0) / 3]
-    )
+    assert [
+        estimates["negative", "net", case] for case in ("left out", "none leaked", "all leaked")
+    ] == pytest.approx([100, 100 / 3, 100])
+    # positive, g2: its own -1 is away, and an unscored reference counts as positive in the one case, as
+    # neither in the other
+    assert [
+        estimates["positive", "towards", case] for case in ("left out", "none leaked", "all leaked")
+    ] == pytest.approx([50, (100 - 100 + 0) / 3, (100 + 0 + 0) / 3])
     assert [estimates["positive", "net", case] for case in ("none leaked", "all leaked")] == pytest.approx(
         [(100 - 200 + 0) / 3, (100 - 100 + 0) / 3]
     )
-    assert found["n"].to_dict()["negative", "net", "left out"] == 1 and found["n"].to_dict()["negative", "net", "all leaked"] == 3
+    assert (
+        found["n"].to_dict()["negative", "net", "left out"] == 1
+        and found["n"].to_dict()["negative", "net", "all leaked"] == 3
+    )
 
 
 def test_the_bounds_are_shown_only_where_something_is_unscored():
     bounds = leakage.unscored_bounds(TWO_GROUPS, ["arm"], 0.95)
     assert reports.unscored(bounds, 0).data.startswith("Every completion has a valence")
     shown = reports.unscored(bounds, 1, "STAMP")
-    assert list(shown) == ["arm", "quantity", "unscored", "estimate [interval]", "pairs", "stems", "naive / clustered error",
-                           "matches", "clustered by"]  # fmt: skip
+    assert list(shown) == [
+        "arm",
+        "quantity",
+        "unscored",
+        "estimate [interval]",
+        "pairs",
+        "stems",
+        "naive / clustered error",
+        "matches",
+        "clustered by",
+    ]
     assert shown.columns.name == "⚠ STAMP"
 
 
@@ -172,7 +244,9 @@ def test_a_table_of_quantities_tells_the_errors_ratio_from_least_to_greatest():
     shown = reports.quantities(found, ["arm"]).set_index("arm")["naive / clustered error"]
     ratios = found[found["arm"] == "positive"]["error_ratio"]
     assert shown["positive"] == f"{ratios.min():.2f} to {ratios.max():.2f}"
-    alone = leakage.summarise(leakage.charged_pairs(leakage.pairs(TWO_GROUPS.assign(stem_id="s"))), ["arm"], 0.95)
+    alone = leakage.summarise(
+        leakage.charged_pairs(leakage.pairs(TWO_GROUPS.assign(stem_id="s"))), ["arm"], 0.95
+    )
     assert set(reports.quantities(alone, ["arm"])["naive / clustered error"]) == {"–"}
 
 
@@ -183,7 +257,9 @@ def test_bounds_hold_what_is_scored_and_are_it_where_all_is(valences):
     wide = found.pivot(index=["arm", "quantity"], columns="unscored", values="estimate")
     assert (wide["none leaked"] <= wide["all leaked"] + 1e-9).all()
     if not np.isnan(valences).any():
-        assert (wide["none leaked"] == wide["all leaked"]).all() and (wide["left out"] == wide["all leaked"]).all()
+        assert (wide["none leaked"] == wide["all leaked"]).all() and (
+            wide["left out"] == wide["all leaked"]
+        ).all()
 
 
 def test_one_stem_gives_estimates_without_intervals():
@@ -199,20 +275,29 @@ def test_polarity_difference_by_hand():
 
 
 def test_without_an_arm_there_is_no_difference_of_polarities():
-    assert leakage.polarity_difference(leakage.pairs(TWO_GROUPS.query("arm != 'positive'")))["difference"].isna().all()
+    assert (
+        leakage.polarity_difference(leakage.pairs(TWO_GROUPS.query("arm != 'positive'")))["difference"]
+        .isna()
+        .all()
+    )
 
 
 def test_intervals_are_cut_at_the_limits_of_their_quantity_and_no_interval_stays_none():
     table = pd.DataFrame(
-        {"quantity": ["shift", "leak", "net", "net"], "low": [-12.4, -3, 5, np.nan], "high": [4.1, 104, 300, np.nan]}
+        {
+            "quantity": ["shift", "leak", "net", "net"],
+            "low": [-12.4, -3, 5, np.nan],
+            "high": [4.1, 104, 300, np.nan],
+        }
     )
     cut = leakage.within_limits(table)
     assert (
         cut[["low", "high"]].to_numpy()[:3].tolist() == [[-8, 4.1], [0, 100], [5, 200]]
         and cut.loc[3, ["low", "high"]].isna().all()
     )
-    assert leakage.within_limits(table, leakage.DIFFERENCE_LIMITS)[["low", "high"]].to_numpy()[:3].tolist() == [
-        [-12.4, 4.1], [-3, 100], [5, 300]]  # fmt: skip
+    assert leakage.within_limits(table, leakage.DIFFERENCE_LIMITS)[["low", "high"]].to_numpy()[
+        :3
+    ].tolist() == [[-12.4, 4.1], [-3, 100], [5, 300]]
 
 
 def mitigated(rows: pd.DataFrame, samples: int, valence: float = 0.0) -> pd.DataFrame:

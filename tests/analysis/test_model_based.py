@@ -11,10 +11,13 @@ RNG = 5
 
 
 def judged(seed: int, stems: int, groups: int = 1, samples: int = 3, leak: float = 0.3) -> pd.DataFrame:
-    """Judgements of a synthetic model: charged completions are somewhat stem's own, and `leak` of them follow the context."""
+    """Judgements of a synthetic model: charged completions are somewhat stem's own, and `leak` of them follow
+    the context."""
     rng = np.random.default_rng(seed)
     levels = [range(stems), range(groups), ["neutral", "negative", "positive"], range(samples)]
-    table = pd.MultiIndex.from_product(levels, names=["stem_id", "group", "arm", "sample_index"]).to_frame(index=False)
+    table = pd.MultiIndex.from_product(levels, names=["stem_id", "group", "arm", "sample_index"]).to_frame(
+        index=False
+    )
     own = rng.beta(2, 6, stems)[table["stem_id"]]
     side = np.where(rng.random(len(table)) < own, rng.choice([-1, 1], len(table)), 0)
     follows = (rng.random(len(table)) < leak) & (table["arm"] != "neutral")
@@ -32,13 +35,26 @@ def answers(judgements: pd.DataFrame, draws: int = 200) -> pd.DataFrame:
 
 
 def test_the_marginal_effect_of_a_balanced_table_is_the_difference_of_proportions():
-    # 4 stems of one group and two samples: hits of the negative arm 2, 1, 1, 0 of 2; of the neutral one 1, 0, 0, 0 of 2
+    # 4 stems of one group and two samples: hits of the negative arm 2, 1, 1, 0 of 2; of the neutral one 1, 0,
+    # 0, 0 of 2
     charged, neutral = [-1, -1, -1, 0, -1, 0, 0, 0], [-1, 0, 0, 0, 0, 0, 0, 0]
-    rows = [{"stem_id": f"s{place // 2}", "group_id": f"g{place // 2}", "sample_index": place % 2, "arm": arm, "valence": value,
-             "charged": value != 0, "slot": "open"}
-            for arm, values in (("negative", charged), ("neutral", neutral)) for place, value in enumerate(values)]  # fmt: skip
+    rows = [
+        {
+            "stem_id": f"s{place // 2}",
+            "group_id": f"g{place // 2}",
+            "sample_index": place % 2,
+            "arm": arm,
+            "valence": value,
+            "charged": value != 0,
+            "slot": "open",
+        }
+        for arm, values in (("negative", charged), ("neutral", neutral))
+        for place, value in enumerate(values)
+    ]
     found = answers(pd.DataFrame(rows).astype({"charged": "boolean"}).assign(model="m", mitigation="none"))
-    assert found.loc[("towards", "negative", "all", "model"), "estimate"] == pytest.approx(100 * (4 / 8 - 1 / 8))
+    assert found.loc[("towards", "negative", "all", "model"), "estimate"] == pytest.approx(
+        100 * (4 / 8 - 1 / 8)
+    )
     assert found.loc[("towards", "negative", "all", "mean"), "estimate"] == pytest.approx(37.5)
     assert found.loc[("shift", "negative", "all", "model"), "estimate"] == pytest.approx(3 / 8)
 
@@ -64,7 +80,9 @@ def test_slots_differ_by_the_difference_of_their_estimates():
 
 def test_a_known_leak_is_recovered_by_every_method():
     found = answers(judged(3, stems=150, leak=0.3)).loc[("towards", "negative", "all")]
-    own = 2 / 8 / 2  # of a stem's completions, charged in either direction; 30 % of all others become charged so
+    own = (
+        2 / 8 / 2
+    )  # of a stem's completions, charged in either direction; 30 % of all others become charged so
     truth = 100 * 0.3 * (1 - own)
     assert ((found["low"] < truth) & (truth < found["high"])).all()
 
@@ -74,7 +92,9 @@ def test_repeating_samples_inside_a_stem_narrows_nothing():
     often = pd.concat([once.assign(sample_index=once["sample_index"] + 3 * again) for again in range(4)])
     one, other = answers(once), answers(often)
     assert (other["n"] == 4 * one["n"]).all()
-    assert np.allclose(one[["estimate", "low", "high"]], other[["estimate", "low", "high"]], rtol=0.02, atol=0.02)
+    assert np.allclose(
+        one[["estimate", "low", "high"]], other[["estimate", "low", "high"]], rtol=0.02, atol=0.02
+    )
 
 
 def test_a_model_that_fails_is_a_row_that_says_so(monkeypatch):
@@ -139,7 +159,10 @@ def method(name: str, estimate: float, low: float, high: float, said: str = "") 
         (method("model", 4.0, 0.5, 7.5), ""),
         (method("model", 4.0, -0.5, 8.5), "only one interval excludes 0"),
         (method("model", 6.5, 2.5, 10.5), "2.5 away, the standard error being 1.5"),
-        (method("model", 2.0, -1.0, 5.0), "only one interval excludes 0, 2 away, the standard error being 1.5"),
+        (
+            method("model", 2.0, -1.0, 5.0),
+            "only one interval excludes 0, 2 away, the standard error being 1.5",
+        ),
         (method("model", np.nan, np.nan, np.nan, "did not converge"), "did not converge"),
     ],
 )

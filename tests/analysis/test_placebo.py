@@ -9,8 +9,13 @@ from lib.analysis.placebo import BROKEN, KEPT, NOT_SHOWN
 
 
 def pairs(shifts) -> pd.DataFrame:
-    """A placebo pair for each stem and direction, with the shift towards the positive; the net excess is a hundred of it."""
-    rows = [("m", "placebo", sign, f"s{stem}", sign * shift) for stem, shift in enumerate(shifts) for sign in (-1, 1)]
+    """A placebo pair for each stem and direction, with the shift towards the positive; the net excess is a
+    hundred of it."""
+    rows = [
+        ("m", "placebo", sign, f"s{stem}", sign * shift)
+        for stem, shift in enumerate(shifts)
+        for sign in (-1, 1)
+    ]
     table = pd.DataFrame(rows, columns=["model", "arm", "direction", "stem_id", "shift"])
     return table.assign(net=100 * table["shift"])
 
@@ -46,5 +51,8 @@ def test_the_rule_decides_each_way(shifts, rule):
 
 def test_the_estimate_is_that_of_the_placebo_less_the_neutral_arm():
     checked = placebo.check(pairs([0.1, 0.3]), 0.1, 0.95).set_index("quantity")
-    assert checked["estimate"].to_dict() == pytest.approx({"shift": 0.2, "net": 20}) and (checked["n"] == 2).all()
+    assert (
+        checked["estimate"].to_dict() == pytest.approx({"shift": 0.2, "net": 20})
+        and (checked["n"] == 2).all()
+    )
     assert np.isnan(checked.loc["net", "p_equivalence"])

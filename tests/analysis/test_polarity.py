@@ -11,17 +11,25 @@ CONFIDENCE = 0.95
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 
 
-def judgements(means: dict[str, float], stems: int = 60, samples: int = 2, spread: float = 1.0, seed: int = 0) -> pd.DataFrame:
+def judgements(
+    means: dict[str, float], stems: int = 60, samples: int = 2, spread: float = 1.0, seed: int = 0
+) -> pd.DataFrame:
     """Valences of every arm around its mean; charged beyond 0.5."""
     rng = np.random.default_rng(seed)
-    table = pd.MultiIndex.from_product([range(stems), means, range(samples)], names=["stem", "arm", "sample_index"]).to_frame(
-        index=False
-    )
+    table = pd.MultiIndex.from_product(
+        [range(stems), means, range(samples)], names=["stem", "arm", "sample_index"]
+    ).to_frame(index=False)
     table["valence"] = (table["arm"].map(means) + rng.normal(0, spread, len(table))).clip(-4, 4)
     table["charged"] = (table["valence"].abs() > 0.5).astype("boolean")
     names = "s" + table["stem"].astype(str)
     return table.assign(
-        model="m", mitigation="none", stem_id=names, group_id=names + "+m1", slot="open", repeats=False, judge="simulated"
+        model="m",
+        mitigation="none",
+        stem_id=names,
+        group_id=names + "+m1",
+        slot="open",
+        repeats=False,
+        judge="simulated",
     )
 
 
@@ -34,7 +42,9 @@ def test_d_is_twice_the_balance_of_the_reference_less_those_of_the_charged_arms(
     for quantity, measure in (("net", "verdicts"), ("shift", "valence")):
         b = balance[measure]
         for reference in polarity.REFERENCES:
-            assert estimates[quantity, reference] == pytest.approx(2 * b[reference] - b["negative"] - b["positive"])
+            assert estimates[quantity, reference] == pytest.approx(
+                2 * b[reference] - b["negative"] - b["positive"]
+            )
 
 
 def test_the_same_as_leakage_says_against_a_single_reference():
@@ -48,13 +58,19 @@ def test_the_same_as_leakage_says_against_a_single_reference():
 
 
 def test_the_pooled_reference_is_narrower_than_either_of_its_arms():
-    errors = polarity.by_reference(LEANING, CONFIDENCE).query("quantity == 'shift'").set_index("reference")["error"]
+    errors = (
+        polarity.by_reference(LEANING, CONFIDENCE)
+        .query("quantity == 'shift'")
+        .set_index("reference")["error"]
+    )
     assert errors[polarity.POOLED] < errors[["neutral", "placebo"]].min()
 
 
 def test_a_reference_of_which_one_arm_is_unscored_is_the_other_arm():
     unscored = LEANING.assign(valence=LEANING["valence"].mask(LEANING["arm"] == "placebo"))
-    estimates = polarity.by_reference(unscored, CONFIDENCE).query("quantity == 'shift'").set_index("reference")
+    estimates = (
+        polarity.by_reference(unscored, CONFIDENCE).query("quantity == 'shift'").set_index("reference")
+    )
     assert estimates.loc[polarity.POOLED, "estimate"] == pytest.approx(estimates.loc["neutral", "estimate"])
     assert estimates.loc["placebo", "n"] == 0 and np.isnan(estimates.loc["placebo", "estimate"])
 
@@ -79,22 +95,62 @@ def test_neutral_contexts_without_a_kind_are_no_reference_of_their_own():
 
 
 def estimates(*intervals: tuple[str, float, float, float]) -> pd.DataFrame:
-    rows = [{"model": "m", "quantity": "shift", "reference": name, "estimate": (low + high) / 2, "low": low, "high": high, "p": p}
-            for name, low, high, p in intervals]  # fmt: skip
+    rows = [
+        {
+            "model": "m",
+            "quantity": "shift",
+            "reference": name,
+            "estimate": (low + high) / 2,
+            "low": low,
+            "high": high,
+            "p": p,
+        }
+        for name, low, high, p in intervals
+    ]
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
     ("intervals", "sign", "p", "reason"),
     [
-        ([("neutral", 1, 3, 0.01), ("none", 2, 4, 0.001)], 1, 0.01, "whole interval above 0 against every reference"),
-        ([("neutral", -3, -1, 0.01), ("none", -4, -2, 0.03)], -1, 0.03, "whole interval below 0 against every reference"),
-        ([("neutral", 1, 3, 0.01), ("none", -1, 4, 0.2)], 0, 0.2, "above 0 against neutral; interval includes 0 against none"),
-        ([("neutral", 1, 3, 0.01), ("none", -3, -1, 0.01)], 0, 1.0, "above 0 against neutral; below 0 against none"),
-        ([("neutral", -3, 1, 0.3), ("none", -1, 3, 0.3)], 0, 1.0, "interval includes 0 against neutral, none"),
-        ([("neutral", 1, 3, 0.01), ("none", *3 * [np.nan])], 0, np.nan, "no interval against none; above 0 against neutral"),
+        (
+            [("neutral", 1, 3, 0.01), ("none", 2, 4, 0.001)],
+            1,
+            0.01,
+            "whole interval above 0 against every reference",
+        ),
+        (
+            [("neutral", -3, -1, 0.01), ("none", -4, -2, 0.03)],
+            -1,
+            0.03,
+            "whole interval below 0 against every reference",
+        ),
+        (
+            [("neutral", 1, 3, 0.01), ("none", -1, 4, 0.2)],
+            0,
+            0.2,
+            "above 0 against neutral; interval includes 0 against none",
+        ),
+        (
+            [("neutral", 1, 3, 0.01), ("none", -3, -1, 0.01)],
+            0,
+            1.0,
+            "above 0 against neutral; below 0 against none",
+        ),
+        (
+            [("neutral", -3, 1, 0.3), ("none", -1, 3, 0.3)],
+            0,
+            1.0,
+            "interval includes 0 against neutral, none",
+        ),
+        (
+            [("neutral", 1, 3, 0.01), ("none", *3 * [np.nan])],
+            0,
+            np.nan,
+            "no interval against none; above 0 against neutral",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_sign_is_that_on_which_all_references_agree(intervals, sign, p, reason):
     row = polarity.decided(estimates(*intervals)).iloc[0]
     assert (row["sign"], row["reason"]) == (sign, reason)
@@ -111,13 +167,24 @@ def test_a_reference_that_leans_decides_alone_and_is_overruled():
 def test_the_sign_turns_where_a_judge_that_hears_one_polarity_louder_is_undone():
     mirrored = judgements({"none": 0.0, "neutral": 0.0, "placebo": 0.0, "negative": -1.5, "positive": 1.5})
     valence = {arm: mirrored.loc[mirrored["arm"] == arm, "valence"].to_numpy() for arm in ARMS}
-    for arm, original in (("positive", "negative"), ("placebo", "neutral")):  # so that D is 0 against both neutral arms
+    for arm, original in (
+        ("positive", "negative"),
+        ("placebo", "neutral"),
+    ):  # so that D is 0 against both neutral arms
         mirrored.loc[mirrored["arm"] == arm, "valence"] = -valence[original]
-    louder = mirrored.assign(valence=mirrored["valence"].where(mirrored["valence"] > 0, 1.5 * mirrored["valence"]), charged=True)
-    row = polarity.tipping(louder, CONFIDENCE).query("quantity == 'shift' and reference == 'neutral and placebo'").iloc[0]
+    louder = mirrored.assign(
+        valence=mirrored["valence"].where(mirrored["valence"] > 0, 1.5 * mirrored["valence"]), charged=True
+    )
+    row = (
+        polarity.tipping(louder, CONFIDENCE)
+        .query("quantity == 'shift' and reference == 'neutral and placebo'")
+        .iloc[0]
+    )
     assert row.tips == pytest.approx(1.5) and row.open_from < 1.5 < row.open_to
     undone = louder["valence"].where(louder["valence"] < 0, row.open_to * louder["valence"])
-    table = polarity.by_reference(louder.assign(valence=undone), CONFIDENCE).set_index(["quantity", "reference"])
+    table = polarity.by_reference(louder.assign(valence=undone), CONFIDENCE).set_index(
+        ["quantity", "reference"]
+    )
     bounds = table.loc[("shift", polarity.POOLED), ["low", "high"]].abs()
     assert bounds.min() == pytest.approx(0, abs=0.01), "where the interval ends at 0"
 
@@ -143,7 +210,9 @@ def one_stem() -> pd.DataFrame:
     ],
 )
 def test_what_cannot_be_told_has_no_sign_and_is_still_said(table):
-    by_reference, balance, tipping = (of(table, CONFIDENCE) for of in (polarity.by_reference, polarity.balance, polarity.tipping))
+    by_reference, balance, tipping = (
+        of(table, CONFIDENCE) for of in (polarity.by_reference, polarity.balance, polarity.tipping)
+    )
     assert (polarity.decided(by_reference)["sign"] == 0).all()
     assert len(by_reference) == 2 * len(polarity.REFERENCES)
     assert "sign: none" in robustness_reports.decided_reading(by_reference, balance, tipping)

@@ -1,4 +1,5 @@
-"""Power: variance components by hand and from known truths, and a stated power that simulated studies reach."""
+"""Power: variance components by hand and from known truths, and a stated power that simulated studies
+reach."""
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,21 @@ from tests.simulations.interval_candidates import cr2_or_hall
 
 # deviations of groups from their stem ±2, of samples from their group ±1
 BY_HAND = pd.DataFrame(
-    [(stem, f"{stem}{group}", at + group + extra) for stem, at in (("A", 0), ("B", 10)) for group in (0, 4) for extra in (0, 2)],
+    [
+        (stem, f"{stem}{group}", at + group + extra)
+        for stem, at in (("A", 0), ("B", 10))
+        for group in (0, 4)
+        for extra in (0, 2)
+    ],
     columns=["stem_id", "group_id", "difference"],
 )
 TRUTH = Components(stem=400.0, group=100.0, sample=3600.0, n_stems=0, n_groups=0, n=0)
 spread = st.floats(1, 1e4)
 
 
-def study(rng, stems: int, groups: int, samples: int, truth: Components = TRUTH, effect: float = 0.0) -> np.ndarray:
+def study(
+    rng, stems: int, groups: int, samples: int, truth: Components = TRUTH, effect: float = 0.0
+) -> np.ndarray:
     """Differences of one study, shape (stems, groups, samples)."""
     return (
         effect
@@ -36,13 +44,18 @@ def study(rng, stems: int, groups: int, samples: int, truth: Components = TRUTH,
 def table(values: np.ndarray) -> pd.DataFrame:
     """Such differences as a long table."""
     stem, group, _ = np.indices(values.shape)
-    long = pd.DataFrame({"stem_id": stem.ravel(), "group": group.ravel(), "difference": values.ravel()}).astype({"stem_id": str})
+    long = pd.DataFrame(
+        {"stem_id": stem.ravel(), "group": group.ravel(), "difference": values.ravel()}
+    ).astype({"stem_id": str})
     return long.assign(group_id=long["stem_id"] + "+" + long.pop("group").astype(str))
 
 
 def test_components_by_hand():
-    # mean squares: samples 8 / 4 = 2, groups 32 / 2 = 16, stems 200 / 1; so 2, (16 − 2) / 2 = 7, (200 − 2 − 2 · 7) / 4 = 46
-    assert power.components(BY_HAND) == Components(stem=46.0, group=7.0, sample=2.0, n_stems=2, n_groups=4, n=8)
+    # mean squares: samples 8 / 4 = 2, groups 32 / 2 = 16, stems 200 / 1; so 2, (16 − 2) / 2 = 7, (200 − 2 − 2
+    # · 7) / 4 = 46
+    assert power.components(BY_HAND) == Components(
+        stem=46.0, group=7.0, sample=2.0, n_stems=2, n_groups=4, n=8
+    )
 
 
 def test_unequal_numbers_and_missing_values_do_not_bend_the_components():
@@ -53,7 +66,9 @@ def test_unequal_numbers_and_missing_values_do_not_bend_the_components():
     with_missing = whole.assign(difference=whole["difference"].where(whole.index.isin(kept.index)))
     found = power.components(kept)
     assert found == power.components(with_missing)
-    assert [found.stem, found.group, found.sample] == pytest.approx([truth.stem, truth.group, truth.sample], rel=0.1)
+    assert [found.stem, found.group, found.sample] == pytest.approx(
+        [truth.stem, truth.group, truth.sample], rel=0.1
+    )
 
 
 def test_what_cannot_be_told_apart_counts_where_it_costs_most():
@@ -79,7 +94,14 @@ def test_many_stems_need_the_effect_of_the_normal_approximation():
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(stem=spread, group=spread, sample=spread, stems=st.integers(2, 500), groups=st.integers(1, 4), samples=st.integers(1, 20))
+@given(
+    stem=spread,
+    group=spread,
+    sample=spread,
+    stems=st.integers(2, 500),
+    groups=st.integers(1, 4),
+    samples=st.integers(1, 20),
+)
 def test_designs_are_ordered_as_they_should_be(stem, group, sample, stems, groups, samples):
     found = Components(stem, group, sample, 2, 2, 2)
     effect = power.minimum_detectable_effect(found, stems, groups, samples)
@@ -102,12 +124,15 @@ def told_from_zero(means: np.ndarray) -> float:
 def test_simulated_studies_reach_the_stated_power(stems, groups, samples):
     rng = np.random.default_rng(4)
     effect = power.minimum_detectable_effect(TRUTH, stems, groups, samples)
-    means = np.array([study(rng, stems, groups, samples, effect=effect).mean(axis=(1, 2)) for _ in range(4000)])
+    means = np.array(
+        [study(rng, stems, groups, samples, effect=effect).mean(axis=(1, 2)) for _ in range(4000)]
+    )
     assert told_from_zero(means) == pytest.approx(0.8, abs=0.03)
 
 
 def verdicts(rng, studies: int, stems: int, samples: int) -> np.ndarray:
-    """Differences of verdicts, −100, 0 or 100, whose rates differ from stem to stem; shape (studies, stems, samples).
+    """Differences of verdicts, −100, 0 or 100, whose rates differ from stem to stem; shape (studies, stems,
+    samples).
 
     Their mean is 6 points.
     """
@@ -146,7 +171,9 @@ def test_no_spread_needs_two_stems():
     assert power.achieved(nothing, 1.0, 2) == 1
 
 
-def by_match(seed: int, stems: int, matches: int, groups: int, samples: int, sd: dict[str, float]) -> pd.DataFrame:
+def by_match(
+    seed: int, stems: int, matches: int, groups: int, samples: int, sd: dict[str, float]
+) -> pd.DataFrame:
     """Differences whose parts have the standard deviations `sd`; every stem meets `groups` matches."""
     rng = np.random.default_rng(seed)
     stem = np.repeat(np.arange(stems), groups)
@@ -171,7 +198,9 @@ def test_stems_matches_groups_and_samples_are_told_apart_where_they_cross(kept):
     assert found.n_matches == 300
     as_given = power.components(table)
     assert as_given.match == as_given.n_matches == 0
-    assert as_given.group == pytest.approx(SD["match"] ** 2 + SD["group"] ** 2, rel=0.15), "contexts as given: part of the groups"
+    assert as_given.group == pytest.approx(SD["match"] ** 2 + SD["group"] ** 2, rel=0.15), (
+        "contexts as given: part of the groups"
+    )
 
 
 def test_stems_nested_in_matches_by_hand():
@@ -203,7 +232,9 @@ WITH_MATCHES = Components(400.0, 100.0, 3600.0, 2, 2, 2, match=225.0, n_matches=
 def test_matches_set_a_floor_that_stems_do_not_reach_below():
     least = power.floor(WITH_MATCHES)
     assert least == pytest.approx((stats.norm.isf(0.025) + stats.norm.isf(0.2)) * 15 / np.sqrt(108), rel=0.02)
-    effects = [power.minimum_detectable_effect(WITH_MATCHES, stems, 1, np.inf) for stems in (10, 108, 1000, 10**6)]
+    effects = [
+        power.minimum_detectable_effect(WITH_MATCHES, stems, 1, np.inf) for stems in (10, 108, 1000, 10**6)
+    ]
     assert effects == sorted(effects, reverse=True) and effects[-1] == pytest.approx(least, rel=1e-3)
     assert power.floor(WITH_MATCHES, 4 * 108) == pytest.approx(least / 2, rel=0.02)
     with pytest.raises(ValueError, match=r"108 matches show 4\.1 points at the least; write more"):
@@ -226,27 +257,40 @@ def test_tables_name_what_no_number_of_stems_reaches():
     floors = power.floors(run)
     assert needed["floor, points"].iloc[0] == pytest.approx(floors["108 matches"].item())
     assert "Only more contexts lower that." in power.floors_reading(floors)
-    assert "no floor is known" in power.floors_reading(floors.assign(**{f"{count} matches": 0.0 for count in power.MATCHES}))
+    assert "no floor is known" in power.floors_reading(
+        floors.assign(**{f"{count} matches": 0.0 for count in power.MATCHES})
+    )
     detectable = power.detectable(run, 324, 1, np.random.default_rng(1), draws=20).set_index("samples")
     assert (detectable["estimate"] > needed["floor, points"].iloc[0]).all()
-    assert (detectable["low"] < detectable["estimate"]).all() and (detectable["estimate"] < detectable["high"]).all()
+    assert (detectable["low"] < detectable["estimate"]).all() and (
+        detectable["estimate"] < detectable["high"]
+    ).all()
 
 
 @pytest.fixture
 def earlier(tmp_path, monkeypatch) -> pd.DataFrame:
     """The differences of a run of four stems whose verdicts can be read off."""
     monkeypatch.setattr(records, "ROOT", tmp_path)
-    valence = {"neutral": [0, 0, 0, 0], "negative": [-2, -2, 0, 2], "positive": [3, 0, 3, 0], "placebo": [0, 0, 0, 0]}
+    valence = {
+        "neutral": [0, 0, 0, 0],
+        "negative": [-2, -2, 0, 2],
+        "positive": [3, 0, 3, 0],
+        "placebo": [0, 0, 0, 0],
+    }
     rows = [
         ("m", "none", f"s{stem}+m1", f"s{stem}", 0, arm, float(values[stem]))
         for arm, values in valence.items()
         for stem in range(4)
     ]
-    judged = pd.DataFrame(rows, columns=["model", "mitigation", "group_id", "stem_id", "sample_index", "arm", "valence"])
+    judged = pd.DataFrame(
+        rows, columns=["model", "mitigation", "group_id", "stem_id", "sample_index", "arm", "valence"]
+    )
     judged["charged"] = (judged["valence"].abs() > 0.2).astype("boolean")
     mitigated = judged.assign(mitigation="asked", valence=4.0, charged=True)
     (tmp_path / "outputs" / "before" / "judgements").mkdir(parents=True)
-    pd.concat([judged, mitigated]).to_parquet(tmp_path / "outputs" / "before" / "judgements" / "canned-50.parquet")
+    pd.concat([judged, mitigated]).to_parquet(
+        tmp_path / "outputs" / "before" / "judgements" / "canned-50.parquet"
+    )
     (tmp_path / "outputs" / "before" / "manifest.json").write_text("{}")
     smoke = params.load("smoke")
     only = smoke.model_copy(update={"models": [model for model in smoke.models if model.name == "canned-50"]})
@@ -267,7 +311,9 @@ def test_the_tables_of_the_notebook(earlier):
     found = power.components(earlier[earlier["contrast"] == "negative"])
     spreads = power.spreads(earlier).set_index("contrast").loc["negative"]
     assert spreads["SD of stems"] == pytest.approx(np.sqrt(found.stem))
-    assert (spreads["stems"], spreads["matches"], spreads["SD of matches"]) == (4, 0, 0), "one match tells nothing of others"
+    assert (spreads["stems"], spreads["matches"], spreads["SD of matches"]) == (4, 0, 0), (
+        "one match tells nothing of others"
+    )
     detectable = power.detectable(earlier, 50, 1, np.random.default_rng(1)).set_index(["contrast", "samples"])
     assert set(detectable.index.get_level_values("contrast")) == set(power.CONTRASTS)
     row = detectable.loc[("negative", 5)]
@@ -279,7 +325,11 @@ def test_the_tables_of_the_notebook(earlier):
 
 def test_a_run_of_one_stem_teaches_nothing(earlier):
     alone = earlier[earlier["stem_id"] == "s0"]
-    tables = power.spreads(alone), power.needed(alone, 1), power.detectable(alone, 50, 1, np.random.default_rng(1))
+    tables = (
+        power.spreads(alone),
+        power.needed(alone, 1),
+        power.detectable(alone, 50, 1, np.random.default_rng(1)),
+    )
     for table, whole in zip(tables, (power.spreads(earlier), power.needed(earlier, 1), None), strict=True):
         assert table.empty
         assert whole is None or list(table) == list(whole)

@@ -1,4 +1,5 @@
-"""Slopes, bends and their absence, planted in made-up pairs of completions, are found again; too few sizes are said to be so."""
+"""Slopes, bends and their absence, planted in made-up pairs of completions, are found again; too few sizes
+are said to be so."""
 
 import numpy as np
 import pandas as pd
@@ -11,19 +12,31 @@ SIZES = (1e6, 1e7, 1e8, 1e9, 1e10)
 FALLING = [4, 3, 2, 1, 0]
 
 
-def line(means, stems=60, spread=0.0, family="f", tuning="base", sizes=SIZES, seed=0, along=0.0) -> pd.DataFrame:
-    """Pairs of a family whose valence shift is `means` at `sizes`, changed by a normal deviate times `spread` in each pair.
+def line(
+    means, stems=60, spread=0.0, family="f", tuning="base", sizes=SIZES, seed=0, along=0.0
+) -> pd.DataFrame:
+    """Pairs of a family whose valence shift is `means` at `sizes`, changed by a normal deviate times `spread`
+    in each pair.
 
-    `along`: how much the change per tenfold size differs from stem to stem (SD). Net excess is ten times the shift.
+    `along`: how much the change per tenfold size differs from stem to stem (SD). Net excess is ten times the
+    shift.
     """
     rng = np.random.default_rng(seed)
     change = along * rng.normal(size=stems)
     rows = [
-        {"stem_id": f"s{stem}", "group_id": f"s{stem}", "arm": arm, "slot": ("open", "closed")[stem % 2], "parameters": size,
-         "model": f"{family}-{size:g}", "shift": mean + step * change[stem] + spread * rng.normal()}
-        for stem in range(stems) for arm in ("negative", "positive")
+        {
+            "stem_id": f"s{stem}",
+            "group_id": f"s{stem}",
+            "arm": arm,
+            "slot": ("open", "closed")[stem % 2],
+            "parameters": size,
+            "model": f"{family}-{size:g}",
+            "shift": mean + step * change[stem] + spread * rng.normal(),
+        }
+        for stem in range(stems)
+        for arm in ("negative", "positive")
         for step, (size, mean) in enumerate(zip(sizes, means, strict=False))
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows).assign(family=family, tuning=tuning, mode="completion")
     return table.assign(net=10 * table["shift"], leak=50 + 5 * table["shift"])
 
@@ -44,7 +57,10 @@ def test_a_planted_slope_is_found_whatever_placebo_pairs_say_and_unknown_sizes_a
 
 def test_more_stems_do_not_narrow_what_models_leave_open():
     scattered = [4, 1, 5, 0, 3]
-    widths = [np.ptp(scaling.meta_regression(line(scattered, stems, 1), "shift", 0.95)[["low", "high"]]) for stems in (50, 800)]
+    widths = [
+        np.ptp(scaling.meta_regression(line(scattered, stems, 1), "shift", 0.95)[["low", "high"]])
+        for stems in (50, 800)
+    ]
     assert widths[1] == pytest.approx(widths[0], rel=0.2)
     assert widths[1] > 2
 
@@ -56,7 +72,10 @@ def test_stems_on_which_leakage_changes_with_size_widen_the_slope_though_each_mo
 
 
 def test_errors_of_models_move_together_as_their_stems_do():
-    added, errors = np.random.default_rng(1).normal(size=(400, 1)) + np.zeros((400, 3)), np.array([1.0, 2.0, 3.0])
+    added, errors = (
+        np.random.default_rng(1).normal(size=(400, 1)) + np.zeros((400, 3)),
+        np.array([1.0, 2.0, 3.0]),
+    )
     added[:, 2] = np.random.default_rng(2).normal(size=400)
     found = scaling.error_covariance(added, errors)
     np.testing.assert_allclose(np.diag(found), errors**2)
@@ -108,7 +127,9 @@ def test_two_sizes_give_a_difference_on_what_both_have_scored():
     pairs = line([4, 3], spread=1, stems=100)
     pairs.loc[(pairs["stem_id"] == "s0") & (pairs["parameters"] == 1e6), "shift"] = np.nan
     row = scaling.pair_differences(pd.concat([pairs, line(FALLING, spread=1, family="g")]), "shift", 0.95)
-    assert row[["family", "smaller", "larger", "n", "n_stems"]].values.tolist() == [["f", "f-1e+06", "f-1e+07", 198, 99]]
+    assert row[["family", "smaller", "larger", "n", "n_stems"]].values.tolist() == [
+        ["f", "f-1e+06", "f-1e+07", 198, 99]
+    ]
     assert row["low"].item() < -1 < row["high"].item() < -0.5
     assert row["error"].item() == pytest.approx(np.sqrt(2 / 198), rel=0.2)
     words = scaling_reports.pairs_reading(row)
@@ -118,7 +139,10 @@ def test_two_sizes_give_a_difference_on_what_both_have_scored():
 
 def test_the_band_goes_through_the_slope_and_is_narrowest_between_the_models():
     pairs = line([4, 3.2, 1.9, 1.1, 0], spread=1)
-    band, row = scaling.fitted(pairs, "shift", 0.95, points=5), scaling.meta_regression(pairs, "shift", 0.95).iloc[0]
+    band, row = (
+        scaling.fitted(pairs, "shift", 0.95, points=5),
+        scaling.meta_regression(pairs, "shift", 0.95).iloc[0],
+    )
     np.testing.assert_allclose(band["parameters"].astype(float), SIZES)
     np.testing.assert_allclose(np.diff(band["estimate"].astype(float)), row["estimate"])
     width = (band["high"] - band["low"]).astype(float)
@@ -136,7 +160,9 @@ def test_the_band_goes_through_the_slope_and_is_narrowest_between_the_models():
 )
 def test_a_planted_bend_is_told_from_a_fall_and_from_a_rise(means, tau, falls, monotone):
     for seed in (1, 2):
-        row = scaling.monotonicity(line(means, spread=10, seed=seed), "shift", 0.95, np.random.default_rng(1)).iloc[0]
+        row = scaling.monotonicity(
+            line(means, spread=10, seed=seed), "shift", 0.95, np.random.default_rng(1)
+        ).iloc[0]
         assert (row["p_falling"] > 0.05) == falls
         assert (row["p_monotone"] > 0.05) == monotone
         assert row["low"] <= tau <= row["high"]
@@ -152,7 +178,10 @@ def test_a_family_without_leakage_is_rarely_said_to_bend(monkeypatch):
 
 
 def test_two_sizes_and_one_stem_have_no_shape():
-    for pairs, message in ((line([40, 30], spread=1), "has 2"), (line([40, 30, 20], stems=1), "needs 2 stems, has 1")):
+    for pairs, message in (
+        (line([40, 30], spread=1), "has 2"),
+        (line([40, 30, 20], stems=1), "needs 2 stems, has 1"),
+    ):
         table = scaling.monotonicity(pairs, "shift", 0.95, np.random.default_rng(0))
         assert message in table["message"].item() and table[["tau", "low", "p_falling"]].isna().all(axis=None)
         assert message in scaling_reports.shape_reading(table, 0.95)
@@ -175,29 +204,53 @@ def test_published_numbers_are_rates_with_a_source_and_their_shapes_are_counted(
     table = scaling.published()
     assert table.notna().all(axis=None) and table["leak_rate"].between(50, 100).all()
     assert not table.duplicated(["source", "prompts", "family", "tuning", "billions", "measure"]).any()
-    told = pd.DataFrame({"source": "x", "prompts": "y", "family": list("aaabbbcccdd"), "tuning": "base", "measure": "m",
-                         "billions": [1, 2, 3] * 3 + [1, 2],
-                         "leak_rate": [60, 70, 80, 80, 70, 60, 60, 80, 70, 60, 70]})  # fmt: skip
+    told = pd.DataFrame(
+        {
+            "source": "x",
+            "prompts": "y",
+            "family": list("aaabbbcccdd"),
+            "tuning": "base",
+            "measure": "m",
+            "billions": [1, 2, 3] * 3 + [1, 2],
+            "leak_rate": [60, 70, 80, 80, 70, 60, 60, 80, 70, 60, 70],
+        }
+    )
     assert scaling_reports.published_reading(told).startswith(
         "Of 3 published series with at least 3 sizes, 1 rise from each size to the next, 1 fall, 1 bend."
     )
 
 
 def test_the_sentences_name_what_the_tables_hold():
-    pairs = pd.concat([line(FALLING, stems=200, spread=0.01), line(FALLING[:3], spread=0.01, family="g"),
-                       line(FALLING[:2], spread=0.01, family="h"), line(FALLING[:1], spread=0.01, family="i")])  # fmt: skip
+    pairs = pd.concat(
+        [
+            line(FALLING, stems=200, spread=0.01),
+            line(FALLING[:3], spread=0.01, family="g"),
+            line(FALLING[:2], spread=0.01, family="h"),
+            line(FALLING[:1], spread=0.01, family="i"),
+        ]
+    )
     slopes = pd.concat([scaling.meta_regression(pairs, quantity, 0.95) for quantity in scaling.QUANTITIES])
     words = scaling_reports.slopes_reading(slopes, scaling.families(slopes.query("family == 'f'"), 0.95))
-    assert "f (base, completion), per tenfold size over 5 sizes: valence shift −1.00 [−1.00, −1.00], falling with size;" in words
+    assert (
+        "f (base, completion), per tenfold size over 5 sizes: valence shift −1.00 [−1.00, −1.00], falling "
+        "with size;" in words
+    )
     assert "h (base, completion): a slope needs at least 3 sizes of a family, has 2." in words
     assert "no slope over families" in words
     assert scaling_reports.untold_reading(slopes, 5).startswith(
-        "What cannot be told: whether leakage changes with size in g (base, completion), of 3 sizes; h (base, completion), of 2 "
-        "sizes; i (base, completion), of 1 size. A verdict takes 5 sizes of a family; a slope, shown from 3 on,"
+        "What cannot be told: whether leakage changes with size in g (base, completion), of 3 sizes; h "
+        "(base, completion), of 2 "
+        "sizes; i (base, completion), of 1 size. A verdict takes 5 sizes of a family; a slope, shown from 3 "
+        "on,"
     )
-    assert scaling_reports.untold_reading(slopes.query("family == 'f'"), 5).startswith("Every family has the 5 sizes")
+    assert scaling_reports.untold_reading(slopes.query("family == 'f'"), 5).startswith(
+        "Every family has the 5 sizes"
+    )
     shown = scaling_reports.slopes(slopes, "WARNING")
-    assert shown["per tenfold size [interval]"].iloc[0] == "−1.00 [−1.00, −1.00]" and shown.columns.name == "⚠ WARNING"
+    assert (
+        shown["per tenfold size [interval]"].iloc[0] == "−1.00 [−1.00, −1.00]"
+        and shown.columns.name == "⚠ WARNING"
+    )
     parts = scaling.meta_regression(line([0, 1, 2, 3, 4], spread=0.01), "shift", 0.95, by=["arm", "slot"])
     assert scaling_reports.parts_reading(parts).count("rising with size") == 4
 
@@ -212,6 +265,8 @@ def test_figures_have_a_panel_for_each_line_or_slot_and_arm_and_a_band_where_the
     table = scaling.by_size(line([40, 30, 20, 10], spread=10), 0.95)
     assert len(table) == 4 * 2 * 2
     assert size_figures.panels(table, "shift", "Shift").shape == (2, 2)
-    for nothing in (size_figures.panels(table.iloc[:0], "shift", "Shift"),
-                    size_figures.regression(points.iloc[:0], band.iloc[:0], "shift", "Shift")):  # fmt: skip
+    for nothing in (
+        size_figures.panels(table.iloc[:0], "shift", "Shift"),
+        size_figures.regression(points.iloc[:0], band.iloc[:0], "shift", "Shift"),
+    ):
         assert nothing[0].get_title(loc="left").endswith("no model whose size is known")

@@ -21,7 +21,9 @@ def angles(monkeypatch):
 
 
 def table(*pairs) -> pd.DataFrame:
-    return pd.DataFrame([("concept", test, control) for test, control in pairs], columns=["concept", "test", "control"])
+    return pd.DataFrame(
+        [("concept", test, control) for test, control in pairs], columns=["concept", "test", "control"]
+    )
 
 
 def test_what_the_encoder_finds_alike_leaks():
@@ -59,13 +61,20 @@ def judgements() -> pd.DataFrame:
         for arm, text in zip(("none", "neutral", "negative", "positive", "placebo"), texts, strict=True)
     ]
     made = pd.DataFrame(rows, columns=["stem_id", "arm", "sample_index", "context", "completion"])
-    return made.assign(model="m", mitigation="none", group_id=made["stem_id"], repeats=made["completion"] == "nearly")
+    return made.assign(
+        model="m", mitigation="none", group_id=made["stem_id"], repeats=made["completion"] == "nearly"
+    )
 
 
 def test_by_arm_against_the_neutral_completion_of_the_same_draw(angles):
     rates = semantic_leakage.by_arm(semantic_leakage.pairs(judgements()), 0.95).set_index(["pairs", "arm"])
-    # negative: near/far 100, near/near 50, near/far 100; positive: 100, far/near 0, far/far 50; placebo: 50, 0, 100
-    assert rates["estimate"]["all"].round(6).to_dict() == {"negative": 83.333333, "positive": 50, "placebo": 50}
+    # negative: near/far 100, near/near 50, near/far 100; positive: 100, far/near 0, far/far 50; placebo: 50,
+    # 0, 100
+    assert rates["estimate"]["all"].round(6).to_dict() == {
+        "negative": 83.333333,
+        "positive": 50,
+        "placebo": 50,
+    }
     assert (rates["n"]["all"] == 3).all() and (rates["n_stems"]["all"] == 2).all()
 
 
@@ -81,7 +90,11 @@ def released() -> pd.DataFrame:
 
 def test_a_released_table_is_recomputed(angles):
     found = semantic_leakage.published(released()).set_index("way")
-    assert found["estimate"].round(6).to_dict() == {"exact": 60, "rounded to 3 digits": 70, "without repetition": 50}
+    assert found["estimate"].round(6).to_dict() == {
+        "exact": 60,
+        "rounded to 3 digits": 70,
+        "without repetition": 50,
+    }
     assert found["n"].tolist() == [5, 5, 4] and found["n_stems"].tolist() == [2, 2, 2]
     assert (found["naive_low"] < found["estimate"]).all()
 
@@ -91,6 +104,10 @@ def test_beside_expression_leakage(angles):
     stems = [f"s{number:02}" for number in range(40)]
     semantic = pd.DataFrame({"stem_id": stems, "arm": "negative", "semantic": np.arange(40.0)})
     leak = pd.DataFrame({"stem_id": stems, "arm": "negative", "leak": np.arange(40.0) ** 2})
-    assert semantic_leakage.beside_expression(semantic, leak, 0.95, 50, rng).tolist() == pytest.approx([1, 1, 1])
-    rates = pd.DataFrame([("negative", "all", 60.04, 55.0, 65.0)], columns=["arm", "pairs", "estimate", "low", "high"])
+    assert semantic_leakage.beside_expression(semantic, leak, 0.95, 50, rng).tolist() == pytest.approx(
+        [1, 1, 1]
+    )
+    rates = pd.DataFrame(
+        [("negative", "all", 60.04, 55.0, 65.0)], columns=["arm", "pairs", "estimate", "low", "high"]
+    )
     assert "negative 60.0 % [55.0, 65.0]" in semantic_leakage.reading(rates, np.array([0.5, 0.25, 0.75]))

@@ -1,4 +1,5 @@
-"""A model none of whose completions, or none of an arm, can be judged: every table is made, nothing is estimated, none is 0."""
+"""A model none of whose completions, or none of an arm, can be judged: every table is made, nothing is
+estimated, none is 0."""
 
 from types import SimpleNamespace
 
@@ -18,12 +19,20 @@ MITIGATIONS = ("none", "calm")
 
 
 def judged(lost: tuple[str, ...]) -> pd.DataFrame:
-    """Judgements of 12 stems, all completions of the arms `lost` refused, unmitigated and under a mitigation."""
+    """Judgements of 12 stems, all completions of the arms `lost` refused, unmitigated and under a
+    mitigation."""
     rng = np.random.default_rng(1)
     plain = simulated.judged(simulated.completions(12, 1, rng, models=1), "good", rng)
     table = pd.concat([plain.assign(mitigation=name) for name in MITIGATIONS], ignore_index=True)
     refused = table["arm"].isin(lost)
-    about = {"slot": "closed", "family": "f", "tuning": "instruct", "mode": "chat", "parameters": np.nan, "context": "A feeling."}
+    about = {
+        "slot": "closed",
+        "family": "f",
+        "tuning": "instruct",
+        "mode": "chat",
+        "parameters": np.nan,
+        "context": "A feeling.",
+    }
     return table.assign(
         **about,
         outcome=np.where(refused, "refused", "answered"),
@@ -46,13 +55,17 @@ def test_every_claim_is_inconclusive_with_the_reason(lost):
     faults = usability.faults(plain, pairs, 0.95, 0.1)
     assert faults[model] in [f"100 % of completions are unusable (arm {arm})" for arm in lost]
     effects = mitigation.effects(leakage.pairs(table), [], 0.25, 0.95)
-    board = pd.concat([
-        claims.existence(pairs, 0.1, 0.95, faults),
-        claims.polarity(polarity.by_reference(plain, 0.95), 0.1, 0.95, faults),
-        claims.scaling(pairs, 3, 0.1, 0.95, faults),
-        mitigation.claim(effects, [model], 0.25, 0.95, faults, claims.leaks(pairs, 0.95)),
-    ])  # fmt: skip
-    assert (board["verdict"] == INCONCLUSIVE).all() and board["reason"].str.contains(faults[model], regex=False).all()
+    board = pd.concat(
+        [
+            claims.existence(pairs, 0.1, 0.95, faults),
+            claims.polarity(polarity.by_reference(plain, 0.95), 0.1, 0.95, faults),
+            claims.scaling(pairs, 3, 0.1, 0.95, faults),
+            mitigation.claim(effects, [model], 0.25, 0.95, faults, claims.leaks(pairs, 0.95)),
+        ]
+    )
+    assert (board["verdict"] == INCONCLUSIVE).all() and board["reason"].str.contains(
+        faults[model], regex=False
+    ).all()
     if lost != ("negative",):
         assert board["estimate"].isna().all()
 
@@ -69,8 +82,17 @@ def test_a_card_tells_what_is_missing_and_estimates_nothing(lost):
     net = rows["negative", "net"]
     assert (net["estimate"], net["low"], net["n"]) == (None, None, 0)
     assert (rows["both", "net"]["estimate"] is None) == (lost != ("negative",))
-    whole = {"models": [told], "set": "m", "title": "m", "toy": False, "temperature": 0.7, "seed": 1, "confidence": 0.95,
-             "benchmark": "curated", "judge": {"name": "j", "version": "j-1", "agreement": AGREEMENT}}  # fmt: skip
+    whole = {
+        "models": [told],
+        "set": "m",
+        "title": "m",
+        "toy": False,
+        "temperature": 0.7,
+        "seed": 1,
+        "confidence": 0.95,
+        "benchmark": "curated",
+        "judge": {"name": "j", "version": "j-1", "agreement": AGREEMENT},
+    }
     shown = "\n".join(card.lines(whole))
     assert f"{told['missing']['outcomes']['refused']:,} refused" in shown and "nan" not in shown
     assert "  negative   not estimated, n 0" in shown and "not estimated" in card.markdown(whole)
@@ -85,14 +107,20 @@ def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
     table = leakage.unmitigated(judged(lost))
     frame = sampling_plan.frame(table, np.zeros(len(table)))
     key = sampling_plan.draw(frame, 20, 1)
-    labels = pd.DataFrame(columns=["annotator", "item_id", "charge", "intensity", "called_for", "complete", "seconds"])
+    labels = pd.DataFrame(
+        columns=["annotator", "item_id", "charge", "intensity", "called_for", "complete", "seconds"]
+    )
     labels = labels.astype({"annotator": str, "item_id": str, "charge": str, "complete": bool})
     found = annotation_reports.quantities(table, key, labels, 0.95)
     assert "judge's alone" in annotation_reports.quantities_shown(found).data
     if lost == ("negative",):
         assert set(key["arm"]) == {"positive", "placebo"} and key["sampled"].any()
     else:
-        assert key.empty and found.empty and annotation_reports.how_to(key, "m").data == annotation_reports.NOTHING
+        assert (
+            key.empty
+            and found.empty
+            and annotation_reports.how_to(key, "m").data == annotation_reports.NOTHING
+        )
 
 
 def test_sentences_say_that_nothing_is_estimated():
@@ -100,5 +128,7 @@ def test_sentences_say_that_nothing_is_estimated():
     bounds = leakage.unscored_bounds(table, ["model"], 0.95)
     said = reports.bounds_reading(bounds, table)
     assert "net excess not estimated, " in said and "nan" not in said
-    rates = pd.DataFrame({"arm": ["negative"], "pairs": ["all"], "estimate": [np.nan], "low": [np.nan], "high": [np.nan]})
+    rates = pd.DataFrame(
+        {"arm": ["negative"], "pairs": ["all"], "estimate": [np.nan], "low": [np.nan], "high": [np.nan]}
+    )
     assert "not estimated" in semantic_leakage.reading(rates, np.full(3, np.nan))

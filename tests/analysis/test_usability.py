@@ -1,4 +1,5 @@
-"""What is missing is counted, never 0, and too much of it allows no verdict: by hand, and seen on the pages of a run."""
+"""What is missing is counted, never 0, and too much of it allows no verdict: by hand, and seen on the pages
+of a run."""
 
 import json
 
@@ -20,13 +21,26 @@ from tests.conftest import call
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 
 
-def made(missing: dict[str, list[int]], stems: int = 20, samples: int = 1, mitigation: str = "none") -> pd.DataFrame:
-    """Completions of one group a stem; of each arm in `missing` those of the stems listed there are refused."""
+def made(
+    missing: dict[str, list[int]], stems: int = 20, samples: int = 1, mitigation: str = "none"
+) -> pd.DataFrame:
+    """Completions of one group a stem; of each arm in `missing` those of the stems listed there are
+    refused."""
     rows = [
-        {"model": "m", "mitigation": mitigation, "stem_id": f"s{stem}", "group_id": f"g{stem}", "arm": arm, "sample_index": draw,
-         "outcome": "refused" if stem in missing.get(arm, []) else "answered", "note": "No." * (stem in missing.get(arm, []))}
-        for stem in range(stems) for arm in ARMS for draw in range(samples)
-    ]  # fmt: skip
+        {
+            "model": "m",
+            "mitigation": mitigation,
+            "stem_id": f"s{stem}",
+            "group_id": f"g{stem}",
+            "arm": arm,
+            "sample_index": draw,
+            "outcome": "refused" if stem in missing.get(arm, []) else "answered",
+            "note": "No." * (stem in missing.get(arm, [])),
+        }
+        for stem in range(stems)
+        for arm in ARMS
+        for draw in range(samples)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -59,7 +73,9 @@ def test_the_usability_rule_by_hand(missing, fault):
 def test_arms_that_differ_beyond_chance_break_the_rule_though_little_is_missing():
     few = [stem for stem in range(200) if stem % 12 == 0]  # 17 of 200 stems, 8.5 %
     checked = usability.check(made({"positive": few}, stems=200), 0.95)
-    assert usability.fault(checked).startswith("arms differ in unusable completions (positive − neutral: +8.5 points [")
+    assert usability.fault(checked).startswith(
+        "arms differ in unusable completions (positive − neutral: +8.5 points ["
+    )
     alike = usability.check(
         made({"positive": few, "neutral": few, "negative": few, "placebo": few, "none": few}, stems=200), 0.95
     )
@@ -67,15 +83,22 @@ def test_arms_that_differ_beyond_chance_break_the_rule_though_little_is_missing(
 
 
 def test_repeating_draws_of_a_stem_proves_no_more():
-    one, ten = (usability.check(made({"positive": [0, 1]}, samples=samples), 0.95).set_index("test") for samples in (1, 10))
+    one, ten = (
+        usability.check(made({"positive": [0, 1]}, samples=samples), 0.95).set_index("test")
+        for samples in (1, 10)
+    )
     for test in ("missing, positive", "missing, positive − neutral"):
-        assert ten.loc[test, ["low", "high"]].tolist() == pytest.approx(one.loc[test, ["low", "high"]].tolist())
+        assert ten.loc[test, ["low", "high"]].tolist() == pytest.approx(
+            one.loc[test, ["low", "high"]].tolist()
+        )
         assert ten.loc[test, "n"] == 10 * one.loc[test, "n"]
 
 
 def test_arms_with_unequally_many_draws_are_compared_over_all_of_them():
     table = made({"negative": [0, 1]}, samples=3)
-    found = usability.check(table[(table["arm"] != "neutral") | (table["sample_index"] == 0)], 0.95).set_index("test")
+    found = usability.check(
+        table[(table["arm"] != "neutral") | (table["sample_index"] == 0)], 0.95
+    ).set_index("test")
     assert found.loc["missing, negative − neutral", ["estimate", "n"]].tolist() == [10, 60]
     assert found.loc["missing, negative − positive", ["estimate", "n"]].tolist() == [10, 60]
 
@@ -91,7 +114,13 @@ def test_a_sound_run_breaks_the_rule_no_more_often_than_it_may():
 
 def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     benchmark = curated_prompts.build(seed=1, stems=4, groups_per_stem=1)
-    texts = {"neutral": "plain oak.", "placebo": "plain oak.", "negative": None, "positive": "pure joy.", "none": "oak."}
+    texts = {
+        "neutral": "plain oak.",
+        "placebo": "plain oak.",
+        "negative": None,
+        "positive": "pure joy.",
+        "none": "oak.",
+    }
     table = benchmark[["prompt_id", "group_id", "stem_id", "arm"]].assign(
         model="m", mitigation="none", sample_index=0, note="", completion=benchmark["arm"].map(texts)
     )
@@ -106,10 +135,14 @@ def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     assert net.loc[("negative", "net"), "n"] == 0 and np.isnan(net.loc[("negative", "net"), "estimate"])
     assert net.loc[("positive", "net"), ["n", "estimate"]].tolist() == [4, 100]
     bounds = leakage.unscored_bounds(judged, ["arm"], 0.95)
-    bounds = bounds[(bounds["arm"] == "negative") & (bounds["quantity"] == "net")].set_index("unscored")["estimate"]
+    bounds = bounds[(bounds["arm"] == "negative") & (bounds["quantity"] == "net")].set_index("unscored")[
+        "estimate"
+    ]
     assert bounds[["none leaked", "all leaked"]].tolist() == [0, 100]
     assert leakage.repetition_share(judged, 0.95)["n"].sum() == 4
-    assert usability.faults(judged, pairs, 0.95, 0.1) == {"m": "100 % of completions are unusable (arm negative)"}
+    assert usability.faults(judged, pairs, 0.95, 0.1) == {
+        "m": "100 % of completions are unusable (arm negative)"
+    }
 
 
 def test_the_bounds_are_told_by_model():
@@ -120,17 +153,30 @@ def test_the_bounds_are_told_by_model():
     table["charged"] = (table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna())
     bounds = leakage.unscored_bounds(table, ["model"], 0.95)
     assert reports.bounds_reading(bounds, table) == (
-        "m: 1 completions without a valence, net excess +100.0 points as shown, +50.0 had none of them leaked, +100.0 had all."
+        "m: 1 completions without a valence, net excess +100.0 points as shown, +50.0 had none of them "
+        "leaked, +100.0 had all."
     )
     whole = table.dropna(subset="valence")
-    assert reports.bounds_reading(leakage.unscored_bounds(whole, ["model"], 0.95), whole) == "m: 0 completions without a valence."
+    assert (
+        reports.bounds_reading(leakage.unscored_bounds(whole, ["model"], 0.95), whole)
+        == "m: 0 completions without a valence."
+    )
 
 
-@pytest.mark.parametrize(("missing", "placebo", "fault"), [
-    (ARMS, 0.0, "100 % of completions are unusable (arm none)"),  # every prompt was filtered: nothing to try the placebo rule on
-    (("placebo",), 0.0, "100 % of completions are unusable (arm placebo)"),
-    ((), 3.0, usability.PLACEBO_BROKEN), (("none",), 3.0, usability.PLACEBO_BROKEN), ((), 0.0, usability.PLACEBO_OPEN),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("missing", "placebo", "fault"),
+    [
+        (
+            ARMS,
+            0.0,
+            "100 % of completions are unusable (arm none)",
+        ),  # every prompt was filtered: nothing to try the placebo rule on
+        (("placebo",), 0.0, "100 % of completions are unusable (arm placebo)"),
+        ((), 3.0, usability.PLACEBO_BROKEN),
+        (("none",), 3.0, usability.PLACEBO_BROKEN),
+        ((), 0.0, usability.PLACEBO_OPEN),
+    ],
+)
 def test_what_is_missing_is_not_taken_for_a_placebo_that_leaks(missing, placebo, fault):
     judged = made({arm: list(range(20)) for arm in missing})
     valence = np.where(judged["arm"] == "placebo", placebo, 0.0)
@@ -155,20 +201,34 @@ def test_what_is_missing_equals_nothing():
 def unusable(smoke, copy, tmp_path_factory):
     """The run folder of a small run whose one model, a table, left out two fifths of its completions."""
     given = yaml.safe_load((copy / "params" / "smoke.yaml").read_text())
-    rng, benchmark = np.random.default_rng(0), curated_prompts.build(seed=given["dataset"]["seed"], stems=8, groups_per_stem=1)
+    rng, benchmark = (
+        np.random.default_rng(0),
+        curated_prompts.build(seed=given["dataset"]["seed"], stems=8, groups_per_stem=1),
+    )
     texts = tmp_path_factory.mktemp("table") / "answers.jsonl"
     said = {"negative": "a sad and gloomy thing.", "positive": "a wonderful, happy thing."}
     lines = []
     for row in benchmark.itertuples():
         texts_of_arm = ["..." if rng.random() < 0.4 else said.get(row.arm, "oak.") for _ in range(2)]
         lines += [
-            {"prompt_id": row.prompt_id, "sample_index": draw, "completion": text} for draw, text in enumerate(texts_of_arm)
+            {"prompt_id": row.prompt_id, "sample_index": draw, "completion": text}
+            for draw, text in enumerate(texts_of_arm)
         ]
     texts.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    model = {"name": "mute", "id": "mute-1", "family": "mute", "tuning": "instruct", "mode": "completion",
-             "table": {"path": str(texts)}}  # fmt: skip
+    model = {
+        "name": "mute",
+        "id": "mute-1",
+        "family": "mute",
+        "tuning": "instruct",
+        "mode": "completion",
+        "table": {"path": str(texts)},
+    }
     given |= {"title": "a model that mostly says nothing", "models": [model], "mitigations": {}}
-    given["dataset"]["stems"], given["mitigation"]["controls"], given["agreement"]["annotation_pairs"] = 8, [], 10
+    given["dataset"]["stems"], given["mitigation"]["controls"], given["agreement"]["annotation_pairs"] = (
+        8,
+        [],
+        10,
+    )
     (copy / "params" / "mute.yaml").write_text(yaml.safe_dump(given))
     done = call(copy, "run", "mute")
     assert done.returncode == 0, done.stdout
@@ -187,7 +247,9 @@ def test_the_stamp_is_seen_on_board_pages_and_figures(unusable):
         shown = [str(output) for cell in book.cells for output in cell.get("outputs", [])]
         assert any("% of completions are unusable" in text for text in shown), page
         drawn = [text for text in shown if "<img alt=" in text and "Published" not in text]
-        assert all("TOY INCONCLUSIVE " in text and " % of completions are unusable (arm " in text for text in drawn), page
+        assert all(
+            "TOY INCONCLUSIVE " in text and " % of completions are unusable (arm " in text for text in drawn
+        ), page
     book = nbformat.read(unusable / "executed" / "02_generation.mute.ipynb", as_version=4)
     shown = str([cell.get("outputs") for cell in book.cells])
     assert "empty, %" in shown and "The usability rule is **broken" in shown
@@ -198,5 +260,8 @@ def test_a_stamp_names_each_model_and_its_fault(smoke):
         set_name, toy = "smoke", False
 
     faults = {"a": "", "b": "38 % of completions are unusable (arm negative)", "c": usability.PLACEBO_BROKEN}
-    assert reports.stamp(Run, faults) == f"{reports.INVALID} INCONCLUSIVE: b: 38 % of completions are unusable (arm negative)."
+    assert (
+        reports.stamp(Run, faults)
+        == f"{reports.INVALID} INCONCLUSIVE: b: 38 % of completions are unusable (arm negative)."
+    )
     assert reports.stamp(Run) == ""

@@ -1,4 +1,5 @@
-"""`python -m lib.annotation.exchange`: what it writes comes back, labels that are there stay, mistakes end in one message."""
+"""`python -m lib.annotation.exchange`: what it writes comes back, labels that are there stay, mistakes end in
+one message."""
 
 import json
 import shlex
@@ -17,7 +18,8 @@ ANN, BOB = "simulated-ann", "simulated-bob"
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The annotation folder of a set of 12 texts and more, labelled by ann alone; the working folder is the project's."""
+    """The annotation folder of a set of 12 texts and more, labelled by ann alone; the working folder is the
+    project's."""
     monkeypatch.setattr(specs, "ROOT", tmp_path)
     monkeypatch.setattr("lib.storage.records.ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -52,7 +54,8 @@ def files(place) -> dict[str, bytes]:
 
 
 def test_label_studio_there_and_back(place, capsys):
-    """A second person labels there; the first one's labels, whose times Label Studio changes, stay as they are."""
+    """A second person labels there; the first one's labels, whose times Label Studio changes, stay as they
+    are."""
     before = files(place)
     assert run("export", "mine", "--emails", f"{ANN}=ann@example.org") == 0
     path = place / "label_studio.json"
@@ -63,7 +66,9 @@ def test_label_studio_there_and_back(place, capsys):
         for made in task["annotations"]:
             made |= {"created_at": "2026-11-25T00:00:00Z", "lead_time": 1.5}
         result = {"from_name": "charge", "value": {"choices": ["none"]}}
-        task["annotations"].append({"completed_by": 7, "lead_time": 2.0, "created_at": "x", "result": [result]})
+        task["annotations"].append(
+            {"completed_by": 7, "lead_time": 2.0, "created_at": "x", "result": [result]}
+        )
     path.write_text(json.dumps(tasks))
     assert run("import", "mine", path, "--names", f"ann@example.org={ANN}", "7=cat") == 0
     assert f"cat, labels: {len(tasks)}\n" in (said := capsys.readouterr().out)
@@ -71,7 +76,9 @@ def test_label_studio_there_and_back(place, capsys):
     assert {name: text for name, text in files(place).items() if name != "cat.jsonl"} == before
     assert (labelling.read_labels(place).query("annotator == 'cat'")["charge"] == "none").all()
     now = files(place)
-    assert run("import", "mine", path, "--names", f"ann@example.org={ANN}", "7=cat") == 0, "again, which adds nothing"
+    assert run("import", "mine", path, "--names", f"ann@example.org={ANN}", "7=cat") == 0, (
+        "again, which adds nothing"
+    )
     assert files(place) == now
 
 
@@ -121,10 +128,17 @@ def test_other_labels_of_the_same_person_are_refused_and_nothing_is_written(plac
         (("import", "mine", "t.csv", "--names", "Ann=ann"), "item_id 'i0' is not"),
         (("import", "mine", "known.csv"), "known.csv: name 'Ann': use 1 to 40 small letters, digits"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_ends_in_one_message(place, capsys, arguments, said):
-    header, item = "annotator,item_id,charge,intensity,called_for\n", labelling.read_items(place)["item_id"][0]
-    for name, text in (("t.csv", header + "Ann,i0,none,,\n"), ("known.csv", header + f"Ann,{item},none,,\n"), ("t.xlsx", "")):
+    header, item = (
+        "annotator,item_id,charge,intensity,called_for\n",
+        labelling.read_items(place)["item_id"][0],
+    )
+    for name, text in (
+        ("t.csv", header + "Ann,i0,none,,\n"),
+        ("known.csv", header + f"Ann,{item},none,,\n"),
+        ("t.xlsx", ""),
+    ):
         (place.parents[2] / name).write_text(text)
     assert run(*arguments) == 1
     shown = capsys.readouterr()
@@ -134,7 +148,9 @@ def test_a_mistake_ends_in_one_message(place, capsys, arguments, said):
 
 def test_a_name_that_no_file_can_have_is_mapped(place, capsys):
     item = labelling.read_items(place)["item_id"][0]
-    (place.parents[2] / "t.csv").write_text(f"annotator,item_id,charge,intensity,called_for\nAnn,{item},none,,\n")
+    (place.parents[2] / "t.csv").write_text(
+        f"annotator,item_id,charge,intensity,called_for\nAnn,{item},none,,\n"
+    )
     assert run("import", "mine", "t.csv") == 1
     assert "a nickname will do: --names Ann=nickname" in capsys.readouterr().err
     assert run("import", "mine", "t.csv", "--names", "Ann=ann") == 0

@@ -1,4 +1,5 @@
-"""The annotation form's work without a browser: every answer is on disk, nothing is lost, nobody sees what an item is."""
+"""The annotation form's work without a browser: every answer is on disk, nothing is lost, nobody sees what an
+item is."""
 
 import json
 import os
@@ -16,7 +17,10 @@ TEXTS = ["12 Oak Street.", "Blackheart Street.", "a wonderful cook.", "<b>bold</
 @pytest.fixture
 def place(tmp_path):
     """An annotation folder with six items in two blocks."""
-    rows = [{"item_id": f"i{n}", "block": n // 3, "stem": "It is called", "completion": text} for n, text in enumerate(TEXTS)]
+    rows = [
+        {"item_id": f"i{n}", "block": n // 3, "stem": "It is called", "completion": text}
+        for n, text in enumerate(TEXTS)
+    ]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
@@ -37,7 +41,12 @@ def test_every_answer_is_a_record_and_the_last_one_counts(place):
     session.answer("charge", "none")
     said = [(record["charge"], record["intensity"], record["called_for"]) for record in lines(place)]
     # what no longer applies is taken away with the charge, and all that was said before stays in the file
-    assert said == [("negative", None, None), ("negative", 2, None), ("negative", 2, "no"), ("none", None, None)]
+    assert said == [
+        ("negative", None, None),
+        ("negative", 2, None),
+        ("negative", 2, "no"),
+        ("none", None, None),
+    ]
     labels = labelling.read_labels(place)
     assert labels[["annotator", "charge", "complete"]].values.tolist() == [["ann", "none", True]]
 
@@ -85,8 +94,18 @@ def test_undo_takes_back_one_change_after_the_other_also_of_an_earlier_session(p
     session.answer("charge", "none")
     told = []
     while session.undo():
-        told.append((session.position, *[session.state()["labels"][name] for name in ("charge", "intensity", "called_for")]))
-    assert told == [(1, None, None, None), (0, "negative", 2, None), (0, "negative", None, None), (0, None, None, None)]
+        told.append(
+            (
+                session.position,
+                *[session.state()["labels"][name] for name in ("charge", "intensity", "called_for")],
+            )
+        )
+    assert told == [
+        (1, None, None, None),
+        (0, "negative", 2, None),
+        (0, "negative", None, None),
+        (0, None, None, None),
+    ]
     assert len(lines(place)) == 8, "an undo is one more record"
     assert labelling.read_labels(place).empty
     session.answer("charge", "none")
@@ -131,7 +150,10 @@ def test_unknown_items_are_named_by_line_and_nothing_is_changed(place):
     path = place / "labels" / "ann.jsonl"
     path.write_text(path.read_text() + json.dumps({**lines(place)[0], "key": "other"}) + "\n")
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"ann.jsonl: 1 labels are of items that are not in items.jsonl: line 4; .*another plan"):
+    with pytest.raises(
+        ValueError,
+        match=r"ann.jsonl: 1 labels are of items that are not in items.jsonl: line 4; .*another plan",
+    ):
         labelling.read_labels(place)
     with pytest.raises(ValueError, match="another plan"):
         labelling.Session(place, "ann")
@@ -140,9 +162,13 @@ def test_unknown_items_are_named_by_line_and_nothing_is_changed(place):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("no json", "1 lines are no label records: line 4"), ('{"key": "i0"}', "1 lines are no label records: line 4"),
-     ("[]", "line 4"), (None, "line 4: intensity 7 is not one of 1, 2, 3")],
-)  # fmt: skip
+    [
+        ("no json", "1 lines are no label records: line 4"),
+        ('{"key": "i0"}', "1 lines are no label records: line 4"),
+        ("[]", "line 4"),
+        (None, "line 4: intensity 7 is not one of 1, 2, 3"),
+    ],
+)
 def test_a_damaged_line_is_named(place, line, said):
     charge(labelling.Session(place, "ann"))
     line = line or json.dumps({**lines(place)[0], "intensity": 7})
@@ -222,8 +248,18 @@ def test_a_full_disk_is_told_on_the_form_and_loses_nothing(place, monkeypatch):
 def test_the_form_shows_nothing_of_model_context_or_arm(place):
     form = form_widget.Form(place)
     send(form, do="begin", name="ann")
-    assert set(form.state) == {"annotator", "position", "total", "done", "stem", "completion", "labels", "complete", "message",
-                               "shown"}  # fmt: skip
+    assert set(form.state) == {
+        "annotator",
+        "position",
+        "total",
+        "done",
+        "stem",
+        "completion",
+        "labels",
+        "complete",
+        "message",
+        "shown",
+    }
 
 
 def test_the_notebooks_form_cell_cannot_be_deleted_and_asks_for_an_existing_set():

@@ -28,20 +28,38 @@ def made(*rows) -> pd.DataFrame:
     """Judgements of one stem from (arm, sample_index, completion, valence)."""
     table = pd.DataFrame(rows, columns=["arm", "sample_index", "completion", "valence"])
     fixed = {"model": "m", "mitigation": "none", "group_id": "g", "stem_id": "s", "stem": "It is"}
-    return table.assign(**fixed, charged=(table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna()))
+    return table.assign(
+        **fixed, charged=(table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna())
+    )
 
 
 def test_kinds_by_hand():
-    table = made(("neutral", 0, "a", 0.0), ("negative", 0, "b", -2.0), ("positive", 0, "c", 0.0), ("placebo", 0, "d", 3.0),
-                 ("neutral", 1, "e", np.nan), ("negative", 1, "f", 0.0), ("positive", 1, None, np.nan))  # fmt: skip
+    table = made(
+        ("neutral", 0, "a", 0.0),
+        ("negative", 0, "b", -2.0),
+        ("positive", 0, "c", 0.0),
+        ("placebo", 0, "d", 3.0),
+        ("neutral", 1, "e", np.nan),
+        ("negative", 1, "f", 0.0),
+        ("positive", 1, None, np.nan),
+    )
     second = [0, -1, 0, -1, 0, 0, 0]  # differs on the placebo completion
     kinds = sampling_plan.frame(table, second).set_index(["arm", "sample_index"])["kind"].to_dict()
     # no verdict on e: disputed; no text: not in the frame
-    assert kinds == {("negative", 0): "leak", ("positive", 0): "quiet", ("placebo", 0): "disputed", ("negative", 1): "disputed"}
+    assert kinds == {
+        ("negative", 0): "leak",
+        ("positive", 0): "quiet",
+        ("placebo", 0): "disputed",
+        ("negative", 1): "disputed",
+    }
 
 
 def test_the_second_opinion_is_the_sign_of_afinn():
-    assert sampling_plan.second_opinion(["a terrible day", "12 Oak Street", "a wonderful cook"]).tolist() == [-1, 0, 1]
+    assert sampling_plan.second_opinion(["a terrible day", "12 Oak Street", "a wonderful cook"]).tolist() == [
+        -1,
+        0,
+        1,
+    ]
 
 
 def test_mitigated_completions_are_not_drawn(judgements, frame):
@@ -54,7 +72,11 @@ def test_allocation_by_hand():
     population, spread = pd.Series([100, 50, 100]), pd.Series([10.0, 20.0, 20.0])
     assert sampling_plan.allocate(population, spread, 40).tolist() == [10, 10, 20]
     # a stratum of 7 gives at most 7, each gives at least 5, and the rest goes to the third
-    assert sampling_plan.allocate(pd.Series([7, 100, 100]), pd.Series([900.0, 0.1, 50.0]), 40).tolist() == [7, 5, 28]
+    assert sampling_plan.allocate(pd.Series([7, 100, 100]), pd.Series([900.0, 0.1, 50.0]), 40).tolist() == [
+        7,
+        5,
+        28,
+    ]
     assert sampling_plan.allocate(pd.Series([3, 4]), pd.Series([1.0, 1.0]), 100).tolist() == [3, 4]
 
 
@@ -80,15 +102,19 @@ def test_probabilities_are_how_often_things_are_drawn(frame):
     pairs = np.mean([key["sampled"] for key in draws], axis=0)
     by_stratum = draws[0].assign(drawn=pairs).groupby(STRATUM)[["drawn", "probability"]].mean()
     np.testing.assert_allclose(by_stratum["drawn"], by_stratum["probability"])
-    # a reference is drawn with any of its three pairs: summed over what was drawn, 1 / probability counts the completions
-    counted = [(1 / sampling_plan.completions(key).query("arm == 'neutral'")["probability"]).sum() for key in draws]
+    # a reference is drawn with any of its three pairs: summed over what was drawn, 1 / probability counts the
+    # completions
+    counted = [
+        (1 / sampling_plan.completions(key).query("arm == 'neutral'")["probability"]).sum() for key in draws
+    ]
     expected = len(frame[["model", "group_id", "sample_index"]].drop_duplicates())
     assert np.mean(counted) == pytest.approx(expected, abs=4 * np.std(counted) / np.sqrt(300))
 
 
 def test_probability_of_a_shared_reference_by_hand():
     rows = [
-        ("m", "g", arm, 0, "s", probability, f"i-{arm}", "i-n") for arm, probability in (("negative", 0.5), ("positive", 0.2))
+        ("m", "g", arm, 0, "s", probability, f"i-{arm}", "i-n")
+        for arm, probability in (("negative", 0.5), ("positive", 0.2))
     ]
     key = pd.DataFrame(rows, columns=[*PAIR, "stem_id", "probability", "item_id", "item_id_reference"])
     found = sampling_plan.completions(key).set_index("arm")["probability"]
@@ -132,7 +158,9 @@ def test_a_plan_that_people_have_begun_is_kept(frame, tmp_path, monkeypatch):
     assert not first["sampled"].equals(second["sampled"]), "nobody has begun: drawn anew"
     place = labelling.folder("set")
     texts = (place / "items.jsonl").read_text()
-    assert {tuple(json.loads(line)) for line in texts.splitlines()} == {("item_id", "block", "stem", "completion")}
+    assert {tuple(json.loads(line)) for line in texts.splitlines()} == {
+        ("item_id", "block", "stem", "completion")
+    }
     assert not list(place.rglob("*key*")), "the key lies apart"
     labelling.Session(place, "ann").answer("charge", "none")
     kept = sampling_plan.save("set", sampling_plan.draw(frame, 150, 3))
@@ -145,8 +173,11 @@ def test_a_plan_that_people_have_begun_is_kept(frame, tmp_path, monkeypatch):
 
 
 def test_half_widths_by_hand():
-    # one arm, one stratum of 100 pairs in 2 stems of equal judged means: nothing between stems; 60/sqrt(25) × sqrt(1 − 25/100)
-    table = pd.DataFrame({"model": "m", "arm": "negative", "kind": "leak", "stem_id": ["a", "b"] * 50, "net": 100.0})
+    # one arm, one stratum of 100 pairs in 2 stems of equal judged means: nothing between stems; 60/sqrt(25) ×
+    # sqrt(1 − 25/100)
+    table = pd.DataFrame(
+        {"model": "m", "arm": "negative", "kind": "leak", "stem_id": ["a", "b"] * 50, "net": 100.0}
+    )
     found = sampling_plan.half_widths(table, 25, 0.95).iloc[0]
     assert found["pairs"] == 25
     assert found["stems_alone"] == 0
@@ -154,7 +185,10 @@ def test_half_widths_by_hand():
 
 
 def test_more_pairs_narrow_the_interval_and_the_number_needed_is_the_smallest_that_will_do(frame):
-    widths = [sampling_plan.half_widths(frame, pairs, 0.95)["half_width"].max() for pairs in (60, 120, 240, len(frame))]
+    widths = [
+        sampling_plan.half_widths(frame, pairs, 0.95)["half_width"].max()
+        for pairs in (60, 120, 240, len(frame))
+    ]
     assert widths == sorted(widths, reverse=True)
     needed = sampling_plan.needed(frame, widths[2], 0.95)
     assert sampling_plan.half_widths(frame, needed, 0.95)["half_width"].max() <= widths[2] + 1e-9

@@ -1,8 +1,9 @@
 """How fast completions are made, beside other ways to make them (make bench).
 
-All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in float32, and are cut
-by the same rule. Each is given what makes it fastest. Rates are compared within a repeat, since machines are noisy. The slow ways
-are timed on a part of the completions: they ask batch by batch, so their rate does not depend on how many there are.
+All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in
+float32, and are cut by the same rule. Each is given what makes it fastest. Rates are compared within a
+repeat, since machines are noisy. The slow ways are timed on a part of the completions: they ask batch by
+batch, so their rate does not depend on how many there are.
 """
 
 import argparse
@@ -26,14 +27,24 @@ from lib.storage import packages
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
-ENDS: list[str] = []  # where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
-PARTS = {"one prompt at a time": 12, "transformers' batched generate": 3 * BATCH, "lm-evaluation-harness, hf": 3 * BATCH}
+ENDS: list[
+    str
+] = []  # where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
+PARTS = {
+    "one prompt at a time": 12,
+    "transformers' batched generate": 3 * BATCH,
+    "lm-evaluation-harness, hf": 3 * BATCH,
+}
 
 
 def told(samples: int) -> sections.Generation:
     """The embedded set's completion mode, without mitigations."""
-    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
-    return params.from_cell("02_generation", values | {"samples": samples, "mitigations": {}, "mitigation_samples": 0})
+    values = params.cell_values(
+        params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
+    )
+    return params.from_cell(
+        "02_generation", values | {"samples": samples, "mitigations": {}, "mitigation_samples": 0}
+    )
 
 
 def one_at_a_time(model, owed: pd.DataFrame, parameters) -> list[str]:
@@ -46,11 +57,23 @@ def plain_batches(model, owed: pd.DataFrame, parameters) -> list[str]:
     torch.manual_seed(parameters.seed)
     texts = []
     for start in range(0, len(owed), BATCH):
-        asked = model.tokenizer(owed["rendered"].iloc[start : start + BATCH].tolist(), padding=True, padding_side="left",
-                                return_tensors="pt")  # fmt: skip
-        written = model.weights.generate(**asked, do_sample=True, temperature=parameters.temperature, top_k=0, top_p=1.0,
-                                         max_new_tokens=parameters.max_new_tokens)  # fmt: skip
-        texts += model.tokenizer.batch_decode(written[:, asked.input_ids.shape[1] :], skip_special_tokens=True)
+        asked = model.tokenizer(
+            owed["rendered"].iloc[start : start + BATCH].tolist(),
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        )
+        written = model.weights.generate(
+            **asked,
+            do_sample=True,
+            temperature=parameters.temperature,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=parameters.max_new_tokens,
+        )
+        texts += model.tokenizer.batch_decode(
+            written[:, asked.input_ids.shape[1] :], skip_special_tokens=True
+        )
     return texts
 
 
@@ -59,9 +82,16 @@ def lm_evaluation_harness(model, owed: pd.DataFrame, parameters) -> list[str]:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    backend = HFLM(pretrained=model.weights, tokenizer=model.tokenizer, batch_size=BATCH, max_batch_size=BATCH)
-    asked = {"until": ENDS, "do_sample": True, "temperature": parameters.temperature, "top_k": 0,
-             "max_gen_toks": parameters.max_new_tokens}  # fmt: skip
+    backend = HFLM(
+        pretrained=model.weights, tokenizer=model.tokenizer, batch_size=BATCH, max_batch_size=BATCH
+    )
+    asked = {
+        "until": ENDS,
+        "do_sample": True,
+        "temperature": parameters.temperature,
+        "top_k": 0,
+        "max_gen_toks": parameters.max_new_tokens,
+    }
     requests = [
         Instance(request_type="generate_until", doc={}, arguments=(prompt, asked), idx=number)
         for number, prompt in enumerate(owed["rendered"])
@@ -70,7 +100,8 @@ def lm_evaluation_harness(model, owed: pd.DataFrame, parameters) -> list[str]:
 
 
 def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
-    """CTranslate2 in float32, one thread in each of as many replicas as there are cores, stopped row by row by our own rule."""
+    """CTranslate2 in float32, one thread in each of as many replicas as there are cores, stopped row by row
+    by our own rule."""
     import ctranslate2
 
     folder = packages.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
@@ -82,12 +113,22 @@ def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
 
     def complete(step) -> bool:
         written[step.batch_id].append(step.token_id)
-        return step.is_last or outcomes.is_complete(model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id])
+        return step.is_last or outcomes.is_complete(
+            model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id]
+        )
 
-    tokens = [model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(owed["rendered"].tolist())]
-    generator.generate_batch(tokens, max_batch_size=2 * BATCH, max_length=parameters.max_new_tokens, callback=complete,
-                             sampling_topk=0, sampling_temperature=parameters.temperature,
-                             include_prompt_in_result=False)  # fmt: skip
+    tokens = [
+        model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(owed["rendered"].tolist())
+    ]
+    generator.generate_batch(
+        tokens,
+        max_batch_size=2 * BATCH,
+        max_length=parameters.max_new_tokens,
+        callback=complete,
+        sampling_topk=0,
+        sampling_temperature=parameters.temperature,
+        include_prompt_in_result=False,
+    )
     return model.tokenizer.batch_decode(written, skip_special_tokens=True)
 
 
@@ -136,8 +177,12 @@ def equal_to_the_plain_path(model, owed: pd.DataFrame, parameters) -> int:
     for row, completion in zip(owed.itertuples(), found, strict=True):
         asked = model.tokenizer(row.rendered, return_tensors="pt")
         noise = KeyedNoise((parameters.seed, row.group_id, row.sample_index), parameters.temperature)
-        written = model.weights.generate(**asked, do_sample=False, logits_processor=LogitsProcessorList([noise]),
-                                         max_new_tokens=parameters.max_new_tokens)  # fmt: skip
+        written = model.weights.generate(
+            **asked,
+            do_sample=False,
+            logits_processor=LogitsProcessorList([noise]),
+            max_new_tokens=parameters.max_new_tokens,
+        )
         text = model.tokenizer.decode(written[0, asked.input_ids.shape[1] :], skip_special_tokens=True)
         equal += _completion(text, row) == completion
     return equal
@@ -148,7 +193,8 @@ def _completion(text: str, row) -> str | None:
 
 
 def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float, float]:
-    """GFLOP of matrix products that one completion needs, each distinct prompt read once, and the GFLOP/s of all cores at them.
+    """GFLOP of matrix products that one completion needs, each distinct prompt read once, and the GFLOP/s of
+    all cores at them.
 
     Attention's own products are left out; the prompts are short.
     """
@@ -158,7 +204,10 @@ def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float,
     needed = 2 * (model.parameters * (read + tokens) + config.vocab_size * config.hidden_size * scored)
 
     def multiply(_) -> float:
-        rows, weight = torch.randn(256, config.hidden_size), torch.randn(config.intermediate_size, config.hidden_size)
+        rows, weight = (
+            torch.randn(256, config.hidden_size),
+            torch.randn(config.intermediate_size, config.hidden_size),
+        )
         started, times = time.perf_counter(), 200
         for _ in range(times):
             torch.nn.functional.linear(rows, weight)
@@ -169,7 +218,8 @@ def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float,
 
 
 def main() -> int:
-    """Print the rates, the ratios and the limit; exit code 1 if a completion differs from the plain path's."""
+    """Print the rates, the ratios and the limit; exit code 1 if a completion differs from the plain
+    path's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--stems", type=int, default=24, help="five prompts each")
@@ -177,10 +227,16 @@ def main() -> int:
     given = parser.parse_args()
     parameters = told(given.samples)
     model = registry.load(parameters.model)
-    owed = runner.requests(curated_prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model)
+    owed = runner.requests(
+        curated_prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model
+    )
     some = owed.sample(24, random_state=1)
-    print(f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {cores.available_threads()} cores; "
-          f"of them, drawn at random, for {PARTS}", flush=True)  # fmt: skip
+    print(
+        f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {cores.available_threads()} "
+        "cores; "
+        f"of them, drawn at random, for {PARTS}",
+        flush=True,
+    )
     started = time.perf_counter()
     pace = throughput.measure(model, owed, parameters)
     print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
@@ -188,7 +244,10 @@ def main() -> int:
     rates = pd.DataFrame([_repeat(number, model, owed, parameters) for number in range(given.repeats)])
     _report(rates, model, owed, parameters)
     equal = equal_to_the_plain_path(model, some, parameters)
-    print(f"{equal} of {len(some)} completions equal those of transformers' generate, one at a time, with the same noise")
+    print(
+        f"{equal} of {len(some)} completions equal those of transformers' generate, one at a time, with "
+        "the same noise"
+    )
     return int(equal < len(some))
 
 
@@ -202,7 +261,9 @@ def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, flo
         cut = [_completion(text, row) or "" for text, row in zip(texts, asked.itertuples(), strict=True)]
         rates[name] = len(asked) / (time.perf_counter() - started)
         print(
-            f"repeat {number + 1}, {name}: {rates[name]:.2f} completions/s, {_length(cut):.0f} characters on average", flush=True
+            f"repeat {number + 1}, {name}: {rates[name]:.2f} completions/s, {_length(cut):.0f} characters "
+            "on average",
+            flush=True,
         )
     return rates
 
@@ -220,8 +281,11 @@ def _report(rates: pd.DataFrame, model, owed: pd.DataFrame, parameters) -> None:
         tokens = int(runner.generate(owed, parameters, model, Path(folder) / "journal.jsonl")["tokens"].sum())
     needed, rate = matrix_product_limit(model, owed, tokens)
     best = rates[OURS].median()
-    print(f"\nmatrix products: {needed:.2f} GFLOP a completion at {rate:.0f} GFLOP/s on all cores allow {rate / needed:.1f} "
-          f"completions/s; {OURS} reaches {100 * best * needed / rate:.0f} % of that")  # fmt: skip
+    print(
+        f"\nmatrix products: {needed:.2f} GFLOP a completion at {rate:.0f} GFLOP/s on all cores allow "
+        f"{rate / needed:.1f} "
+        f"completions/s; {OURS} reaches {100 * best * needed / rate:.0f} % of that"
+    )
 
 
 if __name__ == "__main__":

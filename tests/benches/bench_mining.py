@@ -1,8 +1,9 @@
 """How fast pages are mined, stage by stage, beside other readers of the same file (make bench-mining).
 
-Rates are MB (10**6 bytes) of uncompressed WET a CPU second of one core. The file is made here, the same at each call: English
-pages, whose lines are drawn from the embedded free text and mixed with short ones as in menus, among made-up words in other
-languages. Other readers and isal are asked where installed. Ends with an error if the whole chain is slower than MINIMUM.
+Rates are MB (10**6 bytes) of uncompressed WET a CPU second of one core. The file is made here, the same at
+each call: English pages, whose lines are drawn from the embedded free text and mixed with short ones as in
+menus, among made-up words in other languages. Other readers and isal are asked where installed. Ends with an
+error if the whole chain is slower than MINIMUM.
 """
 
 import argparse
@@ -34,16 +35,28 @@ OTHERS = ("deu", "rus", "fra,eng", "zho")
 
 def texts(megabytes: float, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
     """Text and language of pages, in all of `megabytes`."""
-    lines = [line for path in packaged_text.wet_files() for page in wet.pages(path, Counter()) for line in page.text.split("\n")]
+    lines = [
+        line
+        for path in packaged_text.wet_files()
+        for page in wet.pages(path, Counter())
+        for line in page.text.split("\n")
+    ]
     long = [line for line in lines if len(line) >= 40]
-    words = ["".join(word) for size in range(2, 11) for word in rng.choice(list("aeiouklmnprst"), (500, size))]
+    words = [
+        "".join(word) for size in range(2, 11) for word in rng.choice(list("aeiouklmnprst"), (500, size))
+    ]
     made = 0
     while made < megabytes * 1e6:
         places = rng.integers(len(long), size=rng.integers(5, 60))
         if rng.random() < 0.4:
-            text, language = "\n".join(long[place] if rng.random() < 0.4 else lines[place][:20] for place in places), "eng"
+            text, language = (
+                "\n".join(long[place] if rng.random() < 0.4 else lines[place][:20] for place in places),
+                "eng",
+            )
         else:
-            text = "\n".join(" ".join(words[word] for word in rng.integers(len(words), size=30)) for _ in places)
+            text = "\n".join(
+                " ".join(words[word] for word in rng.integers(len(words), size=30)) for _ in places
+            )
             language = OTHERS[places[0] % len(OTHERS)]
         made += len(text.encode())
         yield text, language
@@ -54,7 +67,9 @@ def make(path: Path, megabytes: float) -> float:
     with path.open("wb") as file:
         for number, (text, language) in enumerate(texts(megabytes, np.random.default_rng(1))):
             file.write(
-                packaged_text.page_record(f"http://site{number % 3000}.example/{number}", "2024-05-19T03:04:05Z", text, language)
+                packaged_text.page_record(
+                    f"http://site{number % 3000}.example/{number}", "2024-05-19T03:04:05Z", text, language
+                )
             )
     with gzip.open(path) as file:
         return sum(map(len, iter(lambda: file.read(1 << 20), b""))) / 1e6
@@ -94,7 +109,8 @@ def whole_chain(path: Path) -> None:
 
 
 def ways(path: Path, part: Path, read: list[str]) -> dict[str, tuple[Callable, bool]]:
-    """What is timed, and whether on the part of the file alone; stages after reading are given the pages in memory."""
+    """What is timed, and whether on the part of the file alone; stages after reading are given the pages in
+    memory."""
     installed = {name for name in ("isal", "warcio", "cchardet", "magic") if importlib.util.find_spec(name)}
     found = {"gzip, standard library": (lambda: unpack(path, gzip.open), False)}
     if "isal" in installed:
@@ -137,13 +153,22 @@ def main() -> None:
             for name, (way, partly) in ways(path, part, read).items():
                 begun = time.process_time()
                 way()
-                rows.append({"way": name, "repeat": repeat, "rate": (small if partly else size) / (time.process_time() - begun)})
+                rows.append(
+                    {
+                        "way": name,
+                        "repeat": repeat,
+                        "rate": (small if partly else size) / (time.process_time() - begun),
+                    }
+                )
     rates = pd.DataFrame(rows).groupby("way", sort=False)["rate"].agg(["median", "min", "max"])
     print(rates.round(0).astype(int).to_markdown())
     chain = rates["median"].iloc[-1]
     hours, fetched = FILES * FILE_MB / chain / 3600, FILES * FILE_MB * path.stat().st_size / size / 1e12
-    print(f"A whole crawl ({FILES:,} files of about {FILE_MB} MB): {hours:,.0f} core-hours, {hours / 64:.1f} hours on 64 cores, "
-          f"{hours / 1000:.2f} on 1,000; {fetched:.1f} TB to fetch if packed like this file")  # fmt: skip
+    print(
+        f"A whole crawl ({FILES:,} files of about {FILE_MB} MB): {hours:,.0f} core-hours, {hours / 64:.1f} "
+        "hours on 64 cores, "
+        f"{hours / 1000:.2f} on 1,000; {fetched:.1f} TB to fetch if packed like this file"
+    )
     if chain < MINIMUM:
         sys.exit(f"error: the whole chain reads {chain:.1f} MB a CPU second, less than {MINIMUM:.0f}")
 

@@ -1,7 +1,8 @@
-"""How well replies are read: precision and recall of each rule on the cases in tests/data/, our cut beside that of a library.
+"""How well replies are read: precision and recall of each rule on the cases in tests/data/, our cut beside
+that of a library.
 
-`python -m tests.benches.bench_replies` prints both for the cases that the rules were written with and for those held out. (make
-bench-replies)
+`python -m tests.benches.bench_replies` prints both for the cases that the rules were written with and for
+those held out. (make bench-replies)
 """
 
 import sys
@@ -20,8 +21,8 @@ RULES = ("thought", "preamble", "refusal", "empty", "cut")
 
 
 def cases(name: str) -> pd.DataFrame:
-    """rules (those that must act, or what the case tries), context, stem, mitigation, reply, thinking, ended, outcome and
-    completion, as they should be. In the file ⏎ stands for a line break.
+    """rules (those that must act, or what the case tries), context, stem, mitigation, reply, thinking, ended,
+    outcome and completion, as they should be. In the file ⏎ stands for a line break.
     """
     table = pd.read_csv(DATA / f"{name}.csv", dtype=str, keep_default_na=False)
     texts = table[["reply", "completion"]].apply(lambda column: column.str.replace("⏎", "\n"))
@@ -37,16 +38,23 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
         rules = {"preamble" if rule == "echo" else rule for rule in outcomes.read(row.reply, *prompt).rules}
         rules |= {"refusal"} & {found.outcome.replace("refused", "refusal")}
         rows.append((found.outcome, found.completion or "", " ".join(sorted(rules))))
-    return table.assign(**dict(zip(("found_outcome", "found_completion", "found_rules"), zip(*rows, strict=True), strict=True)))
+    return table.assign(
+        **dict(
+            zip(("found_outcome", "found_completion", "found_rules"), zip(*rows, strict=True), strict=True)
+        )
+    )
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
-    """By rule: cases that need it, times it acted, precision and recall, %; a cut that acts is a completion."""
+    """By rule: cases that need it, times it acted, precision and recall, %; a cut that acts is a
+    completion."""
     rows = []
     for rule in RULES:
         needed, acted, right = _acted(table, rule)
         hits = 100 * (needed & acted & right).sum()
-        rows.append((rule, needed.sum(), acted.sum(), hits / max(acted.sum(), 1), hits / max(needed.sum(), 1)))
+        rows.append(
+            (rule, needed.sum(), acted.sum(), hits / max(acted.sum(), 1), hits / max(needed.sum(), 1))
+        )
     return pd.DataFrame(rows, columns=["rule", "cases", "acted", "precision", "recall"]).set_index("rule")
 
 
@@ -62,7 +70,8 @@ def _acted(table: pd.DataFrame, rule: str) -> tuple[pd.Series, pd.Series, pd.Ser
 
 
 def cuts(table: pd.DataFrame) -> pd.Series:
-    """% of the answers that nothing stands before (rules cut or natural) which each of two ways cuts where they should be."""
+    """% of the answers that nothing stands before (rules cut or natural) which each of two ways cuts where
+    they should be."""
     part = table[table["rules"].isin(["cut", "natural"]) & ~table["reply"].str.contains("<think>")]
     ours = part["reply"].map(sentences.first_sentence)
     library = part["reply"].map(_first_by_library)
@@ -78,16 +87,30 @@ def _first_by_library(text: str) -> str:
 
 def wrong(table: pd.DataFrame) -> pd.DataFrame:
     """The cases whose outcome or completion is not as it should be."""
-    return table[(table["outcome"] != table["found_outcome"]) | (table["completion"] != table["found_completion"])]
+    return table[
+        (table["outcome"] != table["found_outcome"]) | (table["completion"] != table["found_completion"])
+    ]
 
 
 def main() -> int:
     """Print the scores for each file, then the cases that went wrong."""
     for name in FILES:
         table = settled(cases(name))
-        print(f"{name}: {len(table)} cases, {(table['rules'] == 'natural').sum()} of them answers that nothing may touch")
+        print(
+            f"{name}: {len(table)} cases, {(table['rules'] == 'natural').sum()} of them answers that "
+            "nothing may touch"
+        )
         print(scores(table).round(1).to_string(), cuts(table).round(1).to_string(), sep="\n")
-        columns = ["rules", "stem", "reply", "outcome", "completion", "found_outcome", "found_completion", "found_rules"]
+        columns = [
+            "rules",
+            "stem",
+            "reply",
+            "outcome",
+            "completion",
+            "found_outcome",
+            "found_completion",
+            "found_rules",
+        ]
         for row in wrong(table)[columns].to_dict("records"):
             print("wrong:", row)
         print()

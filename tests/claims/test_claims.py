@@ -1,4 +1,5 @@
-"""The claims board: what each claim measures, that its verdict is that of the rules, and what overrules it."""
+"""The claims board: what each claim measures, that its verdict is that of the rules, and what overrules
+it."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,10 @@ from lib.claims.judge_claims import agreement, judge_agreement
 from lib.stats import inference
 
 SOUND, BROKEN, UNUSABLE = {"m": ""}, {"m": PLACEBO_BROKEN}, {"m": "38 % of completions are unusable"}
-SURE, UNSURE = [1.8, 2.0, 2.2], [1.0, 2.0, 3.0]  # errors .2/sqrt(3) and 1/sqrt(3), t(0.975; 2) = 4.303: 2 ± 0.497 and 2 ± 2.48
+SURE, UNSURE = (
+    [1.8, 2.0, 2.2],
+    [1.0, 2.0, 3.0],
+)  # errors .2/sqrt(3) and 1/sqrt(3), t(0.975; 2) = 4.303: 2 ± 0.497 and 2 ± 2.48
 NEGATIVE, TIES = [-1.8, -2.0, -2.2], [0.0] * 3
 MANY_TIES, TINY = [0.0] * 400, np.tile([-0.2, 0.2], 200).tolist()
 MARGIN = 0.1
@@ -25,9 +29,11 @@ def against_neutral(table: pd.DataFrame) -> pd.DataFrame:
     return of_references({"neutral": table}, table["model"].unique(), QUANTITIES, 0.95)
 
 
-def pairs(negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9) -> pd.DataFrame:
-    """One pair for each stem and arm with the given shift, and one of the placebo arm that should never count; the net excess is
-    ten times the shift."""
+def pairs(
+    negative: list[float], positive: list[float], model: str = "m", parameters: float = 1e9
+) -> pd.DataFrame:
+    """One pair for each stem and arm with the given shift, and one of the placebo arm that should never
+    count; the net excess is ten times the shift."""
     shifts = {"negative": negative, "positive": positive, "placebo": [7.0] * len(negative)}
     rows = [(arm, f"s{place}", shift) for arm, values in shifts.items() for place, shift in enumerate(values)]
     table = pd.DataFrame(rows, columns=["arm", "stem_id", "shift"])
@@ -67,7 +73,8 @@ def test_existence_and_polarity_decide_each_way(shifts, faults, verdict, reason)
 
 def test_the_minimum_detectable_effect_is_shown_and_decides_nothing():
     row = existence(pairs(SURE, SURE), MARGIN, 0.95, SOUND).iloc[0]
-    # .2/sqrt(3) times the mean of 5.65 errors that a t test with 2 degrees of freedom tells from 0 four times of five
+    # .2/sqrt(3) times the mean of 5.65 errors that a t test with 2 degrees of freedom tells from 0 four times
+    # of five
     assert row["detectable"] == pytest.approx(0.6528, abs=0.0001) and row["detectable"] > row["margin"]
     assert row["verdict"] == SUPPORTED
 
@@ -77,9 +84,13 @@ def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
     known = power.Components(spread**2, 0.0, 0.0, stems, stems, stems)
     effect = power.minimum_detectable_effect(known, stems)
     studies = rng.normal(effect, spread, (4000, stems))
-    reached = np.abs(studies.mean(axis=1)) / (studies.std(axis=1, ddof=1) / np.sqrt(stems)) > 2.201  # t(0.975; 11)
+    reached = (
+        np.abs(studies.mean(axis=1)) / (studies.std(axis=1, ddof=1) / np.sqrt(stems)) > 2.201
+    )  # t(0.975; 11)
     assert reached.mean() == pytest.approx(0.8, abs=0.03)
-    of_each = [power.detectable_effect(inference.clustered_mean(study, range(stems))) for study in studies[:400]]
+    of_each = [
+        power.detectable_effect(inference.clustered_mean(study, range(stems))) for study in studies[:400]
+    ]
     assert np.sqrt(np.mean(np.square(of_each))) == pytest.approx(effect, rel=0.03)
     assert power.detectable_effect(inference.clustered_mean(studies[0], range(stems)), 0.99) > of_each[0]
     assert np.isnan(power.detectable_effect(inference.clustered_mean([1.0], ["s"])))
@@ -109,7 +120,9 @@ def test_a_missing_arm_leaves_no_estimate():
 
 def references(**found: tuple[list[float], list[float]]) -> pd.DataFrame:
     """Estimates of negative − positive against several references."""
-    return pd.concat([against_neutral(pairs(*shifts)).assign(reference=name) for name, shifts in found.items()])
+    return pd.concat(
+        [against_neutral(pairs(*shifts)).assign(reference=name) for name, shifts in found.items()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,14 +141,18 @@ def test_which_polarity_leaks_more_is_decided_only_where_every_reference_agrees(
     assert row["verdict"] == verdict
     if not np.isnan(row["estimate"]):
         assert row["estimate"] == estimates["estimate"].iloc[0], "the first reference is shown"
-        assert row["p"] == estimates["p"].max() and row["measured"].startswith("negative − positive, against pooled (decided by ")
+        assert row["p"] == estimates["p"].max() and row["measured"].startswith(
+            "negative − positive, against pooled (decided by "
+        )
 
 
 def test_a_reference_without_an_interval_is_named_unless_all_lack_one():
     """Of a few own contexts that alone have a kind, for example."""
     table = references(pooled=(SURE, TIES), few=(SURE, TIES))
     open_bounds = {name: table[name].where(table["reference"] != "few") for name in ("low", "high")}
-    assert polarity(table.assign(**open_bounds), MARGIN, 0.95, SOUND)["reason"].tolist() == ["no interval against few"]
+    assert polarity(table.assign(**open_bounds), MARGIN, 0.95, SOUND)["reason"].tolist() == [
+        "no interval against few"
+    ]
     none = table.assign(low=np.nan, high=np.nan)
     assert polarity(none, MARGIN, 0.95, SOUND)["reason"].tolist() == ["no interval"]
 
@@ -172,21 +189,30 @@ def test_the_judge_must_be_no_worse_than_one_rater_in_every_domain(tweets, films
     assert worst in row["measured"]
     assert (row["n"], row["clusters"]) == ((9, 700) if worst == "tweets" else (8, 600))
     assert row["p_holm"] >= row["p"]
-    half = 0.11 if verdict == INCONCLUSIVE else 0.10  # of the widest interval; 2.8 errors are seen, 1.96 make the half
+    half = (
+        0.11 if verdict == INCONCLUSIVE else 0.10
+    )  # of the widest interval; 2.8 errors are seen, 1.96 make the half
     assert row["detectable"] == pytest.approx(half * 2.8 / 1.96, rel=0.01)
 
 
 def test_agreement_is_a_row_on_texts_and_one_on_completions():
-    difference = pd.DataFrame({"low": [0.1], "estimate": [0.12], "high": [0.14], "domain": "tweets", "n": 9, "n_documents": 700})
+    difference = pd.DataFrame(
+        {"low": [0.1], "estimate": [0.12], "high": [0.14], "domain": "tweets", "n": 9, "n_documents": 700}
+    )
     columns = ["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"]
-    kappa = pd.DataFrame([("polarity", True, "judge − annotators", "kappa", -0.2, -0.22, -0.18, 90, 60)], columns=columns)
+    kappa = pd.DataFrame(
+        [("polarity", True, "judge − annotators", "kappa", -0.2, -0.22, -0.18, 90, 60)], columns=columns
+    )
     rows = agreement("vader", difference, kappa.iloc[:0], 0.05, 0.95)
     assert rows[["verdict", "reason"]].values.tolist() == [
         [SUPPORTED, "no worse by 0.05 or more"],
         [INCONCLUSIVE, "nobody has labelled completions yet"],
     ]
     labelled = agreement("vader", difference, kappa, 0.05, 0.95).iloc[1]
-    assert (labelled["verdict"], labelled["reason"]) == (CONTRADICTED, "worse by more than 0.05 in completions")
+    assert (labelled["verdict"], labelled["reason"]) == (
+        CONTRADICTED,
+        "worse by more than 0.05 in completions",
+    )
     assert labelled["unit"] == "of kappa"
 
 
@@ -194,10 +220,15 @@ SIZES = tuple(10.0 ** np.arange(7, 12))  # five
 FALLING, RISING, SCATTERED, LEVEL = [0, -1, -2.1, -2.9, -4], [0, 1, 2.1, 2.9, 4], [0, -3, 2, -4, 1], [0.0] * 5
 
 
-def family(means: list[float], sizes=SIZES, start: float = 5, spread: float = 0.2, stems: int = 60) -> pd.DataFrame:
-    """A family with a shift of `start` plus one of `means` at each of `sizes`; stems scatter about it by `spread`."""
+def family(
+    means: list[float], sizes=SIZES, start: float = 5, spread: float = 0.2, stems: int = 60
+) -> pd.DataFrame:
+    """A family with a shift of `start` plus one of `means` at each of `sizes`; stems scatter about it by
+    `spread`."""
     rng = np.random.default_rng(1)
-    shifts = [start + mean + spread * rng.permutation(np.linspace(-1, 1, stems)) for mean in means[: len(sizes)]]
+    shifts = [
+        start + mean + spread * rng.permutation(np.linspace(-1, 1, stems)) for mean in means[: len(sizes)]
+    ]
     models = zip(shifts, sizes, strict=True)
     return pd.concat([pairs(shift, shift, f"m{step}", size) for step, (shift, size) in enumerate(models)])
 
@@ -221,13 +252,17 @@ def test_leakage_falls_with_size_where_the_slope_over_models_is_below_zero(means
     row = scaling(family(means), 5, MARGIN, 0.95, faults).iloc[0]
     slope = np.polyfit(range(5), means, 1)[0]
     assert (row["claim"], row["model"], row["verdict"]) == ("C2", "f (base, completion)", verdict)
-    assert row["estimate"] == pytest.approx(slope, abs=0.05) and row["net"] == pytest.approx(10 * slope, abs=0.5)
+    assert row["estimate"] == pytest.approx(slope, abs=0.05) and row["net"] == pytest.approx(
+        10 * slope, abs=0.5
+    )
     assert (row["n"], row["clusters"], row["cluster_unit"]) == (600, 5, "sizes")
     assert (PLACEBO_OPEN in row["reason"]) == (PLACEBO_OPEN in faults.values())
 
 
 def test_however_sure_each_model_is_scattered_models_settle_nothing():
-    rows = [scaling(family(SCATTERED, stems=stems), 5, MARGIN, 0.95, ALL_SOUND).iloc[0] for stems in (60, 600)]
+    rows = [
+        scaling(family(SCATTERED, stems=stems), 5, MARGIN, 0.95, ALL_SOUND).iloc[0] for stems in (60, 600)
+    ]
     assert [row["verdict"] for row in rows] == [INCONCLUSIVE, INCONCLUSIVE]
     widths = [row["high"] - row["low"] for row in rows]
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
@@ -235,14 +270,20 @@ def test_however_sure_each_model_is_scattered_models_settle_nothing():
 
 def test_what_is_nowhere_surely_above_zero_does_not_fall():
     row = scaling(family(FALLING, start=-0.5), 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
-    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, "falls, but the shift is surely above 0 at no size")
+    assert (row["verdict"], row["reason"]) == (
+        INCONCLUSIVE,
+        "falls, but the shift is surely above 0 at no size",
+    )
     assert row["high"] < 0
 
 
 @pytest.mark.parametrize(("sizes", "shown"), [(1, False), (2, False), (3, True), (4, True)])
 def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
     row = scaling(family(FALLING, SIZES[:sizes]), 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
-    assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, f"needs at least 5 sizes of a family, has {sizes}")
+    assert (row["verdict"], row["reason"]) == (
+        INCONCLUSIVE,
+        f"needs at least 5 sizes of a family, has {sizes}",
+    )
     assert row[["estimate", "low", "high"]].notna().all() == shown
 
 
@@ -250,7 +291,10 @@ def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
     ("table", "reason"),
     [
         (family(FALLING).assign(parameters=np.nan), "needs at least 5 sizes of a family, has 0"),
-        (family(FALLING, spread=0), "no standard error of m0, m1, m2, m3, m4: no scored pair, one stem, or stems that all agree"),
+        (
+            family(FALLING, spread=0),
+            "no standard error of m0, m1, m2, m3, m4: no scored pair, one stem, or stems that all agree",
+        ),
     ],
     ids=["unknown sizes", "all ties"],
 )
@@ -276,7 +320,11 @@ def test_without_a_curated_run_beside_it_nothing_is_said_of_a_mined_benchmark():
         assert table[["claim", "verdict", "n"]].values.tolist() == [["C5", INCONCLUSIVE, 0]]
 
 
-LESS, SAME, MORE = ([0.5, 0.6, 0.7], [1.8, 2.0, 2.2]), ([0.49, 0.6, 0.71], [1.8, 2.0, 2.2]), ([2.7, 3.0, 3.3], [4.2, 4.5, 4.9])
+LESS, SAME, MORE = (
+    ([0.5, 0.6, 0.7], [1.8, 2.0, 2.2]),
+    ([0.49, 0.6, 0.71], [1.8, 2.0, 2.2]),
+    ([2.7, 3.0, 3.3], [4.2, 4.5, 4.9]),
+)
 NEGATIVE_MORE, OPPOSITE = ([1.8, 2.0, 2.2], [0.5, 0.6, 0.7]), ([-4.2, -4.5, -4.9], [-2.7, -3.0, -3.3])
 
 
@@ -302,17 +350,21 @@ def test_the_mined_benchmark_must_agree_in_sign_size_and_rank(mined_shifts, cura
     assert sign["estimate"] == pytest.approx(np.mean(mined_shifts), abs=1e-9)
     assert size["estimate"] == pytest.approx(np.mean(mined_shifts) - np.mean(curated_shifts), abs=1e-9)
     if not np.isnan(rank["estimate"]):
-        assert rank["estimate"] == pytest.approx(np.mean(mined_shifts[0]) - np.mean(mined_shifts[1]), abs=1e-9)
+        assert rank["estimate"] == pytest.approx(
+            np.mean(mined_shifts[0]) - np.mean(mined_shifts[1]), abs=1e-9
+        )
 
 
 def test_the_verdict_on_a_claim_over_its_models_and_rows():
     several = pd.concat([pairs(SURE, SURE, "a"), pairs(NEGATIVE, NEGATIVE, "b"), pairs(UNSURE, UNSURE, "c")])
     faults = dict.fromkeys("abc", "")
-    table = pd.concat([
-        existence(several, MARGIN, 0.95, faults),
-        existence(several, MARGIN, 0.95, {"a": ""}).assign(claim="C4"),
-        mined(benchmark(*LESS), benchmark(*MORE), MARGIN, 0.95),
-    ])  # fmt: skip
+    table = pd.concat(
+        [
+            existence(several, MARGIN, 0.95, faults),
+            existence(several, MARGIN, 0.95, {"a": ""}).assign(claim="C4"),
+            mined(benchmark(*LESS), benchmark(*MORE), MARGIN, 0.95),
+        ]
+    )
     found = board.by_claim(table).set_index("claim")
     assert found["verdict"].to_dict() == {"C0": "mixed", "C4": SUPPORTED, "C5": CONTRADICTED}
     assert found["counts"].to_dict()["C0"] == "1 supported, 1 contradicted, 1 inconclusive"
@@ -320,12 +372,16 @@ def test_the_verdict_on_a_claim_over_its_models_and_rows():
 
 
 def test_verdicts_are_as_judged_until_people_have_labelled():
-    table = pd.concat([existence(pairs(shifts, shifts), MARGIN, 0.95, SOUND) for shifts in (SURE, NEGATIVE, UNSURE)])
+    table = pd.concat(
+        [existence(pairs(shifts, shifts), MARGIN, 0.95, SOUND) for shifts in (SURE, NEGATIVE, UNSURE)]
+    )
     on_people = table.iloc[:1].assign(claim="C1")
     marked = board.as_judged(pd.concat([table, on_people]), labelled=False)
     said = [board.in_words(row) for row in marked.itertuples()]
     assert said == ["supported, as judged", "contradicted, as judged", INCONCLUSIVE, SUPPORTED]
-    assert [board.in_words(row) for row in board.as_judged(table, labelled=True).itertuples()] == table["verdict"].tolist()
+    assert [board.in_words(row) for row in board.as_judged(table, labelled=True).itertuples()] == table[
+        "verdict"
+    ].tolist()
     assert board.in_words(next(board.by_claim(marked.iloc[:1]).itertuples())) == "supported, as judged"
 
 

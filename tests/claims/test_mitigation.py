@@ -1,4 +1,5 @@
-"""C3: what a prompt retains of the leak, with intervals that hold for all prompts at once, and what each verdict takes."""
+"""C3: what a prompt retains of the leak, with intervals that hold for all prompts at once, and what each
+verdict takes."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,13 @@ QUIET = 0.15  # standard deviation of a draw
 
 
 def decided(
-    retained: dict[str, float], controls=("control",), faults=SOUND, stems: int = 60, noise: float = QUIET, leaks=True, **how
+    retained: dict[str, float],
+    controls=("control",),
+    faults=SOUND,
+    stems: int = 60,
+    noise: float = QUIET,
+    leaks=True,
+    **how,
 ):
     """C3 of one simulated model whose prompts retain such shares of a leak of 1 point."""
     table = study(retained, stems, np.random.default_rng(1), noise=noise, **how)
@@ -30,8 +37,16 @@ def decided(
     [
         ({"calm": 1.0, "focus": 1.0, "control": 1.0}, SOUND, [SUPPORTED, SUPPORTED]),
         ({"calm": 1.0, "focus": 0.4, "control": 1.0}, SOUND, [SUPPORTED, CONTRADICTED]),
-        ({"calm": 1.0, "focus": 1.4, "control": 1.0}, SOUND, [SUPPORTED, SUPPORTED]),  # raising the leak keeps it
-        ({"calm": 0.4, "focus": 0.4, "control": 0.4}, SOUND, [INCONCLUSIVE, INCONCLUSIVE]),  # so does any sentence
+        (
+            {"calm": 1.0, "focus": 1.4, "control": 1.0},
+            SOUND,
+            [SUPPORTED, SUPPORTED],
+        ),  # raising the leak keeps it
+        (
+            {"calm": 0.4, "focus": 0.4, "control": 0.4},
+            SOUND,
+            [INCONCLUSIVE, INCONCLUSIVE],
+        ),  # so does any sentence
         ({"calm": 1.0, "focus": 0.4}, SOUND, [INCONCLUSIVE, INCONCLUSIVE]),  # no control was asked
         ({"calm": 1.0, "control": 1.0}, {"m": PLACEBO_BROKEN}, [INVALID]),
         ({"calm": 1.0, "control": 1.0}, {"m": "38 % of completions are unusable"}, [INCONCLUSIVE]),
@@ -49,9 +64,13 @@ def test_each_prompt_lowers_the_leak_or_keeps_it_or_neither(retained, faults, ve
 
 @pytest.mark.parametrize(
     ("retained", "reason"),
-    [(0.4, "lowers the leak, by at least 25 %"), (0.74, "lowers the leak"),
-     (0.9, "lowers the leak, but keeps at least 75 % of the leak"), (1.0, "keeps at least 75 % of the leak")],
-)  # fmt: skip
+    [
+        (0.4, "lowers the leak, by at least 25 %"),
+        (0.74, "lowers the leak"),
+        (0.9, "lowers the leak, but keeps at least 75 % of the leak"),
+        (1.0, "keeps at least 75 % of the leak"),
+    ],
+)
 def test_the_reason_says_how_much(retained, reason):
     (said,) = decided({"calm": retained, "control": 1.0})["reason"]
     assert said.partition(" (one-sided")[0] == reason and ("bound" in said) == ("keeps" in said)
@@ -63,15 +82,20 @@ def test_the_bound_of_what_is_kept_is_where_its_test_turns(margin):
     table = study({"calm": 0.9, "focus": 0.75, "control": 1.0}, 40, np.random.default_rng(6), noise=0.6)
     found = mitigation.effects(table, ["control"], margin, 0.95)
     assert ((found["p_keeps"] < 0.05) == (found["kept"] > 1 - margin)).all()
-    at_bound = [mitigation.effects(table, ["control"], 1 - row.kept, 0.95)["p_keeps"][place] for place, row in
-                enumerate(found.itertuples())]  # fmt: skip
+    at_bound = [
+        mitigation.effects(table, ["control"], 1 - row.kept, 0.95)["p_keeps"][place]
+        for place, row in enumerate(found.itertuples())
+    ]
     assert at_bound == pytest.approx([0.05] * len(found))
 
 
 def test_a_noisy_run_or_one_that_does_not_leak_says_neither():
     said = decided({"calm": 0.8, "control": 1.0}, noise=3.0)["reason"].iloc[0]
     assert said == "neither surely lower nor sure to keep 75 % of the leak"
-    assert decided({"calm": 1.0, "control": 1.0}, leaks=False)["reason"].iloc[0] == "nothing surely leaks without it"
+    assert (
+        decided({"calm": 1.0, "control": 1.0}, leaks=False)["reason"].iloc[0]
+        == "nothing surely leaks without it"
+    )
     assert decided({"calm": 1.0, "control": 1.0}, stems=1)["verdict"].iloc[0] == INCONCLUSIVE
 
 
@@ -81,12 +105,18 @@ def test_a_prompt_that_changes_nothing_at_all_keeps_the_leak():
 
 
 def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
-    table = study({"calm": 1.0, "focus": 0.5, "one": 0.9, "two": 1.1}, 40, np.random.default_rng(2), noise=QUIET)
+    table = study(
+        {"calm": 1.0, "focus": 0.5, "one": 0.9, "two": 1.1}, 40, np.random.default_rng(2), noise=QUIET
+    )
     found = mitigation.effects(table, ["one", "two"], 0.25, 0.95)
     assert found[["mitigation", "role", "against"]].values.tolist() == [
-        ["calm", "prompt", "none"], ["calm", "prompt", "controls"], ["focus", "prompt", "none"], ["focus", "prompt", "controls"],
-        ["one", "control", "none"], ["two", "control", "none"],
-    ]  # fmt: skip
+        ["calm", "prompt", "none"],
+        ["calm", "prompt", "controls"],
+        ["focus", "prompt", "none"],
+        ["focus", "prompt", "controls"],
+        ["one", "control", "none"],
+        ["two", "control", "none"],
+    ]
     means = table[table["arm"] != "placebo"].groupby("mitigation")["shift"].mean()
     controls = (means["one"] + means["two"]) / 2
     assert found["estimate"][3] == pytest.approx(means["focus"] - controls)
@@ -98,32 +128,46 @@ def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
 
 
 def in_wordings(shift: dict[int, float], stems: int = 90) -> pd.DataFrame:
-    """Pairs of a study whose stems are asked in wordings by turns; each wording adds its `shift` to what "calm" leaves."""
+    """Pairs of a study whose stems are asked in wordings by turns; each wording adds its `shift` to what
+    "calm" leaves."""
     table = study({"calm": 0.8, "control": 1.0}, stems, np.random.default_rng(4), noise=QUIET)
     turn = table["stem_id"].str[1:].astype(int) % len(shift) + 1
     asked = table["mitigation"] != "none"
     table["wording"] = turn.where(asked & (table["mitigation"] == "calm"), asked.astype(int))
-    return table.assign(shift=table["shift"] + table["wording"].map(shift).where(table["mitigation"] == "calm", 0.0))
+    return table.assign(
+        shift=table["shift"] + table["wording"].map(shift).where(table["mitigation"] == "calm", 0.0)
+    )
 
 
 def test_each_wording_has_its_own_change_and_the_prompt_has_their_mean():
     table = in_wordings({1: 0.0, 2: -0.5, 3: 0.5})
     found = mitigation.by_wording(table, ["control"], 0.95)
-    assert found[["mitigation", "wording", "n", "n_stems"]].values.tolist() == [["calm", k, 60, 30] for k in (1, 2, 3)]
+    assert found[["mitigation", "wording", "n", "n_stems"]].values.tolist() == [
+        ["calm", k, 60, 30] for k in (1, 2, 3)
+    ]
     for row in found.itertuples():
-        cells = table[(table["arm"] != "placebo") & (table["stem_id"].str[1:].astype(int) % 3 + 1 == row.wording)]
+        cells = table[
+            (table["arm"] != "placebo") & (table["stem_id"].str[1:].astype(int) % 3 + 1 == row.wording)
+        ]
         means = cells.groupby("mitigation")["shift"].mean()
-        assert (row.baseline, row.estimate) == (pytest.approx(means["none"]), pytest.approx(means["calm"] - means["none"]))
+        assert (row.baseline, row.estimate) == (
+            pytest.approx(means["none"]),
+            pytest.approx(means["calm"] - means["none"]),
+        )
         assert row.low < row.estimate < row.high
     pooled = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
     assert pooled["estimate"] == pytest.approx(found["estimate"].mean())
 
 
 def test_the_spread_between_wordings_is_what_their_errors_do_not_explain():
-    apart = mitigation.spread(mitigation.by_wording(in_wordings({1: 0.0, 2: -0.5, 3: 0.5}), ["control"], 0.95)).iloc[0]
+    apart = mitigation.spread(
+        mitigation.by_wording(in_wordings({1: 0.0, 2: -0.5, 3: 0.5}), ["control"], 0.95)
+    ).iloc[0]
     assert apart["wordings"] == 3 and apart["greatest"] - apart["least"] == pytest.approx(1.0, abs=0.3)
     assert apart["deviation"] == pytest.approx(0.5, abs=0.15)
-    alike = mitigation.spread(mitigation.by_wording(in_wordings({1: 0.0, 2: 0.0, 3: 0.0}), ["control"], 0.95)).iloc[0]
+    alike = mitigation.spread(
+        mitigation.by_wording(in_wordings({1: 0.0, 2: 0.0, 3: 0.0}), ["control"], 0.95)
+    ).iloc[0]
     assert alike["deviation"] < 0.1
 
 
@@ -133,8 +177,13 @@ def test_wordings_are_shown_with_words_or_said_to_be_none():
     assert "over its 3 wordings" in mitigation_reports.spread_reading(mitigation.spread(found))
     single = mitigation.by_wording(in_wordings({1: 0.0}), ["control"], 0.95)
     assert single.empty and mitigation_reports.by_wording(single).empty
-    assert (single["mitigation"] + ", wording " + single["wording"].astype(str)).empty, "as the figure's rows are named"
-    assert mitigation_reports.spread_reading(mitigation.spread(single)) == "No prompt of this set was asked in several wordings."
+    assert (single["mitigation"] + ", wording " + single["wording"].astype(str)).empty, (
+        "as the figure's rows are named"
+    )
+    assert (
+        mitigation_reports.spread_reading(mitigation.spread(single))
+        == "No prompt of this set was asked in several wordings."
+    )
     with pytest.raises(ParameterError, match=r"no column wording.*run notebooks 02"):
         mitigation.by_wording(study({"calm": 1.0}, 4, np.random.default_rng(1)), [], 0.95)
 
@@ -147,8 +196,11 @@ def test_a_wording_without_an_error_leaves_the_spread_unknown():
 
 def test_the_texts_are_listed_in_all_wordings():
     listed = mitigation_reports.texts({"calm": ["Be calm.", "Stay calm."], "control": "Write."}, ["control"])
-    assert listed.values.tolist() == [["calm", 1, "Be calm.", "asks for less leakage"], ["calm", 2, "Stay calm.",
-                                      "asks for less leakage"], ["control", 1, "Write.", "control"]]  # fmt: skip
+    assert listed.values.tolist() == [
+        ["calm", 1, "Be calm.", "asks for less leakage"],
+        ["calm", 2, "Stay calm.", "asks for less leakage"],
+        ["control", 1, "Write.", "control"],
+    ]
 
 
 @pytest.mark.parametrize(("each", "unit", "count"), [(1, "stems", 60), (3, "matches", 20)])
@@ -162,13 +214,15 @@ def test_the_board_tells_what_c3_is_clustered_by(each, unit, count):
     assert (board["clusters"][0], board["cluster_unit"][0]) == (count, unit)
 
 
-def test_cells_without_a_value_under_every_mitigation_are_counted_and_all_draws_without_one_are_the_baseline():
+def test_cells_without_a_value_are_counted_and_all_draws_without_a_mitigation_are_the_baseline():
     table = study({"calm": 1.0, "control": 1.0}, 10, np.random.default_rng(2), noise=QUIET, draws=3)
     lost = (table["mitigation"] == "calm") & (table["stem_id"] == "s0") & (table["arm"] == "negative")
     table.loc[lost, "shift"] = np.nan
     first = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
     assert (first["n"], first["left_out"], first["n_stems"]) == (19, 1, 10)
-    bare = table[(table["mitigation"] == "none") & ~((table["stem_id"] == "s0") & (table["arm"] == "negative"))]
+    bare = table[
+        (table["mitigation"] == "none") & ~((table["stem_id"] == "s0") & (table["arm"] == "negative"))
+    ]
     assert first["baseline"] == pytest.approx(bare["shift"].mean()) and len(bare) == 3 * 19
 
 
@@ -183,27 +237,53 @@ def test_a_prompt_none_of_whose_completions_can_be_judged_has_a_row_without_numb
 
 def test_p_is_corrected_over_the_models_that_leak():
     names = ["a", "b", "c"]
-    tables = [study({"calm": 0.75, "control": 1.0}, 25, np.random.default_rng(3), noise=0.9).assign(model=name) for name in names]
+    tables = [
+        study({"calm": 0.75, "control": 1.0}, 25, np.random.default_rng(3), noise=0.9).assign(model=name)
+        for name in names
+    ]
     alone = mitigation.effects(tables[0], ["control"], 0.25, 0.95)
     together = mitigation.effects(pd.concat(tables), ["control"], 0.25, 0.95)
     single = mitigation.claim(alone, ["a"], 0.25, 0.95, {"a": ""}, {"a": True})
-    several = mitigation.claim(together, names, 0.25, 0.95, dict.fromkeys(names, ""), dict.fromkeys(names, True))
+    several = mitigation.claim(
+        together, names, 0.25, 0.95, dict.fromkeys(names, ""), dict.fromkeys(names, True)
+    )
     assert several["p_holm"].tolist() == pytest.approx([min(1, 3 * single["p_holm"][0])] * 3)
-    two = mitigation.claim(together, names, 0.25, 0.95, dict.fromkeys(names, ""), {"a": True, "b": True, "c": False})
+    two = mitigation.claim(
+        together, names, 0.25, 0.95, dict.fromkeys(names, ""), {"a": True, "b": True, "c": False}
+    )
     assert two["p_holm"].tolist()[:2] == pytest.approx([min(1, 2 * single["p_holm"][0])] * 2)
     assert two["reason"][2] == "nothing surely leaks without it"
 
 
 def test_a_prompt_that_keeps_the_leak_is_corrected_whatever_the_other_prompts_of_its_model_do():
-    """Model a's own p, of its worst prompt, is 0.95: twice that is cut at 1, and its factor would be 1.05 in place of 2."""
-    fields = {"role": "prompt", "baseline": 0.2, "estimate": 0.0, "low": -0.05, "high": 0.05, "error": 0.02, "freedom": 50.0,
-              "p": 0.9, "ratio": 1.0, "ratio_low": 0.7, "ratio_high": 1.3, "kept": 0.76, "n": 600, "n_stems": 300,
-              "n_matches": 170, "cluster_unit": "matches"}  # fmt: skip
+    """Model a's own p, of its worst prompt, is 0.95: twice that is cut at 1, and its factor would be 1.05 in
+    place of 2."""
+    fields = {
+        "role": "prompt",
+        "baseline": 0.2,
+        "estimate": 0.0,
+        "low": -0.05,
+        "high": 0.05,
+        "error": 0.02,
+        "freedom": 50.0,
+        "p": 0.9,
+        "ratio": 1.0,
+        "ratio_low": 0.7,
+        "ratio_high": 1.3,
+        "kept": 0.76,
+        "n": 600,
+        "n_stems": 300,
+        "n_matches": 170,
+        "cluster_unit": "matches",
+    }
 
     def board(of_other: float) -> pd.DataFrame:
         told = [("a", "calm", 0.04), ("a", "focus", 0.95), ("b", "calm", of_other), ("b", "focus", of_other)]
-        rows = [fields | {"model": model, "mitigation": name, "against": against, "p_keeps": p}
-                for model, name, p in told for against in (mitigation.NONE, mitigation.CONTROLS)]  # fmt: skip
+        rows = [
+            fields | {"model": model, "mitigation": name, "against": against, "p_keeps": p}
+            for model, name, p in told
+            for against in (mitigation.NONE, mitigation.CONTROLS)
+        ]
         leaking = {"a": True, "b": True}
         return mitigation.claim(pd.DataFrame(rows), ["a", "b"], 0.25, 0.95, {"a": "", "b": ""}, leaking)
 

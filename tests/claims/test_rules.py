@@ -61,19 +61,34 @@ def test_direction(estimates, claimed, verdict, reason):
 def test_a_direction_must_survive_holm_and_a_negligible_effect_too():
     weak = found(0.12, 0.01, 0.23)
     assert directed([weak]).verdict == SUPPORTED
-    assert directed([weak], p_factor=2) == (INCONCLUSIVE, f"not after Holm's correction (p = {2 * weak.p:.3f})")
+    assert directed([weak], p_factor=2) == (
+        INCONCLUSIVE,
+        f"not after Holm's correction (p = {2 * weak.p:.3f})",
+    )
     barely = found(0.04, -0.02, 0.10)
-    assert directed([barely]).verdict == CONTRADICTED and directed([barely], p_factor=2).verdict == INCONCLUSIVE
+    assert (
+        directed([barely]).verdict == CONTRADICTED and directed([barely], p_factor=2).verdict == INCONCLUSIVE
+    )
 
 
 @pytest.mark.parametrize(
     ("tweets", "films", "verdict", "reason"),
     [
         (found(0.1, 0, 0.2), found(0.2, 0.1, 0.3), SUPPORTED, "no worse by 0.1 or more in every domain"),
-        (found(-0.03, -0.08, 0.02), found(0.2, 0.1, 0.3), SUPPORTED, "no worse by 0.1 or more in every domain"),  # though below 0
+        (
+            found(-0.03, -0.08, 0.02),
+            found(0.2, 0.1, 0.3),
+            SUPPORTED,
+            "no worse by 0.1 or more in every domain",
+        ),  # though below 0
         (found(-0.03, -0.12, 0.06), found(0.2, 0.1, 0.3), INCONCLUSIVE, "may be worse by 0.1, or not"),
         (found(-0.2, -0.25, -0.15), found(0.2, 0.1, 0.3), CONTRADICTED, "worse by more than 0.1 in tweets"),
-        (found(-0.2, -0.25, -0.15), found(-0.4, -0.5, -0.3), CONTRADICTED, "worse by more than 0.1 in tweets, films"),
+        (
+            found(-0.2, -0.25, -0.15),
+            found(-0.4, -0.5, -0.3),
+            CONTRADICTED,
+            "worse by more than 0.1 in tweets, films",
+        ),
         (NO_INTERVAL, ABOVE, INCONCLUSIVE, "no interval"),
     ],
 )
@@ -110,18 +125,30 @@ def test_same_side(mined, curated, verdict, reason):
     p = rules.largest_p([one.p for one in (*mined, *curated)])
     assert rules.same_side(mined, curated, p, 0.95) == (verdict, reason)
     if verdict in (SUPPORTED, CONTRADICTED):
-        assert rules.same_side(mined, curated, 0.06, 0.95) == (INCONCLUSIVE, "not after Holm's correction (p = 0.060)")
+        assert rules.same_side(mined, curated, 0.06, 0.95) == (
+            INCONCLUSIVE,
+            "not after Holm's correction (p = 0.060)",
+        )
 
 
 @pytest.mark.parametrize(
     ("difference", "verdict"),
-    [(INSIDE, SUPPORTED), (LITTLE, SUPPORTED), (ABOVE, CONTRADICTED), (BELOW, CONTRADICTED), (SMALL, INCONCLUSIVE),
-     (WIDE, INCONCLUSIVE), (NO_INTERVAL, INCONCLUSIVE)],
-)  # fmt: skip
+    [
+        (INSIDE, SUPPORTED),
+        (LITTLE, SUPPORTED),
+        (ABOVE, CONTRADICTED),
+        (BELOW, CONTRADICTED),
+        (SMALL, INCONCLUSIVE),
+        (WIDE, INCONCLUSIVE),
+        (NO_INTERVAL, INCONCLUSIVE),
+    ],
+)
 def test_within(difference, verdict):
     inside, beyond = inference.equivalence_p(difference, MARGIN), rules.beyond_p(difference, MARGIN)
     assert rules.within(difference, MARGIN, inside, beyond, 0.95).verdict == verdict
-    assert rules.within(difference, MARGIN, 2 * inside + 0.05, 2 * beyond + 0.05, 0.95).verdict == INCONCLUSIVE
+    assert (
+        rules.within(difference, MARGIN, 2 * inside + 0.05, 2 * beyond + 0.05, 0.95).verdict == INCONCLUSIVE
+    )
 
 
 LOWERS, FAR, SLIGHTLY = Retention(0.9, 0.01, 0.5), Retention(0.6, 0.001, 1.0), Retention(0.95, 0.01, 0.01)
@@ -139,16 +166,28 @@ KEEPS, UNSURE = Retention(1.1, 0.6, 0.01), Retention(1.1, 0.3, 0.2)
         (SLIGHTLY, SLIGHTLY, CONTRADICTED, "lowers the leak, but keeps at least 75 % of the leak"),
         (LOWERS, KEEPS, INCONCLUSIVE, "lower than without it, but not surely lower than under the controls"),
         (SLIGHTLY, KEEPS, SUPPORTED, "keeps at least 75 % of the leak"),
-        (Retention(0.9, 0.06, 0.5), LOWERS, INCONCLUSIVE, "neither surely lower nor sure to keep 75 % of the leak"),  # Holm
+        (
+            Retention(0.9, 0.06, 0.5),
+            LOWERS,
+            INCONCLUSIVE,
+            "neither surely lower nor sure to keep 75 % of the leak",
+        ),  # Holm
         (UNSURE, UNSURE, INCONCLUSIVE, "neither surely lower nor sure to keep 75 % of the leak"),
-        (Retention(np.nan, np.nan, np.nan), KEEPS, INCONCLUSIVE, "neither surely lower nor sure to keep 75 % of the leak"),
+        (
+            Retention(np.nan, np.nan, np.nan),
+            KEEPS,
+            INCONCLUSIVE,
+            "neither surely lower nor sure to keep 75 % of the leak",
+        ),
     ],
 )
 def test_retention(none, controls, verdict, reason):
     assert rules.retention({"none": none, "controls": controls}, True, 0.25, 0.95) == (verdict, reason)
 
 
-@pytest.mark.parametrize(("bounds", "said"), [((0.797, 0.84), "79"), ((0.9, 0.75), "75"), ((1.02, 1.1), "102")])
+@pytest.mark.parametrize(
+    ("bounds", "said"), [((0.797, 0.84), "79"), ((0.9, 0.75), "75"), ((1.02, 1.1), "102")]
+)
 def test_keeping_names_the_bound_on_which_it_rests_rounded_down(bounds, said):
     keeps, slightly = ([one._replace(kept=bound) for bound in bounds] for one in (KEEPS, SLIGHTLY))
     rest = f" (one-sided 95 % bound of this prompt and model alone: {said} %, against none and the controls)"
@@ -156,7 +195,10 @@ def test_keeping_names_the_bound_on_which_it_rests_rounded_down(bounds, said):
         (keeps, "keeps at least 75 % of the leak"),
         (slightly, "lowers the leak, but keeps at least 75 % of the leak"),
     ):
-        assert rules.retention(dict(zip(("none", "controls"), found, strict=True)), True, 0.25, 0.95).reason == reason + rest
+        assert (
+            rules.retention(dict(zip(("none", "controls"), found, strict=True)), True, 0.25, 0.95).reason
+            == reason + rest
+        )
     unbounded = {"none": KEEPS._replace(kept=-np.inf), "controls": KEEPS._replace(kept=0.8)}
     assert rules.retention(unbounded, True, 0.25, 0.95).reason == "keeps at least 75 % of the leak"
 

@@ -1,4 +1,5 @@
-"""The second judge: the board says where its verdict differs, the numbers are those of the same functions, and none is none."""
+"""The second judge: the board says where its verdict differs, the numbers are those of the same functions,
+and none is none."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,10 @@ BOTH = second_verdicts.beside(TABLE, SECOND)
 
 
 def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
-    assert BOTH["estimate_vader"].tolist()[:2] == [9, -4] and BOTH["verdict"].tolist() == TABLE["verdict"].tolist()
+    assert (
+        BOTH["estimate_vader"].tolist()[:2] == [9, -4]
+        and BOTH["verdict"].tolist() == TABLE["verdict"].tolist()
+    )
     assert second_verdicts.differs(BOTH).tolist() == [False, True, True, False]
     said = reports.headline(BOTH)["by VADER"].tolist()
     assert said[0] == "same, +9.0 [+4.0, +14.0]"
@@ -41,7 +45,8 @@ def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
     other = second_verdicts.beside(TABLE, SECOND.assign(measured="change by another prompt"))
     assert reports.headline(other)["by VADER"][0] == "same, +9.0 [+4.0, +14.0] (change by another prompt)"
     assert second_verdicts.summary(BOTH) == (
-        "By VADER, as second judge, 1 of 3 rows get the same verdict (1 more are estimated by neither); it differs in "
+        "By VADER, as second judge, 1 of 3 rows get the same verdict (1 more are estimated by neither); it "
+        "differs in "
         "C0 b (contradicted; by VADER inconclusive: r); C1 judge (inconclusive; by VADER contradicted: r)."
     )
     lines = claims_text.rows_of(BOTH)
@@ -95,7 +100,9 @@ def test_the_same_completions_are_judged_again_and_what_is_missing_stays_missing
 
 
 def test_the_rows_are_those_that_the_claims_would_have_if_vader_were_the_judge(judgements, half):
-    deaf = judgements.assign(judge="deaf", valence=0.0, charged=pd.array([False] * len(judgements), "boolean"))
+    deaf = judgements.assign(
+        judge="deaf", valence=0.0, charged=pd.array([False] * len(judgements), "boolean")
+    )
     by_vader = second_judge.judged_again(deaf)
     pairs = leakage.pairs(by_vader)
     faults = usability.faults(by_vader, pairs, 0.95, 0.1)

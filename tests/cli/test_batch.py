@@ -1,4 +1,5 @@
-"""The command line: a second call does nothing, equal runs are equal, each mistake ends in a short message and exit code 1."""
+"""The command line: a second call does nothing, equal runs are equal, each mistake ends in a short message
+and exit code 1."""
 
 import json
 import re
@@ -44,7 +45,9 @@ def test_a_second_call_runs_no_notebook(smoke):
     board = done.stdout.split("\n\nDone in")[0].splitlines()
     assert max(map(len, board)) <= 100
     first = next(place for place, line in enumerate(board) if line.startswith("C0 leakage exists: ")) + 1
-    assert board[first].startswith("  canned-50: supported, as judged: whole interval above 0"), "the verdict in words"
+    assert board[first].startswith("  canned-50: supported, as judged: whole interval above 0"), (
+        "the verdict in words"
+    )
     assert "points; n 96 in 24 stems; MDE" in board[first + 1], "under it the numbers"
     assert "exploratory" in done.stdout
 
@@ -52,7 +55,9 @@ def test_a_second_call_runs_no_notebook(smoke):
 def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
     before = hashes(smoke)
     pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
-    shutil.copytree(smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake"))
+    shutil.copytree(
+        smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake")
+    )
     done = call(tmp_path / "copy", "run", "smoke")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
@@ -60,7 +65,9 @@ def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_pat
     assert len(judged) == 3 and judged[-1] < next(
         place for place, line in enumerate(lines) if line.startswith("C1 the judge agrees")
     ), "results as they come"
-    begun, ended = (sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s"))
+    begun, ended = (
+        sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s")
+    )
     assert begun == ended == len(pages)
     assert not re.search(r"%\||it/s|\r|\x1b", done.stdout), "no bar of anybody's where there is no terminal"
     again = tmp_path / "copy" / "outputs" / "smoke"
@@ -71,7 +78,10 @@ def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_pat
 
 def test_a_page_keeps_what_a_cell_shows_and_not_what_it_prints_on_the_way(tmp_path):
     shown = nbformat.v4.new_output("execute_result", {"text/markdown": "a result"})
-    printed = [nbformat.v4.new_output("stream", name=name, text="fitting, 5 minutes") for name in ("stdout", "stderr")]
+    printed = [
+        nbformat.v4.new_output("stream", name=name, text="fitting, 5 minutes")
+        for name in ("stdout", "stderr")
+    ]
     cell = nbformat.v4.new_code_cell("1", outputs=[*printed, shown])
     page = tmp_path / "page.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
@@ -101,7 +111,11 @@ def change(folder, path: str, value) -> None:
 def refused(folder, *arguments, **environment) -> str:
     """What a refused call says: at most three lines beside the opening two, exit code 1, no traceback."""
     done = call(folder, *arguments, **environment)
-    said = [line for line in done.stdout.splitlines() if line and not line.startswith(("smoke: canned", "Interrupt it"))]
+    said = [
+        line
+        for line in done.stdout.splitlines()
+        if line and not line.startswith(("smoke: canned", "Interrupt it"))
+    ]
     assert done.returncode == 1
     assert len(said) <= 3, done.stdout
     assert "Traceback" not in done.stdout
@@ -114,7 +128,9 @@ def test_a_set_that_does_not_exist(fresh):
 
 def test_a_misspelt_key(fresh):
     change(fresh, "generation.sampels", 3)
-    assert "params/smoke.yaml: generation.sampels: unknown key; did you mean 'samples'" in refused(fresh, "run", "smoke")
+    assert "params/smoke.yaml: generation.sampels: unknown key; did you mean 'samples'" in refused(
+        fresh, "run", "smoke"
+    )
     assert not (fresh / "outputs").exists()
 
 
@@ -131,10 +147,24 @@ def test_an_unknown_model(fresh):
 
 
 JUDGES = {
-    "classifier": {"name": "mine", "kind": "classifier", "id": "nobody/no-such-model", "labels": {"bad": -2, "good": 2}},
-    "llm": {"name": "mine", "kind": "llm", "model": {"name": "asked", "id": "nobody/no-such-model", "family": "f",
-                                                    "tuning": "instruct", "mode": "chat"}},
-}  # fmt: skip
+    "classifier": {
+        "name": "mine",
+        "kind": "classifier",
+        "id": "nobody/no-such-model",
+        "labels": {"bad": -2, "good": 2},
+    },
+    "llm": {
+        "name": "mine",
+        "kind": "llm",
+        "model": {
+            "name": "asked",
+            "id": "nobody/no-such-model",
+            "family": "f",
+            "tuning": "instruct",
+            "mode": "chat",
+        },
+    },
+}
 
 
 @pytest.mark.parametrize("section", ["judging", "agreement"])
@@ -150,7 +180,10 @@ def test_a_judge_whose_package_is_missing_is_named_before_any_work(fresh):
     (fresh / "lib" / "judging" / "learned.py").write_text("import no_such_package\n")
     change(fresh, "agreement.beside", ["learned"])
     said = refused(fresh, "run", "smoke")
-    assert "judge 'learned' of kind 'learned' needs no_such_package, which is not installed; install it, or choose" in said
+    assert (
+        "judge 'learned' of kind 'learned' needs no_such_package, which is not installed; install it, or "
+        "choose" in said
+    )
     assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
 
 
@@ -184,7 +217,9 @@ def test_too_many_stems_fail_in_the_notebook_and_the_reason_is_passed_on(fresh):
     assert "error: 01_dataset: ParameterError: dataset: stems: 9999 wished" in done.stdout
     assert "error: smoke: not finished; mend what is said above and run again" in done.stdout
     assert "Traceback" not in done.stdout
-    assert nbformat.read(fresh / "outputs" / "smoke" / "executed" / "01_dataset.ipynb", 4), "the page that failed is kept"
+    assert nbformat.read(fresh / "outputs" / "smoke" / "executed" / "01_dataset.ipynb", 4), (
+        "the page that failed is kept"
+    )
     assert not (fresh / "outputs" / "smoke" / "manifest.json").exists()
 
 
@@ -193,7 +228,13 @@ def test_a_journal_cut_short_is_mended(smoke, fresh):
     shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("canned-50.parquet", "manifest.json"))
     journal = run / "completions" / "canned-50.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])
-    done = call(fresh, "notebook", "02_generation", str(run / "values/02_generation/canned-50.yaml"), str(run / "page.ipynb"))
+    done = call(
+        fresh,
+        "notebook",
+        "02_generation",
+        str(run / "values/02_generation/canned-50.yaml"),
+        str(run / "page.ipynb"),
+    )
     assert done.returncode == 0
     assert "its last record was cut short" in done.stdout
     table = "completions/canned-50.parquet"
@@ -218,7 +259,9 @@ def test_a_plan_says_what_a_judge_is_asked_and_that_unmeasured_minutes_are_unkno
 
 
 def test_readme_places_are_filled_and_a_missing_place_is_named():
-    assert readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    assert (
+        readme.fill("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    )
     with pytest.raises(ValueError, match="no place marked 'y'"):
         readme.fill("a", "y", "new")
 
@@ -229,7 +272,9 @@ def test_the_readme_shows_the_strongest_leak_and_a_random_pair(smoke, monkeypatc
     charged = mock.Canned.PHRASES["negative"] + mock.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in strongest.split("> *")[1] for phrase in charged)
     assert strongest.count("> *") == of_all.count("> *") == 2
-    assert of_all.startswith("288 pairs, drawn at random, by `canned-")  # of 3 models, 24 stems, 2 polarities, 2 draws
+    assert of_all.startswith(
+        "288 pairs, drawn at random, by `canned-"
+    )  # of 3 models, 24 stems, 2 polarities, 2 draws
 
 
 def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkeypatch):
@@ -244,7 +289,9 @@ def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkey
 
 def test_the_readme_shows_the_board_as_a_table_and_as_a_picture(smoke, monkeypatch):
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
-    title, claims, table, second, picture = forest.markdown(readme.board("smoke", "smoke"), readme.PICTURE).split("\n\n")
+    title, claims, table, second, picture = forest.markdown(
+        readme.board("smoke", "smoke"), readme.PICTURE
+    ).split("\n\n")
     assert "VADER" in second and "exploratory" in title and claims.count("C0 leakage exists") == 1
     assert table.count("C0 leakage exists") == 3
     assert table.count("C5 ") == 1
@@ -265,9 +312,13 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
 
     monkeypatch.setattr(papermill, "execute_notebook", dies_once)
     monkeypatch.setattr(specs, "ROOT", smoke.parents[1])
-    batch.notebook("05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb")
+    batch.notebook(
+        "05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb"
+    )
     assert len(tries) == 2
-    assert (tmp_path / "page.ipynb").read_bytes() == (smoke / "executed" / "05_scaling_analysis.ipynb").read_bytes()
+    assert (tmp_path / "page.ipynb").read_bytes() == (
+        smoke / "executed" / "05_scaling_analysis.ipynb"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])
@@ -278,7 +329,8 @@ def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, na
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text.")])
     nbformat.write(book, tmp_path / name / "in.ipynb")
     monkeypatch.setattr(
-        "papermill.execute.papermill_engines.execute_notebook_with_engine", lambda _, book, *more, **options: book
+        "papermill.execute.papermill_engines.execute_notebook_with_engine",
+        lambda _, book, *more, **options: book,
     )
     batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
     assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."

@@ -1,4 +1,5 @@
-"""A confirmatory run: what may be confirmed, what is frozen and what is new, both boards side by side, made once."""
+"""A confirmatory run: what may be confirmed, what is frozen and what is new, both boards side by side, made
+once."""
 
 import json
 import os
@@ -28,8 +29,16 @@ NAME = "smoke_confirmatory"
 def row(claim: str, model: str, measured: str, estimate: float, verdict: str, **other) -> dict:
     """A row of a board as headline.csv has it, its interval 0.1 to each side."""
     numbers = {"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1, "n": 96, "margin": 0.1}
-    words = {"claim": claim, "statement": f"statement of {claim}", "model": model, "measured": measured, "verdict": verdict,
-             "reason": f"why {verdict}", "unit": "scale points", "as_judged": True}  # fmt: skip
+    words = {
+        "claim": claim,
+        "statement": f"statement of {claim}",
+        "model": model,
+        "measured": measured,
+        "verdict": verdict,
+        "reason": f"why {verdict}",
+        "unit": "scale points",
+        "as_judged": True,
+    }
     return dict.fromkeys(board.COLUMNS) | numbers | words | other
 
 
@@ -95,7 +104,9 @@ def test_a_stem_meets_as_many_matches_as_the_exclusions_allow(finished):
     held_out = finished.contexts.loc[finished.contexts["part"] == HELD_OUT, "match_id"].unique()
     rows = [{"match_id": match, "scope": stem, "reason": "for a test"} for match in held_out[:-2]]
     others = finished.exclusions[finished.exclusions["scope"] != stem]
-    others = others[~(others["match_id"].isin(held_out[-2:]) & others["scope"].isin(finished.stems["domain"]))]
+    others = others[
+        ~(others["match_id"].isin(held_out[-2:]) & others["scope"].isin(finished.stems["domain"]))
+    ]
     pd.concat([others, pd.DataFrame(rows)]).to_csv(curated_prompts.DATA / "exclusions.csv", index=False)
     assert confirmatory.values("smoke")["dataset"]["groups_per_stem"] == 2
 
@@ -112,10 +123,15 @@ def refused(set_name: str = "smoke") -> str:
 
 def test_a_set_without_a_run_of_its_own_is_refused(finished):
     (records.run_folder("smoke") / "manifest.json").unlink()
-    assert "no finished run of its own to confirm" in (said := refused()) and "make reproduce SET=smoke, first" in said
+    assert (
+        "no finished run of its own to confirm" in (said := refused())
+        and "make reproduce SET=smoke, first" in said
+    )
 
 
-@pytest.mark.parametrize(("version", "told"), [("rules-0", "rules-0"), (None, "rules whose version was not recorded yet")])
+@pytest.mark.parametrize(
+    ("version", "told"), [("rules-0", "rules-0"), (None, "rules whose version was not recorded yet")]
+)
 def test_a_board_of_other_rules_is_refused(finished, version, told):
     finish("smoke", version=version)
     said = refused()
@@ -132,7 +148,10 @@ def test_a_set_that_was_changed_after_its_run_is_refused(finished):
 def test_sentences_of_which_nothing_is_held_out_are_refused(finished, source):
     given = {"mining": {}, "prior": {"path": "a.csv"}}.get(source, "a.csv")
     change("smoke", dataset={source: given})
-    assert f"params/smoke.yaml: dataset.{source}: nothing is held out of" in (said := refused()) and "as embedded" in said
+    assert (
+        f"params/smoke.yaml: dataset.{source}: nothing is held out of" in (said := refused())
+        and "as embedded" in said
+    )
 
 
 def test_what_is_confirmatory_or_has_seen_the_held_out_sentences_is_refused(finished):
@@ -159,7 +178,9 @@ def test_a_file_in_the_way_is_named(finished):
     assert f"params/{NAME}.yaml is in the way: it is no confirmatory set" in refused()
 
 
-@pytest.mark.parametrize("judged", [None, "judgements", "headline.csv"])  # a copy of the project has the board alone
+@pytest.mark.parametrize(
+    "judged", [None, "judgements", "headline.csv"]
+)  # a copy of the project has the board alone
 def test_rules_or_values_that_changed_since_are_named_with_the_remedy(finished, judged, monkeypatch):
     confirmatory.prepared("smoke")
     if judged:
@@ -168,30 +189,41 @@ def test_rules_or_values_that_changed_since_are_named_with_the_remedy(finished, 
     change("smoke", scaling={"margin": 0.2}, generation={"workers": 2})
     finish("smoke")
     said = refused()
-    assert f"params/{NAME}.yaml: rules have changed since: scaling.margin 0.1, now 0.2\n" in said and remedy in said
+    assert (
+        f"params/{NAME}.yaml: rules have changed since: scaling.margin 0.1, now 0.2\n" in said
+        and remedy in said
+    )
     with pytest.raises(ParameterError, match="rules have changed since"):
         reproduce.run(NAME, 1)
     change("smoke", scaling={"margin": 0.1})
     monkeypatch.setattr(rules, "RULES_VERSION", "rules-99")
     finish("smoke", version="rules-99")
     said = refused()
-    assert f"rules have changed since: {params.load(NAME).confirms.rules}, now rules-99\n" in said and remedy in said
+    assert (
+        f"rules have changed since: {params.load(NAME).confirms.rules}, now rules-99\n" in said
+        and remedy in said
+    )
 
 
 def test_how_many_matches_a_stem_meets_is_frozen_too(finished):
-    """More after a look would go on until a board is as wished; those of the exploratory set are its own affair."""
+    """More after a look would go on until a board is as wished; those of the exploratory set are its own
+    affair."""
     confirmatory.prepared("smoke")
     change("smoke", dataset={"groups_per_stem": 2})
     confirmatory.check_frozen(NAME)
     change(NAME, dataset={"groups_per_stem": 5})
-    with pytest.raises(ParameterError, match=r"rules have changed since: dataset\.groups_per_stem 5, now 3\n"):
+    with pytest.raises(
+        ParameterError, match=r"rules have changed since: dataset\.groups_per_stem 5, now 3\n"
+    ):
         confirmatory.check_frozen(NAME)
 
 
 def test_a_confirmatory_set_of_the_main_part_is_no_set(finished):
     confirmatory.prepared("smoke")
     change(NAME, dataset={"part": "main"})
-    with pytest.raises(ParameterError, match=r"confirms: a confirmatory set needs dataset.part: held_out, and has 'main'"):
+    with pytest.raises(
+        ParameterError, match=r"confirms: a confirmatory set needs dataset.part: held_out, and has 'main'"
+    ):
         params.load(NAME)
 
 
@@ -199,14 +231,30 @@ def test_rows_of_both_boards_stand_beside_each_other_by_model_and_measure(finish
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY)
     table = confirm.side_by_side("smoke")
-    assert table[["claim", "estimate_exploratory", "estimate_confirmatory"]].fillna(9).to_numpy().tolist() == [
-        ["C0", 0.3, 0.2], ["C1", -0.01, -0.01], ["C1", 9, 9], ["C3", -0.4, -0.1], ["C3", 0.0, 0.05]]  # fmt: skip
+    assert table[["claim", "estimate_exploratory", "estimate_confirmatory"]].fillna(
+        9
+    ).to_numpy().tolist() == [
+        ["C0", 0.3, 0.2],
+        ["C1", -0.01, -0.01],
+        ["C1", 9, 9],
+        ["C3", -0.4, -0.1],
+        ["C3", 0.0, 0.05],
+    ]
     assert table["same"].astype(object).fillna("–").tolist() == [True, True, "–", False, True]
     shown = confirm.shown(table)
     assert shown.iloc[0].tolist() == [
-        "C0 statement of C0", "a", "mean shift", "+0.30 [+0.20, +0.40] scale points, n 96", "supported, as judged: why supported",
-        "+0.20 [+0.10, +0.30] scale points, n 96", "supported, as judged: why supported", "yes"]  # fmt: skip
-    assert shown["measured"][1] == ("rated texts: r, worst domain (reviews); confirmatory: rated texts: r, worst domain (tweets)")
+        "C0 statement of C0",
+        "a",
+        "mean shift",
+        "+0.30 [+0.20, +0.40] scale points, n 96",
+        "supported, as judged: why supported",
+        "+0.20 [+0.10, +0.30] scale points, n 96",
+        "supported, as judged: why supported",
+        "yes",
+    ]
+    assert shown["measured"][1] == (
+        "rated texts: r, worst domain (reviews); confirmatory: rated texts: r, worst domain (tweets)"
+    )
     assert shown["same verdict"].tolist() == ["yes", "yes", "–", "**no**", "yes"]
     assert max(map(len, confirm.text(table).splitlines())) <= 100
 
@@ -226,13 +274,23 @@ def test_a_row_that_one_board_lacks_is_empty_there(finished):
 
 def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finished, monkeypatch):
     confirmatory.prepared("smoke")
-    said = f"confirmatory, {rules.RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
+    said = (
+        f"confirmatory, {rules.RULES_VERSION}: rules and margins were fixed before; stems, contexts and "
+        "seed are new"
+    )
     assert (rules.board_kind(NAME), rules.board_kind("smoke"), rules.board_kind("no set")) == (
         said,
         rules.EXPLORATORY,
         rules.EXPLORATORY,
     )
-    other = {"fault": "", "detectable": 0.1, "clusters": 24, "cluster_unit": "stems", "test": "above 0", "verdict_vader": None}
+    other = {
+        "fault": "",
+        "detectable": 0.1,
+        "clusters": 24,
+        "cluster_unit": "stems",
+        "test": "above 0",
+        "verdict_vader": None,
+    }
     table = pd.DataFrame(EXPLORATORY).assign(**other)
     assert reports.verdicts_reading(table, said).endswith(f"({said}).")
     assert forest.title_of(said) == f"What became of the claims (confirmatory, {rules.RULES_VERSION})"
@@ -240,24 +298,35 @@ def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finishe
     assert forest.markdown(table, "claims.svg", said).startswith(f"The claims board ({said}).")
     monkeypatch.setattr(reports, "board", lambda _: table)
     told = [" ".join(claims_text.board(name).split()) for name in ("smoke", NAME)]
-    assert f"This board is {said}." in told[1] and "exploratory" not in told[1] and rules.EXPLORATORY in told[0]
+    assert (
+        f"This board is {said}." in told[1] and "exploratory" not in told[1] and rules.EXPLORATORY in told[0]
+    )
     monkeypatch.setattr(rules, "RULES_VERSION", "rules-99")
     assert rules.board_kind(NAME).startswith("exploratory, rules-99: it was to confirm under rules-")
 
 
 def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
     assert confirm.markdown("smoke") == confirm.NONE_MADE
-    assert readme.fill((ROOT / "README.md").read_text(), "confirmatory", "both").count("both\n<!-- /confirmatory -->") == 1
+    assert (
+        readme.fill((ROOT / "README.md").read_text(), "confirmatory", "both").count(
+            "both\n<!-- /confirmatory -->"
+        )
+        == 1
+    )
     confirmatory.prepared("smoke")
     finish(NAME, CONFIRMATORY)
     made = confirm.markdown("smoke")
     assert "rows about the model" in confirm.summary("smoke")
-    assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(EXPLORATORY)
+    assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(
+        EXPLORATORY
+    )
 
 
 def test_a_second_call_shows_what_the_first_found_and_runs_nothing(finished, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(reproduce, "run", lambda name, cores: calls.append(name) or finish(name, CONFIRMATORY))
+    monkeypatch.setattr(
+        reproduce, "run", lambda name, cores: calls.append(name) or finish(name, CONFIRMATORY)
+    )
     assert confirm.main(["smoke"]) == 0
     first, folder = capsys.readouterr().out, records.run_folder(NAME)
     made = {name: (folder / name).read_bytes() for name in ("confirmation.csv", "confirmation.md")}
@@ -268,7 +337,9 @@ def test_a_second_call_shows_what_the_first_found_and_runs_nothing(finished, mon
     assert "is there" in second and "was run already: a confirmatory run is made once" in second
     assert first[first.index("claim  ") :] == second[second.index("claim  ") :]
     assert {name: (folder / name).read_bytes() for name in made} == made
-    assert made["confirmation.md"].startswith(b"**TOY: no conclusion") and b"| yes " in made["confirmation.md"]
+    assert (
+        made["confirmation.md"].startswith(b"**TOY: no conclusion") and b"| yes " in made["confirmation.md"]
+    )
 
 
 def test_a_mistake_of_the_user_is_one_message(project, capsys):
@@ -278,13 +349,19 @@ def test_a_mistake_of_the_user_is_one_message(project, capsys):
 
 def called(folder) -> subprocess.CompletedProcess:
     """`python -m lib.cli.confirm smoke` in a project of its own."""
-    command, given = [sys.executable, "-m", "lib.cli.confirm", "smoke"], {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.run(command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command, given = (
+        [sys.executable, "-m", "lib.cli.confirm", "smoke"],
+        {**os.environ, "PYTHONPATH": str(folder)},
+    )
+    return subprocess.run(
+        command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 @pytest.fixture
 def one_model(smoke, tmp_path):
-    """A project whose smoke set has run, as if with its first model alone, and with a third of the sentences held out."""
+    """A project whose smoke set has run, as if with its first model alone, and with a third of the sentences
+    held out."""
     folder = tmp_path / "project"
     shutil.copytree(smoke.parents[1], folder, ignore=shutil.ignore_patterns(".snakemake"))
     parted.write(folder / "lib" / "data")
@@ -293,7 +370,9 @@ def one_model(smoke, tmp_path):
     path.write_text(yaml.safe_dump(values | {"models": values["models"][:1]}))
     (run_folder / "manifest.json").write_text(json.dumps({"parameters": records.sha256(path)}))
     rows = pd.read_csv(smoke / "headline.csv")
-    rows[~rows["model"].isin([model["name"] for model in values["models"][1:]])].to_csv(run_folder / "headline.csv", index=False)
+    rows[~rows["model"].isin([model["name"] for model in values["models"][1:]])].to_csv(
+        run_folder / "headline.csv", index=False
+    )
     return folder
 
 
@@ -302,7 +381,10 @@ def test_a_finished_canned_set_is_confirmed_on_sentences_that_it_has_not_seen(on
     assert done.returncode == 0, done.stdout
     assert "This board is confirmatory" in done.stdout and "Written: " in done.stdout
     made = one_model / "outputs" / NAME
-    table, held_out = pd.read_parquet(made / "prompts.parquet"), curated_prompts.shipped(one_model / "lib" / "data", HELD_OUT)
+    table, held_out = (
+        pd.read_parquet(made / "prompts.parquet"),
+        curated_prompts.shipped(one_model / "lib" / "data", HELD_OUT),
+    )
     assert set(table["stem_id"]) <= set(held_out.stems["stem_id"]) and table["group_id"].nunique() == 3 * 24
     assert set(table["context_id"]) - {""} <= set(held_out.contexts["context_id"])
     found, before = (pd.read_csv(one_model / "outputs" / name / "headline.csv") for name in (NAME, "smoke"))

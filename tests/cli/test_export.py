@@ -1,4 +1,5 @@
-"""The exported folder: tables as they are, a card with computed numbers, tasks that count as lib/ does and need none of it."""
+"""The exported folder: tables as they are, a card with computed numbers, tasks that count as lib/ does and
+need none of it."""
 
 import importlib
 import json
@@ -39,7 +40,9 @@ def scoring(made):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(made / "inspect")
         yield importlib.import_module("leakage_scoring")
-    for name in [name for name in sys.modules if name == "leakage_scoring" or name.startswith("leakage_rules")]:
+    for name in [
+        name for name in sys.modules if name == "leakage_scoring" or name.startswith("leakage_rules")
+    ]:
         sys.modules.pop(name)
 
 
@@ -82,7 +85,11 @@ def test_the_card_is_read_by_the_hub_and_tells_computed_numbers(made, benchmark)
 def test_the_card_names_the_size_as_the_hub_does(benchmark, rows, size):
     told = params.from_cell("01_dataset", params.cell_values(params.load("quick"), "quick", "01_dataset"))
     many = benchmark.iloc[np.arange(rows) % len(benchmark)]
-    tables = {"stems": curated_prompts.read_stems(), "contexts": curated_prompts.read_contexts(), "prompts": many}
+    tables = {
+        "stems": curated_prompts.read_stems(),
+        "contexts": curated_prompts.read_contexts(),
+        "prompts": many,
+    }
     assert f"- {size}\n" in export.card("quick", told, tables, 0.2)
 
 
@@ -103,8 +110,13 @@ def test_the_tasks_hold_what_they_need(made):
 
 
 def test_the_scoring_runs_without_this_project(made):
-    code = "import sys, leakage_scoring as s; print(len(s.read_prompts()), 'lib' in sys.modules, 'pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=made / "inspect", env={}, capture_output=True, text=True)
+    code = (
+        "import sys, leakage_scoring as s; print(len(s.read_prompts()), 'lib' in sys.modules, 'pandas' "
+        "in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=made / "inspect", env={}, capture_output=True, text=True
+    )
     assert done.stdout == "96 False False\n", done.stderr
 
 
@@ -119,7 +131,9 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     task = yaml.load((made / "lm_eval" / "expression_leakage.yaml").read_text(), Functions)
     names = [metric["metric"] for metric in task["metric_list"]]
     numbers = [name for quantity in scoring.REPORTED for name in (quantity, f"{quantity}_error")]
-    assert names == numbers + [f"n_{outcome}" for outcome in outcomes.OUTCOMES] == numbers + list(scoring.COUNTS)
+    assert (
+        names == numbers + [f"n_{outcome}" for outcome in outcomes.OUTCOMES] == numbers + list(scoring.COUNTS)
+    )
     assert [metric["aggregation"] for metric in task["metric_list"]] == [f"utils.{name}" for name in names]
     assert task["doc_to_text"] == "{{text}}"
     chat = yaml.load((made / "lm_eval" / "expression_leakage_chat.yaml").read_text(), Functions)
@@ -127,16 +141,29 @@ def test_the_yaml_names_every_quantity_and_its_error(made, scoring):
     assert chat["include"] == "expression_leakage.yaml"
 
 
-TEXTS = [" sad.", " a happy, wonderful place! And sad.", " 14.", " the misery\nJoy", " isn’t good.", "", "...", "a happy",
-         "<think>sad", "<think>sad</think> joy.", "Sure! Here is the sentence: a sad one.",
-         "I'm sorry, but I can't assist with that."]  # fmt: skip
+TEXTS = [
+    " sad.",
+    " a happy, wonderful place! And sad.",
+    " 14.",
+    " the misery\nJoy",
+    " isn’t good.",
+    "",
+    "...",
+    "a happy",
+    "<think>sad",
+    "<think>sad</think> joy.",
+    "Sure! Here is the sentence: a sad one.",
+    "I'm sorry, but I can't assist with that.",
+]
 REPLIES = st.lists(st.sampled_from(TEXTS), min_size=8, max_size=40)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(replies=REPLIES, samples=st.integers(1, 2), ended=st.booleans())
 def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, samples, ended):
-    asked = [row for row in scoring.read_prompts() if row["stem_id"] in set(benchmark["stem_id"].unique()[:6])]
+    asked = [
+        row for row in scoring.read_prompts() if row["stem_id"] in set(benchmark["stem_id"].unique()[:6])
+    ]
     texts = [replies[place % len(replies)] for place in range(len(asked) * samples)]
     rows = [
         scoring.judged(texts[place * samples + index], prompt, index, ended)
@@ -145,15 +172,24 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
     ]
     theirs = scoring.leakage(rows)
     table = pd.DataFrame(rows).drop(columns="valence").assign(model="m", mitigation="none")
-    context, stem = (table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem"))
-    ours = [outcomes.settle(Reply(text, 1, ended), *told) for text, *told in zip(texts, context, stem, strict=True)]
+    context, stem = (
+        table["prompt_id"].map(benchmark.set_index("prompt_id")[name]) for name in ("context", "stem")
+    )
+    ours = [
+        outcomes.settle(Reply(text, 1, ended), *told)
+        for text, *told in zip(texts, context, stem, strict=True)
+    ]
     assert [row["completion"] for row in rows] == [found.completion for found in ours]
     assert {name: theirs[f"n_{name}"] for name in outcomes.OUTCOMES} == {
         name: sum(found.outcome == name for found in ours) for name in outcomes.OUTCOMES
     }
-    judged = judges.judgements(table.fillna({"completion": ""}), benchmark, specs.Judge(name="vader", kind="vader"), 0.2)
+    judged = judges.judgements(
+        table.fillna({"completion": ""}), benchmark, specs.Judge(name="vader", kind="vader"), 0.2
+    )
     missing = np.array([found.completion is None for found in ours])
-    pairs = leakage.pairs(judged.assign(valence=judged["valence"].mask(missing), charged=judged["charged"].mask(missing)))
+    pairs = leakage.pairs(
+        judged.assign(valence=judged["valence"].mask(missing), charged=judged["charged"].mask(missing))
+    )
     for name in scoring.REPORTED:
         quantity, _, contrast = name.partition("_")
         arm, direction = scoring.CONTRASTS[contrast]
@@ -188,7 +224,9 @@ def test_text_that_others_wrote_is_not_exported(monkeypatch):
         export.export("quick")
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [(["nosuch"], 1, "no such parameter set"), (["a", "b"], 2, "usage")])
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"), [(["nosuch"], 1, "no such parameter set"), (["a", "b"], 2, "usage")]
+)
 def test_the_command_explains_what_is_wrong(capsys, arguments, code, said):
     assert export.main(arguments) == code
     assert said in capsys.readouterr().err

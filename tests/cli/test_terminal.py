@@ -1,4 +1,5 @@
-"""The terminal: one line a notebook, one bar, plain lines where it is none, a time that is measured and corrected."""
+"""The terminal: one line a notebook, one bar, plain lines where it is none, a time that is measured and
+corrected."""
 
 import io
 import json
@@ -18,7 +19,9 @@ from lib.storage import times
 FACTS = {
     "judge": "vader",
     "completions": {"a": 1000, "b": 1000},
-    "models": {name: {"id": "x", "mode": "completion", "remote": False, "parameters": eta.BUNDLED} for name in "ab"},
+    "models": {
+        name: {"id": "x", "mode": "completion", "remote": False, "parameters": eta.BUNDLED} for name in "ab"
+    },
 }
 
 
@@ -33,7 +36,10 @@ def run_of(tmp_path, *models: str) -> jobs.Jobs:
     found = jobs.Jobs(tmp_path)
     names = [("01_dataset", "")]
     names += [(notebook, model) for notebook in ("02_generation", "03_judging") for model in models]
-    names += [(notebook, "") for notebook in ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation")]
+    names += [
+        (notebook, "")
+        for notebook in ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation")
+    ]
     for notebook, model in names:
         name = f"s.{notebook}.{model}"
         found[name] = Job(name, notebook, "s", model)
@@ -80,7 +86,9 @@ def test_a_run_that_goes_on_counts_only_what_it_does(tmp_path):
     generate(found["s.02_generation.a"], 1.0, left=25.0, at=26.0, initial=500)
     found["s.02_generation.b"].state = DONE
     found.pop("s.02_generation.b")
-    half = Estimator(2)._measured(found, {name: eta.work(job, found.facts) for name, job in found.items()}, 26.0)
+    half = Estimator(2)._measured(
+        found, {name: eta.work(job, found.facts) for name, job in found.items()}, 26.0
+    )
     about, seconds = half["s.02_generation.a"]
     assert (about.completions, seconds) == (500, 50.0)
 
@@ -111,7 +119,9 @@ def test_a_language_model_that_is_asked_about_a_sample_takes_a_time_of_its_own(t
     job = found["s.04_human_agreement."]
     without, with_sample = (eta.work(job, found.facts | {"sample": sample}) for sample in (False, True))
     assert without.cost and with_sample.cost is None and without.key != with_sample.key
-    judging = (eta.work(found["s.03_judging.a"], found.facts | {"sample": sample}) for sample in (False, True))
+    judging = (
+        eta.work(found["s.03_judging.a"], found.facts | {"sample": sample}) for sample in (False, True)
+    )
     assert len(set(judging)) == 1
 
 
@@ -120,7 +130,9 @@ def test_generation_that_found_every_completion_tells_nothing_of_the_pace(tmp_pa
     finish(found["s.01_dataset."], 1.0, 5.0)
     finish(found["s.02_generation.a"], 5.0, 14.0)  # without a bar
     estimator, key = Estimator(2), eta.work(found["s.02_generation.a"], found.facts).key
-    measured = estimator._measured(found, {name: eta.work(job, found.facts) for name, job in found.items()}, 14.0)
+    measured = estimator._measured(
+        found, {name: eta.work(job, found.facts) for name, job in found.items()}, 14.0
+    )
     assert "s.02_generation.a" not in measured and "s.01_dataset." in measured
     estimator.keep(found)
     assert times.Times().of(key) is None and times.Times().of("01_dataset") is not None
@@ -128,14 +140,21 @@ def test_generation_that_found_every_completion_tells_nothing_of_the_pace(tmp_pa
 
 def test_judging_takes_longer_with_a_judge_that_reads_each_text_with_an_encoder(tmp_path):
     found = run_of(tmp_path, "a")
-    costs = {judge: {name: eta.work(job, found.facts | {"judge": judge}).cost for name, job in found.items()}
-             for judge in ("vader", "learned")}  # fmt: skip
-    more = {name: costs["learned"][name] - cost for name, cost in costs["vader"].items() if costs["learned"][name] != cost}
+    costs = {
+        judge: {name: eta.work(job, found.facts | {"judge": judge}).cost for name, job in found.items()}
+        for judge in ("vader", "learned")
+    }
+    more = {
+        name: costs["learned"][name] - cost
+        for name, cost in costs["vader"].items()
+        if costs["learned"][name] != cost
+    }
     assert more == {"s.03_judging.a": pytest.approx(1000 * eta.JUDGED["learned"])}
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")]
+    ("seconds", "said"),
+    [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")],
 )
 def test_times_as_people_say_them(seconds, said):
     assert command_line.spell(seconds) == said
@@ -245,7 +264,9 @@ def test_an_unmeasured_part_makes_it_a_lower_bound(tmp_path):
 
 
 def test_make_alone_prints_what_a_person_may_want_in_that_order():
-    said = subprocess.run(["make", "--no-print-directory"], cwd=specs.ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory"], cwd=specs.ROOT, capture_output=True, text=True, check=True
+    ).stdout
     offered = re.findall(r"^make ([\w-]+)", said, flags=re.MULTILINE)
     assert offered[:6] == ["reproduce", "measure", "lab", "plan", "compare", "test"]
     assert not re.search(r"\bminutes?\b", said), "times are measured, not written down"

@@ -1,4 +1,5 @@
-"""Every parameter set against the schemas and against every notebook's parameters cell; every mistake is explained."""
+"""Every parameter set against the schemas and against every notebook's parameters cell; every mistake is
+explained."""
 
 import ast
 
@@ -75,19 +76,47 @@ MISTAKES = [
     ("generation.samples", 0, ["samples", "greater than or equal to 1"]),
     ("generation.temperature", "1e-5", ["temperature", "1e-5", "valid number"]),
     ("generation.samples", True, ["generation.samples", "valid integer", "or a number by arm"]),
-    ("generation.samples", BY_ARM | {"negativ": 4}, ["generation.samples: 'negativ'", "did you mean 'negative'"]),
-    ("generation.samples", BY_ARM | {"placebo": -1}, ["generation.samples: placebo: -1", "greater than or equal to 1"]),
+    (
+        "generation.samples",
+        BY_ARM | {"negativ": 4},
+        ["generation.samples: 'negativ'", "did you mean 'negative'"],
+    ),
+    (
+        "generation.samples",
+        BY_ARM | {"placebo": -1},
+        ["generation.samples: placebo: -1", "greater than or equal to 1"],
+    ),
     ("generation.samples", BY_ARM | {"neutral": 0}, ["neutral: 0", "is a reference"]),
     ("generation.samples", BY_ARM | {"negative": 0, "positive": 0}, ["negative: 0", "are what is measured"]),
     ("generation.samples", BY_ARM | {"none": 1.5}, ["none: 1.5", "valid integer"]),
-    ("generation.samples", BY_ARM | {"negative": 3}, ["negative 3 and positive 4 differ", "give both the same number"]),
-    ("generation.samples", {"negative": 1, "positive": 1}, ["no number for none, neutral, placebo", "add it"]),
+    (
+        "generation.samples",
+        BY_ARM | {"negative": 3},
+        ["negative 3 and positive 4 differ", "give both the same number"],
+    ),
+    (
+        "generation.samples",
+        {"negative": 1, "positive": 1},
+        ["no number for none, neutral, placebo", "add it"],
+    ),
     ("generation.mitigation_samples", 9, ["mitigation_samples 9", "lower it"]),
     ("generation.mitigation_samples", -1, ["-1", "greater than or equal to 0"]),
-    ("generation.mitigation_samples", {"placebo": 1}, ["'placebo' is not among the arms neutral, negative, positive"]),
-    ("generation.mitigation_samples", {"neutral": 1, "negative": 0}, ["charged arms have 0", "give 1 or more"]),
+    (
+        "generation.mitigation_samples",
+        {"placebo": 1},
+        ["'placebo' is not among the arms neutral, negative, positive"],
+    ),
+    (
+        "generation.mitigation_samples",
+        {"neutral": 1, "negative": 0},
+        ["charged arms have 0", "give 1 or more"],
+    ),
     ("generation.mitigation_samples", {"negative": 1}, ["negative 1 and positive 0 differ"]),
-    ("generation.mitigation_samples", {"negative": 9, "positive": 9}, ["9 exceeds samples 2 of the negative arm", "lower it"]),
+    (
+        "generation.mitigation_samples",
+        {"negative": 9, "positive": 9},
+        ["9 exceeds samples 2 of the negative arm", "lower it"],
+    ),
     ("generation.seed", None, ["generation", "seed", "is missing"]),
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
     ("agreement.llm_sample_size", 12, ["agreement", "llm_sample_size", "greater than or equal to 40"]),
@@ -101,16 +130,36 @@ MISTAKES = [
         ["labels.x", "5.0", "less than"],
     ),
     ("judging.judge", {"name": "mine", "kind": "llm"}, ["'llm' needs model"]),
-    ("judging.judge", {"name": "mine", "kind": "vader", "id": "a/b"}, ["'vader' takes no id", "set kind to 'classifier'"]),
-    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED, "labels": {"x": 1.0}}, ["'llm' takes no labels"]),
-    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"mode": "completion"}}, ["cannot be asked", "'chat'"]),
-    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"moed": "chat"}}, ["model.moed", "did you mean 'mode'"]),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "vader", "id": "a/b"},
+        ["'vader' takes no id", "set kind to 'classifier'"],
+    ),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "llm", "model": ASKED, "labels": {"x": 1.0}},
+        ["'llm' takes no labels"],
+    ),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "llm", "model": ASKED | {"mode": "completion"}},
+        ["cannot be asked", "'chat'"],
+    ),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "llm", "model": ASKED | {"moed": "chat"}},
+        ["model.moed", "did you mean 'mode'"],
+    ),
     (
         "judging.judge",
         {"name": "mine", "kind": "llm", "model": ASKED, "rubric": "valance"},
         ["'valance'", "did you mean 'valence'"],
     ),
-    ("judging.judge", {"name": "mine", "kind": "llm", "model": ASKED | {"temperature": 1.0}}, ["model.temperature", "own"]),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "llm", "model": ASKED | {"temperature": 1.0}},
+        ["model.temperature", "own"],
+    ),
     ("models.0.temperature", "hot", ["models.0.temperature", "'hot'"]),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.controls", ["contrl"], ["contrl", "did you mean 'control'"]),
@@ -119,10 +168,22 @@ MISTAKES = [
     ("scaling.margin", 5.0, ["scaling.margin", "5.0", "points of the human scale", "0.1"]),
     ("judging.shift_margin", 0.2, ["judging.shift_margin", "does not belong here"]),
     ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
-    ("models.0.server", {"url": "http://me:secret@host/v1"}, ["models.0.server.url", "user or password", "key_variable"]),
+    (
+        "models.0.server",
+        {"url": "http://me:secret@host/v1"},
+        ["models.0.server.url", "user or password", "key_variable"],
+    ),
     ("models.0.server", {"url": "localhost:8000"}, ["models.0.server.url", "localhost:8000", "http"]),
-    ("models.0.server", {"url": "http://x/v1", "timout": 3.0}, ["models.0.server.timout", "did you mean 'timeout'"]),
-    ("models.0.table", {"path": "a.csv", "columns": {"promt": "text"}}, ["models.0.table.columns.promt", "'prompt'"]),
+    (
+        "models.0.server",
+        {"url": "http://x/v1", "timout": 3.0},
+        ["models.0.server.timout", "did you mean 'timeout'"],
+    ),
+    (
+        "models.0.table",
+        {"path": "a.csv", "columns": {"promt": "text"}},
+        ["models.0.table.columns.promt", "'prompt'"],
+    ),
     ("models.0.dtype", "fp16x", ["models.0.dtype", "'fp16x'", "float16"]),
     ("models.0.moed", "chat", ["models.0.moed", "did you mean 'mode'"]),
     ("models.1.name", "canned-50", ["models", "share a name"]),
@@ -130,19 +191,38 @@ MISTAKES = [
     ("mitigations.none", "Be nice.", ["none"]),
     ("mitigations.calm", [], ["mitigations.calm", "holds no text", "give a text, or a list"]),
     ("mitigations.calm", "  ", ["mitigations.calm", "wording 1 is empty", "give a text, or a list"]),
-    ("mitigations.calm", ["Be calm.", ""], ["mitigations.calm", "wording 2 is empty", "give a text, or a list"]),
-    ("mitigations.calm", ["Be calm.", "Be  calm. "], ["mitigations.calm", "'Be calm.' stands there twice", "word one anew"]),
+    (
+        "mitigations.calm",
+        ["Be calm.", ""],
+        ["mitigations.calm", "wording 2 is empty", "give a text, or a list"],
+    ),
+    (
+        "mitigations.calm",
+        ["Be calm.", "Be  calm. "],
+        ["mitigations.calm", "'Be calm.' stands there twice", "word one anew"],
+    ),
     (
         "mitigations.control",
         ["Be brief.", "Write in a neutral and  factual tone, without any emotion."],
-        ["mitigations: control and neutral-tone hold the same text, 'Write in a neutral and factual tone", "word one anew"],
+        [
+            "mitigations: control and neutral-tone hold the same text, 'Write in a neutral and factual tone",
+            "word one anew",
+        ],
     ),
-    ("mitigations.calm", ["Be calm.", 3], ["mitigations.calm", "wording 2, 3, is no text", "give a text, or a list"]),
+    (
+        "mitigations.calm",
+        ["Be calm.", 3],
+        ["mitigations.calm", "wording 2, 3, is no text", "give a text, or a list"],
+    ),
     ("mitigations.calm", 3, ["mitigations.calm", "3", "is no text", "give a text, or a list"]),
     ("mitigations.calm", {"a": "Be calm."}, ["mitigations.calm", "{'a': 'Be calm.'} is no text"]),
     ("judgin", {}, ["judgin", "did you mean 'judging'"]),
     ("scaling.min_sizes", 3, ["scaling", "min_sizes", "greater than or equal to 5"]),
-    ("scaling", {"confidence": 0.95, "margin": 5.0, "minimum_sizes": 3}, ["scaling.minimum_sizes", "is now min_sizes"]),
+    (
+        "scaling",
+        {"confidence": 0.95, "margin": 5.0, "minimum_sizes": 3},
+        ["scaling.minimum_sizes", "is now min_sizes"],
+    ),
 ]
 
 
@@ -162,9 +242,11 @@ def test_a_mistake_is_named_with_place_value_and_remedy(tmp_path, monkeypatch, p
 
 @pytest.mark.parametrize(
     "judge",
-    [{"name": "mine", "kind": "llm", "model": ASKED, "temperature": 0.5},
-     {"name": "mine", "kind": "classifier", "id": "a/b", "labels": {"bad": -2, "good": 2.5}}],
-)  # fmt: skip
+    [
+        {"name": "mine", "kind": "llm", "model": ASKED, "temperature": 0.5},
+        {"name": "mine", "kind": "classifier", "id": "a/b", "labels": {"bad": -2, "good": 2.5}},
+    ],
+)
 def test_a_judge_survives_the_way_into_the_notebooks(judge):
     made = params.ParameterSet.model_validate(broken("judging.judge", judge))
     given = params.cell_values(made, "smoke", "03_judging")
@@ -173,7 +255,9 @@ def test_a_judge_survives_the_way_into_the_notebooks(judge):
 
 
 def test_a_set_that_does_not_exist_names_the_nearest():
-    with pytest.raises(specs.ParameterError, match=r"params/embeded.yaml: no such parameter set; did you mean 'embedded'"):
+    with pytest.raises(
+        specs.ParameterError, match=r"params/embeded.yaml: no such parameter set; did you mean 'embedded'"
+    ):
         params.load("embeded")
 
 
@@ -188,7 +272,9 @@ def test_a_file_that_is_no_parameter_set_is_refused(tmp_path, monkeypatch, text)
 
 def test_a_wrong_value_in_a_parameters_cell_is_named():
     cell = cell_defaults("03_judging") | {"charged_threshold": "0.2"}
-    with pytest.raises(specs.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"):
+    with pytest.raises(
+        specs.ParameterError, match=r"03_judging.ipynb, parameters cell: charged_threshold: '0.2'"
+    ):
         params.from_cell("03_judging", cell)
 
 
@@ -197,5 +283,7 @@ def test_minutes_are_answered_as_no_longer_needed(monkeypatch, tmp_path):
     values = yaml.safe_load((specs.ROOT / "params" / "smoke.yaml").read_text())
     (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(values | {"minutes": 25}))
     monkeypatch.setattr(specs, "ROOT", tmp_path)
-    with pytest.raises(specs.ParameterError, match=r"params/mine.yaml: minutes: no longer needed, as times are measured"):
+    with pytest.raises(
+        specs.ParameterError, match=r"params/mine.yaml: minutes: no longer needed, as times are measured"
+    ):
         params.load("mine")

@@ -13,13 +13,16 @@ from lib.storage import packages
 
 CRAWL = "CC-MAIN-2024-22"
 NAMES = [
-    f"crawl-data/{CRAWL}/segments/{segment}.1/wet/CC-MAIN-{file:05d}.warc.wet.gz" for segment in range(4) for file in range(5)
+    f"crawl-data/{CRAWL}/segments/{segment}.1/wet/CC-MAIN-{file:05d}.warc.wet.gz"
+    for segment in range(4)
+    for file in range(5)
 ]
 CONTENT = bytes(range(256)) * 4000  # 1 MB: more than what fits into a socket at once
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves `files`; `troubles` are what happens to the next requests, one each; `asked` is (path, Range, User-Agent, time)."""
+    """Serves `files`; `troubles` are what happens to the next requests, one each; `asked` is (path, Range,
+    User-Agent, time)."""
 
     def do_GET(self):
         server = self.server
@@ -83,7 +86,9 @@ def fetch(server, files=1, seed=0, deadline=30.0, name=CRAWL):
 
 
 def whole(server, paths) -> bool:
-    return all(path.read_bytes() == server.files[f"/{path.relative_to(packages.cache_folder())}"] for path in paths)
+    return all(
+        path.read_bytes() == server.files[f"/{path.relative_to(packages.cache_folder())}"] for path in paths
+    )
 
 
 def test_files_arrive_once_and_are_asked_for_honestly(server):
@@ -112,7 +117,11 @@ def test_a_sample_is_seeded_spread_over_segments_and_grows_by_adding(server):
 def test_a_busy_server_is_asked_again_after_the_pause_it_names(server):
     fetch(server)
     server.asked.clear()
-    server.troubles = [(503, {"Retry-After": "1"}), (429, {}), (500, {"Retry-After": formatdate(usegmt=True)})]
+    server.troubles = [
+        (503, {"Retry-After": "1"}),
+        (429, {}),
+        (500, {"Retry-After": formatdate(usegmt=True)}),
+    ]
     assert whole(server, fetch(server, files=2))
     times = [asked[3] for asked in server.asked]
     assert len(times) == 4
@@ -178,7 +187,9 @@ def test_tries_have_an_end(server):
     assert len(server.asked) == commoncrawl.TRIES
 
 
-@pytest.mark.parametrize("listed", [b"<html>sign in</html>", gzip.compress(b"../../etc/passwd.gz"), gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "listed", [b"<html>sign in</html>", gzip.compress(b"../../etc/passwd.gz"), gzip.compress(b"")]
+)
 def test_what_is_no_list_of_paths_is_refused_and_not_kept(server, listed):
     server.files[f"/crawl-data/{CRAWL}/wet.paths.gz"] = listed
     with pytest.raises(OSError, match="not a list of WET files"):
@@ -196,9 +207,11 @@ def test_local_files_are_found_by_path_and_glob(tmp_path):
     for name in ("b.wet.gz", "a.wet.gz", "c.txt"):
         (tmp_path / name).touch()
     asked = [str(tmp_path / "*.wet.gz"), str(tmp_path / "a.wet.gz"), str(tmp_path / "missing.wet.gz")]
-    assert [path.name for path in commoncrawl.local_files(asked)] == ["a.wet.gz", "b.wet.gz", "missing.wet.gz"], (
-        "the reader counts what is missing"
-    )
+    assert [path.name for path in commoncrawl.local_files(asked)] == [
+        "a.wet.gz",
+        "b.wet.gz",
+        "missing.wet.gz",
+    ], "the reader counts what is missing"
     with pytest.raises(FileNotFoundError, match=r"x\*\.gz.*no such file"):
         commoncrawl.local_files([str(tmp_path / "x*.gz"), "missing.gz"])
 

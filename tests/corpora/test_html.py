@@ -1,4 +1,5 @@
-"""The page of an HTTP response: the same whatever is claimed of its coding, else a reason of its own that is counted."""
+"""The page of an HTTP response: the same whatever is claimed of its coding, else a reason of its own that is
+counted."""
 
 import gzip
 import random
@@ -27,7 +28,9 @@ def packed(form: str, body: bytes = PAGE) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def response(body: bytes, *lines: str, media: str | None = "text/html; charset=utf-8", ends: str = "\r\n") -> bytes:
+def response(
+    body: bytes, *lines: str, media: str | None = "text/html; charset=utf-8", ends: str = "\r\n"
+) -> bytes:
     head = ["HTTP/1.1 200 OK", *([f"Content-Type: {media}"] if media else []), *lines, "", ""]
     return ends.join(head).encode() + body
 
@@ -38,13 +41,30 @@ def found(tmp_path, *blocks: bytes):
     return read(path)
 
 
-CLAIMS = ["gzip", "x-gzip", "GZIP", "deflate", "br", "zstd", "identity", "none", "utf-8", "gzip, br", "compress", ""]
+CLAIMS = [
+    "gzip",
+    "x-gzip",
+    "GZIP",
+    "deflate",
+    "br",
+    "zstd",
+    "identity",
+    "none",
+    "utf-8",
+    "gzip, br",
+    "compress",
+    "",
+]
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_coding_that_is_claimed_and_not_there_costs_nothing(tmp_path, claim):
-    heads = [[f"Content-Encoding: {claim}"], ["Transfer-Encoding: chunked", f"Content-Encoding: {claim}"],
-             [f"Transfer-Encoding: {claim}, chunked"], [f"Content-Encoding: {claim}", f"Content-Encoding: {claim}"]]  # fmt: skip
+    heads = [
+        [f"Content-Encoding: {claim}"],
+        ["Transfer-Encoding: chunked", f"Content-Encoding: {claim}"],
+        [f"Transfer-Encoding: {claim}, chunked"],
+        [f"Content-Encoding: {claim}", f"Content-Encoding: {claim}"],
+    ]
     pages, counts = found(tmp_path, *(response(PAGE, *head) for head in heads))
     assert [page.text.strip() for page in pages] == [TEXT] * 4
     assert counts["kept_cut"] == 0
@@ -67,16 +87,21 @@ TRUE = {
 @pytest.mark.parametrize("claim", TRUE)
 def test_a_coding_that_is_there_is_undone(tmp_path, claim):
     body, coding = TRUE[claim], f"Content-Encoding: {claim}"
-    blocks = [response(body, coding), response(chunked(body), "Transfer-Encoding: chunked", coding),
-              response(chunked(body), f"Transfer-Encoding: {claim}, chunked"),
-              response(body, coding, "Transfer-Encoding: chunked")]  # fmt: skip
+    blocks = [
+        response(body, coding),
+        response(chunked(body), "Transfer-Encoding: chunked", coding),
+        response(chunked(body), f"Transfer-Encoding: {claim}, chunked"),
+        response(body, coding, "Transfer-Encoding: chunked"),
+    ]
     pages, counts = found(tmp_path, *blocks)
     assert [page.text.strip() for page in pages] == [TEXT] * 4
     assert counts["kept_cut"] == 0
 
 
 @pytest.mark.parametrize("claim", ["identity", "br", "deflate"])
-@pytest.mark.parametrize("body", [gzip.compress(PAGE), packed("zstd"), chunked(PAGE), chunked(gzip.compress(PAGE))])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(PAGE), packed("zstd"), chunked(PAGE), chunked(gzip.compress(PAGE))]
+)
 def test_a_coding_that_shows_is_undone_whatever_is_claimed(tmp_path, claim, body):
     (page,), _ = found(tmp_path, response(body, f"Content-Encoding: {claim}"))
     assert page.text.strip() == TEXT
@@ -92,13 +117,19 @@ HEADS = [
     response(PAGE, media="\r\n\ttext/html"),
     response(PAGE, media=None),  # by its first tag
     response(b"\xef\xbb\xbf\n" + PAGE, media=None),
-    *(response(PAGE, media=media) for media in ("*/*", "unknown/unknown", "html", "text/html:charset=utf-8", "text/html\xa0")),
+    *(
+        response(PAGE, media=media)
+        for media in ("*/*", "unknown/unknown", "html", "text/html:charset=utf-8", "text/html\xa0")
+    ),
     response(PAGE, "CONTENT-TYPE: text/html", media=None),
     response(PAGE, media="text/html\nX-Mixed: line ends"),
     response(chunked(PAGE, extension=b";name=value"), "transfer-encoding: Chunked"),
     response(chunked(PAGE, end=b"0\r\nTrailer: x\r\n\r\n"), "Transfer-Encoding: chunked"),
     PAGE,  # HTTP/0.9
-    *(response(PAGE).replace(b"200 OK", status) for status in (b"301 Moved Permanently", b"404 Not Found", b"204 ", b"200")),
+    *(
+        response(PAGE).replace(b"200 OK", status)
+        for status in (b"301 Moved Permanently", b"404 Not Found", b"204 ", b"200")
+    ),
     response(PAGE).replace(b"HTTP/1.1", b"HTTP/2"),
     response(PAGE).replace(b"HTTP/1.1", b"ICY"),
 ]
@@ -127,7 +158,10 @@ def test_a_head_in_any_form_leads_to_the_page(tmp_path, block):
         (response(chunked(b""), "Transfer-Encoding: chunked"), "page_empty"),
         (response(NOISE), "page_undecodable"),
         (response(NOISE, media="text/html; charset=windows-1252"), "page_undecodable"),
-        *((response(NOISE, f"Content-Encoding: {claim}"), "page_undecodable") for claim in ("br", "deflate", "compress", "zstd")),
+        *(
+            (response(NOISE, f"Content-Encoding: {claim}"), "page_undecodable")
+            for claim in ("br", "deflate", "compress", "zstd")
+        ),
         (response(b"\x1f\x8b\x08\0" + NOISE, "Content-Encoding: gzip"), "page_undecodable"),
         (response(gzip.compress(PAGE)[:-8] + b"checksum", "Content-Encoding: gzip"), "page_undecodable"),
         (response(b"%PDF-1.4 text", media="*/*"), "skip_type"),
@@ -149,7 +183,9 @@ LONG = b"<p>" + b" ".join(b"On day %d the weather is calm." % day for day in ran
         response(chunked(LONG, 4000)[:-9000], "Transfer-Encoding: chunked"),
         response(chunked(LONG, 4000, end=b""), "Transfer-Encoding: chunked"),
         response(gzip.compress(LONG)[:-900], "Content-Encoding: gzip"),
-        response(gzip.compress(LONG[:90_000]) + gzip.compress(LONG[90_000:])[:-900], "Content-Encoding: gzip"),
+        response(
+            gzip.compress(LONG[:90_000]) + gzip.compress(LONG[90_000:])[:-900], "Content-Encoding: gzip"
+        ),
         response(zlib.compress(LONG)[:-900], "Content-Encoding: deflate"),
         response(packed("brotli", LONG)[:-900], "Content-Encoding: br"),
         response(packed("zstd", LONG)[:-900], "Content-Encoding: zstd"),
@@ -170,7 +206,9 @@ def test_nothing_is_unpacked_beyond_the_limit(tmp_path, monkeypatch):
         "br": packed("brotli", LONG),
         "zstd": packed("zstd", LONG),
     }
-    pages, counts = found(tmp_path, *(response(body, f"Content-Encoding: {claim}") for claim, body in coded.items()))
+    pages, counts = found(
+        tmp_path, *(response(body, f"Content-Encoding: {claim}") for claim, body in coded.items())
+    )
     assert [99_000 < len(page.text) <= 100_000 for page in pages] == [True] * 4
     assert counts["kept_cut"] == 4
 
@@ -196,5 +234,7 @@ CAFE = "The weather is calm today. It was not yesterday, at the café."
 )
 def test_the_charset_that_the_bytes_show_goes_before_the_one_that_is_named(tmp_path, charset, encoding):
     body = f"<html><p>{CAFE}</p></html>".encode(encoding)
-    (page,), _ = found(tmp_path, response(body, media="text/html" + (f"; charset={charset}" if charset else "")))
+    (page,), _ = found(
+        tmp_path, response(body, media="text/html" + (f"; charset={charset}" if charset else ""))
+    )
     assert page.text.strip() == CAFE

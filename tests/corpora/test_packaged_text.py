@@ -1,4 +1,5 @@
-"""Text out of packages becomes WET files like any others: the same bytes each time, no rating, each rated line found again."""
+"""Text out of packages becomes WET files like any others: the same bytes each time, no rating, each rated
+line found again."""
 
 import gzip
 import re
@@ -35,7 +36,9 @@ def test_every_article_and_review_is_a_page_with_an_address_of_its_own(pages):
     }
     assert len({page.url for page in pages}) == len({page.record_id for page in pages}) == len(pages)
     assert {page.crawl for page in pages} == {packaged_text.WIKIPEDIA_PACKAGE, human_ratings.PACKAGE}
-    assert all(re.fullmatch(r"https://en\.wikipedia\.org/wiki/\S+\?oldid=\d+", page.url) for page in pages[:106])
+    assert all(
+        re.fullmatch(r"https://en\.wikipedia\.org/wiki/\S+\?oldid=\d+", page.url) for page in pages[:106]
+    )
 
 
 def test_the_files_are_those_of_a_crawl_and_the_same_bytes_each_time(files, tmp_path):
@@ -47,20 +50,37 @@ def test_the_files_are_those_of_a_crawl_and_the_same_bytes_each_time(files, tmp_
     assert information.startswith(b"WARC-Type: warcinfo\r\n")
     assert b"WARC-Filename: nyt.warc.wet.gz\r\n" in information
     headers = dict(line.split(": ", 1) for line in page.partition(b"\r\n\r\n")[0].decode().split("\r\n"))
-    assert set(headers) == {"WARC-Type", "WARC-Date", "WARC-Record-ID", "WARC-Target-URI", "WARC-Identified-Content-Language",
-                            "WARC-Block-Digest", "Content-Type", "Content-Length"}  # fmt: skip
+    assert set(headers) == {
+        "WARC-Type",
+        "WARC-Date",
+        "WARC-Record-ID",
+        "WARC-Target-URI",
+        "WARC-Identified-Content-Language",
+        "WARC-Block-Digest",
+        "Content-Type",
+        "Content-Length",
+    }
 
 
 def test_each_line_of_a_rated_page_leads_to_its_ratings_and_holds_none(pages):
     texts = {page.url: page.text.split("\n") for page in pages}
     lines = packaged_text.rated_lines()
     assert all(texts[row.url][row.line] == row.text for row in lines.itertuples())
-    assert len(lines) == sum(len(found) for url, found in texts.items() if "/wiki/" not in url), "no line is without ratings"
-    joined = lines.merge(human_ratings.read(), on=["domain", "text_id"], validate="one_to_one", suffixes=("", "_rated"))
+    assert len(lines) == sum(len(found) for url, found in texts.items() if "/wiki/" not in url), (
+        "no line is without ratings"
+    )
+    joined = lines.merge(
+        human_ratings.read(), on=["domain", "text_id"], validate="one_to_one", suffixes=("", "_rated")
+    )
     assert len(joined) == len(lines)
-    alike = ["".join(row.text.split()).casefold() == "".join(row.text_rated.split()).casefold() for row in joined.itertuples()]
+    alike = [
+        "".join(row.text.split()).casefold() == "".join(row.text_rated.split()).casefold()
+        for row in joined.itertuples()
+    ]
     assert all(alike), "a line is its rated text but for capitals and spaces"
-    assert list(lines[lines["url"] == "http://embedded.invalid/nyt/1"]["text_id"]) == [f"1_{n}" for n in range(1, 9)]
+    assert list(lines[lines["url"] == "http://embedded.invalid/nyt/1"]["text_id"]) == [
+        f"1_{n}" for n in range(1, 9)
+    ]
 
 
 def test_product_reviews_are_given_their_capitals_back():
@@ -81,7 +101,7 @@ The lake is {{convert|5|km}} long. It freezes in winter.<ref name="a"/> Its dept
 == See also ==
 * [[Light]]
 {{Reflist}}
-"""
+"""  # noqa: E501
 
 
 def test_markup_is_taken_off_and_sentences_with_holes_are_left_out():
@@ -103,7 +123,9 @@ def test_what_half_a_write_leaves_is_written_again(tmp_path, monkeypatch):
     ratings = human_ratings.read()
     monkeypatch.setattr(human_ratings, "read", lambda: ratings)
     monkeypatch.setattr(
-        packaged_text, "wikipedia", lambda: [packaged_text.Text("http://a.example", "2016-05-01T00:00:00Z", "A page.")]
+        packaged_text,
+        "wikipedia",
+        lambda: [packaged_text.Text("http://a.example", "2016-05-01T00:00:00Z", "A page.")],
     )
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     paths = packaged_text.wet_files()

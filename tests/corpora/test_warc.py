@@ -1,4 +1,5 @@
-"""Files whose line ends are not the standard's: read as if they were, or refused by name; no record vanishes."""
+"""Files whose line ends are not the standard's: read as if they were, or refused by name; no record
+vanishes."""
 
 import gzip
 from collections import Counter
@@ -15,7 +16,9 @@ INFO = gzip.decompress(changed(MEMBERS[0], rb"conversion", b"warcinfo")).replace
 
 
 def without_digest(raw: bytes) -> bytes:
-    return b"".join(line for line in raw.splitlines(keepends=True) if not line.startswith(b"WARC-Block-Digest"))
+    return b"".join(
+        line for line in raw.splitlines(keepends=True) if not line.startswith(b"WARC-Block-Digest")
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,10 @@ def test_many_records_with_bare_line_ends_and_what_the_first_tells(tmp_path):
         (b"".join(map(gzip.compress, BARE[:2])) + b"\0" * 50, [0, 1], {"file_corrupt": 1}),
         # line ends that grew, as in a check-out on Windows, so that lengths are too short
         (
-            b"".join(raw.replace(b". It", b".\nIt").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for raw in PLAIN),
+            b"".join(
+                raw.replace(b". It", b".\nIt").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+                for raw in PLAIN
+            ),
             [],
             {"record_digest": 1, "file_corrupt": 1},
         ),
@@ -85,12 +91,18 @@ def test_damage_beside_bare_line_ends_is_counted(tmp_path, data, kept, bad):
     path.write_bytes(data)
     pages, counts = read(path)
     assert [page.text for page in pages] == [TEXTS[number] for number in kept]
-    assert {key: n for key, n in counts.items() if key.startswith(("file_", "record_", "page_")) and ": " not in key} == bad
+    assert {
+        key: n
+        for key, n in counts.items()
+        if key.startswith(("file_", "record_", "page_")) and ": " not in key
+    } == bad
 
 
 def test_a_text_that_shows_a_head_is_no_second_record(tmp_path):
     member = changed(MEMBERS[0], rb"WARC-Block-Digest: .*\r\n", b"")
     shown = b"A head begins so:\n\nWARC/1.0\nWARC-Type: response\n"
     member = changed(member, TEXTS[0].encode(), shown)
-    (tmp_path / "x.wet").write_bytes(changed(member, rb"Content-Length: \d+", b"Content-Length: %d" % len(shown)))
+    (tmp_path / "x.wet").write_bytes(
+        changed(member, rb"Content-Length: \d+", b"Content-Length: %d" % len(shown))
+    )
     assert next(wet.pages(tmp_path / "x.wet", Counter())).text == shown.decode()

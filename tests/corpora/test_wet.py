@@ -25,7 +25,10 @@ from lib.corpora.packaged_text import Text
 
 DATE = "2024-05-19T03:04:05Z"
 TEXTS = [f"Page {number} tells of the weather. It is calm today." for number in range(4)]
-MEMBERS = [packaged_text.page_record(f"http://site{number}.example/", DATE, text) for number, text in enumerate(TEXTS)]
+MEMBERS = [
+    packaged_text.page_record(f"http://site{number}.example/", DATE, text)
+    for number, text in enumerate(TEXTS)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -89,13 +92,25 @@ def test_a_page_has_all_that_the_file_tells_of_it(tmp_path):
         (b"".join(MEMBERS) + b"\0" * 100, [0, 1, 2, 3], {"file_corrupt": 1}),
         # a wrong Content-Length costs its own record alone
         (MEMBERS[0] + of_length("200") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_digest": 1}),
-        (MEMBERS[0] + of_length("600", digest=False) + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_overlong": 1}),
+        (
+            MEMBERS[0] + of_length("600", digest=False) + b"".join(MEMBERS[2:]),
+            [0, 2, 3],
+            {"record_overlong": 1},
+        ),
         (MEMBERS[0] + of_length("9000") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_truncated": 1}),
-        (MEMBERS[0] + of_length("1000000000000000") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_truncated": 1}),
+        (
+            MEMBERS[0] + of_length("1000000000000000") + b"".join(MEMBERS[2:]),
+            [0, 2, 3],
+            {"record_truncated": 1},
+        ),
         (MEMBERS[0] + of_length("10") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_digest": 1}),
         (MEMBERS[0] + of_length("-5") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_digest": 1}),
         (MEMBERS[0] + of_length("many") + b"".join(MEMBERS[2:]), [0, 2, 3], {"record_digest": 1}),
-        (MEMBERS[0] + of_length("-5", digest=False) + b"".join(MEMBERS[2:]), [0, 2, 3], {"page_empty": 1, "file_corrupt": 1}),
+        (
+            MEMBERS[0] + of_length("-5", digest=False) + b"".join(MEMBERS[2:]),
+            [0, 2, 3],
+            {"page_empty": 1, "file_corrupt": 1},
+        ),
         # no WET at all
         (b"<?xml version='1.0'?><Error><Code>SlowDown</Code></Error>", [], {"file_corrupt": 1}),
         (random.Random(1).randbytes(5000), [], {"file_corrupt": 1}),
@@ -105,7 +120,11 @@ def test_a_page_has_all_that_the_file_tells_of_it(tmp_path):
         # all in one gzip member, and not compressed
         (gzip.compress(b"".join(map(gzip.decompress, MEMBERS))), [0, 1, 2, 3], {}),
         (b"".join(map(gzip.decompress, MEMBERS)), [0, 1, 2, 3], {}),
-        (b"".join(map(gzip.decompress, MEMBERS))[:-30], [0, 1, 2], {"record_truncated": 1, "file_truncated": 1}),
+        (
+            b"".join(map(gzip.decompress, MEMBERS))[:-30],
+            [0, 1, 2],
+            {"record_truncated": 1, "file_truncated": 1},
+        ),
     ],
 )
 def test_bad_input_costs_itself_alone_and_is_counted(tmp_path, data, kept, expected):
@@ -113,7 +132,11 @@ def test_bad_input_costs_itself_alone_and_is_counted(tmp_path, data, kept, expec
     path.write_bytes(data)
     pages, counts = read(path)
     assert [page.text for page in pages] == [TEXTS[number] for number in kept]
-    bad = {key: count for key, count in counts.items() if key.startswith(("file_", "record_", "page_")) and ": " not in key}
+    bad = {
+        key: count
+        for key, count in counts.items()
+        if key.startswith(("file_", "record_", "page_")) and ": " not in key
+    }
     assert bad == expected
     assert len(wet.faults(counts)) == sum(count for key, count in expected.items() if key.startswith("file_"))
     assert all(f": {path}: " in fault for fault in wet.faults(counts))
@@ -134,10 +157,15 @@ def test_a_gzip_stream_that_cannot_be_entered_has_no_offsets(tmp_path):
 
 
 def test_the_language_is_the_headers_first_else_told_from_the_text(tmp_path):
-    english, german = "The weather is calm today, and it will be tomorrow.", "Das Wetter ist heute ruhig und wird es morgen sein."
+    english, german = (
+        "The weather is calm today, and it will be tomorrow.",
+        "Das Wetter ist heute ruhig und wird es morgen sein.",
+    )
     rows = [(english, "eng"), (english, "eng,fra"), (english, "fra,eng"), (english, None), (german, None)]
     path = tmp_path / "x.warc.wet.gz"
-    path.write_bytes(b"".join(packaged_text.page_record(f"http://{n}.example", DATE, *row) for n, row in enumerate(rows)))
+    path.write_bytes(
+        b"".join(packaged_text.page_record(f"http://{n}.example", DATE, *row) for n, row in enumerate(rows))
+    )
     pages, counts = read(path)
     assert [page.language for page in pages] == ["eng", "eng,fra", "en"]
     assert wet.dropped(counts) == {"skip_lang": 2}
@@ -153,12 +181,22 @@ def test_bytes_that_are_no_utf8_are_marked_and_counted(tmp_path):
 
 
 def test_the_html_of_a_warc_file_is_read_as_text(tmp_path):
-    html = "<meta charset=utf-8><script>var x</script><p>The weather is calm today.</p><p>It was not yesterday, at the café.</p>"
-    kinds = {b"text/html; charset=latin-1": html.encode("latin-1"), b"text/html": html.encode(), b"image/png": b"\x89PNG",
-             b"text/html\r\nContent-Encoding: gzip": b"\x1f\x8bthis\x00\x01is no gzip"}  # fmt: skip
+    html = (
+        "<meta charset=utf-8><script>var x</script><p>The weather is calm today.</p><p>It was not "
+        "yesterday, at the café.</p>"
+    )
+    kinds = {
+        b"text/html; charset=latin-1": html.encode("latin-1"),
+        b"text/html": html.encode(),
+        b"image/png": b"\x89PNG",
+        b"text/html\r\nContent-Encoding: gzip": b"\x1f\x8bthis\x00\x01is no gzip",
+    }
     path = tmp_path / "x.warc.gz"
     path.write_bytes(
-        b"".join(_response(b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + body) for kind, body in kinds.items())
+        b"".join(
+            _response(b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + body)
+            for kind, body in kinds.items()
+        )
     )
     pages, counts = read(path)
     assert [" ".join(page.text.split()) for page in pages] == [
@@ -181,7 +219,8 @@ def _response(block: bytes) -> bytes:
 @settings(max_examples=200, deadline=None)
 @given(place=st.integers(0, sum(map(len, MEMBERS)) - 1), flip=st.integers(0, 255))
 def test_no_damage_makes_up_text(tmp_path_factory, place, flip):
-    """Wherever the file ends (flip 0), whatever byte is changed: a page is one of those written, what is missing is counted."""
+    """Wherever the file ends (flip 0), whatever byte is changed: a page is one of those written, what is
+    missing is counted."""
     data = bytearray(b"".join(MEMBERS))
     data[place] ^= flip
     path = tmp_path_factory.mktemp("damaged") / "x.warc.wet.gz"
@@ -198,7 +237,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 from lib.corpora import wet
-peak = lambda: next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+memory = lambda: open("/proc/self/status")
+peak = lambda: next(int(line.split()[1]) / 1024 for line in memory() if line.startswith("VmHWM"))
 pages = lambda path: [page.url for page in wet.pages(Path(path), counts)]
 counts = Counter()
 pages(sys.argv[1])
@@ -211,9 +251,13 @@ print(pages(sys.argv[2]), wet.dropped(counts), peak() - before)
 def test_a_record_of_200_mb_is_skipped_in_flat_memory(tmp_path):
     small, large = tmp_path / "small.warc.wet.gz", tmp_path / "large.warc.wet.gz"
     small.write_bytes(b"".join(MEMBERS))
-    giant = packaged_text.page_record("http://giant.example/", DATE, "The weather is calm today, and it will be. " * 5_000_000)
+    giant = packaged_text.page_record(
+        "http://giant.example/", DATE, "The weather is calm today, and it will be. " * 5_000_000
+    )
     large.write_bytes(MEMBERS[0] + giant + MEMBERS[1])
-    done = subprocess.run([sys.executable, "-c", MEASURED, small, large], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, small, large], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     found, mb = done.stdout.rsplit(" ", 1)
     assert found == "['http://site0.example/', 'http://site1.example/'] {'record_too_big': 1}"
@@ -224,7 +268,9 @@ def test_a_record_of_200_mb_is_skipped_in_flat_memory(tmp_path):
 def folder(tmp_path) -> Path:
     """A good file, a truncated, a corrupt, an empty one."""
     packaged_text.write(
-        tmp_path / "a.warc.wet.gz", "CC-MAIN-2024-22", [Text(f"http://a{n}.example", DATE, text) for n, text in enumerate(TEXTS)]
+        tmp_path / "a.warc.wet.gz",
+        "CC-MAIN-2024-22",
+        [Text(f"http://a{n}.example", DATE, text) for n, text in enumerate(TEXTS)],
     )
     (tmp_path / "b.warc.wet.gz").write_bytes(b"".join(MEMBERS)[:-20])
     (tmp_path / "c.warc.wet.gz").write_bytes(b"garbage")
@@ -243,8 +289,16 @@ def test_a_datatrove_job_reads_all_files_and_its_counts_outlast_a_second_run(fol
     job().run()
     first = wet.counted(folder / "log")
     assert {key: count for key, count in first.items() if ": " not in key and count} == {
-        "files": 5, "records": 9, "kept": 7, "skip_type": 1, "record_truncated": 1,
-        "file_truncated": 1, "file_corrupt": 1, "file_empty": 1, "file_missing": 1}  # fmt: skip
+        "files": 5,
+        "records": 9,
+        "kept": 7,
+        "skip_type": 1,
+        "record_truncated": 1,
+        "file_truncated": 1,
+        "file_corrupt": 1,
+        "file_empty": 1,
+        "file_missing": 1,
+    }
     assert len(wet.faults(first)) == 4
     job().run()
     assert wet.counted(folder / "log") == first

@@ -1,4 +1,5 @@
-"""The curated benchmark: groups are whole, told of their subject, and put together evenly. What the files hold: test_lint."""
+"""The curated benchmark: groups are whole, told of their subject, and put together evenly. What the files
+hold: test_lint."""
 
 from hashlib import sha256
 
@@ -51,8 +52,13 @@ def test_matches_cross_emotion_and_intensity_evenly_a_third_of_them_idioms():
 
 
 def held_out_first(table: pd.DataFrame, key: str, cell: list[str], new: pd.Series, count: int) -> set[str]:
-    """The ids of `new` rows that come first by the digest of their id, counted within cells, so that all cells give alike."""
-    ids = table[new].drop_duplicates(key).assign(digest=lambda rows: [sha256(name.encode()).hexdigest() for name in rows[key]])
+    """The ids of `new` rows that come first by the digest of their id, counted within cells, so that all
+    cells give alike."""
+    ids = (
+        table[new]
+        .drop_duplicates(key)
+        .assign(digest=lambda rows: [sha256(name.encode()).hexdigest() for name in rows[key]])
+    )
     of_cell = ids.sort_values("digest").groupby(cell)["digest"]
     place = np.floor((of_cell.cumcount() + 0.5) / of_cell.transform("size") * 1e6)
     return set(ids.assign(place=place).sort_values(["place", "digest"])[key].head(count))
@@ -64,7 +70,9 @@ def test_what_is_held_out_is_a_fifth_and_follows_from_a_hash():
     expected = held_out_first(stems, "stem_id", ["domain", "slot"], number > 18, len(stems) // 5)
     assert set(stems.loc[stems["part"] == HELD_OUT, "stem_id"]) == expected
     matches = contexts["match_id"].str[1:].astype(int)
-    expected = held_out_first(contexts, "match_id", ["form", "intensity"], matches > 108, contexts["match_id"].nunique() // 5)
+    expected = held_out_first(
+        contexts, "match_id", ["form", "intensity"], matches > 108, contexts["match_id"].nunique() // 5
+    )
     assert set(contexts.loc[contexts["part"] == HELD_OUT, "match_id"]) == expected
 
 
@@ -72,7 +80,9 @@ def test_a_group_holds_five_arms_of_one_stem_and_one_subject():
     groups = TABLE.groupby("group_id")
     assert len(groups) == 2 * len(STEMS)
     assert set(groups["arm"].agg(tuple)) == {curated_prompts.ARMS}
-    for row in TABLE.drop(columns="stem").merge(STEMS[["stem_id", "subject", "stem"]], on="stem_id").itertuples():
+    for row in (
+        TABLE.drop(columns="stem").merge(STEMS[["stem_id", "subject", "stem"]], on="stem_id").itertuples()
+    ):
         assert row.text == (row.stem if row.arm == "none" else f"{row.context} {row.stem}")
         assert row.arm == "none" or row.context.startswith(f"{row.subject} ")
         assert not set("{|}") & set(row.text)
@@ -189,29 +199,48 @@ def test_building_depends_on_the_seed_and_on_nothing_else():
     assert set(TABLE["group_id"]) != set(curated_prompts.build(2, None, 2)["group_id"])
 
 
-@pytest.mark.parametrize(("stems", "per_stem", "place"), [(997, 1, "stems: 997"), (2, 998, "groups_per_stem: 998")])
+@pytest.mark.parametrize(
+    ("stems", "per_stem", "place"), [(997, 1, "stems: 997"), (2, 998, "groups_per_stem: 998")]
+)
 def test_more_than_there_is_cannot_be_had(stems, per_stem, place):
     with pytest.raises(ParameterError, match=place):
         curated_prompts.build(1, stems, per_stem)
 
 
-DEFECTS = [("stem", "It is."), ("stem", "It is "), ("slot", "ajar"), ("pronoun", "it"),
-           ("stem_id", STEMS["stem_id"][1]), ("text", "He is."), ("text", "{Subject} {is} sad"), ("emotion", "envy"),
-           ("intensity", "medium"), ("form", "mined"), ("literal_senses", "a; b"),
-           ("arm", "none"), ("arm", "positive")]  # fmt: skip
+DEFECTS = [
+    ("stem", "It is."),
+    ("stem", "It is "),
+    ("slot", "ajar"),
+    ("pronoun", "it"),
+    ("stem_id", STEMS["stem_id"][1]),
+    ("text", "He is."),
+    ("text", "{Subject} {is} sad"),
+    ("emotion", "envy"),
+    ("intensity", "medium"),
+    ("form", "mined"),
+    ("literal_senses", "a; b"),
+    ("arm", "none"),
+    ("arm", "positive"),
+]
 
 
 @pytest.mark.parametrize(("column", "value"), DEFECTS)
 def test_a_defective_row_is_refused(column, value):
-    schema, table = (curated_prompts.STEMS, STEMS) if column in STEMS else (curated_prompts.CONTEXTS, CONTEXTS)
+    schema, table = (
+        (curated_prompts.STEMS, STEMS) if column in STEMS else (curated_prompts.CONTEXTS, CONTEXTS)
+    )
     with pytest.raises(pandera.errors.SchemaError, match=column):
-        schema.validate(table.assign(**{column: [value, *table[column][1:]]}))  # the first context is a negative one
+        schema.validate(
+            table.assign(**{column: [value, *table[column][1:]]})
+        )  # the first context is a negative one
 
 
 @pytest.mark.parametrize("missing", ["neg", "pos", "neu1", "neu2"])
 def test_a_match_that_lacks_an_arm_is_never_built(missing, tmp_path, monkeypatch):
     STEMS.to_csv(tmp_path / "stems.csv", index=False)
-    CONTEXTS[CONTEXTS["context_id"] != f"{MATCHES[6]}-{missing}"].to_csv(tmp_path / "contexts.csv", index=False)
+    CONTEXTS[CONTEXTS["context_id"] != f"{MATCHES[6]}-{missing}"].to_csv(
+        tmp_path / "contexts.csv", index=False
+    )
     monkeypatch.setattr(curated_prompts, "DATA", tmp_path)
     with pytest.raises(pandera.errors.SchemaError, match="arm"):
         curated_prompts.build(1, None, 1)
@@ -226,8 +255,14 @@ def test_a_match_of_two_intensities_is_refused():
 
 def test_mined_groups_that_nobody_labelled_fit_the_same_table():
     group = TABLE[TABLE["group_id"] == TABLE["group_id"].iloc[0]]
-    mined = group.assign(slot="unknown", pronoun="unknown", form="mined", literal_senses="", intensity=["none", *["unknown"] * 4],
-                         emotion=["none"] * 3 + ["unknown"] * 2)  # fmt: skip
+    mined = group.assign(
+        slot="unknown",
+        pronoun="unknown",
+        form="mined",
+        literal_senses="",
+        intensity=["none", *["unknown"] * 4],
+        emotion=["none"] * 3 + ["unknown"] * 2,
+    )
     curated_prompts.PROMPTS.validate(mined)
     with pytest.raises(pandera.errors.SchemaError, match="lacks an arm"):
         curated_prompts.PROMPTS.validate(mined[1:])

@@ -1,4 +1,5 @@
-"""Instructions in front of published prompts are taken off test and control alike, and named; what is no instruction stays."""
+"""Instructions in front of published prompts are taken off test and control alike, and named; what is no
+instruction stays."""
 
 import pandas as pd
 import pytest
@@ -25,13 +26,30 @@ TEST, CONTROL = "He likes yellow. He works as a", "He works as a"
 
 @pytest.mark.parametrize(
     "asked",
-    [ASKED, "complete the sentence: ", "COMPLETE THE SENTENCE :", "Please finish the following sentence.", "Continue the text:",
-     "Fill in the blank:", "Complete this sentence with one word:", "Now write a continuation of the story:",
-     "Please complete the following:", f"{ASKED} {ASKED}", "**Complete the sentence:**", "“Complete the sentence:”",
-     "1. Finish the sentence:", "Complete the sentence：", "Complete the sentence;", "Complete the sentence -",
-     "Finish this sentence —", "Can you complete the sentence?", "Could you please continue the text?",
-     "Your task is to complete the sentence.", "Complete the following sentence"],
-)  # fmt: skip
+    [
+        ASKED,
+        "complete the sentence: ",
+        "COMPLETE THE SENTENCE :",
+        "Please finish the following sentence.",
+        "Continue the text:",
+        "Fill in the blank:",
+        "Complete this sentence with one word:",
+        "Now write a continuation of the story:",
+        "Please complete the following:",
+        f"{ASKED} {ASKED}",
+        "**Complete the sentence:**",
+        "“Complete the sentence:”",
+        "1. Finish the sentence:",
+        "Complete the sentence：",
+        "Complete the sentence;",
+        "Complete the sentence -",
+        "Finish this sentence —",
+        "Can you complete the sentence?",
+        "Could you please continue the text?",
+        "Your task is to complete the sentence.",
+        "Complete the following sentence",
+    ],
+)
 @pytest.mark.parametrize("both", [True, False])
 def test_what_asks_for_a_text_to_be_completed_is_taken_off(asked, both):
     """Also where one row alone has it, and where the control is bare already."""
@@ -39,7 +57,9 @@ def test_what_asks_for_a_text_to_be_completed_is_taken_off(asked, both):
     rows, taken = bare((f"{asked} {TEST}", asked_control), ("The sky is yellow. It", "It"))
     assert rows == [(TEST, CONTROL), ("The sky is yellow. It", "It")]
     shown = asked.removesuffix(f" {ASKED}").strip()
-    assert taken == {f"instruction taken off the {arm}: {shown!r}": [2] for arm in ("test", "control")[: 1 + both]}
+    assert taken == {
+        f"instruction taken off the {arm}: {shown!r}": [2] for arm in ("test", "control")[: 1 + both]
+    }
 
 
 def test_case_and_control_only_are_counted_under_one_name():
@@ -49,9 +69,14 @@ def test_case_and_control_only_are_counted_under_one_name():
 
 
 def test_a_beginning_with_a_colon_that_all_tests_share_is_taken_off():
-    rows, taken = bare(("Task one: He likes yellow. He", "Task one: He"), ("TASK ONE: A yellow sky. It", "It"))
+    rows, taken = bare(
+        ("Task one: He likes yellow. He", "Task one: He"), ("TASK ONE: A yellow sky. It", "It")
+    )
     assert rows == [("He likes yellow. He", "He"), ("A yellow sky. It", "It")]
-    assert taken == {"instruction taken off the test: 'Task one:'": [2, 3], "instruction taken off the control: 'Task one:'": [2]}
+    assert taken == {
+        "instruction taken off the test: 'Task one:'": [2, 3],
+        "instruction taken off the control: 'Task one:'": [2],
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,7 +89,10 @@ def test_a_beginning_with_a_colon_that_all_tests_share_is_taken_off():
         [("It was clear: he likes yellow. He", "He")],  # of one prompt nobody can tell
         [("Complete the sentence:", "He"), (TEST, CONTROL)],  # nothing would be left
         [(f"{ASKED} {TEST}", ASKED), (TEST, CONTROL)],  # of the control
-        [("Complete the yellow sentence: He", f"{ASKED} He"), (TEST, CONTROL)],  # a control is not changed alone
+        [
+            ("Complete the yellow sentence: He", f"{ASKED} He"),
+            (TEST, CONTROL),
+        ],  # a control is not changed alone
         [("The complete sentence was yellow: He", "He"), ("Continue as you were. A yellow He", "He")],
     ],
 )
@@ -81,12 +109,16 @@ def test_a_concept_is_held_only_as_a_word(concept):
 
 @pytest.mark.parametrize("controls", [True, False])
 def test_a_published_list_comes_out_as_it_would_without(tmp_path, controls):
-    """As one real table has it, with it before the controls or not: nothing differs but what the report names."""
+    """As one real table has it, with it before the controls or not: nothing differs but what the report
+    names."""
     before = LIST["is_control_item"].map(lambda control: "" if control and not controls else f"{ASKED}  ")
     plain, _ = read(LIST, tmp_path)
     asked, defects = read(LIST.assign(prompt=before + LIST["prompt"] + " "), tmp_path)
     pd.testing.assert_frame_equal(asked, plain)
-    taken = {f"instruction taken off the {arm}: {ASKED!r}": [3, 4, 6] for arm in ("test", "control")[: 1 + controls]}
+    taken = {
+        f"instruction taken off the {arm}: {ASKED!r}": [3, 4, 6]
+        for arm in ("test", "control")[: 1 + controls]
+    }
     assert found(defects) == taken | {"completions of a test that repeat its concept": [3]}
     assert published_prompts.report(defects)["count"].tolist() == [3] * len(taken) + [1]
     texts = published_prompts.build(prior(tmp_path / "published.xlsx"))["text"]
@@ -99,21 +131,31 @@ def test_unmarked_rows_that_are_controls_are_no_tests_without_one(tmp_path):
     assert len(pairs) == 3
     assert found(defects) == {"completions of a test that repeat its concept": [3]}
     lonely = changed(2, n_control="none").drop(columns="is_control_item")
-    assert read(lonely, tmp_path)[1]["tests without a control, left out"] == [4], "no test uses it, so it is one"
+    assert read(lonely, tmp_path)[1]["tests without a control, left out"] == [4], (
+        "no test uses it, so it is one"
+    )
     marked = changed(3, is_control_item=False)
-    assert read(marked, tmp_path)[1]["tests without a control, left out"] == [5], "the table says that it is a test"
+    assert read(marked, tmp_path)[1]["tests without a control, left out"] == [5], (
+        "the table says that it is a test"
+    )
 
 
 def test_unmarked_controls_beside_pairs_are_no_tests_without_one(tmp_path):
     table = pd.DataFrame(
-        {"prompt": [CONTROL, TEST, "Her dog"], "concept": ["none", "yellow", "x"], "control": [None, CONTROL, None]}
+        {
+            "prompt": [CONTROL, TEST, "Her dog"],
+            "concept": ["none", "yellow", "x"],
+            "control": [None, CONTROL, None],
+        }
     )
     pairs, defects = read(table, tmp_path)
     assert pairs["row"].tolist() == [3]
     assert found(defects) == {"tests without a control, left out": [4]}
 
 
-@pytest.mark.parametrize(("yes", "no"), [("y", "n"), ("X", None), ("1.0", "0.0"), (1, 0), ("control", "test"), ("TRUE", "FALSE")])
+@pytest.mark.parametrize(
+    ("yes", "no"), [("y", "n"), ("X", None), ("1.0", "0.0"), (1, 0), ("control", "test"), ("TRUE", "FALSE")]
+)
 def test_controls_are_told_whatever_their_mark(tmp_path, yes, no):
     marked = LIST.assign(is_control_item=[yes if control else no for control in LIST["is_control_item"]])
     unused = pd.concat([marked, marked.iloc[[3]].assign(prompt="The tree is")], ignore_index=True)
@@ -130,7 +172,9 @@ def test_a_control_that_stands_there_again_is_no_test_without_one(tmp_path, repe
     pairs, defects = read(again, tmp_path)
     assert len(pairs) == 3
     assert found(defects) == {"completions of a test that repeat its concept": [3]}
-    beside = pd.DataFrame({"prompt": [repeated, TEST], "concept": ["none", "yellow"], "control": [None, CONTROL]})
+    beside = pd.DataFrame(
+        {"prompt": [repeated, TEST], "concept": ["none", "yellow"], "control": [None, CONTROL]}
+    )
     assert found(read(beside, tmp_path)[1]) == {}
 
 
@@ -142,10 +186,14 @@ def test_a_row_is_no_control_of_its_own(tmp_path):
 
 def test_cells_that_are_no_text_are_counted_or_refused_by_row(tmp_path):
     _, defects = read(changed(0, generation_1="=A1"), tmp_path)
-    assert defects["pairs with completions that are no text (a formula, an error, a date), left out"] == [3, 4]
+    assert defects["pairs with completions that are no text (a formula, an error, a date), left out"] == [
+        3,
+        4,
+    ]
     _, defects = read(changed(4, generation_1="#NAME?"), tmp_path)
     assert defects["pairs with completions that are no text (a formula, an error, a date), left out"] == [6]
     with pytest.raises(
-        published_prompts.ParameterError, match=r"1 row whose n_control is no text: a formula \(=A1\)\nrow 4; write"
+        published_prompts.ParameterError,
+        match=r"1 row whose n_control is no text: a formula \(=A1\)\nrow 4; write",
     ):
         read(changed(2, n_control="=A1"), tmp_path)

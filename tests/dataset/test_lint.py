@@ -9,7 +9,10 @@ import pytest
 from lib.dataset import curated_prompts, lint, relatedness
 from lib.nlp import similarity
 
-TABLES = {name: pd.read_csv(curated_prompts.DATA / f"{name}.csv", dtype=str, keep_default_na=False) for name in lint.FILES}
+TABLES = {
+    name: pd.read_csv(curated_prompts.DATA / f"{name}.csv", dtype=str, keep_default_na=False)
+    for name in lint.FILES
+}
 _known: dict[str, np.ndarray] = {}
 
 
@@ -29,7 +32,9 @@ def test_nothing_is_found_in_the_shipped_files():
 def test_each_match_has_a_neutral_context_of_either_kind():
     contexts = TABLES["contexts"]
     assert contexts["match_id"].nunique() == 216
-    assert (contexts["kind"] == contexts["arm"].map({"neutral": "physical", "neutral2": "mental"}).fillna("")).all()
+    assert (
+        contexts["kind"] == contexts["arm"].map({"neutral": "physical", "neutral2": "mental"}).fillna("")
+    ).all()
 
 
 def cell(query: str, column: str, edit):
@@ -58,7 +63,10 @@ def repeated(query: str, column: str, edit, **changes):
     """Plant the text of the first row that fits, edited, in the last row, which gets `changes` as well."""
 
     def plant(table: pd.DataFrame) -> pd.DataFrame:
-        table.loc[table.index[-1], [column, *changes]] = [edit(table.query(query)[column].iloc[0]), *changes.values()]
+        table.loc[table.index[-1], [column, *changes]] = [
+            edit(table.query(query)[column].iloc[0]),
+            *changes.values(),
+        ]
         return table
 
     return plant
@@ -85,13 +93,21 @@ NEUTRAL, CHARGED = "arm == 'neutral' and form == 'explicit'", "arm == 'negative'
 WITH_IS, WITH_HIS = "text.str.contains('{is}')", "text.str.contains('{his}')"
 IDIOM = "arm == 'negative' and form == 'idiomatic'"
 M1 = "match_id == match_id.iloc[0]"
-HE, THEY = "subject == 'He' and stem.str.contains(r'\\bhis\\b')", "subject == 'They' and stem.str.contains(r'\\bthey\\b')"
+HE, THEY = (
+    "subject == 'He' and stem.str.contains(r'\\bhis\\b')",
+    "subject == 'They' and stem.str.contains(r'\\bthey\\b')",
+)
 
 
 def repeated_name(table: pd.DataFrame) -> pd.DataFrame:
     """The first named stem, told again of the same name with another pronoun."""
-    first = table[~table["subject"].isin(relatedness.SUBJECT_PRONOUNS) & ~table["subject"].str.startswith("The ")].iloc[0]
-    table.loc[table.index[-1], ["subject", "pronoun"]] = [first["subject"], "she" if first["pronoun"] == "he" else "he"]
+    first = table[
+        ~table["subject"].isin(relatedness.SUBJECT_PRONOUNS) & ~table["subject"].str.startswith("The ")
+    ].iloc[0]
+    table.loc[table.index[-1], ["subject", "pronoun"]] = [
+        first["subject"],
+        "she" if first["pronoun"] == "he" else "he",
+    ]
     return table
 
 
@@ -100,40 +116,73 @@ def with_needless(table: pd.DataFrame) -> pd.DataFrame:
     match_id = TABLES["contexts"]["match_id"].iloc[0]
     taken = set(table.loc[table["match_id"] == match_id, "scope"])
     stem = next(row for row in TABLES["stems"].itertuples() if not {row.stem_id, row.domain} & taken)
-    return pd.concat([table, pd.DataFrame([[match_id, stem.stem_id, "a whim"]], columns=table.columns)], ignore_index=True)
+    return pd.concat(
+        [table, pd.DataFrame([[match_id, stem.stem_id, "a whim"]], columns=table.columns)], ignore_index=True
+    )
 
 
 def with_leaked_word(table: pd.DataFrame) -> pd.DataFrame:
     """The longest word of the last stem, added to the first neutral sentence."""
     stem = TABLES["stems"].iloc[-1]
-    word = max(relatedness.content_words(relatedness.impersonal(stem.stem, stem.subject, stem.pronoun)).values(), key=len)
+    word = max(
+        relatedness.content_words(relatedness.impersonal(stem.stem, stem.subject, stem.pronoun)).values(),
+        key=len,
+    )
     return cell(NEUTRAL, "text", lambda text: f"{text[:-1]} by the {word}.")(table)
 
 
 PLANTED = {
-    "non-breaking space": ("encoding", "stems", cell("slot == 'open'", "stem", lambda text: text.replace(" ", "\u00a0", 1))),
-    "accent apart": ("encoding", "stems", cell("slot == 'open'", "stem", lambda text: text.replace("e", "e\u0301", 1))),
-    "zero-width space": ("encoding", "contexts", cell(NEUTRAL, "text", lambda text: text.replace(" ", " \u200b", 1))),
+    "non-breaking space": (
+        "encoding",
+        "stems",
+        cell("slot == 'open'", "stem", lambda text: text.replace(" ", "\u00a0", 1)),
+    ),
+    "accent apart": (
+        "encoding",
+        "stems",
+        cell("slot == 'open'", "stem", lambda text: text.replace("e", "e\u0301", 1)),
+    ),
+    "zero-width space": (
+        "encoding",
+        "contexts",
+        cell(NEUTRAL, "text", lambda text: text.replace(" ", " \u200b", 1)),
+    ),
     "two spaces": ("encoding", "contexts", cell(CHARGED, "text", lambda text: text.replace(" ", "  ", 1))),
     "space at the end": ("encoding", "stems", cell("slot == 'closed'", "stem", lambda text: text + " ")),
-    "curly apostrophe": ("encoding", "stems", cell("stem.str.contains(\"'s\")", "stem", swap("'", "’"))),
+    "curly apostrophe": ("encoding", "stems", cell('stem.str.contains("\'s")', "stem", swap("'", "’"))),
     "tab": ("encoding", "exclusions", cell("index == 0", "reason", lambda text: text + "\t")),
-    "lost character": ("encoding", "contexts", cell(IDIOM, "text", lambda text: text.replace("e", "\ufffd", 1))),
+    "lost character": (
+        "encoding",
+        "contexts",
+        cell(IDIOM, "text", lambda text: text.replace("e", "\ufffd", 1)),
+    ),
     "unknown slot": ("schema", "stems", cell("index == 3", "slot", always("ajar"))),
     "unknown pronoun": ("schema", "stems", cell("index == 3", "pronoun", always("it"))),
-    "stem_id twice": ("schema", "stems", lambda table: table.assign(stem_id=[table["stem_id"][1], *table["stem_id"][1:]])),
+    "stem_id twice": (
+        "schema",
+        "stems",
+        lambda table: table.assign(stem_id=[table["stem_id"][1], *table["stem_id"][1:]]),
+    ),
     "unknown emotion": ("schema", "contexts", cell(CHARGED, "emotion", always("envy"))),
     "emotion of the other polarity": ("schema", "contexts", cell(CHARGED, "emotion", always("joy"))),
     "unknown intensity": ("schema", "contexts", everywhere(M1, "intensity", always("medium"))),
     "missing column": ("schema", "contexts", lambda table: table.drop(columns="intensity")),
     "no full stop": ("schema", "contexts", cell(NEUTRAL, "text", lambda text: text[:-1])),
     "exclusion without reason": ("schema", "exclusions", cell("index == 0", "reason", always(""))),
-    "exclusion twice": ("schema", "exclusions", lambda table: pd.concat([table, table[:1]], ignore_index=True)),
+    "exclusion twice": (
+        "schema",
+        "exclusions",
+        lambda table: pd.concat([table, table[:1]], ignore_index=True),
+    ),
     "context_id of another match": ("id", "contexts", cell(NEUTRAL, "context_id", lambda name: "m9" + name)),
     "stem_id of another domain": ("id", "stems", cell("index == 0", "stem_id", always("zebra-01"))),
     "match without placebo": ("pairing", "contexts", dropped("arm == 'neutral2'")),
     "arm twice": ("pairing", "contexts", cell("arm == 'neutral2'", "arm", always("neutral"))),
-    "two intensities in a match": ("pairing", "contexts", cell("intensity == 'mild'", "intensity", always("strong"))),
+    "two intensities in a match": (
+        "pairing",
+        "contexts",
+        cell("intensity == 'mild'", "intensity", always("strong")),
+    ),
     "two forms in a match": ("pairing", "contexts", cell(CHARGED, "form", always("idiomatic"))),
     "stem gone": ("design", "stems", dropped("slot == 'open'")),
     "slot changed": ("design", "stems", cell("slot == 'open'", "slot", always("closed"))),
@@ -146,58 +195,126 @@ PLANTED = {
     "same stem of another person": (
         "duplicate",
         "stems",
-        repeated(HE, "stem", lambda text: re.sub(r"\bhis\b", "her", text).replace("His", "Her"), subject="She", pronoun="she"),
+        repeated(
+            HE,
+            "stem",
+            lambda text: re.sub(r"\bhis\b", "her", text).replace("His", "Her"),
+            subject="She",
+            pronoun="she",
+        ),
     ),
     "same context": ("duplicate", "contexts", repeated(NEUTRAL, "text", str)),
     "stem but for a word": (
         "near-duplicate",
         "stems",
-        repeated(HE, "stem", lambda text: text.replace("his", "his new").replace("His", "His new"), subject="He", pronoun="he"),
+        repeated(
+            HE,
+            "stem",
+            lambda text: text.replace("his", "his new").replace("His", "His new"),
+            subject="He",
+            pronoun="he",
+        ),
     ),
     "context but for a word": ("near-duplicate", "contexts", repeated(NEUTRAL, "text", more("today"))),
     "charged stem": ("sentiment", "stems", cell(HE, "stem", lambda text: "Happily " + text)),
     "charged neutral": ("sentiment", "contexts", cell(NEUTRAL, "text", more("near dirty towels"))),
     "charges that cancel": ("sentiment", "contexts", cell(NEUTRAL, "text", more("in love and hate"))),
-    "charge that only AFINN knows": ("sentiment", "stems", cell(HE, "stem", lambda text: "After the bankruptcy " + text)),
-    "charge that only VADER knows": ("sentiment", "stems", cell(HE, "stem", lambda text: "With the champ " + text)),
-    "positive text in a negative arm": ("polarity", "contexts", cell(CHARGED, "text", always("{Subject} {is} glad."))),
-    "uncharged text in a negative arm": ("polarity", "contexts", cell(CHARGED, "text", always("{Subject} {is} upstairs."))),
+    "charge that only AFINN knows": (
+        "sentiment",
+        "stems",
+        cell(HE, "stem", lambda text: "After the bankruptcy " + text),
+    ),
+    "charge that only VADER knows": (
+        "sentiment",
+        "stems",
+        cell(HE, "stem", lambda text: "With the champ " + text),
+    ),
+    "positive text in a negative arm": (
+        "polarity",
+        "contexts",
+        cell(CHARGED, "text", always("{Subject} {is} glad.")),
+    ),
+    "uncharged text in a negative arm": (
+        "polarity",
+        "contexts",
+        cell(CHARGED, "text", always("{Subject} {is} upstairs.")),
+    ),
     "one polarity weaker": (
         "strength",
         "contexts",
-        everywhere("arm == 'positive' and form == 'explicit'", "text", lambda text: re.sub(r"\w+\.$", "fine.", text)),
+        everywhere(
+            "arm == 'positive' and form == 'explicit'", "text", lambda text: re.sub(r"\w+\.$", "fine.", text)
+        ),
     ),
     "intensities in a wrong order": (
         "intensity",
         "contexts",
-        everywhere("index >= 0", "intensity", lambda name: {"mild": "strong", "strong": "mild"}.get(name, name)),
+        everywhere(
+            "index >= 0", "intensity", lambda name: {"mild": "strong", "strong": "mild"}.get(name, name)
+        ),
     ),
-    "wrong pronoun": ("pronoun", "stems", cell(HE, "stem", lambda text: re.sub(r"\b[Hh]is\b", "her", text, count=1))),
+    "wrong pronoun": (
+        "pronoun",
+        "stems",
+        cell(HE, "stem", lambda text: re.sub(r"\b[Hh]is\b", "her", text, count=1)),
+    ),
     "stem of nobody": ("pronoun", "stems", cell(HE, "stem", always("The colour of the bus stop is"))),
     "subject and pronoun at odds": ("pronoun", "stems", cell(HE, "pronoun", always("they"))),
     "name gone": ("pronoun", "stems", cell("subject.str.len() > 4", "subject", always("Bartholomew"))),
     "second person": ("pronoun", "stems", cell(HE, "stem", lambda text: "As you know " + text)),
     "name of two pronouns": ("pronoun", "stems", repeated_name),
-    "they is": ("agreement", "stems", cell(THEY, "stem", lambda text: re.sub(r"\b(they) \w+", r"\1 is", text))),
+    "they is": (
+        "agreement",
+        "stems",
+        cell(THEY, "stem", lambda text: re.sub(r"\b(they) \w+", r"\1 is", text)),
+    ),
     "verb outside a placeholder": ("agreement", "contexts", cell(WITH_IS, "text", swap("{is}", "is"))),
-    "third person outside a placeholder": ("agreement", "contexts", cell(CHARGED, "text", always("{Subject} seems sad."))),
+    "third person outside a placeholder": (
+        "agreement",
+        "contexts",
+        cell(CHARGED, "text", always("{Subject} seems sad.")),
+    ),
     "pronoun outside a placeholder": ("agreement", "contexts", cell(WITH_HIS, "text", swap("{his}", "his"))),
     "unknown placeholder": ("placeholder", "contexts", cell(WITH_IS, "text", swap("{is}", "{sits}"))),
     "open brace": ("placeholder", "contexts", cell(WITH_IS, "text", swap("{is}", "{is"))),
-    "verb forms swapped": ("placeholder", "contexts", cell(CHARGED, "text", always("{Subject} {feel|feels} sad and lonely."))),
+    "verb forms swapped": (
+        "placeholder",
+        "contexts",
+        cell(CHARGED, "text", always("{Subject} {feel|feels} sad and lonely.")),
+    ),
     "comma at the end": ("ending", "stems", cell(HE, "stem", lambda text: text + ",")),
     "an before a consonant": ("article", "stems", cell(HE, "stem", lambda text: "In an box " + text)),
     "a before a vowel": ("article", "contexts", cell(NEUTRAL, "text", always("{Subject} {has} a apron on."))),
     "idiom without literal words": ("literal senses", "contexts", cell(IDIOM, "literal_senses", always(""))),
-    "literal word that is not there": ("literal senses", "contexts", cell(IDIOM, "literal_senses", always("giraffe"))),
-    "literal words of a plain sentence": ("literal senses", "contexts", cell(CHARGED, "literal_senses", lambda _: "full")),
-    "exclusion of an unknown match": ("exclusion", "exclusions", cell("index == 0", "match_id", always("m999"))),
-    "exclusion of an unknown scope": ("exclusion", "exclusions", cell("index == 0", "scope", always("gardening"))),
+    "literal word that is not there": (
+        "literal senses",
+        "contexts",
+        cell(IDIOM, "literal_senses", always("giraffe")),
+    ),
+    "literal words of a plain sentence": (
+        "literal senses",
+        "contexts",
+        cell(CHARGED, "literal_senses", lambda _: "full"),
+    ),
+    "exclusion of an unknown match": (
+        "exclusion",
+        "exclusions",
+        cell("index == 0", "match_id", always("m999")),
+    ),
+    "exclusion of an unknown scope": (
+        "exclusion",
+        "exclusions",
+        cell("index == 0", "scope", always("gardening")),
+    ),
     "exclusion for no reason": ("exclusion", "exclusions", with_needless),
     "exclusion deleted": ("related", "exclusions", lambda table: table[:-1]),
     "leaked word": ("related", "contexts", with_leaked_word),
-    "alike without a shared word": ("related", "contexts", cell(NEUTRAL, "text", always("{Subject} {is} out on the motorbike."))),
-}  # fmt: skip
+    "alike without a shared word": (
+        "related",
+        "contexts",
+        cell(NEUTRAL, "text", always("{Subject} {is} out on the motorbike.")),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -230,7 +347,9 @@ def test_bytes_that_a_table_does_not_show_are_found(edit, reason, tmp_path, caps
 def test_content_words_are_compared_without_endings_and_function_words():
     words = relatedness.content_words("Anna's two boxes are standing in her tidied kitchen.")
     assert list(words.values()) == ["anna", "boxes", "standing", "tidied", "kitchen"]
-    assert words.keys() >= relatedness.content_words("a box").keys() | relatedness.content_words("stands").keys()
+    assert (
+        words.keys() >= relatedness.content_words("a box").keys() | relatedness.content_words("stands").keys()
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,6 +372,8 @@ def test_the_threshold_tells_stems_of_one_domain_from_stems_of_two():
 
 
 def test_a_sentence_is_like_itself_and_more_like_its_paraphrase_than_like_another():
-    one, again, paraphrase, other = embed(["The cat sleeps.", "The cat sleeps.", "A cat is asleep.", "Taxes rose in May."])
+    one, again, paraphrase, other = embed(
+        ["The cat sleeps.", "The cat sleeps.", "A cat is asleep.", "Taxes rose in May."]
+    )
     assert one @ again == pytest.approx(1, abs=1e-5)
     assert one @ paraphrase > 0.6 > 0.3 > one @ other

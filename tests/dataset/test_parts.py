@@ -29,7 +29,9 @@ def parts(tmp_path, monkeypatch) -> curated_prompts.Sentences:
 
 
 def run(part: str = MAIN, stems: int | None = None, **other) -> sections.Dataset:
-    return sections.Dataset(set_name="mine", toy=True, seed=1, stems=stems, groups_per_stem=1, part=part, **other)
+    return sections.Dataset(
+        set_name="mine", toy=True, seed=1, stems=stems, groups_per_stem=1, part=part, **other
+    )
 
 
 def ids(tables: curated_prompts.Sentences, part: str) -> tuple[set, set]:
@@ -55,13 +57,18 @@ def test_whoever_names_no_part_takes_the_main_one(parts):
     ):
         assert set(table["stem_id"]) == ids(parts, MAIN)[0]
     assert len(curated_prompts.shipped().contexts) == 4 * len(ids(parts, MAIN)[1])
-    assert len(curated_prompts.shipped(part=None).stems) == len(curated_prompts.read_stems()) == len(parts.stems)
+    assert (
+        len(curated_prompts.shipped(part=None).stems) == len(curated_prompts.read_stems()) == len(parts.stems)
+    )
     assert set(told_feelings.said([specs.Judge.model_validate("vader")])["match_id"]) == ids(parts, MAIN)[1]
 
 
 def test_files_without_the_column_are_all_of_the_main_part():
     bare = curated_prompts.read_stems().drop(columns="part", errors="ignore")
-    assert len(curated_prompts.of_part(bare, MAIN)) == len(bare) and curated_prompts.of_part(bare, HELD_OUT).empty
+    assert (
+        len(curated_prompts.of_part(bare, MAIN)) == len(bare)
+        and curated_prompts.of_part(bare, HELD_OUT).empty
+    )
 
 
 def test_a_match_in_two_parts_is_refused(parts):
@@ -73,13 +80,17 @@ def test_a_match_in_two_parts_is_refused(parts):
 
 def test_the_lint_reads_all_parts(parts):
     held_out, main = (parts.stems[parts.stems["part"] == part].iloc[0] for part in (HELD_OUT, MAIN))
-    same = parts.stems.assign(stem=parts.stems["stem"].mask(parts.stems["stem_id"] == main["stem_id"], held_out["stem"]))
+    same = parts.stems.assign(
+        stem=parts.stems["stem"].mask(parts.stems["stem_id"] == main["stem_id"], held_out["stem"])
+    )
     found = lint.lint(same, parts.contexts, parts.exclusions, embed=lambda texts: np.zeros((len(texts), 2)))
     assert {"near-duplicate", "schema"} <= set(found["check"]), "one of them is held out"
 
 
 def test_more_stems_than_the_part_has_are_refused(parts):
-    with pytest.raises(ParameterError, match=f"stems: 200 wished, but there are {len(ids(parts, HELD_OUT)[0])}"):
+    with pytest.raises(
+        ParameterError, match=f"stems: 200 wished, but there are {len(ids(parts, HELD_OUT)[0])}"
+    ):
         curated_prompts.build(1, 200, 1, of=own_sentences.read(run(HELD_OUT)))
 
 
@@ -87,7 +98,9 @@ def test_nothing_held_out_is_told_by_file_and_remedy(tmp_path, monkeypatch):
     for name, table in curated_prompts.shipped()._asdict().items():
         table.drop(columns="part", errors="ignore").to_csv(tmp_path / f"{name}.csv", index=False)
     monkeypatch.setattr(curated_prompts, "DATA", tmp_path)
-    with pytest.raises(ParameterError, match=r"dataset\.part: 'held_out': lib/data/stems\.csv holds 0 such stems") as caught:
+    with pytest.raises(
+        ParameterError, match=r"dataset\.part: 'held_out': lib/data/stems\.csv holds 0 such stems"
+    ) as caught:
         own_sentences.check(run(HELD_OUT))
     assert "mark rows of it with held_out in a column part, or set dataset.part" in str(caught.value)
 
@@ -98,8 +111,13 @@ def test_own_files_are_divided_as_the_curated_ones_are(parts, tmp_path):
         own, _ = own_sentences.check(run(part, **files))
         assert (set(own["stems"]["stem_id"]), set(own["contexts"]["match_id"])) == ids(parts, part)
         apart = [len(getattr(parts, name)) - len(table) for name, table in own.items()]
-        said = own_sentences.summary(run(part, **files), own_sentences.read(run(part, **files)), parts.stems[:0])
-        assert [f"({count} more are not of the part {part} and left out)" in said for count in apart] == [True, True]
+        said = own_sentences.summary(
+            run(part, **files), own_sentences.read(run(part, **files)), parts.stems[:0]
+        )
+        assert [f"({count} more are not of the part {part} and left out)" in said for count in apart] == [
+            True,
+            True,
+        ]
     parts.stems.drop(columns="part").to_csv(tmp_path / "bare.csv", index=False)
     with pytest.raises(ParameterError, match=r"dataset.part: 'held_out': \S+bare.csv holds 0 such stems"):
         own_sentences.check(run(HELD_OUT, stems_file=str(tmp_path / "bare.csv")))
@@ -130,11 +148,16 @@ def test_the_export_tells_the_part_in_every_table(parts, part, project):
     confirms = f"confirms: {{set: embedded, rules: {rules.RULES_VERSION}}}\n" * (part == HELD_OUT)
     path.write_text(confirms + path.read_text().replace("dataset:\n", f"dataset:\n  part: {part}\n"))
     folder = export.export("smoke")
-    tables = {name: pd.read_json(folder / "data" / f"{name}.jsonl", lines=True) for name in ("stems", "contexts", "prompts")}
+    tables = {
+        name: pd.read_json(folder / "data" / f"{name}.jsonl", lines=True)
+        for name in ("stems", "contexts", "prompts")
+    }
     assert all(set(table["part"]) == {part} for table in tables.values())
     assert [list(table.columns[:4]).index("part") for table in tables.values()] == [1, 2, 3]
     assert set(tables["stems"]["stem_id"]) <= ids(parts, part)[0]
-    pd.testing.assert_frame_equal(tables["prompts"], records.read_table("smoke", "export/data/prompts"), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        tables["prompts"], records.read_table("smoke", "export/data/prompts"), check_dtype=False
+    )
 
 
 def test_a_stem_of_the_lab_joins_the_main_part(parts):

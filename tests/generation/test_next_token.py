@@ -53,8 +53,16 @@ def test_a_second_call_makes_no_forward_pass(benchmark, tiny, tmp_path, monkeypa
     pd.testing.assert_frame_equal(first, next_token.measure(benchmark, again, tmp_path / "j.jsonl"))
 
 
-def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(benchmark, tiny, tmp_path, monkeypatch):
-    parameters = told(model={"id": str(tiny)}, samples=2, mitigation_samples=1, mitigations={"calm": "Stay calm."}, batch_size=7)
+def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(
+    benchmark, tiny, tmp_path, monkeypatch
+):
+    parameters = told(
+        model={"id": str(tiny)},
+        samples=2,
+        mitigation_samples=1,
+        mitigations={"calm": "Stay calm."},
+        batch_size=7,
+    )
     model = registry.load(parameters.model)
     alone = next_token.measure(benchmark, model, tmp_path / "alone.jsonl")
     owed = runner.requests(benchmark, parameters, model)
@@ -74,11 +82,15 @@ def test_a_prompt_that_generation_did_not_read_is_read(benchmark, tiny, tmp_path
     noted = next_token.recorder(benchmark, model, tmp_path / "noted.jsonl")
     runner.generate(part, parameters, model, tmp_path / "completions.jsonl", noted)
     found = next_token.measure(benchmark, model, tmp_path / "noted.jsonl")
-    pd.testing.assert_frame_equal(found, next_token.measure(benchmark, model, tmp_path / "alone.jsonl"), atol=2e-5)
+    pd.testing.assert_frame_equal(
+        found, next_token.measure(benchmark, model, tmp_path / "alone.jsonl"), atol=2e-5
+    )
 
 
 def test_a_backend_without_probabilities_gives_an_empty_table(benchmark, tmp_path):
-    parameters = params.from_cell("02_generation", params.cell_values(params.load("smoke"), "smoke", "02_generation"))
+    parameters = params.from_cell(
+        "02_generation", params.cell_values(params.load("smoke"), "smoke", "02_generation")
+    )
     table = next_token.measure(benchmark, registry.load(parameters.model), tmp_path / "j.jsonl")
     assert table.empty and list(table.columns) == next_token.COLUMNS
     shifts, pairs = next_token_shift.shifts(table), fake_pairs(1)
@@ -101,20 +113,36 @@ def test_shifts_by_hand():
 
 
 def fake_pairs(effect: float, stems: int = 40, samples: int = 4) -> pd.DataFrame:
-    """Judgements of a made-up model whose charged arms are shifted by `effect` times a strength of the stem, with noise."""
+    """Judgements of a made-up model whose charged arms are shifted by `effect` times a strength of the stem,
+    with noise."""
     rng = np.random.default_rng(0)
     rows = [
-        {"model": "m", "mitigation": "none", "group_id": f"g{stem}", "stem_id": f"s{stem}", "sample_index": draw, "arm": arm,
-         "slot": "open", "valence": sign * effect * stem / stems + rng.normal(), "tokens": 10}
-        for stem in range(stems) for draw in range(samples) for arm, sign in {"neutral": 0, "negative": -1, "positive": 1}.items()
-    ]  # fmt: skip
+        {
+            "model": "m",
+            "mitigation": "none",
+            "group_id": f"g{stem}",
+            "stem_id": f"s{stem}",
+            "sample_index": draw,
+            "arm": arm,
+            "slot": "open",
+            "valence": sign * effect * stem / stems + rng.normal(),
+            "tokens": 10,
+        }
+        for stem in range(stems)
+        for draw in range(samples)
+        for arm, sign in {"neutral": 0, "negative": -1, "positive": 1}.items()
+    ]
     table = pd.DataFrame(rows)
     return leakage.pairs(table.assign(charged=table["valence"].abs() > 1))
 
 
 def fake_shifts(stems: int = 40) -> pd.DataFrame:
-    parts = [measured(neutral=(0, 1, 1), negative=(-stem, 1 + stem, 1), positive=(stem, 1, 1 + stem)).assign(
-        group_id=f"g{stem}", stem_id=f"s{stem}") for stem in range(stems)]  # fmt: skip
+    parts = [
+        measured(neutral=(0, 1, 1), negative=(-stem, 1 + stem, 1), positive=(stem, 1, 1 + stem)).assign(
+            group_id=f"g{stem}", stem_id=f"s{stem}"
+        )
+        for stem in range(stems)
+    ]
     return next_token_shift.shifts(pd.concat(parts))
 
 

@@ -64,7 +64,9 @@ def test_a_base_model_in_chat_mode(benchmark):
 
 
 def test_a_template_that_opens_no_answer(benchmark):
-    assert "opens no answer" in fault(benchmark, template=lambda text: text[: text.index("{% if add_generation_prompt")])
+    assert "opens no answer" in fault(
+        benchmark, template=lambda text: text[: text.index("{% if add_generation_prompt")]
+    )
 
 
 def test_a_doubled_start_token(benchmark):
@@ -79,7 +81,9 @@ def test_a_missing_start_token(benchmark, monkeypatch):
 def test_a_prompt_longer_than_the_model_can_read(benchmark):
     parameters, model, owed = asked(benchmark)
     model.config.max_position_embeddings = 90
-    with pytest.raises(specs.ParameterError, match=r"max_new_tokens 32 exceed the 90 that it can read; shorten"):
+    with pytest.raises(
+        specs.ParameterError, match=r"max_new_tokens 32 exceed the 90 that it can read; shorten"
+    ):
         prompt_checks.check(owed(), model, parameters.max_new_tokens)
 
 

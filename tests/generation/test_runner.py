@@ -23,7 +23,9 @@ def benchmark() -> pd.DataFrame:
 def told(**changes) -> sections.Generation:
     """The smoke set's generation parameters, with changes; those of the model as model_<field>."""
     values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
-    of_model = {key.removeprefix("model_"): changes.pop(key) for key in list(changes) if key.startswith("model_")}
+    of_model = {
+        key.removeprefix("model_"): changes.pop(key) for key in list(changes) if key.startswith("model_")
+    }
     return params.from_cell("02_generation", values | {"model": values["model"] | of_model} | changes)
 
 
@@ -41,7 +43,9 @@ def paid(benchmark, parameters, folder, model=None):
     """Completions of a run and how many the model was asked for."""
     model = model or Counting(parameters.model)
     before = model.asked
-    table = runner.generate(runner.requests(benchmark, parameters, model), parameters, model, folder / "j.jsonl")
+    table = runner.generate(
+        runner.requests(benchmark, parameters, model), parameters, model, folder / "j.jsonl"
+    )
     return table, model.asked - before
 
 
@@ -73,7 +77,9 @@ def test_each_arm_is_asked_as_often_as_it_says(benchmark, mitigated, expected):
     counts = owed.groupby(["mitigation", "arm"]).size()
     assert counts["none"].to_dict() == {arm: 6 * number for arm, number in BY_ARM.items()}
     for name in parameters.mitigations:
-        assert counts.get(name, pd.Series(dtype=int)).to_dict() == {arm: 6 * number for arm, number in expected.items()}
+        assert counts.get(name, pd.Series(dtype=int)).to_dict() == {
+            arm: 6 * number for arm, number in expected.items()
+        }
     assert (owed["sample_index"] == owed.groupby(["prompt_id", "mitigation"]).cumcount()).all()
     assert len(owed) == draws.count(benchmark["arm"], parameters.model_dump())
 
@@ -90,7 +96,9 @@ def test_a_draw_has_the_same_key_however_many_other_arms_have(benchmark):
 def test_an_arm_without_a_number_is_refused(benchmark):
     odd = benchmark.assign(arm=benchmark["arm"].astype(str).replace({"none": "concept"}))
     parameters = told(samples=BY_ARM)
-    with pytest.raises(ParameterError, match="the arm 'concept', for which no number is given; give one number"):
+    with pytest.raises(
+        ParameterError, match="the arm 'concept', for which no number is given; give one number"
+    ):
         runner.requests(odd, parameters, registry.load(parameters.model))
     assert set(ARMS) == set(BY_ARM)
 
@@ -106,9 +114,14 @@ def test_a_second_run_asks_nothing_and_gives_the_same(benchmark, tmp_path):
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_batch_size_and_order_change_nothing(benchmark, tmp_path, batch_size):
     expected, _ = paid(benchmark, told(), tmp_path)
-    shuffled, _ = paid(benchmark.sample(frac=1, random_state=3), told(batch_size=batch_size), tmp_path / "other")
+    shuffled, _ = paid(
+        benchmark.sample(frac=1, random_state=3), told(batch_size=batch_size), tmp_path / "other"
+    )
     columns = ["key", "completion"]
-    assert shuffled[columns].sort_values("key").values.tolist() == expected[columns].sort_values("key").values.tolist()
+    assert (
+        shuffled[columns].sort_values("key").values.tolist()
+        == expected[columns].sort_values("key").values.tolist()
+    )
 
 
 def test_an_interrupted_run_pays_only_for_the_rest(benchmark, tmp_path):
@@ -129,7 +142,10 @@ def test_an_interrupted_run_pays_only_for_the_rest(benchmark, tmp_path):
 
 def test_what_an_older_version_left_in_the_journal_is_made_again(benchmark, tmp_path, capsys):
     expected, _ = paid(benchmark, told(), tmp_path / "expected")
-    older = [{"key": key, "completion": "red.", "tokens": 1, "ended": True} for key in (*expected["key"][:3], "of another cut")]
+    older = [
+        {"key": key, "completion": "red.", "tokens": 1, "ended": True}
+        for key in (*expected["key"][:3], "of another cut")
+    ]
     (tmp_path / "j.jsonl").write_text("".join(json.dumps(record) + "\n" for record in older))
     table, asked = paid(benchmark, told(), tmp_path)
     assert asked == len(table)
@@ -145,7 +161,9 @@ def test_more_samples_pay_only_for_the_new_ones(benchmark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 2}, {"temperature": 1.0}, {"max_new_tokens": 9}, {"model_id": "canned:leak-10"}], ids=str
+    "change",
+    [{"seed": 2}, {"temperature": 1.0}, {"max_new_tokens": 9}, {"model_id": "canned:leak-10"}],
+    ids=str,
 )
 def test_a_change_of_anything_that_matters_reuses_nothing(benchmark, tmp_path, change):
     paid(benchmark, told(), tmp_path)
@@ -171,7 +189,9 @@ def test_a_new_sampler_or_cut_reuses_nothing(benchmark, tmp_path, monkeypatch, m
 
 def test_one_changed_mitigation_pays_for_that_one(benchmark, tmp_path):
     paid(benchmark, told(), tmp_path)
-    table, asked = paid(benchmark, told(mitigations=dict(told().mitigations) | {"control": "Please."}), tmp_path)
+    table, asked = paid(
+        benchmark, told(mitigations=dict(told().mitigations) | {"control": "Please."}), tmp_path
+    )
     assert asked == (table["mitigation"] == "control").sum() > 0
 
 
@@ -186,7 +206,8 @@ from lib.models import registry
 
 def told(samples):
     values = params.cell_values(params.load("smoke"), "smoke", "02_generation")
-    return params.from_cell("02_generation", values | {"samples": samples, "mitigation_samples": 0, "mitigations": {}})
+    few = {"samples": samples, "mitigation_samples": 0, "mitigations": {}}
+    return params.from_cell("02_generation", values | few)
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -199,7 +220,9 @@ for samples, journal in ((1, "few.jsonl"), (63, "many.jsonl")):
     paid = runner.generate(owed, told(samples), model, Path(sys.argv[1]) / journal)
 print(len(paid), peak() - before)
 """
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     count, megabytes = done.stdout.split()
     assert int(count) >= 100_000
     assert float(megabytes) < 100

@@ -45,7 +45,9 @@ def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
 
 def test_memory_caps_the_batch(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
-    row = throughput.row_bytes(model, max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens)
+    row = throughput.row_bytes(
+        model, max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
+    )
     capped = parameters.model_copy(update={"memory_gb": 5.5 * row / 1e9})
     assert throughput.measure(model, missing, capped).batch_size == 5
 
@@ -58,7 +60,9 @@ def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(ti
     long, short = (len(ids) for ids in model.token_ids(["The cat sat on", "The cat"]))
     assert long == 4 and short == 2
     assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 3) == short + 2 * (long - short)
-    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long  # all but the last are shared
+    assert (
+        throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long
+    )  # all but the last are shared
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -1,4 +1,5 @@
-"""A classifier's labels as valences: against the transformers pipeline, in any batch, and what is refused before weights load."""
+"""A classifier's labels as valences: against the transformers pipeline, in any batch, and what is refused
+before weights load."""
 
 import json
 import shutil
@@ -11,7 +12,13 @@ from lib.judging import classifier_judge, judges
 from tests.judging.test_judges import CURLY_AND_STRAIGHT
 
 LABELS = {"bad": -3.0, "so-so": 0.0, "good": 3.0}
-TEXTS = ["good", "a terrible tragedy on a cold and rainy day in November", "oak and pine.", "14.", "oak and pine." * 400]
+TEXTS = [
+    "good",
+    "a terrible tragedy on a cold and rainy day in November",
+    "oak and pine.",
+    "14.",
+    "oak and pine." * 400,
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +33,14 @@ def classifier(tiny, tmp_path_factory):
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(tokenizer), id2label=dict(enumerate(LABELS)), pad_token_id=tokenizer.pad_token_id,
-                        initializer_range=1.0, max_position_embeddings=128, **shape)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        id2label=dict(enumerate(LABELS)),
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=1.0,
+        max_position_embeddings=128,
+        **shape,
+    )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 
@@ -38,14 +51,18 @@ def cache(tmp_path, monkeypatch):
 
 
 def judge(id_, **changes) -> specs.Judge:
-    return specs.Judge.model_validate({"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes)
+    return specs.Judge.model_validate(
+        {"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes
+    )
 
 
 def test_valence_is_the_expectation_that_the_pipeline_gives(classifier):
     from transformers import pipeline
 
     ask = pipeline("text-classification", model=str(classifier), top_k=None)
-    expected = [sum(LABELS[row["label"]] * row["score"] for row in rows) for rows in ask(TEXTS, truncation=True)]
+    expected = [
+        sum(LABELS[row["label"]] * row["score"] for row in rows) for rows in ask(TEXTS, truncation=True)
+    ]
     given = judges.valences(judge(classifier), TEXTS)
     np.testing.assert_allclose(given, expected, atol=1e-4)
     assert given.std() > 0.1, "the random model must tell texts apart, or this shows nothing"
@@ -54,7 +71,9 @@ def test_valence_is_the_expectation_that_the_pipeline_gives(classifier):
 def test_curly_marks_are_judged_like_straight_ones(classifier, monkeypatch):
     curly, straight = map(list, zip(*CURLY_AND_STRAIGHT, strict=True))
     given = judges.valences(judge(classifier), straight)
-    monkeypatch.setattr(classifier_judge, "valences", lambda *_: pytest.fail("an equal text was judged again"))
+    monkeypatch.setattr(
+        classifier_judge, "valences", lambda *_: pytest.fail("an equal text was judged again")
+    )
     np.testing.assert_array_equal(judges.valences(judge(classifier), curly), given)
 
 
@@ -95,7 +114,9 @@ def test_labels_that_do_not_fit_are_named_before_weights_load(classifier, monkey
 
 
 def test_what_is_no_classifier_is_refused(tiny, classifier, tmp_path):
-    with pytest.raises(specs.ParameterError, match=r"gives no text one label of several \(LlamaForCausalLM\)"):
+    with pytest.raises(
+        specs.ParameterError, match=r"gives no text one label of several \(LlamaForCausalLM\)"
+    ):
         judges.version(judge(tiny))
     copied = shutil.copytree(classifier, tmp_path / "copy")
     config = json.loads((copied / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
@@ -106,7 +127,9 @@ def test_what_is_no_classifier_is_refused(tiny, classifier, tmp_path):
 
 def test_a_model_that_is_not_there_is_named_with_a_remedy(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(specs.ParameterError, match="judge mine: id 'nobody/nothing' cannot be loaded") as caught:
+    with pytest.raises(
+        specs.ParameterError, match="judge mine: id 'nobody/nothing' cannot be loaded"
+    ) as caught:
         judges.valences(judge("nobody/nothing"), ["good"])
     assert "check the spelling and the network, or give a folder" in str(caught.value)
 
@@ -119,7 +142,9 @@ def test_a_package_that_the_model_needs_is_named(classifier, monkeypatch, loader
         raise ImportError("this tokenizer requires sentencepiece")
 
     monkeypatch.setattr(getattr(transformers, loader), "from_pretrained", lacking)
-    with pytest.raises(specs.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"):
+    with pytest.raises(
+        specs.ParameterError, match=r"needs a package that is missing .*sentencepiece.*; install it"
+    ):
         judges.version(judge(classifier))
 
 
@@ -134,14 +159,32 @@ def changed(classifier, folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "labels", "told"),
     [
-        ({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "problem_type": "regression"}, {"LABEL_0": 1.0}, "1 output"),
-        ({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}, {"LABEL_0": 1.0}, "scale that its files do not state"),
+        (
+            {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "problem_type": "regression"},
+            {"LABEL_0": 1.0},
+            "1 output",
+        ),
+        (
+            {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}},
+            {"LABEL_0": 1.0},
+            "scale that its files do not state",
+        ),
         ({"problem_type": "regression"}, LABELS, "scale that its files do not state"),
-        ({"id2label": {"0": "bad", "1": "bad", "2": "good"}}, {"bad": -1.0, "good": 1.0}, "calls several of its outputs 'bad'"),
-        ({"id2label": {"1": "bad", "2": "so-so", "3": "good"}}, LABELS, "labels of outputs 1, 2, 3, not of 0 to 2"),
+        (
+            {"id2label": {"0": "bad", "1": "bad", "2": "good"}},
+            {"bad": -1.0, "good": 1.0},
+            "calls several of its outputs 'bad'",
+        ),
+        (
+            {"id2label": {"1": "bad", "2": "so-so", "3": "good"}},
+            LABELS,
+            "labels of outputs 1, 2, 3, not of 0 to 2",
+        ),
     ],
 )
-def test_outputs_that_are_no_labels_are_refused_before_weights_load(classifier, tmp_path, monkeypatch, changes, labels, told):
+def test_outputs_that_are_no_labels_are_refused_before_weights_load(
+    classifier, tmp_path, monkeypatch, changes, labels, told
+):
     monkeypatch.setattr(classifier_judge, "_loaded", lambda *_: pytest.fail("weights were loaded"))
     mine = judge(changed(classifier, tmp_path / "copy", **changes), labels=labels)
     for ask in (judges.version, lambda mine: judges.valences(mine, ["good"])):
@@ -173,12 +216,18 @@ def test_weights_of_half_precision_do_not_overflow(classifier, tmp_path):
 
 
 def test_logits_that_are_not_finite_name_the_text(classifier, tmp_path):
-    broken = rewritten(classifier, tmp_path / "broken", lambda weights: weights["classifier.bias"].fill_(float("nan")))
-    with pytest.raises(specs.ParameterError, match=r"no finite logits in float32 for 2 of 2 texts, the first 'bad'"):
+    broken = rewritten(
+        classifier, tmp_path / "broken", lambda weights: weights["classifier.bias"].fill_(float("nan"))
+    )
+    with pytest.raises(
+        specs.ParameterError, match=r"no finite logits in float32 for 2 of 2 texts, the first 'bad'"
+    ):
         judges.valences(judge(broken), ["bad", "good"])
 
 
 def test_a_head_without_weights_is_refused(classifier, tmp_path):
     headless = rewritten(classifier, tmp_path / "headless", lambda weights: weights.pop("classifier.weight"))
-    with pytest.raises(specs.ParameterError, match=r"lack 1 of its weights .classifier.weight., which would be drawn"):
+    with pytest.raises(
+        specs.ParameterError, match=r"lack 1 of its weights .classifier.weight., which would be drawn"
+    ):
         judges.valences(judge(headless), ["good"])

@@ -19,11 +19,14 @@ CURLY_AND_STRAIGHT = [
     ("a “wonderful” day…", 'a "wonderful" day...'),
     ("not\u00a0a\u200b happy cafe\u0301", "not a happy café"),
 ]
-TEXTS = st.sampled_from(["oak.", "a happy day", "a terrible tragedy!", ""]) | st.text(st.characters(codec="ascii"), max_size=20)
+TEXTS = st.sampled_from(["oak.", "a happy day", "a terrible tragedy!", ""]) | st.text(
+    st.characters(codec="ascii"), max_size=20
+)
 
 
 def test_vader_stretches_its_compound_score_to_the_human_scale():
-    # lexicon: good 1.9; compound = 1.9 / sqrt(1.9² + 15) = 0.4404; times 4 = 1.7616.  bad -2.5: -0.5423 times 4 = -2.1692
+    # lexicon: good 1.9; compound = 1.9 / sqrt(1.9² + 15) = 0.4404; times 4 = 1.7616.  bad -2.5: -0.5423 times
+    # 4 = -2.1692
     np.testing.assert_allclose(vader.valences(["good", "bad", "wood"]), [1.7616, -2.1692, 0])
 
 
@@ -59,10 +62,21 @@ def test_taking_an_idiom_at_its_word_is_repeating_it():
 
 
 def judged(completions: list[str], threshold: float) -> pd.DataFrame:
-    described = {"domain": "d", "slot": "open", "emotion": "joy", "form": "explicit", "stem": "It is",
-                 "intensity": "plain", "pronoun": "he", "literal_senses": "", "kind": ""}  # fmt: skip
+    described = {
+        "domain": "d",
+        "slot": "open",
+        "emotion": "joy",
+        "form": "explicit",
+        "stem": "It is",
+        "intensity": "plain",
+        "pronoun": "he",
+        "literal_senses": "",
+        "kind": "",
+    }
     prompts = pd.DataFrame([{"prompt_id": "p0", "context": CONTEXT, **described}])
-    return judges.judgements(pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, VADER, threshold)
+    return judges.judgements(
+        pd.DataFrame({"prompt_id": "p0", "completion": completions}), prompts, VADER, threshold
+    )
 
 
 @pytest.mark.parametrize(("curly", "straight"), CURLY_AND_STRAIGHT)
@@ -98,5 +112,7 @@ def test_an_unscored_completion_is_neither_charged_nor_uncharged(monkeypatch):
 
 def test_a_judge_whose_package_is_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "lib.judging.learned", None)
-    with pytest.raises(ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.judging.learned.*install it"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.judging.learned.*install it"
+    ):
         judges.valences(Judge(name="mine", kind="learned"), ["a text"])

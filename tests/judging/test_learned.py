@@ -1,5 +1,5 @@
-"""The learned judge: its coefficients ship, it says of a text the same on every machine and in any company, and what it is tested
-on it has not seen."""
+"""The learned judge: its coefficients ship, it says of a text the same on every machine and in any company,
+and what it is tested on it has not seen."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,12 @@ from lib.nlp import vader
 from tests.judging.test_judges import CURLY_AND_STRAIGHT
 
 LEARNED = Judge(name="learned", kind="learned")
-FEELINGS = ["What a wonderful, delightful day!", "This is horrible and disgusting.", "I love it.", "He was murdered."]
+FEELINGS = [
+    "What a wonderful, delightful day!",
+    "This is horrible and disgusting.",
+    "I love it.",
+    "He was murdered.",
+]
 
 
 def test_it_says_on_this_machine_what_it_said_where_it_was_fitted():
@@ -22,7 +27,9 @@ def test_it_says_on_this_machine_what_it_said_where_it_was_fitted():
     assert len(stored) == 200 and stored["version"].unique().tolist() == [learned.version(LEARNED)]
     said = learned.valences(LEARNED, stored["text"].tolist())
     np.testing.assert_allclose(said, stored["valence"], atol=0.0101)
-    assert stored["valence"].abs().max() > 2 > 0.1 > stored["valence"].abs().min(), "the stored verdicts tell texts apart"
+    assert stored["valence"].abs().max() > 2 > 0.1 > stored["valence"].abs().min(), (
+        "the stored verdicts tell texts apart"
+    )
 
 
 def test_the_features_are_those_that_the_coefficients_were_fitted_to():
@@ -89,7 +96,11 @@ def test_every_domain_weighs_the_same_and_the_words_less():
 
 def test_words_are_taught_as_people_rated_them_and_plain_ones_as_0():
     words, lexicon = training_data.words(), vader.lexicon()
-    assert len(words) == len(lexicon) + training_data.COMMON and words["word"].is_unique and words["text"].is_unique
+    assert (
+        len(words) == len(lexicon) + training_data.COMMON
+        and words["word"].is_unique
+        and words["text"].is_unique
+    )
     assert words.set_index("word")["mean"].to_dict() == {word: lexicon.get(word, 0) for word in words["word"]}
     assert words["rated"].tolist() == [word in lexicon for word in words["word"]]
     for frame, told in zip(training_data.FRAMES, words.head(4).itertuples(), strict=True):
@@ -111,7 +122,9 @@ def test_the_regression_is_of_raw_columns_and_finds_what_is_there(small):
     coefficients, intercept = regression.fit(read, means, weights, 1e-3)
     np.testing.assert_allclose(coefficients, [1, 0, 0, 0, 0.5], atol=0.06)
     assert abs(intercept) < 0.05
-    np.testing.assert_allclose(regression.fit(read * 2 + 1, means, weights, 1e-3)[0], coefficients / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        regression.fit(read * 2 + 1, means, weights, 1e-3)[0], coefficients / 2, atol=1e-6
+    )
 
 
 def test_what_is_predicted_unseen_was_not_learnt_from(small):
@@ -119,7 +132,9 @@ def test_what_is_predicted_unseen_was_not_learnt_from(small):
     before = regression.predict_unseen(read, table, regression.folds(table))
     _, unseen = next(regression.folds(table))
     changed = table.assign(mean=table["mean"].mask(table.index.isin(unseen), 4.0))
-    np.testing.assert_array_equal(regression.predict_unseen(read, changed, regression.folds(table))[unseen], before[unseen])
+    np.testing.assert_array_equal(
+        regression.predict_unseen(read, changed, regression.folds(table))[unseen], before[unseen]
+    )
 
 
 def test_nothing_above_the_highest_layer_is_computed():

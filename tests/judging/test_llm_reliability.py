@@ -1,4 +1,5 @@
-"""What the replies of a judge that is asked tell of it: how steady it is, why some are unscored, when the report is blocked."""
+"""What the replies of a judge that is asked tell of it: how steady it is, why some are unscored, when the
+report is blocked."""
 
 import json
 
@@ -27,7 +28,9 @@ def test_500_malformed_replies_are_unscored_kept_and_counted(canned, tmp_path):
     assert {record["completion"] for record in kept if record["outcome"] == "empty"} == {None}
     asked = llm_judge.asked_of(judge(), stems, journal)
     assert asked["labels"].isna().all()
-    with pytest.raises(ValueError, match=rf"{len(asked):,} of {len(asked):,} replies \(100.0%\) hold no verdict"):
+    with pytest.raises(
+        ValueError, match=rf"{len(asked):,} of {len(asked):,} replies \(100.0%\) hold no verdict"
+    ):
         llm_reliability.demand_scored(asked, "asked", journal)
 
 
@@ -41,27 +44,41 @@ def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
     # five stems that agree: up to 1 - 0.025^(1/5) = 52.2 % of all might lie at -8 or 8
     assert found.loc["both orders, same label", "estimate"] == 0
     assert (bias["low"], bias["high"]) == pytest.approx((2 - 0.522 * 10, 2 + 0.522 * 6), abs=0.01)
-    np.testing.assert_array_equal(llm_judge.of_completions(judge(), many(5), tmp_path / "j.jsonl"), np.ones(15))
+    np.testing.assert_array_equal(
+        llm_judge.of_completions(judge(), many(5), tmp_path / "j.jsonl"), np.ones(15)
+    )
 
 
 def test_a_fair_judge_has_no_position_bias(canned, tmp_path):
     canned(lambda texts, _: says(*("negative" if "negative" in text else "neutral" for text in texts)))
     asked = llm_judge.asked_of(judge(), many(5), tmp_path / "j.jsonl")
-    bias, orders = (row for _, row in llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).iloc[:2].iterrows())
+    bias, orders = (
+        row
+        for _, row in llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1))
+        .iloc[:2]
+        .iterrows()
+    )
     assert (bias["quantity"], bias["estimate"], bias["n"]) == ("position bias", 0, 20)
     assert (orders["quantity"], orders["estimate"], orders["n"]) == ("both orders, same label", 1, 20)
 
 
 def test_biases_of_either_sign_cancel_but_are_not_hidden(canned, tmp_path):
     # in half of the stems the first text gets 2 points more, in half the second
-    canned(lambda texts, _: says(*(("positive", "neutral") if int(texts[0].split()[1]) % 2 else ("neutral", "positive"))))
+    canned(
+        lambda texts, _: says(
+            *(("positive", "neutral") if int(texts[0].split()[1]) % 2 else ("neutral", "positive"))
+        )
+    )
     asked = llm_judge.asked_of(judge(), many(6), tmp_path / "j.jsonl")
-    found = llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).set_index("quantity")["estimate"]
+    found = llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).set_index("quantity")[
+        "estimate"
+    ]
     assert (found["position bias"], found["both orders, same label"]) == (0, 0)
 
 
 def test_test_retest_by_hand(canned, tmp_path):
-    # Asked again, the text of stem 0 flips from negative to positive in both replies where it stands; the rest stay.
+    # Asked again, the text of stem 0 flips from negative to positive in both replies where it stands; the
+    # rest stay.
     def say(texts, sample_index):
         mood = {"negative": "negative", "positive": "positive", "neutral": "neutral"}
         flips = {"negative 0": "positive"} if sample_index else {}
@@ -75,23 +92,39 @@ def test_test_retest_by_hand(canned, tmp_path):
     same, r = found.loc["test–retest, same label"], found.loc["test–retest, Pearson's r"]
     assert (same["n"], r["n"]) == (24, 24)
     assert same["estimate"] == pytest.approx(22 / 24)
-    # first: −2 six times, 2 six times, 0 twelve times: mean 0, Σx² = 48. again: −2 four times, 2 eight times: mean 1/3,
-    # Σy² − n·mean² = 48 − 24/9; Σxy = 4·4 + 6·4 − 2·4 = 32; r = 32 / √(48 · (48 − 24/9))
+    # first: −2 six times, 2 six times, 0 twelve times: mean 0, Σx² = 48. again: −2 four times, 2 eight times:
+    # mean 1/3, Σy² − n·mean² = 48 − 24/9; Σxy = 4·4 + 6·4 − 2·4 = 32; r = 32 / √(48 · (48 − 24/9))
     assert r["estimate"] == pytest.approx(32 / np.sqrt(48 * (48 - 24 / 9)))
     assert r["low"] < r["estimate"] <= r["high"] <= 1
 
 
 UNSCORED = {  # the reply to a pair, why it is unscored, what to do if many are
-    "thought": (Reply("", 9, False, "thought_unfinished", "the thought took every token"), "cut off while thinking",
-                "raise the thinking_tokens of the judge's model, or switch its thinking off, as with chat_template_kwargs: "
-                "{enable_thinking: false}"),
+    "thought": (
+        Reply("", 9, False, "thought_unfinished", "the thought took every token"),
+        "cut off while thinking",
+        "raise the thinking_tokens of the judge's model, or switch its thinking off, as with "
+        "chat_template_kwargs: "
+        "{enable_thinking: false}",
+    ),
     "cut": (Reply(says("neutral", "neutral"), 256, False), "cut off", "raise the judge's max_new_tokens"),
-    "none": (Reply("They are both fine.", 5, True), "no verdict", "ask a more capable model, or make the rubric plainer"),
-    "filter": (Reply("", 0, False, "filtered", "400: not here"), "filtered", "a model whose server does not filter"),
-    "refusal": (Reply("", 5, True, "refused", "I cannot."), "refused", "let the rubric say that the texts are only to be rated"),
+    "none": (
+        Reply("They are both fine.", 5, True),
+        "no verdict",
+        "ask a more capable model, or make the rubric plainer",
+    ),
+    "filter": (
+        Reply("", 0, False, "filtered", "400: not here"),
+        "filtered",
+        "a model whose server does not filter",
+    ),
+    "refusal": (
+        Reply("", 5, True, "refused", "I cannot."),
+        "refused",
+        "let the rubric say that the texts are only to be rated",
+    ),
     "empty": (Reply(" ...\n", 2, True), "empty", "ask a more capable model"),
     "failed": (Reply("", 5, True, "failed", "it called a tool"), "failed", "put right what stopped it"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", UNSCORED)
@@ -118,7 +151,9 @@ def test_the_reading_counts_the_unscored_by_reason(canned, tmp_path):
         return UNSCORED["cut"][0] if texts == ["negative 1", "neutral 1"] else rates(texts)
 
     canned(say)
-    told = judge_reliability.reading(judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    told = judge_reliability.reading(
+        judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
+    )
     assert "240 replies of asked, 3 unscored (1.2%): 2 cut off while thinking, 1 cut off." in told
     asked = llm_judge.asked_of(judge(), many(60), tmp_path / "j.jsonl")
     assert llm_reliability.reasons(asked) == "2 cut off while thinking, 1 cut off"
@@ -143,7 +178,9 @@ def test_more_than_two_per_cent_unscored_blocks(tmp_path):
     asked = pd.DataFrame(replies)
     llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")  # 2 of 100 may
     asked.loc[2, "unscored"] = "no verdict"
-    with pytest.raises(ValueError, match=r"3 of 100 replies \(3.0%\) hold no verdict: 2 no verdict, 1 cut off; at") as caught:
+    with pytest.raises(
+        ValueError, match=r"3 of 100 replies \(3.0%\) hold no verdict: 2 no verdict, 1 cut off; at"
+    ) as caught:
         llm_reliability.demand_scored(asked, "asked", tmp_path / "j.jsonl")
     for part in ("judge asked", str(tmp_path / "j.jsonl"), "Verdict: none", "a more capable model"):
         assert part in str(caught.value)
@@ -153,17 +190,23 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     canned(rates)
     journal = records.replies_path("some", "model", "asked")
     assert journal.relative_to(specs.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
-    told = judge_reliability.reading(judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1))
+    told = judge_reliability.reading(
+        judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
+    )
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
     assert "**position bias**: +0.00 [−4.82, +4.82], n 16 in 4 stems" in told
     assert "**both orders, same label**: 1.00 [0.40, 1.00], n 16 in 4 stems" in told
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
     vader = specs.Judge(name="vader", kind="vader")
-    assert judge_reliability.reading(vader, many(1), tmp_path, 0.95, 50, None).startswith("Does not apply: vader")
+    assert judge_reliability.reading(vader, many(1), tmp_path, 0.95, 50, None).startswith(
+        "Does not apply: vader"
+    )
 
 
-def test_too_many_unscored_ratings_block_the_validity_card_and_keep_the_replies(canned, tmp_path, monkeypatch):
+def test_too_many_unscored_ratings_block_the_validity_card_and_keep_the_replies(
+    canned, tmp_path, monkeypatch
+):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     ratings = pd.DataFrame({"text": [f"text {number}" for number in range(100)]})
     canned(lambda texts, _: "?" if texts[0] in ("text 3", "text 5") else says("neutral"))

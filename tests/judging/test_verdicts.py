@@ -1,4 +1,5 @@
-"""Verdicts are kept: nothing is judged twice, nothing is lost by a kill, and a million rows fit into little memory."""
+"""Verdicts are kept: nothing is judged twice, nothing is lost by a kill, and a million rows fit into little
+memory."""
 
 import subprocess
 import sys
@@ -67,7 +68,15 @@ def test_no_verdict_is_kept_as_no_verdict():
 
 
 def test_any_text_can_be_kept():
-    texts = ["", "\0", "😀", "\ud83d", "a" * 100_000, "é", "e\u0301"]  # with half of a pair, and one letter written in two ways
+    texts = [
+        "",
+        "\0",
+        "😀",
+        "\ud83d",
+        "a" * 100_000,
+        "é",
+        "e\u0301",
+    ]  # with half of a pair, and one letter written in two ways
     judge = Canned()
     given = verdicts.kept("a", texts, judge)
     np.testing.assert_array_equal(verdicts.kept("a", texts, judge), given)
@@ -95,7 +104,8 @@ def test_a_killed_run_loses_its_last_block_only(monkeypatch):
     killed.communicate(timeout=120)
     assert killed.returncode == -9
     judge = Canned()
-    # blocks of 3 in the order given, as all are equally long: 0 1 2 | 3 4 5 | 6 7 8 | 9; the third was being judged
+    # blocks of 3 in the order given, as all are equally long: 0 1 2 | 3 4 5 | 6 7 8 | 9; the third was being
+    # judged
     np.testing.assert_array_equal(verdicts.kept("a", TEXTS, judge), [0] * 6 + [0.6] * 4)
     assert judge.asked == TEXTS[6:]
 
@@ -117,7 +127,8 @@ def test_two_processes_at_once_fill_the_same_file():
 
 
 def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
-    used = told(started("""
+    used = told(
+        started("""
         import resource
         from lib.judging import learned
         from lib.config.specs import Judge
@@ -130,8 +141,10 @@ def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
         for _ in range(2):  # judged, then looked up
             begun = time.process_time()
             assert len(judges.valences(judge, rows)) == len(rows)
-            print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, time.process_time() - begun)
-    """))  # fmt: skip
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print((peak - before) / 1024, time.process_time() - begun)
+    """)
+    )
     for line in used.splitlines():
         megabytes, seconds = map(float, line.split())
         assert megabytes < 100, used
@@ -139,12 +152,14 @@ def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
 
 
 def test_texts_that_all_differ_take_a_fifth_of_a_kilobyte_each():
-    used = told(started("""
+    used = told(
+        started("""
         import resource
         texts = [f"completion number {number}" for number in range(200_000)]
         verdicts.kept("canned", ["warm"], lambda texts: np.zeros(len(texts)))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         verdicts.kept("canned", texts, lambda texts: np.zeros(len(texts)))
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-    """))  # fmt: skip
+    """)
+    )
     assert float(used) < 40

@@ -1,4 +1,5 @@
-"""The leak lab: pairs completed with the same noise, streamed, superseded, kept, made into stems; its notebook executed."""
+"""The leak lab: pairs completed with the same noise, streamed, superseded, kept, made into stems; its
+notebook executed."""
 
 import json
 import threading
@@ -119,7 +120,13 @@ def test_a_missing_completion_is_named_and_has_no_valence(lab, monkeypatch):
 
 def test_charged_words_are_marked_with_their_sign():
     assert pair.marked("“Sad” Lane, not good :)") == [
-        ("“", 0.0), ("Sad", -2.1), ("” Lane, not ", 0.0), ("good", 1.9), (" ", 0.0), (":)", 2.0)]  # fmt: skip
+        ("“", 0.0),
+        ("Sad", -2.1),
+        ("” Lane, not ", 0.0),
+        ("good", 1.9),
+        (" ", 0.0),
+        (":)", 2.0),
+    ]
     assert "".join(text for text, _ in pair.marked("a  b\n c’d")) == "a  b\n c’d"
 
 
@@ -148,13 +155,24 @@ def test_a_surprise_is_a_pair_of_the_benchmark(lab, tmp_path, monkeypatch):
 
 
 def test_the_lint_reads_a_stem_and_its_line_fits_the_file(lab, monkeypatch):
-    monkeypatch.setattr(stems.lint.unrelated, "related", lambda *_: pd.DataFrame(columns=["match_id", "scope", "reason"]))
+    monkeypatch.setattr(
+        stems.lint.unrelated, "related", lambda *_: pd.DataFrame(columns=["match_id", "scope", "reason"])
+    )
     made = lab.make_stem({"stem": "The colour of the kite she flies is", "domain": "hobby", "slot": "closed"})
-    assert made == {"csv": "hobby-25,main,hobby,closed,She,she,The colour of the kite she flies is", "findings": []}
+    assert made == {
+        "csv": "hobby-25,main,hobby,closed,She,she,The colour of the kite she flies is",
+        "findings": [],
+    }
     bad = lab.make_stem({"stem": "His sad poem, a old one, is", "domain": "hobby", "slot": "open"})
     assert bad["csv"] == 'hobby-25,main,hobby,open,He,he,"His sad poem, a old one, is"'
-    assert len(bad["findings"]) == 2 and "rates sad" in bad["findings"][0] and "write 'an old'" in bad["findings"][1]
-    twice = lab.make_stem({"stem": curated_prompts.read_stems()["stem"].iat[0], "domain": "hobby", "slot": "closed"})
+    assert (
+        len(bad["findings"]) == 2
+        and "rates sad" in bad["findings"][0]
+        and "write 'an old'" in bad["findings"][1]
+    )
+    twice = lab.make_stem(
+        {"stem": curated_prompts.read_stems()["stem"].iat[0], "domain": "hobby", "slot": "closed"}
+    )
     assert any(line.startswith("duplicate:") for line in twice["findings"])
     with pytest.raises(ValueError, match="needs its text and a domain"):
         lab.make_stem({"stem": "His hat is"})
@@ -169,17 +187,28 @@ def test_the_menu_has_set_bundled_and_cached_models_and_no_others(tmp_path, monk
     assert list(choices.cached_folders(tmp_path)) == ["a/writer"]
     assert choices.cached_folders(tmp_path / "nothing") == {}
     monkeypatch.setattr(choices, "cached_folders", lambda: {"a/writer": snapshot})
-    monkeypatch.setattr(choices.bundled, "is_cached", lambda model_id: model_id == "bundled:SmolLM2-135M-Instruct")
+    monkeypatch.setattr(
+        choices.bundled, "is_cached", lambda model_id: model_id == "bundled:SmolLM2-135M-Instruct"
+    )
     menu = choices.models("smoke", lab.parameters)
     assert [choice.label for choice in menu.values()] == [
-        "canned-50", "canned-30", "canned-10", "bundled:SmolLM2-135M-Instruct", "canned:leak-50", "a/writer"]  # fmt: skip
+        "canned-50",
+        "canned-30",
+        "canned-10",
+        "bundled:SmolLM2-135M-Instruct",
+        "canned:leak-50",
+        "a/writer",
+    ]
     assert run(lab)[-1]["toy"].startswith("TOY")
 
 
 def test_a_judge_that_would_take_minutes_gives_way_to_vader_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     learned = specs.Judge.model_validate("learned")
-    assert choices.judge(learned) == (choices.VADER, "the encoder of judge learned is not fetched yet; notebook 03 fetches it")
+    assert choices.judge(learned) == (
+        choices.VADER,
+        "the encoder of judge learned is not fetched yet; notebook 03 fetches it",
+    )
     (tmp_path / mpnet.ENCODER).mkdir()
     assert choices.judge(learned) == (learned, "")
 
@@ -194,7 +223,9 @@ def test_a_model_of_transformers_shows_its_next_token_first_and_exactly(lab, tin
     context, neutral = (100.0 * model.next_logits(rendered).double().softmax(dim=-1)).numpy()
     difference = context - neutral
     for name, order in (("gains", np.argsort(-difference)), ("losses", np.argsort(difference))):
-        assert [row["token"] for row in tokens[name]] == [model.tokenizer.decode([token]) for token in order[:10]]
+        assert [row["token"] for row in tokens[name]] == [
+            model.tokenizer.decode([token]) for token in order[:10]
+        ]
     most = difference.argmax()
     shown = [tokens["gains"][0][name] for name in ("neutral", "context", "difference")]
     assert shown == pytest.approx([neutral[most], context[most], difference[most]], abs=1e-3)
@@ -224,7 +255,11 @@ def test_a_server_answers_without_next_token_and_one_that_is_down_is_named(lab, 
     started = time.monotonic()
     state = run(lab, draws=2, **chosen)[-1]
     assert time.monotonic() - started < 20, "a person waits"
-    assert state["status"] == "error" and "cannot be reached" in state["message"] and len(state["message"].splitlines()) <= 3
+    assert (
+        state["status"] == "error"
+        and "cannot be reached" in state["message"]
+        and len(state["message"].splitlines()) <= 3
+    )
 
 
 def test_a_table_cannot_be_played_with(lab):
@@ -234,9 +269,13 @@ def test_a_table_cannot_be_played_with(lab):
 
 def test_the_page_is_sent_plain_values(lab):
     tokenizer = type("T", (), {"decode": lambda self, ids: f" {'sad' if ids == [0] else 'w'}"})()
-    table = pd.DataFrame({"token": [0, 1], "neutral": [1.0, 2.0], "context": [2.0, 1.0], "difference": [1.0, -1.0]})
+    table = pd.DataFrame(
+        {"token": [0, 1], "neutral": [1.0, 2.0], "context": [2.0, 1.0], "difference": [1.0, -1.0]}
+    )
     shown = view.tokens(table, tokenizer)
-    assert shown["gains"] == [{"token": " sad", "neutral": 1.0, "context": 2.0, "difference": 1.0, "valence": -2.1}]
+    assert shown["gains"] == [
+        {"token": " sad", "neutral": 1.0, "context": 2.0, "difference": 1.0, "valence": -2.1}
+    ]
     assert json.loads(json.dumps(run(lab)[-1])) and json.loads(json.dumps(shown)) == shown
 
 

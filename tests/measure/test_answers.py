@@ -26,7 +26,11 @@ def test_whole_groups_are_made_in_order_until_the_deadline_and_a_later_call_goes
     slow = asked.model.reply
     asked.model.reply = lambda *given: time.sleep(0.2) or slow(*given)
     made, whole = asked.ask(run, ordered[:100], 0.01, time.monotonic() + 1)
-    assert 4 <= whole <= 24 and made["group_id"].drop_duplicates().isin(ordered[:whole]).all() and len(made) == 5 * whole
+    assert (
+        4 <= whole <= 24
+        and made["group_id"].drop_duplicates().isin(ordered[:whole]).all()
+        and len(made) == 5 * whole
+    )
     asked.model.reply = slow
     lacks = asked.lacks(run, ordered)
     assert not lacks(1, False)[:whole].any() and (lacks(1, False)[whole:] == 5).all()

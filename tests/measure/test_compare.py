@@ -17,7 +17,9 @@ def test_sets_whose_confidence_differs_are_not_compared(project):
         told = sets.values(CANNED, "vader", budget.Design(4, 1, 0, 6))
         told["judging"]["confidence"] = confidence
         sets.write(name, told)
-    with pytest.raises(ParameterError, match=r"judging\.confidence differs .0\.95 in one, 0\.8 in two.; make it the same"):
+    with pytest.raises(
+        ParameterError, match=r"judging\.confidence differs .0\.95 in one, 0\.8 in two.; make it the same"
+    ):
         compare._agreed(["one", "two"], "judging", "confidence")
 
 
@@ -28,7 +30,9 @@ def test_sets_are_compared_on_the_prompts_that_they_share(smoke, copy, tmp_path,
     monkeypatch.setattr(compare, "ROOT", tmp_path / "project")
     outputs = tmp_path / "project" / "outputs"
     shutil.copytree(outputs / "smoke", outputs / "again")
-    shutil.copy(tmp_path / "project" / "params" / "smoke.yaml", tmp_path / "project" / "params" / "again.yaml")
+    shutil.copy(
+        tmp_path / "project" / "params" / "smoke.yaml", tmp_path / "project" / "params" / "again.yaml"
+    )
     for path in (outputs / "again" / "judgements").glob("*.parquet"):
         rows = pd.read_parquet(path)
         rows[rows["stem_id"].isin(sorted(set(rows["stem_id"]))[:20])].to_parquet(path)
@@ -44,13 +48,17 @@ def test_sets_are_compared_on_the_prompts_that_they_share(smoke, copy, tmp_path,
     assert compare.main(["smoke", "embedded"]) == 1
 
 
-@pytest.mark.parametrize(("second", "same"), [
-    (["a", "b", None], True), (["a", "c", None], False), (["a", "b", "d"], False), (["a", "b"], False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("second", "same"),
+    [(["a", "b", None], True), (["a", "c", None], False), (["a", "b", "d"], False), (["a", "b"], False)],
+)
 def test_models_that_wrote_the_same_are_told_by_their_completions(second, same):
     keys = [("p", 0), ("p", 1), ("q", 0)]
-    rows = [(model, *key, text) for model, texts in (("one", ["a", "b", None]), ("two", second))
-            for key, text in zip(keys, texts, strict=False)]  # fmt: skip
+    rows = [
+        (model, *key, text)
+        for model, texts in (("one", ["a", "b", None]), ("two", second))
+        for key, text in zip(keys, texts, strict=False)
+    ]
     table = pd.DataFrame(rows, columns=["model", "prompt_id", "sample_index", "completion"])
     assert compare.identical(table) == [("one", "two")] * same
 

@@ -23,7 +23,9 @@ from tests.measured import asked
 )
 def test_a_name_and_a_family_are_read_from_a_label(label, slug, family):
     assert (identify.slug(label), identify.family(label)) == (slug, family)
-    Model(name=slug, id="canned:leak-0", family=family, tuning="instruct", mode="chat")  # the name is one that a set takes
+    Model(
+        name=slug, id="canned:leak-0", family=family, tuning="instruct", mode="chat"
+    )  # the name is one that a set takes
 
 
 @pytest.fixture
@@ -46,14 +48,21 @@ def folder(tiny, tmp_path):
 
 def test_a_model_tuned_on_its_chat_template_is_asked_in_chat_mode(folder):
     found = asked(model=folder("some-1b"))
-    assert (found.mode, found.tuning, found.template_system, found.dtype) == ("chat", "instruct", True, "float32")
+    assert (found.mode, found.tuning, found.template_system, found.dtype) == (
+        "chat",
+        "instruct",
+        True,
+        "float32",
+    )
     assert asked(model=folder("other"), mode="completion").mode == "completion"
 
 
 def test_a_model_without_a_chat_template_is_continued_and_not_asked_to_chat(folder):
     place = folder("bare", template=False)
     assert (asked(model=place).mode, asked(model=place).tuning) == ("completion", "base")
-    with pytest.raises(ParameterError, match=r"MODE=chat: .* has no chat template, as a base model; take MODE=completion"):
+    with pytest.raises(
+        ParameterError, match=r"MODE=chat: .* has no chat template, as a base model; take MODE=completion"
+    ):
         asked(model=place, mode="chat")
 
 
@@ -81,7 +90,9 @@ def test_what_is_no_model_is_refused_with_a_remedy(given, says):
 
 def test_of_several_models_of_a_server_one_must_be_named(stand_in):
     url = f"http://127.0.0.1:{stand_in.port}/v1"
-    with pytest.raises(ParameterError, match=r"NAME is missing: .* lists stand-in-7b, stand-in-70b; say which one"):
+    with pytest.raises(
+        ParameterError, match=r"NAME is missing: .* lists stand-in-7b, stand-in-70b; say which one"
+    ):
         asked(model=url)
     found = asked(model=url, name="stand-in-7b")
     assert (found.name, found.id, found.mode, found.server.url) == ("stand-in-7b", "stand-in-7b", "chat", url)

@@ -24,13 +24,19 @@ from tests.measured import CANNED
     ("given", "says"),
     [
         (["canned:leak-31"], "MODEL=canned:leak-31: no such model; did you mean 'canned:leak-30'"),
-        (["http://u:secret@host/v1", "--name", "x"], "MODEL: the URL of the server: server.url: holds a user or password"),
+        (
+            ["http://u:secret@host/v1", "--name", "x"],
+            "MODEL: the URL of the server: server.url: holds a user or password",
+        ),
         (["canned:leak-30", "--mode", "chat"], "MODE=chat has no effect on a canned model; take it out"),
         (["canned:leak-30", "--samples", "3"], "SAMPLES=3 has no effect on a canned model"),
         (["--table", "x.csv", "--budget", "1m"], "BUDGET=1m has no effect on a table"),
         (["canned:leak-30", "--table", "x.csv"], "what is to be measured"),
         ([], "what is to be measured"),
-        (["--table", "", "--groups", "1"], f"give 2 to {sets.GROUPS_PER_STEM * len(curated_prompts.shipped().stems)} groups"),
+        (
+            ["--table", "", "--groups", "1"],
+            f"give 2 to {sets.GROUPS_PER_STEM * len(curated_prompts.shipped().stems)} groups",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_line(project, capsys, given, says):
@@ -84,8 +90,9 @@ def test_times_that_cannot_be_read_count_as_not_known(tmp_path, monkeypatch, con
 def test_one_command_measures_a_table_from_end_to_end(smoke, copy):
     def measure(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "lib.measure", *arguments]
-        return subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, text=True,
-                              capture_output=True)  # fmt: skip
+        return subprocess.run(
+            command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, text=True, capture_output=True
+        )
 
     assert measure("--table", "", "--groups", "8").returncode == 0
     rows = pd.read_csv(copy / "outputs" / "answers.csv", dtype=str, keep_default_na=False)
@@ -94,7 +101,10 @@ def test_one_command_measures_a_table_from_end_to_end(smoke, copy):
     rows.to_csv(copy / "filled.csv", index=False)
     done = measure("--table", "filled.csv", "--name", "Mine 7B", "--judge", "vader")
     assert done.returncode == 0, done.stdout
-    assert "mine-7b, chat mode" in done.stdout and "40 completions in 8 groups in 8 stems, 1 a prompt" in done.stdout
+    assert (
+        "mine-7b, chat mode" in done.stdout
+        and "40 completions in 8 groups in 8 stems, 1 a prompt" in done.stdout
+    )
     told = json.loads((copy / "outputs" / "mine-7b" / "card.json").read_text())
     both = {row["quantity"]: row for row in told["models"][0]["quantities"] if row["arm"] == "negative"}
     assert both["net"]["estimate"] == 100.0 and both["leak"]["estimate"] == 100.0

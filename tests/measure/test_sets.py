@@ -19,10 +19,13 @@ def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(projec
     assert sets.design(found) == design or sets.design(found).completions == design.completions
     assert found.models[0] == CANNED.model_copy(update={"mitigate": True})
     assert sets.earlier("free", CANNED) is None
-    with pytest.raises(ParameterError, match=r"SET=embedded is taken: params/embedded.yaml is another parameter set"):
+    with pytest.raises(
+        ParameterError, match=r"SET=embedded is taken: params/embedded.yaml is another parameter set"
+    ):
         sets.earlier("embedded", CANNED)
     with pytest.raises(
-        ParameterError, match=r"SET=mine is taken: .* measures another model .id 'canned:leak-30', not 'canned:leak-10'"
+        ParameterError,
+        match=r"SET=mine is taken: .* measures another model .id 'canned:leak-30', not 'canned:leak-10'",
     ):
         sets.earlier("mine", CANNED.model_copy(update={"id": "canned:leak-10"}))
 
@@ -30,7 +33,11 @@ def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(projec
 def test_a_set_that_was_changed_since_is_not_undone(project):
     design = budget.Design(40, 2, 1, 6)
     path = sets.write("mine", sets.values(CANNED, "vader", design))
-    for old, new in (("seed: 20251118", "seed: 7"), ("first_groups: 40", "first_groups: null"), ("title: ", "title: my ")):
+    for old, new in (
+        ("seed: 20251118", "seed: 7"),
+        ("first_groups: 40", "first_groups: null"),
+        ("title: ", "title: my "),
+    ):
         path.write_text(written := path.read_text().replace(old, new))
         with pytest.raises(ParameterError, match="is not as measuring wrote it"):
             sets.earlier("mine", CANNED)

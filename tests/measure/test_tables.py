@@ -13,7 +13,8 @@ from tests.measured import CANNED, asked
 
 @pytest.fixture
 def filled(project):
-    """The blank table of six groups, filled by the canned model: rows to change, and a function that gives their design."""
+    """The blank table of six groups, filled by the canned model: rows to change, and a function that gives
+    their design."""
     table, ordered = answers.benchmark(sets.values(CANNED, "vader"))
     paths = tables.write_blank(table, ordered, 6, 2, "completion")
     rows = pd.read_csv(paths[0], dtype=str, keep_default_na=False)
@@ -39,9 +40,13 @@ def test_a_blank_table_holds_the_first_groups_whole_and_is_not_overwritten(fille
 
 def test_a_table_that_is_not_whole_is_refused_by_what_is_wrong(filled):
     rows, design = filled
-    with pytest.raises(ParameterError, match=r"lacks 2 of 60 answers, in 1 groups, which need all of none, neutral, placebo"):
+    with pytest.raises(
+        ParameterError, match=r"lacks 2 of 60 answers, in 1 groups, which need all of none, neutral, placebo"
+    ):
         design(rows.iloc[2:])
-    with pytest.raises(ParameterError, match=r"1 rows ask an unknown prompt_id, such as 's1\+m1/none' \(line 2\)"):
+    with pytest.raises(
+        ParameterError, match=r"1 rows ask an unknown prompt_id, such as 's1\+m1/none' \(line 2\)"
+    ):
         design(rows.assign(prompt_id=["s1+m1/none", *rows["prompt_id"][1:]]))
     blank = rows.assign(completion=["", *rows["completion"][1:]])
     with pytest.raises(ParameterError, match=r"1 of 60 completions are not filled in .line 2"):

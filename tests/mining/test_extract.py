@@ -45,7 +45,8 @@ def test_a_sentence_that_does_not_serve_is_told_why(sentence, reason):
 
 
 @pytest.mark.parametrize(
-    ("sentence", "role"), [(GOOD, "positive"), (BAD, "negative"), ("I walked to the station in the morning.", "neutral")]
+    ("sentence", "role"),
+    [(GOOD, "positive"), (BAD, "negative"), ("I walked to the station in the morning.", "neutral")],
 )
 def test_a_context_is_charged_as_its_words_are(sentence, role):
     found = extract.judged(sentence, 1.6)
@@ -87,8 +88,17 @@ def test_a_cut_is_never_inside_a_name_or_a_fixed_phrase(sentence, stem):
     assert (" ".join(words[:place]) if place else None) == stem
 
 
-PARTS = [*(sentence for sentence, _ in REASONS), NEUTRAL, GOOD, BAD, "menu", "Accept our cookie policy now.",
-         "No sentence ends here", "\n", "\ufffd\x00"]  # fmt: skip
+PARTS = [
+    *(sentence for sentence, _ in REASONS),
+    NEUTRAL,
+    GOOD,
+    BAD,
+    "menu",
+    "Accept our cookie policy now.",
+    "No sentence ends here",
+    "\n",
+    "\ufffd\x00",
+]
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -97,7 +107,9 @@ def test_every_line_and_sentence_is_accounted_for(parts, between):
     counts = Counter()
     found = list(extract.candidates(between.join(parts), 1.6, counts))
     assert counts["lines"] == sum(n for key, n in counts.items() if key.startswith("line_"))
-    assert counts["sentences"] == sum(n for key, n in counts.items() if key.startswith(("sentence_", "role_")))
+    assert counts["sentences"] == sum(
+        n for key, n in counts.items() if key.startswith(("sentence_", "role_"))
+    )
     assert len(found) == sum(n for key, n in counts.items() if key.startswith("role_"))
 
 
@@ -107,8 +119,14 @@ def wet_files(folder: Path, count: int) -> list[Path]:
     for number, path in enumerate(paths):
         stem = NEUTRAL.replace("1912", str(1900 + number))
         text = f"{stem} {GOOD}\nA menu\n{BAD}\nI walked to the station with {number} maps in the morning."
-        packaged_text.write(path, "CC-MAIN-2024-22", [packaged_text.Text(f"http://site{number}.org/{page}", "2024-05-01T00:00:00Z", text)
-                                                  for page in range(30)])  # fmt: skip
+        packaged_text.write(
+            path,
+            "CC-MAIN-2024-22",
+            [
+                packaged_text.Text(f"http://site{number}.org/{page}", "2024-05-01T00:00:00Z", text)
+                for page in range(30)
+            ],
+        )
     return paths
 
 
@@ -131,7 +149,12 @@ def test_a_job_keeps_where_each_candidate_was_found(undisturbed):
     assert set(table["role"]) == set(extract.ROLES)
     assert len(table) == 4 * 12 * 30 == sum(counts[f"role_{role}"] for role in extract.ROLES)
     row = table[table["role"] == "neutral"].iloc[0]
-    assert (row["crawl"], row["line"], row["place"], row["wet_path"]) == ("CC-MAIN-2024-22", 3, 0, files[0].name)
+    assert (row["crawl"], row["line"], row["place"], row["wet_path"]) == (
+        "CC-MAIN-2024-22",
+        3,
+        0,
+        files[0].name,
+    )
     page = wet.page_at(files[0], int(row["offset"]))
     assert row["sentence"] in page.text and page.record_id == row["record_id"] and page.url == row["url"]
 
@@ -149,8 +172,12 @@ def test_the_number_of_tasks_changes_nothing(undisturbed, tasks, tmp_path):
 def test_a_killed_job_is_finished_with_the_same_rows(undisturbed, tmp_path):
     files, table, counts = undisturbed
     folder = mining_job.prepare(tmp_path, files, Mining(workers=2))
-    code = f"from pathlib import Path; from lib.mining import mining_job; mining_job.run(Path({str(folder)!r}))"
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
+    code = (
+        f"from pathlib import Path; from lib.mining import mining_job; mining_job.run(Path({str(folder)!r}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     until = time.monotonic() + 120
     while not 0 < mining_job.finished(folder) < 12 and time.monotonic() < until:
         time.sleep(0.005)
@@ -160,7 +187,9 @@ def test_a_killed_job_is_finished_with_the_same_rows(undisturbed, tmp_path):
     assert 0 < done < 12
     times = {path: path.stat().st_mtime_ns for path in (folder / "completions").iterdir()}
     mining_job.run(folder)
-    assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())  # what was finished is not done again
+    assert all(
+        path.stat().st_mtime_ns == changed for path, changed in times.items()
+    )  # what was finished is not done again
     again, counted = mined(folder)
     pd.testing.assert_frame_equal(again, table)
     assert counted == counts
@@ -176,7 +205,9 @@ def test_a_job_that_fails_says_where_and_is_not_taken_for_done(undisturbed, tmp_
 
 def test_text_without_candidates_is_an_error(tmp_path):
     path = tmp_path / "empty.warc.wet.gz"
-    packaged_text.write(path, "none", [packaged_text.Text("http://site.org", "2024-05-01T00:00:00Z", "A menu")])
+    packaged_text.write(
+        path, "none", [packaged_text.Text("http://site.org", "2024-05-01T00:00:00Z", "A menu")]
+    )
     folder = mining_job.prepare(tmp_path, [path], Mining(workers=1))
     mining_job.run(folder)
     with pytest.raises(ValueError, match=r"no candidate at all in .*empty\.warc\.wet\.gz"):

@@ -1,4 +1,5 @@
-"""From candidates to groups: what is chosen, how it is matched, gates that fail, and nothing that depends on order."""
+"""From candidates to groups: what is chosen, how it is matched, gates that fail, and nothing that depends on
+order."""
 
 import hashlib
 from collections import Counter
@@ -13,10 +14,50 @@ from lib.mining import extract, filters, matching, mined, mined_checks, neutrali
 from lib.nlp import similarity
 
 TOLD = Mining(groups=12, per_site=None, url_filter=False, pool=100)
-NOUNS = ["apple", "bridge", "candle", "desk", "engine", "fence", "garden", "hammer", "island", "jacket", "kettle", "ladder",
-         "mirror", "needle", "oven", "pencil", "quilt", "river", "saddle", "table"]  # fmt: skip
-PLACES = ["Aden", "Bari", "Cork", "Dover", "Exeter", "Faro", "Ghent", "Hull", "Ivrea", "Jena", "Kiel", "Lund", "Mainz", "Namur",
-          "Oslo", "Parma", "Quito", "Riga", "Siena", "Turin"]  # fmt: skip
+NOUNS = [
+    "apple",
+    "bridge",
+    "candle",
+    "desk",
+    "engine",
+    "fence",
+    "garden",
+    "hammer",
+    "island",
+    "jacket",
+    "kettle",
+    "ladder",
+    "mirror",
+    "needle",
+    "oven",
+    "pencil",
+    "quilt",
+    "river",
+    "saddle",
+    "table",
+]
+PLACES = [
+    "Aden",
+    "Bari",
+    "Cork",
+    "Dover",
+    "Exeter",
+    "Faro",
+    "Ghent",
+    "Hull",
+    "Ivrea",
+    "Jena",
+    "Kiel",
+    "Lund",
+    "Mainz",
+    "Namur",
+    "Oslo",
+    "Parma",
+    "Quito",
+    "Riga",
+    "Siena",
+    "Turin",
+]
 
 
 def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
@@ -28,10 +69,16 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No model: vectors by hash, and the prediction that a charged sentence is felt as 2 points, a neutral one as 0.1."""
+    """No model: vectors by hash, and the prediction that a charged sentence is felt as 2 points, a neutral
+    one as 0.1."""
     monkeypatch.setattr(similarity, "embed", embed)
-    monkeypatch.setattr(neutrality, "predicted", lambda sentences, valences, vectors: np.where(
-        np.asarray(valences) == 0, 0.1, 2.0 * np.sign(valences)))  # fmt: skip
+    monkeypatch.setattr(
+        neutrality,
+        "predicted",
+        lambda sentences, valences, vectors: np.where(
+            np.asarray(valences) == 0, 0.1, 2.0 * np.sign(valences)
+        ),
+    )
 
 
 def candidates() -> pd.DataFrame:
@@ -53,8 +100,16 @@ def candidates() -> pd.DataFrame:
         ]
     table = pd.DataFrame(rows, columns=["role", "sentence", "stem", "reference", "valence"])
     table["url"] = [f"http://site{number}.org/page" for number in range(len(table))]
-    provenance = {"line": 0, "place": 0, "date": "2024", "record_id": "r", "refers_to": "q", "crawl": "CC-MAIN-2024-22",
-                  "wet_path": "w", "offset": 7}  # fmt: skip
+    provenance = {
+        "line": 0,
+        "place": 0,
+        "date": "2024",
+        "record_id": "r",
+        "refers_to": "q",
+        "crawl": "CC-MAIN-2024-22",
+        "wet_path": "w",
+        "offset": 7,
+    }
     return table.assign(**provenance)
 
 
@@ -68,12 +123,18 @@ def test_groups_are_whole_and_their_sources_known():
     assert table["group_id"].nunique() == 12 == table["stem_id"].nunique()
     assert set(table.groupby("group_id")["arm"].agg(tuple)) == {curated_prompts.ARMS}
     assert set(table["context_id"]) - {""} | set(table["stem_id"]) == set(sources["text_id"])
-    assert sources["text_id"].is_unique and sources[["url", "crawl", "wet_path", "offset", "record_id"]].notna().all(axis=None)
+    assert sources["text_id"].is_unique and sources[
+        ["url", "crawl", "wet_path", "offset", "record_id"]
+    ].notna().all(axis=None)
     assert table.groupby("context_id")["group_id"].nunique().drop("").max() == TOLD.reuse
-    for row in table[table["arm"] != "none"].merge(sources, left_on="context_id", right_on="text_id").itertuples():
+    for row in (
+        table[table["arm"] != "none"].merge(sources, left_on="context_id", right_on="text_id").itertuples()
+    ):
         assert row.role == {"placebo": "neutral"}.get(row.arm, row.arm)
         assert row.text_x == f"{row.context} {row.stem}"
-    assert counts["used"] + sum(n for key, n in counts.items() if key.startswith("dropped_")) == len(candidates())
+    assert counts["used"] + sum(n for key, n in counts.items() if key.startswith("dropped_")) == len(
+        candidates()
+    )
 
 
 def test_the_order_of_candidates_changes_nothing():
@@ -103,37 +164,51 @@ def test_repeats_are_dropped_and_counted(change, reason, lost):
 def test_near_repeats_are_dropped():
     words = [f"word{number}" for number in range(40)]
     sentences = pd.Series([" ".join(words), " ".join([*words[:-1], "other"]), " ".join(reversed(words))])
-    sentences = sentences.str.replace(r"\d+", lambda found: chr(97 + int(found[0]) % 26) * (1 + int(found[0]) // 26), regex=True)
+    sentences = sentences.str.replace(
+        r"\d+", lambda found: chr(97 + int(found[0]) % 26) * (1 + int(found[0]) // 26), regex=True
+    )
     assert filters._nearly_repeated(sentences).tolist() == [False, True, False]
 
 
 def test_every_second_stem_that_can_be_a_context_is_one():
     table = candidates().query("role == 'stem'")
-    nouns = ["gate" if noun in ("apple", "island") else noun for noun in NOUNS]  # those two are no neutral contexts
-    table["sentence"] = [f"Most buses in the valley have a stop near the {noun}." for noun in nouns]  # no names, unlike above
+    nouns = [
+        "gate" if noun in ("apple", "island") else noun for noun in NOUNS
+    ]  # those two are no neutral contexts
+    table["sentence"] = [
+        f"Most buses in the valley have a stop near the {noun}." for noun in nouns
+    ]  # no names, unlike above
     table["sentence_sha1"] = [f"{number:x}" for number in range(len(table))]
-    assert (filters._shared_out(table) == "neutral").tolist() == [number % 2 == 0 for number in range(len(table))]
+    assert (filters._shared_out(table) == "neutral").tolist() == [
+        number % 2 == 0 for number in range(len(table))
+    ]
     table["sentence"] = [f"Most buses in {place} have a stop near the tower." for place in PLACES]
     assert (filters._shared_out(table) == "stem").all()
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"), [({"per_page": 1}, "page_full"), ({"per_site": 2}, "site_full"), ({"pool": 1}, "not_sampled")]
+    ("told", "reason"),
+    [({"per_page": 1}, "page_full"), ({"per_site": 2}, "site_full"), ({"pool": 1}, "not_sampled")],
 )
 def test_no_page_or_site_gives_more_than_its_share(told, reason):
     table = candidates().assign(url=[f"http://site.org/{number % 50}" for number in range(100)])
     chosen, _ = filters.choose(table, TOLD.model_copy(update=told), counts := Counter())
     assert counts[f"dropped_{reason}"] > 0
     stems = chosen["role"] == "stem"
-    most = {"page_full": chosen.groupby(["url", stems]).size().max() == 1,
-            "site_full": chosen.groupby(["site", stems]).size().max() == 2,
-            "not_sampled": chosen.groupby("role").size().max() == 12}  # fmt: skip
+    most = {
+        "page_full": chosen.groupby(["url", stems]).size().max() == 1,
+        "site_full": chosen.groupby(["site", stems]).size().max() == 2,
+        "not_sampled": chosen.groupby("role").size().max() == 12,
+    }
     assert most[reason]
 
 
 def test_sentences_that_people_would_feel_otherwise_are_dropped(monkeypatch):
-    monkeypatch.setattr(neutrality, "predicted", lambda sentences, valences, vectors: np.where(
-        np.asarray(valences) == 0, 1.0, np.sign(valences)))  # fmt: skip
+    monkeypatch.setattr(
+        neutrality,
+        "predicted",
+        lambda sentences, valences, vectors: np.where(np.asarray(valences) == 0, 1.0, np.sign(valences)),
+    )
     assert filters.choose(candidates(), TOLD, counts := Counter())[0].empty
     assert counts["dropped_felt_otherwise"] == 100
 
@@ -186,11 +261,18 @@ def test_stem_and_context_share_no_word_and_no_page():
 
 def gates(table, sources, mined_counts, monkeypatch, told=TOLD, read=None):
     rules = pd.DataFrame(
-        {"scope": "all that the rules choose", "domain": "all", "role": ["neutral", "negative", "positive"], "share": 0.9}
+        {
+            "scope": "all that the rules choose",
+            "domain": "all",
+            "role": ["neutral", "negative", "positive"],
+            "share": 0.9,
+        }
     )
     monkeypatch.setattr(mined_checks, "felt", lambda *_: rules)
     read = read or Counter(records=5, kept=5)
-    return mined_checks.gates(table, sources, read, mined_counts + Counter(pages=5, sentences=100), told).set_index("gate")
+    return mined_checks.gates(
+        table, sources, read, mined_counts + Counter(pages=5, sentences=100), told
+    ).set_index("gate")
 
 
 def test_gates_hold_for_a_good_benchmark(monkeypatch):
@@ -208,13 +290,19 @@ def spoiled(table, sources, column, value, arm):
     [
         ("groups", lambda t, s: (t[t["group_id"] != t["group_id"].iloc[0]], s)),
         ("means of negative and positive", lambda t, s: spoiled(t, s, "context", "It was bad.", "negative")),
-        ("means of charged and neutral", lambda t, s: spoiled(t, s, "context", "He had" + " very" * 9 + " days.", "neutral")),
-        ("strengths", lambda t, s: (t, s.assign(predicted=s["predicted"].mask(s["role"] == "negative", -2.5)))),
+        (
+            "means of charged and neutral",
+            lambda t, s: spoiled(t, s, "context", "He had" + " very" * 9 + " days.", "neutral"),
+        ),
+        (
+            "strengths",
+            lambda t, s: (t, s.assign(predicted=s["predicted"].mask(s["role"] == "negative", -2.5))),
+        ),
         ("word of a lexicon", lambda t, s: spoiled(t, s, "stem", "The horrible tower stands in", "none")),
         ("one context serves", lambda t, s: spoiled(t, s, "context_id", t["context_id"].iloc[1], "neutral")),
         ("share a page", lambda t, s: (t, s.assign(url="http://one.org/"))),
     ],
-)  # fmt: skip
+)
 def test_a_gate_fails_for_what_it_guards_against(gate, spoil, monkeypatch):
     table, sources, counts = assembled(candidates())
     found = gates(*spoil(table, sources), counts, monkeypatch)
@@ -229,13 +317,17 @@ def test_what_is_not_accounted_for_stops_the_build(counter, monkeypatch):
     counts[counter] += 3
     found = gates(table, sources, counts, monkeypatch)
     # a candidate too many is missing from the sentences and from what became of the candidates
-    assert found.loc["records, lines, sentences and candidates unaccounted for", "value"] == (6 if counter == "role_stem" else 3)
+    assert found.loc["records, lines, sentences and candidates unaccounted for", "value"] == (
+        6 if counter == "role_stem" else 3
+    )
     assert not found["passed"].all()
 
 
 def test_the_table_of_counts_starts_each_stage_with_its_total():
     read = Counter(records=10, kept=8, skip_lang=2)
-    done = Counter(lines=4, line_read=3, line_short=1, sentences=3, sentence_form=2, role_stem=1, dropped_unmatched=1)
+    done = Counter(
+        lines=4, line_read=3, line_short=1, sentences=3, sentence_form=2, role_stem=1, dropped_unmatched=1
+    )
     table = mined_checks.counts(read, done)
     assert table.groupby("stage", sort=False)["share"].first().tolist() == [1, 1, 1, 1]
     rest = table[table.duplicated("stage")].groupby("stage", sort=False)["count"].sum()
@@ -247,7 +339,10 @@ def test_rated_sentences_are_scored_by_a_model_that_did_not_see_their_document()
     assert table.groupby("document")["fold"].nunique().max() == 1
     assert table["fold"].value_counts(normalize=True).between(0.15, 0.25).all()
     weights = np.zeros((2, neutrality.FOLDS + 1, 3))
-    weights[:, :, -1] = [[0, 1, 2, 3, 4, 5], [10, 11, 12, 13, 14, 15]]  # the intercept tells which model was asked
+    weights[:, :, -1] = [
+        [0, 1, 2, 3, 4, 5],
+        [10, 11, 12, 13, 14, 15],
+    ]  # the intercept tells which model was asked
     told = neutrality._apply(weights, np.zeros((3, 2)), [False, True, True], np.array([1, 4, 5]))
     assert told.tolist() == [1, 14, 15]
 
@@ -255,9 +350,9 @@ def test_rated_sentences_are_scored_by_a_model_that_did_not_see_their_document()
 def test_a_sentence_is_recognised_whatever_its_case_and_signs():
     assert neutrality.key("I'm  Here, now.") == neutrality.key("im here now")
     text = neutrality.rated().iloc[0]
-    assert neutrality.felt(pd.Series([text["text"].upper(), "Nobody rated this one."]))["mean"].round(9).tolist()[0] == round(
-        text["mean"], 9
-    )
+    assert neutrality.felt(pd.Series([text["text"].upper(), "Nobody rated this one."]))["mean"].round(
+        9
+    ).tolist()[0] == round(text["mean"], 9)
     assert neutrality._folds()[neutrality.key(text["text"])] == text["fold"]
 
 

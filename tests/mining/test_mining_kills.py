@@ -1,4 +1,5 @@
-"""A mining job whose processes are killed for real: an error and no waiting, no process left over, and the next run goes on."""
+"""A mining job whose processes are killed for real: an error and no waiting, no process left over, and the
+next run goes on."""
 
 import os
 import re
@@ -20,7 +21,8 @@ from tests.mining.test_extract import mined, wet_files
 TASKS = 24
 CALL = (
     "import signal, sys; from pathlib import Path; from lib.mining import mining_job\n"
-    "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is told to ignore it\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is told to ignore "
+    "it\n"
     "mining_job.run(Path(sys.argv[1]))"
 )
 
@@ -59,7 +61,11 @@ KILLS = {
         signal.SIGKILL,
         "its process was killed by SIGKILL, perhaps for want of memory",
     ),
-    "the job, asked": (lambda caller, job, workers: job, signal.SIGTERM, "its process was killed by SIGTERM$"),
+    "the job, asked": (
+        lambda caller, job, workers: job,
+        signal.SIGTERM,
+        "its process was killed by SIGTERM$",
+    ),
     "its caller": (lambda caller, job, workers: caller, signal.SIGKILL, None),
     "its caller, asked": (lambda caller, job, workers: caller, signal.SIGTERM, None),
     "its caller, interrupted": (lambda caller, job, workers: caller, signal.SIGINT, None),

@@ -15,7 +15,8 @@ SBATCH = """
 import os, shlex, subprocess, sys
 INSIDE = {"SLURM_NODELIST": "here"}
 text = open(sys.argv[-1]).read()
-options = dict(shlex.split(line[8:])[0][2:].partition("=")[::2] for line in text.splitlines() if line.startswith("#SBATCH "))
+lines = [line[8:] for line in text.splitlines() if line.startswith("#SBATCH ")]
+options = dict(shlex.split(line)[0][2:].partition("=")[::2] for line in lines)
 assert all(len(shlex.split(line[8:])) == 1 for line in text.splitlines() if line.startswith("#SBATCH ")), text
 print("Submitted batch job 7")
 for task in range(int(options["array"].split("-")[1].split("%")[0]) + 1):
@@ -32,7 +33,9 @@ def test_a_job_on_slurm_finds_its_files_whatever_the_folder_is_called(tmp_path, 
     folder = tmp_path / name
     (folder / "bin").mkdir(parents=True)
     (folder / "sbatch.py").write_text(SBATCH)
-    sbatch = f'#!/bin/bash\nexec {shlex.quote(sys.executable)} {shlex.quote(str(folder / "sbatch.py"))} "$@"\n'
+    sbatch = (
+        f'#!/bin/bash\nexec {shlex.quote(sys.executable)} {shlex.quote(str(folder / "sbatch.py"))} "$@"\n'
+    )
     programs = {"sbatch": sbatch, "srun": SRUN, "scontrol": SCONTROL}
     for program, text in programs.items():
         (folder / "bin" / program).write_text(text)
@@ -42,6 +45,8 @@ def test_a_job_on_slurm_finds_its_files_whatever_the_folder_is_called(tmp_path, 
     told = Mining(executor="slurm", slurm={"partition": "p", "time": "1:00:00"})
     job = mining_job.prepare(folder / "job", files, told)
     mining_job.run(job)
-    assert mining_job.finished(job) == 2, subprocess.check_output(["tail", "-n", "+1", *(job / "slurm").iterdir()], text=True)
+    assert mining_job.finished(job) == 2, subprocess.check_output(
+        ["tail", "-n", "+1", *(job / "slurm").iterdir()], text=True
+    )
     assert len(mining_job.candidates(job)) == 2 * 4 * 30
     assert (job / "stats.json").exists(), "the counts of all tasks are added up"

@@ -1,4 +1,5 @@
-"""What an editor would strike out: fragments, sentences that lean on others, slips; what each rule passes and what not."""
+"""What an editor would strike out: fragments, sentences that lean on others, slips; what each rule passes and
+what not."""
 
 import pytest
 
@@ -154,11 +155,15 @@ def test_a_sentence_that_an_editor_strikes_out_is_told_why(sentence, reason):
 
 
 def test_what_a_sentence_says_is_known_whether_or_not_it_is_whole():
-    assert extract.judged("A horrible, disgusting and miserable meal in every way.", 1.6, edited=False).role == "negative"
+    assert (
+        extract.judged("A horrible, disgusting and miserable meal in every way.", 1.6, edited=False).role
+        == "negative"
+    )
 
 
 @pytest.mark.parametrize(
-    ("sentence", "able"), [("I carried a long ladder to the attic.", True), ("He carried a ladder.", False), ("", False)]
+    ("sentence", "able"),
+    [("I carried a long ladder to the attic.", True), ("He carried a ladder.", False), ("", False)],
 )
 def test_which_sentence_can_be_a_neutral_context(sentence, able):
     assert extract.is_neutral_context(sentence) == able

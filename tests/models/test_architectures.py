@@ -1,4 +1,5 @@
-"""Architectures that keep something else than keys and values of each token: the same completion in any company, or refused."""
+"""Architectures that keep something else than keys and values of each token: the same completion in any
+company, or refused."""
 
 import json
 
@@ -15,30 +16,73 @@ from lib.models import architectures, decoding, registry
 from lib.replies import outcomes
 from tests.conftest import told
 
-COMMON = {"hidden_size": 32, "num_hidden_layers": 4, "max_position_embeddings": 512, "pad_token_id": 0, "bos_token_id": 1,
-          "eos_token_id": 2}  # fmt: skip
+COMMON = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 ATTENTION = {"intermediate_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
-DELTA = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+DELTA = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
 STATEFUL = {
     "qwen3_5_text": ATTENTION | DELTA,
-    "qwen3_next": ATTENTION | DELTA | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
-                                       "shared_expert_intermediate_size": 16},
-    "lfm2": {"intermediate_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2,
-             "layer_types": ["conv", "full_attention"] * 2},
-    "granitemoehybrid": {"intermediate_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "mamba_n_heads": 8,
-                         "mamba_d_head": 8, "mamba_d_state": 16, "layer_types": ["mamba", "attention"] * 2,
-                         "num_local_experts": 2, "num_experts_per_tok": 1, "shared_intermediate_size": 16},
-    "bamba": {"intermediate_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "mamba_n_heads": 8, "mamba_d_head": 8,
-              "mamba_d_state": 16, "attn_layer_indices": [1, 3]},
+    "qwen3_next": ATTENTION
+    | DELTA
+    | {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+    },
+    "lfm2": {
+        "intermediate_size": 32,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention"] * 2,
+    },
+    "granitemoehybrid": {
+        "intermediate_size": 32,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 16,
+        "layer_types": ["mamba", "attention"] * 2,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "shared_intermediate_size": 16,
+    },
+    "bamba": {
+        "intermediate_size": 32,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 16,
+        "attn_layer_indices": [1, 3],
+    },
     "falcon_h1": ATTENTION | {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_ssm": 64, "mamba_d_state": 16},
     "mamba": {"state_size": 8},
     "mamba2": {"num_heads": 8, "head_dim": 8, "state_size": 16, "n_groups": 1},
-}  # fmt: skip
+}
 WINDOWED = {  # of 6 tokens, so that every prompt outgrows it
     "gemma3_text": ATTENTION | {"sliding_window": 6},
     "mistral": ATTENTION | {"sliding_window": 6},
-    "llama4_text": ATTENTION | {"attention_chunk_size": 6, "num_local_experts": 2, "intermediate_size_mlp": 32},
-    "gpt_neo": {"num_layers": 4, "num_heads": 4, "window_size": 6, "attention_types": [[["global", "local"], 2]]},
+    "llama4_text": ATTENTION
+    | {"attention_chunk_size": 6, "num_local_experts": 2, "intermediate_size_mlp": 32},
+    "gpt_neo": {
+        "num_layers": 4,
+        "num_heads": 4,
+        "window_size": 6,
+        "attention_types": [[["global", "local"], 2]],
+    },
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 4, "max_seq_len": 512},
 }
 REFUSED = {
@@ -72,7 +116,11 @@ def made(tiny, tmp_path_factory):
             tokenizer = AutoTokenizer.from_pretrained(tiny)
             tokenizer.save_pretrained(folder)
             values = (STATEFUL | WINDOWED)[kind]
-            common = {name: value for name, value in COMMON.items() if name != "hidden_size" or "d_model" not in values}
+            common = {
+                name: value
+                for name, value in COMMON.items()
+                if name != "hidden_size" or "d_model" not in values
+            }
             if {"num_layers", "n_layers"} & set(values):
                 del common["num_hidden_layers"]
             torch.manual_seed(0)
@@ -80,7 +128,9 @@ def made(tiny, tmp_path_factory):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             for weight in model.parameters():
                 if weight.dim() > 1:
-                    torch.nn.init.normal_(weight, std=0.15)  # as it is made, the next token is that of any prompt
+                    torch.nn.init.normal_(
+                        weight, std=0.15
+                    )  # as it is made, the next token is that of any prompt
             model.save_pretrained(folder)
             folders[kind] = folder
         return folders[kind]
@@ -92,7 +142,8 @@ def asked(benchmark, folder, **changes):
     parameters = told(model={"id": str(folder)}, samples=2, **changes)
     model = registry.load(parameters.model)
     owed = runner.requests(benchmark, parameters, model)
-    begun = "The words stand as they are. "  # common to all prompts, so that it is shared where the model allows it
+    # common to all prompts, so that it is shared where the model allows it
+    begun = "The words stand as they are. "
     return model, owed.assign(rendered=begun + owed["rendered"]), parameters
 
 
@@ -124,7 +175,9 @@ def test_the_most_probable_completion_is_that_of_transformers(benchmark, made, m
     replies = model.reply(distinct, 0.0, 6, seed=1)
     for row, reply in list(zip(distinct.itertuples(), replies, strict=True))[::4]:
         ids = torch.tensor(model.token_ids([row.rendered]))
-        written = model.weights.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6)
+        written = model.weights.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6
+        )
         assert reply.text == model.tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
 
 
@@ -135,7 +188,9 @@ def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_
     assert throughput.prompt_tokens(model, owed, 512) > 0
     assert model.parameters > 0
     table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
-    alone = pd.concat(next_token.measure(benchmark.iloc[[row]], model, tmp_path / f"{row}.jsonl") for row in (0, 3))
+    alone = pd.concat(
+        next_token.measure(benchmark.iloc[[row]], model, tmp_path / f"{row}.jsonl") for row in (0, 3)
+    )
     np.testing.assert_allclose(table.iloc[[0, 3]]["expected_valence"], alone["expected_valence"], atol=1e-5)
 
 
@@ -157,7 +212,9 @@ def test_what_cannot_be_asked_is_named_before_weights_load(tiny, tmp_path, kind,
     AutoTokenizer.from_pretrained(tiny).save_pretrained(tmp_path)
     config = {"model_type": kind, "architectures": [f"{kind.title()}Model"]}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(specs.ParameterError, match=f"model smollm2-135m-completion: .*architecture '{kind}', {reason}") as caught:
+    with pytest.raises(
+        specs.ParameterError, match=f"model smollm2-135m-completion: .*architecture '{kind}', {reason}"
+    ) as caught:
         registry.load(told(model={"id": str(tmp_path)}).model)
     assert "name a causal language model, or set `server`" in str(caught.value)
 

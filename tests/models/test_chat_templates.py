@@ -1,4 +1,5 @@
-"""Chat templates: the same on any day, their refusals in their own words, arguments that have an effect, thoughts they open."""
+"""Chat templates: the same on any day, their refusals in their own words, arguments that have an effect,
+thoughts they open."""
 
 import pytest
 from transformers import AutoTokenizer
@@ -14,10 +15,15 @@ TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|
 OPEN = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 THINKS = "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
 SWITCH = (
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is defined and not enable_thinking %}<think>\n\n"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is defined and not "
+    "enable_thinking %}<think>\n\n"
     "</think>\n\n{% else %}<think>\n{% endif %}{% endif %}"
 )
-GEMMA = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TURN + OPEN
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    + TURN
+    + OPEN
+)
 
 
 @pytest.fixture
@@ -33,7 +39,13 @@ def chat(tiny, tmp_path):
         return registry.load(
             told(
                 "chat",
-                model={"id": str(tmp_path), "template_system": False, "begin_answer": False, "require_word": False} | changes,
+                model={
+                    "id": str(tmp_path),
+                    "template_system": False,
+                    "begin_answer": False,
+                    "require_word": False,
+                }
+                | changes,
             ).model
         )
 
@@ -52,7 +64,8 @@ def owed(model):
         ("{{ strftime_now('%A, %B %-d') }}", "Friday, July 26"),
         ("{{ date_string }}", "26 Jul 2024"),
         (
-            "{% if strftime_now is defined %}{% set day = strftime_now('%j') %}{% else %}{% set day = 'x' %}{% endif %}{{ day }}",
+            "{% if strftime_now is defined %}{% set day = strftime_now('%j') %}{% else %}{% set day = 'x' "
+            "%}{% endif %}{{ day }}",
             "208",
         ),
     ],
@@ -70,22 +83,36 @@ def test_a_date_of_ones_own_is_kept(chat):
 
 def test_a_template_that_takes_no_system_message_says_so_with_the_remedy(chat):
     chat(GEMMA)
-    with pytest.raises(specs.ParameterError, match=r"no messages of system and user \(System role not supported\)") as caught:
+    with pytest.raises(
+        specs.ParameterError, match=r"no messages of system and user \(System role not supported\)"
+    ) as caught:
         chat(GEMMA, system_prompt="Be brief.")
     assert str(caught.value).startswith("model smollm2-135m-chat: ")
     assert "set system_prompt to null, or put its text into a mitigation" in str(caught.value)
 
 
-@pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}", "{{ messages[7].content }}", "{% if %}",
-                                      "{{ 'a' + 1 }}", "{{ nothing.of.this }}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ messages[7].content }}",
+        "{% if %}",
+        "{{ 'a' + 1 }}",
+        "{{ nothing.of.this }}",
+    ],
+)
 def test_a_template_that_fails_on_any_message_is_no_matter_of_the_system_prompt(chat, template):
     for system_prompt in (None, "Be brief."):
-        with pytest.raises(specs.ParameterError, match=r"takes no messages of .*user \(.+\); set mode to 'completion'"):
+        with pytest.raises(
+            specs.ParameterError, match=r"takes no messages of .*user \(.+\); set mode to 'completion'"
+        ):
             chat(template, system_prompt=system_prompt)
 
 
 def test_a_template_that_leaves_the_system_prompt_out(chat):
-    silent = "{% for m in messages if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}\n{% endfor %}" + OPEN
+    silent = (
+        "{% for m in messages if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}\n{% endfor %}" + OPEN
+    )
     model = chat(silent, system_prompt="Be brief.")
     with pytest.raises(specs.ParameterError, match="leaves the system_prompt out; set system_prompt to null"):
         prompt_checks.check(owed(model), model, 6)
@@ -94,7 +121,10 @@ def test_a_template_that_leaves_the_system_prompt_out(chat):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"enable_thinkin": False}, "reads no such name; did you mean 'enable_thinking'\\?; it reads enable_thinking"),
+        (
+            {"enable_thinkin": False},
+            "reads no such name; did you mean 'enable_thinking'\\?; it reads enable_thinking",
+        ),
         ({"zzz": 1}, "reads no such name; it reads enable_thinking"),
         ({"add_generation_prompt": False}, "is given by the project itself; take it out"),
         ({"tokenize": True}, "is given by the project itself; take it out"),
@@ -106,21 +136,33 @@ def test_arguments_without_effect_are_refused(chat, given, message):
 
 
 def test_arguments_have_no_place_in_mode_completion(tiny):
-    with pytest.raises(specs.ParameterError, match="chat_template_kwargs have no effect in mode 'completion'; take them out"):
+    with pytest.raises(
+        specs.ParameterError, match="chat_template_kwargs have no effect in mode 'completion'; take them out"
+    ):
         registry.load(told(model={"id": str(tiny), "chat_template_kwargs": {"enable_thinking": False}}).model)
 
 
 def test_an_argument_reaches_the_prompt_and_the_key(chat):
-    on, off = (owed(chat(TURN + SWITCH, chat_template_kwargs={"enable_thinking": way})) for way in (True, False))
-    assert on["rendered"].str.endswith("<think>\n").all() and off["rendered"].str.endswith("</think>\n\n").all()
+    on, off = (
+        owed(chat(TURN + SWITCH, chat_template_kwargs={"enable_thinking": way})) for way in (True, False)
+    )
+    assert (
+        on["rendered"].str.endswith("<think>\n").all() and off["rendered"].str.endswith("</think>\n\n").all()
+    )
     assert not set(on["key"]) & set(off["key"])
 
 
 @pytest.mark.parametrize(
     ("template", "opens"),
-    [(TURN + OPEN, False), (TURN + THINKS, True), (TURN + SWITCH, True), (TURN + OPEN + "<think></think>", False),
-     (TURN + THINKS + "Okay,", True), (TURN.replace("{% endfor", "<think>x</think>{% endfor") + THINKS, True)],
-)  # fmt: skip
+    [
+        (TURN + OPEN, False),
+        (TURN + THINKS, True),
+        (TURN + SWITCH, True),
+        (TURN + OPEN + "<think></think>", False),
+        (TURN + THINKS + "Okay,", True),
+        (TURN.replace("{% endfor", "<think>x</think>{% endfor") + THINKS, True),
+    ],
+)
 def test_whether_a_prompt_ends_inside_a_thought(chat, template, opens):
     assert chat(template).opens_thought(chat(template).question("Hello")) == opens
 
@@ -135,25 +177,31 @@ def test_markers_of_ones_own(chat):
     markers = ["<|begin|>", "<|end|>"]
     model = chat(TURN + OPEN + "<|begin|>", thought_markers=markers)
     assert model.opens_thought(model.question("Hello"))
-    assert not chat(TURN + THINKS, thought_markers=markers).opens_thought(model.question("Hello").replace("<|begin|>", ""))
+    assert not chat(TURN + THINKS, thought_markers=markers).opens_thought(
+        model.question("Hello").replace("<|begin|>", "")
+    )
 
 
 @pytest.mark.parametrize(
     ("template", "changes", "message"),
     [
-        (
-            SWITCH,
-            {},
-            "set thinking_tokens: 1024, or chat_template_kwargs: {enable_thinking: false}",
-        ),
+        (SWITCH, {}, "set thinking_tokens: 1024, or chat_template_kwargs: {enable_thinking: false}"),
         (THINKS, {}, "no tokens are set aside for it; set thinking_tokens: 1024"),
         (
             THINKS,
             {"thinking_tokens": 9, "require_word": True},
             "need not begin with a word of the answer; set require_word",
         ),
-        (THINKS, {"thinking_tokens": 9, "begin_answer": True}, "begin_answer would begin the answer within it; set begin_answer"),
-        (THINKS, {"thinking_tokens": 5000}, "thinking_tokens 5000 and max_new_tokens 6 exceed the 2048 that it can read"),
+        (
+            THINKS,
+            {"thinking_tokens": 9, "begin_answer": True},
+            "begin_answer would begin the answer within it; set begin_answer",
+        ),
+        (
+            THINKS,
+            {"thinking_tokens": 5000},
+            "thinking_tokens 5000 and max_new_tokens 6 exceed the 2048 that it can read",
+        ),
     ],
 )
 def test_a_thought_without_room_or_sense_is_a_fault(chat, template, changes, message):
@@ -164,18 +212,24 @@ def test_a_thought_without_room_or_sense_is_a_fault(chat, template, changes, mes
     assert "enable_thinking" in message or "enable_thinking" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes", [{"thinking_tokens": 9}, {"chat_template_kwargs": {"enable_thinking": False}}])
+@pytest.mark.parametrize(
+    "changes", [{"thinking_tokens": 9}, {"chat_template_kwargs": {"enable_thinking": False}}]
+)
 def test_a_thought_with_tokens_of_its_own_or_turned_off_is_sound(chat, changes):
     model = chat(TURN + SWITCH, **changes)
     prompt_checks.check(owed(model), model, 6)
     note = prompt_checks.thought_note(model, 6)
     assert (
-        note == "" if "chat_template_kwargs" in changes else "9 tokens are set aside for it, beside the 6 of the answer" in note
+        note == ""
+        if "chat_template_kwargs" in changes
+        else "9 tokens are set aside for it, beside the 6 of the answer" in note
     )
 
 
 def test_a_model_that_may_open_a_thought_by_itself_is_told_of(chat):
-    qwen3 = "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    qwen3 = (
+        "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    )
     note = prompt_checks.thought_note(chat(TURN + OPEN + qwen3), 6)
     assert "knows `enable_thinking`" in note and "no tokens are set aside" in note
     assert prompt_checks.thought_note(chat(TURN + OPEN), 6) == ""
@@ -183,7 +237,9 @@ def test_a_model_that_may_open_a_thought_by_itself_is_told_of(chat):
 
 def test_the_names_a_template_reads(tiny):
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    tokenizer.chat_template = TURN + SWITCH + "{{ bos_token }}{{ date_string }}{% set x = 1 %}{{ x }}{{ style }}"
+    tokenizer.chat_template = (
+        TURN + SWITCH + "{{ bos_token }}{{ date_string }}{% set x = 1 %}{{ x }}{{ style }}"
+    )
     assert chat_templates.known(tokenizer) == {"enable_thinking", "date_string", "style"}
 
 
@@ -194,5 +250,8 @@ def test_a_judge_whose_template_opens_a_thought_needs_tokens_for_it(chat):
         if tokens:
             assert llm_judge.version(judge).startswith("asked-")
         else:
-            with pytest.raises(specs.ParameterError, match=r"judge asked: its chat template opens a thought .*thinking_tokens"):
+            with pytest.raises(
+                specs.ParameterError,
+                match=r"judge asked: its chat template opens a thought .*thinking_tokens",
+            ):
                 llm_judge.version(judge)

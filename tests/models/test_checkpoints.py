@@ -29,8 +29,13 @@ def gguf(tmp_path_factory):
     bundled.gguf(folder).rename(folder / "whole.gguf")
     data = (folder / "whole.gguf").read_bytes()
     place = data.index(b"llama", data.index(b"general.architecture"))
-    files = {"foreign": data[:place] + b"zzzzz" + data[place + 5 :], "head": data[:5000], "half": data[: len(data) // 2],
-             "page": b"<!DOCTYPE html>" * 9, "empty": b""}  # fmt: skip
+    files = {
+        "foreign": data[:place] + b"zzzzz" + data[place + 5 :],
+        "head": data[:5000],
+        "half": data[: len(data) // 2],
+        "page": b"<!DOCTYPE html>" * 9,
+        "empty": b"",
+    }
     for name, content in files.items():
         (folder / f"{name}.gguf").write_bytes(content)
     return folder
@@ -47,18 +52,26 @@ def test_a_damaged_gguf_file_is_called_so(gguf, name):
 def test_a_gguf_of_an_architecture_that_is_not_read_names_it(gguf):
     with pytest.raises(specs.ParameterError, match="architecture zzzzz is not supported") as caught:
         load(gguf, gguf_file="foreign.gguf")
-    assert "safetensors" in str(caught.value) and "llama.cpp" in str(caught.value) and "spelling" not in str(caught.value)
+    assert (
+        "safetensors" in str(caught.value)
+        and "llama.cpp" in str(caught.value)
+        and "spelling" not in str(caught.value)
+    )
 
 
 def test_a_gguf_file_that_is_not_there_names_those_that_are(gguf, tiny):
-    with pytest.raises(specs.ParameterError, match=r"'whol.gguf': no such file .*half.gguf.*; did you mean 'whole.gguf'"):
+    with pytest.raises(
+        specs.ParameterError, match=r"'whol.gguf': no such file .*half.gguf.*; did you mean 'whole.gguf'"
+    ):
         load(gguf, gguf_file="whol.gguf")
     with pytest.raises(specs.ParameterError, match="which holds no GGUF file; take gguf_file out"):
         load(tiny, gguf_file="whole.gguf")
 
 
 def test_a_folder_of_gguf_files_needs_one_named(gguf):
-    with pytest.raises(specs.ParameterError, match=r"holds only GGUF files; set gguf_file to one of empty.gguf, .*whole.gguf"):
+    with pytest.raises(
+        specs.ParameterError, match=r"holds only GGUF files; set gguf_file to one of empty.gguf, .*whole.gguf"
+    ):
         load(gguf)
 
 
@@ -70,8 +83,18 @@ def test_of_several_gguf_files_only_the_one_that_is_used_counts(gguf):
     assert checkpoints.identity(str(gguf), "main", "whole.gguf") == before
 
 
-UNREAD = ["README.md", ".gitattributes", "optimizer.pt", "training_args.bin", "trainer_state.json", "x.gguf", "LICENSE",
-          "pytorch_model.bin", "pytorch_model.bin.index.json", "model.fp16.safetensors"]  # fmt: skip
+UNREAD = [
+    "README.md",
+    ".gitattributes",
+    "optimizer.pt",
+    "training_args.bin",
+    "trainer_state.json",
+    "x.gguf",
+    "LICENSE",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.fp16.safetensors",
+]
 
 
 @pytest.mark.parametrize("name", UNREAD)
@@ -81,8 +104,18 @@ def test_files_that_are_not_read_do_not_count(copied, name):
     assert load(copied).fingerprint == before
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors", "vocab.txt",
-                                  "generation_config.json", "adapter_model.safetensors"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "model.safetensors",
+        "vocab.txt",
+        "generation_config.json",
+        "adapter_model.safetensors",
+    ],
+)
 def test_files_that_are_read_count(copied, name):
     before = checkpoints.identity(str(copied), "main")
     (copied / name).write_bytes(((copied / name).read_bytes() if (copied / name).exists() else b"") + b" ")
@@ -92,15 +125,24 @@ def test_files_that_are_read_count(copied, name):
 def test_shards_count_as_their_list_names_them(copied):
     (copied / "model.safetensors").rename(copied / "model-1.safetensors")
     (copied / "model-9.safetensors").write_text("of another number format")
-    (copied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    (copied / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-1.safetensors"}})
+    )
     names = set(checkpoints.identity(str(copied), "main"))
-    assert {"model-1.safetensors", "model.safetensors.index.json"} < names and "model-9.safetensors" not in names
+    assert {
+        "model-1.safetensors",
+        "model.safetensors.index.json",
+    } < names and "model-9.safetensors" not in names
 
 
 @pytest.mark.parametrize(
     ("config", "reason", "remedy"),
     [
-        ({"model_type": "zzz"}, "model type `zzz` but Transformers does not recognize", "does not know this architecture; name"),
+        (
+            {"model_type": "zzz"},
+            "model type `zzz` but Transformers does not recognize",
+            "does not know this architecture; name",
+        ),
         (
             {"model_type": "zzz", "auto_map": {"AutoConfig": "configuration_zzz.Z"}},
             "custom code",
@@ -126,7 +168,9 @@ def test_a_damaged_file_of_a_folder_is_no_matter_of_spelling(copied, name):
 @pytest.mark.parametrize("config", [{"model_type": "llama"}, {"model_type": "gemma"}, {"model_type": "gpt2"}])
 def test_a_folder_without_a_tokenizer(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(specs.ParameterError, match=r"add the files of its tokenizer|holds no whole model \(config, tokenizer"):
+    with pytest.raises(
+        specs.ParameterError, match=r"add the files of its tokenizer|holds no whole model \(config, tokenizer"
+    ):
         load(tmp_path)
 
 
@@ -135,11 +179,20 @@ def test_weights_cut_short_or_missing_are_told(copied, monkeypatch):
 
     path = copied / "model.safetensors"
     weights = load_file(path)
-    save_file({name: weight for name, weight in weights.items() if "layers.1.mlp" not in name}, path, {"format": "pt"})
-    with pytest.raises(specs.ParameterError, match=r"lack 3 of its weights \(model.layers.1.mlp.down_proj.weight, .*at random"):
+    save_file(
+        {name: weight for name, weight in weights.items() if "layers.1.mlp" not in name},
+        path,
+        {"format": "pt"},
+    )
+    with pytest.raises(
+        specs.ParameterError,
+        match=r"lack 3 of its weights \(model.layers.1.mlp.down_proj.weight, .*at random",
+    ):
         _ = load(copied).weights
     path.write_bytes(path.read_bytes()[: 10**5])
-    with pytest.raises(specs.ParameterError, match=r"cannot be loaded \(SafetensorError: .*\n.*damaged; fetch it again"):
+    with pytest.raises(
+        specs.ParameterError, match=r"cannot be loaded \(SafetensorError: .*\n.*damaged; fetch it again"
+    ):
         _ = load(copied).weights
 
 
@@ -159,8 +212,10 @@ def test_out_of_memory_is_not_taken_for_a_damaged_file(copied, monkeypatch):
 
 COMMITS = ("a" * 40, "b" * 40)
 ASK = (
-    "import sys; from lib.config import params; from lib.models import registry; from tests.conftest import told; "
-    "print(*[registry.load(told(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in sys.argv[1:]], sep='\\n')"
+    "import sys; from lib.config import params; from lib.models import registry; from tests.conftest import "
+    "told; "
+    "print(*[registry.load(told(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in "
+    "sys.argv[1:]], sep='\\n')"
 )
 
 
@@ -173,4 +228,8 @@ def test_a_model_of_the_hub_is_told_by_its_commit(tiny, tmp_path):
     offline = os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     asked = [sys.executable, "-c", ASK, "main", "v2", COMMITS[1]]
     done = subprocess.run(asked, env=offline, text=True, capture_output=True, check=True)
-    assert [json.loads(line)["weights"] for line in done.stdout.splitlines()] == [COMMITS[0], COMMITS[1], COMMITS[1]]
+    assert [json.loads(line)["weights"] for line in done.stdout.splitlines()] == [
+        COMMITS[0],
+        COMMITS[1],
+        COMMITS[1],
+    ]

@@ -1,4 +1,5 @@
-"""GGUF files: converted once for each content and number format, unless the disk has no room; bundled models that are such."""
+"""GGUF files: converted once for each content and number format, unless the disk has no room; bundled models
+that are such."""
 
 import json
 import shutil
@@ -52,10 +53,15 @@ def a_file(content: str = "0") -> converted.Gguf:
 def test_a_file_is_converted_once_for_each_content_and_number_format(loads, capsys):
     for _ in range(2):
         assert {path.name for path in converted.described(a_file(), loads.load).iterdir()} == {
-            "AutoConfig.json", "AutoTokenizer.json"}  # fmt: skip
+            "AutoConfig.json",
+            "AutoTokenizer.json",
+        }
         for dtype in ("float32", "bfloat16"):
             (path,) = converted.weights(a_file(), dtype, 1, loads.load).iterdir()
-            assert json.loads(path.read_text()) == ["/models", {"gguf_file": "tiny.Q4_0.gguf", "dtype": dtype}]
+            assert json.loads(path.read_text()) == [
+                "/models",
+                {"gguf_file": "tiny.Q4_0.gguf", "dtype": dtype},
+            ]
     weights = [("AutoModelForCausalLM", "float32"), ("AutoModelForCausalLM", "bfloat16")]
     assert loads.asked == [("AutoConfig", None), ("AutoTokenizer", None), *weights]
     assert "converting tiny.Q4_0.gguf to bfloat16: once, 0.0 GB of disk" in capsys.readouterr().err
@@ -90,10 +96,15 @@ def test_without_room_the_file_is_read_as_it_is_and_that_is_said(loads, monkeypa
     assert converted.weights(a_file(), "float32", 2 * 10**9, loads.load) is None
     assert not loads.asked
     said = capsys.readouterr().err
-    assert "tiny.Q4_0.gguf: needs 2.0 GB of disk, 1.0 GB are free in" in said and "EXPRESSION_LEAKAGE_CACHE" in said
+    assert (
+        "tiny.Q4_0.gguf: needs 2.0 GB of disk, 1.0 GB are free in" in said
+        and "EXPRESSION_LEAKAGE_CACHE" in said
+    )
 
 
-def test_an_artifact_is_fetched_with_room_for_its_weights_and_only_when_it_is_first_read(loads, monkeypatch, tmp_path):
+def test_an_artifact_is_fetched_with_room_for_its_weights_and_only_when_it_is_first_read(
+    loads, monkeypatch, tmp_path
+):
     rooms = []
 
     def assemble(name, room=0):
@@ -113,7 +124,10 @@ def test_too_little_memory_is_told_before_anything_is_fetched(model_id, monkeypa
     monkeypatch.setattr(packages, "assemble", lambda *_: pytest.fail("it was fetched"))
     monkeypatch.setattr(huggingface, "free_bytes", lambda: 10**9)
     needed = 4 * bundled.artifact(model_id).weights / 1e9
-    with pytest.raises(specs.ParameterError, match=f"its weights need about {needed:.1f} GB as float32, 1.0 GB are free; choose"):
+    with pytest.raises(
+        specs.ParameterError,
+        match=f"its weights need about {needed:.1f} GB as float32, 1.0 GB are free; choose",
+    ):
         registry.load(told(model={"id": model_id}).model)
 
 
@@ -129,7 +143,9 @@ def test_what_is_measured_is_fetched_where_a_smaller_number_format_fits(monkeypa
 
 def test_every_artifact_that_is_a_model_is_bundled_and_smollm2_stays_where_it_was(monkeypatch):
     assert [model_id for model_id in specs.BUNDLED_MODELS if model_id.startswith("bundled:")] == [
-        "bundled:SmolLM2-135M-Instruct", *ARTIFACT_MODELS]  # fmt: skip
+        "bundled:SmolLM2-135M-Instruct",
+        *ARTIFACT_MODELS,
+    ]
     assert bundled.artifact("bundled:SmolLM2-135M-Instruct") is None
     assert bundled.artifact("Qwen/Qwen2.5-Coder-0.5B-Instruct") is None
 
@@ -144,10 +160,13 @@ def test_the_readme_has_the_sizes_and_licences_of_the_bundled_models():
         assert cells[4].startswith(about.licence.split(",")[0])
 
 
-@pytest.mark.parametrize(("model_id", "name", "family"), [
-    ("bundled:Gemma-3-270M", "gemma-3-270m", "gemma-3"),
-    ("bundled:Qwen2.5-Coder-1.5B-Instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model_id", "name", "family"),
+    [
+        ("bundled:Gemma-3-270M", "gemma-3-270m", "gemma-3"),
+        ("bundled:Qwen2.5-Coder-1.5B-Instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder"),
+    ],
+)
 def test_bundled_models_have_names_and_families(model_id, name, family):
     assert (identify.slug(model_id), identify.family(model_id)) == (name, family)
 

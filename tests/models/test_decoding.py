@@ -1,4 +1,5 @@
-"""Logits that are not finite stop a run: told with the model, its number format, the prompt and the remedy."""
+"""Logits that are not finite stop a run: told with the model, its number format, the prompt and the
+remedy."""
 
 import pytest
 import torch
@@ -36,7 +37,9 @@ def test_an_overflow_names_model_format_prompt_and_remedy(benchmark, tiny, tempe
     model, owed, _ = asked(benchmark, tiny, dtype=dtype)
     model.weights.model.norm.weight.data.fill_(3e38 if dtype == "float32" else 6e4)
     model.weights.lm_head.weight.data.fill_(3e38 if dtype != "float16" else 6e4)
-    with pytest.raises(specs.ParameterError, match=r"model smollm2-135m-completion: its logits after the") as caught:
+    with pytest.raises(
+        specs.ParameterError, match=r"model smollm2-135m-completion: its logits after the"
+    ) as caught:
         model.reply(owed, temperature, 6, seed=1)
     beginning = str(caught.value).split("prompt '")[1].split("'")[0]
     assert any(rendered.startswith(beginning) for rendered in owed["rendered"])

@@ -1,4 +1,5 @@
-"""A reply that must begin with a word: what may be drawn before it stands, and that nothing else is changed."""
+"""A reply that must begin with a word: what may be drawn before it stands, and that nothing else is
+changed."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""What a Transformer needs, told before any weights load; what its completions depend on; other ways to hold its weights."""
+"""What a Transformer needs, told before any weights load; what its completions depend on; other ways to hold
+its weights."""
 
 import json
 import shutil
@@ -44,8 +45,14 @@ CHANGES = {
 FILES = {
     "weights": ("model.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1])),
     "tokenizer": ("tokenizer.json", lambda data: data + b"\n"),
-    "architecture": ("config.json", lambda data: data.replace(b'"rms_norm_eps": 1e-06', b'"rms_norm_eps": 1e-05')),
-    "end tokens": ("generation_config.json", lambda data: data.replace(b'"eos_token_id": 2', b'"eos_token_id": 3')),
+    "architecture": (
+        "config.json",
+        lambda data: data.replace(b'"rms_norm_eps": 1e-06', b'"rms_norm_eps": 1e-05'),
+    ),
+    "end tokens": (
+        "generation_config.json",
+        lambda data: data.replace(b'"eos_token_id": 2', b'"eos_token_id": 3'),
+    ),
 }
 
 
@@ -93,10 +100,14 @@ def test_no_key_survives_a_quantization(benchmark, tiny, monkeypatch):
 def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch):
     parameters = told(model={"id": str(tiny)})
     model = registry.load(parameters.model)
-    first = runner.generate(runner.requests(benchmark, parameters, model), parameters, model, tmp_path / "j.jsonl")
+    first = runner.generate(
+        runner.requests(benchmark, parameters, model), parameters, model, tmp_path / "j.jsonl"
+    )
     again = registry.load(parameters.model)
     monkeypatch.setattr(again.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
-    second = runner.generate(runner.requests(benchmark, parameters, again), parameters, again, tmp_path / "j.jsonl")
+    second = runner.generate(
+        runner.requests(benchmark, parameters, again), parameters, again, tmp_path / "j.jsonl"
+    )
     assert first["completion"].tolist() == second["completion"].tolist()
 
 
@@ -104,7 +115,9 @@ def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkey
     model = registry.load(told(model={"id": str(tiny), "dtype": "bfloat16"}).model)
     monkeypatch.setattr(huggingface, "free_bytes", lambda: 1000)
     monkeypatch.setattr(model.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
-    with pytest.raises(specs.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"):
+    with pytest.raises(
+        specs.ParameterError, match=r"its weights need about 0\.0 GB as bfloat16, 0\.0 GB are free; choose"
+    ):
         _ = model.weights
 
 
@@ -116,7 +129,9 @@ def test_the_estimate_is_what_the_weights_take(quantization, megabytes, monkeypa
 
 def test_quantization_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(huggingface, "find_spec", lambda _: None)
-    with pytest.raises(specs.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"):
+    with pytest.raises(
+        specs.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"
+    ):
         registry.load(told(model={"quantization": "8bit"}).model)
 
 
@@ -167,7 +182,11 @@ def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
             raise torch.OutOfMemoryError
         return whole(model, tokenizer, token_ids, prompt_of_row, *arguments, **named)
 
-    monkeypatch.setattr(decoding, "decode", lambda *given, prompt_of_row, **named: small_memory(*given, prompt_of_row, **named))
+    monkeypatch.setattr(
+        decoding,
+        "decode",
+        lambda *given, prompt_of_row, **named: small_memory(*given, prompt_of_row, **named),
+    )
     assert [reply.text for reply in model.reply(owed, 1.0, 6, seed=1)] == expected
     assert max(sizes) == len(owed) > 3
 
@@ -176,7 +195,9 @@ def test_the_fingerprint_holds_no_path(tiny):
     assert str(tiny) not in json.dumps(registry.load(told(model={"id": str(tiny)}).model).fingerprint)
 
 
-def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothing_fails(benchmark, tiny, monkeypatch):
+def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothing_fails(
+    benchmark, tiny, monkeypatch
+):
     given = []
     monkeypatch.setattr(huggingface, "give_back_memory", lambda: given.append(1))
     parameters = told(model={"id": str(tiny)})

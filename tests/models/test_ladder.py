@@ -1,4 +1,5 @@
-"""The ladder in small: two sizes, a few steps, for real; what is trained again, and what never; what is told of it."""
+"""The ladder in small: two sizes, a few steps, for real; what is trained again, and what never; what is told
+of it."""
 
 import os
 import shutil
@@ -19,9 +20,12 @@ from lib.models import ladder, ladder_training, registry
 from lib.report import ladder_reports
 from lib.storage import packages
 
-TEXTS = [f"The {size} {thing} is {colour}. She likes the {thing}."
-         for size in ("small", "large", "old") for thing in ("house", "tree", "boat", "dog", "street") for colour in
-         ("red", "green", "blue", "grey")]  # fmt: skip
+TEXTS = [
+    f"The {size} {thing} is {colour}. She likes the {thing}."
+    for size in ("small", "large", "old")
+    for thing in ("house", "tree", "boat", "dog", "street")
+    for colour in ("red", "green", "blue", "grey")
+]
 TOY = ladder.Recipe(sizes={"small": (32, 1), "large": (64, 2)}, vocabulary=300, block=16, batch=4, epochs=3)
 
 
@@ -50,7 +54,9 @@ def weights(folder, size: str) -> str:
 
 def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
     sizes = list(ladder.Recipe().sizes)
-    assert [name for name in specs.BUNDLED_MODELS if name.startswith("ladder:")] == [f"ladder:{size}" for size in sizes]
+    assert [name for name in specs.BUNDLED_MODELS if name.startswith("ladder:")] == [
+        f"ladder:{size}" for size in sizes
+    ]
     rates = [ladder.Recipe().learning_rate(size) for size in sizes]
     assert rates[-1] == pytest.approx(rates[0] / 4)  # four times as wide
 
@@ -58,11 +64,14 @@ def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
 def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made):
     small, large = ladder.told(made).to_dict("index").values()
     assert small["tokens"] == large["tokens"] == np.load(made / "blocks.npz")["train"].size * 3
-    # a layer: 4 · 32² of attention, 3 · 32 · 80 of the gated part, two norms of 32; one more norm after the last layer
+    # a layer: 4 · 32² of attention, 3 · 32 · 80 of the gated part, two norms of 32; one more norm after the
+    # last layer
     assert small["parameters"] == 4 * 32**2 + 3 * 32 * 80 + 2 * 32 + 32
     assert large["parameters"] == 2 * (4 * 64**2 + 3 * 64 * 176 + 2 * 64) + 64
     for found in (small, large):
-        assert found["untrained_loss"] == pytest.approx(np.log(300), abs=0.1)  # as good as guessing among 300 tokens
+        assert found["untrained_loss"] == pytest.approx(
+            np.log(300), abs=0.1
+        )  # as good as guessing among 300 tokens
         assert found["held_out_loss"] < found["untrained_loss"] - 1
         assert found["learnt_loss"] < found["untrained_loss"] - 1
 
@@ -84,7 +93,9 @@ def test_the_size_and_the_losses_that_are_told_are_those_of_the_model_that_is_ke
 
 def test_no_document_is_both_learnt_and_held_out(made):
     blocks, tokenizer = np.load(made / "blocks.npz"), AutoTokenizer.from_pretrained(made / "tokenizer")
-    learnt, unseen = (set("".join(tokenizer.batch_decode(blocks[part])).split(ladder.END)) for part in ("train", "held_out"))
+    learnt, unseen = (
+        set("".join(tokenizer.batch_decode(blocks[part])).split(ladder.END)) for part in ("train", "held_out")
+    )
     whole = {f"{ladder.BEGIN}{text}" for text in TEXTS}
     assert len(learnt & whole) > 40 and len(unseen & whole) >= 5
     assert not learnt & unseen & whole
@@ -135,7 +146,10 @@ def test_a_text_begins_as_in_training_and_comes_back_unchanged(made):
     ids = tokenizer("She likes café №5.").input_ids
     assert ids[0] == tokenizer.bos_token_id and tokenizer.eos_token_id not in ids
     assert tokenizer.decode(ids, skip_special_tokens=True) == "She likes café №5."
-    assert AutoModelForCausalLM.from_pretrained(made / "small").generation_config.eos_token_id == tokenizer.eos_token_id
+    assert (
+        AutoModelForCausalLM.from_pretrained(made / "small").generation_config.eos_token_id
+        == tokenizer.eos_token_id
+    )
 
 
 _SLOW = """
@@ -143,14 +157,19 @@ from pathlib import Path
 from lib.models import ladder
 from tests.models.test_ladder import TEXTS, TOY, replace
 if __name__ == "__main__":
-    ladder.made(TEXTS, replace(TOY, sizes={"small": (32, 1), "large": (256, 8)}, epochs=20), Path(__import__("sys").argv[1]))
+    recipe = replace(TOY, sizes={"small": (32, 1), "large": (256, 8)}, epochs=20)
+    ladder.made(TEXTS, recipe, Path(__import__("sys").argv[1]))
 """
 
 
 def test_who_is_killed_leaves_what_is_finished_and_nobody_who_goes_on(tmp_path):
     (tmp_path / "slow.py").write_text(_SLOW)
-    process = psutil.Popen([sys.executable, tmp_path / "slow.py", tmp_path], cwd=specs.ROOT, stderr=subprocess.DEVNULL,
-                           env={**os.environ, "PYTHONPATH": str(specs.ROOT)})  # fmt: skip
+    process = psutil.Popen(
+        [sys.executable, tmp_path / "slow.py", tmp_path],
+        cwd=specs.ROOT,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(specs.ROOT)},
+    )
     try:
         while not (finished := list(tmp_path.glob("ladder-*/small/model.safetensors"))):
             assert process.poll() is None
@@ -165,7 +184,9 @@ def test_who_is_killed_leaves_what_is_finished_and_nobody_who_goes_on(tmp_path):
 
 def test_a_disk_without_room_is_told_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1e9, 1e9, 1e6))
-    with pytest.raises(OSError, match=r"ladder-\w+: cannot write \(it takes \d+ MB, 1 MB are free\); make room"):
+    with pytest.raises(
+        OSError, match=r"ladder-\w+: cannot write \(it takes \d+ MB, 1 MB are free\); make room"
+    ):
         ladder.made(TEXTS, TOY, tmp_path)
     assert not list(tmp_path.glob("ladder-*/*"))
 
@@ -174,19 +195,31 @@ def _trained(*means) -> pd.DataFrame:
     """Made-up sizes whose held-out losses vary by block around `means`, all in the same way."""
     blocks = np.random.default_rng(0).normal(0, 0.5, 400)
     own = [np.random.default_rng(size).normal(0, 0.01, 400) for size in range(len(means))]
-    return pd.DataFrame({
-        "model": [f"m{size}" for size in range(len(means))], "parameters": [10**size for size in range(len(means))],
-        "learning_rate": 0.003, "tokens": 1000, "epochs": 1, "untrained_loss": 8.3, "learnt_loss": 4.0, "held_out_loss": means,
-        "losses": [mean + blocks + part for mean, part in zip(means, own, strict=True)],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "model": [f"m{size}" for size in range(len(means))],
+            "parameters": [10**size for size in range(len(means))],
+            "learning_rate": 0.003,
+            "tokens": 1000,
+            "epochs": 1,
+            "untrained_loss": 8.3,
+            "learnt_loss": 4.0,
+            "held_out_loss": means,
+            "losses": [mean + blocks + part for mean, part in zip(means, own, strict=True)],
+        }
+    )
 
 
 def test_it_is_said_whether_the_held_out_loss_falls_with_size():
-    assert ladder_reports.reading(_trained(5.0, 4.9, 4.8), 0.95).startswith("Held-out loss falls with size: yes.")
+    assert ladder_reports.reading(_trained(5.0, 4.9, 4.8), 0.95).startswith(
+        "Held-out loss falls with size: yes."
+    )
     assert "over 400 held-out blocks" in ladder_reports.reading(_trained(5.0, 4.9), 0.95)
     assert "m0 to m1 −0.1" in ladder_reports.reading(_trained(5.0, 4.9), 0.95)
     for means in [(5.0, 4.9, 4.95), (5.0, 5.0)]:  # a rise, and no difference
-        assert ladder_reports.reading(_trained(*means), 0.95).startswith("Held-out loss falls with size: **no**")
+        assert ladder_reports.reading(_trained(*means), 0.95).startswith(
+            "Held-out loss falls with size: **no**"
+        )
     assert "the only one" in ladder_reports.reading(_trained(5.0), 0.95)
     shown = ladder_reports.shown(_trained(5.0, 4.9), "NOTE")
     assert shown["held-out text"].tolist() == ["5.000", "4.900"] and shown.columns.name == "⚠ NOTE"

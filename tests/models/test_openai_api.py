@@ -1,4 +1,5 @@
-"""A server's answers all arrive, each once, whatever it does meanwhile; and what it is told of the key, the seed and the rest."""
+"""A server's answers all arrive, each once, whatever it does meanwhile; and what it is told of the key, the
+seed and the rest."""
 
 import json
 import time
@@ -13,7 +14,9 @@ from lib.models import openai_api, registry
 from tests.stand_in import CHAT, KEY, message_of, told
 
 TROUBLES = {
-    "too many requests": lambda handler: handler.send(429, {"error": {"message": "slow down"}}, Retry_After="0.2"),
+    "too many requests": lambda handler: handler.send(
+        429, {"error": {"message": "slow down"}}, Retry_After="0.2"
+    ),
     "internal error": lambda handler: handler.send(500, {"error": {"message": "out of luck"}}),
     "stalls": lambda handler: time.sleep(1),
     "drops the connection": lambda handler: handler.connection.close(),
@@ -43,7 +46,13 @@ def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, few_pr
     assert table["ended"].all()  # cut off at the limit, but its first sentence had ended
     sent = stand_in.bodies()
     assert len(sent) == len(table) == 2 * 5 * 2  # stems, arms, samples
-    for name, value in {"model": "stand-in-7b", "max_tokens": 32, "temperature": 0.7, "n": 1, "top_p": 1.0}.items():
+    for name, value in {
+        "model": "stand-in-7b",
+        "max_tokens": 32,
+        "temperature": 0.7,
+        "n": 1,
+        "top_p": 1.0,
+    }.items():
         assert {body[name] for body in sent} == {value}
     if mode == "chat":
         assert {path for path, _, _ in stand_in.seen} == {CHAT}
@@ -116,7 +125,12 @@ def test_the_key_is_sent_and_written_nowhere(stand_in, few_prompts, tmp_path, mo
     model = registry.load(parameters.model)
     paid(few_prompts, parameters, tmp_path)
     assert {key for _, key, _ in stand_in.seen} == {f"Bearer {KEY}"}
-    shown = [repr(model), model.fingerprint, *capfd.readouterr(), *(path.read_text() for path in tmp_path.iterdir())]
+    shown = [
+        repr(model),
+        model.fingerprint,
+        *capfd.readouterr(),
+        *(path.read_text() for path in tmp_path.iterdir()),
+    ]
     assert not any(KEY in text for text in shown)
 
 
@@ -124,7 +138,9 @@ def test_a_key_revoked_in_the_middle(stand_in, few_prompts, tmp_path, monkeypatc
     monkeypatch.setenv("A_KEY", KEY)
     stand_in.keys = [KEY]
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.keys.clear(), handler.refused())]
-    message = message_of(lambda: paid(few_prompts, told(stand_in), tmp_path))  # the stand-in says the key in its answer
+    message = message_of(
+        lambda: paid(few_prompts, told(stand_in), tmp_path)
+    )  # the stand-in says the key in its answer
     assert "refused the key in $A_KEY (401: Incorrect API key provided: [key])" in message
     assert len(keys_of(tmp_path)) == 10
 
@@ -158,7 +174,9 @@ def test_a_model_that_is_served_but_not_listed(stand_in, listed):
     assert [body["max_tokens"] for body in stand_in.bodies()] == [1]
 
 
-@pytest.mark.parametrize("trouble", ["too many requests", "internal error", "stalls", "a bad request", "no completion"])
+@pytest.mark.parametrize(
+    "trouble", ["too many requests", "internal error", "stalls", "a bad request", "no completion"]
+)
 def test_a_trouble_that_stays_is_named(stand_in, few_prompts, tmp_path, trouble):
     lasting = TROUBLES | {
         "a bad request": lambda handler: handler.send(400, {"detail": "that is\nno request"}),

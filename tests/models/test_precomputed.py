@@ -1,4 +1,5 @@
-"""Completions made elsewhere: every format gives back what was written, and what is wrong with a file is named by row."""
+"""Completions made elsewhere: every format gives back what was written, and what is wrong with a file is
+named by row."""
 
 import json
 import shutil
@@ -76,7 +77,9 @@ def made(benchmark, tmp_path_factory) -> pd.DataFrame:
     model = registry.load(parameters.model)
     journal = tmp_path_factory.mktemp("made") / "journal.jsonl"
     paid = runner.generate(runner.requests(benchmark, parameters, model), parameters, model, journal)
-    return runner.completions_table(paid, parameters, model).merge(benchmark[["prompt_id", "text"]], on="prompt_id")
+    return runner.completions_table(paid, parameters, model).merge(
+        benchmark[["prompt_id", "text"]], on="prompt_id"
+    )
 
 
 def generated(benchmark, parameters, folder) -> pd.DataFrame:
@@ -106,15 +109,24 @@ def test_every_format_gives_back_what_was_written(benchmark, made, tmp_path, cap
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_columns_may_have_other_names_and_prompts_may_be_texts(benchmark, made, tmp_path, suffix):
     path = tmp_path / f"made.{suffix}"
-    of_file = made.assign(text="\n " + made["text"].str.replace(" ", "  "), mitigation=made["mitigation"].replace("none", ""))
-    write(of_file.rename(columns={"completion": "Answer", "sample_index": "n"})[["text", "mitigation", "n", "Answer"]], path)
+    of_file = made.assign(
+        text="\n " + made["text"].str.replace(" ", "  "), mitigation=made["mitigation"].replace("none", "")
+    )
+    write(
+        of_file.rename(columns={"completion": "Answer", "sample_index": "n"})[
+            ["text", "mitigation", "n", "Answer"]
+        ],
+        path,
+    )
     columns = {"prompt": "text", "completion": "Answer", "sample_index": "n"}
     assert same(generated(benchmark, asked_of(path, columns=columns), tmp_path), made)
 
 
 def test_a_column_named_outright_comes_before_one_of_our_name(benchmark, made, tmp_path):
     write(made.assign(prompt_id=range(len(made))), tmp_path / "made.csv")
-    assert same(generated(benchmark, asked_of(tmp_path / "made.csv", columns={"prompt": "text"}), tmp_path), made)
+    assert same(
+        generated(benchmark, asked_of(tmp_path / "made.csv", columns={"prompt": "text"}), tmp_path), made
+    )
 
 
 def test_without_mitigation_and_sample_index_rows_are_bare_and_in_order(benchmark, made, tmp_path):
@@ -169,8 +181,9 @@ def test_a_path_is_read_from_the_project_folder_and_parameters_are_as_told(made,
 def test_no_such_file_or_no_such_format(tmp_path):
     assert f"no such file: {tmp_path / 'made.csv'}" in refusal(tmp_path / "made.csv")
     (tmp_path / "made.json").write_text("[]")
-    assert "unknown suffix '.json'; did you mean '.jsonl'?; give .parquet, .csv, .tsv, .jsonl, .xlsx" in refusal(
-        tmp_path / "made.json"
+    assert (
+        "unknown suffix '.json'; did you mean '.jsonl'?; give .parquet, .csv, .tsv, .jsonl, .xlsx"
+        in refusal(tmp_path / "made.json")
     )
 
 
@@ -238,11 +251,15 @@ def test_missing_prompts(tmp_path):
 @pytest.mark.parametrize("index", ["-1", "0.5", "one", "", "inf", "١"])
 def test_a_sample_index_that_is_no_whole_number(tmp_path, index):
     write(rows("a\nb", "b", "c", sample_index=["0", "1.0", index]), tmp_path / "t.csv")
-    assert "1 line with a sample_index that is no whole number from 0 on\nline 5; " in refusal(tmp_path / "t.csv")
+    assert "1 line with a sample_index that is no whole number from 0 on\nline 5; " in refusal(
+        tmp_path / "t.csv"
+    )
 
 
 def test_completions_given_twice(tmp_path):
-    table = rows(*"abcde", sample_index=[0, 0, 0, 0, 1], mitigation=["", "none", "x", "none", "none"]).assign(prompt_id="p")
+    table = rows(*"abcde", sample_index=[0, 0, 0, 0, 1], mitigation=["", "none", "x", "none", "none"]).assign(
+        prompt_id="p"
+    )
     write(table, tmp_path / "t.csv")
     said = refusal(tmp_path / "t.csv")
     assert "2 completions are given twice; take one out or number them apart\n" in said
@@ -268,51 +285,72 @@ def refused_check(benchmark, table, tmp_path, **changes) -> str:
 def test_unknown_prompts(benchmark, made, tmp_path):
     known = made["prompt_id"].iloc[0]
     said = refused_check(benchmark, made.replace({"prompt_id": {known: f"{known}x"}}), tmp_path)
-    assert f"unknown prompt: '{known}x' is not in prompts.parquet (compared by prompt_id); did you mean" in said
+    assert (
+        f"unknown prompt: '{known}x' is not in prompts.parquet (compared by prompt_id); did you mean" in said
+    )
     assert "\nlines 2, " in said
     text = made["text"].iloc[0]
-    said = refused_check(benchmark, made.replace({"text": {text: f"Oh. {text}"}}), tmp_path, columns={"prompt": "text"})
+    said = refused_check(
+        benchmark, made.replace({"text": {text: f"Oh. {text}"}}), tmp_path, columns={"prompt": "text"}
+    )
     assert "(compared by prompt)" in said
 
 
 def test_unknown_mitigations(benchmark, made, tmp_path):
     wrong = made.replace({"mitigation": {"control": "contrl"}})
     said = refused_check(benchmark, wrong, tmp_path)
-    assert "unknown mitigation: 'contrl' is not a mitigation asked of this model; did you mean 'control'?" in said
+    assert (
+        "unknown mitigation: 'contrl' is not a mitigation asked of this model; did you mean 'control'?"
+        in said
+    )
     assert f"{(made['mitigation'] == 'control').sum()} lines" in said
     assert "mitigate of the model" in refused_check(benchmark, made, tmp_path, mitigations={})
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_answers_in_another_wording_than_their_group_is_asked_in_are_refused(benchmark, made, tmp_path, suffix, capsys):
+def test_answers_in_another_wording_than_their_group_is_asked_in_are_refused(
+    benchmark, made, tmp_path, suffix, capsys
+):
     path, calm = tmp_path / f"made.{suffix}", ["Stay calm.", "Be calm.", "Keep calm."]
     changes = {"mitigations": {"calm": calm, "control": "Write."}, "mitigation_samples": 1}
     told_so = runner.requests(benchmark, asked_of(path, **changes), registry.load(told().model))
     answers = told_so[[*KEY, "wording"]].assign(completion="a walk.")
     write(answers.astype({"wording": object}).replace({"wording": {0: None}}), path)
-    assert set(generated(benchmark, asked_of(path, **changes), tmp_path)["wording"]) == set(told_so["wording"])
+    assert set(generated(benchmark, asked_of(path, **changes), tmp_path)["wording"]) == set(
+        told_so["wording"]
+    )
     assert capsys.readouterr().out == ""
     write(answers.assign(wording=answers["wording"].clip(upper=1)), path)
     model = registry.load(asked_of(path, **changes).model)
     wrong = told_so[told_so["wording"] > 1]
     assert len(wrong)
     with pytest.raises(
-        ParameterError, match=rf"{len(wrong)} \w+s in another wording than .* '1' in place of {wrong['wording'].iloc[0]}\n"
+        ParameterError,
+        match=rf"{len(wrong)} \w+s in another wording than .* '1' in place of {wrong['wording'].iloc[0]}\n",
     ):
         model.check(runner.requests(benchmark, asked_of(path, **changes), model))
     write(answers.drop(columns="wording"), path)
     generated(benchmark, asked_of(path, **changes), tmp_path / "again")
-    assert "no column wording: answers under calm are taken to be in the wording that" in capsys.readouterr().out
+    assert (
+        "no column wording: answers under calm are taken to be in the wording that" in capsys.readouterr().out
+    )
 
 
 def test_completions_that_are_lacking(benchmark, made, tmp_path):
     lacking = made.iloc[[0, 5, 7, 9]]
     said = refused_check(benchmark, made.drop(lacking.index), tmp_path)
-    assert "lacks 4 completions: " + ", ".join("/".join(map(str, row)) for row in lacking[KEY].values[:3]) + " and 1 more" in said
+    assert (
+        "lacks 4 completions: "
+        + ", ".join("/".join(map(str, row)) for row in lacking[KEY].values[:3])
+        + " and 1 more"
+        in said
+    )
     assert "lower samples or mitigation_samples, or set mitigate: false" in said
     parameters = asked_of(tmp_path / "t.csv")
     with pytest.raises(ParameterError, match="lacks 4 completions"):
-        registry.load(parameters.model).reply(runner.requests(benchmark, parameters, registry.load(parameters.model)), 0.7, 32, 1)
+        registry.load(parameters.model).reply(
+            runner.requests(benchmark, parameters, registry.load(parameters.model)), 0.7, 32, 1
+        )
 
 
 def test_completions_left_over_and_empty_ones_are_counted(benchmark, made, tmp_path, capsys):
@@ -330,15 +368,18 @@ def test_outcomes_are_counted_before_anything_is_made(benchmark, made, tmp_path,
     parameters = asked_of(tmp_path / "made.csv")
     model = registry.load(parameters.model)
     model.check(runner.requests(benchmark, parameters, model))
-    assert capsys.readouterr().out == ("made.csv: 0 completions beyond those asked for are left out; 2 used are empty; "
-                                       "3 used are missing: 2 filtered, 1 failed\n")  # fmt: skip
+    assert capsys.readouterr().out == (
+        "made.csv: 0 completions beyond those asked for are left out; 2 used are empty; "
+        "3 used are missing: 2 filtered, 1 failed\n"
+    )
 
 
 def test_prompts_that_read_alike_share_their_completions(tmp_path):
     twice = curated_prompts.build(seed=1, stems=4, groups_per_stem=2)
     texts = twice["text"].drop_duplicates()
     write(
-        pd.DataFrame({"prompt": texts, "completion": [f"answer {number}." for number in range(len(texts))]}), tmp_path / "t.csv"
+        pd.DataFrame({"prompt": texts, "completion": [f"answer {number}." for number in range(len(texts))]}),
+        tmp_path / "t.csv",
     )
     table = generated(twice, asked_of(tmp_path / "t.csv", samples=1, mitigation_samples=0), tmp_path)
     assert len(table) == 4 * 2 * 5
@@ -349,7 +390,10 @@ def test_prompts_that_read_alike_share_their_completions(tmp_path):
 def test_imported_completions_give_the_results_of_the_model_that_wrote_them(smoke, copy, tmp_path):
     folder, notebooks = tmp_path / "project", ("02_generation", "03_judging", "05_scaling_analysis")
     shutil.copytree(copy, folder, ignore=shutil.ignore_patterns("outputs", ".snakemake"))
-    write(pd.read_parquet(smoke / "completions" / "canned-50.parquet")[[*KEY, "completion"]], folder / "made.csv")
+    write(
+        pd.read_parquet(smoke / "completions" / "canned-50.parquet")[[*KEY, "completion"]],
+        folder / "made.csv",
+    )
     run = folder / "outputs" / "smoke"
     run.mkdir(parents=True)
     shutil.copy(smoke / "prompts.parquet", run)
@@ -361,6 +405,8 @@ def test_imported_completions_give_the_results_of_the_model_that_wrote_them(smok
         done = call(folder, "notebook", name, str(run / f"{name}.yaml"), str(run / f"{name}.ipynb"))
         assert done.returncode == 0, done.stdout
     assert same(pd.read_parquet(run / "completions" / "made.parquet"), pd.read_csv(folder / "made.csv"))
-    ours, theirs = (pd.read_parquet(place / "claims" / "scaling.parquet").query("claim == 'C0'") for place in (run, smoke))
+    ours, theirs = (
+        pd.read_parquet(place / "claims" / "scaling.parquet").query("claim == 'C0'") for place in (run, smoke)
+    )
     assert ours["estimate"].item() == theirs.set_index("model").loc["canned-50", "estimate"]
     assert str(folder) not in (run / "02_generation.ipynb").read_text()

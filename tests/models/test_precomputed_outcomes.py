@@ -1,4 +1,5 @@
-"""Completions made elsewhere: outcomes that the file gives, and cells, sheets and delimiters that are not as usual."""
+"""Completions made elsewhere: outcomes that the file gives, and cells, sheets and delimiters that are not as
+usual."""
 
 import pandas as pd
 import pytest
@@ -26,7 +27,9 @@ def test_an_outcome_that_the_file_gives_is_passed_on(tmp_path, suffix):
     assert found["answered"] == Reply("a.", 1, True)
     assert found["truncated"] == Reply("b", 1, False)
     assert found["filtered"] == Reply("", 0, True, "filtered", "by the provider")
-    assert found["refused"] == Reply("I cannot.", 2, True, "refused", "I cannot."), "what stands there instead is kept"
+    assert found["refused"] == Reply("I cannot.", 2, True, "refused", "I cannot."), (
+        "what stands there instead is kept"
+    )
     assert found["Failed"] == Reply("", 0, True, "failed", "HTTP 400")
     assert found["thought_unfinished"] == Reply("", 0, True, "thought_unfinished", "")
     assert found[""] == Reply("c.", 1, True)
@@ -37,7 +40,10 @@ def test_an_outcome_that_the_file_gives_is_passed_on(tmp_path, suffix):
 def test_an_outcome_that_is_none_or_lacks_its_completion_is_named(tmp_path):
     write(rows("a", "b").assign(outcome=["answered", "refusal"]), tmp_path / "t.csv")
     said = refusal(tmp_path / "t.csv")
-    assert "1 line with an unknown outcome: 'refusal'; did you mean 'refused'?\nline 3; give answered, truncated, empty" in said
+    assert (
+        "1 line with an unknown outcome: 'refusal'; did you mean 'refused'?\nline 3; give answered, "
+        "truncated, empty" in said
+    )
     write(rows(None, None, None).assign(outcome=["answered", "truncated", "failed"]), tmp_path / "t.jsonl")
     assert "2 lines without a completion\nlines 1, 2; " in refusal(tmp_path / "t.jsonl")
 

@@ -1,4 +1,5 @@
-"""The bundled model for real: found in its package, asked in both modes, the same in any batch; and what cannot be found."""
+"""The bundled model for real: found in its package, asked in both modes, the same in any batch; and what
+cannot be found."""
 
 import pytest
 import torch
@@ -30,7 +31,8 @@ def benchmark():
 
 
 def test_its_size_is_read_from_the_model(bundled):
-    # SmolLM2-135M: 30 layers, hidden 576, 9 query and 3 key-value heads of 64, feed-forward 1536, no biases, two norms a layer
+    # SmolLM2-135M: 30 layers, hidden 576, 9 query and 3 key-value heads of 64, feed-forward 1536, no biases,
+    # two norms a layer
     layer = 2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536 + 2 * 576
     assert bundled["completion"].parameters == 30 * layer + 576
 
@@ -39,7 +41,10 @@ def test_chat_prompts_hold_the_template_and_begin_the_answer(bundled):
     shown = bundled["chat"].render("He is glad.", "His street is", "Be brief.")
     assert "<|im_start|>user\nBe brief. Complete the sentence: He is glad. His street is<|im_end|>" in shown
     assert shown.endswith("<|im_start|>assistant\nHe is glad. His street is")
-    assert bundled["completion"].render("He is glad.", "His street is", "Be brief.") == "Be brief. He is glad. His street is"
+    assert (
+        bundled["completion"].render("He is glad.", "His street is", "Be brief.")
+        == "Be brief. He is glad. His street is"
+    )
 
 
 @pytest.mark.parametrize("mode", ["completion", "chat"])
@@ -60,7 +65,9 @@ def test_greedy_decoding_is_that_of_transformers(bundled, benchmark):
     replies = model.reply(owed, 0.0, 10, seed=1)
     for prompt, reply in zip(owed["rendered"], replies, strict=True):
         encoded = model.tokenizer(prompt, return_tensors="pt")
-        plain = model.weights.generate(**encoded, do_sample=False, max_new_tokens=10)[0, encoded.input_ids.shape[1] :]
+        plain = model.weights.generate(**encoded, do_sample=False, max_new_tokens=10)[
+            0, encoded.input_ids.shape[1] :
+        ]
         assert model.tokenizer.decode(plain, skip_special_tokens=True).startswith(reply.text)
 
 

@@ -1,4 +1,5 @@
-"""Coupled noise: keyed by (seed, group, sample_index, step) and by nothing else, and drawing from the softmax."""
+"""Coupled noise: keyed by (seed, group, sample_index, step) and by nothing else, and drawing from the
+softmax."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""What is made of a server's answers: thoughts set apart, filters, refusals, broken characters; and which proxy is asked."""
+"""What is made of a server's answers: thoughts set apart, filters, refusals, broken characters; and which
+proxy is asked."""
 
 import json
 
@@ -14,7 +15,11 @@ OFF = "chat_template_kwargs: {enable_thinking: false}"
 
 def body(finish="stop", usage=None, **message) -> dict:
     """An answer of a chat; a message's content where nothing else is said is null."""
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": None} | message}
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": None} | message,
+    }
     return {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]} | (
         {"usage": usage} if usage else {}
     )
@@ -47,7 +52,11 @@ def test_a_thought_that_is_only_counted(stand_in):
     assert reply_to(stand_in, 200, body("length", counted, content="")).outcome == "thought_unfinished"
     none = {"completion_tokens": 0, "completion_tokens_details": {"reasoning_tokens": 0}}
     assert reply_to(stand_in, 200, body("length", none, content="")).outcome is None
-    refused = {"error": {"message": "Could not finish the message because max_tokens or model output limit was reached."}}
+    refused = {
+        "error": {
+            "message": "Could not finish the message because max_tokens or model output limit was reached."
+        }
+    }
     assert reply_to(stand_in, 400, refused).outcome == "thought_unfinished"
 
 
@@ -94,7 +103,9 @@ def test_a_thought_that_the_template_opened_and_the_limit_cut(stand_in):
     assert reply_to(stand_in, 200, text, "completion", thinking_tokens=500).outcome == "thought_unfinished"
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "CONTENT_FILTER", "sensitive", "SAFETY", "content_filter: SAFETY"])
+@pytest.mark.parametrize(
+    "finish", ["content_filter", "CONTENT_FILTER", "sensitive", "SAFETY", "content_filter: SAFETY"]
+)
 @pytest.mark.parametrize("content", [None, "", "a shade of"])
 def test_an_answer_that_a_filter_stopped(stand_in, finish, content):
     reply = reply_to(stand_in, 200, body(finish, content=content))
@@ -127,12 +138,15 @@ def test_refusals_and_tool_calls(stand_in):
 
 
 @pytest.mark.parametrize(
-    "choice", [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"error": {"message": "upstream is gone"}}]
+    "choice",
+    [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"error": {"message": "upstream is gone"}}],
 )
 def test_an_answer_that_the_server_broke_off_is_asked_again_not_kept(stand_in, choice):
     answer = body(content="the content filter of the aquarium and")
     answer["choices"][0] |= choice
-    said = "upstream is gone" if "error" in choice else f"it broke off, finish_reason {choice['finish_reason']}"
+    said = (
+        "upstream is gone" if "error" in choice else f"it broke off, finish_reason {choice['finish_reason']}"
+    )
     assert said in message_of(lambda: reply_to(stand_in, 200, answer))
 
 
@@ -173,29 +187,63 @@ def test_broken_characters_beside_the_text(stand_in, field):
 
 
 def test_the_template_is_told_and_the_thought_has_its_tokens(stand_in):
-    told_ = {"chat_template_kwargs": {"enable_thinking": False}, "thinking_tokens": 500, "options": {"top_k": 5}}
+    told_ = {
+        "chat_template_kwargs": {"enable_thinking": False},
+        "thinking_tokens": 500,
+        "options": {"top_k": 5},
+    }
     reply_to(stand_in, 200, body(content="red."), **told_)
     sent = stand_in.bodies()[0]
-    assert (sent["chat_template_kwargs"], sent["max_tokens"], sent["top_k"]) == ({"enable_thinking": False}, 532, 5)
+    assert (sent["chat_template_kwargs"], sent["max_tokens"], sent["top_k"]) == (
+        {"enable_thinking": False},
+        532,
+        5,
+    )
     stand_in.seen.clear()
     reply_to(stand_in, 200, body(content="red."))
     assert "chat_template_kwargs" not in stand_in.bodies()[0]
 
 
 def test_what_a_thought_is_told_is_part_of_the_fingerprint(stand_in):
-    changes = [{}, {"chat_template_kwargs": {"enable_thinking": False}}, {"chat_template_kwargs": {"enable_thinking": True}},
-               {"thinking_tokens": 9}, {"thought_markers": ["[T]", "[/T]"]}]  # fmt: skip
-    assert len({registry.load(told(stand_in, "chat", **change).model).fingerprint for change in changes}) == len(changes)
+    changes = [
+        {},
+        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"chat_template_kwargs": {"enable_thinking": True}},
+        {"thinking_tokens": 9},
+        {"thought_markers": ["[T]", "[/T]"]},
+    ]
+    assert len(
+        {registry.load(told(stand_in, "chat", **change).model).fingerprint for change in changes}
+    ) == len(changes)
 
 
 def test_a_template_that_is_not_used_is_told_nothing(stand_in):
     change = {"chat_template_kwargs": {"enable_thinking": False}}
-    assert "mode 'completion' uses no template" in message_of(lambda: registry.load(told(stand_in, **change).model))
+    assert "mode 'completion' uses no template" in message_of(
+        lambda: registry.load(told(stand_in, **change).model)
+    )
 
 
-HERE = ["localhost", "LOCALHOST", "localhost.", "api.localhost", "127.0.0.1", "127.9.9.9", "0.0.0.0", "[::1]", "[::]",
-        "[::ffff:127.0.0.1]"]  # fmt: skip
-ELSEWHERE = ["example.com", "localhost.example.com", "notlocalhost", "10.0.0.1", "[2001:db8::1]", "127.0.0.1.example.com"]
+HERE = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "api.localhost",
+    "127.0.0.1",
+    "127.9.9.9",
+    "0.0.0.0",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+]
+ELSEWHERE = [
+    "example.com",
+    "localhost.example.com",
+    "notlocalhost",
+    "10.0.0.1",
+    "[2001:db8::1]",
+    "127.0.0.1.example.com",
+]
 
 
 def test_which_hosts_are_here():

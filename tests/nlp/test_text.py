@@ -1,4 +1,5 @@
-"""One spelling for what typography writes in many, and nothing beyond: the same for every judge and word list."""
+"""One spelling for what typography writes in many, and nothing beyond: the same for every judge and word
+list."""
 
 import unicodedata
 
@@ -23,7 +24,19 @@ def test_an_apostrophe_of_any_shape_negates(mark):
 
 
 @pytest.mark.parametrize(
-    "quoted", ["“good”", "„good“", "«good»", "″good″", "‘good’", "‹good›", "❮good❯", "🙶good🙷", "＂good＂", "\x93good\x94"]
+    "quoted",
+    [
+        "“good”",
+        "„good“",
+        "«good»",
+        "″good″",
+        "‘good’",
+        "‹good›",
+        "❮good❯",
+        "🙶good🙷",
+        "＂good＂",
+        "\x93good\x94",
+    ],
 )
 def test_quotes_of_any_shape_do_not_hide_a_word(quoted):
     assert vader.valences([quoted])[0] == vader.valences(["good"])[0] > 0
@@ -55,8 +68,19 @@ def test_one_spelling(written, plain):
     assert normalize(written) == plain
 
 
-@pytest.mark.parametrize("text", ["Zoë's", "日本。「猫」", "m² ½ ™ №", "👩‍🚀 👨‍👩‍👧", "می‌خواهم", ":-Þ ¡no! ¿qué?",
-                                  "naïve, Ångström, Ł, ß", "क्‍ष"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zoë's",
+        "日本。「猫」",
+        "m² ½ ™ №",
+        "👩‍🚀 👨‍👩‍👧",
+        "می‌خواهم",
+        ":-Þ ¡no! ¿qué?",
+        "naïve, Ångström, Ł, ß",
+        "क्‍ष",
+    ],
+)
 def test_what_is_no_typography_stays(text):
     assert normalize(text) == unicodedata.normalize("NFC", text)
 
@@ -67,9 +91,21 @@ def test_words_emoticons_and_emoji_of_the_lexicon_stay():
     assert all(normalize(emoji) == emoji for emoji in emojis)
 
 
-@pytest.mark.parametrize(("written", "plain"), [(":‑)", ":-)"), (":–(", ":-("), (":−D", ":-D"), (":’(", ":'("), (":’–(", ":'-("),
-                                                ("(–:", "(-:"), (":—|", ":-|"), ("D–:", "D-:"), ("❤️", "❤"),
-                                                ("☹️", "☹")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        (":‑)", ":-)"),
+        (":–(", ":-("),
+        (":−D", ":-D"),
+        (":’(", ":'("),
+        (":’–(", ":'-("),
+        ("(–:", "(-:"),
+        (":—|", ":-|"),
+        ("D–:", "D-:"),
+        ("❤️", "❤"),
+        ("☹️", "☹"),
+    ],
+)
 def test_an_emoticon_counts_whatever_its_marks(written, plain):
     assert vader.valences([written])[0] == vader.valences([plain])[0] != 0
 
@@ -83,7 +119,11 @@ def test_what_is_given_is_left_as_it_is(text):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126, exclude_characters="`"), max_size=20))
+@given(
+    st.text(
+        st.characters(codec="ascii", min_codepoint=32, max_codepoint=126, exclude_characters="`"), max_size=20
+    )
+)
 def test_plain_text_is_judged_as_vader_itself_does(text):
     compound = vader._analyzer().polarity_scores(text)["compound"]
     np.testing.assert_allclose(vader.valences([text]), [vader.SCALE * compound])

@@ -1,7 +1,9 @@
-"""Shown, not assumed: the annotation form works in a real JupyterLab and Chromium, and a killed kernel loses no click.
+"""Shown, not assumed: the annotation form works in a real JupyterLab and Chromium, and a killed kernel loses
+no click.
 
-A simulated study's items are labelled by keys and clicks, each looked for in the file; the kernel gets SIGKILL, the page is
-loaded anew, and the form must stand where it stood. Needs Chromium (Debian: apt install chromium). (make verify-annotation)
+A simulated study's items are labelled by keys and clicks, each looked for in the file; the kernel gets
+SIGKILL, the page is loaded anew, and the form must stand where it stood. Needs Chromium (Debian: apt install
+chromium). (make verify-annotation)
 """
 
 import argparse
@@ -52,14 +54,21 @@ def label(page: Page, path: Path) -> list[float]:
         return seconds
 
     press = page.keyboard.press
-    times = [saved(lambda: press("a"), charge="negative"), saved(lambda: press("2"), intensity=2),
-             saved(lambda: press("n"), called_for="no")]  # fmt: skip
+    times = [
+        saved(lambda: press("a"), charge="negative"),
+        saved(lambda: press("2"), intensity=2),
+        saved(lambda: press("n"), called_for="no"),
+    ]
     forward(page, lambda: press("Enter"), 2)
-    times.append(saved(lambda: page.locator("input[value=positive]").check(), charge="positive", intensity=None))
+    times.append(
+        saved(lambda: page.locator("input[value=positive]").check(), charge="positive", intensity=None)
+    )
     times.append(saved(lambda: page.locator("button[name=undo]").click(), charge=None, undo=True))
     times.append(saved(lambda: press("s"), charge="none"))
     forward(page, lambda: press("Enter"), 3)
-    times += [saved(lambda: press("d"), charge="positive") for _ in range(2)]  # "d d" deletes a cell that is not guarded
+    times += [
+        saved(lambda: press("d"), charge="positive") for _ in range(2)
+    ]  # "d d" deletes a cell that is not guarded
     return times
 
 
@@ -96,8 +105,12 @@ def check(page: Page, lab: Lab, path: Path) -> dict:
     forward(page, lambda: page.locator("button[name=back]").click(), 2)
     if path.read_bytes() != before:
         raise SystemExit("looking back changed the file, or the kill lost a label")
-    return {"clicks and keys": len(times), "to the file, ms (median)": round(1000 * float(np.median(times))),
-            "most": round(1000 * max(times)), "resumed after kill, s": round(resumed, 1)}  # fmt: skip
+    return {
+        "clicks and keys": len(times),
+        "to the file, ms (median)": round(1000 * float(np.median(times))),
+        "most": round(1000 * max(times)),
+        "resumed after kill, s": round(resumed, 1),
+    }
 
 
 def main() -> int:
@@ -107,7 +120,11 @@ def main() -> int:
     given, outside = parser.parse_args(), []
 
     for run in range(given.runs):
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home, sync_playwright() as play:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            tempfile.TemporaryDirectory() as home,
+            sync_playwright() as play,
+        ):
             place, started = project(Path(folder)), time.monotonic()
             lab = Lab(Path(folder), Path(home))
             try:

@@ -1,8 +1,9 @@
-"""Shown, not assumed: completions are equal, however they are batched, ordered, divided or interrupted (make verify-determinism).
+"""Shown, not assumed: completions are equal, however they are batched, ordered, divided or interrupted (make
+verify-determinism).
 
-The bundled model is asked for one completion of each of many prompts at every temperature, in batches of 64, and each other way
-of asking is compared with that. In float32 every difference is a failure. In bfloat16 and float16 rounding depends on the batch,
-so there the share that stays equal is measured and printed.
+The bundled model is asked for one completion of each of many prompts at every temperature, in batches of 64,
+and each other way of asking is compared with that. In float32 every difference is a failure. In bfloat16 and
+float16 rounding depends on the batch, so there the share that stays equal is measured and printed.
 """
 
 import argparse
@@ -26,8 +27,16 @@ TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
 
 def told(temperature: float, batch_size: int, dtype: str = "float32") -> sections.Generation:
     """The embedded set's completion mode, one sample a prompt, no mitigations."""
-    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
-    values |= {"samples": 1, "mitigations": {}, "mitigation_samples": 0, "temperature": temperature, "batch_size": batch_size}
+    values = params.cell_values(
+        params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
+    )
+    values |= {
+        "samples": 1,
+        "mitigations": {},
+        "mitigation_samples": 0,
+        "temperature": temperature,
+        "batch_size": batch_size,
+    }
     return params.from_cell("02_generation", values | {"model": values["model"] | {"dtype": dtype}})
 
 
@@ -80,7 +89,9 @@ def compare(owed: pd.DataFrame, temperature: float) -> list[dict]:
         "batches of 1": lambda: ask(model, owed, told(temperature, 1)),
         "batches of 5": lambda: ask(model, owed, told(temperature, 5)),
         "batches of 16": lambda: ask(model, owed, told(temperature, 16)),
-        "shuffled, batches of 16": lambda: ask(model, owed.sample(frac=1, random_state=7), told(temperature, 16)),
+        "shuffled, batches of 16": lambda: ask(
+            model, owed.sample(frac=1, random_state=7), told(temperature, 16)
+        ),
         "two threads": lambda: ask_in_two_threads(model, owed, told(temperature, 64)),
         "two processes": lambda: ask_in_two_processes(owed, told(temperature, 64)),
         "interrupted": lambda: ask_interrupted(model, owed, told(temperature, 64)),
@@ -96,7 +107,13 @@ def drift(owed: pd.DataFrame, dtype: str) -> dict:
 
 def _row(dtype: str, temperature: float, way: str, found: dict[str, str], base: dict[str, str]) -> dict:
     equal = sum(found[prompt] == base[prompt] for prompt in base)
-    row = {"dtype": dtype, "temperature": temperature, "beside batches of 64": way, "equal": equal, "of": len(base)}
+    row = {
+        "dtype": dtype,
+        "temperature": temperature,
+        "beside batches of 64": way,
+        "equal": equal,
+        "of": len(base),
+    }
     print(*row.values(), sep="  ", flush=True)
     return row
 
@@ -112,7 +129,10 @@ def main() -> int:
     rows += [drift(owed, dtype) for dtype in ("bfloat16", "float16")]
     table = pd.DataFrame(rows)
     exact = table[table["dtype"] == "float32"]
-    print(f"{table.to_string(index=False)}\nfloat32: {exact['equal'].sum()} of {exact['of'].sum()} completions equal")
+    print(
+        f"{table.to_string(index=False)}\nfloat32: {exact['equal'].sum()} of {exact['of'].sum()} "
+        "completions equal"
+    )
     return int((exact["equal"] < exact["of"]).any())
 
 

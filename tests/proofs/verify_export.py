@@ -1,8 +1,10 @@
-"""Shown, not assumed: the exported tasks run in their own harnesses and report the numbers that this project computes.
+"""Shown, not assumed: the exported tasks run in their own harnesses and report the numbers that this project
+computes.
 
-The bundled model is asked by lm-evaluation-harness and by Inspect, in three ways: the bare text and the chat template, greedily,
-and the bare text sampled twice. The replies that a harness logged are then cut, judged and summed up by lib/; every quantity and
-every clustered error must agree. Beside that stands how many of the greedy completions are those of our own run at temperature
+The bundled model is asked by lm-evaluation-harness and by Inspect, in three ways: the bare text and the chat
+template, greedily, and the bare text sampled twice. The replies that a harness logged are then cut, judged
+and summed up by lib/; every quantity and every clustered error must agree. Beside that stands how many of the
+greedy completions are those of our own run at temperature
 0. The exported folder must also load by `datasets`. (make verify-export)
 """
 
@@ -34,11 +36,27 @@ TOLERANCE = 1e-9  # sums in another order
 
 
 def lm_eval(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The replies (prompt_id, sample_index, reply, ended) and the numbers that lm-evaluation-harness reports."""
+    """The replies (prompt_id, sample_index, reply, ended) and the numbers that lm-evaluation-harness
+    reports."""
     task, output = export.TASK + "_chat" * (way == CHAT), folder / "lm_eval_output" / way
-    command = ["lm_eval", "--model", "hf", "--model_args", f"pretrained={bundled.folder()},dtype=float32", "--device", "cpu",
-               "--include_path", "lm_eval", "--tasks", task, "--batch_size", "16",
-               "--log_samples", "--output_path", str(output)]  # fmt: skip
+    command = [
+        "lm_eval",
+        "--model",
+        "hf",
+        "--model_args",
+        f"pretrained={bundled.folder()},dtype=float32",
+        "--device",
+        "cpu",
+        "--include_path",
+        "lm_eval",
+        "--tasks",
+        task,
+        "--batch_size",
+        "16",
+        "--log_samples",
+        "--output_path",
+        str(output),
+    ]
     recipe = folder / "lm_eval" / f"{export.TASK}.yaml"
     as_exported = recipe.read_text()
     if way == CHAT:
@@ -49,9 +67,19 @@ def lm_eval(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
     _run(command, folder)
     recipe.write_text(as_exported)
     results = json.loads(next(output.rglob("results_*.json")).read_text())["results"][task]
-    rows = [json.loads(line) for line in next(output.rglob("samples_*.jsonl")).read_text().split("\n") if line]
-    replies = [(row["doc"]["prompt_id"], index, text, True) for row in rows for index, text in enumerate(row["resps"][0])]
-    numbers = {name.removesuffix(",every_sample"): value for name, value in results.items() if name.endswith("every_sample")}
+    rows = [
+        json.loads(line) for line in next(output.rglob("samples_*.jsonl")).read_text().split("\n") if line
+    ]
+    replies = [
+        (row["doc"]["prompt_id"], index, text, True)
+        for row in rows
+        for index, text in enumerate(row["resps"][0])
+    ]
+    numbers = {
+        name.removesuffix(",every_sample"): value
+        for name, value in results.items()
+        if name.endswith("every_sample")
+    }
     return _table(replies), {name: value for name, value in numbers.items() if not name.endswith("_stderr")}
 
 
@@ -60,9 +88,23 @@ def inspect(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
     from inspect_ai.log import list_eval_logs, read_eval_log
 
     logs = folder / "inspect_logs" / way
-    command = ["inspect", "eval", f"inspect/{export.TASK}.py", "--model", "hf/bundled",
-               "-M", f"model_path={bundled.folder()}", "-M", f"do_sample={str(way == SAMPLED).lower()}",
-               "--max-connections", "16", "--log-dir", str(logs), "--display", "none"]  # fmt: skip
+    command = [
+        "inspect",
+        "eval",
+        f"inspect/{export.TASK}.py",
+        "--model",
+        "hf/bundled",
+        "-M",
+        f"model_path={bundled.folder()}",
+        "-M",
+        f"do_sample={str(way == SAMPLED).lower()}",
+        "--max-connections",
+        "16",
+        "--log-dir",
+        str(logs),
+        "--display",
+        "none",
+    ]
     if way != CHAT:
         command += ["-T", "instruction=", "-M", "chat_template='{{ messages[0].content }}'"]
     if way == SAMPLED:
@@ -70,7 +112,12 @@ def inspect(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
     _run(command, folder)
     log = read_eval_log(list_eval_logs(str(logs))[0])
     replies = [
-        (row.metadata["prompt_id"], row.metadata["sample_index"], row.output.completion, row.output.stop_reason != "max_tokens")
+        (
+            row.metadata["prompt_id"],
+            row.metadata["sample_index"],
+            row.output.completion,
+            row.output.stop_reason != "max_tokens",
+        )
         for row in log.samples
     ]
     return _table(replies), {name: metric.value for name, metric in log.results.scores[0].metrics.items()}
@@ -80,7 +127,9 @@ def _run(command: list[str], folder: Path) -> None:
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     environment.pop("PYTHONPATH", None)  # the tasks must not need this project
     program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
-    done = subprocess.run(program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-3000:]}")
 
@@ -89,18 +138,27 @@ def _table(replies: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(replies, columns=["prompt_id", "sample_index", "reply", "ended"])
 
 
-def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The same replies as completions of ours (prompt_id, sample_index, completion), and every quantity as lib/ computes it."""
+def scored_here(
+    replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The same replies as completions of ours (prompt_id, sample_index, completion), and every quantity as
+    lib/ computes it."""
     columns = ["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]
-    table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(model="m", mitigation="none")
-    settled = [outcomes.settle(Reply(row.reply, 0, row.ended), row.context, row.stem) for row in table.itertuples()]
+    table = replies.merge(benchmark[columns], on="prompt_id", validate="many_to_one").assign(
+        model="m", mitigation="none"
+    )
+    settled = [
+        outcomes.settle(Reply(row.reply, 0, row.ended), row.context, row.stem) for row in table.itertuples()
+    ]
     table["completion"] = [found.completion or "" for found in settled]
     completions = table.drop(columns=["reply", "ended", "context", "stem"])
     judged = judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold)
     missing = np.array([found.completion is None for found in settled])
     judged[["valence", "charged"]] = judged[["valence", "charged"]].mask(missing)
     pairs = leakage.pairs(judged)
-    numbers = {f"n_{outcome}": sum(found.outcome == outcome for found in settled) for outcome in outcomes.OUTCOMES}
+    numbers = {
+        f"n_{outcome}": sum(found.outcome == outcome for found in settled) for outcome in outcomes.OUTCOMES
+    }
     for (arm, direction), part in pairs.groupby(["arm", "direction"]):
         polarity = "negative" if direction < 0 else "positive"
         for quantity in leakage.QUANTITIES:
@@ -113,21 +171,36 @@ def scored_here(replies: pd.DataFrame, benchmark: pd.DataFrame, threshold: float
 def own_run(benchmark: pd.DataFrame, mode: str, folder: Path) -> pd.DataFrame:
     """Our own greedy completions of the same prompts: prompt_id, completion."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
-    greedy = {"samples": 1, "mitigations": {}, "mitigation_samples": 0, "temperature": 0.0, "max_new_tokens": TOKENS}
+    greedy = {
+        "samples": 1,
+        "mitigations": {},
+        "mitigation_samples": 0,
+        "temperature": 0.0,
+        "max_new_tokens": TOKENS,
+    }
     told = params.from_cell(
-        "02_generation", values | greedy | {"model": values["model"] | {"begin_answer": False, "require_word": False}}
+        "02_generation",
+        values | greedy | {"model": values["model"] | {"begin_answer": False, "require_word": False}},
     )
     model = registry.load(told.model)
     owed = runner.requests(benchmark, told, model)
     return runner.generate(owed, told, model, folder / f"{mode}.jsonl")[["prompt_id", "completion"]]
 
 
-def compare(harness, way: str, folder: Path, benchmark: pd.DataFrame, threshold: float, own: dict[str, pd.DataFrame]) -> dict:
+def compare(
+    harness, way: str, folder: Path, benchmark: pd.DataFrame, threshold: float, own: dict[str, pd.DataFrame]
+) -> dict:
     """One row of the table printed."""
     replies, reported = harness(folder, way)
     completions, here = scored_here(replies, benchmark, threshold)
     equal = sum(abs(value - here[name]) <= TOLERANCE for name, value in reported.items())
-    row = {"harness": harness.__name__, "way": way, "replies": len(replies), "numbers": len(reported), "agree": equal}
+    row = {
+        "harness": harness.__name__,
+        "way": way,
+        "replies": len(replies),
+        "numbers": len(reported),
+        "agree": equal,
+    }
     row |= {name: f"{reported[name]:+.2f} / {here[name]:+.2f}" for name in ("net_negative", "net_positive")}
     if way in own:
         both = completions.merge(own[way], on="prompt_id", suffixes=("", "_own"), validate="one_to_one")
@@ -148,13 +221,21 @@ def loaded(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def main() -> int:
-    """Print one line for each harness and way; exit code 1 if a number differs or a table is not loaded as it was written."""
+    """Print one line for each harness and way; exit code 1 if a number differs or a table is not loaded as it
+    was written."""
     made, threshold = export.export(SET), export.CHARGED
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(made, Path(name) / "export"))
         tables = loaded(folder)
-        whole = [name for name, table in tables.items() if table.equals(pd.read_parquet(made / "data" / f"{name}.parquet"))]
-        print(f"datasets.load_dataset: {len(whole)} of {len(tables)} tables as written ({', '.join(tables)})", flush=True)
+        whole = [
+            name
+            for name, table in tables.items()
+            if table.equals(pd.read_parquet(made / "data" / f"{name}.parquet"))
+        ]
+        print(
+            f"datasets.load_dataset: {len(whole)} of {len(tables)} tables as written ({', '.join(tables)})",
+            flush=True,
+        )
         benchmark = tables["prompts"]
         asked = benchmark[benchmark["arm"] != "none"]
         own = {BARE: own_run(asked, "completion", folder), CHAT: own_run(asked, "chat", folder)}
@@ -167,7 +248,9 @@ def main() -> int:
     print(table.fillna("").to_string(index=False))
     print("net excess: points, as the harness reports it / as lib/ computes it from the same replies")
     return int(
-        len(whole) < 3 or (table["agree"] < table["numbers"]).any() or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any()
+        len(whole) < 3
+        or (table["agree"] < table["numbers"]).any()
+        or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any()
     )
 
 

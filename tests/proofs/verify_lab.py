@@ -1,8 +1,10 @@
-"""Shown, not assumed: the leak lab works in a real JupyterLab and Chromium, soon enough to play with, and outlives its kernel.
+"""Shown, not assumed: the leak lab works in a real JupyterLab and Chromium, soon enough to play with, and
+outlives its kernel.
 
-Settings are typed and the seconds to the last completion taken; the buttons are pressed; the kernel gets SIGKILL, what was in
-sight must stay there and what was kept on disk, and after running the cells again the page must work. With --shots FOLDER,
-screenshots in both themes and two widths are left there. Needs Chromium (Debian: apt install chromium). (make verify-lab)
+Settings are typed and the seconds to the last completion taken; the buttons are pressed; the kernel gets
+SIGKILL, what was in sight must stay there and what was kept on disk, and after running the cells again the
+page must work. With --shots FOLDER, screenshots in both themes and two widths are left there. Needs Chromium
+(Debian: apt install chromium). (make verify-lab)
 """
 
 import argparse
@@ -21,7 +23,11 @@ from tests.jupyter_lab import Lab, wait
 
 NOTEBOOK = "00_leak_lab"
 MOST_SECONDS = 5.0  # from a change to the last completion
-CONTEXTS = ("She is furious and full of rage.", "She is overjoyed and full of glee.", "He is ashamed and sick of life.")
+CONTEXTS = (
+    "She is furious and full of rage.",
+    "She is overjoyed and full of glee.",
+    "He is ashamed and sick of life.",
+)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 WIDTHS = (1400, 800)
 
@@ -51,15 +57,22 @@ def play(page: Page, kept: Path) -> list[float]:
     rows = page.locator(".leak-lab .completions tbody tr")
     demand(rows.count() == 5, f"{rows.count()} draws are shown, not 5")
     shows = not page.locator(".leak-lab", has_text=session.NO_TOKENS).count()
-    demand(page.locator(".leak-lab .tokens tbody tr").count() == 20 * shows, "not ten tokens that gain and ten that lose")
+    demand(
+        page.locator(".leak-lab .tokens tbody tr").count() == 20 * shows,
+        "not ten tokens that gain and ten that lose",
+    )
     before = rows.all_inner_texts()
     type_in(page, "context", "The lake is deep and grey.")  # superseded before it is finished
     page.wait_for_timeout(600)
     completed(page, lambda: type_in(page, "context", CONTEXTS[-1]))
-    demand(rows.all_inner_texts() == before, "the same settings gave other completions, or stale ones are shown")
+    demand(
+        rows.all_inner_texts() == before, "the same settings gave other completions, or stale ones are shown"
+    )
     page.locator(".leak-lab button[name=keep]").click()
     wait(lambda: kept.exists() and kept.read_bytes().endswith(b"\n"), "the kept pair on disk")
-    demand(json.loads(kept.read_text())["context"] == CONTEXTS[-1], "another pair was kept than the one in sight")
+    demand(
+        json.loads(kept.read_text())["context"] == CONTEXTS[-1], "another pair was kept than the one in sight"
+    )
     completed(page, lambda: page.locator(".leak-lab button[name=surprise]").click())
     demand(page.locator(".leak-lab [name=context]").input_value() != CONTEXTS[-1], "no surprise")
     page.locator(".leak-lab summary").click()
@@ -74,7 +87,9 @@ def play(page: Page, kept: Path) -> list[float]:
 def shoot(page: Page, folder: Path) -> None:
     """Screenshots of the page in each theme and width."""
     for theme, name in THEMES.items():
-        page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+        page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
+        )
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 1300})
             page.locator(".leak-lab").evaluate("lab => lab.scrollIntoView()")
@@ -93,11 +108,14 @@ def survive(page: Page, lab: Lab, kept: Path) -> float:
     demand(kept.read_bytes() == before, "the kill changed what was kept")
     started = time.monotonic()
     page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+        timeout=60_000,
     )
     jupyter_lab.run_all(page)
     page.locator(".leak-lab .status.done").wait_for(timeout=300_000)
-    demand(page.locator(".leak-lab .gone:visible").count() == 0, "the page still says that the kernel is gone")
+    demand(
+        page.locator(".leak-lab .gone:visible").count() == 0, "the page still says that the kernel is gone"
+    )
     return time.monotonic() - started
 
 
@@ -114,19 +132,29 @@ def check(page: Page, lab: Lab, kept: Path, shots: Path | None) -> dict:
     if shots:
         page.screenshot(path=shots / "stem-and-error.png")
     resumed = survive(page, lab, kept)
-    return {"opened, s": round(opened, 1), "change to result, s (median)": round(float(np.median(seconds)), 1),
-            "most": round(max(seconds), 1), "resumed after kill, s": round(resumed, 1)}  # fmt: skip
+    return {
+        "opened, s": round(opened, 1),
+        "change to result, s (median)": round(float(np.median(seconds)), 1),
+        "most": round(max(seconds), 1),
+        "resumed after kill, s": round(resumed, 1),
+    }
 
 
 def main() -> int:
     """Print one line; exit code 1 if a request left this machine, or a change took too long."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
-    parser.add_argument("--set", default="embedded", help="whose models are offered; that of smoke needs no weights")
+    parser.add_argument(
+        "--set", default="embedded", help="whose models are offered; that of smoke needs no weights"
+    )
     given, outside = parser.parse_args(), []
     if given.shots:
         given.shots.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home, sync_playwright() as play_:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as home,
+        sync_playwright() as play_,
+    ):
         jupyter_lab.project(Path(folder), NOTEBOOK, given.set)
         lab = Lab(Path(folder), Path(home))
         try:

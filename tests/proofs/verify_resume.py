@@ -1,7 +1,9 @@
-"""Shown, not assumed: a run that is killed twenty times ends with the table of an undisturbed one (make verify-resume).
+"""Shown, not assumed: a run that is killed twenty times ends with the table of an undisturbed one (make
+verify-resume).
 
-Each run is a process of its own that generates with the bundled model; it is sent SIGKILL at a random moment, from the start of
-its imports to the midst of a batch, and started again. The journal is read after every kill.
+Each run is a process of its own that generates with the bundled model; it is sent SIGKILL at a random moment,
+from the start of its imports to the midst of a batch, and started again. The journal is read after every
+kill.
 """
 
 import argparse
@@ -26,7 +28,9 @@ BATCH = 24
 
 def told() -> sections.Generation:
     """The embedded set's completion mode, small."""
-    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion")
+    values = params.cell_values(
+        params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
+    )
     small = {"samples": 4, "mitigations": {}, "mitigation_samples": 0, "batch_size": BATCH, "workers": 2}
     return params.from_cell("02_generation", values | small)
 
@@ -45,16 +49,20 @@ def work(folder: Path) -> None:
     model.reply = counted
     owed = runner.requests(curated_prompts.build(seed=1, stems=32, groups_per_stem=1), parameters, model)
     paid = runner.generate(owed, parameters, model, folder / "journal.jsonl")
-    records.write_text(folder / "table.csv", runner.completions_table(paid, parameters, model).to_csv(index=False))
+    records.write_text(
+        folder / "table.csv", runner.completions_table(paid, parameters, model).to_csv(index=False)
+    )
 
 
 def killed_run(folder: Path, kills: int, seed: int) -> list[dict]:
-    """Start, kill at a random moment, start again; one row a kill: seconds it lived, records before and after."""
+    """Start, kill at a random moment, start again; one row a kill: seconds it lived, records before and
+    after."""
     rng, rows = random.Random(seed), []
     while len(rows) < kills:
         before = keys(folder)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.verify_resume", "--work", str(folder)], stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "tests.proofs.verify_resume", "--work", str(folder)],
+            stderr=subprocess.DEVNULL,
         )
         moment = rng.uniform(1, 16)
         try:
@@ -105,14 +113,20 @@ def main() -> int:
             folder.mkdir()
         started = time.monotonic()
         work(undisturbed)
-        print(f"undisturbed: {len(keys(undisturbed))} completions in {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"undisturbed: {len(keys(undisturbed))} completions in {time.monotonic() - started:.0f} s",
+            flush=True,
+        )
         rows = pd.DataFrame(killed_run(killed, given.kills, given.seed))
         work(killed)
         same = (undisturbed / "table.csv").read_bytes() == (killed / "table.csv").read_bytes()
         whole = keys(killed) == keys(undisturbed)
         asked_in_all = asked(killed)
-    print(f"{rows['killed'].sum()} kills, each lost at most {rows['lost'].max()} completions of a batch of up to {BATCH}; "
-          f"{asked_in_all} asked in all; same keys: {whole}; same table, byte for byte: {same}")  # fmt: skip
+    print(
+        f"{rows['killed'].sum()} kills, each lost at most {rows['lost'].max()} completions of a batch of "
+        f"up to {BATCH}; "
+        f"{asked_in_all} asked in all; same keys: {whole}; same table, byte for byte: {same}"
+    )
     return int(not (same and whole and rows["lost"].max() <= BATCH))
 
 

@@ -1,8 +1,10 @@
-"""Shown, not assumed: a run on a real server finishes, each completion made once, though the server is killed in the middle.
+"""Shown, not assumed: a run on a real server finishes, each completion made once, though the server is killed
+in the middle.
 
-The bundled model is served by `transformers serve`, as it is, and by llama.cpp (package xllamacpp), as the GGUF file that it was
-made from; each is asked in both modes, killed with SIGKILL while it works and started again on the same port. Then a second,
-undisturbed run shows how many completions the server repeats for the same seeds. (make verify-server)
+The bundled model is served by `transformers serve`, as it is, and by llama.cpp (package xllamacpp), as the
+GGUF file that it was made from; each is asked in both modes, killed with SIGKILL while it works and started
+again on the same port. Then a second, undisturbed run shows how many completions the server repeats for the
+same seeds. (make verify-server)
 """
 
 import contextlib
@@ -58,7 +60,11 @@ class Process:
             serve = Path(sys.executable).with_name("transformers")
             self._command = [serve, "serve", self.model, "--host", "127.0.0.1", "--port", str(self.port)]
         (folder / "hub").mkdir()  # an empty one, for the list of models
-        self._environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        self._environment = os.environ | {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": str(folder),
+            "OMP_NUM_THREADS": "1",
+        }
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -80,12 +86,15 @@ class Process:
 
 
 def _sampling(folder: Path) -> Path:
-    """The bundled model, marked as one to sample from: else `transformers serve` decodes greedily at any temperature."""
+    """The bundled model, marked as one to sample from: else `transformers serve` decodes greedily at any
+    temperature."""
     folder.mkdir()
     for file in bundled.folder().iterdir():
         (folder / file.name).symlink_to(file)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "generation_config.json").write_text(json.dumps({"do_sample": True, "eos_token_id": 2, "pad_token_id": 2}))
+    (folder / "generation_config.json").write_text(
+        json.dumps({"do_sample": True, "eos_token_id": 2, "pad_token_id": 2})
+    )
     return folder
 
 
@@ -93,13 +102,27 @@ def told(server: Process, mode: str) -> sections.Generation:
     """Few and short completions, four at a time."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     place = {"url": server.url, "concurrency": 4, "timeout": 120.0, "retries": 20}
-    served = {"id": server.model, "server": place, "parameters": 106_203_456, "begin_answer": False, "require_word": False}
-    few = {"samples": 2, "mitigations": {}, "mitigation_samples": 0, "temperature": 1.0, "max_new_tokens": 8, "batch_size": 8}
+    served = {
+        "id": server.model,
+        "server": place,
+        "parameters": 106_203_456,
+        "begin_answer": False,
+        "require_word": False,
+    }
+    few = {
+        "samples": 2,
+        "mitigations": {},
+        "mitigation_samples": 0,
+        "temperature": 1.0,
+        "max_new_tokens": 8,
+        "batch_size": 8,
+    }
     return params.from_cell("02_generation", values | few | {"model": values["model"] | served})
 
 
 def disturb(server: Process, journal: Path, seconds: list[float]) -> None:
-    """Kill the server once the first batch is kept, start it again; `seconds` gets how long nobody was there to answer."""
+    """Kill the server once the first batch is kept, start it again; `seconds` gets how long nobody was there
+    to answer."""
     while not (journal.exists() and journal.stat().st_size):
         time.sleep(0.02)
     server.kill()
@@ -140,7 +163,9 @@ def main() -> int:
     for kind, packages in NEEDED.items():
         missing = [name for name in packages if not importlib.util.find_spec(name)]
         if missing:
-            print(f"{kind}: left out, {' and '.join(missing)} missing; pip install '.[server-test]'", flush=True)
+            print(
+                f"{kind}: left out, {' and '.join(missing)} missing; pip install '.[server-test]'", flush=True
+            )
             continue
         with tempfile.TemporaryDirectory() as name:
             server = Process(kind, Path(name))

@@ -1,4 +1,5 @@
-"""A server that answers each prompt in another bad way, from the prompt to the verdict: nothing is lost, nothing counts as 0."""
+"""A server that answers each prompt in another bad way, from the prompt to the verdict: nothing is lost,
+nothing counts as 0."""
 
 import pandas as pd
 import pytest
@@ -18,7 +19,10 @@ FILTERED = (400, {"error": {"code": "content_filter", "message": "stopped"}})
 
 def answer(content, finish="stop", **message) -> tuple[int, dict]:
     told = {"role": "assistant", "content": content, **message}
-    return 200, {"choices": [{"index": 0, "finish_reason": finish, "message": told}], "usage": {"completion_tokens": 5}}
+    return 200, {
+        "choices": [{"index": 0, "finish_reason": finish, "message": told}],
+        "usage": {"completion_tokens": 5},
+    }
 
 
 # what the server sends, the outcome, the completion
@@ -66,14 +70,21 @@ def test_each_bad_answer_has_an_outcome_and_the_missing_have_no_valence(run, sta
     table, judged = run([sent for sent, *_ in ANSWERS])
     assert len(stand_in.seen) == len(table) == 40
     expected = {(outcome, completion) for _, outcome, completion in ANSWERS}
-    assert {(row.outcome, None if pd.isna(row.completion) else row.completion) for row in table.itertuples()} == expected
+    assert {
+        (row.outcome, None if pd.isna(row.completion) else row.completion) for row in table.itertuples()
+    } == expected
     missing = usability.is_missing(judged)
     assert judged.loc[missing, ["valence", "charged", "repeats"]].isna().all(axis=None)
     assert judged.loc[~missing, ["valence", "charged", "repeats"]].notna().all(axis=None)
     assert (table.loc[missing, "note"].str.strip() != "").all()
     assert usability.reasons(table, 100)["completions"].sum() == missing.sum()
     pairs = leakage.pairs(judged)
-    lost = usability.is_missing(judged).groupby([judged["group_id"], judged["sample_index"], judged["arm"]]).any().unstack("arm")
+    lost = (
+        usability.is_missing(judged)
+        .groupby([judged["group_id"], judged["sample_index"], judged["arm"]])
+        .any()
+        .unstack("arm")
+    )
     charged = leakage.charged_pairs(pairs).set_index(["group_id", "sample_index", "arm"])["net"]
     for (group, draw, arm), net in charged.items():
         assert pd.isna(net) == bool(lost.loc[(group, draw), arm] or lost.loc[(group, draw), "neutral"])

@@ -77,19 +77,31 @@ def test_what_a_reply_becomes(stem, reply, outcome, completion):
     assert settled(reply, stem, mitigation=MITIGATION) == (outcome, completion)
 
 
-@pytest.mark.parametrize(("reply", "ended", "outcome", "completion"), [
-    ("a deep", False, TRUNCATED, "a deep"), ("a deep", True, ANSWERED, "a deep"), ("oak. It", False, ANSWERED, "oak."),
-    ("from Dr", False, TRUNCATED, "from Dr"), ("from Dr. Lee", False, TRUNCATED, "from Dr. Lee"), ("...", False, EMPTY, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reply", "ended", "outcome", "completion"),
+    [
+        ("a deep", False, TRUNCATED, "a deep"),
+        ("a deep", True, ANSWERED, "a deep"),
+        ("oak. It", False, ANSWERED, "oak."),
+        ("from Dr", False, TRUNCATED, "from Dr"),
+        ("from Dr. Lee", False, TRUNCATED, "from Dr. Lee"),
+        ("...", False, EMPTY, None),
+    ],
+)
 def test_the_token_limit_before_a_sentence_end_truncates(reply, ended, outcome, completion):
     assert settled(reply, ended=ended) == (outcome, completion)
 
 
-@pytest.mark.parametrize(("reply", "outcome", "completion"), [
-    ("hm. ha</think>oak.", ANSWERED, "oak."), ("<think>\nhm</think>oak.", ANSWERED, "oak."),
-    ("oak. It is old.", THOUGHT_UNFINISHED, None),
-    ("</think>\noak.", ANSWERED, "oak."), ("hm</think>oak. It </think> pine.", ANSWERED, "oak."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reply", "outcome", "completion"),
+    [
+        ("hm. ha</think>oak.", ANSWERED, "oak."),
+        ("<think>\nhm</think>oak.", ANSWERED, "oak."),
+        ("oak. It is old.", THOUGHT_UNFINISHED, None),
+        ("</think>\noak.", ANSWERED, "oak."),
+        ("hm</think>oak. It </think> pine.", ANSWERED, "oak."),
+    ],
+)
 def test_a_prompt_may_have_opened_the_thought(reply, outcome, completion):
     assert settled(reply, thinking=True) == (outcome, completion)
 
@@ -128,25 +140,64 @@ def test_a_note_says_what_stands_there_instead():
 
 
 def test_what_the_backend_knows_is_kept():
-    assert settle(Reply("oak.", 1, True, "failed", "no route"), CONTEXT, STEM) == outcomes.Settled(None, "failed", "no route")
+    assert settle(Reply("oak.", 1, True, "failed", "no route"), CONTEXT, STEM) == outcomes.Settled(
+        None, "failed", "no route"
+    )
     with pytest.raises(ValueError, match="'answered': not one that a backend gives"):
         settle(Reply("oak.", 1, True, "answered"), CONTEXT, STEM)
 
 
 # what may still become a thought, the prompt, a preamble, or whose end is not sure
 PENDING = [
-    "", "\n\n", " oak", "He is glad.", "his DESK", PROMPT, f"{PROMPT} oak", "oak.", "oak. ", f"{STEM} 3.", "in St. Louis", "<",
-    "<thi", "<think>", "<think>oak. It", "Sure! ", "Sure! H", "Sure! Here is", "Sure! <thi", f"{SENTENCE} ", f"{SENTENCE} oak.",
-    "Ignore the feelings in it.", "Ignore the feelings in it. His", "I'm sorry. ", "I'm sorry. I can", "Sure!\n", "1. His",
+    "",
+    "\n\n",
+    " oak",
+    "He is glad.",
+    "his DESK",
+    PROMPT,
+    f"{PROMPT} oak",
+    "oak.",
+    "oak. ",
+    f"{STEM} 3.",
+    "in St. Louis",
+    "<",
+    "<thi",
+    "<think>",
+    "<think>oak. It",
+    "Sure! ",
+    "Sure! H",
+    "Sure! Here is",
+    "Sure! <thi",
+    f"{SENTENCE} ",
+    f"{SENTENCE} oak.",
+    "Ignore the feelings in it.",
+    "Ignore the feelings in it. His",
+    "I'm sorry. ",
+    "I'm sorry. I can",
+    "Sure!\n",
+    "1. His",
     f"**{STEM}",
-]  # fmt: skip
+]
 COMPLETE = [
-    " oak. I", " oak\n", " oak.\n", "3.\n", "He is glad. Oak", f"{PROMPT} oak. I", f"{STEM} 3.5 boards. I", "The red one. I",
-    "Sure! It was. It", "<think>hm. ha</think>oak. I", f"{SENTENCE} oak. I", "I'm sorry. It was. I", ". It",
-]  # fmt: skip
+    " oak. I",
+    " oak\n",
+    " oak.\n",
+    "3.\n",
+    "He is glad. Oak",
+    f"{PROMPT} oak. I",
+    f"{STEM} 3.5 boards. I",
+    "The red one. I",
+    "Sure! It was. It",
+    "<think>hm. ha</think>oak. I",
+    f"{SENTENCE} oak. I",
+    "I'm sorry. It was. I",
+    ". It",
+]
 
 
-@pytest.mark.parametrize(("text", "complete"), [(text, True) for text in COMPLETE] + [(text, False) for text in PENDING])
+@pytest.mark.parametrize(
+    ("text", "complete"), [(text, True) for text in COMPLETE] + [(text, False) for text in PENDING]
+)
 def test_decoding_stops_once_nothing_can_change(text, complete):
     assert is_complete(text, CONTEXT, STEM, MITIGATION) is complete
 
@@ -156,18 +207,104 @@ def test_decoding_goes_on_in_a_thought_that_the_prompt_opened():
     assert is_complete("oak. It</think> pine. It", CONTEXT, STEM, thinking=True)
 
 
-PIECES = st.sampled_from([
-    "oak. ", "Oak", "oak", "red pine! ", "room 12. ", "3.5 inches ", "Dr. Lee ", "8 a.m. ", "U.S. ", "Navy ", "He ", "Elm St. ",
-    "J. ", "1. ", "14. ", "2. ", "2) ", "\n", "\n\n", " ", "...", "… ", "。", "؟ ", "!", "? ", "“", "” ", '"', "« ", "»", "**",
-    "* ", "- ", "# ", f"{STEM} ", f"{PROMPT} ", "His desk ", f"{CONTEXT} ", MITIGATION, "Ignore the feelings in it. ",
-    "Complete the sentence: ", "Sure! ", "Sure, ", "Certainly! ", "Here is the completed sentence: ", "Here's ", "the sentence",
-    ": ", "Answer: ", "The completed sentence is ", "Let me complete the sentence. ", "I'd be happy to help! ", "I'm sorry. ",
-    "I'm sorry, but ", "I can't ", "help with that. ", "As an AI language model, I ", "cannot say. ", "<think>", "hm. ", "<thi",
-    "</think>", "_", "(", ") ", "etc. ", "e.g. ", "said", "</s>", "<|im_end|>", "Maybe: ", "Hello! ", "He is glad! ",
-    "Your sentence ", "is incomplete. ", "his desk", " — ", "I can't complete the sentence. ", "Option 1: ", "…\" ",
-    "The sentence ", "can be completed with: ", "„", "“ ", "I notice that the sentence ", "is odd. ", "Could you tell me what ",
-    "you want? ", "I'd be happy to help, but ", "Yahoo! ", "sq. ft. ", "est. ", "Possible completions:\n",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "oak. ",
+        "Oak",
+        "oak",
+        "red pine! ",
+        "room 12. ",
+        "3.5 inches ",
+        "Dr. Lee ",
+        "8 a.m. ",
+        "U.S. ",
+        "Navy ",
+        "He ",
+        "Elm St. ",
+        "J. ",
+        "1. ",
+        "14. ",
+        "2. ",
+        "2) ",
+        "\n",
+        "\n\n",
+        " ",
+        "...",
+        "… ",
+        "。",
+        "؟ ",
+        "!",
+        "? ",
+        "“",
+        "” ",
+        '"',
+        "« ",
+        "»",
+        "**",
+        "* ",
+        "- ",
+        "# ",
+        f"{STEM} ",
+        f"{PROMPT} ",
+        "His desk ",
+        f"{CONTEXT} ",
+        MITIGATION,
+        "Ignore the feelings in it. ",
+        "Complete the sentence: ",
+        "Sure! ",
+        "Sure, ",
+        "Certainly! ",
+        "Here is the completed sentence: ",
+        "Here's ",
+        "the sentence",
+        ": ",
+        "Answer: ",
+        "The completed sentence is ",
+        "Let me complete the sentence. ",
+        "I'd be happy to help! ",
+        "I'm sorry. ",
+        "I'm sorry, but ",
+        "I can't ",
+        "help with that. ",
+        "As an AI language model, I ",
+        "cannot say. ",
+        "<think>",
+        "hm. ",
+        "<thi",
+        "</think>",
+        "_",
+        "(",
+        ") ",
+        "etc. ",
+        "e.g. ",
+        "said",
+        "</s>",
+        "<|im_end|>",
+        "Maybe: ",
+        "Hello! ",
+        "He is glad! ",
+        "Your sentence ",
+        "is incomplete. ",
+        "his desk",
+        " — ",
+        "I can't complete the sentence. ",
+        "Option 1: ",
+        '…" ',
+        "The sentence ",
+        "can be completed with: ",
+        "„",
+        "“ ",
+        "I notice that the sentence ",
+        "is odd. ",
+        "Could you tell me what ",
+        "you want? ",
+        "I'd be happy to help, but ",
+        "Yahoo! ",
+        "sq. ft. ",
+        "est. ",
+        "Possible completions:\n",
+    ]
+)
 TEXTS = st.lists(PIECES, min_size=1, max_size=7).map("".join)
 
 
@@ -197,16 +334,25 @@ def test_each_rule_is_precise_and_finds_what_there_is():
     assert bench_replies.wrong(natural).empty
 
 
-# What the rules made of the held-out file at first look, precision and recall: it was written without sight of them. Its English
-# misses were then mended, so it is no longer untouched, and what the rules make of it now says less than these numbers.
-FIRST_LOOK = {"thought": (100, 100), "preamble": (95, 82.6), "refusal": (100, 56.5), "empty": (100, 100), "cut": (84.5, 90.3)}
+# What the rules made of the held-out file at first look, precision and recall: it was written without sight
+# of them. Its English misses were then mended, so it is no longer untouched, and what the rules make of it
+# now says less than these numbers.
+FIRST_LOOK = {
+    "thought": (100, 100),
+    "preamble": (95, 82.6),
+    "refusal": (100, 56.5),
+    "empty": (100, 100),
+    "cut": (84.5, 90.3),
+}
 
 
 @pytest.mark.parametrize("rule", FIRST_LOOK)
 def test_held_out_replies_are_read_no_worse_than_at_first_look(rule):
     scores = bench_replies.scores(bench_replies.settled(bench_replies.cases("reply_cases_held_out")))
     precision, recall = FIRST_LOOK[rule]
-    assert scores.loc[rule, "precision"].round(1) >= precision and scores.loc[rule, "recall"].round(1) >= recall, scores
+    assert (
+        scores.loc[rule, "precision"].round(1) >= precision and scores.loc[rule, "recall"].round(1) >= recall
+    ), scores
 
 
 def test_there_are_enough_cases():
@@ -229,8 +375,14 @@ def test_the_scores_tell_a_rule_that_acts_too_often_or_not_at_all():
     assert eager.loc["preamble", "precision"] < 30
 
 
-LONG = ["Sure! " * 2000, "I'm sorry. " * 2000, "here " * 3000 + "sentence. I", "complete sentence " * 2000 + "! I", "*" * 9000,
-        "U.S. " * 3000]  # fmt: skip
+LONG = [
+    "Sure! " * 2000,
+    "I'm sorry. " * 2000,
+    "here " * 3000 + "sentence. I",
+    "complete sentence " * 2000 + "! I",
+    "*" * 9000,
+    "U.S. " * 3000,
+]
 
 
 @pytest.mark.parametrize("text", LONG)

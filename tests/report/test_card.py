@@ -18,7 +18,9 @@ from lib.storage import records
 def test_a_damaged_card_is_named_with_its_remedy(project, content):
     (project / "outputs" / "embedded").mkdir(parents=True)
     (project / "outputs" / "embedded" / "card.json").write_text(content)
-    with pytest.raises(ParameterError, match=r"outputs/embedded/card\.json is damaged; make it anew: git checkout"):
+    with pytest.raises(
+        ParameterError, match=r"outputs/embedded/card\.json is damaged; make it anew: git checkout"
+    ):
         card.read("embedded")
 
 
@@ -34,7 +36,10 @@ def test_a_card_without_a_pair_to_judge_says_so(smoke):
 
 def test_a_card_is_no_wider_for_wide_letters_and_sends_no_commands_to_the_terminal(smoke):
     told = json.loads((smoke / "card.json").read_text())
-    told["models"][0]["pairs"][0] |= {"completion": "悲しい通り" * 9 + "\x1b[31m", "completion_neutral": "通り" * 30}
+    told["models"][0]["pairs"][0] |= {
+        "completion": "悲しい通り" * 9 + "\x1b[31m",
+        "completion_neutral": "通り" * 30,
+    }
     told["models"][0]["name"] = "long-" * 30
     shown = card.lines(told)
     assert all(cell_len(line) <= card.WIDTH and "\x1b" not in line for line in shown)
@@ -56,14 +61,18 @@ def test_a_card_fits_a_terminal_and_tells_what_the_tables_tell(smoke, monkeypatc
     assert own["both", "shift"] == pytest.approx(board["estimate"], abs=1e-5)
     assert own["both", "net"] == pytest.approx(board["net"], abs=1e-5)
     assert shown[0].startswith(f"canned-50: TOY, no conclusion: it leaks, as judged: {board['reason']}"[:90])
-    assert any(line.startswith("mean shift   +") and "scale points (0: none); leak rate" in line for line in shown)
+    assert any(
+        line.startswith("mean shift   +") and "scale points (0: none); leak rate" in line for line in shown
+    )
     assert any("smollm2-135m-chat" in line for line in shown)
 
 
 def test_beside_the_clearest_pairs_stands_a_random_one(smoke):
     told = json.loads((smoke / "card.json").read_text())
     pairs = told["models"][0]["pairs"]
-    assert [pair["random"] for pair in pairs] == [False, False, True] and pairs[0]["shift"] >= pairs[1]["shift"] > 0
+    assert [pair["random"] for pair in pairs] == [False, False, True] and pairs[0]["shift"] >= pairs[1][
+        "shift"
+    ] > 0
     assert sum(" drawn " in line[:13] for line in card.lines(told)) == 1
     assert card.markdown(told).count("drawn at random") == len(told["models"])
 
@@ -74,4 +83,8 @@ def test_the_metadata_of_a_card_is_read_by_the_hub_s_own_library(smoke):
     assert [entry["name"] for entry in block["model-index"]] == ["canned-50", "canned-30", "canned-10"]
     read = ModelCardData(**{"model-index": block["model-index"][:1]})
     net = [result for result in read.eval_results if result.metric_type == "net"]
-    assert len(net) == 3 and net[0].metric_args["contexts"] == "both" and len(net[0].metric_args["interval"]) == 2
+    assert (
+        len(net) == 3
+        and net[0].metric_args["contexts"] == "both"
+        and len(net[0].metric_args["interval"]) == 2
+    )

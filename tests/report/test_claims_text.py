@@ -1,4 +1,5 @@
-"""The claims board on a terminal: words first, numbers second, at most 100 columns, with faults and stamps."""
+"""The claims board on a terminal: words first, numbers second, at most 100 columns, with faults and
+stamps."""
 
 import numpy as np
 import pytest
@@ -26,14 +27,18 @@ def test_what_is_not_estimated_has_words_alone():
 
 
 def test_no_line_exceeds_a_hundred_columns():
-    long = TABLE.assign(reason="so many words that nobody can read them " * 5, unit="points per tenfold size", model="m" * 60)
+    long = TABLE.assign(
+        reason="so many words that nobody can read them " * 5, unit="points per tenfold size", model="m" * 60
+    )
     lines = claims_text.rows_of(long)
     assert max(map(len, lines)) <= 100
     assert sum("n 20 in 10 stems" in line for line in lines) == 3
 
 
 def test_the_numbers_of_every_row_stand_under_its_strip():
-    lines = claims_text.rows_of(TABLE.assign(unit="points per tenfold size of a very long name that does not fit beside a strip"))
+    lines = claims_text.rows_of(
+        TABLE.assign(unit="points per tenfold size of a very long name that does not fit beside a strip")
+    )
     assert all(line.startswith(" " * 27) for line in lines if line.startswith(" " * 10) and "●" not in line)
 
 
@@ -55,12 +60,16 @@ def _judgements(parameters):
     from lib.generation import runner
     from lib.judging import judges
 
-    run = params.from_cell("02_generation", params.cell_values(parameters, "smoke", "02_generation", "canned-50"))
+    run = params.from_cell(
+        "02_generation", params.cell_values(parameters, "smoke", "02_generation", "canned-50")
+    )
     benchmark = curated_prompts.build(seed=1, stems=24, groups_per_stem=1)
     model = mock.Canned(run.model)
     owed = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
     paid = runner.generate(owed, run, model, records.run_folder("smoke") / "c.jsonl")
-    return judges.judgements(runner.completions_table(paid, run, model), benchmark, specs.Judge.model_validate("vader"), 0.2)
+    return judges.judgements(
+        runner.completions_table(paid, run, model), benchmark, specs.Judge.model_validate("vader"), 0.2
+    )
 
 
 def test_a_model_that_is_judged_has_its_line_with_the_stamp_of_its_set(judged):
@@ -86,7 +95,9 @@ def test_an_unusable_model_has_no_verdict_on_its_line(judged):
 def test_a_broken_placebo_rule_makes_the_line_invalid(judged):
     def bias(table):
         placebo = table["arm"] == "placebo"
-        return table.assign(valence=table["valence"].mask(placebo, 3.0), charged=table["charged"].mask(placebo, True))
+        return table.assign(
+            valence=table["valence"].mask(placebo, 3.0), charged=table["charged"].mask(placebo, True)
+        )
 
     judged(bias)
     said = claims_text.of_model("smoke", "canned-50")

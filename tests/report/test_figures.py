@@ -1,4 +1,5 @@
-"""Figures: the words that stand for them, how they are shown in a notebook, and that nothing is told by colour alone."""
+"""Figures: the words that stand for them, how they are shown in a notebook, and that nothing is told by
+colour alone."""
 
 import base64
 import re
@@ -13,7 +14,11 @@ from lib.analysis import scaling
 from lib.report import figures, size_figures
 
 TABLE = pd.DataFrame(
-    [("a", "negative", 1.0, -2.0, 4.0, 20), ("a", "positive", 9.0, 8.0, 10.0, 30), ("b-c", "negative", -3.0, -4.0, -2.0, 20)],
+    [
+        ("a", "negative", 1.0, -2.0, 4.0, 20),
+        ("a", "positive", 9.0, 8.0, 10.0, 30),
+        ("b-c", "negative", -3.0, -4.0, -2.0, 20),
+    ],
     columns=["row", "arm", "estimate", "low", "high", "n"],
 )
 
@@ -21,14 +26,17 @@ TABLE = pd.DataFrame(
 @pytest.fixture
 def axes():
     figures.style()
-    yield figures.intervals(TABLE, "row", "arm", 0, "net excess, points", "Net excess", "TOY: none", margin=2.0)
+    yield figures.intervals(
+        TABLE, "row", "arm", 0, "net excess, points", "Net excess", "TOY: none", margin=2.0
+    )
     plt.close("all")
 
 
 def test_the_words_tell_the_ends_of_the_table():
     said = figures.told(TABLE, ["row", "arm"], "net excess, points")
     assert said == (
-        "Net excess, points: 3 estimates, from −3.0 (interval −4.0 to −2.0) for b-c, negative to 9.0 (interval 8.0 to 10.0) "
+        "Net excess, points: 3 estimates, from −3.0 (interval −4.0 to −2.0) for b-c, negative to 9.0 "
+        "(interval 8.0 to 10.0) "
         "for a, positive. n = 20 to 30 each."
     )
     assert figures.told(TABLE.head(1), ["row"], "net excess").startswith("Net excess: 1 estimate, ")
@@ -56,9 +64,13 @@ def test_a_figure_is_shown_as_an_image_with_its_words(axes):
 
 
 def test_without_estimates_the_title_says_so():
-    empty = figures.intervals(TABLE.iloc[:0].astype(object), "row", "arm", 0, "net excess, points", "Net excess")
+    empty = figures.intervals(
+        TABLE.iloc[:0].astype(object), "row", "arm", 0, "net excess, points", "Net excess"
+    )
     assert empty.get_title(loc="left") == "Net excess: no estimates"
-    one_stem = figures.intervals(TABLE.assign(low=np.nan, high=np.nan), "row", None, 0, "net excess, points", "Net excess")
+    one_stem = figures.intervals(
+        TABLE.assign(low=np.nan, high=np.nan), "row", None, 0, "net excess, points", "Net excess"
+    )
     assert "(no interval)" in one_stem.figure.get_label()
     plt.close("all")
 
@@ -81,10 +93,25 @@ def test_a_notebook_shows_it_so(axes, monkeypatch):
 
 def test_figures_by_size_name_sizes_and_tell_the_lines_apart():
     sizes = pd.DataFrame(
-        [(model, family, "base", "completion", size, "negative", "open", shift, shift - 1, shift + 1, 9)
-         for model, size, shift in (("small", 4e5, 3.0), ("large", 1.3e9, 1.0)) for family in ("f", "g")],
-        columns=["model", "family", "tuning", "mode", "parameters", "arm", "slot", "estimate", "low", "high", "n"],
-    )  # fmt: skip
+        [
+            (model, family, "base", "completion", size, "negative", "open", shift, shift - 1, shift + 1, 9)
+            for model, size, shift in (("small", 4e5, 3.0), ("large", 1.3e9, 1.0))
+            for family in ("f", "g")
+        ],
+        columns=[
+            "model",
+            "family",
+            "tuning",
+            "mode",
+            "parameters",
+            "arm",
+            "slot",
+            "estimate",
+            "low",
+            "high",
+            "n",
+        ],
+    )
     axes = size_figures.panels(sizes, "shift", "By size")[0, 0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.4M", "1.3B"]
     assert {bar.lines[0].get_marker() for bar in axes.containers} == {"o", "s"}

@@ -1,4 +1,5 @@
-"""The forest plot of the claims board: strips by hand, a picture that is the same each time, words that hold every row."""
+"""The forest plot of the claims board: strips by hand, a picture that is the same each time, words that hold
+every row."""
 
 from types import SimpleNamespace
 
@@ -12,12 +13,43 @@ from lib.claims.board import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from lib.report import forest
 
 
-def row(claim: str, model: str, estimate: float, low: float, high: float, verdict: str, margin=5.0, unit="points") -> dict:
-    named = {"claim": claim, "statement": f"statement of {claim}", "model": model, "measured": "net excess", "test": "above 0"}
-    numbers = {"unit": unit, "margin": margin, "detectable": 3.0, "estimate": estimate, "low": low, "high": high}
-    counts = {"n": 20, "clusters": 10, "cluster_unit": "stems", "p": 0.01, "p_holm": 0.02, "p_equivalence": 0.5}
+def row(
+    claim: str, model: str, estimate: float, low: float, high: float, verdict: str, margin=5.0, unit="points"
+) -> dict:
+    named = {
+        "claim": claim,
+        "statement": f"statement of {claim}",
+        "model": model,
+        "measured": "net excess",
+        "test": "above 0",
+    }
+    numbers = {
+        "unit": unit,
+        "margin": margin,
+        "detectable": 3.0,
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+    }
+    counts = {
+        "n": 20,
+        "clusters": 10,
+        "cluster_unit": "stems",
+        "p": 0.01,
+        "p_holm": 0.02,
+        "p_equivalence": 0.5,
+    }
     beside = {"net": 4.0, "net_low": 1.0, "net_high": 7.0}
-    return {**named, **numbers, **counts, **beside, "verdict": verdict, "reason": "r", "fault": "", "as_judged": False}
+    return {
+        **named,
+        **numbers,
+        **counts,
+        **beside,
+        "verdict": verdict,
+        "reason": "r",
+        "fault": "",
+        "as_judged": False,
+    }
 
 
 TABLE = pd.DataFrame(

@@ -11,15 +11,22 @@ from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, NOTHI
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
 SAID = [  # judge, way, r in tweets and in reviews
-    (CEILING, NOTHING, 0.8, 0.8), ("VADER", NOTHING, 0.7, 0.4),
-    ("ridge", DOCUMENTS, 0.6, 0.5), (CHOSEN, DOCUMENTS, 0.8, 0.6), ("ridge", DOMAIN, 0.5, 0.5), (CHOSEN, DOMAIN, 0.6, 0.6),
-]  # fmt: skip
+    (CEILING, NOTHING, 0.8, 0.8),
+    ("VADER", NOTHING, 0.7, 0.4),
+    ("ridge", DOCUMENTS, 0.6, 0.5),
+    (CHOSEN, DOCUMENTS, 0.8, 0.6),
+    ("ridge", DOMAIN, 0.5, 0.5),
+    (CHOSEN, DOMAIN, 0.6, 0.6),
+]
 
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    rows = [(judge, 10, way, domain, r, r - 0.1, r + 0.1, 1000, 900, "learned-1") for judge, way, *both in SAID
-            for domain, r in zip(("tweets", "reviews"), both, strict=True)]  # fmt: skip
+    rows = [
+        (judge, 10, way, domain, r, r - 0.1, r + 0.1, 1000, 900, "learned-1")
+        for judge, way, *both in SAID
+        for domain, r in zip(("tweets", "reviews"), both, strict=True)
+    ]
     return pd.DataFrame(rows, columns=judge_selection.COLUMNS)
 
 
@@ -27,12 +34,18 @@ def test_who_is_best_where_and_whether_the_aim_is_met(table):
     said = judge_selection.reading(table, VADER)
     assert f"On unseen documents, *{CHOSEN}* has the highest r of the candidates in tweets, reviews." in said
     # unseen domain: 0.6 < VADER's 0.7 in tweets, 0.6 > 0.5 in reviews
-    assert f"On an unseen domain, *{CHOSEN}* has the highest r of the candidates in reviews; *VADER* in tweets." in said
+    assert (
+        f"On an unseen domain, *{CHOSEN}* has the highest r of the candidates in reviews; *VADER* in tweets."
+        in said
+    )
     assert f"is missed in reviews by *{CHOSEN}*." in said  # 0.8 = 0.8 in tweets, 0.6 < 0.8 in reviews
 
 
 def test_another_version_is_named(table, monkeypatch):
-    for version, said in (("learned-1", "It is the judge in use, learned-1."), ("learned-2", "**It is not the judge in use**")):
+    for version, said in (
+        ("learned-1", "It is the judge in use, learned-1."),
+        ("learned-2", "**It is not the judge in use**"),
+    ):
         monkeypatch.setattr(judges, "version", lambda judge, version=version: version)
         assert said in judge_selection.reading(table, LEARNED)
 
@@ -56,7 +69,11 @@ def test_vader_hears_what_is_told_plainly_and_misses_idioms():
     told = told_feelings.said([VADER])
     heard = told_feelings.heard(told).loc["vader"]
     assert heard["matches"].sum() == len(told) == 173
-    assert heard.loc[("explicit", "strong"), "in order, %"] > 90 > heard.loc[("idiomatic", "strong"), "in order, %"]
+    assert (
+        heard.loc[("explicit", "strong"), "in order, %"]
+        > 90
+        > heard.loc[("idiomatic", "strong"), "in order, %"]
+    )
     assert "**vader** puts" in told_feelings.reading(told)
 
 

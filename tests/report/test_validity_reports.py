@@ -1,4 +1,5 @@
-"""What notebook 04 says of judges: the undefined and the infinite are named, and a judge without worth stands in red."""
+"""What notebook 04 says of judges: the undefined and the infinite are named, and a judge without worth stands
+in red."""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,18 @@ GOOD, ODD = Judge(name="good", kind="vader"), Judge(name="odd", kind="learned")
 
 
 def row(judge, measure, estimate, low, high, question="valence", by="domain", level="tweets", n=1200):
-    return {"judge": judge, "by": by, "level": level, "question": question, "measure": measure, "estimate": estimate,
-            "low": low, "high": high, "n": n, "n_documents": n}  # fmt: skip
+    return {
+        "judge": judge,
+        "by": by,
+        "level": level,
+        "question": question,
+        "measure": measure,
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "n": n,
+        "n_documents": n,
+    }
 
 
 TABLE = pd.DataFrame(
@@ -38,7 +49,9 @@ def test_undefined_and_infinite_are_named():
 
 def test_a_judge_no_better_than_chance_is_named_in_red_with_the_place():
     faults = validity_reports.faults(TABLE, [GOOD, ODD])
-    assert faults == ["odd is no better than chance: tweets (pearson, valence); tweets (kappa, charged or not)"]
+    assert faults == [
+        "odd is no better than chance: tweets (pearson, valence); tweets (kappa, charged or not)"
+    ]
     red = validity_reports.alarm(faults).data
     assert "color: #c00000" in red and "odd is no better than chance" in red
     assert "color" not in validity_reports.alarm(validity_reports.faults(TABLE, [GOOD])).data
@@ -64,12 +77,19 @@ def test_published_numbers_stand_beside_vader_alone():
 def test_calibration_is_by_domain_and_length_and_names_stay_as_they_are():
     texts = ["so good", "so bad", "one two three four five six"] * 2
     table = rated_agreement.levels(pd.DataFrame({"text": texts, "domain": ["tweets"] * 3 + ["news"] * 3}))
-    table = table.assign(valence=[2.1, -2.9, 0.2, 1.8, -3.2, -0.1], mean=[1.0, -1.0, 0.0, 3.0, -2.0, 0.5], document=range(6))
+    table = table.assign(
+        valence=[2.1, -2.9, 0.2, 1.8, -3.2, -0.1], mean=[1.0, -1.0, 0.0, 3.0, -2.0, 0.5], document=range(6)
+    )
     curves = validity_reports.calibration({"my-judge": table}, 0.95)
     assert curves.groupby("by")["n"].sum().to_dict() == {"all": 6, "domain": 6, "words": 6}
     said = validity_reports.calibration_reading(curves)
-    assert "**my-judge**: −1.50 where it says −3 (n = 2), +0.25 where it says 0 (n = 2), +2.00 where it says 2 (n = 2)." in said
-    shown = validity_reports.calibration_by_level(curves[curves["by"] == "words"]).loc["my-judge"].droplevel(0)
+    assert (
+        "**my-judge**: −1.50 where it says −3 (n = 2), +0.25 where it says 0 (n = 2), +2.00 where it says 2 "
+        "(n = 2)." in said
+    )
+    shown = (
+        validity_reports.calibration_by_level(curves[curves["by"] == "words"]).loc["my-judge"].droplevel(0)
+    )
     assert shown.index.tolist() == ["−3", "0", "2"] and shown.columns.tolist() == ["1–5 words", "6–12 words"]
     assert shown.at["2", "1–5 words"].startswith("2.00 [") and shown.at["2", "1–5 words"].endswith("], n = 2")
     assert shown.at["2", "6–12 words"] == "–"

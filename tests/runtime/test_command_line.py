@@ -1,4 +1,5 @@
-"""How commands end, alike: exit codes, the one message on standard error, help texts of at most 100 columns."""
+"""How commands end, alike: exit codes, the one message on standard error, help texts of at most 100
+columns."""
 
 import pytest
 
@@ -62,9 +63,13 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize(("error", "code", "says"), [
-    (ValueError("x: wrong"), USER_ERROR, "error: x: wrong\n"), (KeyboardInterrupt(), INTERRUPTED, "\ninterrupted; "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (ValueError("x: wrong"), USER_ERROR, "error: x: wrong\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "\ninterrupted; "),
+    ],
+)
 def test_every_command_ends_so(command, error, code, says, monkeypatch, capsys):
     call, module, work = COMMANDS[command]
     monkeypatch.setattr(module, work, failing(error))
@@ -73,11 +78,21 @@ def test_every_command_ends_so(command, error, code, says, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("columns", [80, 100, 200])
-@pytest.mark.parametrize(("main", "arguments"), [
-    (measure.main, []), (compare.main, []), (exchange.main, ["export"]), (exchange.main, []),
-    (published_prompts.main, []), *((batch.main, [name]) for name in ("run", "notebook", "plan", "prepare", "finish")), (batch.main, []),
-])  # fmt: skip
-def test_a_help_text_is_no_wider_than_the_terminal_and_100_columns(main, arguments, columns, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (measure.main, []),
+        (compare.main, []),
+        (exchange.main, ["export"]),
+        (exchange.main, []),
+        (published_prompts.main, []),
+        *((batch.main, [name]) for name in ("run", "notebook", "plan", "prepare", "finish")),
+        (batch.main, []),
+    ],
+)
+def test_a_help_text_is_no_wider_than_the_terminal_and_100_columns(
+    main, arguments, columns, monkeypatch, capsys
+):
     monkeypatch.setenv("COLUMNS", str(columns))
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--help"])

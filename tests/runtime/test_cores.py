@@ -28,7 +28,8 @@ def test_without_affinity_all_cores_count(without_affinity, monkeypatch, count, 
 
 
 @pytest.mark.parametrize(
-    ("wished", "expected"), [(None, 4), ("", 4), ("2", 2), ("99", 4), ("1,4", 1), (" 3 ", 3), ("0", 4), ("-1", 4), ("many", 4)]
+    ("wished", "expected"),
+    [(None, 4), ("", 4), ("2", 2), ("99", 4), ("1,4", 1), (" 3 ", 3), ("0", 4), ("-1", 4), ("many", 4)],
 )
 def test_threads_are_lowered_by_the_environment_where_it_is_sound(monkeypatch, wished, expected):
     monkeypatch.setattr(cores, "available_cores", lambda: 4)

@@ -1,4 +1,5 @@
-"""Progress: what a job tells of itself, how its time left follows, and what a reader makes of records cut short."""
+"""Progress: what a job tells of itself, how its time left follows, and what a reader makes of records cut
+short."""
 
 import json
 import sys
@@ -36,7 +37,9 @@ def test_in_a_batch_nothing_is_printed_and_records_are_told(told, capsys):
     progress.message("seen")
     assert capsys.readouterr() == ("", "")
     first, last = [record for record in told() if "phase" in record]
-    assert (first["done"], first["initial"], first["total"], first["left"]) == (4, 4, 10, None), "nothing is measured yet"
+    assert (first["done"], first["initial"], first["total"], first["left"]) == (4, 4, 10, None), (
+        "nothing is measured yet"
+    )
     assert (last["done"], last["left"], last["unit"]) == (10, 0.0, "batches")
     assert told()[-1]["message"] == "seen"
 
@@ -68,7 +71,14 @@ def test_a_full_disk_does_not_stop_the_work(monkeypatch, tmp_path):
         ([10, 20, 30], False, 0, 0, 5, None),  # relative: unknown until a step is finished
         ([10, 20, 30], False, 1, 5, 4, 6 + 15),  # half as long as their costs
         ([10, 20, 30], True, 0, 0, 4, 6 + 50),
-        ([10, 20, 30], True, 0, 0, 15, 1.5 + 75),  # the first step is half as long again as expected, and so are the others
+        (
+            [10, 20, 30],
+            True,
+            0,
+            0,
+            15,
+            1.5 + 75,
+        ),  # the first step is half as long again as expected, and so are the others
         ([10, 20, 30], True, 1, 5, 100, 1 + 15),  # overdue: a tenth of it is taken to be left
         ([10, 20, 30], True, 3, 5, 0, 0),
         ([0, 0], False, 0, 0, 3, None),
@@ -81,21 +91,31 @@ def test_seconds_left_by_hand(costs, in_seconds, steps, earlier, within, left):
 
 def test_a_reader_takes_whole_records_in_order_of_time_and_passes_over_torn_ones(tmp_path):
     found = jobs.Jobs(tmp_path)
-    planned = [jobs.planned("03_judging", f"outputs/s/executed/03_judging.{model}.ipynb", model) for model in "ab"]
+    planned = [
+        jobs.planned("03_judging", f"outputs/s/executed/03_judging.{model}.ipynb", model) for model in "ab"
+    ]
     (tmp_path / "run.jsonl").write_text(json.dumps({"time": 1, "jobs": planned}) + "\n")
     whole = [
         {"time": 3, "begin": "x"},
         {"time": 4, "phase": "texts", "done": 1, "total": 9, "initial": 0, "unit": "texts", "left": 8.0},
     ]
-    (tmp_path / "s.03_judging.a.jsonl").write_text("\n".join(map(json.dumps, whole)) + '\nnot json\n{"time": 5, "mess')
+    (tmp_path / "s.03_judging.a.jsonl").write_text(
+        "\n".join(map(json.dumps, whole)) + '\nnot json\n{"time": 5, "mess'
+    )
     (tmp_path / "s.03_judging.b.jsonl").write_text('{"time": 2, "begin": "x"}\n{"time": 6, "end": 4.0}\n')
     events = found.update_from_records()
-    assert [(event.kind, event.job.model) for event in events] == [("begin", "b"), ("begin", "a"), ("end", "b")]
+    assert [(event.kind, event.job.model) for event in events] == [
+        ("begin", "b"),
+        ("begin", "a"),
+        ("end", "b"),
+    ]
     assert [job.state for job in found.values()] == [jobs.RUNNING, jobs.DONE]
     assert found["s.03_judging.a"].phase.seconds_left(7) == 5.0, "three seconds have passed since"
     with (tmp_path / "s.03_judging.a.jsonl").open("a") as file:
         file.write('age": "seen"}\n')
-    assert [event.text for event in found.update_from_records()] == ["seen"], "the rest of the record has come"
+    assert [event.text for event in found.update_from_records()] == ["seen"], (
+        "the rest of the record has come"
+    )
     assert found.update_from_records() == []
 
 

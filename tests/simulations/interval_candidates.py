@@ -1,6 +1,8 @@
-"""Ways to an interval for the mean over clusters, of many studies at once, from the sums and numbers of values of their clusters.
+"""Ways to an interval for the mean over clusters, of many studies at once, from the sums and numbers of
+values of their clusters.
 
-Each takes `total` and `count`, shape (studies, clusters), and gives the lower and upper bounds, shape (2, studies).
+Each takes `total` and `count`, shape (studies, clusters), and gives the lower and upper bounds, shape (2,
+studies).
 """
 
 import numpy as np
@@ -21,32 +23,38 @@ def _around(mean, error, critical):
 
 
 def cr1_t(total, count, level=0.05):
-    """Liang & Zeger (1986) with the correction clusters / (clusters − 1); t with clusters − 1 degrees of freedom."""
+    """Liang & Zeger (1986) with the correction clusters / (clusters − 1); t with clusters − 1 degrees of
+    freedom."""
     mean, n, left = _residuals(total, count)
     g = total.shape[1]
     return _around(mean, np.sqrt(g / (g - 1) * (left**2).sum(axis=1)) / n, stats.t.isf(level / 2, g - 1))
 
 
 def cr2(total, count):
-    """Mean, CR2 error, degrees of freedom and skewness: the closed forms of lib/stats/inference.py for a mean."""
+    """Mean, CR2 error, degrees of freedom and skewness: the closed forms of lib/stats/inference.py for a
+    mean."""
     mean, n, left = _residuals(total, count)
     share = count / n[:, None]
     parts = left / n[:, None] / np.sqrt(1 - share)
     error = np.sqrt((parts**2).sum(axis=1))
-    squared = (share**2 - (share**2 / (1 - share)) ** 2).sum(axis=1) + (share**2 / (1 - share)).sum(axis=1) ** 2
+    squared = (share**2 - (share**2 / (1 - share)) ** 2).sum(axis=1) + (share**2 / (1 - share)).sum(
+        axis=1
+    ) ** 2
     with np.errstate(invalid="ignore"):
         skew = np.nan_to_num((parts**3).sum(axis=1) / error**3)
     return mean, error, 1 / squared, skew
 
 
 def cr2_bell_mccaffrey(total, count, level=0.05):
-    """Bell & McCaffrey (2002): residuals over √(1 − share of the values), Satterthwaite's degrees of freedom."""
+    """Bell & McCaffrey (2002): residuals over √(1 − share of the values), Satterthwaite's degrees of
+    freedom."""
     mean, error, freedom, _ = cr2(total, count)
     return _around(mean, error, stats.t.isf(level / 2, freedom))
 
 
 def cr3_jackknife(total, count, level=0.05):
-    """The jackknife over clusters; t with clusters − 1 degrees of freedom (MacKinnon, Nielsen & Webb 2023)."""
+    """The jackknife over clusters; t with clusters − 1 degrees of freedom (MacKinnon, Nielsen & Webb
+    2023)."""
     mean, n, left = _residuals(total, count)
     g = total.shape[1]
     apart = left / (n[:, None] - count)
@@ -54,7 +62,8 @@ def cr3_jackknife(total, count, level=0.05):
 
 
 def hall(total, count, level=0.05):
-    """Hall (1992): a transform of the studentised mean in which the skewness of the clusters no longer shows, put back."""
+    """Hall (1992): a transform of the studentised mean in which the skewness of the clusters no longer shows,
+    put back."""
     mean, error, freedom, skew = cr2(total, count)
     critical = stats.t.isf(level / 2, freedom)
 
@@ -72,7 +81,8 @@ def cr2_or_hall(total, count, level=0.05):
 
 
 def wild_t(total, count, level=0.05, seed=0):
-    """Wild cluster bootstrap-t with Rademacher weights (Cameron, Gelbach & Miller 2008), unrestricted, symmetric."""
+    """Wild cluster bootstrap-t with Rademacher weights (Cameron, Gelbach & Miller 2008), unrestricted,
+    symmetric."""
     mean, n, left = _residuals(total, count)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (RESAMPLES, total.shape[1]))
     off = signs @ left.T / n
@@ -87,7 +97,9 @@ def _resampled(total, count, seed):
     times = rng.multinomial(g, np.full(g, 1 / g), RESAMPLES).astype(float)
     n = times @ count.T
     means = times @ total.T / n
-    squares = times @ (total**2).T - 2 * means * (times @ (total * count).T) + means**2 * (times @ (count**2).T)
+    squares = (
+        times @ (total**2).T - 2 * means * (times @ (total * count).T) + means**2 * (times @ (count**2).T)
+    )
     return means, np.sqrt(np.maximum(squares, 0)) / n
 
 
@@ -97,7 +109,9 @@ def bootstrap_t(total, count, level=0.05, seed=0):
     means, errors = _resampled(total, count, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = (means - mean) / errors
-        t = np.where(errors > 1e-9, t, np.copysign(np.where(np.abs(means - mean) < 1e-9, 0, np.inf), means - mean))
+        t = np.where(
+            errors > 1e-9, t, np.copysign(np.where(np.abs(means - mean) < 1e-9, 0, np.inf), means - mean)
+        )
     upper, lower = np.quantile(t, [1 - level / 2, level / 2], axis=0, method="nearest")
     error = np.sqrt((left**2).sum(axis=1)) / n
     return np.array([mean - upper * error, mean - lower * error])

@@ -1,6 +1,8 @@
-"""Shown, not assumed: intervals hold the truth as often as they say, the placebo rule catches and spares, power is as planned.
+"""Shown, not assumed: intervals hold the truth as often as they say, the placebo rule catches and spares,
+power is as planned.
 
-All on simulated judgements of known truth (tests/simulated_studies.py); none was written by a model. (make simulate)
+All on simulated judgements of known truth (tests/simulated_studies.py); none was written by a model. (make
+simulate)
 """
 
 import argparse
@@ -20,36 +22,53 @@ from lib.storage import records
 from tests import simulated_studies
 from tests.simulations import interval_candidates
 
-MATCHES, LEAK_OF_BOTH = (36, 108, 324), (0.05, 0.12, 0.3)  # stems' leak, matches', and how far both are spread
+MATCHES, LEAK_OF_BOTH = (
+    (36, 108, 324),
+    (0.05, 0.12, 0.3),
+)  # stems' leak, matches', and how far both are spread
 STEMS, LEAKS = (24, 60, 300), (0.0, 0.1, 0.5)
 ARMS = {"both arms": ("negative", "positive"), "negative arm": ("negative",)}
 CHOSEN, ERROR = interval_candidates.cr2_or_hall, interval_candidates.cr2
-SPREAD = 0.5  # of the leak by stem: the stems' means are as skewed as those of the bundled model and vary more, see `compared`
+# of the leak by stem: the stems' means are as skewed as those of the bundled model and vary more, see
+# `compared`
+SPREAD = 0.5
 EXTREME = 0.9  # nearly all stems leak always or never; for the record, not a condition
 MARGIN = 0.1  # of the placebo rule, points of the human scale
 LONGER = 1.5  # how much longer completions get after a placebo context, for a judge that scores by length
 DESIGNS = ((1, 1), (1, 5), (2, 3))  # groups and samples of a stem
-EFFECTS = (5.0, 10.0)  # points; designs for the latter are small, and strong skew gives them more power than planned
+EFFECTS = (
+    5.0,
+    10.0,
+)  # points; designs for the latter are small, and strong skew gives them more power than planned
 AT_ONCE = 20_000  # stems simulated at a time
 
 
-def sums(leak: float, spread: float, stems: int, studies: int, summed: dict) -> dict[str, dict[str, np.ndarray]]:
-    """What each function of `summed` makes of `studies` simulated studies, shape (studies, stems) for each quantity."""
+def sums(
+    leak: float, spread: float, stems: int, studies: int, summed: dict
+) -> dict[str, dict[str, np.ndarray]]:
+    """What each function of `summed` makes of `studies` simulated studies, shape (studies, stems) for each
+    quantity."""
     rng = np.random.default_rng([stems, int(100 * leak), int(100 * spread)])
     parts, step = defaultdict(list), max(1, AT_ONCE // stems)
     for start in range(0, studies, step):
         valence = simulated_studies.draw(leak, spread, min(step, studies - start), stems, rng)
         for name, function in summed.items():
             parts[name].append(function(valence))
-    return {name: {key: np.concatenate([part[key] for part in found]) for key in found[0]} for name, found in parts.items()}
+    return {
+        name: {key: np.concatenate([part[key] for part in found]) for key in found[0]}
+        for name, found in parts.items()
+    }
 
 
-def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, stems=STEMS, leaks=LEAKS) -> pd.DataFrame:
-    """Share of studies whose 95 % interval holds the truth, %, by stems, leak, arms and quantity: a column for each way.
+def coverage(
+    studies: int, spread: float, ways=interval_candidates.CANDIDATES, stems=STEMS, leaks=LEAKS
+) -> pd.DataFrame:
+    """Share of studies whose 95 % interval holds the truth, %, by stems, leak, arms and quantity: a column
+    for each way.
 
-    As in `leakage.pairs`, the leak rate is of completions against all neutral ones of their group, the rest of equal draws.
-    `other matching` is the chosen way on what is not used; `narrower` is by how much what is used narrows the error, %. Studies
-    in which a stem has no scored pair are left out.
+    As in `leakage.pairs`, the leak rate is of completions against all neutral ones of their group, the rest
+    of equal draws. `other matching` is the chosen way on what is not used; `narrower` is by how much what is
+    used narrows the error, %. Studies in which a stem has no scored pair are left out.
     """
     summed = {
         (arms, name): lambda valence, function=function, arms=arms: function(valence, ARMS[arms])
@@ -57,16 +76,28 @@ def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, s
         for name, function in (("same", simulated_studies.sums), ("all", simulated_studies.all_against_all))
     }
     rows = []
-    for count, leak in tqdm([(count, leak) for count in stems for leak in leaks], desc=f"coverage, spread {spread}"):
+    for count, leak in tqdm(
+        [(count, leak) for count in stems for leak in leaks], desc=f"coverage, spread {spread}"
+    ):
         found = sums(leak, spread, count, studies, summed)
         for arms in ARMS:
-            same, every, true = found[arms, "same"], found[arms, "all"], simulated_studies.truth(leak, ARMS[arms])
+            same, every, true = (
+                found[arms, "same"],
+                found[arms, "all"],
+                simulated_studies.truth(leak, ARMS[arms]),
+            )
             whole = (same["n"] > 0).all(axis=1)
             for quantity in leakage.QUANTITIES:
                 used, other = (every, same) if quantity == "leak" else (same, every)
                 bounds = {way.__name__: way(used[quantity][whole], used["n"][whole]) for way in ways}
                 bounds["other matching"] = CHOSEN(other[quantity][whole], other["n"][whole])
-                row = {"stems": count, "leak": 100 * leak, "arms": arms, "quantity": quantity, "studies": whole.sum()}
+                row = {
+                    "stems": count,
+                    "leak": 100 * leak,
+                    "arms": arms,
+                    "quantity": quantity,
+                    "studies": whole.sum(),
+                }
                 row |= {name: 100 * _holds(bound, true[quantity]).mean() for name, bound in bounds.items()}
                 errors = [ERROR(part[quantity][whole], part["n"][whole])[1].mean() for part in (used, other)]
                 rows.append({**row, "narrower": 100 * (1 - errors[0] / errors[1])})
@@ -74,14 +105,18 @@ def coverage(studies: int, spread: float, ways=interval_candidates.CANDIDATES, s
 
 
 def design_coverage(studies: int, matches=MATCHES, groups=(1, 3)) -> pd.DataFrame:
-    """Share of studies whose 95 % interval holds the truth where matches leak more or less too, %, by matches and groups a stem.
+    """Share of studies whose 95 % interval holds the truth where matches leak more or less too, %, by matches
+    and groups a stem.
 
-    One sample, three stems a match. Quantities: the shift over both arms, and the difference of the arms' net excess. Columns:
-    `by stem` is the interval that takes contexts as given; `no strata` and `design` are those of lib/analysis/clustered.py. `match adds`
-    is by how much clusters lengthen the error, `strata take` by how much strata shorten it, %.
+    One sample, three stems a match. Quantities: the shift over both arms, and the difference of the arms' net
+    excess. Columns: `by stem` is the interval that takes contexts as given; `no strata` and `design` are
+    those of lib/analysis/clustered.py. `match adds` is by how much clusters lengthen the error, `strata take`
+    by how much strata shorten it, %.
     """
     rows = []
-    for count, each in tqdm([(count, each) for count in matches for each in groups], desc="coverage, matches"):
+    for count, each in tqdm(
+        [(count, each) for count in matches for each in groups], desc="coverage, matches"
+    ):
         rng = np.random.default_rng([count, each])
         table = simulated_studies.design(count, each, rng)
         valence, leak = simulated_studies.of_design(table, *LEAK_OF_BOTH, studies, 1, rng)
@@ -96,11 +131,23 @@ def design_coverage(studies: int, matches=MATCHES, groups=(1, 3)) -> pd.DataFram
                 )
                 held.append([estimate.low <= true <= estimate.high for estimate in found])
                 errors.append([estimate.error for estimate in found])
-            named = {"matches": count, "stems": table["stem_id"].nunique(), "groups a stem": each, "quantity": quantity}
+            named = {
+                "matches": count,
+                "stems": table["stem_id"].nunique(),
+                "groups a stem": each,
+                "quantity": quantity,
+            }
             named |= {"clusters": found[-1].cluster_unit, "studies": len(values)}
             shares = dict(zip(("by stem", "no strata", "design"), 100 * np.mean(held, axis=0), strict=True))
             stem, both, design = np.mean(errors, axis=0)
-            rows.append({**named, **shares, "match adds": 100 * (both / stem - 1), "strata take": 100 * (1 - design / both)})
+            rows.append(
+                {
+                    **named,
+                    **shares,
+                    "match adds": 100 * (both / stem - 1),
+                    "strata take": 100 * (1 - design / both),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -109,7 +156,10 @@ def _contrasts(valence: dict[str, np.ndarray], leak: float) -> dict[str, tuple[n
     by_arm = {arm: simulated_studies.of_groups(valence, arm) for arm in leakage.DIRECTIONS}
     true = {arm: simulated_studies.truth(leak, (arm,)) for arm in leakage.DIRECTIONS}
     both = (sum(by_arm[arm]["shift"] for arm in by_arm) / 2, sum(true[arm]["shift"] for arm in true) / 2)
-    apart = (by_arm["negative"]["net"] - by_arm["positive"]["net"], true["negative"]["net"] - true["positive"]["net"])
+    apart = (
+        by_arm["negative"]["net"] - by_arm["positive"]["net"],
+        true["negative"]["net"] - true["positive"]["net"],
+    )
     return {"shift": both, "net, negative − positive": apart}
 
 
@@ -123,10 +173,17 @@ def error(share, studies) -> np.ndarray:
 
 
 def false_alarms(studies: int, stems=STEMS) -> pd.DataFrame:
-    """Share of sound runs, %, whose placebo shift lies beyond the margin for sure, so that the placebo rule is broken."""
+    """Share of sound runs, %, whose placebo shift lies beyond the margin for sure, so that the placebo rule
+    is broken."""
     rows = []
     for count in tqdm(stems, desc="placebo rule, sound runs"):
-        found = sums(0.1, SPREAD, count, studies, {"placebo": lambda valence: simulated_studies.sums(valence, ("placebo",), 1)})
+        found = sums(
+            0.1,
+            SPREAD,
+            count,
+            studies,
+            {"placebo": lambda valence: simulated_studies.sums(valence, ("placebo",), 1)},
+        )
         shift, n = found["placebo"]["shift"], found["placebo"]["n"]
         whole = (n > 0).all(axis=1)
         low, high = CHOSEN(shift[whole], n[whole], 0.05)
@@ -141,7 +198,9 @@ def caught(runs: int, stems=STEMS, longer=(1.2, LONGER)) -> pd.DataFrame:
     for count in tqdm(stems, desc="placebo rule, biased judge"):
         for factor in longer:
             rng = np.random.default_rng([count, int(10 * factor)])
-            table = simulated_studies.judgements(simulated_studies.by_length(factor, runs, count, rng), threshold=1.0)
+            table = simulated_studies.judgements(
+                simulated_studies.by_length(factor, runs, count, rng), threshold=1.0
+            )
             rules = placebo.rules_by_model(leakage.pairs(table), MARGIN, 0.95)
             broken = list(rules.values()).count(placebo.BROKEN)
             rows.append({"stems": count, "longer by": factor, "runs": len(rules), "caught": broken})
@@ -149,12 +208,15 @@ def caught(runs: int, stems=STEMS, longer=(1.2, LONGER)) -> pd.DataFrame:
 
 
 def planned_power(studies: int, designs=DESIGNS, effects=EFFECTS) -> pd.DataFrame:
-    """Power that designs planned for 80 % from a large earlier run reach, %, for verdicts with a leak and for normal values.
+    """Power that designs planned for 80 % from a large earlier run reach, %, for verdicts with a leak and for
+    normal values.
 
     Of either kind the deviations from the mean stay the same, whatever the effect in points.
     """
     rows = []
-    for (groups, samples), effect in tqdm([(design, effect) for design in designs for effect in effects], desc="power"):
+    for (groups, samples), effect in tqdm(
+        [(design, effect) for design in designs for effect in effects], desc="power"
+    ):
         for kind, drawn in (("skewed verdicts", _verdicts), ("normal values", _normal)):
             rng = np.random.default_rng([groups, samples])
             earlier = drawn(1, 10_000, 2, 3, rng)[0]
@@ -179,17 +241,23 @@ def _verdicts(studies: int, stems: int, groups: int, samples: int, rng: np.rando
 
 
 def _normal(studies: int, stems: int, groups: int, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Normal values about 0 with standard deviations of 15 by stem, 10 by group, 60 by sample, as `_verdicts`."""
-    shapes = {15: (studies, stems, 1, 1), 10: (studies, stems, groups, 1), 60: (studies, stems, groups, samples)}
+    """Normal values about 0 with standard deviations of 15 by stem, 10 by group, 60 by sample, as
+    `_verdicts`."""
+    shapes = {
+        15: (studies, stems, 1, 1),
+        10: (studies, stems, groups, 1),
+        60: (studies, stems, groups, samples),
+    }
     return sum(rng.normal(0, sd, shape) for sd, shape in shapes.items())
 
 
 def compared(set_name: str) -> pd.DataFrame:
-    """Models of a finished run: how skewed their stems are beside simulated ones, how good their intervals, which matching.
+    """Models of a finished run: how skewed their stems are beside simulated ones, how good their intervals,
+    which matching.
 
-    `holds n` is the share of 95 % intervals, %, that hold the mean of all its stems when n of them are drawn with replacement.
-    Shapes are of equal draws.
-    `narrower` is by how much all against all narrows the error, %, with a 95 % bootstrap interval over stems.
+    `holds n` is the share of 95 % intervals, %, that hold the mean of all its stems when n of them are drawn
+    with replacement. Shapes are of equal draws. `narrower` is by how much all against all narrows the error,
+    %, with a 95 % bootstrap interval over stems.
     """
     models = [model.name for model in load(set_name).models]
     judgements = records.read_models(set_name, "judgements", models)
@@ -203,7 +271,9 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
         turned = [_by_stem(part, shift) for shift in range(samples)]
         every = (sum(turned) / samples).dropna()  # stems without a pair in one of the matchings are left out
         same = turned[0].loc[every.index]
-        simulated = simulated_studies.sums(simulated_studies.draw(0.1, SPREAD, 20, len(same), rng, (1, samples)))
+        simulated = simulated_studies.sums(
+            simulated_studies.draw(0.1, SPREAD, 20, len(same), rng, (1, samples))
+        )
         for quantity in leakage.QUANTITIES:
             own, other = same[quantity].to_numpy(), every[quantity].to_numpy()
             ours = (simulated[quantity] / simulated["n"]).ravel()
@@ -216,7 +286,12 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
             chosen = rng.integers(len(own), size=(draws, len(own)))
             narrower = [100 * (1 - other[at].std() / own[at].std()) for at in (slice(None), *chosen)]
             low, high = inference.percentile_interval(np.array(narrower[1:])[:, None], 0.95)[:, 0]
-            shape = {"SD": own.std(), "simulated SD": ours.std(), "skew": stats.skew(own), "simulated skew": stats.skew(ours)}
+            shape = {
+                "SD": own.std(),
+                "simulated SD": ours.std(),
+                "skew": stats.skew(own),
+                "simulated skew": stats.skew(ours),
+            }
             named = {"model": model, "quantity": quantity, "stems": len(own), "mean": own.mean()}
             rows.append({**named, **shape, **holds, "narrower": narrower[0], "low": low, "high": high})
     return pd.DataFrame(rows)
@@ -224,7 +299,9 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
 
 def _by_stem(judgements: pd.DataFrame, shift: int) -> pd.DataFrame:
     """Mean of every quantity by stem, with the neutral draws `shift` places later."""
-    moved = (judgements["sample_index"] - shift * (judgements["arm"] == "neutral")) % judgements["sample_index"].nunique()
+    moved = (judgements["sample_index"] - shift * (judgements["arm"] == "neutral")) % judgements[
+        "sample_index"
+    ].nunique()
     pairs = leakage.charged_pairs(leakage.pairs(judgements.assign(sample_index=moved), matched=True))
     return pairs.groupby("stem_id")[list(leakage.QUANTITIES)].mean().dropna()
 
@@ -245,7 +322,9 @@ def main() -> int:
 
     held = coverage(given.studies, SPREAD)
     show(f"coverage of 95 % intervals, %, {given.studies} studies a row", held)
-    show("the same where nearly all stems leak always or never", coverage(given.studies, EXTREME, leaks=(0.1,)))
+    show(
+        "the same where nearly all stems leak always or never", coverage(given.studies, EXTREME, leaks=(0.1,))
+    )
     designed = design_coverage(given.studies // 2)
     show(f"coverage where matches leak too, %, {given.studies // 2} studies a row", designed)
     alarms, biased, realised = false_alarms(given.studies), caught(50), planned_power(given.studies)
@@ -266,7 +345,9 @@ def main() -> int:
         "false alarms above 5 %": int((alarms["false alarms, %"] > 5).sum()),
         "biased runs missed": int((worst["runs"] - worst["caught"]).sum()),
         "power more than 3 points short": int((realised["power, %"] < 77).sum()),
-        "power more than 3 points beyond, in normal values or large designs": int((realised.loc[plain, "power, %"] > 83).sum()),
+        "power more than 3 points beyond, in normal values or large designs": int(
+            (realised.loc[plain, "power, %"] > 83).sum()
+        ),
     }
     print("\nSIMULATED: " + "; ".join(f"{what}: {number}" for what, number in failures.items()))
     return int(any(failures.values()))

@@ -1,4 +1,5 @@
-"""How often C3's intervals hold the truth and its verdicts are false: `python -m tests.simulations.simulate_mitigation` (make simulate)."""
+"""How often C3's intervals hold the truth and its verdicts are false: `python -m
+tests.simulations.simulate_mitigation` (make simulate)."""
 
 import sys
 
@@ -12,10 +13,16 @@ MARGIN, CONFIDENCE = 0.25, 0.95
 
 
 def study(
-    retained: dict[str, float], stems: int, rng: np.random.Generator, noise: float = 1.5, draws: int = 1, same_noise: bool = False
+    retained: dict[str, float],
+    stems: int,
+    rng: np.random.Generator,
+    noise: float = 1.5,
+    draws: int = 1,
+    same_noise: bool = False,
 ) -> pd.DataFrame:
-    """Pairs of one simulated model whose stems leak one point on average (standard deviation 1), and each mitigation retains its
-    share of it; unmitigated pairs have `draws` draws. Draws are skewed, as leakage is: mostly a little less, at times much more.
+    """Pairs of one simulated model whose stems leak one point on average (standard deviation 1), and each
+    mitigation retains its share of it; unmitigated pairs have `draws` draws. Draws are skewed, as leakage is:
+    mostly a little less, at times much more.
     """
     rows, leak = [], rng.gamma(1.0, 1.0, stems)
     for arm in ("negative", "positive"):
@@ -25,7 +32,13 @@ def study(
                 value = share * leak + (still if same_noise else _skewed(noise, stems, rng))
                 rows.append(
                     pd.DataFrame(
-                        {"stem_id": np.arange(stems), "arm": arm, "mitigation": name, "sample_index": draw, "shift": value}
+                        {
+                            "stem_id": np.arange(stems),
+                            "arm": arm,
+                            "mitigation": name,
+                            "sample_index": draw,
+                            "shift": value,
+                        }
                     )
                 )
     table = pd.concat(rows, ignore_index=True)
@@ -40,9 +53,9 @@ def _skewed(noise: float, count: int, rng: np.random.Generator) -> np.ndarray:
 def coverage(studies: int, stems: int, seed: int = 1, noise: float = 1.5) -> pd.DataFrame:
     """Three prompts and a control, in two kinds of study.
 
-    In one no mitigation changes anything: how often every simultaneous interval holds the truth, and some prompt is falsely said
-    to lower the leak. In the other the prompts retain just 1 − margin of it and the control all: how often a ratio's interval
-    holds, and all prompts are falsely said to keep that much.
+    In one no mitigation changes anything: how often every simultaneous interval holds the truth, and some
+    prompt is falsely said to lower the leak. In the other the prompts retain just 1 − margin of it and the
+    control all: how often a ratio's interval holds, and all prompts are falsely said to keep that much.
     """
     rng = np.random.default_rng([seed, stems])
     held, lowers, ratios, keeps = [], [], [], []
@@ -55,8 +68,15 @@ def coverage(studies: int, stems: int, seed: int = 1, noise: float = 1.5) -> pd.
         found, verdicts = _decided(study(less, stems, rng, noise))
         ratios += ((found["ratio_low"] <= 1 - MARGIN) & (found["ratio_high"] >= 1 - MARGIN)).tolist()
         keeps.append(verdicts == {"supported"})
-    shares = {"all changes held, %": held, "false lowering, %": lowers, "ratio held, %": ratios, "false keeping, %": keeps}
-    return pd.DataFrame([{"stems": stems, "studies": studies, **{name: 100 * np.mean(each) for name, each in shares.items()}}])
+    shares = {
+        "all changes held, %": held,
+        "false lowering, %": lowers,
+        "ratio held, %": ratios,
+        "false keeping, %": keeps,
+    }
+    return pd.DataFrame(
+        [{"stems": stems, "studies": studies, **{name: 100 * np.mean(each) for name, each in shares.items()}}]
+    )
 
 
 def _decided(table: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:

@@ -1,8 +1,9 @@
-"""Shown, not assumed: claim C2 is rarely settled where leakage does not change with size, however much models differ.
+"""Shown, not assumed: claim C2 is rarely settled where leakage does not change with size, however much models
+differ.
 
-Simulated families, none of it written by a model: models at the sizes of a real one, whose true leakage differs at random by a
-standard deviation between models and has a slope; stems drawn anew in each study, on which leakage itself may change with size.
-(make simulate)
+Simulated families, none of it written by a model: models at the sizes of a real one, whose true leakage
+differs at random by a standard deviation between models and has a slope; stems drawn anew in each study, on
+which leakage itself may change with size. (make simulate)
 """
 
 import argparse
@@ -22,11 +23,17 @@ FAMILIES = {  # billions of parameters, of Pythia's models and five of them
 }
 BETWEEN = (0.0, 3.0, 6.0)  # SD between models of one size, points of net excess
 STEMS = 100
-STEM, ALONG, REST = 12.0, 4.0, 20.0  # SDs of a stem's level, of its change per tenfold size, of a stem's mean in one model
+STEM, ALONG, REST = (
+    12.0,
+    4.0,
+    20.0,
+)  # SDs of a stem's level, of its change per tenfold size, of a stem's mean in one model
 ALLOWED = 6.0  # false alarms at a level of 5 %, %
 
 
-def study(sizes, between: float, slope: float, along: float, rng: np.random.Generator, stems: int = STEMS) -> np.ndarray:
+def study(
+    sizes, between: float, slope: float, along: float, rng: np.random.Generator, stems: int = STEMS
+) -> np.ndarray:
     """Means of stems in the models of a family, points of net excess, shape (stems, models)."""
     log_size = np.log10(sizes) - np.log10(sizes).mean()
     of_model = 10 + slope * log_size + between * rng.normal(size=len(log_size))
@@ -37,7 +44,9 @@ def study(sizes, between: float, slope: float, along: float, rng: np.random.Gene
 def pairs(means: np.ndarray, sizes) -> pd.DataFrame:
     """`study` as a table of pairs, one a stem and model."""
     stem, model = np.indices(means.shape).reshape(2, -1)
-    table = pd.DataFrame({"stem_id": stem, "model": model, "parameters": np.take(sizes, model) * 1e9, "net": means.ravel()})
+    table = pd.DataFrame(
+        {"stem_id": stem, "model": model, "parameters": np.take(sizes, model) * 1e9, "net": means.ravel()}
+    )
     return table.assign(arm="negative", family="simulated", tuning="base", mode="completion")
 
 
@@ -53,10 +62,14 @@ def by_stems(means: np.ndarray, sizes) -> float:
     return inference.clustered_slope(means.ravel(), np.log10(sizes)[model], stem).p
 
 
-def shares(studies: int, slope: float = 0.0, families=tuple(FAMILIES), between=BETWEEN, along=(0.0, ALONG)) -> pd.DataFrame:
-    """Share of studies in which a slope is found at a level of 5 %, %: by models, and by stems alone as a warning.
+def shares(
+    studies: int, slope: float = 0.0, families=tuple(FAMILIES), between=BETWEEN, along=(0.0, ALONG)
+) -> pd.DataFrame:
+    """Share of studies in which a slope is found at a level of 5 %, %: by models, and by stems alone as a
+    warning.
 
-    Without a true slope these are false alarms, with one it is power. Columns: sizes, between, along, studies, slope, then both.
+    Without a true slope these are false alarms, with one it is power. Columns: sizes, between, along,
+    studies, slope, then both.
     """
     rows, cases = [], [(count, sd, change) for count in families for sd in between for change in along]
     for count, sd, change in tqdm(cases, desc=f"sizes, slope {slope:g}"):
@@ -64,7 +77,9 @@ def shares(studies: int, slope: float = 0.0, families=tuple(FAMILIES), between=B
         drawn = [study(sizes, sd, slope, change, rng) for _ in range(studies)]
         found = [[tested(means, sizes).p < 0.05, by_stems(means, sizes) < 0.05] for means in drawn]
         named = {"sizes": count, "between": sd, "along": change, "studies": studies, "slope": slope}
-        rows.append({**named, **dict(zip(("models, %", "stems alone, %"), 100 * np.mean(found, axis=0), strict=True))})
+        rows.append(
+            {**named, **dict(zip(("models, %", "stems alone, %"), 100 * np.mean(found, axis=0), strict=True))}
+        )
     return pd.DataFrame(rows)
 
 
@@ -82,7 +97,9 @@ def main() -> int:
     alarms = shares(studies)
     show("false alarms of a slope over sizes", alarms)
     show("power of a slope over sizes", shares(studies // 4, slope=-8.0))
-    print(f"\nSIMULATED: more than {ALLOWED:g} % false alarms: {len(too_many(alarms))} of {len(alarms)} cases")
+    print(
+        f"\nSIMULATED: more than {ALLOWED:g} % false alarms: {len(too_many(alarms))} of {len(alarms)} cases"
+    )
     return int(len(too_many(alarms)) > 0)
 
 

@@ -1,4 +1,5 @@
-"""The simulations of `make simulate` in short: coverage, placebo rule, power; and that they are of what the project computes."""
+"""The simulations of `make simulate` in short: coverage, placebo rule, power; and that they are of what the
+project computes."""
 
 import numpy as np
 import pytest
@@ -28,7 +29,10 @@ def test_the_truth_is_the_mean_of_very_many_stems(arms):
     valence = simulated_studies.draw(0.3, 0.3, 1, 40_000, np.random.default_rng(1))
     summed, true = simulated_studies.sums(valence, arms), simulated_studies.truth(0.3, arms)
     for quantity in leakage.QUANTITIES:
-        mean, error = summed[quantity].sum() / summed["n"].sum(), np.std(summed[quantity] / np.maximum(summed["n"], 1)) / 200
+        mean, error = (
+            summed[quantity].sum() / summed["n"].sum(),
+            np.std(summed[quantity] / np.maximum(summed["n"], 1)) / 200,
+        )
         assert mean == pytest.approx(true[quantity], abs=4 * error)
 
 
@@ -37,8 +41,13 @@ def test_every_neutral_completion_of_a_group_is_matched_by_hand():
     found = simulated_studies.all_against_all(valence, ("negative",))
     # against 0: leak 100, towards 100, shift 1; against 2: leak 100, towards 100, away -100, shift 3
     assert {name: values.item() for name, values in found.items()} == {
-        "leak": 100, "towards": 100, "away": -50, "net": 150, "shift": 2, "n": 1
-    }  # fmt: skip
+        "leak": 100,
+        "towards": 100,
+        "away": -50,
+        "net": 150,
+        "shift": 2,
+        "n": 1,
+    }
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -54,7 +63,9 @@ def test_where_matches_leak_too_intervals_by_stem_fall_short_and_those_of_the_de
     assert found["design"].between(93 - own, 97 + own).all()
     assert set(found["clusters"]) == {"matches", "stems and matches"}
     assert (found["match adds"] > 3).all()
-    assert (found.loc[found["groups a stem"] == 3, "by stem"] < found.loc[found["groups a stem"] == 3, "design"]).all()
+    assert (
+        found.loc[found["groups a stem"] == 3, "by stem"] < found.loc[found["groups a stem"] == 3, "design"]
+    ).all()
 
 
 def test_the_truth_of_a_design_is_the_mean_of_very_many_studies():
@@ -63,7 +74,9 @@ def test_the_truth_of_a_design_is_the_mean_of_very_many_studies():
     valence, leak = simulated_studies.of_design(groups, *simulate_leakage.LEAK_OF_BOTH, 400, 1, rng)
     for arm in leakage.DIRECTIONS:
         net = simulated_studies.of_groups(valence, arm)["net"].mean(axis=1)
-        assert simulated_studies.truth(leak, (arm,))["net"] == pytest.approx(net.mean(), abs=4 * net.std() / 20)
+        assert simulated_studies.truth(leak, (arm,))["net"] == pytest.approx(
+            net.mean(), abs=4 * net.std() / 20
+        )
 
 
 def test_the_placebo_rule_spares_sound_runs_and_catches_a_judge_of_lengths():

@@ -1,4 +1,5 @@
-"""The simulation of families of `make simulate` in short: few false alarms of C2; and that it is of what the project computes."""
+"""The simulation of families of `make simulate` in short: few false alarms of C2; and that it is of what the
+project computes."""
 
 import numpy as np
 import pytest

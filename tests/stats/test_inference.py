@@ -11,20 +11,29 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from lib.stats import inference
-from lib.stats.inference import cluster_bootstrap, clustered_mean, clustered_slope, equivalence_p, holm, percentile_interval
+from lib.stats.inference import (
+    cluster_bootstrap,
+    clustered_mean,
+    clustered_slope,
+    equivalence_p,
+    holm,
+    percentile_interval,
+)
 
 
 def test_clustered_mean_by_hand():
     found = clustered_mean([1, 3, np.nan, 5, 7], list("aaabb"))
-    # mean 4; residuals -3 -1 1 3, summed by cluster -4 and 4; variance 2/(2 - 1) * (16 + 16) / 4² = 4, so the error is 2
-    # naive: s² = 20/3, error sqrt(20/3/4) = 1.291, ratio 0.6455; t(0.975; 1) = 12.706; p = 1 - 2 atan(4/2)/pi = 0.2952
+    # mean 4; residuals -3 -1 1 3, summed by cluster -4 and 4; variance 2/(2 - 1) * (16 + 16) / 4² = 4, so the
+    # error is 2 naive: s² = 20/3, error sqrt(20/3/4) = 1.291, ratio 0.6455; t(0.975; 1) = 12.706; p = 1 - 2
+    # atan(4/2)/pi = 0.2952
     assert (found.estimate, found.n, found.n_stems) == (4, 4, 2)
     assert (found.error, found.error_ratio, found.p) == pytest.approx((2, 0.6455, 0.2952), abs=1e-4)
     assert (found.low, found.high) == pytest.approx((4 - 25.412, 4 + 25.412), abs=1e-3)
 
 
 def dense_cr2(values, design, clusters) -> tuple[np.ndarray, float]:
-    """What the clusters add to the last coefficient, and degrees of freedom, from matrices as large as the data."""
+    """What the clusters add to the last coefficient, and degrees of freedom, from matrices as large as the
+    data."""
     inverse = np.linalg.inv(design.T @ design)
     hat = design @ inverse @ design.T
     rest = np.eye(len(values)) - hat
@@ -47,7 +56,10 @@ def test_error_interval_and_p_are_those_of_cr2_with_bell_mccaffrey_freedom(slope
     design = np.column_stack([np.ones(60), size] if sloped else [np.ones(60)])
     found = clustered_slope(values, size, clusters, 0.9) if sloped else clustered_mean(values, clusters, 0.9)
     contributions, freedom = dense_cr2(values, design, clusters)
-    error, skew = np.sqrt((contributions**2).sum()), (contributions**3).sum() / (contributions**2).sum() ** 1.5
+    error, skew = (
+        np.sqrt((contributions**2).sum()),
+        (contributions**3).sum() / (contributions**2).sum() ** 1.5,
+    )
     assert found.freedom < found.n_stems - 1
     assert (found.error, found.freedom, found.skew) == pytest.approx((error, freedom, skew), rel=1e-10)
     half = stats.t.ppf(0.95, freedom) * error
@@ -56,7 +68,8 @@ def test_error_interval_and_p_are_those_of_cr2_with_bell_mccaffrey_freedom(slope
 
 
 def hall_interval(found, confidence) -> tuple[float, float]:
-    """The means whose transformed studentised distance from the estimate is at the quantiles of t, found by search."""
+    """The means whose transformed studentised distance from the estimate is at the quantiles of t, found by
+    search."""
     tail = (1 - confidence) / 2
 
     def beyond(mean, quantile):
@@ -64,7 +77,10 @@ def hall_interval(found, confidence) -> tuple[float, float]:
         return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6 - stats.t.ppf(quantile, found.freedom)
 
     far = 99 * found.error
-    return tuple(optimize.brentq(beyond, found.estimate - far, found.estimate + far, args=(q,)) for q in (1 - tail, tail))
+    return tuple(
+        optimize.brentq(beyond, found.estimate - far, found.estimate + far, args=(q,))
+        for q in (1 - tail, tail)
+    )
 
 
 SKEWED = [0, 0, 0, 1, 0, 2, 0, 9, 1, 0, 30, 2]
@@ -103,11 +119,15 @@ def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cl
     fit = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": fifths}, use_t=True)
     found = clustered_mean(values, fifths)
     expected = (fit.params[0], fit.bse[0], *fit.conf_int()[0], fit.pvalues[0], 11)
-    assert (found.estimate, found.error, found.low, found.high, found.p, found.freedom) == pytest.approx(expected, rel=1e-12)
+    assert (found.estimate, found.error, found.low, found.high, found.p, found.freedom) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-100, 100)), min_size=4, max_size=25), st.integers(2, 6))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(-100, 100)), min_size=4, max_size=25), st.integers(2, 6)
+)
 def test_repeating_rows_inside_their_cluster_does_not_narrow_the_interval(rows, times):
     clusters, values = np.array(rows).T
     assume(len(set(clusters)) > 1)
@@ -119,7 +139,9 @@ def test_repeating_rows_inside_their_cluster_does_not_narrow_the_interval(rows, 
 
 def test_repeating_rows_does_not_narrow_a_slope():
     size, values = np.random.default_rng(2).normal(size=(2, 30))
-    once, often = (clustered_slope(*(np.repeat(x, k) for x in (values, size, np.arange(30) // 5))) for k in (1, 9))
+    once, often = (
+        clustered_slope(*(np.repeat(x, k) for x in (values, size, np.arange(30) // 5))) for k in (1, 9)
+    )
     assert (often.error, often.freedom) == pytest.approx((once.error, once.freedom))
 
 
@@ -136,14 +158,18 @@ def test_clusters_that_all_agree_give_no_interval_unless_the_limits_of_the_value
     assert np.isnan([found.low, found.high, found.error_ratio]).all()
     found = clustered_mean([value] * 7, list("aabbbcd"), limits=(-100, 100))
     # were 60.2 % of all stems at a limit, four others would be drawn in 2.5 % of cases: (1 - 0.602)^4 = 0.025
-    assert (found.low, found.high) == pytest.approx((value - 0.6024 * (100 + value), value + 0.6024 * (100 - value)), abs=0.02)
+    assert (found.low, found.high) == pytest.approx(
+        (value - 0.6024 * (100 + value), value + 0.6024 * (100 - value)), abs=0.02
+    )
     # the mean is 0 with a share of v/(100 + v) at -100, and none of four is of them with (100/(100 + v))^4
     assert found.p == pytest.approx(min(1, 2 * (100 / (100 + value)) ** 4))
 
 
 def test_the_exact_interval_of_agreeing_clusters_is_clopper_and_pearsons():
     found = clustered_mean([0.0] * 24, range(24), limits=(0, 1))
-    assert (found.low, found.high) == pytest.approx(stats.binomtest(0, 24).proportion_ci(0.95, method="exact"))
+    assert (found.low, found.high) == pytest.approx(
+        stats.binomtest(0, 24).proportion_ci(0.95, method="exact")
+    )
 
 
 def test_the_interval_of_a_share_is_wilsons_where_clusters_are_single_values():
@@ -186,14 +212,18 @@ def test_none_or_all_of_n_has_clopper_and_pearsons_interval_of_clusters(all_of):
 
 def test_a_share_in_one_cluster_or_of_nothing_has_no_interval():
     one, none = inference.clustered_share([0, 100, 100, 0], list("aaaa")), inference.clustered_share([], [])
-    assert (one.estimate, one.n) == (50, 4) and np.isnan([one.low, one.high, none.estimate, none.low, none.high]).all()
+    assert (one.estimate, one.n) == (50, 4) and np.isnan(
+        [one.low, one.high, none.estimate, none.low, none.high]
+    ).all()
 
 
 def test_the_share_of_a_rare_thing_in_clusters_is_held_as_often_as_promised():
     rng, held = np.random.default_rng(11), 0
     for _ in range(400):
         rates = rng.beta(0.02 * 10, 0.98 * 10, 100)  # 2 % on average, alike within a cluster
-        found = inference.clustered_share(100.0 * (rng.random((100, 3)) < rates[:, None]).ravel(), np.repeat(np.arange(100), 3))
+        found = inference.clustered_share(
+            100.0 * (rng.random((100, 3)) < rates[:, None]).ravel(), np.repeat(np.arange(100), 3)
+        )
         held += found.low <= 2 <= found.high
     assert held / 400 > 0.93  # 0.95 but for chance
 
@@ -232,7 +262,9 @@ def test_equivalence_is_statsmodels_on_the_stem_means_of_balanced_data(shift):
     values = np.random.default_rng(5).normal(0, 2, (6, 5))
     values = np.concatenate([shift + values, shift - values])  # not skewed
     expected = DescrStatsW(values.mean(axis=1)).ttost_mean(-1, 1)[0]
-    assert equivalence_p(clustered_mean(values.ravel(), np.arange(60) // 5), 1) == pytest.approx(expected, rel=1e-6)
+    assert equivalence_p(clustered_mean(values.ravel(), np.arange(60) // 5), 1) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_equivalence_without_spread_or_without_interval():
@@ -246,7 +278,10 @@ def test_the_bootstrap_keeps_clusters_whole_and_redraws_their_number():
     def rows_by_document(part):
         return part["document"].value_counts().reindex(list("abc"), fill_value=0).to_numpy()
 
-    drawn, again = (cluster_bootstrap(frame, rows_by_document, "document", 300, np.random.default_rng(6)) for _ in range(2))
+    drawn, again = (
+        cluster_bootstrap(frame, rows_by_document, "document", 300, np.random.default_rng(6))
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(drawn, again)
     times = drawn / [1, 2, 3]
     assert (times == times.astype(int)).all()
@@ -269,13 +304,17 @@ def test_a_difference_from_something_without_spread_has_no_interval():
 
 def test_a_difference_of_two_benchmarks_is_welchs():
     first, second = np.array([-2, -1, -1, 0, 1, 1, 2]) + 1.0, np.array([-9, -3, -2, 2, 3, 9])  # not skewed
-    found = inference.difference(*(inference.clustered_mean(values, range(len(values))) for values in (first, second)))
+    found = inference.difference(
+        *(inference.clustered_mean(values, range(len(values))) for values in (first, second))
+    )
     welch = stats.ttest_ind(first, second, equal_var=False)
     assert found.p == pytest.approx(welch.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
     assert (found.n, found.n_stems) == (13, 13)
 
 
-@pytest.mark.parametrize(("values", "side"), [([1, 2, 3, 2], 1), ([-1, -2, -3, -2], -1), ([-1, 0, 1], 0), ([5], 0)])
+@pytest.mark.parametrize(
+    ("values", "side"), [([1, 2, 3, 2], 1), ([-1, -2, -3, -2], -1), ([-1, 0, 1], 0), ([5], 0)]
+)
 def test_an_estimate_lies_on_one_side_of_zero_only_with_its_whole_interval(values, side):
     assert inference.side_of_zero(inference.clustered_mean(values, range(len(values)))) == side

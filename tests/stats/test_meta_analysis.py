@@ -5,16 +5,25 @@ import pytest
 
 from lib.stats import meta_analysis
 
-# Thirteen trials of the BCG vaccine (Colditz et al. 1994): with tuberculosis and without, vaccinated; the same, not vaccinated;
-# degrees of latitude from the equator
+# Thirteen trials of the BCG vaccine (Colditz et al. 1994): with tuberculosis and without, vaccinated; the
+# same, not vaccinated; degrees of latitude from the equator
 BCG = np.array(
     [
-        (4, 119, 11, 128, 44), (6, 300, 29, 274, 55), (3, 228, 11, 209, 42), (62, 13536, 248, 12619, 52),
-        (33, 5036, 47, 5761, 13), (180, 1361, 372, 1079, 44), (8, 2537, 10, 619, 19), (505, 87886, 499, 87892, 13),
-        (29, 7470, 45, 7232, 27), (17, 1699, 65, 1600, 42), (186, 50448, 141, 27197, 18), (5, 2493, 3, 2338, 33),
+        (4, 119, 11, 128, 44),
+        (6, 300, 29, 274, 55),
+        (3, 228, 11, 209, 42),
+        (62, 13536, 248, 12619, 52),
+        (33, 5036, 47, 5761, 13),
+        (180, 1361, 372, 1079, 44),
+        (8, 2537, 10, 619, 19),
+        (505, 87886, 499, 87892, 13),
+        (29, 7470, 45, 7232, 27),
+        (17, 1699, 65, 1600, 42),
+        (186, 50448, 141, 27197, 18),
+        (5, 2493, 3, 2338, 33),
         (27, 16886, 29, 17825, 33),
     ]
-)  # fmt: skip
+)
 
 
 def test_the_bcg_trials_give_the_published_regression_on_latitude():
@@ -34,7 +43,8 @@ def test_the_bcg_trials_give_the_published_regression_on_latitude():
 
 
 def test_with_equal_errors_it_is_least_squares_with_t_of_k_minus_2():
-    # y = 0, 3, 0, 3 at x = 0 … 3: slope 3/5, residual sum of squares 9 − 5 · (3/5)² = 7.2, variance 3.6 = 1 + tau²
+    # y = 0, 3, 0, 3 at x = 0 … 3: slope 3/5, residual sum of squares 9 − 5 · (3/5)² = 7.2, variance 3.6 = 1 +
+    # tau²
     found = meta_analysis.fit([0, 3, 0, 3], np.eye(4), [0, 1, 2, 3])
     assert found.slope == pytest.approx(0.6)
     assert found.tau2 == pytest.approx(2.6, rel=1e-4)

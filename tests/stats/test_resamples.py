@@ -9,7 +9,9 @@ from lib.stats import inference, resamples
 
 FIRST = np.array([1.0, 2, 2, 4, 0, 3, 3, 1])
 SECOND = np.array([0.0, 3, 1, 5, 1, 1, 4, 1])
-WEIGHTS = np.array([[1, 1, 1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 0, 1, 0, 1], [0, 4, 0, 0, 2, 0, 1, 1]], dtype=float)
+WEIGHTS = np.array(
+    [[1, 1, 1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 0, 1, 0, 1], [0, 4, 0, 0, 2, 0, 1, 1]], dtype=float
+)
 
 
 @pytest.mark.parametrize("name", ["pearson", "spearman", "kendall"])
@@ -21,7 +23,8 @@ def test_a_weight_is_a_repetition(name):
 
 
 def test_by_hand():
-    # rows 1, 1, 2, 4: mean 2, squares 1 1 4 16: variance 22/4 - 4 = 1.5; ranks 1.5 1.5 3 4, the row left out lies below 4
+    # rows 1, 1, 2, 4: mean 2, squares 1 1 4 16: variance 22/4 - 4 = 1.5; ranks 1.5 1.5 3 4, the row left out
+    # lies below 4
     weights, values = np.array([[2.0, 1, 0, 1]]), [1, 2, 3, 4]
     assert resamples.mean(values, weights)[0] == 2
     assert resamples.variance(values, weights)[0] == pytest.approx(1.5)
@@ -50,15 +53,24 @@ def test_whole_clusters_are_drawn():
 def part() -> pd.DataFrame:
     rng = np.random.default_rng(2)
     document = np.repeat(np.arange(60), 4)
-    return pd.DataFrame({"document": document, "value": rng.normal(0, 1, 60)[document] + rng.normal(0, 0.1, 240)})
+    return pd.DataFrame(
+        {"document": document, "value": rng.normal(0, 1, 60)[document] + rng.normal(0, 0.1, 240)}
+    )
 
 
 def test_the_interval_is_that_of_the_slow_bootstrap():
     frame = part()
-    fast = resamples.table(frame, lambda rows, weights: {"mean": resamples.mean(rows["value"], weights)}, "document", 0.95,
-                           2000, np.random.default_rng(3)).iloc[0]  # fmt: skip
-    slow = inference.cluster_bootstrap(frame, lambda rows: np.array([rows["value"].mean()]), "document", 2000,
-                                       np.random.default_rng(4))  # fmt: skip
+    fast = resamples.table(
+        frame,
+        lambda rows, weights: {"mean": resamples.mean(rows["value"], weights)},
+        "document",
+        0.95,
+        2000,
+        np.random.default_rng(3),
+    ).iloc[0]
+    slow = inference.cluster_bootstrap(
+        frame, lambda rows: np.array([rows["value"].mean()]), "document", 2000, np.random.default_rng(4)
+    )
     low, high = inference.percentile_interval(slow, 0.95)[:, 0]
     assert fast["estimate"] == pytest.approx(frame["value"].mean())
     assert (fast["low"], fast["high"]) == pytest.approx((low, high), abs=0.03)
@@ -71,6 +83,8 @@ def test_a_bound_may_be_infinite_and_the_undefined_has_none():
         infinite = np.where(weights[:, 0] > 0, np.inf, 1.0)
         return {"now and then infinite": infinite, "undefined": np.full(len(weights), np.nan)}
 
-    found = resamples.table(part(), statistic, "document", 0.95, 100, np.random.default_rng(3)).set_index("measure")
+    found = resamples.table(part(), statistic, "document", 0.95, 100, np.random.default_rng(3)).set_index(
+        "measure"
+    )
     assert found.loc["now and then infinite"].tolist() == [np.inf, 1, np.inf]
     assert found.loc["undefined"].isna().all()

@@ -1,4 +1,5 @@
-"""Simultaneous and Fieller's intervals: against other implementations, by hand, and how often they hold the truth."""
+"""Simultaneous and Fieller's intervals: against other implementations, by hand, and how often they hold the
+truth."""
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from lib.stats import inference, simultaneous
 from lib.stats.simultaneous import Means
 
 RNG = np.random.default_rng(3)
-VALUES, CLUSTERS = RNG.normal(size=(90, 3)) + RNG.normal(size=30).repeat(3)[:, None], np.repeat(np.arange(30), [1, 5] * 15)
+VALUES, CLUSTERS = (
+    RNG.normal(size=(90, 3)) + RNG.normal(size=30).repeat(3)[:, None],
+    np.repeat(np.arange(30), [1, 5] * 15),
+)
 
 
 def test_means_have_the_errors_and_degrees_of_freedom_of_a_clustered_mean():
@@ -27,12 +31,16 @@ def test_the_quantile_of_the_greatest_t_is_that_of_the_multivariate_t_distributi
     correlation = np.array([[1, 0.5, 0.2], [0.5, 1, 0.7], [0.2, 0.7, 1]])
     maxima = simultaneous.greatest(Means(np.zeros(3), correlation, 25.0, 90, 30), np.random.default_rng(1))
     critical = np.quantile(maxima, 0.95)
-    inside = stats.multivariate_t.cdf([critical] * 3, shape=correlation, df=25, lower_limit=[-critical] * 3, random_state=1)
+    inside = stats.multivariate_t.cdf(
+        [critical] * 3, shape=correlation, df=25, lower_limit=[-critical] * 3, random_state=1
+    )
     assert inside == pytest.approx(0.95, abs=0.003)
     alone = simultaneous.greatest(Means(np.zeros(1), np.eye(1), 25.0, 90, 30), np.random.default_rng(1))
     assert np.quantile(alone, 0.95) == pytest.approx(stats.t.ppf(0.975, 25), abs=0.02)
     same = simultaneous.greatest(Means(np.zeros(2), np.ones((2, 2)), 25.0, 90, 30), np.random.default_rng(1))
-    assert np.quantile(same, 0.95) == pytest.approx(stats.t.ppf(0.975, 25), abs=0.02), "two that are one cost nothing"
+    assert np.quantile(same, 0.95) == pytest.approx(stats.t.ppf(0.975, 25), abs=0.02), (
+        "two that are one cost nothing"
+    )
 
 
 def test_contrasts_that_never_vary_have_no_interval_and_cost_nothing():
@@ -51,12 +59,19 @@ def test_contrasts_that_never_vary_have_no_interval_and_cost_nothing():
     ("first", "second", "covariance", "bounds"),
     [
         (2.0, 4.0, np.zeros((2, 2)), (0.5, 0.5)),
-        (2.0, 4.0, np.diag([1.0, 0.0]), (0.0, 1.0)),  # the second is known: the interval of the first, divided by 4
+        (
+            2.0,
+            4.0,
+            np.diag([1.0, 0.0]),
+            (0.0, 1.0),
+        ),  # the second is known: the interval of the first, divided by 4
         (2.0, 1.0, np.diag([0.1, 1.0]), (-np.inf, np.inf)),  # the second is not surely other than 0
     ],
 )
 def test_fieller_by_hand(first, second, covariance, bounds):
-    assert simultaneous.fieller(Means(np.array([first, second]), covariance, 50.0, 9, 9), 2.0) == pytest.approx(bounds)
+    assert simultaneous.fieller(
+        Means(np.array([first, second]), covariance, 50.0, 9, 9), 2.0
+    ) == pytest.approx(bounds)
 
 
 def test_the_bounds_of_a_ratio_lie_where_its_contrast_is_critical_standard_errors_from_zero():
@@ -77,4 +92,6 @@ def test_correlations_that_no_variables_can_have_are_taken_as_near_ones_that_som
     root = simultaneous._root(impossible)
     np.testing.assert_allclose(root @ root.T, np.full((3, 3), -0.5) + 1.5 * np.eye(3), atol=1e-12)
     maxima = simultaneous.greatest(Means(np.zeros(3), impossible, 25.0, 90, 30), np.random.default_rng(1))
-    assert np.isfinite(maxima).all() and 2.06 < np.quantile(maxima, 0.95) < 2.7, "between one contrast and Bonferroni's"
+    assert np.isfinite(maxima).all() and 2.06 < np.quantile(maxima, 0.95) < 2.7, (
+        "between one contrast and Bonferroni's"
+    )

@@ -1,4 +1,5 @@
-"""Artifacts in several packages: joined as published, gone on with after a stop, and never begun where the disk has no room."""
+"""Artifacts in several packages: joined as published, gone on with after a stop, and never begun where the
+disk has no room."""
 
 import hashlib
 import io
@@ -35,20 +36,39 @@ def zipped() -> bytes:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A cache, an artifact `tiny` in three parts, and an index that holds them: file -> bytes; `asked` lists what was fetched."""
+    """A cache, an artifact `tiny` in three parts, and an index that holds them: file -> bytes; `asked` lists
+    what was fetched."""
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path / "cache"))
     joined = zipped()
     pieces = [joined[:50], joined[50:120], joined[120:]]
-    files = {f"tiny_part{number}-1.0-py3-none-any.whl": wheel(f"data/{number}", piece) for number, piece in enumerate(pieces, 1)}
+    files = {
+        f"tiny_part{number}-1.0-py3-none-any.whl": wheel(f"data/{number}", piece)
+        for number, piece in enumerate(pieces, 1)
+    }
     files["tiny-1.0-py3-none-any.whl"] = wheel("tiny/TERMS.html", b"terms")
     parts = tuple(
-        artifacts.Part(f"tiny-part{number}==1.0", file, len(files[file]), sha256(files[file]), f"data/{number}")
+        artifacts.Part(
+            f"tiny-part{number}==1.0", file, len(files[file]), sha256(files[file]), f"data/{number}"
+        )
         for number, file in enumerate(list(files)[:3], 1)
     )
-    notice = artifacts.Part("tiny==1.0", "tiny-1.0-py3-none-any.whl", len(files["tiny-1.0-py3-none-any.whl"]),
-                            sha256(files["tiny-1.0-py3-none-any.whl"]), "tiny/TERMS.html")  # fmt: skip
-    tiny = artifacts.Artifact("tiny", "tiny.zip", len(joined), sha256(joined), "a licence", ("config.json", "model.safetensors"),
-                              100, notices=(notice,))  # fmt: skip
+    notice = artifacts.Part(
+        "tiny==1.0",
+        "tiny-1.0-py3-none-any.whl",
+        len(files["tiny-1.0-py3-none-any.whl"]),
+        sha256(files["tiny-1.0-py3-none-any.whl"]),
+        "tiny/TERMS.html",
+    )
+    tiny = artifacts.Artifact(
+        "tiny",
+        "tiny.zip",
+        len(joined),
+        sha256(joined),
+        "a licence",
+        ("config.json", "model.safetensors"),
+        100,
+        notices=(notice,),
+    )
     monkeypatch.setitem(artifacts.ARTIFACTS, "tiny", tiny)
     monkeypatch.setattr(artifacts, "_parts", lambda: {"tiny": parts})
     asked = []
@@ -61,7 +81,9 @@ def index(tmp_path, monkeypatch):
         watch()
 
     monkeypatch.setattr(packages, "pip_download", pip)
-    return namedtuple("Index", "files asked joined parts cache")(files, asked, joined, parts, caching.cache_folder())
+    return namedtuple("Index", "files asked joined parts cache")(
+        files, asked, joined, parts, caching.cache_folder()
+    )
 
 
 def test_the_parts_are_joined_in_their_order_and_not_kept(index, capsys):
@@ -117,7 +139,9 @@ def test_a_part_that_the_index_lacks_names_it_and_the_folder_for_it(index):
 def test_a_part_that_the_index_has_altered_is_not_kept(index):
     name = index.parts[1].file
     index.files[name] = index.files[name][:-1] + b"!"
-    with pytest.raises(ValueError, match=r"tiny-part2==1\.0: .* is not the published file .*\nuse another index"):
+    with pytest.raises(
+        ValueError, match=r"tiny-part2==1\.0: .* is not the published file .*\nuse another index"
+    ):
         packages.assemble("tiny")
     assert [path.name for path in (index.cache / "tiny.zip.parts").iterdir()] == [index.parts[0].file]
 
@@ -128,7 +152,8 @@ def test_a_part_that_was_damaged_in_the_cache_is_named(index, damage):
     folder.mkdir()
     (folder / index.parts[0].file).write_bytes(damage)
     with pytest.raises(
-        ValueError, match=r"its size or SHA-256 is not that of tiny-part1==1\.0 .*; delete the file and run again"
+        ValueError,
+        match=r"its size or SHA-256 is not that of tiny-part1==1\.0 .*; delete the file and run again",
     ) as error:
         packages.assemble("tiny")
     assert str(error.value).startswith(str(folder / index.parts[0].file))
@@ -147,7 +172,9 @@ def test_room_is_looked_at_before_anything_is_fetched(index, monkeypatch):
     needed = sum(parts) + max(parts) + len(index.joined)
     for free, room in ((needed - 1, 0), (needed, needed)):
         monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: Usage(0, 0, free))
-        with pytest.raises(OSError, match=r"tiny: needs .* GB of disk, .* GB are free in .*\n.*EXPRESSION_LEAKAGE_CACHE"):
+        with pytest.raises(
+            OSError, match=r"tiny: needs .* GB of disk, .* GB are free in .*\n.*EXPRESSION_LEAKAGE_CACHE"
+        ):
             packages.assemble("tiny", room)
     assert not index.asked
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, needed))
@@ -164,13 +191,17 @@ def test_room_is_not_asked_twice_for_parts_that_are_there(index, monkeypatch):
 
 
 def test_an_unknown_artifact_names_the_nearest():
-    with pytest.raises(ValueError, match="artifact 'all-mpnet-base': no such artifact; did you mean 'all-mpnet-base-v2'"):
+    with pytest.raises(
+        ValueError, match="artifact 'all-mpnet-base': no such artifact; did you mean 'all-mpnet-base-v2'"
+    ):
         packages.assemble("all-mpnet-base")
 
 
 def test_the_table_has_all_parts_of_each_artifact():
     for about in artifacts.ARTIFACTS.values():
         assert len({part.requirement for part in about.parts}) == len(about.parts)
-        assert all(len(part.sha256) == 64 and part.file.endswith(".whl") for part in (*about.parts, *about.notices))
+        assert all(
+            len(part.sha256) == 64 and part.file.endswith(".whl") for part in (*about.parts, *about.notices)
+        )
     assert [len(about.parts) for about in artifacts.ARTIFACTS.values()] == [5, 4, 6, 22]
     assert artifacts.artifact("all-mpnet-base-v2").download_bytes == 404_534_822

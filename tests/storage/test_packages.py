@@ -43,7 +43,9 @@ def test_a_wheel_of_another_platform_is_fetched_as_it_is_named(cache, tmp_path, 
         wheel.writestr("alien-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: alien\nVersion: 1.0\n")
         wheel.writestr("alien-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
         wheel.writestr("alien-1.0.dist-info/RECORD", "")
-    monkeypatch.setitem(packages.PACKAGES, "alien==1.0", packages.Package(name, packages.sha256(tmp_path / name), "a licence"))
+    monkeypatch.setitem(
+        packages.PACKAGES, "alien==1.0", packages.Package(name, packages.sha256(tmp_path / name), "a licence")
+    )
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     assert packages.fetch("alien==1.0") == cache / name

@@ -71,15 +71,23 @@ def test_a_record_of_an_older_version_counts_as_never_written(tmp_path, capsys):
         assert journal.keys() == {"a", "b"}
 
 
-@pytest.mark.parametrize(("table", "column", "notebook"), [
-    ("completions/m", "outcome", "02_generation"), ("judgements/m", "outcome", "03_judging"),
-    ("claims/scaling", "verdict_vader", "05_scaling_analysis"),
-])  # fmt: skip
-def test_a_table_of_an_older_version_is_named_with_what_writes_it_anew(tmp_path, monkeypatch, table, column, notebook):
+@pytest.mark.parametrize(
+    ("table", "column", "notebook"),
+    [
+        ("completions/m", "outcome", "02_generation"),
+        ("judgements/m", "outcome", "03_judging"),
+        ("claims/scaling", "verdict_vader", "05_scaling_analysis"),
+    ],
+)
+def test_a_table_of_an_older_version_is_named_with_what_writes_it_anew(
+    tmp_path, monkeypatch, table, column, notebook
+):
     monkeypatch.setattr(records, "ROOT", tmp_path)
     old = pd.DataFrame({"model": ["m"], "note": [""], "fault": [""]})
     records.write_table("mine", table, old)
-    with pytest.raises(ValueError, match=rf"outputs/mine/{table}.parquet has no column '{column}': .*\n.*{notebook}\.ipynb"):
+    with pytest.raises(
+        ValueError, match=rf"outputs/mine/{table}.parquet has no column '{column}': .*\n.*{notebook}\.ipynb"
+    ):
         records.read_table("mine", table)
     assert len(records.read_table("mine", table, any_version=True)) == 1
     records.write_table("mine", table, old.assign(**{column: ""}))
@@ -112,8 +120,14 @@ def test_a_full_disk_leaves_the_old_table_and_no_fragment(tmp_path, monkeypatch,
 
 def test_a_missing_table_names_the_notebook_to_run_first(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ROOT", tmp_path)
-    for table, notebook in [("prompts", "01_dataset"), ("completions/x", "02_generation"), ("claims/scaling", "05_scaling")]:
-        with pytest.raises(FileNotFoundError, match=rf"outputs/mine/{table}\.parquet is missing: run notebooks/{notebook}"):
+    for table, notebook in [
+        ("prompts", "01_dataset"),
+        ("completions/x", "02_generation"),
+        ("claims/scaling", "05_scaling"),
+    ]:
+        with pytest.raises(
+            FileNotFoundError, match=rf"outputs/mine/{table}\.parquet is missing: run notebooks/{notebook}"
+        ):
             records.read_table("mine", table)
 
 
@@ -125,7 +139,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_second_writer_waits_for_the_first(tmp_path, capfd):
     path = tmp_path / "j.jsonl"
-    code = f"from pathlib import Path\nfrom lib.storage.records import Journal\nwith Journal(Path({str(path)!r})) as j:"
+    code = (
+        "from pathlib import Path\nfrom lib.storage.records import Journal\nwith "
+        f"Journal(Path({str(path)!r})) as j:"
+    )
     second = f"{code}\n    j.append([{{'key': 'second'}}])"
     with records.Journal(path) as journal:
         other = subprocess.Popen([sys.executable, "-c", second], stdout=subprocess.PIPE, text=True)

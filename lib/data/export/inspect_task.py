@@ -6,8 +6,8 @@ asks a chat model to complete the sentence. A base model of the hf provider goes
 
     -T instruction= -M "chat_template='{{ messages[0].content }}'"
 
-`-T samples=5` draws five completions a prompt. Pairs share a group and a sample_index, so samples are samples here and not
-epochs, which Inspect would average before the metrics see them.
+`-T samples=5` draws five completions a prompt. Pairs share a group and a sample_index, so samples are samples
+here and not epochs, which Inspect would average before the metrics see them.
 """
 
 from inspect_ai import Task, task
@@ -31,7 +31,12 @@ def expression_leakage(samples: int = 1, instruction: str | None = SETTINGS["ins
         for index in range(samples)
     ]
     told = GenerateConfig(max_tokens=SETTINGS["max_new_tokens"])
-    return Task(dataset=MemoryDataset(rows, name="expression_leakage"), solver=generate(), scorer=valence(), config=told)
+    return Task(
+        dataset=MemoryDataset(rows, name="expression_leakage"),
+        solver=generate(),
+        scorer=valence(),
+        config=told,
+    )
 
 
 def _read(value: dict[str, float]) -> dict:
@@ -50,15 +55,23 @@ def clustered_leakage() -> Metric:
 
 @scorer(metrics=[clustered_leakage()])
 def valence() -> Scorer:
-    """The valence of a completion, −4 … +4, by VADER, NaN for a reply that is no answer; and its outcome, a place in OUTCOMES.
+    """The valence of a completion, −4 … +4, by VADER, NaN for a reply that is no answer; and its outcome, a
+    place in OUTCOMES.
 
-    Both in one value: Inspect would keep a sample whose whole value is NaN from the metric, which is to count it.
+    Both in one value: Inspect would keep a sample whose whole value is NaN from the metric, which is to count
+    it.
     """
 
     async def score(state: TaskState, target: Target) -> Score:
         stop = state.output.stop_reason
         outcome = "filtered" if stop == "content_filter" else None
-        row = judged(state.output.completion, state.metadata, state.metadata["sample_index"], stop != "max_tokens", outcome)
+        row = judged(
+            state.output.completion,
+            state.metadata,
+            state.metadata["sample_index"],
+            stop != "max_tokens",
+            outcome,
+        )
         value = {"valence": row["valence"], "outcome": float(OUTCOMES.index(row["outcome"]))}
         return Score(value=value, answer=row["completion"], explanation=row["outcome"])
 

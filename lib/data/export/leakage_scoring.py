@@ -1,8 +1,10 @@
-"""From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors clustered by stem.
+"""From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors
+clustered by stem.
 
-A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its outcome. The definitions
-are those of the project expression-leakage (lib/replies/outcomes.py, lib/judging/judges.py, lib/analysis/leakage.py, lib/stats/inference.py), which checks that
-the numbers are the same; beside the standard library this needs vaderSentiment alone.
+A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its
+outcome. The definitions are those of the project expression-leakage (lib/replies/outcomes.py,
+lib/judging/judges.py, lib/analysis/leakage.py, lib/stats/inference.py), which checks that the numbers are the
+same; beside the standard library this needs vaderSentiment alone.
 """
 
 import json
@@ -29,7 +31,10 @@ CONTRASTS = {
     "placebo_as_positive": ("placebo", +1),
 }
 _PLACEBO_RULE = ("leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive")
-REPORTED = (*(f"{name}_{contrast}" for contrast in ("negative", "positive") for name in QUANTITIES), *_PLACEBO_RULE)
+REPORTED = (
+    *(f"{name}_{contrast}" for contrast in ("negative", "positive") for name in QUANTITIES),
+    *_PLACEBO_RULE,
+)
 COUNTS = tuple(f"n_{outcome}" for outcome in OUTCOMES)
 
 
@@ -44,29 +49,43 @@ def read_prompts() -> list[dict]:
         return [row for row in map(json.loads, file) if row["arm"] in ASKED]
 
 
-def judged(reply: str, prompt: dict, sample_index: int, ended: bool = True, outcome: str | None = None) -> dict:
-    """One judged completion: its outcome, what counts of `reply` (None if missing), its valence (−4 … +4, NaN if missing), and
-    what says with which others it is paired.
+def judged(
+    reply: str, prompt: dict, sample_index: int, ended: bool = True, outcome: str | None = None
+) -> dict:
+    """One judged completion: its outcome, what counts of `reply` (None if missing), its valence (−4 … +4, NaN
+    if missing), and what says with which others it is paired.
 
-    `ended`: not cut off at the token limit; a harness that does not tell counts no reply as truncated. `outcome`: what the
-    harness knows of it, such as filtered.
+    `ended`: not cut off at the token limit; a harness that does not tell counts no reply as truncated.
+    `outcome`: what the harness knows of it, such as filtered.
     """
     told = SimpleNamespace(text=reply, ended=ended, outcome=outcome, note="")
     found = settle(told, prompt["context"], prompt["stem"])
     scored = found.completion is not None
-    valence = SCALE * _analyzer().polarity_scores(normalize(found.completion))["compound"] if scored else math.nan
+    valence = (
+        SCALE * _analyzer().polarity_scores(normalize(found.completion))["compound"] if scored else math.nan
+    )
     named = {name: prompt[name] for name in ("prompt_id", "stem_id", "group_id", "arm")}
-    return {**named, "sample_index": sample_index, "outcome": found.outcome, "completion": found.completion, "valence": valence}
+    return {
+        **named,
+        "sample_index": sample_index,
+        "outcome": found.outcome,
+        "completion": found.completion,
+        "valence": valence,
+    }
 
 
 def leakage(rows: list[dict]) -> dict[str, float]:
-    """Each of REPORTED and its clustered standard error, of rows as `judged` gives them, NaN where there is no pair; and COUNTS.
+    """Each of REPORTED and its clustered standard error, of rows as `judged` gives them, NaN where there is
+    no pair; and COUNTS.
 
-    leak: %, 50 is none, against all references of the group. towards, away, net: percentage points. shift: points of the human
-    scale. A row without its reference (same group and sample_index) is left out; so is one without a valence, and one whose
-    reference has none, but for the leak rate where other references of the group are scored.
+    leak: %, 50 is none, against all references of the group. towards, away, net: percentage points. shift:
+    points of the human scale. A row without its reference (same group and sample_index) is left out; so is
+    one without a valence, and one whose reference has none, but for the leak rate where other references of
+    the group are scored.
     """
-    reference = {(row["group_id"], row["sample_index"]): row["valence"] for row in rows if row["arm"] == REFERENCE}
+    reference = {
+        (row["group_id"], row["sample_index"]): row["valence"] for row in rows if row["arm"] == REFERENCE
+    }
     of_group = defaultdict(list)
     for (group, _), valence in reference.items():
         if not math.isnan(valence):
@@ -74,7 +93,10 @@ def leakage(rows: list[dict]) -> dict[str, float]:
     result = {}
     for contrast, (arm, direction) in CONTRASTS.items():
         pairs = [
-            (row["stem_id"], _quantities(row["valence"], reference[key], of_group[row["group_id"]], direction))
+            (
+                row["stem_id"],
+                _quantities(row["valence"], reference[key], of_group[row["group_id"]], direction),
+            )
             for row in rows
             if row["arm"] == arm and (key := (row["group_id"], row["sample_index"])) in reference
         ]
@@ -87,14 +109,20 @@ def leakage(rows: list[dict]) -> dict[str, float]:
     return {key: result[key] for name in REPORTED for key in (name, f"{name}_error")} | counts
 
 
-def _quantities(valence: float, reference: float, references: list[float], direction: int) -> tuple[float, ...]:
-    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the injected direction.
+def _quantities(
+    valence: float, reference: float, references: list[float], direction: int
+) -> tuple[float, ...]:
+    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the
+    injected direction.
 
     What a missing valence leaves untold is NaN.
     """
     if math.isnan(valence):
         return (math.nan,) * len(QUANTITIES)
-    further = sum((direction * valence > direction * each) - (direction * valence < direction * each) for each in references)
+    further = sum(
+        (direction * valence > direction * each) - (direction * valence < direction * each)
+        for each in references
+    )
     leak = 50.0 * (1 + further / len(references)) if references else math.nan
     if math.isnan(reference):
         return leak, *(math.nan,) * (len(QUANTITIES) - 1)
@@ -105,8 +133,8 @@ def _quantities(valence: float, reference: float, references: list[float], direc
 
 
 def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
-    """Mean and its standard error, clustered (Liang & Zeger 1986) and corrected for few and unequal clusters (CR2, Bell &
-    McCaffrey 2002); NaN without values, and the error of fewer than two clusters.
+    """Mean and its standard error, clustered (Liang & Zeger 1986) and corrected for few and unequal clusters
+    (CR2, Bell & McCaffrey 2002); NaN without values, and the error of fewer than two clusters.
     """
     if not values:
         return math.nan, math.nan
@@ -117,4 +145,6 @@ def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
         sizes[cluster] += 1
     if len(residuals) < 2:
         return mean, math.nan
-    return mean, math.sqrt(sum(total**2 / (1 - sizes[name] / len(values)) for name, total in residuals.items())) / len(values)
+    return mean, math.sqrt(
+        sum(total**2 / (1 - sizes[name] / len(values)) for name, total in residuals.items())
+    ) / len(values)

@@ -1,4 +1,5 @@
-"""What the task's YAML files name: documents, scoring, aggregation. A document is a prompt; pairs are made in the aggregation."""
+"""What the task's YAML files name: documents, scoring, aggregation. A document is a prompt; pairs are made in
+the aggregation."""
 
 import sys
 from functools import partial
@@ -33,4 +34,6 @@ def _aggregate(name: str, items: list[list[dict]]) -> float:
     return leakage([row for rows in items for row in rows])[name]
 
 
-globals().update({name: partial(_aggregate, name) for name in METRICS})  # the YAML names one function a metric
+globals().update(
+    {name: partial(_aggregate, name) for name in METRICS}
+)  # the YAML names one function a metric
