@@ -25,9 +25,8 @@ def copy(tmp_path_factory) -> Path:
         )
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "outputs" / "embedded").mkdir(parents=True)
-    shutil.copy(
-        ROOT / "outputs" / "embedded" / "card.json", folder / "outputs" / "embedded"
-    )  # part of the project
+    # part of the project
+    shutil.copy(ROOT / "outputs" / "embedded" / "card.json", folder / "outputs" / "embedded")
     return folder
 
 

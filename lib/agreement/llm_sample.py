@@ -166,9 +166,8 @@ def beside(
     table = _raters(sample[scored].reset_index(drop=True), rng)
     if table["document"].nunique() >= rated_threshold.FOLDS:
         polarity = pd.Series(rated_threshold.felt(table), table.index)
-        weight = 1 / polarity.groupby([table["domain"], polarity]).transform(
-            "size"
-        )  # as in rated_threshold.rows
+        # as in rated_threshold.rows
+        weight = 1 / polarity.groupby([table["domain"], polarity]).transform("size")
         for name, valence in given.items():
             judged = table.assign(valence=valence[scored], polarity=polarity, weight=weight)
             table[f"valence {name}"], table[f"verdict {name}"] = (

@@ -65,9 +65,8 @@ def human_pairs(key: pd.DataFrame, labels: pd.DataFrame, uncalled_only: bool = F
     if table.empty:
         return pd.DataFrame(columns=[*PAIR, "direction", *leakage.QUANTITIES])
     pairs = key[PAIR].assign(partner=sampling_plan.partners(key))
-    one_each = table.assign(
-        mitigation="by " + table["annotator"].astype(str)
-    )  # each annotator's pairs are made apart
+    # each annotator's pairs are made apart
+    one_each = table.assign(mitigation="by " + table["annotator"].astype(str))
     one_each = one_each.merge(pairs, on=PAIR, how="left", validate="many_to_one")
     found = leakage.pairs(one_each, matched=True).dropna(subset=list(leakage.QUANTITIES))
     drawn = found.merge(key.loc[key["sampled"], PAIR], on=PAIR)
@@ -155,9 +154,8 @@ def combine(table: pd.DataFrame, confidence: float, alone: bool = False) -> tupl
         return inference.Estimate(np.nan, np.nan, np.nan, n, stems, np.nan, np.nan, np.nan), np.nan
     off_a, off_b = (stems - 1) * (a_without.mean() - a_without), (stems - 1) * (b_without.mean() - b_without)
     weight = 0.0 if alone else float(_weight(off_a @ off_b, off_b @ off_b))
-    left_out = stems / (
-        stems - 1
-    )  # what the sums of squares lose with a stem, its share in the means included
+    # what the sums of squares lose with a stem, its share in the means included
+    left_out = stems / (stems - 1)
     of_others = _weight(off_a @ off_b - left_out * off_a * off_b, off_b @ off_b - left_out * off_b**2)
     error = (off_a + (0.0 if alone else of_others) * off_b).std(ddof=1) / np.sqrt(stems)
     estimate = float(a + weight * b)

@@ -20,9 +20,8 @@ from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.stats import inference, resamples
 
-VERSION = (
-    "rated-threshold-1"  # change it with anything, here or in charged_threshold.py, that changes a threshold
-)
+# change it with anything, here or in charged_threshold.py, that changes a threshold
+VERSION = "rated-threshold-1"
 LEAST = 1.0  # of a rating that counts as charged
 FOLDS = 5
 POLARITIES = (-1, 0, 1)

@@ -288,9 +288,8 @@ def of_earlier(
     if not power.finished(source):
         return None
     names = [model.name for model in params.load(source).models]
-    judgements = records.read_models(
-        source, "judgements", names, any_version=True
-    )  # variances will do for a plan
+    # variances will do for a plan
+    judgements = records.read_models(source, "judgements", names, any_version=True)
     measured = [measure(part, quantity) for _, part in judgements.groupby("model", sort=False)]
     measured = [contrasts for contrasts in measured if BOTH in contrasts]
     return alternatives(measured, of_set(set_name, stems, groups)) if measured else None

@@ -38,9 +38,8 @@ OF_GROUP = (
     "intensity",
     "domain",
 )  # the columns among them that are the same in both polarities of a group
-CLUSTERS_EACH = (
-    10  # for each coefficient of the strata; `make simulate` tells how often intervals then hold the truth
-)
+# for each coefficient of the strata; `make simulate` tells how often intervals then hold the truth
+CLUSTERS_EACH = 10
 BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 
 

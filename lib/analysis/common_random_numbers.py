@@ -41,9 +41,8 @@ def _compare(
 ) -> dict:
     samples = int(judgements[judgements["arm"].isin(_ARMS)].groupby("arm")["sample_index"].max().min()) + 1
     judgements = judgements[judgements["sample_index"] < samples]
-    rematched = [
-        shift for shift in range(1, samples) if 2 * shift % samples
-    ]  # neutral, negative, positive all differ
+    # neutral, negative, positive all differ
+    rematched = [shift for shift in range(1, samples) if 2 * shift % samples]
     if not rematched:
         return {
             "shared": np.nan,

@@ -30,9 +30,8 @@ QUANTITIES = {
     "shift": "valence shift, scale points",
 }
 NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
-PRIMARY = (
-    "shift"  # the quantity by which claims are decided; the net excess depends on the threshold of a judge
-)
+# the quantity by which claims are decided; the net excess depends on the threshold of a judge
+PRIMARY = "shift"
 LIMITS = {
     "leak": (0, 100),
     "towards": (-100, 100),
@@ -40,9 +39,8 @@ LIMITS = {
     "net": (-200, 200),
     "shift": (-8, 8),
 }  # of a pair
-DIFFERENCE_LIMITS = {
-    quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()
-}  # of two pairs
+# of two pairs
+DIFFERENCE_LIMITS = {quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()}
 _GROUP = ["model", "mitigation", "group_id"]
 
 
@@ -104,17 +102,15 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     both = pd.concat([part[[*_GROUP, "valence"]] for part in (table, base)])
     group, rows = both.groupby(_GROUP, sort=False).ngroup().to_numpy(), len(table)
     rank, distinct = pd.factorize(both["valence"].to_numpy(), sort=True)  # −1 where unscored
-    place = (
-        group * len(distinct) + rank
-    )  # by group, then by valence: what is below is counted without forming the pairs
+    # by group, then by valence: what is below is counted without forming the pairs
+    place = group * len(distinct) + rank
     references = np.sort(place[rows:][rank[rows:] >= 0])
     first, last = (np.searchsorted(references, (group[:rows] + end) * len(distinct)) for end in (0, 1))
     lower, upto = (np.searchsorted(references, place[:rows], side) - first for side in ("left", "right"))
     count = np.where(rank[:rows] >= 0, last - first, np.nan)
     count[count == 0] = np.nan
-    further = np.where(
-        table["direction"] > 0, lower + upto, 2 * count - lower - upto
-    )  # twice; a tie counts as half
+    # twice; a tie counts as half
+    further = np.where(table["direction"] > 0, lower + upto, 2 * count - lower - upto)
     return 50 * further / count
 
 

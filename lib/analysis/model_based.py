@@ -71,9 +71,8 @@ def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _disagreement(row) -> str:
-    if (
-        np.isnan(row.low_mean) or row.said
-    ):  # a mean without an interval says nothing that could be contradicted
+    # a mean without an interval says nothing that could be contradicted
+    if np.isnan(row.low_mean) or row.said:
         return "" if np.isnan(row.low_mean) else row.said
     sides = [
         bool(low > 0) - bool(high < 0) for low, high in ((row.low, row.high), (row.low_mean, row.high_mean))

@@ -42,9 +42,8 @@ def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
 def _rule(shift: inference.Estimate, margin: float, confidence: float) -> str:
     if shift.n == 0 or shift.low > margin or shift.high < -margin:
         return BROKEN
-    inside = (
-        -margin < shift.low and shift.high < margin
-    )  # also where all stems agree, so that no test has an error
+    # also where all stems agree, so that no test has an error
+    inside = -margin < shift.low and shift.high < margin
     return KEPT if inside or inference.equivalence_p(shift, margin) < 1 - confidence else NOT_SHOWN
 
 

@@ -157,9 +157,8 @@ def _power(shift: float, stems: float, level: float) -> float:
 @cache
 def _detectable(stems: float, power: float, level: float) -> float:
     """The true mean, in standard errors, that is told from 0 with `power`."""
-    highest = (
-        2 * stats.t.isf(level / 2, stems - 1) + 2
-    )  # beyond this the noncentral t is not needed, and not reliable
+    # beyond this the noncentral t is not needed, and not reliable
+    highest = 2 * stats.t.isf(level / 2, stems - 1) + 2
     return optimize.brentq(lambda shift: _power(shift, stems, level) - power, 0.0, highest)
 
 
@@ -173,9 +172,8 @@ def earlier(set_name: str | None) -> pd.DataFrame | None:
     if not finished(set_name):
         return None
     names = [model.name for model in params.load(set_name).models]
-    judgements = records.read_models(
-        set_name, "judgements", names, any_version=True
-    )  # variances will do for a plan
+    # variances will do for a plan
+    judgements = records.read_models(set_name, "judgements", names, any_version=True)
     return contrasts(leakage.pairs(judgements[judgements["mitigation"] == NO_MITIGATION]))
 
 

@@ -25,9 +25,8 @@ from lib.stats.meta_analysis import MetaRegression
 
 LINE = ["family", "tuning", "mode"]
 QUANTITIES = ("shift", "net", "leak")  # the first decides
-MIN_DESCRIBED = (
-    meta_analysis.MIN_ESTIMATES
-)  # sizes for a slope with an interval; a verdict takes more (`scaling.min_sizes`)
+# sizes for a slope with an interval; a verdict takes more (`scaling.min_sizes`)
+MIN_DESCRIBED = meta_analysis.MIN_ESTIMATES
 DRAWS = 1000  # of the bootstrap by stem
 PUBLISHED = ROOT / "lib" / "data" / "published_leakage.csv"
 _ESTIMATE = [field.name for field in fields(Estimate)]
@@ -137,9 +136,8 @@ def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
             f"no standard error of {', '.join(unsure)}: no scored pair, one stem, or stems that all agree",
         )
     log_sizes, point = np.unique(np.log10(models["parameters"].astype(float)), return_inverse=True)
-    weights = (point == np.arange(sizes)[:, None]) / np.bincount(point)[
-        :, None
-    ]  # of each model in the mean of its size
+    # of each model in the mean of its size
+    weights = (point == np.arange(sizes)[:, None]) / np.bincount(point)[:, None]
     covariance = weights @ _covariance(known, quantity, models) @ weights.T
     fit = meta_analysis.fit(weights @ models["estimate"].to_numpy(float), covariance, log_sizes)
     return _Line(*counts, "", (log_sizes[0], log_sizes[-1]), fit)
@@ -254,9 +252,8 @@ def _shape(part: pd.DataFrame, quantity: str, confidence: float, rng: np.random.
     )
     sums, counts = cells["sum"].to_numpy(float), cells["count"].to_numpy(float)
     weight, means = counts.sum(axis=0), sums.sum(axis=0) / counts.sum(axis=0)
-    times = rng.multinomial(
-        len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS
-    )  # how often each draw takes each stem
+    # how often each draw takes each stem
+    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
     drawn = (times @ sums) / np.maximum(times @ counts, 1)
     low, high = inference.percentile_interval(np.array([[_tau(draw)] for draw in drawn]), confidence)[:, 0]
     p_falling, p_rising = (_p(means, drawn, weight, rising) for rising in (False, True))

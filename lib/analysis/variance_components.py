@@ -30,9 +30,8 @@ class Components:
     n_groups: int
     n: int
     match: float = 0.0
-    n_matches: int = (
-        0  # 0 where matches are not told, or not apart from stems or groups: contexts then count as given
-    )
+    # 0 where matches are not told, or not apart from stems or groups: contexts then count as given
+    n_matches: int = 0
 
 
 def components(differences: pd.DataFrame, value: str = "difference") -> Components:

@@ -140,9 +140,8 @@ def _family(
     for place, name in enumerate(family):
         both = found.contrasts(np.array([own[place], other]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
-        kept_low, _ = simultaneous.fieller(
-            both, special.stdtrit(found.freedom, confidence)
-        )  # as `above_zero_p` tests
+        # as `above_zero_p` tests
+        kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.freedom, confidence))
         yield {
             "mitigation": name,
             "baseline": both.estimates[1],

@@ -199,9 +199,8 @@ class Retention(NamedTuple):
     high: float  # upper simultaneous bound of the share of the leak retained; NaN where nothing can be told
     p_lowers: float  # of the simultaneous intervals, Holm-corrected over models
     p_keeps: float  # one-sided, that more than 1 − margin is retained, Holm-corrected over models
-    kept: float = (
-        np.nan
-    )  # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
+    # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
+    kept: float = np.nan
 
 
 def retention(against: dict[str, Retention], leaks: bool, margin: float, confidence: float) -> Verdict:

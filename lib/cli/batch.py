@@ -166,9 +166,8 @@ def finish(set_name: str) -> None:
     )
     table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
-    ruled = board.assign(
-        rules=rules.RULES_VERSION
-    )  # the notebooks, which ran under the code of today, decided by them
+    # the notebooks, which ran under the code of today, decided by them
+    ruled = board.assign(rules=rules.RULES_VERSION)
     records.write_text(folder / "headline.csv", ruled.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
     records.write_text(folder / "claims.svg", forest.svg(board, stamped, kind))

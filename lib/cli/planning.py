@@ -19,9 +19,8 @@ from lib.runtime import progress
 from lib.storage import records
 
 PACE = "seconds a completion"
-_PILOT = (
-    64  # prompts whose completions are made, and thrown away, to see how long they are and how fast they come
-)
+# prompts whose completions are made, and thrown away, to see how long they are and how fast they come
+_PILOT = 64
 
 
 def plan(set_name: str) -> pd.DataFrame:

@@ -167,7 +167,6 @@ def status(job: Job, now: float) -> str:
         return f"{job.elapsed(now):.0f} s"
     about = "" if phase.name == job.model else f"{phase.name}, "
     said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
-    left = (
-        phase.seconds_left(now) if job.notebook == PREPARATION else None
-    )  # of others the bar of the whole tells
+    # of others the bar of the whole tells
+    left = phase.seconds_left(now) if job.notebook == PREPARATION else None
     return said if left is None else f"{said}, about {spell(left)} left"

@@ -29,14 +29,12 @@ class ParameterSet(Strict):
 
     title: str
     toy: bool = False
-    note: str = (
-        ""  # a warning that stands on every page and figure of the set; what is before its colon is its name
-    )
+    # a warning that stands on every page and figure of the set; what is before its colon is its name
+    note: str = ""
     confirms: Confirms | None = None  # written by `make confirm`
     models: Annotated[list[Model], Field(min_length=1)]
-    mitigations: dict[Name, Texts] = Field(
-        {}
-    )  # by name, a text, or a list of texts that ask the same in other words
+    # by name, a text, or a list of texts that ask the same in other words
+    mitigations: dict[Name, Texts] = Field({})
     dataset: dict
     generation: dict
     judging: dict
@@ -79,9 +77,8 @@ _GONE = {
 
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
     """The first thing wrong, on one line: place, value, reason, remedy."""
-    first = min(
-        error.errors(), key=lambda one: one["loc"] not in _GONE
-    )  # an old key explains why its new one is missing
+    # an old key explains why its new one is missing
+    first = min(error.errors(), key=lambda one: one["loc"] not in _GONE)
     where = (
         place
         + ("." if "yaml: " in place else ": ") * bool(first["loc"])

@@ -81,28 +81,22 @@ class Crawl(Strict):
 class Mining(Strict):
     """Prompts out of free text in place of the curated ones; `lib.mining.mined` says what each step does."""
 
-    source: Literal["embedded"] | list[str] | Crawl = (
-        "embedded"  # text that ships in packages; paths or globs of WET files; a crawl
-    )
+    # text that ships in packages; paths or globs of WET files; a crawl
+    source: Literal["embedded"] | list[str] | Crawl = "embedded"
     groups: Count = 150  # stems, each with the contexts of one match
-    reuse: Count = (
-        2  # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
-    )
+    # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    reuse: Count = 2
     tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
     executor: Literal["local", "slurm"] = "local"
     workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
-    slurm: dict[str, int | str] = Field(
-        {}
-    )  # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
-    charge_mined: Annotated[float, Field(ge=0, lt=4)] = (
-        1.6  # least |VADER valence| of a charged context, points of the human scale
-    )
-    charged_above: Annotated[float, Field(ge=0, lt=4)] = (
-        1.5  # least predicted mean rating of it, in its direction
-    )
-    neutral_below: Annotated[float, Field(gt=0, lt=4)] = (
-        0.35  # most predicted |mean rating| of a stem or neutral context
-    )
+    # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
+    slurm: dict[str, int | str] = Field({})
+    # least |VADER valence| of a charged context, points of the human scale
+    charge_mined: Annotated[float, Field(ge=0, lt=4)] = 1.6
+    # least predicted mean rating of it, in its direction
+    charged_above: Annotated[float, Field(ge=0, lt=4)] = 1.5
+    # most predicted |mean rating| of a stem or neutral context
+    neutral_below: Annotated[float, Field(gt=0, lt=4)] = 0.35
     unrelated_below: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
     pool: Count = 10  # candidates of a role that are looked at, times groups
     per_page: Count | None = 3  # stems, and contexts, that one page may give
@@ -114,24 +108,19 @@ class Dataset(Notebook):
     """01_dataset."""
 
     seed: int
-    stems: (
-        Annotated[int, Field(ge=2)] | None
-    )  # how many of the curated stems, spread over the domains; None takes all
+    # how many of the curated stems, spread over the domains; None takes all
+    stems: Annotated[int, Field(ge=2)] | None
     groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
-    first_groups: Annotated[int, Field(ge=2)] | None = (
-        None  # keep only so many groups, each stem's first before any second
-    )
-    stems_file: str | None = (
-        None  # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
-    )
-    contexts_file: str | None = (
-        None  # the same of contexts; paths are relative to the project's folder, or absolute
-    )
+    # keep only so many groups, each stem's first before any second
+    first_groups: Annotated[int, Field(ge=2)] | None = None
+    # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
+    stems_file: str | None = None
+    # the same of contexts; paths are relative to the project's folder, or absolute
+    contexts_file: str | None = None
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     prior: Prior | None = None  # a published prompt table in place of the curated stems
-    part: Literal["main", "held_out"] = (
-        MAIN  # of the stems and contexts; what is held out is for a confirmatory run alone
-    )
+    # of the stems and contexts; what is held out is for a confirmatory run alone
+    part: Literal["main", "held_out"] = MAIN
     power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
 
     @model_validator(mode="after")
@@ -160,20 +149,16 @@ class Generation(Notebook):
     mitigations: dict[Name, Texts]
     seed: int
     samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/config/draws.py)
-    mitigation_samples: (
-        Any  # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
-    )
+    # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
+    mitigation_samples: Any
     temperature: Heat
-    max_new_tokens: Annotated[
-        int, Field(ge=1, le=65_536)
-    ]  # of the answer; a thought has the model's thinking_tokens beside it
+    # of the answer; a thought has the model's thinking_tokens beside it
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
-    workers: Count | None = (
-        None  # parts of a batch decoded at the same time, each on its share of the cores; None measures
-    )
-    memory_gb: Annotated[float, Field(gt=0)] | None = (
-        None  # for the model's working memory; None takes 70 % of what is free
-    )
+    # parts of a batch decoded at the same time, each on its share of the cores; None measures
+    workers: Count | None = None
+    # for the model's working memory; None takes 70 % of what is free
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def most_tokens(self) -> int:
@@ -213,14 +198,12 @@ class Judging(Notebook):
 
     model_name: Name
     judge: Judge
-    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = (
-        None  # |valence| above it is charged; None: fitted to ratings
-    )
+    # |valence| above it is charged; None: fitted to ratings
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None
     confidence: Share
     shown: Count  # completions shown per arm
-    margin: Annotated[float, Field(gt=0)] = (
-        5.0  # points of net excess that count as nothing when levels of a factor are compared
-    )
+    # points of net excess that count as nothing when levels of a factor are compared
+    margin: Annotated[float, Field(gt=0)] = 5.0
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
@@ -231,14 +214,13 @@ class Ratings(Strict):
     TSV, JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
+    # canonical: the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with
+    # one row a rating
     columns: dict[Literal["text", "mean", "n_raters", "ratings", "rating", "document"], str | list[str]] = (
         Field({})
-    )  # canonical:
-    # the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with one row a
-    # rating
-    scale: Annotated[
-        list[float], Field(min_length=2, max_length=2)
-    ]  # what is most negative and most positive, as [1, 5]
+    )
+    # what is most negative and most positive, as [1, 5]
+    scale: Annotated[list[float], Field(min_length=2, max_length=2)]
     name: Name | None = None  # how tables call the domain; None: the file's name
 
     @model_validator(mode="after")
@@ -278,15 +260,13 @@ class Agreement(Notebook):
     judge: Judge
     beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
     ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
-    llm_sample_size: Annotated[int, Field(ge=40)] = (
-        500  # rated texts, equally many a domain, of which a language model in
-    )
+    # rated texts, equally many a domain, of which a language model in
+    llm_sample_size: Annotated[int, Field(ge=40)] = 500
     # `beside` is asked; of completions it is asked about the annotation_pairs
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
-    margin: Annotated[
-        float, Field(gt=0, lt=1)
-    ]  # difference of two correlations, or kappas, that counts as nothing
+    # difference of two correlations, or kappas, that counts as nothing
+    margin: Annotated[float, Field(gt=0, lt=1)]
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     draws: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
@@ -319,9 +299,8 @@ class Scaling(Notebook):
     confidence: Share
     margin: ScaleMargin  # mean shift, points of the human scale, that counts as nothing
     min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
-    curated_set: Name | None = (
-        None  # a set on the curated benchmark, with which this one on a mined benchmark is compared
-    )
+    # a set on the curated benchmark, with which this one on a mined benchmark is compared
+    curated_set: Name | None = None
 
     @field_validator("curated_set")
     @classmethod
@@ -340,9 +319,8 @@ class Mitigation(Notebook):
     mitigations: dict[Name, Texts]
     controls: list[Name]  # mitigations that ask nothing about mood: they show what any added sentence does
     confidence: Share
-    margin: Annotated[
-        float, Field(gt=0), AfterValidator(_of_the_leak)
-    ]  # share of the leak whose loss counts as nothing
+    # share of the leak whose loss counts as nothing
+    margin: Annotated[float, Field(gt=0), AfterValidator(_of_the_leak)]
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
 
     @model_validator(mode="after")

@@ -72,21 +72,17 @@ class Server(Strict):
     """A server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
 
     url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
-    key_variable: str | None = (
-        None  # the environment variable that holds the key; the key itself is written nowhere
-    )
-    options: dict[
-        str, int | float | str | bool
-    ] = {}  # sent with each request, where a server has defaults of its own (top_k, …)
-    parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field(
-        {}
-    )  # ours: what this
-    # server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed: null}
+    # the environment variable that holds the key; the key itself is written nowhere
+    key_variable: str | None = None
+    # sent with each request, where a server has defaults of its own (top_k, …)
+    options: dict[str, int | float | str | bool] = {}
+    # ours: what this server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed:
+    # null}
+    parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field({})
     concurrency: Count = 8  # requests in flight
     timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one request may take
-    retries: Annotated[int, Field(ge=0)] = (
-        12  # of a request that failed for a reason that may pass: about a minute in all
-    )
+    # of a request that failed for a reason that may pass: about a minute in all
+    retries: Annotated[int, Field(ge=0)] = 12
 
     @field_validator("url")
     @classmethod
@@ -118,42 +114,33 @@ class Model(Strict):
     id: str  # hub id, folder that holds a model, one of BUNDLED_MODELS, or what the server calls it
     family: str  # models of one family are compared by size
     tuning: Literal["base", "instruct"]
-    mode: Literal[
-        "completion", "chat"
-    ]  # completion: continue the text; chat: ask in the model's own template
+    # completion: continue the text; chat: ask in the model's own template
+    mode: Literal["completion", "chat"]
     system_prompt: str | None = None  # chat only; None sends no system message
-    template_system: bool = (
-        False  # chat only; accept the system text that the model's template adds by itself
-    )
-    begin_answer: bool = (
-        False  # chat only; start the answer with the unfinished text, so that the model goes on from there
-    )
-    require_word: bool = (
-        False  # the model may neither end nor write bare punctuation before it has written a letter or digit
-    )
-    chat_template_kwargs: dict[
-        str, int | float | str | bool
-    ] = {}  # chat only; for the template, as {enable_thinking: false}
+    # chat only; accept the system text that the model's template adds by itself
+    template_system: bool = False
+    # chat only; start the answer with the unfinished text, so that the model goes on from there
+    begin_answer: bool = False
+    # the model may neither end nor write bare punctuation before it has written a letter or digit
+    require_word: bool = False
+    # chat only; for the template, as {enable_thinking: false}
+    chat_template_kwargs: dict[str, int | float | str | bool] = {}
     thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = [
         "<think>",
         "</think>",
     ]  # a thought is set aside
-    thinking_tokens: Annotated[int, Field(ge=0)] = (
-        0  # that a thought may take, beside max_new_tokens of the answer
-    )
+    # that a thought may take, beside max_new_tokens of the answer
+    thinking_tokens: Annotated[int, Field(ge=0)] = 0
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device_map: str = "auto"  # how accelerate spreads the weights over processors
     revision: str = "main"
     gguf_file: str | None = None  # the GGUF file of that hub id or folder
-    quantization: Literal["4bit", "8bit"] | None = (
-        None  # shrink the weights while loading (needs the package bitsandbytes)
-    )
-    temperature: Heat | None = (
-        None  # None: generation.temperature. To 05, two of one family are two models of one size
-    )
-    parameters: Count | None = (
-        None  # weights outside the embedding tables, where they cannot be counted (server, table)
-    )
+    # shrink the weights while loading (needs the package bitsandbytes)
+    quantization: Literal["4bit", "8bit"] | None = None
+    # None: generation.temperature. To 05, two of one family are two models of one size
+    temperature: Heat | None = None
+    # weights outside the embedding tables, where they cannot be counted (server, table)
+    parameters: Count | None = None
     server: Server | None = None
     table: Table | None = None
     mitigate: bool = False  # also ask with every mitigation prompt
@@ -202,9 +189,8 @@ class Judge(Strict):
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
     retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
-    trained_on_ratings: bool = (
-        False  # a model of others that was trained on the rated texts cannot be tested on them
-    )
+    # a model of others that was trained on the rated texts cannot be tested on them
+    trained_on_ratings: bool = False
 
     @model_validator(mode="before")
     @classmethod

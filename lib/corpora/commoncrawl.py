@@ -65,9 +65,8 @@ def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) 
         raise ValueError(f"crawl: {crawl!r} is not a crawl's name; give one such as 'CC-MAIN-2024-22'")
     until = time.monotonic() + deadline
     with requests.Session() as session:
-        session.headers.update(
-            {"User-Agent": AGENT, "Accept-Encoding": "identity"}
-        )  # the bytes as they are stored
+        # the bytes as they are stored
+        session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
         listed = _have(session, host, f"crawl-data/{crawl}/wet.paths.gz", until)
         names = sample(_paths(listed), files, seed)
         return [_have(session, host, name, until) for name in progress.track(names, crawl, "files")]
@@ -99,9 +98,8 @@ def sample(paths: list[str], files: int, seed: int) -> list[str]:
             f"{len(paths)}"
         )
     table = pd.DataFrame({"path": np.random.default_rng(seed).permutation(sorted(paths))})
-    turn = table.groupby(
-        table["path"].str.rsplit("/", n=2).str[0]
-    ).cumcount()  # a path ends in …/<segment>/wet/<file>
+    # a path ends in …/<segment>/wet/<file>
+    turn = table.groupby(table["path"].str.rsplit("/", n=2).str[0]).cumcount()
     return table["path"].loc[turn.sort_values(kind="stable").index].tolist()[:files]
 
 
@@ -165,9 +163,8 @@ def _try(wanted: _Download) -> None:
             _check(answer, wanted)
             resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             with wanted.partial.open("ab" if resumed else "wb") as file:
-                while chunk := answer.raw.read1(
-                    1 << 20
-                ):  # what has come, so that nothing is lost and no drip outlasts the deadline
+                # what has come, so that nothing is lost and no drip outlasts the deadline
+                while chunk := answer.raw.read1(1 << 20):
                     file.write(chunk)
                     if time.monotonic() > wanted.until:
                         raise _MayPass(f"{wanted.url}: broken off at the deadline")

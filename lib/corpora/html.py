@@ -64,9 +64,8 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
         r"[;,\s]",
         (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip(),
     )[0]
-    media = (
-        media.lower() if _TYPE.fullmatch(media) else ""
-    )  # as a browser takes what is no type, or says that it is unknown
+    # as a browser takes what is no type, or says that it is unknown
+    media = media.lower() if _TYPE.fullmatch(media) else ""
     if media and media not in _MEDIA:
         return "skip_type"
     body, cut = _decoded(block[head.end() :] if head else block, _codings(record) if head else [], limit)
@@ -89,9 +88,8 @@ def _codings(record: WarcRecord) -> list[str]:
 def _decoded(body: bytes, codings: list[str], limit: int) -> tuple[bytes, bool]:
     """The body with every coding undone that it truly has, and whether a part of it is missing."""
     cut = False
-    if (
-        "chunked" not in codings and (chunks := _chunks(body, limit)) and not chunks[1]
-    ):  # nobody says so, but they are whole
+    # nobody says so, but they are whole
+    if "chunked" not in codings and (chunks := _chunks(body, limit)) and not chunks[1]:
         body = chunks[0]
     for coding in [*codings, ""]:
         for undo in (_UNDO.get(coding), _gzip, _zstd):

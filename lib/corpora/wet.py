@@ -205,9 +205,8 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
         _fault(
             counts, "file_corrupt", source.path, f"{broken}; the file begins with {_head(source.path, 24)!r}"
         )
-    elif (
-        source.members and end is None and reason is None
-    ):  # cut within the header: not even seen as a record
+    # cut within the header: not even seen as a record
+    elif source.members and end is None and reason is None:
         counts.update(["records", "record_truncated"])
     if not broken and end is None and (source.members or reason == "record_truncated"):
         _fault(counts, "file_truncated", source.path, f"ends within the record at {offset}; fetch it again")

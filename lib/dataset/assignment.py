@@ -83,9 +83,8 @@ def _deal(
     free, pairs = free.copy(), []
     used = {slot: np.zeros(free.shape[1]) for slot in np.unique(slots)}
     met = np.zeros((len(free), len(margins)))
-    rarity = margins / margins.sum(
-        axis=1, keepdims=True
-    )  # to meet again what few matches have is the less wanted
+    # to meet again what few matches have is the less wanted
+    rarity = margins / margins.sum(axis=1, keepdims=True)
     for _ in range(turns):
         for slot in used:
             rows = np.flatnonzero(slots == slot)

@@ -46,9 +46,8 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
             ]
             for name in ("prompt", "control")
         }
-        stays = [
-            None in both for both in zip(*found.values(), strict=True)
-        ]  # test and control are treated alike
+        # test and control are treated alike
+        stays = [None in both for both in zip(*found.values(), strict=True)]
         found = {
             name: ["" if kept else text for kept, text in zip(stays, texts, strict=True)]
             for name, texts in found.items()

@@ -257,9 +257,8 @@ def lint(
     tables = {"stems": stems, "contexts": contexts, "exclusions": exclusions}
     found = [finding for name, table in tables.items() for finding in schema(table, name)]
     whole = all(_columns(table) == _columns(FILES[name].columns) for name, table in tables.items())
-    if (
-        not whole or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all()
-    ):  # what follows could not be asked
+    # what follows could not be asked
+    if not whole or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all():
         return pd.DataFrame(found, columns=Finding._fields)
     for table, key in ((stems, "stem_id"), (contexts, "context_id"), (exclusions, "match_id")):
         found += wording.encoding(table, key)

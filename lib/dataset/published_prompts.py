@@ -60,9 +60,8 @@ def read(prior: sections.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
     defects: dict[str, list] = {}
     pairs = cells if "control" in cells else _with_controls(cells, unit, prior)
     has_control = pairs["control"].notna()
-    is_control = pairs["is_control"] | (
-        pairs["used"] & ~pairs["is_control"].any()
-    )  # unmarked, it is one if a test uses it
+    # unmarked, it is one if a test uses it
+    is_control = pairs["is_control"] | (pairs["used"] & ~pairs["is_control"].any())
     defects["tests without a control, left out"] = pairs["row"][~has_control & ~is_control].tolist()
     defects["controls that no test uses"] = pairs["row"][
         ~has_control & pairs["is_control"] & ~pairs["used"]

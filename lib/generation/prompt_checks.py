@@ -173,9 +173,8 @@ def _opens_an_answer(model) -> bool:
     with_, without = (
         chat_templates.apply(model.tokenizer, model.spec, message, opened) for opened in (True, False)
     )
-    return with_ != without or with_.rstrip().endswith(
-        "[/INST]"
-    )  # Mistral's template ends the user's turn so
+    # Mistral's template ends the user's turn so
+    return with_ != without or with_.rstrip().endswith("[/INST]")
 
 
 def _puts_start(tokenizer) -> bool:

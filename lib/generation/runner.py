@@ -170,9 +170,8 @@ def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, firs
     else:
         replies = model.reply(batch, *asked)
     markers, records = tuple(parameters.model.thought_markers), []
-    thinking = model.opens_thought(
-        batch["rendered"].iloc[0]
-    )  # one template: all of its prompts open a thought, or none
+    # one template: all of its prompts open a thought, or none
+    thinking = model.opens_thought(batch["rendered"].iloc[0])
     for row, reply in zip(batch.itertuples(), replies, strict=True):
         told = (row.context, row.stem, row.mitigation_text, markers, thinking)
         records.append(

@@ -17,9 +17,8 @@ from lib.runtime.cores import available_threads
 
 WORTH_IT = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within
-LARGEST = (
-    512  # completions in hand; larger tensors are given back to the system and fetched anew at every step
-)
+# completions in hand; larger tensors are given back to the system and fetched anew at every step
+LARGEST = 512
 IN_HAND = 60  # seconds of work in hand: what a kill may cost
 TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
 _OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
@@ -171,9 +170,8 @@ def row_bytes(model, tokens: int) -> int:
     hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
     queries = _value(config, "num_attention_heads", or_=1)
     heads = _value(config, "num_key_value_heads", or_=queries)
-    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(
-        config, "qk_rope_head_dim", or_=0
-    )  # DeepSeek's attention
+    # DeepSeek's attention
+    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(config, "qk_rope_head_dim", or_=0)
     size = max(_value(config, "head_dim", or_=hidden // queries), latent, _value(config, "v_head_dim", or_=0))
     width = 4 if model.spec.dtype == "float32" else 2
     inner = _value(config, "intermediate_size", or_=4 * hidden)

@@ -52,9 +52,8 @@ def device() -> str:
 def pooled(encoder, ids: list[list[int]]) -> torch.Tensor:
     """The columns of `mpnet.features` of a padded batch, with gradients, shape (texts, columns)."""
     length = max(map(len, ids))
-    tokens = torch.tensor(
-        [row + [1] * (length - len(row)) for row in ids], device=device()
-    )  # 1: the encoder's padding
+    # 1: the encoder's padding
+    tokens = torch.tensor([row + [1] * (length - len(row)) for row in ids], device=device())
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=device())
     states = encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
     there, columns = mask[..., None].bool(), []

@@ -21,9 +21,8 @@ def version(judge: Judge) -> str:
     """The judge's name with a hash of its weights, labels and this code; ParameterError if the model cannot
     be had or asked."""
     _config(judge)
-    found(
-        "AutoTokenizer", *_asked(judge), **_place(judge)
-    )  # may want a package that is missing: said here, before any work
+    # may want a package that is missing: said here, before any work
+    found("AutoTokenizer", *_asked(judge), **_place(judge))
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
     depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"

@@ -23,9 +23,8 @@ from lib.nlp.vader import SCALE
 from lib.storage import packages
 
 FILE = ROOT / "lib" / "data" / "learned_judge.safetensors"
-STORED = (
-    ROOT / "lib" / "data" / "learned_judge_verdicts.csv"
-)  # verdicts where FILE was made, to compare other machines with
+# verdicts where FILE was made, to compare other machines with
+STORED = ROOT / "lib" / "data" / "learned_judge_verdicts.csv"
 DIGITS = 2  # to which a verdict is rounded, so that no threshold hangs on the last bits of a processor's sums
 
 

@@ -173,13 +173,11 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     CUT_THINKING, CUT, SILENT, or the outcome of a missing reply."""
     rubric, model = rubrics.read(judge.rubric), backend(judge)
     rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
-    noise = [
-        hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered
-    ]  # each question draws its own
+    # each question draws its own
+    noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]
     owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
-    owed = owed.assign(
-        mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text=""
-    )  # free questions
+    # free questions
+    owed = owed.assign(mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text="")
     paid = _answered(owed, judge, model, replies)
     texts = [
         [text for text in pair if text is not None]

@@ -17,9 +17,8 @@ from lib.config.specs import ParameterError, rubric_path
 HEADINGS = ("# Two texts", "# One text")
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _PLACE = re.compile(r"\{(text_1|text_2|labels)\}")
-_SHOULD_BE = re.compile(
-    r"^[\W_]*verdict\b|\bverdict[\W_]*:", re.IGNORECASE
-)  # a line that means to give the verdict
+# a line that means to give the verdict
+_SHOULD_BE = re.compile(r"^[\W_]*verdict\b|\bverdict[\W_]*:", re.IGNORECASE)
 _VERDICT = re.compile(r"[\W_]*verdict[*_\"'`]*\s*:(.*)", re.IGNORECASE)
 _AROUND = " \t*_`\"'“”‘’«»()[]{}<>.,;:!"  # no "?", "-" or "~": what they do to a label changes it
 _WORD = re.compile(r"[^\W_]+")

@@ -59,8 +59,7 @@ def _of_block(
     if owed:
         given = dict(zip(owed, (float(valence) for valence in give(list(owed.values()))), strict=True))
         with file:  # one transaction
-            file.executemany(
-                "INSERT OR REPLACE INTO verdicts VALUES (?, ?)", given.items()
-            )  # NaN is kept as NULL
+            # NaN is kept as NULL
+            file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", given.items())
         found |= given
     return [np.nan if found[key] is None else found[key] for key in keys]

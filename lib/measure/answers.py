@@ -133,9 +133,8 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     if local:
         rows = made[made["key"].isin(asked["key"])]
         planned = planning.corrected(model, found, missing, run, rows, took).seconds
-        return (
-            planned + took / len(asked)
-        ) / 2, run  # large batches are slower than planned, and faster than the small trial
+        # large batches are slower than planned, and faster than the small trial
+        return (planned + took / len(asked)) / 2, run
     return took / len(asked), run
 
 

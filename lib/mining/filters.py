@@ -22,9 +22,8 @@ from lib.nlp import similarity
 
 _WORDS = 3  # words of a shingle
 _PERMUTATIONS = 128
-ENGLISH = (
-    0.7  # least probability that a sentence is English; less than this is quoted, misspelt or a list of names
-)
+# least probability that a sentence is English; less than this is quoted, misspelt or a list of names
+ENGLISH = 0.7
 ENCYCLOPEDIAS = (
     "wikipedia.org",
     "wikimedia.org",

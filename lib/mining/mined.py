@@ -42,9 +42,8 @@ class Benchmark(NamedTuple):
     """What `build` gives; each a table."""
 
     prompts: pd.DataFrame  # with the columns of prompts.PROMPTS
-    sources: (
-        pd.DataFrame
-    )  # one row a stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
+    # one row a stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
+    sources: pd.DataFrame
     counts: pd.DataFrame  # stage, what, count, share
     gates: pd.DataFrame  # gate, must_be, value, limit, passed
     felt: pd.DataFrame  # what people said of the chosen sentences, and of all that the rules choose

@@ -26,9 +26,8 @@ _EXPLETIVE = re.compile(  # and "It was a …" says itself what it is
 )
 _ONE = re.compile(r" (?:the|a|this|that|my) (?:[a-z-]+ )?ones? (?!of )")  # "the broken one": of which kind?
 _COUNTED = re.compile(r"There (?:are|were|was|is) (?:only )?\d")  # there: where?
-_AFTERTHOUGHT = re.compile(
-    r", [\w-]+\.$|, (?:it|they)(?:['’]s|['’]re| is| was| are| were)\b"
-)  # ", really.", or a second sentence
+# ", really.", or a second sentence
+_AFTERTHOUGHT = re.compile(r", [\w-]+\.$|, (?:it|they)(?:['’]s|['’]re| is| was| are| were)\b")
 _SLIP = re.compile(
     r"\bits (?:a|an|been|easy|great|hard|not|so|the|very)\b|\b(?:a|an|the) "
     r"(?:are|has|have|is|may|really|was|were|will)\b"
@@ -36,9 +35,8 @@ _SLIP = re.compile(
     r"|\b(?:an?|the) (?:easy|hard) to \w+ [a-z]+\b|\b10\d{1,2}\b"
     r"|s (?:along|away|off|on|out) [a-z]+ing\b"  # a comma was: "The play drags on becoming duller."
 )
-_NO_VOWEL = re.compile(
-    r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b"
-)  # an abbreviation in lower case, or a slip
+# an abbreviation in lower case, or a slip
+_NO_VOWEL = re.compile(r"\b(?!(?:mr|mrs|dr|vs)\b)[b-df-hj-np-tv-xz]{2,}\b")
 _MIXED = re.compile(r"[a-z]\d|\d[a-z]", re.IGNORECASE)
 _ORDINAL = re.compile(r"\b\d+(?:st|nd|rd|th|s)\b")
 _TRIPLED = re.compile(r"([a-z])\1\1|\b(\w+) \2\b", re.IGNORECASE)
@@ -176,9 +174,8 @@ def _lacks_antecedent(words: list[str], charged: bool) -> bool:
     """Whether a pronoun comes before any noun with an article, or a plural, that it may stand for."""
     listed = vocabulary()
     named = plural = False
-    fronted = (
-        words[0] in listed["joining"]
-    )  # "For the price it …": what comes before the verb is not what "it" stands for
+    # "For the price it …": what comes before the verb is not what "it" stands for
+    fronted = words[0] in listed["joining"]
     for place, (word, following) in enumerate(zip(words, [*words[1:], ""], strict=True)):
         stem, at_hand = word.split("'")[0], charged and word == "this" and following
         if at_hand and following not in listed["not_at_hand"]:

@@ -11,9 +11,8 @@ from transformers.utils import chat_template_utils
 
 from lib.config.specs import Model, ParameterError, nearest
 
-_DAY = datetime.datetime(
-    2024, 7, 26
-)  # some templates tell the date of today, but a prompt must not change from day to day
+# some templates tell the date of today, but a prompt must not change from day to day
+_DAY = datetime.datetime(2024, 7, 26)
 _DATE = f"{_DAY:%d %b %Y}"
 _SWITCHES = ("enable_thinking", "thinking")  # how templates call the switch that turns thoughts off
 _MARK = "0123456789"

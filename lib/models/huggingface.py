@@ -51,9 +51,8 @@ class Transformer(Backend):
 
     def _check_tokenizer(self) -> None:
         spec, tokenizer = self.spec, self.tokenizer
-        if (
-            len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2
-        ):  # what is made where its files are missing
+        # what is made where its files are missing
+        if len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2:
             raise ParameterError(
                 f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer"
             )
@@ -177,9 +176,8 @@ class Transformer(Backend):
         vocabulary), in any thread.
         """
         asked = (temperature, max_new_tokens, seed, progress, on_prompts)
-        turn = (
-            requests["group_id"].factorize()[0] % self.workers
-        )  # a group shares prompts and noise, so it stays together
+        # a group shares prompts and noise, so it stays together
+        turn = requests["group_id"].factorize()[0] % self.workers
         places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
         parts = at_once(
             self,
@@ -235,9 +233,8 @@ class Transformer(Backend):
 
         prompts = list(dict.fromkeys(requests["rendered"]))
         number = {prompt: place for place, prompt in enumerate(prompts)}
-        limits = self._limits(
-            max_new_tokens, prompts[0]
-        )  # one template: all of its prompts open a thought, or none
+        # one template: all of its prompts open a thought, or none
+        limits = self._limits(max_new_tokens, prompts[0])
         asked = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
         try:
             with self.named():

@@ -170,9 +170,8 @@ class Imported(Backend):
         self.by = min(by, key=lambda ours: ours not in given)  # a column that is named outright comes first
         taken = {ours: named[ours] for ours in (self.by, *_COLUMNS[2:]) if named[ours] in there}
         if "outcome" not in taken:
-            taken.pop(
-                "note", None
-            )  # it says why there is no answer; of an answer it says nothing that is asked
+            # it says why there is no answer; of an answer it says nothing that is asked
+            taken.pop("note", None)
         for name in taken.values():
             if there.count(name) > 1:
                 self._refuse(f"two columns are called {name!r}; rename one")

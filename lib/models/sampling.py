@@ -13,9 +13,8 @@ import numpy as np
 
 VERSION = "gumbel-philox-1"  # part of every completion's key: change it with anything that changes a draw
 
-_SMALLEST = np.float32(
-    2**-27
-)  # a float32 draw can be exactly 0, and one infinite score would beat every logit
+# a float32 draw can be exactly 0, and one infinite score would beat every logit
+_SMALLEST = np.float32(2**-27)
 
 
 def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: int) -> np.ndarray:

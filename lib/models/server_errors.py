@@ -17,9 +17,8 @@ _REPEATED = (
     "messages",
     "ctx",
 )  # of a body: the request over again, which may say anything
-_HALF = re.compile(
-    "[\0\ud800-\udfff]"
-)  # half a surrogate pair cannot be written as UTF-8; NUL ends a text for many readers
+# half a surrogate pair cannot be written as UTF-8; NUL ends a text for many readers
+_HALF = re.compile("[\0\ud800-\udfff]")
 
 _FILTER = re.compile(
     r"content[\s_-]?(filter|polic|moderation|management polic|inspection|safety|exists risk|violat)"

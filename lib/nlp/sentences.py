@@ -46,9 +46,8 @@ _BEFORE_NAME = re.compile(
     r"(?:^|[\"“'(]|\b[a-z]+\s|\d\s)St$|\b(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}$|(?:^\W*|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"
 )
 _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
-_WITH_MARK = re.compile(
-    r"\b(?:Yahoo|Jeopardy|Kahoot|Yum)$"
-)  # names that end in an exclamation mark: a Yahoo! employee
+# names that end in an exclamation mark: a Yahoo! employee
+_WITH_MARK = re.compile(r"\b(?:Yahoo|Jeopardy|Kahoot|Yum)$")
 _FIRST_MARKER = re.compile(r"^\W*1$")
 _SECOND_MARKER = re.compile(r"\W*2[.)]")
 _NEAR = 60  # characters before a full stop that are looked at

@@ -8,9 +8,8 @@ differently by the marks that a model happens to write.
 import re
 import unicodedata
 
-VERSION = (
-    "text-2"  # part of every judge's version: change it with anything that changes what `normalize` gives
-)
+# part of every judge's version: change it with anything that changes what `normalize` gives
+VERSION = "text-2"
 
 _APOSTROPHES = "‘’‚‛‹›′‵ʹʻʼʽˈˊˋ`´᾽᾿΄՚׳ꞌ＇｀❛❜❟❮❯"
 _QUOTES = "“”„‟«»″‶ʺ˝״＂〝〞〟❝❞❠ˮ⹂🙶🙷🙸"

@@ -11,9 +11,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-VERSION = (
-    "openings-2"  # part of every completion's key: change it with anything that changes what is taken off
-)
+# part of every completion's key: change it with anything that changes what is taken off
+VERSION = "openings-2"
 
 _ORNAMENTS = r"[\s*_#>`\"“”„«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
 _ANSWER = (
@@ -67,12 +66,10 @@ _INTERJECTED = re.compile(
 _ASSENT = re.compile(
     rf"{_ORNAMENTS}(?:(?:sure(?: thing)?|certainly|of course|absolutely)![*_]*\s+)+", re.IGNORECASE
 )
-_BEFORE_QUOTE = re.compile(
-    r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE
-)  # The completed sentence is "…"
-_QUOTES_PROMPT = re.compile(
-    r".*\b(?:sentence|statement|phrase|prompt)", re.IGNORECASE
-)  # The sentence "…" can be completed with:
+# The completed sentence is "…"
+_BEFORE_QUOTE = re.compile(r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE)
+# The sentence "…" can be completed with:
+_QUOTES_PROMPT = re.compile(r".*\b(?:sentence|statement|phrase|prompt)", re.IGNORECASE)
 _QUOTES = '"“„«'
 # a stem that asks for what somebody wrote or said, or for a name: what looks like a preamble there may be the
 # answer
@@ -171,9 +168,8 @@ def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
         return 0, False
     clause = _clause(head[1])
     end = _AFTER_LEAD_IN.match(text, head.end()).end()
-    quoted = (prompt.says or prompt.names) and any(
-        mark in text[: head.start(1)] for mark in _QUOTES
-    )  # a title, or a saying
+    # a title, or a saying
+    quoted = (prompt.says or prompt.names) and any(mark in text[: head.start(1)] for mark in _QUOTES)
     if not quoted and _leads_in(clause, text[head.end()], prompt):
         return end, True
     if text[head.end()] in _QUOTES and _QUOTES_PROMPT.fullmatch(clause):

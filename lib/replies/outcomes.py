@@ -170,9 +170,8 @@ def _cut(
     if later is None:
         return Reading(rules, answer, sentences.first_end(answer, growing), marks, sure)
     before = answer[: later.start()]
-    end = sentences.first_end(
-        answer[: later.start() + 1] + "\n"
-    )  # the marker ends a line; half of it must have told the same
+    # the marker ends a line; half of it must have told the same
+    end = sentences.first_end(answer[: later.start() + 1] + "\n")
     return Reading(rules, before, len(before) if end is None else min(end, len(before)), marks, sure)
 
 

@@ -9,9 +9,8 @@ import re
 
 from lib.nlp.text import normalize
 
-VERSION = (
-    "refusals-2"  # part of every completion's key: change it with anything that changes what is a refusal
-)
+# part of every completion's key: change it with anything that changes what is a refusal
+VERSION = "refusals-2"
 
 _SORRY = (
     r"(?:(?:i'm|i am|we're|we are)(?: \w+)? sorry|sorry|i apologi[sz]e(?: for [^.,]*)?|my apologies|apologies"

@@ -128,9 +128,8 @@ def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -
     if pd.isna(row["estimate"]):
         return
     low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))
-    estimate = np.clip(
-        row["estimate"], 0.25 - REACH, REACH - 0.25
-    )  # beside the mark that it lies further out
+    # beside the mark that it lies further out
+    estimate = np.clip(row["estimate"], 0.25 - REACH, REACH - 0.25)
     look = _marker(row["verdict"])
     axes.plot([low, high], [place, place], color=look["color"], linewidth=1.8, solid_capstyle="butt")
     for end, bound in ((low, row["low"]), (high, row["high"])):

@@ -58,9 +58,8 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
     for axes, name in zip(grid.flat, names, strict=False):
         for number, one in enumerate(series):
             part = table[(table["panel"] == name) & (table["line"] == one)]
-            beside = 1 + 0.06 * (
-                number - (len(series) - 1) / 2
-            )  # intervals at one size must not hide each other
+            # intervals at one size must not hide each other
+            beside = 1 + 0.06 * (number - (len(series) - 1) / 2)
             look = {
                 "marker": figures.marker(number),
                 "color": colours[number],

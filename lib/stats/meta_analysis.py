@@ -93,9 +93,8 @@ def _restricted(tau: np.ndarray, y: np.ndarray, covariance: np.ndarray, design: 
     """−2 × the restricted log-likelihood at each tau, but for a constant."""
     total = _total(covariance, tau[:, None, None] ** 2)
     weighted = np.linalg.solve(total, np.broadcast_to(np.column_stack([design, y]), (len(tau), len(y), 3)))
-    products = (
-        np.column_stack([design, y]).T @ weighted
-    )  # X'X, X'y, y'y in the metric of the total covariance
+    # X'X, X'y, y'y in the metric of the total covariance
+    products = np.column_stack([design, y]).T @ weighted
     information, moments, square = products[:, :2, :2], products[:, :2, 2:], products[:, 2, 2]
     fitted = (moments * np.linalg.solve(information, moments)).sum(axis=(1, 2))
     return np.linalg.slogdet(total)[1] + np.linalg.slogdet(information)[1] + square - fitted

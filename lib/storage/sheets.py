@@ -60,9 +60,8 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if title is None:
             return pd.DataFrame()
         sheet = next(sheet for sheet in book.worksheets if sheet.title == title)
-        _refuse_merged(
-            book._archive.read(sheet._worksheet_path), tables[title]
-        )  # a sheet that is only read hides what is merged
+        # a sheet that is only read hides what is merged
+        _refuse_merged(book._archive.read(sheet._worksheet_path), tables[title])
     return headed(tables[title], needed, f"sheet {title!r}, row" if len(tables) > 1 else "row")
 
 
@@ -79,9 +78,8 @@ def _rows(sheet) -> dict[int, list]:
 
 def _value(cell):
     if cell.data_type in _KINDS:
-        return NoText(
-            _KINDS[cell.data_type], str(getattr(cell.value, "text", cell.value))
-        )  # an array formula is an object
+        # an array formula is an object
+        return NoText(_KINDS[cell.data_type], str(getattr(cell.value, "text", cell.value)))
     if cell.value is None:
         return None if cell.data_type == "n" else ""
     if isinstance(cell.value, bool):

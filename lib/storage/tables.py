@@ -22,9 +22,8 @@ def text(value) -> str | None:
     """A cell as text, 7.0 as "7", half a character (as JSON may hold) as U+FFFD; None where there is no
     text."""
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode(
-            "utf-16-le", "replace"
-        )  # joins two halves that belong together
+        # joins two halves that belong together
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return (

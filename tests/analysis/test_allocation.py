@@ -71,16 +71,14 @@ def test_the_variances_of_an_earlier_run_are_found(measured):
     assert measured[BOTH].stem == pytest.approx(2 * STEM / 4, abs=0.03)
     assert measured[BOTH].group == pytest.approx(2 * GROUP / 4, abs=0.03)
     assert measured[NEUTRAL].stem + measured[NEUTRAL].group == pytest.approx(6 * (STEM + GROUP), rel=0.1)
-    assert measured[POOLED].stem + measured[POOLED].group == pytest.approx(
-        4 * (STEM + GROUP), rel=0.1
-    )  # the neutrals' halves
+    # the neutrals' halves
+    assert measured[POOLED].stem + measured[POOLED].group == pytest.approx(4 * (STEM + GROUP), rel=0.1)
     assert measured[CHANGE].stem + measured[CHANGE].group < 0.06  # a mitigation changes every stem alike
 
 
 def test_the_error_of_a_design_by_hand():
-    covariance = np.full((5, 5), 1.0) + 3.0 * np.eye(
-        5
-    )  # draws of variance 4, equal ones of two arms with covariance 1
+    # draws of variance 4, equal ones of two arms with covariance 1
+    covariance = np.full((5, 5), 1.0) + 3.0 * np.eye(5)
     contrast = Contrast(stem=2.0, group=1.0, draw=covariance)
     design = Design(25, 2, BY_ARM, 1, {"negative": 2, "positive": 2, "neutral": 0})
     # (positive − negative) / 2: draws add (4/4 + 4/4 − 2 · 1/4) / 4; √((2 + (1 + 0.375) / 2) / 25)

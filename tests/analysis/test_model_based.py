@@ -80,9 +80,8 @@ def test_slots_differ_by_the_difference_of_their_estimates():
 
 def test_a_known_leak_is_recovered_by_every_method():
     found = answers(judged(3, stems=150, leak=0.3)).loc[("towards", "negative", "all")]
-    own = (
-        2 / 8 / 2
-    )  # of a stem's completions, charged in either direction; 30 % of all others become charged so
+    # of a stem's completions, charged in either direction; 30 % of all others become charged so
+    own = 2 / 8 / 2
     truth = 100 * 0.3 * (1 - own)
     assert ((found["low"] < truth) & (truth < found["high"])).all()
 

@@ -19,9 +19,8 @@ def neutral(valences, mitigation: str = "none") -> pd.DataFrame:
 
 def test_thresholds_by_hand():
     table = neutral(np.r_[-np.arange(1, 21), np.arange(1, 81)] / 20)  # 20 negative, 80 positive
-    assert (
-        specificity.symmetric(table, 95) == 3.75
-    )  # 76 of 80 above 0 do not pass it, all below do not: 5 of 100 do
+    # 76 of 80 above 0 do not pass it, all below do not: 5 of 100 do
+    assert specificity.symmetric(table, 95) == 3.75
     assert specificity.equal_rates(table, 90) == (0.75, 3.75)  # 5 of 100 lie beyond either
     assert specificity.equal_rates(neutral(np.ones(10)), 90) == (0.0, 1.0), "nothing is negative"
 

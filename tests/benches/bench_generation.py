@@ -27,9 +27,8 @@ from lib.storage import packages
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
-ENDS: list[
-    str
-] = []  # where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
+# where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
+ENDS: list[str] = []
 PARTS = {
     "one prompt at a time": 12,
     "transformers' batched generate": 3 * BATCH,

@@ -84,9 +84,8 @@ def test_the_minimum_detectable_effect_is_seen_four_times_of_five():
     known = power.Components(spread**2, 0.0, 0.0, stems, stems, stems)
     effect = power.minimum_detectable_effect(known, stems)
     studies = rng.normal(effect, spread, (4000, stems))
-    reached = (
-        np.abs(studies.mean(axis=1)) / (studies.std(axis=1, ddof=1) / np.sqrt(stems)) > 2.201
-    )  # t(0.975; 11)
+    # t(0.975; 11)
+    reached = np.abs(studies.mean(axis=1)) / (studies.std(axis=1, ddof=1) / np.sqrt(stems)) > 2.201
     assert reached.mean() == pytest.approx(0.8, abs=0.03)
     of_each = [
         power.detectable_effect(inference.clustered_mean(study, range(stems))) for study in studies[:400]
@@ -189,9 +188,8 @@ def test_the_judge_must_be_no_worse_than_one_rater_in_every_domain(tweets, films
     assert worst in row["measured"]
     assert (row["n"], row["clusters"]) == ((9, 700) if worst == "tweets" else (8, 600))
     assert row["p_holm"] >= row["p"]
-    half = (
-        0.11 if verdict == INCONCLUSIVE else 0.10
-    )  # of the widest interval; 2.8 errors are seen, 1.96 make the half
+    # of the widest interval; 2.8 errors are seen, 1.96 make the half
+    half = 0.11 if verdict == INCONCLUSIVE else 0.10
     assert row["detectable"] == pytest.approx(half * 2.8 / 1.96, rel=0.01)
 
 

@@ -272,9 +272,8 @@ def test_the_readme_shows_the_strongest_leak_and_a_random_pair(smoke, monkeypatc
     charged = mock.Canned.PHRASES["negative"] + mock.Canned.PHRASES["positive"]
     assert any(f"**{phrase}**" in strongest.split("> *")[1] for phrase in charged)
     assert strongest.count("> *") == of_all.count("> *") == 2
-    assert of_all.startswith(
-        "288 pairs, drawn at random, by `canned-"
-    )  # of 3 models, 24 stems, 2 polarities, 2 draws
+    # of 3 models, 24 stems, 2 polarities, 2 draws
+    assert of_all.startswith("288 pairs, drawn at random, by `canned-")
 
 
 def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkeypatch):

@@ -230,9 +230,8 @@ def test_a_defective_row_is_refused(column, value):
         (curated_prompts.STEMS, STEMS) if column in STEMS else (curated_prompts.CONTEXTS, CONTEXTS)
     )
     with pytest.raises(pandera.errors.SchemaError, match=column):
-        schema.validate(
-            table.assign(**{column: [value, *table[column][1:]]})
-        )  # the first context is a negative one
+        # the first context is a negative one
+        schema.validate(table.assign(**{column: [value, *table[column][1:]]}))
 
 
 @pytest.mark.parametrize("missing", ["neg", "pos", "neu1", "neu2"])

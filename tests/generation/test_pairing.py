@@ -161,9 +161,8 @@ def test_the_variance_of_a_group_is_as_stated_and_no_greater_than_with_single_dr
 
 def test_weighing_equal_draws_more_saves_what_is_stated():
     k, n, rho = 1, 3, 0.3
-    correlation = np.array(
-        [[1, rho, 0, 0], [rho, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    )  # the charged draw, three references
+    # the charged draw, three references
+    correlation = np.array([[1, rho, 0, 0], [rho, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     on_equal = np.linspace(0, 1, 1001)
     weights = np.column_stack([np.ones_like(on_equal), -on_equal, -(1 - on_equal) / 2, -(1 - on_equal) / 2])
     best = np.einsum("wi,ij,wj->w", weights, correlation, weights).min()

@@ -60,9 +60,8 @@ def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(ti
     long, short = (len(ids) for ids in model.token_ids(["The cat sat on", "The cat"]))
     assert long == 4 and short == 2
     assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 3) == short + 2 * (long - short)
-    assert (
-        throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long
-    )  # all but the last are shared
+    # all but the last are shared
+    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -91,7 +91,6 @@ def test_variances_are_those_of_both_polarities_together():
     )
     rows["difference"] = np.repeat(rng.normal(0, 10, 400), 6) + rng.normal(0, 20, len(rows))
     found = power.variances(rows)
-    assert found.stem == pytest.approx(100, rel=0.3) and found.sample == pytest.approx(
-        200, rel=0.15
-    )  # half of a polarity's 400
+    # half of a polarity's 400
+    assert found.stem == pytest.approx(100, rel=0.3) and found.sample == pytest.approx(200, rel=0.15)
     assert (found.n_stems, found.n) == (400, 1200)

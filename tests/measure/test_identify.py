@@ -23,9 +23,8 @@ from tests.measured import asked
 )
 def test_a_name_and_a_family_are_read_from_a_label(label, slug, family):
     assert (identify.slug(label), identify.family(label)) == (slug, family)
-    Model(
-        name=slug, id="canned:leak-0", family=family, tuning="instruct", mode="chat"
-    )  # the name is one that a set takes
+    # the name is one that a set takes
+    Model(name=slug, id="canned:leak-0", family=family, tuning="instruct", mode="chat")
 
 
 @pytest.fixture

@@ -187,9 +187,8 @@ def test_a_killed_job_is_finished_with_the_same_rows(undisturbed, tmp_path):
     assert 0 < done < 12
     times = {path: path.stat().st_mtime_ns for path in (folder / "completions").iterdir()}
     mining_job.run(folder)
-    assert all(
-        path.stat().st_mtime_ns == changed for path, changed in times.items()
-    )  # what was finished is not done again
+    # what was finished is not done again
+    assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())
     again, counted = mined(folder)
     pd.testing.assert_frame_equal(again, table)
     assert counted == counts

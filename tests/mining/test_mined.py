@@ -172,12 +172,10 @@ def test_near_repeats_are_dropped():
 
 def test_every_second_stem_that_can_be_a_context_is_one():
     table = candidates().query("role == 'stem'")
-    nouns = [
-        "gate" if noun in ("apple", "island") else noun for noun in NOUNS
-    ]  # those two are no neutral contexts
-    table["sentence"] = [
-        f"Most buses in the valley have a stop near the {noun}." for noun in nouns
-    ]  # no names, unlike above
+    # those two are no neutral contexts
+    nouns = ["gate" if noun in ("apple", "island") else noun for noun in NOUNS]
+    # no names, unlike above
+    table["sentence"] = [f"Most buses in the valley have a stop near the {noun}." for noun in nouns]
     table["sentence_sha1"] = [f"{number:x}" for number in range(len(table))]
     assert (filters._shared_out(table) == "neutral").tolist() == [
         number % 2 == 0 for number in range(len(table))

@@ -128,9 +128,8 @@ def made(tiny, tmp_path_factory):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             for weight in model.parameters():
                 if weight.dim() > 1:
-                    torch.nn.init.normal_(
-                        weight, std=0.15
-                    )  # as it is made, the next token is that of any prompt
+                    # as it is made, the next token is that of any prompt
+                    torch.nn.init.normal_(weight, std=0.15)
             model.save_pretrained(folder)
             folders[kind] = folder
         return folders[kind]

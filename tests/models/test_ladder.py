@@ -69,9 +69,8 @@ def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made
     assert small["parameters"] == 4 * 32**2 + 3 * 32 * 80 + 2 * 32 + 32
     assert large["parameters"] == 2 * (4 * 64**2 + 3 * 64 * 176 + 2 * 64) + 64
     for found in (small, large):
-        assert found["untrained_loss"] == pytest.approx(
-            np.log(300), abs=0.1
-        )  # as good as guessing among 300 tokens
+        # as good as guessing among 300 tokens
+        assert found["untrained_loss"] == pytest.approx(np.log(300), abs=0.1)
         assert found["held_out_loss"] < found["untrained_loss"] - 1
         assert found["learnt_loss"] < found["untrained_loss"] - 1
 

@@ -138,9 +138,8 @@ def test_a_key_revoked_in_the_middle(stand_in, few_prompts, tmp_path, monkeypatc
     monkeypatch.setenv("A_KEY", KEY)
     stand_in.keys = [KEY]
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.keys.clear(), handler.refused())]
-    message = message_of(
-        lambda: paid(few_prompts, told(stand_in), tmp_path)
-    )  # the stand-in says the key in its answer
+    # the stand-in says the key in its answer
+    message = message_of(lambda: paid(few_prompts, told(stand_in), tmp_path))
     assert "refused the key in $A_KEY (401: Incorrect API key provided: [key])" in message
     assert len(keys_of(tmp_path)) == 10
 

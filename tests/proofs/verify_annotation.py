@@ -66,9 +66,8 @@ def label(page: Page, path: Path) -> list[float]:
     times.append(saved(lambda: page.locator("button[name=undo]").click(), charge=None, undo=True))
     times.append(saved(lambda: press("s"), charge="none"))
     forward(page, lambda: press("Enter"), 3)
-    times += [
-        saved(lambda: press("d"), charge="positive") for _ in range(2)
-    ]  # "d d" deletes a cell that is not guarded
+    # "d d" deletes a cell that is not guarded
+    times += [saved(lambda: press("d"), charge="positive") for _ in range(2)]
     return times
 
 

@@ -34,6 +34,5 @@ def _aggregate(name: str, items: list[list[dict]]) -> float:
     return leakage([row for rows in items for row in rows])[name]
 
 
-globals().update(
-    {name: partial(_aggregate, name) for name in METRICS}
-)  # the YAML names one function a metric
+# the YAML names one function a metric
+globals().update({name: partial(_aggregate, name) for name in METRICS})
