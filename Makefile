@@ -39,7 +39,7 @@ given = $(if $(findstring command,$(origin $1)),--$2 "$($1)")
 measure: .venv/ready
 	@$(BIN)/python -m lib.measure $(if $(MODEL),"$(MODEL)") $(call given,TABLE,table) $(call given,NAME,name) $(call given,MODE,mode) \
 	  $(call given,DTYPE,dtype) $(call given,JUDGE,judge) $(call given,BUDGET,budget) $(call given,SET,set) \
-	  $(call given,KEY_VARIABLE,key-variable) $(call given,GROUPS,groups) $(call given,SAMPLES,samples)
+	  $(call given,API_KEY_ENV,api-key-env) $(call given,GROUPS,groups) $(call given,SAMPLES,samples)
 
 compare: .venv/ready
 	@$(BIN)/python -m lib.measure.compare $(SETS)

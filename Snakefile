@@ -61,9 +61,9 @@ def labels(wildcards):
 def curated(wildcards):
     """What the set that this one is compared with says of the models they share."""
     told = params.cell_values(params.load(wildcards.set), wildcards.set, "05_scaling_analysis")
-    names = [model.name for model in params.load(told["curated_set"]).models] if told["curated_set"] else []
+    names = [model.name for model in params.load(told["reference_set"]).models] if told["reference_set"] else []
     shared = [name for name in models(wildcards) if name in names]
-    return expand("outputs/{set}/judgements/{model}.parquet", set=told["curated_set"], model=shared)
+    return expand("outputs/{set}/judgements/{model}.parquet", set=told["reference_set"], model=shared)
 
 
 def own_ratings(wildcards):

@@ -17,7 +17,7 @@ CHARGED, PLAIN, GLAD = "Misery Lane.", "Elm Street.", "Joy Street."
 
 def judge(**changes) -> specs.Judge:
     return specs.Judge.model_validate(
-        {"name": "asked", "kind": "llm", "model": SPEC, "retest_share": 0.0} | changes
+        {"name": "asked", "kind": "llm", "model": SPEC, "retest_fraction": 0.0} | changes
     )
 
 

@@ -92,7 +92,7 @@ def few_prompts():
     """A benchmark of two stems."""
     from lib.dataset import curated_prompts
 
-    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
 
 
 @pytest.fixture

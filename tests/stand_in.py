@@ -130,7 +130,7 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
         "timeout": 0.5,
         "retries": 4,
         "concurrency": 3,
-        "key_variable": "A_KEY",
+        "api_key_env": "A_KEY",
         "options": {},
         "parameter_names": {},
     }

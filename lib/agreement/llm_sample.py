@@ -68,7 +68,7 @@ def ask(run: Agreement, sample: pd.DataFrame, completions: pd.DataFrame) -> list
 
 def expected_questions(run: Agreement, judge: Judge) -> int:
     """How many questions `ask` puts to a judge on average, if no two texts are equal."""
-    return round((run.llm_sample_size + 2 * run.annotation_pairs) * (1 + judge.retest_share))
+    return round((run.llm_sample_size + 2 * run.annotation_pairs) * (1 + judge.retest_fraction))
 
 
 def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.DataFrame) -> Asked:
@@ -78,14 +78,16 @@ def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.Data
         judge,
         TEXTS,
         llm_judge.replies_alone(judge),
-        lambda: llm_judge.asked_alone(judge, once["text"].tolist(), once["document"], judge.retest_share),
+        lambda: llm_judge.asked_alone(judge, once["text"].tolist(), once["document"], judge.retest_fraction),
     )
     return Asked(judge, texts, timed(judge, PAIRS, journal, lambda: _ask_pairs(judge, completions, journal)))
 
 
 def _ask_pairs(judge: Judge, completions: pd.DataFrame, journal: Path) -> pd.DataFrame:
     seen = [llm_judge.sightings(own.reset_index(drop=True)) for _, own in completions.groupby("model")]
-    return llm_judge.ask(judge, llm_judge.questions(pd.concat(seen), judge.retest_share, judge.seed), journal)
+    return llm_judge.ask(
+        judge, llm_judge.questions(pd.concat(seen), judge.retest_fraction, judge.seed), journal
+    )
 
 
 def timed(judge: Judge, form: str, journal: Path, ask: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -143,7 +145,7 @@ def _of_judge(one: Asked, run: Agreement, ratings: pd.DataFrame, sample: pd.Data
 
     found = []
     for level, part in [*table.groupby("domain", sort=False), ("all texts", table)]:
-        rows = resamples.table(part, statistic, "document", run.confidence, run.draws, rng)
+        rows = resamples.table(part, statistic, "document", run.confidence, run.n_resamples, rng)
         rows["who"], rows["measure"] = rows["measure"].str[0], rows["measure"].str[1]
         found.append(
             rows.assign(judge=names[0], level=level, n=len(part), n_documents=part["document"].nunique())
@@ -203,7 +205,7 @@ def replies(
                 ["quantity"],
                 run.confidence,
             )
-            steady = llm_reliability.reliability(table, run.confidence, run.draws, rng)
+            steady = llm_reliability.reliability(table, run.confidence, run.n_resamples, rng)
             rows = pd.concat(
                 [
                     unscored,
@@ -229,7 +231,7 @@ def _with_judge(one: Asked, run: Agreement, completions: pd.DataFrame, rng) -> p
     def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {WITH_JUDGE: resamples.pearson(part["asked"], part["valence"], weights)}
 
-    row = resamples.table(table, statistic, "stem_id", run.confidence, run.draws, rng).rename(
+    row = resamples.table(table, statistic, "stem_id", run.confidence, run.n_resamples, rng).rename(
         columns={"measure": "quantity"}
     )
     return row.assign(

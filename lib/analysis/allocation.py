@@ -299,7 +299,7 @@ def reading(table: pd.DataFrame | None, source: str | None) -> str:
     """What `alternatives` says, in a sentence; without it, why nothing can be said."""
     if table is None:
         return (
-            "Without a finished run named in `power_from`, nothing can be said about how to spread "
+            "Without a finished run named in `variance_source`, nothing can be said about how to spread "
             "completions over arms."
         )
     best, given = table.iloc[0], table.iloc[-1]

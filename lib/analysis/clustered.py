@@ -11,8 +11,8 @@ strata. Clusters are
   (`cov_type="cluster"` with two groups has no CR2 and no way out of a negative variance) nor R's clubSandwich
   (no two-way clusters) has it.
 
-In mined sets each stem serves once and a match up to `mining.reuse` times, so that they are clustered by
-match.
+In mined sets each stem serves once and a match up to `mining.max_stems_per_match` times, so that they are
+clustered by match.
 
 The strata are centred indicators in a regression whose intercept is the mean. Centred at the sample's own
 means they leave the mean as it is, and take out of its error what differs between strata whose shares the

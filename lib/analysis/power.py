@@ -299,7 +299,8 @@ def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
     """What `detectable` says, in a sentence for each model; without it, why nothing can be said."""
     if found is None and set_name is None:
         return (
-            "No earlier run is named in `power_from`, so nothing can be said about the effects that this "
+            "No earlier run is named in `variance_source`, so nothing can be said about the effects that "
+            "this "
             "set can see."
         )
     if found is None:

@@ -102,7 +102,7 @@ def published(table: pd.DataFrame, confidence: float = 0.95, digits: int = 3) ->
     """The rate of completions that others released, a row a way of counting: as compared exactly, rounded to
     `digits` as Smilga (2025) did, and without completions that repeat the concept.
 
-    `table` is that of `published_prompts.read`: stem_id (the template), concept, replies, control_replies,
+    `table` is that of `prompt_tables.read`: stem_id (the template), concept, replies, control_replies,
     compared index by index; a reply without partner is left out. Columns of inference.Estimate (clustered by
     template) and naive_low, naive_high.
     """

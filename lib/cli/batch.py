@@ -138,7 +138,7 @@ def _effort(table, effect: float) -> str:
     wished = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
     if table is None:
         return (
-            f"{wished}: no finished run of this set, or of the one named in dataset.power_from, tells "
+            f"{wished}: no finished run of this set, or of the one named in dataset.variance_source, tells "
             "how much stems differ"
         )
     cells = tabulate(

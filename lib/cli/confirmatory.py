@@ -27,13 +27,13 @@ _HEAD = """# Written by `make confirm SET={of}`, which runs it, once. As {of}.ya
 """
 _OTHERS = {
     "mining": "mined prompts",
-    "prior": "published prompts",
+    "published_prompts": "published prompts",
     "stems_file": "own stems",
     "contexts_file": "own contexts",
 }
 _FREE = {  # what decides nothing, by section, and may change
-    "dataset": {"power_from"},
-    "generation": {"batch_size", "workers", "memory_gb"},
+    "dataset": {"variance_source"},
+    "generation": {"batch_size", "workers", "max_working_memory_gb"},
 }
 _FROZEN = ("models", "mitigations", "dataset", "generation", "judging", "agreement", "scaling", "mitigation")
 
@@ -50,7 +50,7 @@ def values(set_name: str) -> dict:
     """
     told = _read(set_name)
     dataset = told["dataset"] | {"part": HELD_OUT, "seed": told["dataset"]["seed"] + 1}
-    told["dataset"] = dataset | {"groups_per_stem": _groups_per_stem(set_name, dataset)}
+    told["dataset"] = dataset | {"contexts_per_stem": _groups_per_stem(set_name, dataset)}
     told["generation"] |= {"seed": told["generation"]["seed"] + 1}
     told |= {
         "title": f"{told['title']}, confirmatory",
@@ -70,7 +70,7 @@ def _path(set_name: str) -> Path:
 
 def _groups_per_stem(set_name: str, dataset: dict) -> int:
     """GROUPS_PER_STEM, or as many as every stem may meet; ParameterError where no design is possible."""
-    run = params.from_cell("01_dataset", {**dataset, "set_name": set_name, "toy": False})
+    run = params.from_cell("01_dataset", {**dataset, "set_name": set_name, "is_mock": False})
     sentences = own_sentences.read(run)
     stems, matches = (
         curated_prompts.select(sentences.stems, run.stems),

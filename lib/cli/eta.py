@@ -181,7 +181,8 @@ def facts(parameters: ParameterSet, found: dict) -> dict:
         for spec in parameters.models
     }
     sample = any(
-        Judge.model_validate(other).kind == "llm" for other in parameters.agreement.get("beside", [])
+        Judge.model_validate(other).kind == "llm"
+        for other in parameters.agreement.get("comparison_judges", [])
     )
     return {"models": models, "judge": judge.kind, "sample": sample}
 

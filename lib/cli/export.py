@@ -43,7 +43,7 @@ def export(set_name: str) -> Path:
     """
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    if told.prior or told.mining:
+    if told.published_prompts or told.mining:
         raise ParameterError(
             f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set"
         )
@@ -55,7 +55,7 @@ def export(set_name: str) -> Path:
         )
     sentences = own_sentences.read(told)
     benchmark = curated_prompts.build(
-        told.seed, told.stems, told.groups_per_stem, told.first_groups, sentences
+        told.seed, told.stems, told.contexts_per_stem, told.first_groups, sentences
     )
     stems, contexts = sentences.stems, sentences.contexts
     chosen = {

@@ -144,21 +144,22 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
     """What it takes to tell `effect` (points of net excess) from 0 at 80 % power, by model, contrast and
     samples a prompt.
 
-    Variances are those of a finished run: of this set, or else of its `power_from`; None if there is neither.
+    Variances are those of a finished run: of this set, or else of its `variance_source`; None if there is
+    neither.
     Columns: model, contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes at the pace
     that `plan` measured, if it did.
     """
     told = params.from_cell("01_dataset", params.cell_values(params.load(set_name), set_name, "01_dataset"))
-    source = next((name for name in (set_name, told.power_from) if power.finished(name)), None)
+    source = next((name for name in (set_name, told.variance_source) if power.finished(name)), None)
     if source is None:
         return None
-    table = power.needed(power.earlier(source), told.groups_per_stem or 1, (effect,)).drop(
+    table = power.needed(power.earlier(source), told.contexts_per_stem or 1, (effect,)).drop(
         columns="effect, points"
     )
     table = table.melt(id_vars=["model", "contrast", "floor, points"], var_name="samples", value_name="stems")
     table["samples"] = table["samples"].str.split().str[0].astype(int)
     table["completions"] = (
-        table["stems"] * (told.groups_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
+        table["stems"] * (told.contexts_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
     )
     written = records.read_models(source, "completions", table["model"].unique().tolist(), any_version=True)
     lengths = written.groupby("model")["tokens"].mean()

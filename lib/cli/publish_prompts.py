@@ -6,7 +6,7 @@ import sys
 from lib.analysis import semantic_leakage
 from lib.config import params
 from lib.config.specs import ParameterError
-from lib.dataset import published_prompts
+from lib.dataset import prompt_tables
 from lib.runtime import command_line
 from lib.storage import records
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         "lib.cli.publish_prompts",
         "Completions and semantic leak rate of the published table that a set names.",
     )
-    parser.add_argument("set_name", help="parameter set with dataset.prior")
+    parser.add_argument("set_name", help="parameter set with dataset.published_prompts")
     set_name = parser.parse_args(arguments).set_name
     return command_line.exit_code(lambda: _publish(set_name))
 
@@ -27,15 +27,15 @@ def _publish(set_name: str) -> None:
     tell its defects."""
     parameters = params.load(set_name)
     told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    if told.prior is None:
+    if told.published_prompts is None:
         raise ParameterError(
-            f"params/{set_name}.yaml: dataset.prior: is not given; name the published table there"
+            f"params/{set_name}.yaml: dataset.published_prompts: is not given; name the published table there"
         )
-    pairs, defects = published_prompts.read(told.prior)
-    made = published_prompts.completions(told.prior)
+    pairs, defects = prompt_tables.read(told.published_prompts)
+    made = prompt_tables.completions(told.published_prompts)
     print(
         f"{len(pairs)} pairs: "
-        f"{pairs['arm'].value_counts().to_dict()}\n{published_prompts.report(defects).to_string(index=False)}"
+        f"{pairs['arm'].value_counts().to_dict()}\n{prompt_tables.report(defects).to_string(index=False)}"
     )
     if len(made):
         rates = semantic_leakage.published(pairs)
@@ -43,7 +43,7 @@ def _publish(set_name: str) -> None:
     print(
         f"Written: {records.write_table(set_name, 'published', made)}, {len(made)} completions; in the set:"
     )
-    samples = published_prompts.samples(made)
+    samples = prompt_tables.samples(made)
     print(
         f"  models: - table: {{path: outputs/{set_name}/published.parquet}}\n  generation: samples: "
         f"{samples} or fewer"

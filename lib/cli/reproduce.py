@@ -132,7 +132,7 @@ def prepare(set_name: str) -> None:
     found = {spec.name: registry.load(spec) for spec in parameters.models}
     similarity.folder()  # notebook 03 compares sentences, whoever judges
     for section in (parameters.judging, parameters.agreement):
-        for judge in (section["judge"], *section.get("beside", [])):
+        for judge in (section["judge"], *section.get("comparison_judges", [])):
             judges.prepare(specs.Judge.model_validate(judge))
     progress.tell(facts=eta.facts(parameters, found))
     progress.tell(end=time.monotonic() - started)

@@ -28,7 +28,7 @@ class ParameterSet(Strict):
     """One YAML file of `params/`; the sections are checked notebook by notebook."""
 
     title: str
-    toy: bool = False
+    is_mock: bool = False
     # a warning that stands on every page and figure of the set; what is before its colon is its name
     note: str = ""
     confirms: Confirms | None = None  # written by `make confirm`
@@ -66,54 +66,87 @@ class ParameterSet(Strict):
         return self
 
 
-_GONE = {
-    ("minutes",): "no longer needed, as times are measured; take it out",
-    (
-        "minimum_sizes",
-    ): "is now min_sizes, the sizes of a family that a verdict takes, at least 5; a slope is shown from 3 on",
-    ("control",): "is now a list, as there may be several; write controls: [NAME], or controls: [] for none",
+_RENAMED = {  # a key of earlier versions: what it is called now
+    "begin_answer": "assistant_prefill",
+    "beside": "comparison_judges",
+    "charge_mined": "min_abs_vader",
+    "charged_above": "min_predicted_rating",
+    "curated_set": "reference_set",
+    "draws": "n_resamples",
+    "groups_per_stem": "contexts_per_stem",
+    "key_variable": "api_key_env",
+    "memory_gb": "max_working_memory_gb",
+    "neutral_below": "max_predicted_rating",
+    "options": "extra_body",
+    "per_page": "max_per_page",
+    "per_site": "max_per_site",
+    "pool": "oversample",
+    "power_from": "variance_source",
+    "prior": "published_prompts",
+    "retest_share": "retest_fraction",
+    "reuse": "max_stems_per_match",
+    "shown": "n_examples",
+    "template_system": "keep_template_system",
+    "toy": "is_mock",
+    "unrelated_below": "max_cosine",
 }
+_GONE = {
+    "minutes": "no longer needed, as times are measured; take it out",
+    "minimum_sizes": "is now min_sizes, the sizes of a family that a verdict takes, at least 5; a slope is "
+    "shown from 3 on",
+    "control": "is now a list, as there may be several; write controls: [NAME], or controls: [] for none",
+}
+
+
+def _is_old(key) -> bool:
+    return key in _GONE or key in _RENAMED
 
 
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
     """The first thing wrong, on one line: place, value, reason, remedy."""
-    # an old key explains why its new one is missing
-    first = min(error.errors(), key=lambda one: one["loc"] not in _GONE)
-    where = (
-        place
-        + ("." if "yaml: " in place else ": ") * bool(first["loc"])
-        + ".".join(str(part) for part in first["loc"])
-    )
-    if first["type"] == "extra_forbidden":
-        inside = schema
-        for part in first["loc"][:-1]:
-            if isinstance(part, str) and part in inside.model_fields:
-                inner = [
-                    t
-                    for t in (
-                        inside.model_fields[part].annotation,
-                        *get_args(inside.model_fields[part].annotation),
-                    )
-                    if isinstance(t, type) and issubclass(t, Strict)
-                ]
-                inside = inner[0] if inner else inside
-        known = list(inside.model_fields)
-        reason = (
-            _GONE.get(first["loc"])
-            or f"unknown key{nearest(first['loc'][-1], known)} (known: {', '.join(known)})"
-        )
-    elif first["type"] == "missing":
-        reason = "is missing; add it"
-    elif first["type"] == "literal_error":
-        choices = first["ctx"]["expected"]
-        reason = f"{first['input']!r} is not one of {choices}" + nearest(
-            first["input"], choices.replace("'", "").replace(" or ", ", ").split(", ")
-        )
-    else:
-        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
-        reason = value + first["msg"].removeprefix("Value error, ")
+    unknown = [one for one in error.errors() if one["type"] == "extra_forbidden"]
+    old = [one for one in unknown if _is_old(one["loc"][-1])]  # explains why its new key is missing
+    first = (old or error.errors())[0]
+    where = ".".join(map(str, first["loc"]))
+    joined = place + ("." if "yaml: " in place else ": ") * bool(where) + where
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ParameterError(f"{where}: {reason}{more}")
+    return ParameterError(f"{joined}: {_reason(first, schema)}{more}")
+
+
+def _reason(first, schema: type[Strict]) -> str:
+    """Why one of pydantic's errors is one, and what to do."""
+    if first["type"] == "extra_forbidden":
+        return _of_unknown(first["loc"], schema)
+    if first["type"] == "missing":
+        return "is missing; add it"
+    if first["type"] == "list_type" and isinstance(first["input"], str):
+        return f"{first['input']!r} is no list; write [{first['input']}]"
+    if first["type"] == "literal_error":
+        choices = first["ctx"]["expected"]
+        names = choices.replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{first['input']!r} is not one of {choices}{nearest(first['input'], names)}"
+    value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
+    return value + first["msg"].removeprefix("Value error, ")
+
+
+def _of_unknown(place: tuple, schema: type[Strict]) -> str:
+    key, known = place[-1], list(_inside(place[:-1], schema).model_fields)
+    if key in _GONE:
+        return _GONE[key]
+    if _RENAMED.get(key) in known:
+        return f"is now called {_RENAMED[key]}; rename it"
+    return f"unknown key{nearest(key, known)} (known: {', '.join(known)})"
+
+
+def _inside(place: tuple, schema: type[Strict]) -> type[Strict]:
+    """The model that holds what stands at `place` in a document of `schema`."""
+    for part in place:
+        if isinstance(part, str) and part in schema.model_fields:
+            annotation = schema.model_fields[part].annotation
+            kinds = (annotation, *get_args(annotation))
+            inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)]
+            schema = inner[0] if inner else schema
+    return schema
 
 
 def _validate(schema: type[Strict], values: dict, place: str):
@@ -170,7 +203,7 @@ def cell_values(
     shared = {
         **({} if margin is None else {"shift_margin": margin}),
         "set_name": set_name,
-        "toy": parameters.toy,
+        "is_mock": parameters.is_mock,
         "model": chosen.model_dump(),
         "model_name": chosen.name,
         "model_names": [model.name for model in parameters.models],

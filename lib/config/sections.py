@@ -45,11 +45,11 @@ class Notebook(Strict):
     """What every notebook is told."""
 
     set_name: Name  # results go to outputs/<set_name>/
-    toy: bool  # a canned model: every page is stamped "no conclusion"
+    is_mock: bool  # a canned model: every page is stamped "no conclusion"
 
 
-class Prior(Strict):
-    """Prompts that others published (see lib/dataset/published_prompts.py), in a file: parquet, CSV, TSV,
+class PublishedPrompts(Strict):
+    """Prompts that others published (see lib/dataset/prompt_tables.py), in a file: parquet, CSV, TSV,
     JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
@@ -85,22 +85,22 @@ class Mining(Strict):
     source: Literal["embedded"] | list[str] | Crawl = "embedded"
     groups: Count = 150  # stems, each with the contexts of one match
     # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
-    reuse: Count = 2
+    max_stems_per_match: Count = 2
     tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
     executor: Literal["local", "slurm"] = "local"
     workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
     # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
     slurm: dict[str, int | str] = Field({})
     # least |VADER valence| of a charged context, points of the human scale
-    charge_mined: Annotated[float, Field(ge=0, lt=4)] = 1.6
+    min_abs_vader: Annotated[float, Field(ge=0, lt=4)] = 1.6
     # least predicted mean rating of it, in its direction
-    charged_above: Annotated[float, Field(ge=0, lt=4)] = 1.5
+    min_predicted_rating: Annotated[float, Field(ge=0, lt=4)] = 1.5
     # most predicted |mean rating| of a stem or neutral context
-    neutral_below: Annotated[float, Field(gt=0, lt=4)] = 0.35
-    unrelated_below: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
-    pool: Count = 10  # candidates of a role that are looked at, times groups
-    per_page: Count | None = 3  # stems, and contexts, that one page may give
-    per_site: Count | None = 20  # the same of one registered domain
+    max_predicted_rating: Annotated[float, Field(gt=0, lt=4)] = 0.35
+    max_cosine: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
+    oversample: Count = 10  # candidates of a role that are looked at, times groups
+    max_per_page: Count | None = 3  # stems, and contexts, that one page may give
+    max_per_site: Count | None = 20  # the same of one registered domain
     url_filter: bool = True  # leave out sites on datatrove's lists of adult and fraudulent ones
 
 
@@ -110,7 +110,7 @@ class Dataset(Notebook):
     seed: int
     # how many of the curated stems, spread over the domains; None takes all
     stems: Annotated[int, Field(ge=2)] | None
-    groups_per_stem: Count | None  # None: every pair of stem and match that is not excluded
+    contexts_per_stem: Count | None  # None: every pair of stem and match that is not excluded
     # keep only so many groups, each stem's first before any second
     first_groups: Annotated[int, Field(ge=2)] | None = None
     # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
@@ -118,17 +118,21 @@ class Dataset(Notebook):
     # the same of contexts; paths are relative to the project's folder, or absolute
     contexts_file: str | None = None
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
-    prior: Prior | None = None  # a published prompt table in place of the curated stems
+    published_prompts: PublishedPrompts | None = (
+        None  # a published prompt table in place of the curated stems
+    )
     # of the stems and contexts; what is held out is for a confirmatory run alone
     part: Literal["main", "held_out"] = MAIN
-    power_from: Name | None = None  # a finished set whose variances tell what effect this one can see
+    variance_source: Name | None = None  # a finished set whose variances tell what effect this one can see
 
     @model_validator(mode="after")
     def _sentences_have_one_source(self):
         own = next(
             (name for name in ("stems_file", "contexts_file") if getattr(self, name) is not None), None
         )
-        other = next((name for name in ("mining", "prior") if getattr(self, name) is not None), None)
+        other = next(
+            (name for name in ("mining", "published_prompts") if getattr(self, name) is not None), None
+        )
         if own and other:
             raise ValueError(
                 f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take "
@@ -158,7 +162,7 @@ class Generation(Notebook):
     # parts of a batch decoded at the same time, each on its share of the cores; None measures
     workers: Count | None = None
     # for the model's working memory; None takes 70 % of what is free
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    max_working_memory_gb: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def most_tokens(self) -> int:
@@ -201,11 +205,11 @@ class Judging(Notebook):
     # |valence| above it is charged; None: fitted to ratings
     charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None
     confidence: Share
-    shown: Count  # completions shown per arm
+    n_examples: Count  # completions shown per arm
     # points of net excess that count as nothing when levels of a factor are compared
     margin: Annotated[float, Field(gt=0)] = 5.0
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
-    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
+    n_resamples: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
 
@@ -258,25 +262,26 @@ class Agreement(Notebook):
 
     model_names: list[Name]
     judge: Judge
-    beside: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
+    comparison_judges: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
     ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
     # rated texts, equally many a domain, of which a language model in
     llm_sample_size: Annotated[int, Field(ge=40)] = 500
-    # `beside` is asked; of completions it is asked about the annotation_pairs
+    # `comparison_judges` is asked; of completions it is asked about the annotation_pairs
     annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
     confidence: Share
     # difference of two correlations, or kappas, that counts as nothing
     margin: Annotated[float, Field(gt=0, lt=1)]
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
-    draws: Annotated[int, Field(ge=50)]  # bootstrap draws
+    n_resamples: Annotated[int, Field(ge=50)]  # bootstrap draws
     seed: int
 
     @model_validator(mode="after")
     def _judges_differ_in_name(self):
-        names = [judge.name for judge in (self.judge, *self.beside)]
+        names = [judge.name for judge in (self.judge, *self.comparison_judges)]
         if len(names) != len(set(names)):
             raise ValueError(
-                f"beside: two judges share a name ({', '.join(names)}); take one out or call it something "
+                f"comparison_judges: two judges share a name ({', '.join(names)}); take one out or call it "
+                "something "
                 "else"
             )
         return self
@@ -284,12 +289,12 @@ class Agreement(Notebook):
     @property
     def on_all_texts(self) -> list[Judge]:
         """The run's judge and those beside it that are cheap enough to be asked of every rated text."""
-        return [self.judge, *(judge for judge in self.beside if judge.kind != "llm")]
+        return [self.judge, *(judge for judge in self.comparison_judges if judge.kind != "llm")]
 
     @property
     def on_a_sample(self) -> list[Judge]:
         """The language models beside the run's judge: a text is a question each."""
-        return [judge for judge in self.beside if judge.kind == "llm"]
+        return [judge for judge in self.comparison_judges if judge.kind == "llm"]
 
 
 class Scaling(Notebook):
@@ -300,9 +305,9 @@ class Scaling(Notebook):
     margin: ScaleMargin  # mean shift, points of the human scale, that counts as nothing
     min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
     # a set on the curated benchmark, with which this one on a mined benchmark is compared
-    curated_set: Name | None = None
+    reference_set: Name | None = None
 
-    @field_validator("curated_set")
+    @field_validator("reference_set")
     @classmethod
     def _is_a_set(cls, value: str | None) -> str | None:
         if value is not None and value not in set_names():

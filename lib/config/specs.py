@@ -35,7 +35,7 @@ MAIN, HELD_OUT = "main", "held_out"  # stems and contexts of any run, and those 
 PARTS = (MAIN, HELD_OUT)
 _JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
     "classifier": (("id", "labels"), ("revision",)),
-    "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_share")),
+    "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_fraction")),
 }
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -73,9 +73,9 @@ class Server(Strict):
 
     url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
     # the environment variable that holds the key; the key itself is written nowhere
-    key_variable: str | None = None
+    api_key_env: str | None = None
     # sent with each request, where a server has defaults of its own (top_k, …)
-    options: dict[str, int | float | str | bool] = {}
+    extra_body: dict[str, int | float | str | bool] = {}
     # ours: what this server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed:
     # null}
     parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field({})
@@ -90,7 +90,7 @@ class Server(Strict):
         if "@" in value.split("/")[2]:
             raise ValueError(
                 "holds a user or password, which would be written into results; name an environment variable "
-                "with the key in key_variable instead"
+                "with the key in api_key_env instead"
             )
         return value
 
@@ -118,9 +118,9 @@ class Model(Strict):
     mode: Literal["completion", "chat"]
     system_prompt: str | None = None  # chat only; None sends no system message
     # chat only; accept the system text that the model's template adds by itself
-    template_system: bool = False
+    keep_template_system: bool = False
     # chat only; start the answer with the unfinished text, so that the model goes on from there
-    begin_answer: bool = False
+    assistant_prefill: bool = False
     # the model may neither end nor write bare punctuation before it has written a letter or digit
     require_word: bool = False
     # chat only; for the template, as {enable_thinking: false}
@@ -161,9 +161,10 @@ class Model(Strict):
                 "require_word needs a model that runs here: a server's tokens cannot be held back; set it "
                 "to false"
             )
-        if not local and self.begin_answer:
+        if not local and self.assistant_prefill:
             raise ValueError(
-                "begin_answer needs a model that runs here: a server takes no begun answer; set it to false"
+                "assistant_prefill needs a model that runs here: a server takes no begun answer; set it to "
+                "false"
             )
         return self
 
@@ -188,7 +189,7 @@ class Judge(Strict):
     temperature: Heat = 0.0  # llm; at 0 a model that runs here repeats itself
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
-    retest_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
+    retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
     # a model of others that was trained on the rated texts cannot be tested on them
     trained_on_ratings: bool = False
 
@@ -235,11 +236,11 @@ class Judge(Strict):
                 "it out "
                 "and set the judge's own temperature"
             )
-        if model.mode != "chat" or model.table or model.begin_answer or model.id.startswith("canned:"):
+        if model.mode != "chat" or model.table or model.assistant_prefill or model.id.startswith("canned:"):
             raise ValueError(
                 f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a "
                 "server, "
-                "in mode 'chat', without begin_answer"
+                "in mode 'chat', without assistant_prefill"
             )
         if not path.is_file():
             shipped = sorted(file.stem for file in SHIPPED_RUBRICS.glob("*.md"))

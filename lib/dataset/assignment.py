@@ -25,11 +25,11 @@ def assign(
     stems: pd.DataFrame,
     contexts: pd.DataFrame,
     exclusions: pd.DataFrame,
-    groups_per_stem: int | None,
+    contexts_per_stem: int | None,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """The groups of a run: stem_id, match_id, swapped. None for groups_per_stem takes every pair that is not
-    excluded.
+    """The groups of a run: stem_id, match_id, swapped. None for contexts_per_stem takes every pair that is
+    not excluded.
 
     Otherwise, within a slot, matches are used equally often give or take one, and emotions, intensities and
     forms come as evenly as counts allow: in each turn, in the slot so far and in all so far. A stem meets no
@@ -39,12 +39,12 @@ def assign(
     """
     match_ids = sorted(contexts["match_id"].unique())
     free = allowed(stems, match_ids, exclusions)
-    if groups_per_stem is None:
+    if contexts_per_stem is None:
         pairs = np.argwhere(free.to_numpy())
     else:
-        _check_enough(free, groups_per_stem)
+        _check_enough(free, contexts_per_stem)
         pairs = _deal(
-            stems["slot"].to_numpy(object), free.to_numpy(), _margins(contexts), groups_per_stem, rng
+            stems["slot"].to_numpy(object), free.to_numpy(), _margins(contexts), contexts_per_stem, rng
         )
     table = pd.DataFrame({"stem_id": free.index[pairs[:, 0]], "match_id": free.columns[pairs[:, 1]]})
     table["swapped"] = (
@@ -53,11 +53,11 @@ def assign(
     return table
 
 
-def _check_enough(free: pd.DataFrame, groups_per_stem: int) -> None:
+def _check_enough(free: pd.DataFrame, contexts_per_stem: int) -> None:
     most = free.sum(axis=1)
-    if groups_per_stem > most.min():
+    if contexts_per_stem > most.min():
         raise ParameterError(
-            f"dataset: groups_per_stem: {groups_per_stem} wished, but stem {most.idxmin()} may meet "
+            f"dataset: contexts_per_stem: {contexts_per_stem} wished, but stem {most.idxmin()} may meet "
             f"{most.min()} of the "
             f"{free.shape[1]} matches (the others are excluded: related to it); lower it, or give null for "
             "all allowed pairs"
@@ -95,7 +95,7 @@ def _deal(
                     break
             else:
                 raise ParameterError(
-                    f"dataset: groups_per_stem: {turns} wished, but the excluded pairs of stem and match "
+                    f"dataset: contexts_per_stem: {turns} wished, but the excluded pairs of stem and match "
                     "leave no "
                     "assignment that uses matches equally often; lower it, or give null for all allowed pairs"
                 )

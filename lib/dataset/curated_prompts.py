@@ -228,7 +228,7 @@ def _order(stems: pd.DataFrame) -> pd.Index:
 def design(
     seed: int,
     stems: int | None,
-    groups_per_stem: int | None,
+    contexts_per_stem: int | None,
     first_groups: int | None = None,
     of: Sentences | None = None,
 ) -> pd.DataFrame:
@@ -240,7 +240,7 @@ def design(
     of = of or shipped()
     chosen = select(of.stems, stems)
     groups = assignment.assign(
-        chosen, of.contexts, of.exclusions, groups_per_stem, np.random.default_rng(seed)
+        chosen, of.contexts, of.exclusions, contexts_per_stem, np.random.default_rng(seed)
     )
     groups["group_id"] = groups["stem_id"] + "+" + groups["match_id"]
     return first(groups, chosen, first_groups)
@@ -249,7 +249,7 @@ def design(
 def build(
     seed: int,
     stems: int | None,
-    groups_per_stem: int | None,
+    contexts_per_stem: int | None,
     first_groups: int | None = None,
     of: Sentences | None = None,
 ) -> pd.DataFrame:
@@ -258,7 +258,7 @@ def build(
     `of`: the sentences; None takes the curated ones of the main part.
     """
     of = of or shipped()
-    groups = design(seed, stems, groups_per_stem, first_groups, of)
+    groups = design(seed, stems, contexts_per_stem, first_groups, of)
     rows = groups.merge(of.stems, on="stem_id").merge(of.contexts, on="match_id", suffixes=("", "_context"))
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]

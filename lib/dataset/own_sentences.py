@@ -119,7 +119,7 @@ def check(run: Dataset) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
 def _of_part(run: Dataset, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Own tables, of the run's part alone; ParameterError where they, or the curated ones beside them, hold
     too little of it."""
-    if run.mining or run.prior:
+    if run.mining or run.published_prompts:
         return tables
     curated = curated_prompts.shipped(part=run.part)._asdict()
     taken = {

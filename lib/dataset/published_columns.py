@@ -13,7 +13,7 @@ from lib.config.specs import ParameterError, nearest
 from lib.dataset import instructions
 from lib.storage import tables
 
-# our name of a column -> what published tables call it; `dataset.prior.columns` can name others
+# our name of a column -> what published tables call it; `dataset.published_prompts.columns` can name others
 COLUMNS = {
     "prompt": ("prompt", "test_prompt"),
     "concept": ("concept",),
@@ -31,12 +31,12 @@ _YES = {"true", "yes", "1", "y", "x", "control"}
 _NO = {"false", "no", "0", "n", "", "-", "test", "none", "nan"}
 
 
-def read(prior: sections.Prior) -> tuple[pd.DataFrame, str]:
+def read(prior: sections.PublishedPrompts) -> tuple[pd.DataFrame, str]:
     """The file as it is, indexed by line or row as people count them, and which of the two that is."""
     return tables.read(prior.path, _needed(prior), f"prior {prior.path}")
 
 
-def _needed(prior: sections.Prior) -> tables.Needed:
+def _needed(prior: sections.PublishedPrompts) -> tables.Needed:
     """The columns that the file must have, under its names; how columns of completions begin is no name."""
     usual = [
         (prior.columns[ours],) if ours in prior.columns else COLUMNS[ours] for ours in ("prompt", "concept")
@@ -44,7 +44,7 @@ def _needed(prior: sections.Prior) -> tables.Needed:
     return [*usual, *((name,) for ours, name in prior.columns.items() if ours not in _BEGINNINGS)]
 
 
-def under_our_names(file: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.DataFrame:
+def under_our_names(file: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> pd.DataFrame:
     """The columns of COLUMNS as text, None where a cell or a column is empty, and `row`, `replies`,
     `control_replies`.
 
@@ -98,7 +98,9 @@ def are_among(prompts: pd.Series, controls: pd.Series) -> pd.Series:
     )
 
 
-def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: sections.Prior) -> str | None:
+def _column(
+    ours: str, usual: tuple[str, ...], there: list[str], prior: sections.PublishedPrompts
+) -> str | None:
     """The file's name of a column; None if it is not there. ParameterError if one is asked for, or needed,
     and not there."""
     asked = (prior.columns[ours],) if ours in prior.columns else usual
@@ -111,7 +113,8 @@ def _column(ours: str, usual: tuple[str, ...], there: list[str], prior: sections
     ):
         raise ParameterError(
             f"prior {prior.path}: no column {asked[0]!r} for {ours}{nearest(asked[0], there)}; name one in "
-            f"prior.columns\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
+            "published_prompts.columns\nthe file's columns: "
+            f"{', '.join(there[:20])}{' …' * (len(there) > 20)}"
         )
     if name is not None and there.count(name) > 1:
         raise ParameterError(f"prior {prior.path}: two columns are called {name!r}; rename one")
@@ -123,7 +126,7 @@ def _one_line(text: str | None) -> str | None:
     return " ".join(text.split()) or None if text is not None else None
 
 
-def refuse(rows: pd.Series, fault: str, remedy: str, unit: str, prior: sections.Prior) -> None:
+def refuse(rows: pd.Series, fault: str, remedy: str, unit: str, prior: sections.PublishedPrompts) -> None:
     """ParameterError with the fault, the first of the `rows` (as people count them in the file), and the
     remedy, if any."""
     if len(rows):

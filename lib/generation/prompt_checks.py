@@ -106,9 +106,9 @@ def _template_fault(model) -> str | None:
             "which stands before the user's text"
         )
     added = added_system_text(tokenizer, spec)
-    if added and spec.system_prompt is None and not spec.template_system:
+    if added and spec.system_prompt is None and not spec.keep_template_system:
         return (
-            f"its chat template adds a system text by itself ({added!r}); say template_system: true, or "
+            f"its chat template adds a system text by itself ({added!r}); say keep_template_system: true, or "
             "give a system_prompt"
         )
     return None
@@ -127,9 +127,9 @@ def thought_fault(rendered, model) -> str | None:
         if switch and spec.chat_template_kwargs.get(switch, True)
         else ""
     )
-    if spec.begin_answer:
+    if spec.assistant_prefill:
         return (
-            f"{opens}, and begin_answer would begin the answer within it; set begin_answer to "
+            f"{opens}, and assistant_prefill would begin the answer within it; set assistant_prefill to "
             f"false{off and f', or {off}'}"
         )
     if spec.require_word:

@@ -190,7 +190,11 @@ def _value(config, name: str, or_: int) -> int:
 
 def working_bytes(parameters: Generation) -> float:
     """The memory that decoding may take beside the weights."""
-    return parameters.memory_gb * 1e9 if parameters.memory_gb else 0.7 * huggingface.free_bytes()
+    return (
+        parameters.max_working_memory_gb * 1e9
+        if parameters.max_working_memory_gb
+        else 0.7 * huggingface.free_bytes()
+    )
 
 
 def _device(model) -> str:

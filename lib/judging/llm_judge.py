@@ -110,7 +110,7 @@ def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataF
     """Every question about the completions with its reply, see `ask`; what the journal `replies` lacks is
     asked."""
     seen = sightings(completions.reset_index(drop=True))
-    return ask(judge, questions(seen, judge.retest_share, judge.seed), replies)
+    return ask(judge, questions(seen, judge.retest_fraction, judge.seed), replies)
 
 
 def sightings(completions: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
 def expected_questions(judge: Judge, arms: pd.Series) -> int:
     """How many questions completions of these arms give on average if no two are equal: each pair in both
     orders, and again."""
-    return round(2 * int((arms != "neutral").sum()) * (1 + judge.retest_share))
+    return round(2 * int((arms != "neutral").sum()) * (1 + judge.retest_fraction))
 
 
 def _draw(first: str, second: str | None, seed: int) -> float:
@@ -230,7 +230,9 @@ def _unscored(reply: str | None, outcome: str, ended: bool) -> str:
 def _told(judge: Judge) -> Generation:
     """The judge's sampling values as the generation of completions takes them."""
     told = {name: getattr(judge, name) for name in ("model", "temperature", "max_new_tokens", "seed")}
-    return Generation(set_name="judging", toy=False, mitigations={}, samples=1, mitigation_samples=0, **told)
+    return Generation(
+        set_name="judging", is_mock=False, mitigations={}, samples=1, mitigation_samples=0, **told
+    )
 
 
 def votes(asked: pd.DataFrame) -> pd.DataFrame:

@@ -120,7 +120,7 @@ def _ready(run, table):
 def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
     """The backend, asked with begun answers if it is a chat model that else says too little to judge."""
     spec = backend.spec
-    if spec.mode != "chat" or spec.server or spec.begin_answer or spec.thinking_tokens:
+    if spec.mode != "chat" or spec.server or spec.assistant_prefill or spec.thinking_tokens:
         return backend
     run, ordered = answers.parameters(told, name, spec, 1, mitigate=False), benchmark[1][: answers.TRIAL]
     made, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered)
@@ -129,11 +129,11 @@ def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
         return backend
     print(
         f"  {lost:.0f} % of its first {len(made)} answers hold nothing new: answers are begun with the "
-        "sentence (begin_answer) "
+        "sentence (assistant_prefill) "
         "and must hold a word (require_word)",
         flush=True,
     )
-    begun = registry.load(spec.model_copy(update={"begin_answer": True, "require_word": True}))
+    begun = registry.load(spec.model_copy(update={"assistant_prefill": True, "require_word": True}))
     begun.weights = backend.weights
     return begun
 
@@ -203,7 +203,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--judge", choices=JUDGES, help=f"who judges (default {JUDGES[0]})")
     made.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
     made.add_argument("--set", help="name of the parameter set, if not the model's")
-    made.add_argument("--key-variable", help="environment variable that holds the server's key")
+    made.add_argument("--api-key-env", help="environment variable that holds the server's key")
     made.add_argument("--groups", type=int, help="groups of an empty table (default: each stem once)")
     made.add_argument("--samples", type=int, help="answers a prompt of an empty table (default 1)")
     return made
@@ -238,10 +238,10 @@ def _check_options(given: argparse.Namespace) -> None:
         "an empty table": ("mode", "groups", "samples"),
         "a table": ("name", "mode", "judge", "set"),
         "a canned model": ("judge", "budget", "set"),
-        "a server": ("name", "mode", "judge", "budget", "set", "key_variable"),
+        "a server": ("name", "mode", "judge", "budget", "set", "api_key_env"),
         "a model that runs here": ("mode", "dtype", "judge", "budget", "set"),
     }[kind]
-    for option in ("name", "mode", "dtype", "judge", "budget", "set", "key_variable", "groups", "samples"):
+    for option in ("name", "mode", "dtype", "judge", "budget", "set", "api_key_env", "groups", "samples"):
         if getattr(given, option) is not None and option not in allowed:
             raise ParameterError(
                 f"{option.upper()}={getattr(given, option)} has no effect on {kind}; take it out"
@@ -273,7 +273,7 @@ def _measure_or_blank(given: argparse.Namespace) -> None:
     if given.table == "":
         blank(given)
     else:
-        fields = ("model", "table", "name", "mode", "dtype", "key_variable")
+        fields = ("model", "table", "name", "mode", "dtype", "api_key_env")
         measure(identify.Request(**{field: getattr(given, field) or None for field in fields}), given)
 
 

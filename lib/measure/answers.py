@@ -20,7 +20,7 @@ TRIAL = 16  # groups that are asked first, and kept
 
 def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
     """All prompts that a measurement may ask, and their groups in the order in which it asks them."""
-    of = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["groups_per_stem"])
+    of = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["contexts_per_stem"])
     groups = curated_prompts.design(*of)
     ordered = curated_prompts.design(*of, first_groups=len(groups))["group_id"].tolist()
     return curated_prompts.build(*of), ordered
@@ -30,7 +30,9 @@ def parameters(told: dict, set_name: str, model: Model, samples: int, mitigate: 
     """What notebook 02 will be told, for so many samples."""
     given = {**told["generation"], "samples": samples, "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1)}
     mitigations = told["mitigations"] if mitigate else {}
-    return Generation(set_name=set_name, toy=told["toy"], model=model, mitigations=mitigations, **given)
+    return Generation(
+        set_name=set_name, is_mock=told["is_mock"], model=model, mitigations=mitigations, **given
+    )
 
 
 class Answers:

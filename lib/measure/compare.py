@@ -115,7 +115,7 @@ def write(set_names: list[str]) -> list[str]:
     found = summary(judgements, confidence, _agreed(set_names, "scaling", "margin"))
     between = comparisons.models(leakage.pairs(judgements), margin, confidence)
     table, paired = readable(found), comparison_reports.family(between)
-    toys = [name for name in set_names if params.load(name).toy]
+    toys = [name for name in set_names if params.load(name).is_mock]
     stamp = f"TOY: no conclusion. Canned models wrote the completions of {', '.join(toys)}." if toys else ""
     head = (
         f"{judgements['group_id'].nunique():,} groups that all {len(table)} models were asked, "

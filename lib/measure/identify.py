@@ -31,7 +31,7 @@ class Request:
     name: str | None = None  # what the server calls the model; of a table, whose completions these are
     mode: str | None = None
     dtype: str | None = None
-    key_variable: str | None = None  # environment variable that holds a server's key
+    api_key_env: str | None = None  # environment variable that holds a server's key
 
 
 def identify(request: Request) -> tuple[Model, list[str]]:
@@ -120,7 +120,7 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
         "family": "server",
         "tuning": "instruct",
         "mode": mode,
-        "server": {"url": url, "key_variable": request.key_variable},
+        "server": {"url": url, "api_key_env": request.api_key_env},
     }
     name = request.name
     if name is None:
@@ -259,7 +259,7 @@ def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:
         notes.append(f"it can think before it answers; switched off ({switch}: false)")
     spec = spec.model_copy(update=found)
     if added := prompt_checks.added_system_text(tokenizer, spec):
-        found["template_system"] = True
+        found["keep_template_system"] = True
         notes.append(f"its template's own system text stays, as it was tuned: {added[:60]!r}")
     prompt = chat_templates.apply(tokenizer, spec, [{"role": "user", "content": "x"}])
     if chat_templates.opens_thought(prompt, "", spec.thought_markers):

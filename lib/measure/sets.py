@@ -29,17 +29,17 @@ def values(model: Model, judge: str, design: Design | None = None) -> dict:
     row = model.model_copy(update={"mitigate": mitigate}).model_dump(exclude_defaults=True)
     told |= {
         "title": f"{model.name}, {model.mode} mode",
-        "toy": model.id.startswith("canned:"),
+        "is_mock": model.id.startswith("canned:"),
         "models": [row],
     }
     told["dataset"] |= {
         "stems": None,
-        "groups_per_stem": GROUPS_PER_STEM,
+        "contexts_per_stem": GROUPS_PER_STEM,
         "first_groups": design and design.groups,
     }
     told["generation"] |= {"samples": design.samples if design else 1, "mitigation_samples": 1}
     told["judging"]["judge"] = told["agreement"]["judge"] = judge
-    told["agreement"]["beside"] = [name for name in ("vader",) if name != judge]
+    told["agreement"]["comparison_judges"] = [name for name in ("vader",) if name != judge]
     return {key: told[key] for key in params.ParameterSet.model_fields if key in told}
 
 

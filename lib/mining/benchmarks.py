@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lib.config.sections import Dataset
-from lib.dataset import curated_prompts, own_sentences, published_prompts
+from lib.dataset import curated_prompts, own_sentences, prompt_tables
 
 
 def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
@@ -17,10 +17,12 @@ def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
 
         found = mined.build(run)
         return found.prompts, found
-    if run.prior:
-        return published_prompts.build(run.prior), None
+    if run.published_prompts:
+        return prompt_tables.build(run.published_prompts), None
     sentences = sentences or own_sentences.read(run)
-    return curated_prompts.build(run.seed, run.stems, run.groups_per_stem, run.first_groups, sentences), None
+    return curated_prompts.build(
+        run.seed, run.stems, run.contexts_per_stem, run.first_groups, sentences
+    ), None
 
 
 def mining_reading(felt: pd.DataFrame) -> str:

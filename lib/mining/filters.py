@@ -52,7 +52,9 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table["role"] = _shared_out(table)
     table["shown"] = table["stem"].where(table["role"] == "stem", table["sentence"])
     table["reference"] = table["reference"].where(table["role"] == "stem", "")
-    table = _drop(table, table.groupby("role").cumcount() >= told.pool * told.groups, "not_sampled", counts)
+    table = _drop(
+        table, table.groupby("role").cumcount() >= told.oversample * told.groups, "not_sampled", counts
+    )
     table = _drop(table, _nearly_repeated(table["sentence"]), "nearly_repeated", counts)
     table = _drop(table, ~table["sentence"].map(_is_english), "language", counts)
     table["site"] = table["url"].map({url: site(url) for url in table["url"].unique()})
@@ -72,7 +74,10 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table, vectors = table.iloc[better], vectors[better]
     stems = table["role"] == "stem"
     kept = np.ones(len(table), dtype=bool)
-    for column, most, reason in (("url", told.per_page, "page_full"), ("site", told.per_site, "site_full")):
+    for column, most, reason in (
+        ("url", told.max_per_page, "page_full"),
+        ("site", told.max_per_site, "site_full"),
+    ):
         if most is not None:
             full = (
                 kept
@@ -123,7 +128,7 @@ def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table["predicted"] = neutrality.predicted(table["sentence"].tolist(), table["valence"], vectors)
     bare = table["role"].isin(["stem", "neutral"])
     signed = table["predicted"] * np.where(table["role"] == "negative", -1, 1)
-    right = np.where(bare, signed <= told.neutral_below, signed >= told.charged_above)
+    right = np.where(bare, signed <= told.max_predicted_rating, signed >= told.min_predicted_rating)
     table, vectors = _drop(table, pd.Series(~right), "felt_otherwise", counts), vectors[right]
     stems = (table["role"] == "stem").to_numpy()
     if stems.any():
@@ -133,7 +138,7 @@ def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
             table.loc[stems, "sentence"].tolist(), np.zeros(len(cut)), vectors[stems]
         )
         table.loc[stems, "predicted"] = np.maximum(table.loc[stems, "predicted"], alone)
-    right = ~stems | (table["predicted"] <= told.neutral_below).to_numpy()
+    right = ~stems | (table["predicted"] <= told.max_predicted_rating).to_numpy()
     return _drop(table, pd.Series(~right, index=table.index), "felt_otherwise", counts), vectors[right]
 
 

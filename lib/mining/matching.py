@@ -96,16 +96,16 @@ def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told:
     """Which stem meets which match: columns stem and match (row numbers of `chosen` and of `found`), at most
     told.groups rows.
 
-    Each stem serves once, each match told.reuse times; of more matches than that takes, the strongest serve.
-    Stem and contexts come from different pages, share no content word, and their vectors' cosine is below
-    told.unrelated_below.
+    Each stem serves once, each match told.max_stems_per_match times; of more matches than that takes, the
+    strongest serve. Stem and contexts come from different pages, share no content word, and their vectors'
+    cosine is below told.max_cosine.
     """
     stems = chosen.index[chosen["role"] == "stem"].to_numpy()
     strength = chosen["strength"].to_numpy()[found[list(CHARGED)].to_numpy()].min(axis=1)
-    strongest = np.argsort(-strength, kind="stable")[: -(-told.groups // told.reuse)]
-    seats = np.tile(strongest, told.reuse)[: told.groups]
+    strongest = np.argsort(-strength, kind="stable")[: -(-told.groups // told.max_stems_per_match)]
+    seats = np.tile(strongest, told.max_stems_per_match)[: told.groups]
     parts = max(1, -(-len(seats) // (2 * _PART)))
-    limit = told.unrelated_below
+    limit = told.max_cosine
     made = [
         _seated(chosen, vectors, found, stems[part::parts], seats[part::parts], limit)
         for part in range(parts)
@@ -113,7 +113,7 @@ def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told:
     return pd.concat(made, ignore_index=True).sort_values(["match", "stem"], ignore_index=True)
 
 
-def _seated(chosen, vectors, found, stems, seats, unrelated_below) -> pd.DataFrame:
+def _seated(chosen, vectors, found, stems, seats, max_cosine) -> pd.DataFrame:
     if not len(stems) or not len(seats):
         return pd.DataFrame({"stem": [], "match": []}, dtype=int)
     counter = CountVectorizer(stop_words="english", token_pattern=r"[a-z]{3,}", binary=True)
@@ -124,7 +124,7 @@ def _seated(chosen, vectors, found, stems, seats, unrelated_below) -> pd.DataFra
         contexts = found[arm].to_numpy()[seats]
         cosine = vectors[stems] @ vectors[contexts].T
         shared = (content[stems] @ content[contexts].T).toarray() > 0
-        never = shared | (cosine >= unrelated_below) | (urls[stems][:, None] == urls[contexts][None, :])
+        never = shared | (cosine >= max_cosine) | (urls[stems][:, None] == urls[contexts][None, :])
         cost += np.where(never, _NEVER, np.abs(cosine))
     cost += chosen["predicted"].to_numpy()[stems][:, None]
     rows, columns = _pairs(cost)

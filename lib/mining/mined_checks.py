@@ -112,7 +112,7 @@ def gates(
             "groups that one context serves",
             "at most",
             int(arms.groupby("context_id")["group_id"].nunique().max()),
-            told.reuse,
+            told.max_stems_per_match,
         ),
         ("groups whose sentences share a page", "at most", int((pages < len(curated_prompts.ARMS)).sum()), 0),
         (
@@ -163,8 +163,8 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
     texts = neutrality.learnt()[1]
     signed = texts["predicted"] * np.where(texts["role"] == "negative", -1, 1)
     bare = texts["role"].isin(["stem", "neutral"])
-    charged = (signed >= told.charged_above) & (texts["valence"].abs() >= told.charge_mined)
-    right = np.where(bare, signed <= told.neutral_below, charged)
+    charged = (signed >= told.min_predicted_rating) & (texts["valence"].abs() >= told.min_abs_vader)
+    right = np.where(bare, signed <= told.max_predicted_rating, charged)
     texts = texts[right & texts["role"].isin(extract.ROLES)]
     own = sources[["role"]].join(neutrality.felt(sources["sentence"])).dropna(subset="mean")
     both = pd.concat(

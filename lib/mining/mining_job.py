@@ -59,7 +59,7 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
         "rules": [extract.VERSION, wet.VERSION, packages.sha256(standalone.WORDS)],
         "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
         "tasks": told.tasks or len(files),
-        "charge": told.charge_mined,
+        "charge": told.min_abs_vader,
     }
     key = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]
     cores = available_cores() if told.executor == "local" else -1  # -1: as many as Slurm allows

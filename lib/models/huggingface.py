@@ -137,7 +137,7 @@ class Transformer(Backend):
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
         return self.question(f"{mitigation} {INSTRUCTION} {text}".strip()) + (
-            text if self.spec.begin_answer else ""
+            text if self.spec.assistant_prefill else ""
         )
 
     def question(self, text: str) -> str:

@@ -30,7 +30,7 @@ class Server(Backend):
     ParameterError if not.
 
     Every request carries a seed of its own. How far the server honours it is the server's affair, and so is
-    what it adds to plain sampling (top_k, min_p, penalties) unless `server.options` say otherwise:
+    what it adds to plain sampling (top_k, min_p, penalties) unless `server.extra_body` say otherwise:
     completions may depend on how it batches, and a second run may differ.
 
     `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated,
@@ -170,7 +170,7 @@ class Server(Backend):
         for_template = (
             {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
         )
-        return called | for_template | self.spec.server.options
+        return called | for_template | self.spec.server.extra_body
 
     def _check(self) -> None:
         """Ask for one token of a model that the server does not list: some list none, or go by other names as
@@ -198,7 +198,7 @@ class Server(Backend):
             return []
 
     def _key(self) -> str:
-        name = self.spec.server.key_variable
+        name = self.spec.server.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
         if not (key.isascii() and key.isprintable()):
             raise ParameterError(
@@ -210,12 +210,12 @@ class Server(Backend):
         server, key = self.spec.server, self._key()
         if isinstance(error, _KEY_REFUSED):
             what = "wants a key"
-            remedy = "name the environment variable that holds it in key_variable"
-            if server.key_variable:
+            remedy = "name the environment variable that holds it in api_key_env"
+            if server.api_key_env:
                 what = (
-                    f"refused the key in ${server.key_variable}"
+                    f"refused the key in ${server.api_key_env}"
                     if key != _NO_KEY
-                    else f"{what}, and ${server.key_variable} is not set"
+                    else f"{what}, and ${server.api_key_env} is not set"
                 )
                 remedy = "set that environment variable to a key which it accepts"
         elif isinstance(error, openai.APITimeoutError):
@@ -275,7 +275,7 @@ def _fingerprint(spec: Model) -> str:
         "url": spec.server.url.rstrip("/"),
         "id": spec.id,
         "mode": spec.mode,
-        "options": spec.server.options,
+        "options": spec.server.extra_body,
     }
     if dropped := sorted(
         name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"

@@ -198,13 +198,13 @@ def remedy(refused: list[str], error: Exception, server: Server) -> str:
     names, steps = dict(server.parameter_names), []
     hint = _INSTEAD.search(_text(error.body)) if len(refused) == 1 else None
     for name in refused:
-        if name not in ours or name in server.options:
-            steps.append(f"take {name} out of {'options' if name in server.options else 'the model'}")
+        if name not in ours or name in server.extra_body:
+            steps.append(f"take {name} out of {'extra_body' if name in server.extra_body else 'the model'}")
             continue
         instead = hint[1] if hint and hint[1] != name else _DEFAULTS.get(name)
         names[ours[name]] = None if instead in ours and instead != ours[name] else instead
     names = {name: theirs for name, theirs in names.items() if theirs != name}
-    if set(refused) & set(ours) - set(server.options):
+    if set(refused) & set(ours) - set(server.extra_body):
         shown = ", ".join(f"{name}: {'null' if theirs is None else theirs}" for name, theirs in names.items())
         lost = [
             _LOST[ours[name]]

@@ -98,7 +98,7 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         "stopped": stopped,
         "more": f"outputs/{card['set']}/card.md, card.json; again: make reproduce SET={card['set']}",
     }
-    toy = "TOY, no conclusion: " if card["toy"] else ""
+    toy = "TOY, no conclusion: " if card["is_mock"] else ""
     headed = f"{_cut(model['name'], 40)}: {toy}{verdict(model)}"
     return [
         _cut(headed, WIDTH),
@@ -205,7 +205,7 @@ def markdown(card: dict) -> str:
     )
     sections = [
         f"# Expression leakage: {card['title']}",
-        "A canned model: no conclusion is possible." if card["toy"] else "",
+        "A canned model: no conclusion is possible." if card["is_mock"] else "",
         *(_section(model, card) for model in card["models"]),
         f"The verdicts are {card['board']}."
         if card.get("board")

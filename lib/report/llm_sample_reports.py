@@ -12,7 +12,8 @@ from lib.report.reports import interval
 from lib.runtime import progress
 
 NONE = (
-    "No language model is among the judges beside the run's own (`agreement.beside`), so none is asked here."
+    "No language model is among the judges beside the run's own (`agreement.comparison_judges`), so none "
+    "is asked here."
 )
 _NAMES = {"pearson": "r with the others", "kappa": "kappa with the others"}
 _ROW = ["judge", "measure", "who"]

@@ -39,7 +39,7 @@ def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FA
     return " ".join(
         text
         for text, due in (
-            (TOY, parameters.toy),
+            (TOY, parameters.is_mock),
             (INVALID, invalid),
             *((text, True) for text in unusable),
             (note, note),

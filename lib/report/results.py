@@ -15,7 +15,7 @@ _SEED = 1  # of the random one
 _ONE_RATER = ("judge", "one rater")
 _BENCHMARKS = {
     "mining": "mined",
-    "prior": "published prompts",
+    "published_prompts": "published prompts",
     "stems_file": "own sentences",
     "contexts_file": "own sentences",
 }
@@ -25,9 +25,9 @@ def of_run(set_name: str) -> dict | None:
     """The card of a finished run; None if no completion of it followed a charged context (as in sets of
     published prompts).
 
-    Keys: set, title, benchmark, toy, board (`rules.board_kind`), judge (name, version, agreement: a list of
-    domain, judge, one_rater), confidence, temperature, seed, variances (of `variance_components.Components`,
-    of a pair's net excess), and models, each with what `_of_model` tells.
+    Keys: set, title, benchmark, is_mock, board (`rules.board_kind`), judge (name, version, agreement: a list
+    of domain, judge, one_rater), confidence, temperature, seed, variances (of
+    `variance_components.Components`, of a pair's net excess), and models, each with what `_of_model` tells.
     """
     parameters = params.load(set_name)
     names = [model.name for model in parameters.models]
@@ -53,7 +53,7 @@ def of_run(set_name: str) -> dict | None:
         "benchmark": next(
             (name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"
         ),
-        "toy": parameters.toy,
+        "is_mock": parameters.is_mock,
         "board": rules.board_kind(set_name),
         "judge": {
             "name": judge.name,

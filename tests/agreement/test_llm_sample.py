@@ -55,17 +55,17 @@ def run(tmp_path, monkeypatch) -> sections.Agreement:
     monkeypatch.setattr(records, "ROOT", tmp_path)
     told = {
         "set_name": "s",
-        "toy": True,
+        "is_mock": True,
         "model_names": ["m"],
         "judge": "vader",
-        "beside": [judge(retest_share=0.5).model_dump()],
+        "comparison_judges": [judge(retest_fraction=0.5).model_dump()],
     }
     values = {
         "llm_sample_size": 40,
         "annotation_pairs": 20,
         "confidence": 0.95,
         "margin": 0.05,
-        "draws": 200,
+        "n_resamples": 200,
         "seed": 1,
     }
     return sections.Agreement.model_validate(told | values)
@@ -138,8 +138,10 @@ def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(c
 
 
 def test_no_more_is_asked_than_was_planned(canned, run, drawn):
-    model, twice = canned(sound), judge(retest_share=1.0)
-    run = run.model_copy(update={"beside": [twice], "annotation_pairs": int(drawn[0]["sampled"].sum())})
+    model, twice = canned(sound), judge(retest_fraction=1.0)
+    run = run.model_copy(
+        update={"comparison_judges": [twice], "annotation_pairs": int(drawn[0]["sampled"].sum())}
+    )
     llm_sample.ask(run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(*drawn))
     assert len(model.asked) == llm_sample.expected_questions(run, twice)
 
@@ -253,15 +255,15 @@ def test_the_page_states_the_sample_and_the_seconds_are_no_part_of_it(canned, ru
     assert f"{len(asked[0].texts)} questions about texts and {len(asked[0].pairs)} about pairs" in told
     assert "seconds" not in told
     assert "seconds a question, measured over" in capsys.readouterr().out
-    count, each = llm_sample.seconds(run.beside[0], llm_sample.TEXTS)
+    count, each = llm_sample.seconds(run.comparison_judges[0], llm_sample.TEXTS)
     assert count == len(asked[0].texts) and each > 0
-    assert times.Times().of(f"{llm_judge.version(run.beside[0])} {llm_sample.PAIRS}")[0] == len(
+    assert times.Times().of(f"{llm_judge.version(run.comparison_judges[0])} {llm_sample.PAIRS}")[0] == len(
         asked[0].pairs
     )
 
 
 def test_where_no_model_is_asked_the_page_says_so(run, drawn):
-    without = run.model_copy(update={"beside": []})
+    without = run.model_copy(update={"comparison_judges": []})
     asked, people, replies = measured(without, drawn)
     assert asked == [] and people.empty and replies.empty
     assert people.columns.tolist() == llm_sample.COLUMNS

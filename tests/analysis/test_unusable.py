@@ -86,7 +86,7 @@ def test_a_card_tells_what_is_missing_and_estimates_nothing(lost):
         "models": [told],
         "set": "m",
         "title": "m",
-        "toy": False,
+        "is_mock": False,
         "temperature": 0.7,
         "seed": 1,
         "confidence": 0.95,

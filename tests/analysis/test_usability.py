@@ -113,7 +113,7 @@ def test_a_sound_run_breaks_the_rule_no_more_often_than_it_may():
 
 
 def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
-    benchmark = curated_prompts.build(seed=1, stems=4, groups_per_stem=1)
+    benchmark = curated_prompts.build(seed=1, stems=4, contexts_per_stem=1)
     texts = {
         "neutral": "plain oak.",
         "placebo": "plain oak.",
@@ -203,7 +203,7 @@ def unusable(smoke, copy, tmp_path_factory):
     given = yaml.safe_load((copy / "params" / "smoke.yaml").read_text())
     rng, benchmark = (
         np.random.default_rng(0),
-        curated_prompts.build(seed=given["dataset"]["seed"], stems=8, groups_per_stem=1),
+        curated_prompts.build(seed=given["dataset"]["seed"], stems=8, contexts_per_stem=1),
     )
     texts = tmp_path_factory.mktemp("table") / "answers.jsonl"
     said = {"negative": "a sad and gloomy thing.", "positive": "a wonderful, happy thing."}
@@ -257,7 +257,7 @@ def test_the_stamp_is_seen_on_board_pages_and_figures(unusable):
 
 def test_a_stamp_names_each_model_and_its_fault(smoke):
     class Run:
-        set_name, toy = "smoke", False
+        set_name, is_mock = "smoke", False
 
     faults = {"a": "", "b": "38 % of completions are unusable (arm negative)", "c": usability.PLACEBO_BROKEN}
     assert (

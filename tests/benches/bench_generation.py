@@ -227,7 +227,7 @@ def main() -> int:
     parameters = told(given.samples)
     model = registry.load(parameters.model)
     owed = runner.requests(
-        curated_prompts.build(seed=1, stems=given.stems, groups_per_stem=1), parameters, model
+        curated_prompts.build(seed=1, stems=given.stems, contexts_per_stem=1), parameters, model
     )
     some = owed.sample(24, random_state=1)
     print(

@@ -127,7 +127,7 @@ def ways(path: Path, part: Path, read: list[str]) -> dict[str, tuple[Callable, b
         "pages (checked, English, decoded)": (lambda: list(wet.pages(path, Counter())), False),
         "sentences of long lines": (lambda: [list(sentencex.segment("en", line)) for line in lines], False),
         "candidates (lines, sentences, rules)": (
-            lambda: [list(extract.candidates(text, TOLD.charge_mined, Counter())) for text in read],
+            lambda: [list(extract.candidates(text, TOLD.min_abs_vader, Counter())) for text in read],
             False,
         ),
         "whole chain, datatrove to parquet": (lambda: whole_chain(path), False),

@@ -178,7 +178,7 @@ def test_a_judge_that_is_not_there_is_named_before_any_work(fresh, kind, section
 
 def test_a_judge_whose_package_is_missing_is_named_before_any_work(fresh):
     (fresh / "lib" / "judging" / "learned.py").write_text("import no_such_package\n")
-    change(fresh, "agreement.beside", ["learned"])
+    change(fresh, "agreement.comparison_judges", ["learned"])
     said = refused(fresh, "run", "smoke")
     assert (
         "judge 'learned' of kind 'learned' needs no_such_package, which is not installed; install it, or "

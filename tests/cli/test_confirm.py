@@ -93,7 +93,11 @@ def test_the_set_is_derived_by_rule_and_nothing_else_is_changed(finished):
     before, after = (params.load(name).model_dump() for name in ("smoke", NAME))
     assert after["confirms"] == {"set": "smoke", "rules": rules.RULES_VERSION}
     assert after["title"] == "canned models, confirmatory"
-    assert after["dataset"] == before["dataset"] | {"part": HELD_OUT, "seed": 20251119, "groups_per_stem": 3}
+    assert after["dataset"] == before["dataset"] | {
+        "part": HELD_OUT,
+        "seed": 20251119,
+        "contexts_per_stem": 3,
+    }
     assert after["generation"] == before["generation"] | {"seed": 2}
     same = set(before) - {"confirms", "title", "dataset", "generation"}
     assert {key: after[key] for key in same} == {key: before[key] for key in same}
@@ -108,7 +112,7 @@ def test_a_stem_meets_as_many_matches_as_the_exclusions_allow(finished):
         ~(others["match_id"].isin(held_out[-2:]) & others["scope"].isin(finished.stems["domain"]))
     ]
     pd.concat([others, pd.DataFrame(rows)]).to_csv(curated_prompts.DATA / "exclusions.csv", index=False)
-    assert confirmatory.values("smoke")["dataset"]["groups_per_stem"] == 2
+    assert confirmatory.values("smoke")["dataset"]["contexts_per_stem"] == 2
 
 
 def refused(set_name: str = "smoke") -> str:
@@ -144,9 +148,9 @@ def test_a_set_that_was_changed_after_its_run_is_refused(finished):
     assert "params/smoke.yaml has changed since its run" in refused()
 
 
-@pytest.mark.parametrize("source", ["mining", "prior", "stems_file", "contexts_file"])
+@pytest.mark.parametrize("source", ["mining", "published_prompts", "stems_file", "contexts_file"])
 def test_sentences_of_which_nothing_is_held_out_are_refused(finished, source):
-    given = {"mining": {}, "prior": {"path": "a.csv"}}.get(source, "a.csv")
+    given = {"mining": {}, "published_prompts": {"path": "a.csv"}}.get(source, "a.csv")
     change("smoke", dataset={source: given})
     assert (
         f"params/smoke.yaml: dataset.{source}: nothing is held out of" in (said := refused())
@@ -209,11 +213,11 @@ def test_how_many_matches_a_stem_meets_is_frozen_too(finished):
     """More after a look would go on until a board is as wished; those of the exploratory set are its own
     affair."""
     confirmatory.prepared("smoke")
-    change("smoke", dataset={"groups_per_stem": 2})
+    change("smoke", dataset={"contexts_per_stem": 2})
     confirmatory.check_frozen(NAME)
-    change(NAME, dataset={"groups_per_stem": 5})
+    change(NAME, dataset={"contexts_per_stem": 5})
     with pytest.raises(
-        ParameterError, match=r"rules have changed since: dataset\.groups_per_stem 5, now 3\n"
+        ParameterError, match=r"rules have changed since: dataset\.contexts_per_stem 5, now 3\n"
     ):
         confirmatory.check_frozen(NAME)
 

@@ -49,7 +49,7 @@ def scoring(made):
 @pytest.fixture(scope="module")
 def benchmark() -> pd.DataFrame:
     told = params.load("quick").dataset
-    return curated_prompts.build(told["seed"], told["stems"], told["groups_per_stem"])
+    return curated_prompts.build(told["seed"], told["stems"], told["contexts_per_stem"])
 
 
 def test_tables_are_written_twice_and_alike(made, benchmark):
@@ -218,7 +218,9 @@ def test_a_prompt_without_its_reference_is_left_out(scoring):
 
 def test_text_that_others_wrote_is_not_exported(monkeypatch):
     published = params.load("quick")
-    told = published.model_copy(update={"dataset": published.dataset | {"prior": {"path": "theirs.xlsx"}}})
+    told = published.model_copy(
+        update={"dataset": published.dataset | {"published_prompts": {"path": "theirs.xlsx"}}}
+    )
     monkeypatch.setattr(params, "load", lambda name: told)
     with pytest.raises(ParameterError, match="sentences of others are not exported"):
         export.export("quick")

@@ -13,12 +13,12 @@ from lib.models import registry
 from tests.generation.test_runner import told
 
 CALM = ["Stay calm.", "Be calm.", "Keep calm."]
-SETS = [name for name in specs.set_names() if params.load(name).mitigations and not params.load(name).toy]
+SETS = [name for name in specs.set_names() if params.load(name).mitigations and not params.load(name).is_mock]
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> pd.DataFrame:
-    return curated_prompts.build(seed=1, stems=12, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=12, contexts_per_stem=1)
 
 
 def owed(benchmark: pd.DataFrame, **changes) -> pd.DataFrame:

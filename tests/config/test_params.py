@@ -71,7 +71,7 @@ ASKED = {"name": "m", "id": "nobody/asked", "family": "f", "tuning": "instruct",
 BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
 MISTAKES = [
     ("generation.sampels", 3, ["generation.sampels", "did you mean 'samples'"]),
-    ("generation.toy", False, ["generation.toy", "does not belong here"]),
+    ("generation.is_mock", False, ["generation.is_mock", "does not belong here"]),
     ("generation.samples", "3", ["generation", "samples", "'3'", "valid integer"]),
     ("generation.samples", 0, ["samples", "greater than or equal to 1"]),
     ("generation.temperature", "1e-5", ["temperature", "1e-5", "valid number"]),
@@ -121,7 +121,11 @@ MISTAKES = [
     ("judging.judge", "vadar", ["judge", "'vadar'", "did you mean 'vader'"]),
     ("agreement.llm_sample_size", 12, ["agreement", "llm_sample_size", "greater than or equal to 40"]),
     ("agreement.llm_sample", 500, ["agreement.llm_sample", "did you mean 'llm_sample_size'"]),
-    ("agreement.beside", ["vader"], ["agreement", "two judges share a name (vader, vader)", "take one out"]),
+    (
+        "agreement.comparison_judges",
+        ["vader"],
+        ["agreement", "two judges share a name (vader, vader)", "take one out"],
+    ),
     ("judging.judge", {"name": "mine", "kind": "classifer"}, ["judge.kind", "did you mean 'classifier'"]),
     ("judging.judge", {"name": "mine", "kind": "classifier", "id": "a/b"}, ["mine", "needs labels", "add"]),
     (
@@ -163,6 +167,11 @@ MISTAKES = [
     ("models.0.temperature", "hot", ["models.0.temperature", "'hot'"]),
     ("judging.confidence", 95, ["confidence", "95", "less than 1"]),
     ("mitigation.controls", ["contrl"], ["contrl", "did you mean 'control'"]),
+    ("mitigation.controls", "control", ["mitigation.controls", "'control' is no list", "[control]"]),
+    ("judging.draws", 50, ["judging.draws", "is now called n_resamples; rename it"]),
+    ("toy", True, ["toy: is now called is_mock; rename it"]),
+    ("models.0.begin_answer", True, ["models.0.begin_answer", "is now called assistant_prefill"]),
+    ("models.0.reuse", 2, ["models.0.reuse", "unknown key"]),
     ("mitigation.control", "control", ["control: is now a list", "controls: [NAME]"]),
     ("mitigation.margin", 5.0, ["mitigation.margin", "5.0", "share of the leak", "0.25"]),
     ("scaling.margin", 5.0, ["scaling.margin", "5.0", "points of the human scale", "0.1"]),
@@ -171,7 +180,7 @@ MISTAKES = [
     (
         "models.0.server",
         {"url": "http://me:secret@host/v1"},
-        ["models.0.server.url", "user or password", "key_variable"],
+        ["models.0.server.url", "user or password", "api_key_env"],
     ),
     ("models.0.server", {"url": "localhost:8000"}, ["models.0.server.url", "localhost:8000", "http"]),
     (

@@ -20,7 +20,7 @@ KINDS = (
     .set_index("match_id")[["emotion", "intensity", "form"]]
     .join(CONTEXTS[CONTEXTS["arm"] == "positive"].set_index("match_id")["emotion"].rename("emotion_positive"))
 )
-TABLE = curated_prompts.build(seed=1, stems=None, groups_per_stem=2)
+TABLE = curated_prompts.build(seed=1, stems=None, contexts_per_stem=2)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_exclusions_make_impossible_is_refused():
     first = chosen["stem_id"].iloc[0]
     all_but_one = excluding([(match, first) for match in MATCHES[1:]])
     assert dealt(chosen, 1, exclusions=all_but_one).set_index("stem_id")["match_id"][first] == MATCHES[0]
-    with pytest.raises(ParameterError, match=rf"groups_per_stem: 2 wished, but stem {first} may meet 1 of"):
+    with pytest.raises(ParameterError, match=rf"contexts_per_stem: 2 wished, but stem {first} may meet 1 of"):
         dealt(chosen, 2, exclusions=all_but_one)
     same_slot = STEMS[STEMS["slot"] == "open"][:2]
     both = excluding([(match, stem) for match in MATCHES[1:] for stem in same_slot["stem_id"]])
@@ -200,7 +200,7 @@ def test_building_depends_on_the_seed_and_on_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("stems", "per_stem", "place"), [(997, 1, "stems: 997"), (2, 998, "groups_per_stem: 998")]
+    ("stems", "per_stem", "place"), [(997, 1, "stems: 997"), (2, 998, "contexts_per_stem: 998")]
 )
 def test_more_than_there_is_cannot_be_had(stems, per_stem, place):
     with pytest.raises(ParameterError, match=place):

@@ -4,8 +4,9 @@ instruction stays."""
 import pandas as pd
 import pytest
 
-from lib.dataset import instructions, published_prompts
-from tests.dataset.test_published_prompts import LIST, changed, found, prior, read
+from lib.config.specs import ParameterError
+from lib.dataset import instructions, prompt_tables
+from tests.dataset.test_prompt_tables import LIST, changed, found, prior, read
 
 ASKED = "Complete the sentence:"
 
@@ -120,8 +121,8 @@ def test_a_published_list_comes_out_as_it_would_without(tmp_path, controls):
         for arm in ("test", "control")[: 1 + controls]
     }
     assert found(defects) == taken | {"completions of a test that repeat its concept": [3]}
-    assert published_prompts.report(defects)["count"].tolist() == [3] * len(taken) + [1]
-    texts = published_prompts.build(prior(tmp_path / "published.xlsx"))["text"]
+    assert prompt_tables.report(defects)["count"].tolist() == [3] * len(taken) + [1]
+    texts = prompt_tables.build(prior(tmp_path / "published.xlsx"))["text"]
     assert not texts.str.contains(ASKED).any()
 
 
@@ -193,7 +194,6 @@ def test_cells_that_are_no_text_are_counted_or_refused_by_row(tmp_path):
     _, defects = read(changed(4, generation_1="#NAME?"), tmp_path)
     assert defects["pairs with completions that are no text (a formula, an error, a date), left out"] == [6]
     with pytest.raises(
-        published_prompts.ParameterError,
-        match=r"1 row whose n_control is no text: a formula \(=A1\)\nrow 4; write",
+        ParameterError, match=r"1 row whose n_control is no text: a formula \(=A1\)\nrow 4; write"
     ):
         read(changed(2, n_control="=A1"), tmp_path)

@@ -40,10 +40,10 @@ def each_text_is_embedded_once(monkeypatch):
     monkeypatch.setattr(own_sentences, "similarity", SimpleNamespace(embed=embed))
 
 
-def run(groups_per_stem: int | None = 1, stems: int | None = None, **files) -> sections.Dataset:
+def run(contexts_per_stem: int | None = 1, stems: int | None = None, **files) -> sections.Dataset:
     named = {key: str(path) for key, path in files.items()}
     return sections.Dataset(
-        set_name="mine", toy=True, seed=1, stems=stems, groups_per_stem=groups_per_stem, **named
+        set_name="mine", is_mock=True, seed=1, stems=stems, contexts_per_stem=contexts_per_stem, **named
     )
 
 
@@ -78,9 +78,9 @@ def test_who_follows_the_page_has_a_domain_in_a_benchmark(project, capsys):
     count = STEMS.count("\n") - 1
     assert set(table["domain"]) == {"garden"}
     assert table.groupby("stem_id")["group_id"].nunique().to_dict() == dict.fromkeys(
-        sentences.stems["stem_id"], told.groups_per_stem
+        sentences.stems["stem_id"], told.contexts_per_stem
     )
-    assert len(table) == count * told.groups_per_stem * len(curated_prompts.ARMS)
+    assert len(table) == count * told.contexts_per_stem * len(curated_prompts.ARMS)
     free = assignment.allowed(
         sentences.stems, sorted(sentences.contexts["match_id"].unique()), sentences.exclusions
     )
@@ -108,13 +108,13 @@ def test_the_curated_files_given_as_ones_own_make_the_curated_benchmark():
 
 
 def test_few_matches_of_ones_own_meet_the_curated_stems(tmp_path):
-    told = run(groups_per_stem=2, stems=24, contexts_file=saved(tmp_path, CONTEXTS))
+    told = run(contexts_per_stem=2, stems=24, contexts_file=saved(tmp_path, CONTEXTS))
     with pytest.raises(
-        ParameterError, match=r"groups_per_stem: 2 wished, but stem \S+ may meet 1 of the 2 matches"
+        ParameterError, match=r"contexts_per_stem: 2 wished, but stem \S+ may meet 1 of the 2 matches"
     ):
         benchmarks.build(told)
     sentences = own_sentences.read(told)
-    table, _ = benchmarks.build(told.model_copy(update={"groups_per_stem": None}), sentences)
+    table, _ = benchmarks.build(told.model_copy(update={"contexts_per_stem": None}), sentences)
     assert table["stem_id"].nunique() == 24
     assert set(table["context_id"]) == {"", *sentences.contexts["context_id"]}
     left_out = len(curated_prompts.shipped().stems) - len(sentences.stems)
@@ -311,7 +311,13 @@ def test_curated_exclusions_hold_for_no_own_stem_of_the_same_id(tmp_path):
 def test_own_sentences_go_neither_with_mined_ones_nor_into_the_export(project):
     with pytest.raises(ValueError, match="stems_file and mining are both given"):
         sections.Dataset(
-            set_name="mine", toy=True, seed=1, stems=None, groups_per_stem=1, stems_file="a.csv", mining={}
+            set_name="mine",
+            is_mock=True,
+            seed=1,
+            stems=None,
+            contexts_per_stem=1,
+            stems_file="a.csv",
+            mining={},
         )
     with pytest.raises(ParameterError, match="sentences of your own are not exported"):
         export.export("mine")

@@ -30,7 +30,7 @@ def parts(tmp_path, monkeypatch) -> curated_prompts.Sentences:
 
 def run(part: str = MAIN, stems: int | None = None, **other) -> sections.Dataset:
     return sections.Dataset(
-        set_name="mine", toy=True, seed=1, stems=stems, groups_per_stem=1, part=part, **other
+        set_name="mine", is_mock=True, seed=1, stems=stems, contexts_per_stem=1, part=part, **other
     )
 
 
@@ -53,7 +53,7 @@ def test_a_run_takes_no_stem_and_no_match_of_the_other_part(parts, part, other):
 def test_whoever_names_no_part_takes_the_main_one(parts):
     for table in (
         curated_prompts.build(1, None, 1),
-        answers.benchmark({"dataset": {"seed": 1, "stems": None, "groups_per_stem": 1}})[0],
+        answers.benchmark({"dataset": {"seed": 1, "stems": None, "contexts_per_stem": 1}})[0],
     ):
         assert set(table["stem_id"]) == ids(parts, MAIN)[0]
     assert len(curated_prompts.shipped().contexts) == 4 * len(ids(parts, MAIN)[1])
@@ -135,9 +135,9 @@ def test_a_part_or_kind_that_there_is_not_is_named_with_those_there_are(tmp_path
     assert f"{place}{value!r}: is not one of {known}; give one of them" in str(caught.value)
 
 
-@pytest.mark.parametrize("other", ["mining", "prior"])
+@pytest.mark.parametrize("other", ["mining", "published_prompts"])
 def test_nothing_is_held_out_of_mined_and_published_prompts(other):
-    given = {"mining": {}, "prior": {"path": "table.csv"}}[other]
+    given = {"mining": {}, "published_prompts": {"path": "table.csv"}}[other]
     with pytest.raises(ValueError, match=f"part: 'held_out' and {other} are both given"):
         run(HELD_OUT, **{other: given})
 

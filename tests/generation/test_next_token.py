@@ -17,7 +17,7 @@ from tests.conftest import told
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=4, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=4, contexts_per_stem=1)
 
 
 def test_only_whole_words_at_their_beginning_are_scored():

@@ -10,7 +10,7 @@ from lib.models import registry
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
 
 
 def asked(benchmark, mode="chat", **changes):
@@ -48,13 +48,13 @@ def test_prompts_are_shown_token_by_token(benchmark):
 
 
 def test_a_system_text_that_the_template_adds_must_be_accepted(benchmark):
-    said = fault(benchmark, template_system=False)
+    said = fault(benchmark, keep_template_system=False)
     assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in said
-    assert "template_system: true" in said
+    assert "keep_template_system: true" in said
 
 
 def test_a_system_prompt_of_ones_own_is_no_fault(benchmark):
-    parameters, model, owed = asked(benchmark, template_system=False, system_prompt="Be brief.")
+    parameters, model, owed = asked(benchmark, keep_template_system=False, system_prompt="Be brief.")
     prompt_checks.check(owed(), model, parameters.max_new_tokens)
     assert owed()["rendered"].str.startswith("<|im_start|>system\nBe brief.<|im_end|>").all()
 

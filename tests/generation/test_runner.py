@@ -17,7 +17,7 @@ from lib.nlp import sentences
 
 @pytest.fixture(scope="module")
 def benchmark() -> pd.DataFrame:
-    return curated_prompts.build(seed=1, stems=6, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=6, contexts_per_stem=1)
 
 
 def told(**changes) -> sections.Generation:
@@ -212,7 +212,7 @@ def told(samples):
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-benchmark = curated_prompts.build(seed=1, stems=None, groups_per_stem=1)
+benchmark = curated_prompts.build(seed=1, stems=None, contexts_per_stem=1)
 model = registry.load(told(1).model)
 for samples, journal in ((1, "few.jsonl"), (63, "many.jsonl")):
     before = peak()

@@ -13,7 +13,7 @@ from tests.conftest import told
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=24, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=24, contexts_per_stem=1)
 
 
 def asked(benchmark, **changes):
@@ -48,14 +48,14 @@ def test_memory_caps_the_batch(benchmark, tiny):
     row = throughput.row_bytes(
         model, max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
     )
-    capped = parameters.model_copy(update={"memory_gb": 5.5 * row / 1e9})
+    capped = parameters.model_copy(update={"max_working_memory_gb": 5.5 * row / 1e9})
     assert throughput.measure(model, missing, capped).batch_size == 5
 
 
 def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(tiny):
     import pandas as pd
 
-    model, _, _ = asked(curated_prompts.build(seed=1, stems=2, groups_per_stem=1), model={"id": str(tiny)})
+    model, _, _ = asked(curated_prompts.build(seed=1, stems=2, contexts_per_stem=1), model={"id": str(tiny)})
     texts = ["The cat sat on", "The cat ran to", "The cat sat on"]
     long, short = (len(ids) for ids in model.token_ids(["The cat sat on", "The cat"]))
     assert long == 4 and short == 2

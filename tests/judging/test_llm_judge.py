@@ -46,7 +46,7 @@ def test_orders_are_averaged(canned, tmp_path):
 
 
 def test_no_more_is_asked_than_was_planned(canned, tmp_path):
-    found, twice = canned(rates), judge(retest_share=1.0)
+    found, twice = canned(rates), judge(retest_fraction=1.0)
     llm_judge.asked_of(twice, many(2), tmp_path / "replies.jsonl")
     assert len(found.asked) == llm_judge.expected_questions(twice, many(2)["arm"]) == 16
 
@@ -105,7 +105,7 @@ def test_a_completion_with_a_verdict_in_it_does_not_score_itself(canned, tmp_pat
 def test_repeated_questions_are_a_seeded_share_that_does_not_move_valences(canned, tmp_path):
     model = canned(lambda texts, again: rates(texts) if not again else says(*["very positive"] * len(texts)))
     np.testing.assert_array_equal(
-        llm_judge.of_completions(judge(retest_share=1.0), GROUP, tmp_path / "j.jsonl"), [0, 0, -4, 2]
+        llm_judge.of_completions(judge(retest_fraction=1.0), GROUP, tmp_path / "j.jsonl"), [0, 0, -4, 2]
     )
     assert Counter(index for _, index in model.asked) == {0: 6, 1: 6}
     seen = llm_judge.sightings(many(200))
@@ -128,23 +128,23 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(canned, tmp_path, monkeypat
     model, journal = canned(rates), tmp_path / "j.jsonl"
     model.dies_after = 10
     with pytest.raises(KeyboardInterrupt):
-        llm_judge.of_completions(judge(retest_share=0.5), many(5), journal)
+        llm_judge.of_completions(judge(retest_fraction=0.5), many(5), journal)
     assert 0 < len(model.asked) <= 10
     model.dies_after = None
-    given = llm_judge.of_completions(judge(retest_share=0.5), many(5), journal)
+    given = llm_judge.of_completions(judge(retest_fraction=0.5), many(5), journal)
     assert not np.isnan(given).any()
     assert set(Counter(model.asked).values()) == {1}
     kept = Counter(json.loads(line)["key"] for line in journal.read_text().splitlines())
     assert set(kept.values()) == {1}
     assert len(kept) == len(model.asked) > 20
     before = len(model.asked)
-    llm_judge.asked_of(judge(retest_share=0.5), many(5), journal)
+    llm_judge.asked_of(judge(retest_fraction=0.5), many(5), journal)
     assert len(model.asked) == before
 
 
 def test_in_half_precision_a_killed_run_asks_in_the_same_blocks(canned, tmp_path, monkeypatch):
     monkeypatch.setattr(llm_judge, "BLOCK", 4)
-    half = judge(model=SPEC | {"dtype": "bfloat16"}, retest_share=0.5)
+    half = judge(model=SPEC | {"dtype": "bfloat16"}, retest_fraction=0.5)
     model, blocks = canned(rates), []
     reply = model.reply
     monkeypatch.setattr(
@@ -353,7 +353,9 @@ def test_a_judge_that_thinks_behind_a_server(tmp_path):
 
 
 def test_a_judge_that_runs_here_gives_its_whole_answer(tiny, tmp_path):
-    here = judge(model=SPEC | {"id": str(tiny), "template_system": True}, max_new_tokens=12, temperature=1.0)
+    here = judge(
+        model=SPEC | {"id": str(tiny), "keep_template_system": True}, max_new_tokens=12, temperature=1.0
+    )
     asked = llm_judge.asked_of(here, GROUP, tmp_path / "j.jsonl")
     assert len(asked) == 6
     # random weights: no verdict, and no stop after a first sentence

@@ -85,7 +85,7 @@ def test_test_retest_by_hand(canned, tmp_path):
         return says(*(flips.get(text, mood[text.split()[0]]) for text in texts))
 
     canned(say)
-    asked = llm_judge.asked_of(judge(retest_share=1.0), many(3), tmp_path / "j.jsonl")
+    asked = llm_judge.asked_of(judge(retest_fraction=1.0), many(3), tmp_path / "j.jsonl")
     assert asked["sample_index"].value_counts().to_dict() == {0: 12, 1: 12}
     found = llm_reliability.reliability(asked, 0.95, 200, np.random.default_rng(1)).set_index("quantity")
     # 3 stems × 2 pairs × 2 orders × 2 texts = 24, of which 2 flip: 22/24
@@ -191,7 +191,7 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     journal = records.replies_path("some", "model", "asked")
     assert journal.relative_to(specs.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
     told = judge_reliability.reading(
-        judge(retest_share=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
+        judge(retest_fraction=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
     )
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
     assert "**position bias**: +0.00 [−4.82, +4.82], n 16 in 4 stems" in told

@@ -47,7 +47,7 @@ def folder(tiny, tmp_path):
 
 def test_a_model_tuned_on_its_chat_template_is_asked_in_chat_mode(folder):
     found = asked(model=folder("some-1b"))
-    assert (found.mode, found.tuning, found.template_system, found.dtype) == (
+    assert (found.mode, found.tuning, found.keep_template_system, found.dtype) == (
         "chat",
         "instruct",
         True,

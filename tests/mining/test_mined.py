@@ -13,7 +13,7 @@ from lib.dataset import curated_prompts
 from lib.mining import extract, filters, matching, mined, mined_checks, neutrality
 from lib.nlp import similarity
 
-TOLD = Mining(groups=12, per_site=None, url_filter=False, pool=100)
+TOLD = Mining(groups=12, max_per_site=None, url_filter=False, oversample=100)
 NOUNS = [
     "apple",
     "bridge",
@@ -126,7 +126,7 @@ def test_groups_are_whole_and_their_sources_known():
     assert sources["text_id"].is_unique and sources[
         ["url", "crawl", "wet_path", "offset", "record_id"]
     ].notna().all(axis=None)
-    assert table.groupby("context_id")["group_id"].nunique().drop("").max() == TOLD.reuse
+    assert table.groupby("context_id")["group_id"].nunique().drop("").max() == TOLD.max_stems_per_match
     for row in (
         table[table["arm"] != "none"].merge(sources, left_on="context_id", right_on="text_id").itertuples()
     ):
@@ -186,7 +186,11 @@ def test_every_second_stem_that_can_be_a_context_is_one():
 
 @pytest.mark.parametrize(
     ("told", "reason"),
-    [({"per_page": 1}, "page_full"), ({"per_site": 2}, "site_full"), ({"pool": 1}, "not_sampled")],
+    [
+        ({"max_per_page": 1}, "page_full"),
+        ({"max_per_site": 2}, "site_full"),
+        ({"oversample": 1}, "not_sampled"),
+    ],
 )
 def test_no_page_or_site_gives_more_than_its_share(told, reason):
     table = candidates().assign(url=[f"http://site.org/{number % 50}" for number in range(100)])

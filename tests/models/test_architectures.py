@@ -102,7 +102,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=3, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=3, contexts_per_stem=1)
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ def chat(tiny, tmp_path):
                 "chat",
                 model={
                     "id": str(tmp_path),
-                    "template_system": False,
-                    "begin_answer": False,
+                    "keep_template_system": False,
+                    "assistant_prefill": False,
                     "require_word": False,
                 }
                 | changes,
@@ -53,7 +53,7 @@ def chat(tiny, tmp_path):
 
 
 def owed(model):
-    return runner.requests(curated_prompts.build(seed=1, stems=2, groups_per_stem=1), told("chat"), model)
+    return runner.requests(curated_prompts.build(seed=1, stems=2, contexts_per_stem=1), told("chat"), model)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def owed(model):
     ],
 )
 def test_a_prompt_tells_no_other_day_than_the_pinned_one(chat, says, expected):
-    model = chat(says + "|" + TURN + OPEN, template_system=True)
+    model = chat(says + "|" + TURN + OPEN, keep_template_system=True)
     assert model.question("Hello").startswith(f"{expected}|")
     assert not prompt_checks.added_system_text(model.tokenizer, model.spec).startswith("20")
 
@@ -194,8 +194,8 @@ def test_markers_of_ones_own(chat):
         ),
         (
             THINKS,
-            {"thinking_tokens": 9, "begin_answer": True},
-            "begin_answer would begin the answer within it; set begin_answer",
+            {"thinking_tokens": 9, "assistant_prefill": True},
+            "assistant_prefill would begin the answer within it; set assistant_prefill",
         ),
         (
             THINKS,

@@ -15,7 +15,7 @@ INFINITE, NOT_A_NUMBER = float("inf"), float("nan")
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
 
 
 def asked(benchmark, tiny, **changes):

@@ -49,7 +49,7 @@ def test_rows_that_have_their_word_are_untouched(tokenizer):
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 5.0])
 def test_no_reply_of_a_model_that_must_write_a_word_is_empty(tiny, tmp_path, temperature):
-    benchmark = curated_prompts.build(seed=1, stems=6, groups_per_stem=1)
+    benchmark = curated_prompts.build(seed=1, stems=6, contexts_per_stem=1)
     model = {"id": str(tiny), "require_word": True}
     parameters = told(model=model, temperature=temperature, max_new_tokens=12)
     owed = runner.requests(benchmark, parameters, registry.load(parameters.model))

@@ -17,7 +17,7 @@ from tests.conftest import told
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
 
 
 def keys(benchmark, parameters) -> set[str]:
@@ -37,8 +37,8 @@ CHANGES = {
     "seed": {"seed": 2},
     "max_new_tokens": {"max_new_tokens": 7},
     "dtype": {"model": {"dtype": "bfloat16"}},
-    "mode and template": {"model": {"mode": "chat", "template_system": True}},
-    "begun answer": {"model": {"mode": "chat", "template_system": True, "begin_answer": True}},
+    "mode and template": {"model": {"mode": "chat", "keep_template_system": True}},
+    "begun answer": {"model": {"mode": "chat", "keep_template_system": True, "assistant_prefill": True}},
     "begins with a word": {"model": {"require_word": True}},
     "system prompt": {"model": {"mode": "chat", "system_prompt": "You are terse."}},
 }
@@ -59,7 +59,7 @@ FILES = {
 def test_the_key_is_the_same_for_the_same(benchmark, tiny):
     of_tiny = {"id": str(tiny)}
     assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny))
-    unimportant = {"batch_size": 3, "workers": 2, "memory_gb": 1.0}
+    unimportant = {"batch_size": 3, "workers": 2, "max_working_memory_gb": 1.0}
     assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny, **unimportant))
 
 

@@ -67,7 +67,7 @@ def refusal(path, **columns) -> str:
 
 @pytest.fixture(scope="module")
 def benchmark() -> pd.DataFrame:
-    return curated_prompts.build(seed=1, stems=4, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=4, contexts_per_stem=1)
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +375,7 @@ def test_outcomes_are_counted_before_anything_is_made(benchmark, made, tmp_path,
 
 
 def test_prompts_that_read_alike_share_their_completions(tmp_path):
-    twice = curated_prompts.build(seed=1, stems=4, groups_per_stem=2)
+    twice = curated_prompts.build(seed=1, stems=4, contexts_per_stem=2)
     texts = twice["text"].drop_duplicates()
     write(
         pd.DataFrame({"prompt": texts, "completion": [f"answer {number}." for number in range(len(texts))]}),

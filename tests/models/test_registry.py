@@ -27,7 +27,7 @@ def bundled() -> dict[str, huggingface.Transformer]:
 
 @pytest.fixture(scope="module")
 def benchmark():
-    return curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    return curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
 
 
 def test_its_size_is_read_from_the_model(bundled):

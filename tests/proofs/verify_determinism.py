@@ -122,7 +122,7 @@ def main() -> int:
     """Print one line a comparison; exit code 1 if anything differs in float32."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stems", type=int, default=40, help="five prompts each")
-    benchmark = curated_prompts.build(seed=1, stems=parser.parse_args().stems, groups_per_stem=1)
+    benchmark = curated_prompts.build(seed=1, stems=parser.parse_args().stems, contexts_per_stem=1)
     owed = runner.requests(benchmark, told(0.0, 64), registry.load(told(0.0, 64).model))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         rows = [row for found in pool.map(compare, [owed] * len(TEMPERATURES), TEMPERATURES) for row in found]

@@ -180,7 +180,7 @@ def own_run(benchmark: pd.DataFrame, mode: str, folder: Path) -> pd.DataFrame:
     }
     told = params.from_cell(
         "02_generation",
-        values | greedy | {"model": values["model"] | {"begin_answer": False, "require_word": False}},
+        values | greedy | {"model": values["model"] | {"assistant_prefill": False, "require_word": False}},
     )
     model = registry.load(told.model)
     owed = runner.requests(benchmark, told, model)

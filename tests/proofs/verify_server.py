@@ -106,7 +106,7 @@ def told(server: Process, mode: str) -> sections.Generation:
         "id": server.model,
         "server": place,
         "parameters": 106_203_456,
-        "begin_answer": False,
+        "assistant_prefill": False,
         "require_word": False,
     }
     few = {
@@ -135,7 +135,7 @@ def disturb(server: Process, journal: Path, seconds: list[float]) -> None:
 def verify(kind: str, server: Process, mode: str, folder: Path) -> dict:
     """A disturbed run and an undisturbed one."""
     parameters = told(server, mode)
-    benchmark = curated_prompts.build(seed=1, stems=2, groups_per_stem=1)
+    benchmark = curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
     model = registry.load(parameters.model)
     owed = runner.requests(benchmark, parameters, model)
     journal, seconds = folder / f"{mode}.jsonl", []

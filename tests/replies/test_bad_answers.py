@@ -50,7 +50,7 @@ def run(stand_in, tmp_path):
     def run(answers: list) -> tuple[pd.DataFrame, pd.DataFrame]:
         stand_in.answer = lambda path, body: answers[(len(stand_in.seen) - 1) % len(answers)]
         benchmark, parameters = (
-            curated_prompts.build(seed=1, stems=4, groups_per_stem=1),
+            curated_prompts.build(seed=1, stems=4, contexts_per_stem=1),
             told(stand_in, "chat", retries=0, concurrency=1),
         )
         model = registry.load(parameters.model)

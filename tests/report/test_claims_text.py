@@ -63,7 +63,7 @@ def _judgements(parameters):
     run = params.from_cell(
         "02_generation", params.cell_values(parameters, "smoke", "02_generation", "canned-50")
     )
-    benchmark = curated_prompts.build(seed=1, stems=24, groups_per_stem=1)
+    benchmark = curated_prompts.build(seed=1, stems=24, contexts_per_stem=1)
     model = mock.Canned(run.model)
     owed = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
     paid = runner.generate(owed, run, model, records.run_folder("smoke") / "c.jsonl")

@@ -83,7 +83,7 @@ def test_the_numbers_are_those_of_the_texts_repeated(short_sighted):
     mixed = of([2, 10])
     table = rated_agreement.scored(rated(), JUDGE, np.random.default_rng(3))
     repeated = table.loc[np.repeat(table.index, np.where(table["text"] == "one two", 3, 1))]
-    expected = rated_agreement.beside_rater(repeated, np.ones((1, len(repeated))))
+    expected = rated_agreement.comparison_judges_rater(repeated, np.ones((1, len(repeated))))
     assert mixed.loc["one rater", "estimate"] == pytest.approx(expected["one rater"][0])
     assert mixed.loc["error", "estimate"] == pytest.approx(
         (repeated["judged"] - repeated["mean"]).abs().mean()

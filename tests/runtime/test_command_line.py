@@ -4,12 +4,11 @@ columns."""
 import pytest
 
 from lib.annotation import exchange
-from lib.cli import batch, export
+from lib.cli import batch, export, publish_prompts, train_ladder
 from lib.config import params
-from lib.dataset import own_sentences, published_prompts
+from lib.dataset import own_sentences
 from lib.measure import __main__ as measure
 from lib.measure import compare
-from lib.models import ladder
 from lib.report import ladder_reports
 from lib.runtime import command_line, progress
 from lib.runtime.command_line import INTERRUPTED, USER_ERROR, UserError, exit_code
@@ -57,8 +56,8 @@ COMMANDS = {
     "export": (lambda: export.main([]), export, "export"),
     "own_sentences": (lambda: own_sentences.main("smoke"), params, "dataset"),
     "annotation_exchange": (lambda: exchange.main(["export", "smoke"]), exchange, "export_labels"),
-    "prior_work": (lambda: published_prompts.main(["smoke"]), params, "load"),
-    "ladder": (lambda: ladder.main(), ladder_reports, "trained"),
+    "publish_prompts": (lambda: publish_prompts.main(["smoke"]), params, "load"),
+    "train_ladder": (lambda: train_ladder.main(), ladder_reports, "trained"),
 }
 
 
@@ -85,7 +84,7 @@ def test_every_command_ends_so(command, error, code, says, monkeypatch, capsys):
         (compare.main, []),
         (exchange.main, ["export"]),
         (exchange.main, []),
-        (published_prompts.main, []),
+        (publish_prompts.main, []),
         *((batch.main, [name]) for name in ("run", "notebook", "plan", "prepare", "finish")),
         (batch.main, []),
     ],

@@ -46,7 +46,7 @@ SCHEMA = pa.DataFrameSchema(
 )
 
 
-def read(prior: sections.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
+def read(prior: sections.PublishedPrompts) -> tuple[pd.DataFrame, dict[str, list]]:
     """The pairs of a published table, and its defects: what is wrong -> the lines or rows it concerns.
 
     Columns of the pairs: row (as people count it in the file), concept, arm, stem_id, domain, prompt,
@@ -85,7 +85,7 @@ def read(prior: sections.Prior) -> tuple[pd.DataFrame, dict[str, list]]:
     return pairs[wanted], defects | taken_off | _defects(pairs)
 
 
-def build(prior: sections.Prior) -> pd.DataFrame:
+def build(prior: sections.PublishedPrompts) -> pd.DataFrame:
     """The prompts of a published table with the columns of PROMPTS: two rows a group, arms as in ARMS."""
     pairs, _ = read(prior)
     test = pairs.assign(text=pairs["prompt"], context_id=pairs["concept"])
@@ -99,7 +99,7 @@ def build(prior: sections.Prior) -> pd.DataFrame:
     return SCHEMA.validate(table.assign(**labels)[list(PROMPTS.columns)])
 
 
-def completions(prior: sections.Prior) -> pd.DataFrame:
+def completions(prior: sections.PublishedPrompts) -> pd.DataFrame:
     """The completions that a published table holds, as lib/models/precomputed.py reads them: prompt_id,
     sample_index, completion."""
     pairs, _ = read(prior)
@@ -135,7 +135,7 @@ def report(defects: dict[str, list]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["defect", "count", "where"])
 
 
-def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.DataFrame:
+def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> pd.DataFrame:
     """`cells` of one list with control and control_replies, looked up by place; `used`: is the row a control
     of any."""
     given = cells["n_control"].map(lambda cell: None if str(cell).casefold() in _NOTHING else cell)
@@ -181,7 +181,7 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.Prior) -> pd.
     )
 
 
-def _arms(pairs: pd.DataFrame, unit: str, prior: sections.Prior) -> list[str]:
+def _arms(pairs: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> list[str]:
     """The arm of each test, from its polarity or from its concept's valence."""
     polarity = pairs["polarity"].fillna("").str.casefold()
     strange = ~polarity.isin([*_NOTHING, "negative", "positive"])

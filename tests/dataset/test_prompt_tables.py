@@ -7,7 +7,7 @@ import yaml
 
 from lib.config import params, sections, specs
 from lib.config.specs import ParameterError
-from lib.dataset import curated_prompts, published_prompts
+from lib.dataset import curated_prompts, prompt_tables
 from lib.generation import runner
 from lib.models import registry
 from lib.storage import tables
@@ -52,13 +52,13 @@ PAIRS = pd.DataFrame(
 )
 
 
-def prior(path, **columns) -> sections.Prior:
-    return sections.Prior(path=str(path), columns=columns)
+def prior(path, **columns) -> sections.PublishedPrompts:
+    return sections.PublishedPrompts(path=str(path), columns=columns)
 
 
 def read(table: pd.DataFrame, tmp_path, **columns) -> tuple[pd.DataFrame, dict[str, list]]:
     write(table, tmp_path / "published.xlsx")
-    return published_prompts.read(prior(tmp_path / "published.xlsx", **columns))
+    return prompt_tables.read(prior(tmp_path / "published.xlsx", **columns))
 
 
 def changed(row: int, **cells) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def test_every_format_reads_the_same(tmp_path, suffix):
         text.to_csv(tmp_path / "published.tsv", sep="\t", index=False)
     else:
         write(text.assign(category=text["category"].astype(str)), tmp_path / f"published{suffix}")
-    pairs, _ = published_prompts.read(prior(tmp_path / f"published{suffix}"))
+    pairs, _ = prompt_tables.read(prior(tmp_path / f"published{suffix}"))
     expected, _ = read(LIST, tmp_path)
     pd.testing.assert_frame_equal(pairs.drop(columns="row"), expected.drop(columns="row"), check_dtype=False)
 
@@ -141,7 +141,7 @@ def test_a_defect_is_counted_by_row(tmp_path, table, defect, rows):
     pairs, defects = read(table, tmp_path)
     assert defects[defect] == rows
     assert len(pairs) == 2 if "left out" in defect else 3
-    shown = published_prompts.report(defects).set_index("defect")
+    shown = prompt_tables.report(defects).set_index("defect")
     assert shown.loc[defect, "count"] == len(rows)
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, name, message):
     if name != "gone.csv":
         (tmp_path / name).write_text('a,b\n"1\n')
     with pytest.raises(ParameterError, match=message):
-        published_prompts.read(prior(tmp_path / name))
+        prompt_tables.read(prior(tmp_path / name))
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_a_file_that_is_none_is_refused(tmp_path, name, message):
     ],
 )
 def test_the_last_sentence_is_the_stem(prompt, parts):
-    assert published_prompts.split(prompt) == parts
+    assert prompt_tables.split(prompt) == parts
 
 
 def test_groups_hold_a_control_and_a_test_with_the_columns_of_prompts(tmp_path):
     read(LIST, tmp_path)
-    table = published_prompts.build(prior(tmp_path / "published.xlsx"))
+    table = prompt_tables.build(prior(tmp_path / "published.xlsx"))
     assert list(table.columns) == list(curated_prompts.PROMPTS.columns)
     assert table.groupby("group_id")["arm"].agg(tuple).tolist() == [
         ("neutral", "concept"),
@@ -218,14 +218,14 @@ def test_their_completions_run_like_completions_made_elsewhere(tmp_path):
     """A control that serves two tests, and prompts that read alike, keep the completions of their own row."""
     read(pd.concat([LIST, LIST.iloc[[1]].assign(generation_1="baker.")]), tmp_path)
     published = prior(tmp_path / "published.xlsx")
-    made = published_prompts.completions(published)
-    assert published_prompts.samples(made) == 2
+    made = prompt_tables.completions(published)
+    assert prompt_tables.samples(made) == 2
     made.to_parquet(tmp_path / "made.parquet")
     parameters = told(
         model={"id": "theirs", "table": {"path": str(tmp_path / "made.parquet"), "columns": {}}}, samples=2
     )
     model = registry.load(parameters.model)
-    owed = runner.requests(published_prompts.build(published), parameters, model)
+    owed = runner.requests(prompt_tables.build(published), parameters, model)
     model.check(owed)
     paid = runner.generate(owed, parameters, model, tmp_path / "journal.jsonl").set_index(
         ["prompt_id", "sample_index"]
@@ -250,7 +250,7 @@ def test_the_notebooks_run_on_them(copy, tmp_path):
     both = pd.concat([LIST, gloomy.iloc[[4]], joy.iloc[[2]]])
     read(both, tmp_path)
     published = prior(tmp_path / "published.xlsx")
-    published_prompts.completions(published).to_parquet(tmp_path / "made.parquet")
+    prompt_tables.completions(published).to_parquet(tmp_path / "made.parquet")
     smoke = params.load("smoke")
     theirs = {
         "id": "theirs",
@@ -258,7 +258,7 @@ def test_the_notebooks_run_on_them(copy, tmp_path):
         "table": {"path": str(tmp_path / "made.parquet"), "columns": {}},
     }
     model = specs.Model.model_validate(smoke.models[0].model_dump() | theirs)
-    dataset = smoke.dataset | {"prior": published.model_dump()}
+    dataset = smoke.dataset | {"published_prompts": published.model_dump()}
     told = smoke.model_copy(update={"models": [model], "mitigations": {}, "dataset": dataset})
     for notebook in ("01_dataset", "02_generation", "03_judging"):
         values = tmp_path / f"{notebook}.yaml"
