@@ -160,8 +160,8 @@ def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **
         "sample_index": 0,
     }
     stand_in.troubles = [lambda handler: handler.send(status, body)]
-    owed = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])
-    return model.reply(owed, parameters.temperature, parameters.max_new_tokens, parameters.seed)[0]
+    requested = pd.DataFrame([row | {"rendered": model.render(row["context"], row["stem"], "")}])
+    return model.reply(requested, parameters.temperature, parameters.max_new_tokens, parameters.seed)[0]
 
 
 def message_of(act) -> str:

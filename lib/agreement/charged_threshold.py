@@ -91,6 +91,11 @@ def worth(
         inference.cluster_bootstrap(rows, both, "stem_id", draws, rng), confidence
     )
     named = pd.DataFrame(
-        {"judge": ["as it was", "re-fitted", "difference"], "estimate": both(rows), "low": low, "high": high}
+        {
+            "judge": ["as it was", "re-fitted", "difference"],
+            "estimate": both(rows),
+            "ci_low": low,
+            "ci_high": high,
+        }
     )
     return named.assign(n=rows["item_id"].nunique(), n_stems=rows["stem_id"].nunique())

@@ -26,8 +26,8 @@ from lib.storage import records, times
 VADER = Judge(name="vader", kind="vader")
 ONE_RATER, WITH_PEOPLE = "one rater", ("pearson", "kappa")
 TEXTS, PAIRS = "rated texts, alone", "completions, in pairs"
-COLUMNS = ["judge", "level", "who", "measure", "estimate", "low", "high", "n", "n_documents"]
-REPLY_COLUMNS = ["judge", "asked_about", "quantity", "estimate", "low", "high", "n", "n_stems"]
+COLUMNS = ["judge", "level", "who", "measure", "estimate", "ci_low", "ci_high", "n", "n_documents"]
+REPLY_COLUMNS = ["judge", "asked_about", "quantity", "estimate", "ci_low", "ci_high", "n", "n_stems"]
 UNSCORED, WITH_JUDGE = "unscored replies, %", "Pearson's r with the run's judge"
 
 
@@ -78,13 +78,13 @@ def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.Data
         judge,
         TEXTS,
         llm_judge.replies_alone(judge),
-        lambda: llm_judge.asked_alone(judge, once["text"].tolist(), once["document"], judge.retest_fraction),
+        lambda: llm_judge.ask_single(judge, once["text"].tolist(), once["document"], judge.retest_fraction),
     )
     return Asked(judge, texts, timed(judge, PAIRS, journal, lambda: _ask_pairs(judge, completions, journal)))
 
 
 def _ask_pairs(judge: Judge, completions: pd.DataFrame, journal: Path) -> pd.DataFrame:
-    seen = [llm_judge.sightings(own.reset_index(drop=True)) for _, own in completions.groupby("model")]
+    seen = [llm_judge.pairings(own.reset_index(drop=True)) for _, own in completions.groupby("model")]
     return llm_judge.ask(
         judge, llm_judge.questions(pd.concat(seen), judge.retest_fraction, judge.seed), journal
     )

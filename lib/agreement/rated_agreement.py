@@ -165,10 +165,10 @@ def _of_raters(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]
 
 def _components(part: pd.DataFrame, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """σ² of one rater's slips and τ² of the truth, by one-way analysis of variance; see `worth`."""
-    slips, slip_of_mean = (
+    error_variance, slip_of_mean = (
         resamples.mean(part["rater_variance"] / count, weights) for count in (1, part["n_raters"])
     )
-    return slips, resamples.variance(part["mean"], weights) - slip_of_mean
+    return error_variance, resamples.variance(part["mean"], weights) - slip_of_mean
 
 
 def reliability(part: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
@@ -193,13 +193,13 @@ def worth(part: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     1910). The judge has r² = cov(judge, mean)² / (var(judge) τ²), because slips go with no judge: freed of
     attenuation. Equal where k = r² / (1 − r²) · σ² / τ².
     """
-    slips, truth = _components(part, weights)
+    error_variance, truth = _components(part, weights)
     together = resamples.covariance(part["judged"], part["mean"], weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         square = np.where(together > 0, together, 0) ** 2 / (
             resamples.variance(part["judged"], weights) * truth
         )
-        found = np.where(square < 1, square / (1 - square) * slips / truth, np.inf)
+        found = np.where(square < 1, square / (1 - square) * error_variance / truth, np.inf)
     return np.where(np.isnan(square) | (truth <= 0), np.nan, found)
 
 

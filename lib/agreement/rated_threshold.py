@@ -149,7 +149,7 @@ def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
         )
         parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
     shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
-    return shown[["by", "level", "question", "measure", "estimate", "low", "high", "n", "n_documents"]]
+    return shown[["by", "level", "question", "measure", "estimate", "ci_low", "ci_high", "n", "n_documents"]]
 
 
 def calibration(table: pd.DataFrame, confidence: float) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def design_mean(
         return _of_design(inference.without_interval(estimate, clusterings[0]), counts, unit)
     basis = _strata(rows, min(codes.max() + 1 for codes in clusterings))
     found = inference.least_squares(values, basis, clusterings, confidence, limits)
-    if found.error == 0:  # strata that explain everything say nothing of other stems
+    if found.se == 0:  # strata that explain everything say nothing of other stems
         found = inference.least_squares(values, basis[:, -1:], clusterings, confidence, limits)
     return _of_design(found, counts, unit)
 
@@ -115,8 +115,8 @@ def design_difference(
         return design_slope(rows, value, "first", confidence), False
     sides = [design_mean(side, value, confidence) for side in (one, other)]
     found = inference.difference(*sides, confidence)
-    naive = np.hypot(*(side.error * side.error_ratio for side in sides))
-    found = replace(found, error_ratio=naive / found.error if found.error > 0 else np.nan)
+    naive = np.hypot(*(side.se * side.naive_se_ratio for side in sides))
+    found = replace(found, naive_se_ratio=naive / found.se if found.se > 0 else np.nan)
     return _of_design(found, (found.n_stems, sides[0].n_matches + sides[1].n_matches), unit), True
 
 

@@ -16,7 +16,7 @@ from lib.stats import inference
 _ARMS = ("neutral", *leakage.DIRECTIONS)
 
 
-def narrowing(
+def variance_reduction(
     judgements: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
     """One row for each model and each of leakage.QUANTITIES, over the unmitigated charged arms.
@@ -48,8 +48,8 @@ def _compare(
             "shared": np.nan,
             "independent": np.nan,
             "narrower": np.nan,
-            "low": np.nan,
-            "high": np.nan,
+            "ci_low": np.nan,
+            "ci_high": np.nan,
             "narrower_as_run": np.nan,
             "n_stems": judgements["stem_id"].nunique(),
             "samples": samples,
@@ -67,8 +67,8 @@ def _compare(
         "shared": shared.mean(),
         "independent": independent.mean(),
         "narrower": _narrower(shared, independent),
-        "low": low,
-        "high": high,
+        "ci_low": low,
+        "ci_high": high,
         "narrower_as_run": 100.0 * (1 - np.sqrt(as_run / (as_run + added))),
         "n_stems": shared.shape[1],
         "samples": samples,

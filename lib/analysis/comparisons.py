@@ -38,14 +38,14 @@ FACTORS = {  # factor: column, levels in the order of comparison, arms
 DOSED = ("towards", "net", "shift")
 _TESTED = [
     "estimate",
-    "low",
-    "high",
+    "ci_low",
+    "ci_high",
     "n",
     "n_stems",
     "n_matches",
     "cluster_unit",
-    "error",
-    "error_ratio",
+    "se",
+    "naive_se_ratio",
     "p",
     "p_holm",
     "p_equivalence",
@@ -80,7 +80,7 @@ def untold(pairs: pd.DataFrame) -> list[str]:
     )
 
 
-def doses(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
+def dose_response(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
     """Dose–response within one model: for each quantity of DOSED its slope per step of intensity, and each
     step by itself.
 
@@ -149,11 +149,11 @@ def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[floa
     units: where stems are equally large, the usual one of d. It agrees with p but for what p allows for
     skewness. NaN without an interval or a spread, or where stems agree but for rounding.
     """
-    if not (spread > 0 and found.error > 1e-4 * abs(found.estimate)):  # below it, scipy may search for ever
+    if not (spread > 0 and found.se > 1e-4 * abs(found.estimate)):  # below it, scipy may search for ever
         return np.nan, np.nan, np.nan
     tail = (1 - confidence) / 2
-    bounds = special.nctdtrinc(found.freedom, [1 - tail, tail], found.estimate / found.error)
-    low, high = bounds * found.error / spread
+    bounds = special.nctdtrinc(found.df, [1 - tail, tail], found.estimate / found.se)
+    low, high = bounds * found.se / spread
     return found.estimate / spread, low, high
 
 
@@ -217,6 +217,6 @@ def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:
         {name: float for name in _TESTED if name not in ("n", "n_stems", "n_matches", "cluster_unit", "way")}
     )
     cut = leakage.within_limits(
-        table.assign(quantity=table.get("quantity", "net")), leakage.DIFFERENCE_LIMITS
+        table.assign(quantity=table.get("quantity", "net")), leakage.DIFFERENCE_SUPPORT
     )
     return cut.assign(p_holm=inference.holm(table["p"]))[table.columns]

@@ -29,10 +29,10 @@ QUANTITIES = {
     "net": "net excess, points",
     "shift": "valence shift, scale points",
 }
-NOTHING = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
+NULL_VALUE = {"leak": 50.0, "towards": 0.0, "away": 0.0, "net": 0.0, "shift": 0.0}
 # the quantity by which claims are decided; the net excess depends on the threshold of a judge
 PRIMARY = "shift"
-LIMITS = {
+SUPPORT = {
     "leak": (0, 100),
     "towards": (-100, 100),
     "away": (-100, 100),
@@ -40,7 +40,7 @@ LIMITS = {
     "shift": (-8, 8),
 }  # of a pair
 # of two pairs
-DIFFERENCE_LIMITS = {quantity: (low - high, high - low) for quantity, (low, high) in LIMITS.items()}
+DIFFERENCE_SUPPORT = {quantity: (low - high, high - low) for quantity, (low, high) in SUPPORT.items()}
 _GROUP = ["model", "mitigation", "group_id"]
 
 
@@ -114,14 +114,16 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     return 50 * further / count
 
 
-def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = LIMITS) -> pd.DataFrame:
+def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = SUPPORT) -> pd.DataFrame:
     """A table of estimates whose intervals are cut at the `limits` of what stands in its column
     `quantity`."""
     least, greatest = (
         table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float)
         for end in (0, 1)
     )
-    return table.assign(low=np.maximum(table["low"], least), high=np.minimum(table["high"], greatest))
+    return table.assign(
+        ci_low=np.maximum(table["ci_low"], least), ci_high=np.minimum(table["ci_high"], greatest)
+    )
 
 
 def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,14 +133,14 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 def mean_of(table: pd.DataFrame, quantity: str, confidence: float) -> DesignEstimate:
     """The mean of a quantity over `table`, a row a pair: the estimate by which claims are decided."""
-    return clustered.design_mean(table, quantity, confidence, LIMITS[quantity])
+    return clustered.design_mean(table, quantity, confidence, SUPPORT[quantity])
 
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
     """Each of QUANTITIES within each combination of `by`: a long table with the columns of
     `clustered.DesignEstimate`."""
     found = [
-        clustered.design_means(table, quantity, by, confidence, LIMITS[quantity]).assign(quantity=quantity)
+        clustered.design_means(table, quantity, by, confidence, SUPPORT[quantity]).assign(quantity=quantity)
         for quantity in QUANTITIES
     ]
     estimates = pd.concat(found, ignore_index=True)
@@ -179,7 +181,7 @@ def unscored_bounds(
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
         table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])
         for quantity in ("towards", "net"):
-            means = clustered.design_means(table, quantity, by, confidence, LIMITS[quantity])
+            means = clustered.design_means(table, quantity, by, confidence, SUPPORT[quantity])
             found.append(means.assign(quantity=quantity, unscored=case))
     table = pd.concat(found, ignore_index=True)
     return table[[*by, "quantity", "unscored", *table.columns.drop([*by, "quantity", "unscored"])]]

@@ -13,7 +13,7 @@ import pandas as pd
 from lib.analysis import clustered, leakage
 from lib.dataset.curated_prompts import INTENSITIES
 
-COLUMNS = ["model", "yardstick", "estimate", "low", "high", "n", "n_stems", "margin / yardstick"]
+COLUMNS = ["model", "yardstick", "estimate", "ci_low", "ci_high", "n", "n_stems", "margin / yardstick"]
 
 
 def yardsticks(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def yardsticks(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.Data
             both = part[part["intensity"].isin([lower, upper])]
             step = clustered.design_difference(both, "shift", both["intensity"] == upper, confidence)[0]
             found.append((f"{upper} less {lower} contexts", step))
-        measured = ["estimate", "low", "high", "n", "n_stems"]
+        measured = ["estimate", "ci_low", "ci_high", "n", "n_stems"]
         rows += [
             {"model": model, "yardstick": name, **{field: getattr(one, field) for field in measured}}
             for name, one in found

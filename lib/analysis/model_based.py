@@ -22,7 +22,7 @@ METHODS = ("mean", "bootstrap", "model")
 MODELS = {"towards": "GEE", "shift": "mixed model"}
 SLOTS = ("closed", "open")
 FAILED = "did not converge"
-_FOUND = ["estimate", "low", "high", "error"]
+_FOUND = ["estimate", "ci_low", "ci_high", "se"]
 
 
 def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -44,11 +44,11 @@ def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.G
                     "bootstrap": _bootstrap(part, quantity, weights, confidence, draws, rng),
                     "model": _model(part, quantity, weights, confidence),
                 }
-                low, high = (leakage.LIMITS if len(weights) == 1 else leakage.DIFFERENCE_LIMITS)[quantity]
+                low, high = (leakage.SUPPORT if len(weights) == 1 else leakage.DIFFERENCE_SUPPORT)[quantity]
                 for method in METHODS:
                     cut = {
-                        "low": np.maximum(found[method]["low"], low),
-                        "high": np.minimum(found[method]["high"], high),
+                        "ci_low": np.maximum(found[method]["ci_low"], low),
+                        "ci_high": np.minimum(found[method]["ci_high"], high),
                     }
                     rows.append({**named, "method": method, **found[method], **cut, **counts})
     return pd.DataFrame(rows, columns=["quantity", "arm", "slot", "method", *_FOUND, "n", "n_stems", "said"])
@@ -72,10 +72,11 @@ def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _disagreement(row) -> str:
     # a mean without an interval says nothing that could be contradicted
-    if np.isnan(row.low_mean) or row.said:
-        return "" if np.isnan(row.low_mean) else row.said
+    if np.isnan(row.ci_low_mean) or row.said:
+        return "" if np.isnan(row.ci_low_mean) else row.said
     sides = [
-        bool(low > 0) - bool(high < 0) for low, high in ((row.low, row.high), (row.low_mean, row.high_mean))
+        bool(low > 0) - bool(high < 0)
+        for low, high in ((row.ci_low, row.ci_high), (row.ci_low_mean, row.ci_high_mean))
     ]
     away = abs(row.estimate - row.estimate_mean)
     told = ["only one interval excludes 0"] * (sides[0] != sides[1])
@@ -107,7 +108,7 @@ def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -
         )
     return {
         **{name: getattr(found, name) for name in _FOUND},
-        "said": "" if found.low == found.low else "no interval",
+        "said": "" if found.ci_low == found.ci_low else "no interval",
     }
 
 
@@ -130,9 +131,9 @@ def _bootstrap(part: pd.DataFrame, quantity: str, weights: dict, confidence: flo
     low, high = inference.percentile_interval(drawn[:, None], confidence)[:, 0]
     return {
         "estimate": estimate(np.ones((1, len(sums))))[0],
-        "low": low,
-        "high": high,
-        "error": np.nanstd(drawn),
+        "ci_low": low,
+        "ci_high": high,
+        "se": np.nanstd(drawn),
         "said": "",
     }
 
@@ -153,9 +154,9 @@ def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) 
     reach = stats.t.ppf((1 + confidence) / 2, stems - 1) * error
     return {
         "estimate": estimate,
-        "low": estimate - reach,
-        "high": estimate + reach,
-        "error": error,
+        "ci_low": estimate - reach,
+        "ci_high": estimate + reach,
+        "se": error,
         "said": "",
     }
 

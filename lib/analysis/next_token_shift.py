@@ -65,7 +65,7 @@ def rank_correlation(
     draws lowers it.
     """
     if shifts.empty:
-        return pd.DataFrame(columns=["quantity", "rho", "low", "high", "prompts", "n_stems"])
+        return pd.DataFrame(columns=["quantity", "rho", "ci_low", "ci_high", "prompts", "n_stems"])
     key = ["group_id", "stem_id", "arm"]
     drawn = leakage.charged_pairs(pairs).groupby(key, as_index=False)[list(_COMPARED)].mean()
     both = (
@@ -80,7 +80,7 @@ def rank_correlation(
     low, high = inference.percentile_interval(
         inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence
     )
-    shown = {"quantity": _COMPARED, "rho": rho(both), "low": low, "high": high}
+    shown = {"quantity": _COMPARED, "rho": rho(both), "ci_low": low, "ci_high": high}
     return pd.DataFrame({**shown, "prompts": len(both), "n_stems": both["stem_id"].nunique()})
 
 

@@ -12,7 +12,7 @@ from lib.analysis import leakage
 from lib.stats import inference
 
 KEPT, BROKEN, NOT_SHOWN = "kept", "broken", "not shown"
-_MEASURED = ["estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit", "error_ratio"]
+_MEASURED = ["estimate", "ci_low", "ci_high", "n", "n_stems", "n_matches", "cluster_unit", "naive_se_ratio"]
 COLUMNS = ["quantity", "margin", *_MEASURED, "p_equivalence", "rule"]
 
 
@@ -40,10 +40,10 @@ def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
 
 
 def _rule(shift: inference.Estimate, margin: float, confidence: float) -> str:
-    if shift.n == 0 or shift.low > margin or shift.high < -margin:
+    if shift.n == 0 or shift.ci_low > margin or shift.ci_high < -margin:
         return BROKEN
     # also where all stems agree, so that no test has an error
-    inside = -margin < shift.low and shift.high < margin
+    inside = -margin < shift.ci_low and shift.ci_high < margin
     return KEPT if inside or inference.equivalence_p(shift, margin) < 1 - confidence else NOT_SHOWN
 
 

@@ -106,7 +106,7 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
     rows = []
     for reference, pairs in references.items():
         for quantity in quantities:
-            table, limits = leakage.polarity_difference(pairs, quantity), leakage.DIFFERENCE_LIMITS[quantity]
+            table, limits = leakage.polarity_difference(pairs, quantity), leakage.DIFFERENCE_SUPPORT[quantity]
             for model in models:
                 estimate = design_mean(table[table["model"] == model], "difference", confidence, limits)
                 rows.append(
@@ -138,12 +138,12 @@ def decided(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _agreed(estimates: pd.DataFrame) -> tuple[int, str]:
-    sides = (estimates["low"] > 0).astype(int) - (estimates["high"] < 0).astype(int)
+    sides = (estimates["ci_low"] > 0).astype(int) - (estimates["ci_high"] < 0).astype(int)
     references = {
-        "no interval": estimates["low"].isna(),
+        "no interval": estimates["ci_low"].isna(),
         "above 0": sides > 0,
         "below 0": sides < 0,
-        "interval includes 0": (sides == 0) & estimates["low"].notna(),
+        "interval includes 0": (sides == 0) & estimates["ci_low"].notna(),
     }
     if sides.abs().all() and sides.nunique() == 1:
         return int(
@@ -220,7 +220,7 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
             table = negative.assign(positive=positive["difference"]).dropna(subset=["difference", "positive"])
             for model in judgements["model"].unique():
                 found = _tipping(
-                    table[table["model"] == model], leakage.DIFFERENCE_LIMITS[quantity], confidence
+                    table[table["model"] == model], leakage.DIFFERENCE_SUPPORT[quantity], confidence
                 )
                 rows.append({"model": model, "reference": reference, "quantity": quantity, **found})
     return pd.DataFrame(rows)
@@ -237,7 +237,7 @@ def _tipping(table: pd.DataFrame, limits: tuple[float, float], confidence: float
         estimate = design_mean(
             scaled, "difference", confidence, tuple(max(1, ratio) * limit for limit in limits)
         )
-        return estimate.low, estimate.high
+        return estimate.ci_low, estimate.ci_high
 
     ratios = np.union1d(RATIOS, tips) if tips > 0 else RATIOS
     open_from, open_to = _open_range(ratios, bounds)

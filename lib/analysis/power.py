@@ -234,8 +234,8 @@ def detectable(
             ]
             low, high = inference.percentile_interval(np.array(effects[1:])[:, None], 0.95)[:, 0]
             named = {"model": model, "contrast": contrast, "samples": samples}
-            rows.append({**named, "estimate": effects[0], "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["model", "contrast", "samples", "estimate", "low", "high"])
+            rows.append({**named, "estimate": effects[0], "ci_low": low, "ci_high": high})
+    return pd.DataFrame(rows, columns=["model", "contrast", "samples", "estimate", "ci_low", "ci_high"])
 
 
 def needed(
@@ -346,10 +346,10 @@ def detectable_effect(
     Two-sided t test at level 1 − `confidence` with the degrees of freedom of `found`, clusters − 1 where it
     has none. NaN where there is no error.
     """
-    if np.isnan(found.error) or found.n_stems < 2:
+    if np.isnan(found.se) or found.n_stems < 2:
         return np.nan
-    freedom = found.n_stems - 1 if np.isnan(found.freedom) else found.freedom
-    return _detectable(float(freedom) + 1, power, round(1 - confidence, 9)) * float(found.error)
+    freedom = found.n_stems - 1 if np.isnan(found.df) else found.df
+    return _detectable(float(freedom) + 1, power, round(1 - confidence, 9)) * float(found.se)
 
 
 def variances(differences) -> Components:

@@ -45,7 +45,7 @@ def by_size(
     fields of Estimate."""
     named = [*LINE, *by, "model", "parameters"]
     return inference.clustered_means(
-        sized(pairs), quantity, named, confidence, limits=leakage.LIMITS[quantity]
+        sized(pairs), quantity, named, confidence, limits=leakage.SUPPORT[quantity]
     )
 
 
@@ -93,12 +93,14 @@ def fitted(pairs: pd.DataFrame, quantity: str, confidence: float, points: int = 
     for levels, line in _lines(pairs, quantity, confidence, ()):
         if line.fit is not None:
             log_size = np.linspace(*line.log_range, points)
-            bounds = dict(zip(("estimate", "low", "high"), line.fit.band(log_size, confidence), strict=True))
+            bounds = dict(
+                zip(("estimate", "ci_low", "ci_high"), line.fit.band(log_size, confidence), strict=True)
+            )
             rows.append(pd.DataFrame({**levels, "parameters": 10**log_size, **bounds}))
     return (
         pd.concat(rows, ignore_index=True)
         if rows
-        else pd.DataFrame(columns=[*LINE, "parameters", "estimate", "low", "high"])
+        else pd.DataFrame(columns=[*LINE, "parameters", "estimate", "ci_low", "ci_high"])
     )
 
 
@@ -127,7 +129,7 @@ def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
     sizes = models["parameters"].nunique()
     known = sized(part).dropna(subset=quantity)
     counts = sizes, len(models), left_out, len(known), known["stem_id"].nunique()
-    unsure = models.loc[~(models["error"] > 0), "model"]
+    unsure = models.loc[~(models["se"] > 0), "model"]
     if sizes < MIN_DESCRIBED:
         return _Line(*counts, f"a slope needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}")
     if len(unsure):
@@ -151,7 +153,7 @@ def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.
     )
     sums, counts = (cells[name][models["model"]].to_numpy(float) for name in ("sum", "count"))
     added = (sums - counts * (sums.sum(axis=0) / counts.sum(axis=0))) / counts.sum(axis=0)
-    return error_covariance(added, models["error"].to_numpy(float))
+    return error_covariance(added, models["se"].to_numpy(float))
 
 
 def error_covariance(added: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -175,7 +177,7 @@ def pair_differences(pairs: pd.DataFrame, quantity: str, confidence: float) -> p
     A group and arm are one value at each size, the mean of its draws; intervals are clustered by stem, and so
     hold of these models alone. Columns: LINE, quantity, smaller, larger (models), fields of Estimate.
     """
-    rows, limit = [], np.ptp(leakage.LIMITS[quantity])
+    rows, limit = [], np.ptp(leakage.SUPPORT[quantity])
     for levels, part in sized(pairs).groupby(LINE, sort=False):
         names = part.groupby("parameters")["model"].agg(lambda models: ", ".join(models.unique()))
         if len(names) == 2:
@@ -200,19 +202,19 @@ def families(slopes: pd.DataFrame, confidence: float) -> pd.DataFrame:
     estimate, low, high, between (SD of slopes).
     """
     rows, by = [], ["tuning", "mode", "quantity"]
-    for levels, part in slopes.dropna(subset="error").groupby(by, sort=False):
+    for levels, part in slopes.dropna(subset="se").groupby(by, sort=False):
         if len(part) < 2:
             continue
         found = combine_effects(
             part["estimate"].to_numpy(float),
-            part["error"].to_numpy(float) ** 2,
+            part["se"].to_numpy(float) ** 2,
             method_re="iterated",
             use_t=True,
             alpha=1 - confidence,
         )
         low, high = found.conf_int(alpha=1 - confidence)[1]  # of the random effects
         rows.append((*levels, len(part), found.mean_effect_re, low, high, np.sqrt(found.tau2)))
-    return pd.DataFrame(rows, columns=[*by, "families", "estimate", "low", "high", "between"])
+    return pd.DataFrame(rows, columns=[*by, "families", "estimate", "ci_low", "ci_high", "between"])
 
 
 def monotonicity(
@@ -241,7 +243,8 @@ def monotonicity(
             shape = _shape(part, quantity, confidence, rng)
         rows.append((*levels, sizes, *shape, stems, message))
     return pd.DataFrame(
-        rows, columns=[*LINE, "sizes", "tau", "low", "high", "p_falling", "p_monotone", "n_stems", "message"]
+        rows,
+        columns=[*LINE, "sizes", "tau", "ci_low", "ci_high", "p_falling", "p_monotone", "n_stems", "message"],
     )
 
 

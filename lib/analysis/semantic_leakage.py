@@ -88,7 +88,7 @@ def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
     if at["estimate"].isna().all():
         return "Semantic leak rate: not estimated, for no pair of completions is there."
     said = "; ".join(
-        f"{arm} {row.estimate:.1f} % [{row.low:.1f}, {row.high:.1f}]" for arm, row in at.iterrows()
+        f"{arm} {row.estimate:.1f} % [{row.ci_low:.1f}, {row.ci_high:.1f}]" for arm, row in at.iterrows()
     )
     estimate, low, high = correlation
     return (
@@ -127,5 +127,5 @@ def published(table: pd.DataFrame, confidence: float = 0.95, digits: int = 3) ->
         part = part.assign(way=way, leak=leaks(part, rounded), single=range(len(part)))
         clustered = inference.clustered_shares(part, "leak", ["way"], confidence)
         naive = inference.clustered_shares(part, "leak", ["way"], confidence, "single")
-        found.append(clustered.assign(naive_low=naive["low"], naive_high=naive["high"]))
+        found.append(clustered.assign(naive_low=naive["ci_low"], naive_high=naive["ci_high"]))
     return pd.concat(found, ignore_index=True)

@@ -95,7 +95,7 @@ def by_threshold(judgements: pd.DataFrame, own: float, confidence: float) -> pd.
         }
         named = {"rule": rule, "negative": negative, "positive": positive, **shares}
         references = polarity.pairs_by_reference(at_thresholds(judgements, negative, positive))
-        both = polarity.design_mean(references["neutral"], "net", confidence, leakage.LIMITS["net"])
+        both = polarity.design_mean(references["neutral"], "net", confidence, leakage.SUPPORT["net"])
         rows.append({**named, "quantity": "net", "sign": pd.NA, **asdict(both)})
         estimates = polarity.of_references(references, judgements["model"].unique(), ["net"], confidence)
         difference = estimates.loc[estimates["reference"] == polarity.POOLED, list(asdict(both))].to_dict(

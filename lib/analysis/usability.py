@@ -24,7 +24,18 @@ COMPARED = (
 )
 PLACEBO_BROKEN = "placebo rule broken"
 PLACEBO_OPEN = "placebo rule not shown"  # neither kept nor broken for sure
-CHECKED = ["model", "mitigation", "test", "estimate", "low", "high", "n", "n_stems", "error_ratio", "fault"]
+CHECKED = [
+    "model",
+    "mitigation",
+    "test",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "n",
+    "n_stems",
+    "naive_se_ratio",
+    "fault",
+]
 _CELL = ["model", "mitigation", "arm"]
 
 
@@ -97,7 +108,7 @@ def _of_share(row) -> dict:
 
 def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
     asked = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
-    between = f"{found.estimate:+.1f} points [{found.low:.1f}, {found.high:.1f}]"
+    between = f"{found.estimate:+.1f} points [{found.ci_low:.1f}, {found.ci_high:.1f}]"
     fault = f"arms differ in unusable completions ({one} − {other}{asked}: {between})".replace("-", "−")
     return _row(
         model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else ""
@@ -106,7 +117,8 @@ def _of_difference(model: str, mitigation: str, one: str, other: str, found: inf
 
 def _row(model: str, mitigation: str, test: str, found, fault: str) -> dict:
     measured = {
-        name: getattr(found, name) for name in ("estimate", "low", "high", "n", "n_stems", "error_ratio")
+        name: getattr(found, name)
+        for name in ("estimate", "ci_low", "ci_high", "n", "n_stems", "naive_se_ratio")
     }
     return {"model": model, "mitigation": mitigation, "test": test, **measured, "fault": fault}
 

@@ -220,8 +220,8 @@ def half_widths(
         ["model", "arm"]
     )
     reach = stats.t.ppf((1 + confidence) / 2, between["n_stems"] - 1)
-    widths = pd.DataFrame({"stems_alone": reach * between["error"]})
-    widths["half_width"] = reach * np.hypot(between["error"], np.sqrt(drawing))
+    widths = pd.DataFrame({"stems_alone": reach * between["se"]})
+    widths["half_width"] = reach * np.hypot(between["se"], np.sqrt(drawing))
     return widths.assign(pairs=sizes.groupby(["model", "arm"]).sum()).reset_index()
 
 

@@ -29,8 +29,8 @@ COLUMNS = [
     "margin",
     "detectable",
     "estimate",
-    "low",
-    "high",
+    "ci_low",
+    "ci_high",
     "n",
     "clusters",
     "cluster_unit",
@@ -78,7 +78,9 @@ def row(
     nothing. `other` replaces what follows from `claim` and `found`: detectable, p, p_holm, p_equivalence,
     unit, cluster_unit, test.
     """
-    numbers = dict.fromkeys(("estimate", "low", "high", "detectable", "p", "p_holm", "p_equivalence"), np.nan)
+    numbers = dict.fromkeys(
+        ("estimate", "ci_low", "ci_high", "detectable", "p", "p_holm", "p_equivalence"), np.nan
+    )
     numbers |= {
         "n": 0,
         "clusters": 0,
@@ -90,8 +92,8 @@ def row(
     if found is not None:
         numbers |= {
             "estimate": found.estimate,
-            "low": found.low,
-            "high": found.high,
+            "ci_low": found.ci_low,
+            "ci_high": found.ci_high,
             "n": found.n,
             **clusters_of(found),
             "p": found.p,
@@ -99,7 +101,7 @@ def row(
             "detectable": power.detectable_effect(found, confidence),
         }
     if net is not None:
-        numbers |= {"net": net.estimate, "net_low": net.low, "net_high": net.high}
+        numbers |= {"net": net.estimate, "net_low": net.ci_low, "net_high": net.ci_high}
     named = {
         "claim": claim.name,
         "statement": claim.statement,

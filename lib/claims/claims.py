@@ -92,7 +92,7 @@ def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
     be there."""
     charged = leakage.charged_pairs(pairs)
     return {
-        model: leakage.mean_of(part, leakage.PRIMARY, confidence).low > 0
+        model: leakage.mean_of(part, leakage.PRIMARY, confidence).ci_low > 0
         for model, part in charged.groupby("model", sort=False)
     }
 
@@ -117,7 +117,10 @@ def polarity(
 def _undecided(own: pd.DataFrame) -> Verdict | None:
     """Inconclusive, naming the references against which there is no estimate, or no interval as against
     others; else None."""
-    without = {"estimate": own["estimate"].isna(), "interval": own["low"].isna() & own["low"].notna().any()}
+    without = {
+        "estimate": own["estimate"].isna(),
+        "interval": own["ci_low"].isna() & own["ci_low"].notna().any(),
+    }
     for lacking, of in without.items():
         if of.any():
             return Verdict(INCONCLUSIVE, f"no {lacking} against {' and '.join(own.loc[of, 'reference'])}")

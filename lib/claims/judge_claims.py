@@ -34,7 +34,7 @@ def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confide
     """
     domains = {
         row.domain: board.from_interval(
-            row.estimate, row.low, row.high, int(row.n), int(row.n_documents), confidence
+            row.estimate, row.ci_low, row.ci_high, int(row.n), int(row.n_documents), confidence
         )
         for row in difference.itertuples()
     }
@@ -70,7 +70,7 @@ def judge_agreement_on_leakage(
     else:
         shown = row.iloc[0]
         found = board.from_interval(
-            shown.estimate, shown.low, shown.high, int(shown.n), int(shown.n_stems), confidence
+            shown.estimate, shown.ci_low, shown.ci_high, int(shown.n), int(shown.n_stems), confidence
         )
         verdict, p, p_holm = rules.no_worse({"completions": found}, margin, confidence)
         other = {"p": p, "p_holm": p_holm}

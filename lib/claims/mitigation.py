@@ -37,10 +37,10 @@ COLUMNS = [
     "against",
     "baseline",
     "estimate",
-    "low",
-    "high",
-    "error",
-    "freedom",
+    "ci_low",
+    "ci_high",
+    "se",
+    "df",
     "p",
     "ratio",
     "ratio_low",
@@ -135,21 +135,21 @@ def _family(
     low, high, p = simultaneous.intervals(change, maxima, confidence)
     critical = np.quantile(maxima, confidence)
     if np.isnan(critical):  # no prompt changes anything: Student's
-        critical = special.stdtrit(found.freedom, (1 + confidence) / 2)
+        critical = special.stdtrit(found.df, (1 + confidence) / 2)
     p_keeps = simultaneous.above_zero_p(kept)
     for place, name in enumerate(family):
         both = found.contrasts(np.array([own[place], other]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
         # as `above_zero_p` tests
-        kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.freedom, confidence))
+        kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.df, confidence))
         yield {
             "mitigation": name,
             "baseline": both.estimates[1],
             "estimate": change.estimates[place],
-            "low": low[place],
-            "high": high[place],
-            "error": change.errors[place],
-            "freedom": found.freedom,
+            "ci_low": low[place],
+            "ci_high": high[place],
+            "se": change.errors[place],
+            "df": found.df,
             "p": p[place],
             "ratio": both.estimates[0] / both.estimates[1] if both.estimates[1] else np.nan,
             "ratio_low": ratio_low,
@@ -201,7 +201,7 @@ def spread(wordings: pd.DataFrame) -> pd.DataFrame:
     known."""
     rows = []
     for (model, name), part in wordings.groupby(["model", "mitigation"], sort=False):
-        estimates, errors = part[["estimate", "error"]].to_numpy().T
+        estimates, errors = part[["estimate", "se"]].to_numpy().T
         known = (errors > 0).all()
         found = combine_effects(estimates, errors**2, method_re="iterated") if known else None
         deviation = np.sqrt(max(found.tau2, 0.0)) if known else np.nan
@@ -296,17 +296,17 @@ def _decided(
         *(first[name] - 1 for name in ("ratio", "ratio_low", "ratio_high")),
         int(first["n"]),
         int(first["n_stems"]),
-        first["error"] / leak,
+        first["se"] / leak,
         np.nan,
         first[tested],
-        first["freedom"],
+        first["df"],
         **_clusters(first),
     )
     return found, verdict, {"p_holm": first[f"{tested}_holm"]}
 
 
 def _change(row) -> DesignEstimate:
-    numbers = row.estimate, row.low, row.high, row.n, row.n_stems, row.error, np.nan, row.p, row.freedom
+    numbers = row.estimate, row.ci_low, row.ci_high, row.n, row.n_stems, row.se, np.nan, row.p, row.df
     return DesignEstimate(*numbers, **_clusters(row))
 
 

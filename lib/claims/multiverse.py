@@ -43,12 +43,12 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
     rows = []
     for choices, pairs in _analyses([unmitigated(judgements) for judgements in judged]):
         quantity = choices["quantity"]
-        leak = pairs.assign(leak=pairs[quantity] - leakage.NOTHING[quantity])
-        limits = tuple(limit - leakage.NOTHING[quantity] for limit in leakage.LIMITS[quantity])
+        leak = pairs.assign(leak=pairs[quantity] - leakage.NULL_VALUE[quantity])
+        limits = tuple(limit - leakage.NULL_VALUE[quantity] for limit in leakage.SUPPORT[quantity])
         difference = leakage.polarity_difference(pairs, quantity)
         estimates = {
             "C4": polarity.design_mean(
-                difference, "difference", confidence, leakage.DIFFERENCE_LIMITS[quantity]
+                difference, "difference", confidence, leakage.DIFFERENCE_SUPPORT[quantity]
             )
         }
         if choices["reference"] == PRIMARY["reference"] or quantity not in CANCELLED:
@@ -71,7 +71,7 @@ def of_mitigation(
     asked = _asked(judged)
     rows, seen = [], set()
     for choices, pairs in _analyses(judged):
-        leak = pairs.assign(leak=pairs[choices["quantity"]] - leakage.NOTHING[choices["quantity"]])
+        leak = pairs.assign(leak=pairs[choices["quantity"]] - leakage.NULL_VALUE[choices["quantity"]])
         means = leak.groupby([*_CELL, "mitigation"], sort=False)["leak"].mean().unstack("mitigation")
         described = pairs.drop_duplicates(_CELL).set_index(_CELL)
         for mitigation in means.columns.difference([NO_MITIGATION, *controls], sort=False):
@@ -138,7 +138,7 @@ def _relative_change(cells: pd.DataFrame, confidence: float) -> Estimate:
     6)."""
     table = cells.dropna(subset=["bare", "mitigated"])
     leak = polarity.design_mean(table, "bare", confidence)
-    if not leak.low > 0:
+    if not leak.ci_low > 0:
         return Estimate(np.nan, np.nan, np.nan, leak.n, leak.n_stems, np.nan, np.nan, np.nan)
     ratio = table["mitigated"].mean() / leak.estimate
     residual = table["mitigated"] - ratio * table["bare"]
@@ -148,7 +148,7 @@ def _relative_change(cells: pd.DataFrame, confidence: float) -> Estimate:
 
 
 def _row(claim: str, mitigation: str, choices: dict, estimate: Estimate) -> dict:
-    side = NO_INTERVAL if np.isnan(estimate.low) else SIDES[inference.side_of_zero(estimate)]
+    side = NO_INTERVAL if np.isnan(estimate.ci_low) else SIDES[inference.side_of_zero(estimate)]
     return {"claim": claim, "mitigation": mitigation, **choices, **asdict(estimate), "side": side}
 
 

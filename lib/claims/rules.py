@@ -89,7 +89,7 @@ def common_side(estimates: list[Estimate]) -> int:
 
 def without_interval(estimates: list[Estimate]) -> bool:
     """Whether there is nothing to decide by: no estimate, or one without an interval."""
-    return not estimates or any(np.isnan(found.low) for found in estimates)
+    return not estimates or any(np.isnan(found.ci_low) for found in estimates)
 
 
 def direction(
@@ -128,7 +128,7 @@ def _where(side: int) -> str:
 
 def _size(estimates: list[Estimate], side: int, margin: float) -> str:
     """', at least δ' where every near bound says so, ', less than δ' where every far bound does."""
-    bounds = np.array([(side * found.low, side * found.high) for found in estimates])
+    bounds = np.array([(side * found.ci_low, side * found.ci_high) for found in estimates])
     if bounds.min() >= margin:
         return f", at least {margin:g}"
     return f", less than {margin:g}" if bounds.max() < margin else ""
@@ -143,7 +143,9 @@ def no_worse(domains: dict[str, Estimate], margin: float, confidence: float) -> 
         return Verdict(INCONCLUSIVE, NO_INTERVAL), np.nan, np.nan
     worse_p = np.array([inference.below_p(domain, -margin) for domain in found])
     corrected = inference.holm(worse_p)
-    worse = [domain.high < -margin and p < 1 - confidence for domain, p in zip(found, corrected, strict=True)]
+    worse = [
+        domain.ci_high < -margin and p < 1 - confidence for domain, p in zip(found, corrected, strict=True)
+    ]
     if any(worse):
         named = ", ".join(name for name, is_worse in zip(domains, worse, strict=True) if is_worse)
         return (
@@ -152,7 +154,7 @@ def no_worse(domains: dict[str, Estimate], margin: float, confidence: float) -> 
             corrected.min(),
         )
     p = largest_p([inference.above_p(domain, -margin) for domain in found])
-    if all(domain.low > -margin for domain in found):
+    if all(domain.ci_low > -margin for domain in found):
         every = " in every domain" if len(found) > 1 else ""
         return Verdict(SUPPORTED, f"no worse by {margin:g} or more{every}"), p, p
     return Verdict(INCONCLUSIVE, f"may be worse by {margin:g}, or not"), p, p
@@ -183,7 +185,7 @@ def within(
         return Verdict(INCONCLUSIVE, NO_INTERVAL)
     if p_equivalence < 1 - confidence:
         return Verdict(SUPPORTED, f"difference inside ±{margin:g}")
-    if (found.low > margin or found.high < -margin) and p_beyond < 1 - confidence:
+    if (found.ci_low > margin or found.ci_high < -margin) and p_beyond < 1 - confidence:
         return Verdict(CONTRADICTED, f"difference beyond ±{margin:g}")
     return Verdict(INCONCLUSIVE, f"difference neither inside nor beyond ±{margin:g}")
 
@@ -196,7 +198,9 @@ def beyond_p(found: Estimate, margin: float) -> float:
 class Retention(NamedTuple):
     """What C3 is told of a prompt against none, or against the controls."""
 
-    high: float  # upper simultaneous bound of the share of the leak retained; NaN where nothing can be told
+    ci_high: (
+        float  # upper simultaneous bound of the share of the leak retained; NaN where nothing can be told
+    )
     p_lowers: float  # of the simultaneous intervals, Holm-corrected over models
     p_keeps: float  # one-sided, that more than 1 − margin is retained, Holm-corrected over models
     # one-sided lower bound of the share retained, of this prompt and model alone; −∞ or NaN: none
@@ -212,14 +216,14 @@ def retention(against: dict[str, Retention], leaks: bool, margin: float, confide
         return Verdict(INCONCLUSIVE, "no control was asked, so what any added sentence does is not known")
     level, kept = 1 - confidence, f"{100 * (1 - margin):g} % of the leak"
     keeps = all(one.p_keeps < level for one in against.values())
-    if all(one.high < 1 and one.p_lowers < level for one in against.values()):
-        if all(one.high < 1 - margin for one in against.values()):
+    if all(one.ci_high < 1 and one.p_lowers < level for one in against.values()):
+        if all(one.ci_high < 1 - margin for one in against.values()):
             return Verdict(CONTRADICTED, f"lowers the leak, by at least {100 * margin:g} %")
         but = f", but keeps at least {kept}{_lower_bound(against, confidence)}" if keeps else ""
         return Verdict(CONTRADICTED, f"lowers the leak{but}")
     if keeps:
         return Verdict(SUPPORTED, f"keeps at least {kept}{_lower_bound(against, confidence)}")
-    if against["none"].high < 1 <= against["controls"].high:
+    if against["none"].ci_high < 1 <= against["controls"].ci_high:
         return Verdict(INCONCLUSIVE, "lower than without it, but not surely lower than under the controls")
     return Verdict(INCONCLUSIVE, f"neither surely lower nor sure to keep {kept}")
 

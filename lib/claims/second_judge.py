@@ -118,7 +118,7 @@ def _on_labels(
     """`human_agreement.agreement` on polarity, weighted, by VADER; no rows where nobody has labelled
     anything."""
     nothing = pd.DataFrame(
-        columns=["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"]
+        columns=["question", "weighted", "who", "measure", "estimate", "ci_low", "ci_high", "n", "n_stems"]
     )
     if labels.empty:
         return nothing

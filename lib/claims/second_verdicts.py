@@ -8,7 +8,14 @@ no less in doubt.
 
 import pandas as pd
 
-COLUMNS = ["measured_vader", "estimate_vader", "low_vader", "high_vader", "verdict_vader", "reason_vader"]
+COLUMNS = [
+    "measured_vader",
+    "estimate_vader",
+    "ci_low_vader",
+    "ci_high_vader",
+    "verdict_vader",
+    "reason_vader",
+]
 _OF_BOARD = [name.removesuffix("_vader") for name in COLUMNS]
 NAME = "VADER"
 

@@ -109,7 +109,9 @@ def plan(set_name: str, effect: float) -> None:
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
     table = planning.plan(set_name)
     shown = tabulate(
-        table.drop(columns=["model", planning.PACE], errors="ignore").astype(object).T.map(planning.readable),
+        table.drop(columns=["model", planning.PACE], errors="ignore")
+        .astype(object)
+        .T.map(planning.format_table),
         headers=list(table["model"]),
         tablefmt="simple",
         disable_numparse=True,
@@ -142,7 +144,7 @@ def _effort(table, effect: float) -> str:
             "how much stems differ"
         )
     cells = tabulate(
-        table.map(planning.readable),
+        table.map(planning.format_table),
         headers="keys",
         showindex=False,
         tablefmt="simple",

@@ -28,7 +28,7 @@ NOTE = (
     "stem, context or seed: it "
     "is one measurement, shown twice."
 )
-_NUMBERS = ("estimate", "low", "high", "n", "verdict", "reason", "as_judged")
+_NUMBERS = ("estimate", "ci_low", "ci_high", "n", "verdict", "reason", "as_judged")
 _WIDTHS = [34, 26, 26, 8]  # columns of the table on a terminal
 
 

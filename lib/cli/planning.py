@@ -42,23 +42,23 @@ def plan(set_name: str) -> pd.DataFrame:
 def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchmark: pd.DataFrame) -> dict:
     run = params.from_cell("02_generation", params.cell_values(parameters, set_name, "02_generation", name))
     model = registry.load(run.model)
-    owed = runner.requests(benchmark, run, model)
-    prompt_checks.check(owed, model, run.max_new_tokens)
+    requested = runner.requests(benchmark, run, model)
+    prompt_checks.check(requested, model, run.max_new_tokens)
     missing = runner.missing(
-        owed, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl")
+        requested, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl")
     )
     row = {
         "model": name,
-        "completions": len(owed),
-        "at hand": len(owed) - len(missing),
-        "prompts": owed["rendered"].nunique(),
+        "completions": len(requested),
+        "at hand": len(requested) - len(missing),
+        "prompts": requested["rendered"].nunique(),
     }
     judge = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging", name)).judge
     if judge.kind == "llm":
-        row["judge's questions"] = llm_judge.expected_questions(judge, owed["arm"])
+        row["judge's questions"] = llm_judge.expected_questions(judge, requested["arm"])
     if not model.is_local:
         return row | {"minutes": 0.0 if missing.empty else float("nan")}
-    cost = _measured(model, owed if missing.empty else missing, run)
+    cost = _measured(model, requested if missing.empty else missing, run)
     return row | ({"minutes": 0.0, PACE: cost[PACE]} if missing.empty else cost)
 
 
@@ -66,7 +66,7 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
 class Pilot:
     """What was measured: the way to ask, and seconds and tokens of a completion."""
 
-    pace: throughput.Pace
+    pace: throughput.ThroughputPlan
     seconds: float
     tokens: float
     prompt_tokens: int
@@ -91,7 +91,7 @@ def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pi
 
 def corrected(
     model,
-    pace: throughput.Pace,
+    pace: throughput.ThroughputPlan,
     missing: pd.DataFrame,
     run: sections.Generation,
     asked: pd.DataFrame,
@@ -101,9 +101,10 @@ def corrected(
     many seconds."""
     tokens, steps = asked["tokens"].mean(), asked["tokens"].max()
     predicted = (
-        throughput.prompt_tokens(model, asked, len(asked)) * pace.per_token_read + steps * pace.per_step
+        throughput.prompt_tokens(model, asked, len(asked)) * pace.prefill_seconds_per_token
+        + steps * pace.per_step
     )
-    predicted += len(asked) * tokens * pace.per_token_written
+    predicted += len(asked) * tokens * pace.decode_seconds_per_token
     read = throughput.prompt_tokens(model, missing, pace.batch_size)
     seconds = pace.seconds(read, len(missing), tokens, run.most_tokens) * took / predicted
     longest = max(map(len, model.token_ids(asked["rendered"].tolist())))
@@ -170,7 +171,7 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
     return table.sort_values(["model", "contrast", "samples"], kind="stable").reset_index(drop=True)
 
 
-def readable(value) -> str:
+def format_table(value) -> str:
     """A cell of the plan as people read it."""
     if pd.isna(value):
         return "–"

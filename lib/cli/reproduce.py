@@ -50,7 +50,7 @@ def run(set_name: str, cores: int) -> None:
         _run(set_name, parameters, cores, lock)
     from lib.report import claims_text
 
-    minutes = command_line.spell(time.monotonic() - started)
+    minutes = command_line.format_duration(time.monotonic() - started)
     print(
         f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}",
         flush=True,

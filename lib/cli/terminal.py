@@ -19,7 +19,7 @@ from rich.text import Text
 
 from lib.cli.eta import Estimate, Estimator
 from lib.cli.jobs import DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
-from lib.runtime.command_line import spell
+from lib.runtime.command_line import format_duration
 
 PLAIN_EVERY = 30.0  # seconds
 MOVED = 0.25  # share by which an estimate of the whole moves before it is told again
@@ -117,16 +117,18 @@ class View(AbstractContextManager):
         bound = "more than" if estimate.unknown else "about"
         if self._told is None:
             rest = f"; not measured yet: {', '.join(estimate.unknown)}" if estimate.unknown else ""
-            self.say(f"This takes {bound} {spell(total)} on this machine{rest}.")
+            self.say(f"This takes {bound} {format_duration(total)} on this machine{rest}.")
         elif self._has_moved(total, now):
-            self.say(f"Corrected: {bound} {spell(total)} in all on this machine.")
+            self.say(f"Corrected: {bound} {format_duration(total)} in all on this machine.")
         else:
             return
         self._told, self._told_at = total, now
 
     def _has_moved(self, total: float, now: float) -> bool:
         """Whether it is worth to correct what was told of the whole."""
-        is_other = abs(total / self._told - 1) > MOVED and spell(total) != spell(self._told)
+        is_other = abs(total / self._told - 1) > MOVED and format_duration(total) != format_duration(
+            self._told
+        )
         return is_other and now - self._told_at >= PLAIN_EVERY
 
     def _clock(self, estimate: Estimate, now: float) -> str:
@@ -135,7 +137,9 @@ class View(AbstractContextManager):
             return f"{passed}, finishing …" if len(self.jobs) > 1 else f"{passed}, starting …"
         if not estimate.measured:
             return f"{passed}, measuring …"
-        return f"{passed}, {'more than' if estimate.unknown else 'about'} {spell(estimate.left)} left"
+        return (
+            f"{passed}, {'more than' if estimate.unknown else 'about'} {format_duration(estimate.left)} left"
+        )
 
     def _picture(self, estimate: Estimate, now: float) -> Group:
         shown = [job for job in self.jobs.values() if job.state in (RUNNING, WAITING)]
@@ -169,4 +173,4 @@ def status(job: Job, now: float) -> str:
     said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
     # of others the bar of the whole tells
     left = phase.seconds_left(now) if job.notebook == PREPARATION else None
-    return said if left is None else f"{said}, about {spell(left)} left"
+    return said if left is None else f"{said}, about {format_duration(left)} left"

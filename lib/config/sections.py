@@ -11,12 +11,12 @@ from lib.config.specs import (
     MAIN,
     NO_MITIGATION,
     Count,
-    Heat,
     Judge,
     Model,
     Name,
     Share,
     Strict,
+    Temperature,
     nearest,
     set_names,
 )
@@ -155,7 +155,7 @@ class Generation(Notebook):
     samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/config/draws.py)
     # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
     mitigation_samples: Any
-    temperature: Heat
+    temperature: Temperature
     # of the answer; a thought has the model's thinking_tokens beside it
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]
     batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest

@@ -42,7 +42,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Mark = Annotated[str, Field(pattern=r"\S")]
-Heat = Annotated[float, Field(ge=0, le=5)]
+Temperature = Annotated[float, Field(ge=0, le=5)]
 Valence = Annotated[float, Field(ge=-4, le=4)]
 
 
@@ -138,7 +138,7 @@ class Model(Strict):
     # shrink the weights while loading (needs the package bitsandbytes)
     quantization: Literal["4bit", "8bit"] | None = None
     # None: generation.temperature. To 05, two of one family are two models of one size
-    temperature: Heat | None = None
+    temperature: Temperature | None = None
     # weights outside the embedding tables, where they cannot be counted (server, table)
     parameters: Count | None = None
     server: Server | None = None
@@ -186,7 +186,7 @@ class Judge(Strict):
     labels: dict[str, Valence] = {}  # classifier: what each label of the model is worth on the human scale
     model: Model | None = None  # llm: who is asked, in mode chat
     rubric: str = "valence"  # llm: what is asked; one of lib/data/rubrics/, or the path of another
-    temperature: Heat = 0.0  # llm; at 0 a model that runs here repeats itself
+    temperature: Temperature = 0.0  # llm; at 0 a model that runs here repeats itself
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
     retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time

@@ -225,7 +225,7 @@ def unrelatedness(
     """Pairs found related that may meet, and exclusions of a stem for which nothing speaks any more (see
     lib/dataset/relatedness.py)."""
     found = relatedness.related(stems, contexts, embed)
-    for row in relatedness.uncovered(found, stems, exclusions).itertuples():
+    for row in relatedness.missing_exclusions(found, stems, exclusions).itertuples():
         yield Finding(
             "related",
             f"{row.scope}, {row.match_id}",

@@ -75,7 +75,7 @@ def read(run: Dataset) -> curated_prompts.Sentences:
     by_hand = by_hand[by_hand["scope"].isin(stems["domain"]) & ("contexts" not in own)]
     found = relatedness.related(stems, contexts, similarity.embed)
     exclusions = (
-        pd.concat([by_hand, relatedness.uncovered(found, stems, by_hand)], ignore_index=True)
+        pd.concat([by_hand, relatedness.missing_exclusions(found, stems, by_hand)], ignore_index=True)
         if len(found)
         else by_hand
     )

@@ -49,7 +49,7 @@ def _root(word: str) -> str:
     return re.sub(r"([^aeiou])\1$", r"\1", shorter if len(shorter) >= 3 else word)
 
 
-def impersonal(stem: str, subject: str, pronoun: str) -> str:
+def anonymize(stem: str, subject: str, pronoun: str) -> str:
     """A stem told of nobody: its subject and pronouns become 'someone' and 'they'.
 
     Told of Hiroshi, any context was like any stem about Hiroshi: the mention of the same person hid whether
@@ -71,10 +71,10 @@ def related_sentences(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similar
     """The stems and contexts that share a content word or are more alike than THRESHOLD: stem_id, match_id,
     reason.
 
-    Similarity is measured between the stem and the context told of 'they', see `impersonal`. `embed` gives
+    Similarity is measured between the stem and the context told of 'they', see `anonymize`. `embed` gives
     unit vectors.
     """
-    told = [impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
+    told = [anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
     sentences = [curated_prompts.tell(text, "They", "they") for text in contexts["text"]]
     alike = embed(told) @ embed(sentences).T
     holders, shared = defaultdict(list), defaultdict(list)
@@ -101,7 +101,7 @@ def related(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed)
     return found.groupby(["match_id", "scope"], as_index=False)["reason"].agg("; ".join)
 
 
-def uncovered(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
+def missing_exclusions(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
     """The rows of `related` that `exclusions` let meet."""
     free = assignment.allowed(
         stems.drop_duplicates("stem_id"), sorted(found["match_id"].unique()), exclusions
@@ -109,10 +109,10 @@ def uncovered(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame
     return found[[bool(free.at[row.scope, row.match_id]) for row in found.itertuples()]]
 
 
-def yardstick(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
+def baseline_rate(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
     """Share of the pairs of stems above THRESHOLD, those of one domain ('same') and those of two
     ('different')."""
-    vectors = embed([impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()])
+    vectors = embed([anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()])
     first, second = np.triu_indices(len(stems), k=1)
     domain = stems["domain"].to_numpy(object)
     above = (vectors @ vectors.T)[first, second] > THRESHOLD
@@ -124,9 +124,9 @@ def main(folder: Path | None = None) -> None:
     related."""
     stems, contexts, exclusions = curated_prompts.shipped(folder, part=None)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
-    found = uncovered(related(stems, contexts), stems, by_hand)
+    found = missing_exclusions(related(stems, contexts), stems, by_hand)
     pd.concat([by_hand, found]).to_csv((folder or curated_prompts.DATA) / "exclusions.csv", index=False)
-    shares = yardstick(stems)
+    shares = baseline_rate(stems)
     pairs = len(stems) * contexts["match_id"].nunique()
     print(
         f"{len(by_hand)} rows by hand, {len(found)} found among {pairs} pairs of stem and match; "

@@ -92,7 +92,7 @@ def duplicates(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]
 
     Sentences of one match are meant to be of one build: among them only the same words count.
     """
-    told = [relatedness.impersonal(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
+    told = [relatedness.anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
     yield from _alike(stems["stem_id"].tolist(), stems["stem_id"].tolist(), told)
     yield from _alike(
         contexts["context_id"].tolist(), contexts["match_id"].tolist(), contexts["text"].tolist()

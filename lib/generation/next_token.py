@@ -52,9 +52,9 @@ class Recorder:
     """
 
     def __init__(self, prompts: pd.DataFrame, model, journal_path: Path):
-        owed, self._path = _owed(prompts, model), journal_path
+        requested, self._path = _owed(prompts, model), journal_path
         kept = journal_keys(journal_path)
-        self._keys = {row.rendered: row.key for row in owed.itertuples() if row.key not in kept}
+        self._keys = {row.rendered: row.key for row in requested.itertuples() if row.key not in kept}
         self._model, self._records, self._valences = model, [], None
 
     def __call__(self, rendered: list[str], logits) -> None:
@@ -95,11 +95,14 @@ def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     asked = _owed(prompts, model)
     with Journal(journal_path) as journal:
-        owed = asked.drop_duplicates("key")
-        missing = owed[~owed["key"].isin(journal.keys())]
+        requested = asked.drop_duplicates("key")
+        missing = requested[~requested["key"].isin(journal.keys())]
         if len(missing):
             _compute(
-                missing.iloc[missing["rendered"].str.len().argsort(kind="stable")], len(owed), model, journal
+                missing.iloc[missing["rendered"].str.len().argsort(kind="stable")],
+                len(requested),
+                model,
+                journal,
             )
         found = journal.read(list(MEASURES))
     return asked.join(found, on="key")[COLUMNS].reset_index(drop=True)
@@ -120,7 +123,7 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
         for start in range(0, len(missing), model.workers * _PROMPTS):
             batch = missing.iloc[start : start + model.workers * _PROMPTS]
             parts = [batch.iloc[first : first + _PROMPTS] for first in range(0, len(batch), _PROMPTS)]
-            found = huggingface.at_once(model, lambda part: _read(part, model, valences), parts)
+            found = huggingface.map_threads(model, lambda part: _read(part, model, valences), parts)
             journal.append([record for part in found for record in part])
             bar.update(len(batch))
 

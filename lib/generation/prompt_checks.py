@@ -15,9 +15,11 @@ from lib.models import chat_templates
 _ROLES = {"system", "user", "assistant", "human", "instruction", "inst"}
 
 
-def first_of_each(owed: pd.DataFrame, model) -> pd.DataFrame:
+def first_of_each(requested: pd.DataFrame, model) -> pd.DataFrame:
     """The first group as rendered: arm, mitigation, rendered, and tokens (divided by |), one row each."""
-    group = owed[owed["group_id"] == owed["group_id"].iloc[0]].drop_duplicates(["arm", "mitigation"])
+    group = requested[requested["group_id"] == requested["group_id"].iloc[0]].drop_duplicates(
+        ["arm", "mitigation"]
+    )
     shown = group[["arm", "mitigation", "rendered"]].reset_index(drop=True)
     if model.tokenizer is None:
         return shown
@@ -28,16 +30,16 @@ def first_of_each(owed: pd.DataFrame, model) -> pd.DataFrame:
     return shown.assign(tokens=["|".join(piece).replace("\n", "⏎") for piece in pieces])
 
 
-def check(owed: pd.DataFrame, model, max_new_tokens: int) -> None:
+def check(requested: pd.DataFrame, model, max_new_tokens: int) -> None:
     """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained
     to read.
 
     Completions made elsewhere are held against what is owed.
     """
-    model.check(owed)
+    model.check(requested)
     if model.tokenizer is None:
         return
-    fault = _fault(owed, model, max_new_tokens)
+    fault = _fault(requested, model, max_new_tokens)
     if fault:
         raise ParameterError(f"model {model.spec.name}: {fault}")
 
@@ -63,13 +65,13 @@ def thought_note(model, max_new_tokens: int) -> str:
     return ""
 
 
-def _fault(owed: pd.DataFrame, model, max_new_tokens: int) -> str | None:
+def _fault(requested: pd.DataFrame, model, max_new_tokens: int) -> str | None:
     if model.spec.mode == "chat" and (
-        fault := _template_fault(model) or thought_fault(owed["rendered"].unique(), model)
+        fault := _template_fault(model) or thought_fault(requested["rendered"].unique(), model)
     ):
         return fault
     spec, tokenizer = model.spec, model.tokenizer
-    longest = model.token_ids([max(owed["rendered"], key=len)])[0]
+    longest = model.token_ids([max(requested["rendered"], key=len)])[0]
     start = tokenizer.bos_token_id
     if start is not None and longest[:2] == [start, start]:
         return f"the start token {tokenizer.bos_token!r} is doubled; mend the chat template"

@@ -54,9 +54,11 @@ def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFra
     return keyed(pd.concat(asked, ignore_index=True), parameters, model)
 
 
-def keyed(owed: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """`owed` with the column key: a hash of everything that could change what `model` writes there."""
-    return owed.assign(key=[_key(row, parameters, model) for row in owed[_KEYED].itertuples(index=False)])
+def keyed(requested: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
+    """`requested` with the column key: a hash of everything that could change what `model` writes there."""
+    return requested.assign(
+        key=[_key(row, parameters, model) for row in requested[_KEYED].itertuples(index=False)]
+    )
 
 
 def _ask(
@@ -96,48 +98,48 @@ def _key(row, parameters: Generation, model) -> str:
 
 
 def generate(
-    owed: pd.DataFrame,
+    requested: pd.DataFrame,
     parameters: Generation,
     model,
     journal_path: Path,
     first_step=None,
     bar: progress.Bar | None = None,
 ) -> pd.DataFrame:
-    """`owed` with the columns SETTLED (see `lib.replies.outcomes`); only what the journal lacks is asked of
-    the model.
+    """`requested` with the columns SETTLED (see `lib.replies.outcomes`); only what the journal lacks is asked
+    of the model.
 
     Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
     `first_step`, a `next_token.Recorder`, is shown what the model makes of each prompt that it reads. `bar`
     counts what is made, for who asks several times; None opens one.
     """
     with Journal(journal_path) as journal:
-        unpaid = missing(owed, journal.keys(SETTLED))
-        if len(unpaid):
-            _pay(unpaid, len(owed), parameters, model, journal, first_step, bar)
+        pending = missing(requested, journal.keys(SETTLED))
+        if len(pending):
+            _generate_missing(pending, len(requested), parameters, model, journal, first_step, bar)
         found = journal.read(SETTLED)
-    return owed.assign(**found.loc[owed["key"]].reset_index(drop=True).set_axis(owed.index))
+    return requested.assign(**found.loc[requested["key"]].reset_index(drop=True).set_axis(requested.index))
 
 
-def _batches(unpaid: pd.DataFrame, batch_size: int) -> list[pd.DataFrame]:
+def _batches(pending: pd.DataFrame, batch_size: int) -> list[pd.DataFrame]:
     """Batches of equal size, at most `batch_size`; a small last one costs as many steps as any."""
-    size = math.ceil(len(unpaid) / math.ceil(len(unpaid) / batch_size))
-    return [unpaid.iloc[start : start + size] for start in range(0, len(unpaid), size)]
+    size = math.ceil(len(pending) / math.ceil(len(pending) / batch_size))
+    return [pending.iloc[start : start + size] for start in range(0, len(pending), size)]
 
 
-def missing(owed: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """The rows of `owed` whose key is not among `keys`, each key once, in the order that costs least."""
-    return side_by_side(owed[~owed["key"].isin(keys)].drop_duplicates("key"))
+def missing(requested: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
+    """The rows of `requested` whose key is not among `keys`, each key once, in the order that costs least."""
+    return side_by_side(requested[~requested["key"].isin(keys)].drop_duplicates("key"))
 
 
-def _pay(
-    unpaid: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
+def _generate_missing(
+    pending: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
 ) -> None:
-    pace = throughput.pace(model, unpaid, parameters)
+    pace = throughput.pace(model, pending, parameters)
     model.workers, model.threads = pace.workers, pace.threads
-    batches = _batches(unpaid, pace.batch_size)
+    batches = _batches(pending, pace.batch_size)
     seconds = [throughput.expected(pace, model, batch, parameters) for batch in batches]
     costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
-    own = progress.bar(total, parameters.model.name, "completions", total - len(unpaid), *costs)
+    own = progress.bar(total, parameters.model.name, "completions", total - len(pending), *costs)
     with nullcontext(shown) if shown else own as bar:
         for batch in batches:
             journal.append(_complete(batch, parameters, model, bar.update, first_step))
@@ -210,7 +212,7 @@ def usability(completions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(distinct=distinct).rename(columns={"ended": "ended, %", "distinct": "distinct, %"})
 
 
-def shared_share(completions: pd.DataFrame) -> pd.Series:
+def identical_rate(completions: pd.DataFrame) -> pd.Series:
     """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise,
     where neither is missing."""
     plain = completions[completions["mitigation"] == NO_MITIGATION]

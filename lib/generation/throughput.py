@@ -15,11 +15,11 @@ from lib.models import architectures, decoding, huggingface
 from lib.models.base import Backend
 from lib.runtime.cores import available_threads
 
-WORTH_IT = 300  # missing completions below which measuring costs more than it saves
+MIN_TO_CALIBRATE = 300  # missing completions below which measuring costs more than it saves
 SECONDS = 15  # a further division of the cores is tried only if it will probably end within
 # completions in hand; larger tensors are given back to the system and fetched anew at every step
 LARGEST = 512
-IN_HAND = 60  # seconds of work in hand: what a kill may cost
+MAX_UNSAVED_SECONDS = 60  # seconds of work in hand: what a kill may cost
 TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
 _OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
 _SIZES = (8, 64)  # rows of the two steps that are timed
@@ -27,7 +27,7 @@ _PROMPTS = 16  # prompts whose reading is timed
 
 
 @dataclass(frozen=True)
-class Pace:
+class ThroughputPlan:
     """A way to ask a model, and its price. Results do not depend on it.
 
     A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers
@@ -37,36 +37,38 @@ class Pace:
     batch_size: int
     workers: int
     threads: int | None
-    per_token_read: float = 0.0
+    prefill_seconds_per_token: float = 0.0
     per_step: float = 0.0
-    per_token_written: float = 0.0
+    decode_seconds_per_token: float = 0.0
 
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
         """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on
         average."""
         steps = math.ceil(completions / self.batch_size) * max_new_tokens
         return (
-            read * self.per_token_read + steps * self.per_step + completions * tokens * self.per_token_written
+            read * self.prefill_seconds_per_token
+            + steps * self.per_step
+            + completions * tokens * self.decode_seconds_per_token
         )
 
 
-def pace(model, missing: pd.DataFrame, parameters: Generation) -> Pace:
+def pace(model, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
     """What `parameters` say, and what they leave open measured, or guessed where little is missing.
 
     Only a model of the transformers library is measured; others get batches of a fixed size.
     """
     if not model.is_local:
         in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
-        return Pace(parameters.batch_size or in_hand, 1, None)
+        return ThroughputPlan(parameters.batch_size or in_hand, 1, None)
     cores = available_threads()
     on_cpu = _device(model) == "cpu"
     guess = parameters.workers or (cores if on_cpu and len(missing) >= cores * _SIZES[1] else 1)
-    if len(missing) < WORTH_IT or (parameters.batch_size and parameters.workers):
-        return Pace(parameters.batch_size or 2 * _SIZES[1], guess, max(1, cores // guess))
+    if len(missing) < MIN_TO_CALIBRATE or (parameters.batch_size and parameters.workers):
+        return ThroughputPlan(parameters.batch_size or 2 * _SIZES[1], guess, max(1, cores // guess))
     return measure(model, missing, parameters)
 
 
-def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Pace:
+def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
     """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
     cores, started = available_threads(), time.monotonic()
     wide = _device(model) == "cpu" and not parameters.workers
@@ -81,12 +83,12 @@ def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Pa
     return min(tried, key=lambda way: way.seconds(*work))
 
 
-def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> Pace:
+def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> ThroughputPlan:
     """The price of reading and writing with `workers` doing the same work at the same time."""
     model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
     timed = (
-        pd.DataFrame(huggingface.at_once(model, lambda _: _time_one(model, ids), range(workers)))
+        pd.DataFrame(huggingface.map_threads(model, lambda _: _time_one(model, ids), range(workers)))
         .mean()
         .to_dict()
     )
@@ -100,14 +102,14 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     )
     suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
     fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
-    affordable = max(IN_HAND / (per_token * TYPICAL_TOKENS), workers)
+    affordable = max(MAX_UNSAVED_SECONDS / (per_token * TYPICAL_TOKENS), workers)
     batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
-    return Pace(batch, workers, threads, timed["read"] / workers, per_step, per_token)
+    return ThroughputPlan(batch, workers, threads, timed["read"] / workers, per_step, per_token)
 
 
-def expected(pace: Pace, model, batch: pd.DataFrame, parameters: Generation) -> float:
+def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Generation) -> float:
     """Seconds that a batch takes at a measured pace; 0 at one that was not measured."""
-    if not pace.per_token_written:
+    if not pace.decode_seconds_per_token:
         return 0.0
     tokens = min(TYPICAL_TOKENS, parameters.max_new_tokens)
     return pace.seconds(

@@ -92,7 +92,7 @@ def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
         from lib.judging import llm_judge, llm_reliability
 
         llm_reliability.demand_scored(
-            llm_judge.asked_alone(judge, texts), judge.name, llm_judge.replies_alone(judge)
+            llm_judge.ask_single(judge, texts), judge.name, llm_judge.replies_alone(judge)
         )
     return given
 

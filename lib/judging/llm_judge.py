@@ -73,10 +73,10 @@ def _backend(spec: str):
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
     """Valence of each text asked about alone, shape (texts,), NaN where unscored."""
-    return _mean_votes(_alone(texts), votes(asked_alone(judge, texts)), range(len(texts))).to_numpy()
+    return _mean_votes(_alone(texts), votes(ask_single(judge, texts)), range(len(texts))).to_numpy()
 
 
-def asked_alone(judge: Judge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
+def ask_single(judge: Judge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
     """Every question about single texts with its reply, see `ask`; what the journal `replies_alone` lacks is
     asked.
 
@@ -91,7 +91,7 @@ def replies_alone(judge: Judge) -> Path:
 
 
 def _alone(texts: list[str], clusters=None) -> pd.DataFrame:
-    """`sightings` of texts that have no partner."""
+    """`pairings` of texts that have no partner."""
     plain, stems = [normalize(text) for text in texts], "" if clusters is None else list(clusters)
     return pd.DataFrame({"row": range(len(texts)), "text": plain, "other": None, "stem_id": stems}).astype(
         object
@@ -102,18 +102,18 @@ def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np
     """Valence of each completion of a table with PAIR_KEY, arm, stem_id and completion, NaN where it was
     never scored."""
     table = completions.reset_index(drop=True)
-    seen = sightings(table)
+    seen = pairings(table)
     return _mean_votes(seen, votes(asked_of(judge, table, replies)), table.index).to_numpy()
 
 
 def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataFrame:
     """Every question about the completions with its reply, see `ask`; what the journal `replies` lacks is
     asked."""
-    seen = sightings(completions.reset_index(drop=True))
+    seen = pairings(completions.reset_index(drop=True))
     return ask(judge, questions(seen, judge.retest_fraction, judge.seed), replies)
 
 
-def sightings(completions: pd.DataFrame) -> pd.DataFrame:
+def pairings(completions: pd.DataFrame) -> pd.DataFrame:
     """Each completion beside each of its partners: row (its place in the table), text, other (None: alone),
     stem_id.
 
@@ -175,10 +175,12 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     rendered = [model.question(rubrics.question(rubric, row.first, row.second)) for row in asked.itertuples()]
     # each question draws its own
     noise = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]
-    owed = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
+    requested = asked.assign(rendered=rendered, group_id=noise, prompt_id=noise).astype({"rendered": object})
     # free questions
-    owed = owed.assign(mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text="")
-    paid = _answered(owed, judge, model, replies)
+    requested = requested.assign(
+        mitigation=NO_MITIGATION, arm="", context=None, stem=None, mitigation_text=""
+    )
+    paid = _answered(requested, judge, model, replies)
     texts = [
         [text for text in pair if text is not None]
         for pair in zip(paid["first"], paid["second"], strict=True)
@@ -196,24 +198,24 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     )
 
 
-def _answered(owed: pd.DataFrame, judge: Judge, model, replies: Path) -> pd.DataFrame:
-    """`owed` with its replies, as `runner.generate` has it.
+def _answered(requested: pd.DataFrame, judge: Judge, model, replies: Path) -> pd.DataFrame:
+    """`requested` with its replies, as `runner.generate` has it.
 
     In half precision, rounding lets a reply depend on the questions that are read beside it. There the
     questions are asked in blocks that depend on nothing but the questions, so that a run that was killed, or
     is made again, gets the same replies.
     """
     told = _told(judge)
-    owed = runner.keyed(owed, told, model)
+    requested = runner.keyed(requested, told, model)
     if judge.model.server or judge.model.dtype == "float32":
-        return runner.generate(owed, told, model, replies)
-    distinct = runner.missing(owed, set())
+        return runner.generate(requested, told, model, replies)
+    distinct = runner.missing(requested, set())
     known = distinct["key"].isin(records.journal_keys(replies))
     with progress.bar(len(distinct), judge.name, "questions", int(known.sum())) as bar:
         for start in range(0, len(distinct), BLOCK):
             if not known.iloc[start : start + BLOCK].all():
                 runner.generate(distinct.iloc[start : start + BLOCK], told, model, replies, bar=bar)
-    return runner.generate(owed, told, model, replies)
+    return runner.generate(requested, told, model, replies)
 
 
 def _unscored(reply: str | None, outcome: str, ended: bool) -> str:

@@ -62,7 +62,7 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
     and the correlation of the valences (interval: bootstrap of stems). A stem is where a pair comes first.
     """
     given = llm_judge.votes(asked).dropna(subset="valence")
-    bias, again = by_place(given), by_time(given)
+    bias, again = position_pairs(given), retest_pairs(given)
     favoured = inference.clustered_mean(
         bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8)
     )
@@ -76,10 +76,10 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
         {"quantity": AGREEMENT, **asdict(agreed)},
         {"quantity": PEARSON, **_correlation(again, confidence, draws, rng)},
     ]
-    return pd.DataFrame(rows)[["quantity", "estimate", "low", "high", "n", "n_stems"]]
+    return pd.DataFrame(rows)[["quantity", "estimate", "ci_low", "ci_high", "n", "n_stems"]]
 
 
-def by_place(given: pd.DataFrame) -> pd.DataFrame:
+def position_pairs(given: pd.DataFrame) -> pd.DataFrame:
     """Texts scored in both places of a pair: stem_id, first, second (valences)."""
     paired = given[(given["sample_index"] == 0) & given["other"].notna()]
     first, second = (
@@ -89,7 +89,7 @@ def by_place(given: pd.DataFrame) -> pd.DataFrame:
     return both.rename(columns=lambda name: name.removeprefix("valence_"))[["stem_id", "first", "second"]]
 
 
-def by_time(given: pd.DataFrame) -> pd.DataFrame:
+def retest_pairs(given: pd.DataFrame) -> pd.DataFrame:
     """Texts scored in both replies to a question: stem_id, valence, again (valences), same (1.0 where the
     labels are equal)."""
     once, again = (given[given["sample_index"] == index] for index in (0, 1))
@@ -109,10 +109,10 @@ def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.ran
         "n": len(again),
         "n_stems": again["stem_id"].nunique(),
         "estimate": pearson(again)[0],
-        "low": np.nan,
-        "high": np.nan,
+        "ci_low": np.nan,
+        "ci_high": np.nan,
     }
     if not np.isnan(found["estimate"]) and found["n_stems"] > 1:
         spread = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
-        found["low"], found["high"] = inference.percentile_interval(spread, confidence)[:, 0]
+        found["ci_low"], found["ci_high"] = inference.percentile_interval(spread, confidence)[:, 0]
     return found

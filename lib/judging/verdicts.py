@@ -55,9 +55,11 @@ def _of_block(
     found = dict(
         file.execute(f"SELECT text, valence FROM verdicts WHERE text IN ({','.join('?' * len(keys))})", keys)
     )
-    owed = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-    if owed:
-        given = dict(zip(owed, (float(valence) for valence in give(list(owed.values()))), strict=True))
+    requested = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+    if requested:
+        given = dict(
+            zip(requested, (float(valence) for valence in give(list(requested.values()))), strict=True)
+        )
         with file:  # one transaction
             # NaN is kept as NULL
             file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", given.items())

@@ -89,7 +89,7 @@ def requests(pair: Settings, model) -> pd.DataFrame:
 
 
 def complete(
-    owed: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
+    requested: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
 ) -> Iterator[pd.DataFrame]:
     """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest
     of a quick model.
@@ -98,10 +98,10 @@ def complete(
     `lib.replies.outcomes`).
     `on_prompts`: see `Transformer.reply`.
     """
-    first, size, draws = 0, 1, owed["sample_index"].max() + 1
+    first, size, draws = 0, 1, requested["sample_index"].max() + 1
     while first < draws:
         started = time.monotonic()
-        batch = owed[owed["sample_index"].between(first, first + size - 1)]
+        batch = requested[requested["sample_index"].between(first, first + size - 1)]
         options = {"on_prompts": on_prompts} if on_prompts and not first else {}
         replies = model.reply(batch, **sampled, **options)
         finished = settle(batch, replies, model, judge)

@@ -97,13 +97,13 @@ class Session:
             "judge": {"version": judges.version(judge), "note": note},
             "toy": reports.TOY if spec.id.startswith("canned:") else "",
         }
-        owed, of_set = pair.requests(wanted, model), self.parameters.generation
+        requested, of_set = pair.requests(wanted, model), self.parameters.generation
         sampled = {
             "temperature": wanted.temperature,
             "max_new_tokens": of_set["max_new_tokens"],
             "seed": of_set["seed"],
         }
-        prompt_checks.check(owed, model, sampled["max_new_tokens"])
+        prompt_checks.check(requested, model, sampled["max_new_tokens"])
         state |= {
             "status": "writing",
             "message": f"{spec.name} writes …",
@@ -117,9 +117,11 @@ class Session:
             )
             show(state)
 
-        rendered, tables = dict(zip(owed["arm"], owed["rendered"], strict=True)), []
+        rendered, tables = dict(zip(requested["arm"], requested["rendered"], strict=True)), []
         with _interruptible(model, is_stale):
-            for table in pair.complete(owed, model, judge, sampled, on_prompts if model.tokenizer else None):
+            for table in pair.complete(
+                requested, model, judge, sampled, on_prompts if model.tokenizer else None
+            ):
                 tables.append(table)
                 state["rows"] = view.rows(pd.concat(tables))
                 show(state)

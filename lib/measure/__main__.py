@@ -59,7 +59,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     batch.run(name, available_cores())
     _remember_pages(given.judge, time.monotonic() - judged)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
-    print(f"In all {command_line.spell(time.monotonic() - started)}.")
+    print(f"In all {command_line.format_duration(time.monotonic() - started)}.")
 
 
 def _answer(
@@ -83,8 +83,8 @@ def _answer(
     design = budget.choose(
         known, pace, left, stems, lacks, len(told["mitigations"]), told["judging"]["margin"], earlier
     )
-    owed = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
-    print(f"{budget.summary(design, owed * pace)} Variances are those of {source}.", flush=True)
+    requested = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
+    print(f"{budget.summary(design, requested * pace)} Variances are those of {source}.", flush=True)
     kept = {"batch_size": run.batch_size, "workers": run.workers}
     run = answers.parameters(
         told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)
@@ -169,7 +169,7 @@ def _pages_seconds(judge: str, whole: float) -> float:
     share."""
     seconds = _pages_known().get(judge, _PAGES * whole)
     if seconds > whole / 2:
-        last = command_line.spell(seconds)
+        last = command_line.format_duration(seconds)
         print(
             f"  judging and pages took {last} last time, which exceed half of the budget: all may take longer"
         )

@@ -63,7 +63,7 @@ class Answers:
 
         return of
 
-    def owed(self, run: Generation, groups: list[str]) -> pd.DataFrame:
+    def requested(self, run: Generation, groups: list[str]) -> pd.DataFrame:
         """The requests of `groups`."""
         return runner.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
 
@@ -76,14 +76,16 @@ class Answers:
         `seconds` a completion is what is expected at first. Groups are asked in rounds, as large as a batch
         and the time left allow.
         """
-        owed = self.owed(run, groups)
-        missing = runner.missing(owed, records.journal_keys(self._completions))
+        requested = self.requested(run, groups)
+        missing = runner.missing(requested, records.journal_keys(self._completions))
         lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
         recorder = next_token.recorder(
             self.table[self.table["group_id"].isin(groups)], self.model, self._next_token
         )
         made, done = [], 0
-        with progress.bar(len(owed), run.model.name, "completions", len(owed) - int(lacks.sum())) as bar:
+        with progress.bar(
+            len(requested), run.model.name, "completions", len(requested) - int(lacks.sum())
+        ) as bar:
             while done < len(groups):
                 size = _round(
                     lacks.iloc[done:],
@@ -94,12 +96,12 @@ class Answers:
                 if not size:
                     break
                 part, started = groups[done : done + size], time.monotonic()
-                rows = owed[owed["group_id"].isin(part)]
+                rows = requested[requested["group_id"].isin(part)]
                 made.append(runner.generate(rows, run, self.model, self._completions, recorder, bar))
                 if count := lacks[part].sum():
                     seconds = (time.monotonic() - started) / count
                 done += size
-        return pd.concat(made) if made else owed.iloc[:0], done
+        return pd.concat(made) if made else requested.iloc[:0], done
 
 
 def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
@@ -126,9 +128,9 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     lacking = set(missing["group_id"])
     trial = [group for group in ordered if group in lacking][:TRIAL]
     bare = run.model_copy(update={"samples": 1, "mitigations": {}})
-    lacks_bare = set(missing["key"]) & set(answers.owed(bare, trial)["key"])
+    lacks_bare = set(missing["key"]) & set(answers.requested(bare, trial)["key"])
     of = bare if lacks_bare else run
-    asked = missing[missing["key"].isin(answers.owed(of, trial)["key"])]
+    asked = missing[missing["key"].isin(answers.requested(of, trial)["key"])]
     started = time.monotonic()
     made, _ = answers.ask(of, trial)
     took = time.monotonic() - started

@@ -118,7 +118,7 @@ def sized(design: Design, known: power.Components, stems: int) -> Design:
 
 def summary(design: Design, seconds_needed: float) -> str:
     """The design in a sentence: what is asked, how long that takes, what it will see."""
-    time = f"about {command_line.spell(seconds_needed)}" if seconds_needed else "all at hand"
+    time = f"about {command_line.format_duration(seconds_needed)}" if seconds_needed else "all at hand"
     beside = (
         f", {design.mitigations} mitigations measured too"
         if design.mitigation_samples

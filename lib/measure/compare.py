@@ -93,7 +93,7 @@ def identical(judgements: pd.DataFrame) -> list[tuple[str, str]]:
     return [(one, other) for one, other in combinations(asked, 2) if wide[one].equals(wide[other])]
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
+def format_table(table: pd.DataFrame) -> pd.DataFrame:
     """A table of `summary` as people read it: a row for each model."""
     cells = table.assign(
         cell=[reports.interval(row, sign=row.quantity != "leak") for row in table.itertuples()]
@@ -114,7 +114,7 @@ def write(set_names: list[str]) -> list[str]:
     confidence, margin = (_agreed(set_names, "judging", key) for key in ("confidence", "margin"))
     found = summary(judgements, confidence, _agreed(set_names, "scaling", "margin"))
     between = comparisons.models(leakage.pairs(judgements), margin, confidence)
-    table, paired = readable(found), comparison_reports.family(between)
+    table, paired = format_table(found), comparison_reports.family(between)
     toys = [name for name in set_names if params.load(name).is_mock]
     stamp = f"TOY: no conclusion. Canned models wrote the completions of {', '.join(toys)}." if toys else ""
     head = (

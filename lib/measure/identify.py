@@ -149,7 +149,7 @@ def _of_weights(request: Request) -> tuple[Model, list[str]]:
         "dtype": request.dtype or "bfloat16",
     }  # what needs least may be fetched
     draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **named, **place)
-    backend = huggingface.Transformer(draft)
+    backend = huggingface.HuggingFaceModel(draft)
     mode, tuning, why = _asked(backend, label, request.mode)
     dtype, of_dtype = _dtype(backend, request.dtype)
     draft = draft.model_copy(update={"mode": mode, "tuning": tuning, "dtype": dtype})

@@ -41,7 +41,7 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
 
 
 def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) -> Design:
-    """What the filled table of `model` (`lib.models.precomputed.Imported`) measures: its groups, from the
+    """What the filled table of `model` (`lib.models.precomputed.Precomputed`) measures: its groups, from the
     first on, and samples of each.
 
     ParameterError, naming rows, for unknown prompts, answers not filled in, and groups that lack an arm.
@@ -94,12 +94,12 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) ->
 
 
 def _refuse_gaps(
-    place: str, rows: pd.DataFrame, owed: pd.DataFrame, samples: int, mitigations: list[str]
+    place: str, rows: pd.DataFrame, requested: pd.DataFrame, samples: int, mitigations: list[str]
 ) -> None:
-    """ParameterError if a prompt of `owed` lacks one of its `samples`, counted from 0, or the first under a
-    mitigation."""
-    charged = owed.loc[owed["arm"].isin(CHARGED_ARMS), "prompt_id"]
-    needed = [(prompt, NO_MITIGATION, index) for prompt in owed["prompt_id"] for index in range(samples)]
+    """ParameterError if a prompt of `requested` lacks one of its `samples`, counted from 0, or the first
+    under a mitigation."""
+    charged = requested.loc[requested["arm"].isin(CHARGED_ARMS), "prompt_id"]
+    needed = [(prompt, NO_MITIGATION, index) for prompt in requested["prompt_id"] for index in range(samples)]
     needed += [(prompt, name, 0) for prompt in charged for name in mitigations]
     given = set(zip(rows["prompt"], rows["mitigation"], rows["sample_index"], strict=True))
     lacking = [key for key in needed if key not in given]

@@ -31,7 +31,7 @@ def mining_reading(felt: pd.DataFrame) -> str:
     said = []
     for scope, part in felt[felt["domain"] == "all"].groupby("scope", sort=False):
         shares = [
-            f"{row.role} {100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}] "
+            f"{row.role} {100 * row.share:.0f} % [{100 * row.ci_low:.0f}, {100 * row.ci_high:.0f}] "
             f"(n {row.n} in {row.documents} documents)"
             for row in part.itertuples()
         ]

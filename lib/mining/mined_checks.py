@@ -181,6 +181,6 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
         both, "agrees", ["scope", "role", "domain"], CONFIDENCE, "document", 1.0
     )
     table = table.rename(columns={"estimate": "share", "n_stems": "documents"})
-    return table[["scope", "role", "domain", "share", "low", "high", "n", "documents"]].sort_values(
+    return table[["scope", "role", "domain", "share", "ci_low", "ci_high", "n", "documents"]].sort_values(
         ["scope", "role", "domain"]
     )

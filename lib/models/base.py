@@ -12,7 +12,7 @@ from lib.replies.reply import Reply
 INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
 
 
-def silent(count: int) -> None:
+def no_progress(count: int) -> None:
     """Progress that nobody wants to see."""
 
 
@@ -53,7 +53,7 @@ class Backend:
         temperature: float,
         max_new_tokens: int,
         seed: int,
-        progress: Callable[[int], None] = silent,
+        progress: Callable[[int], None] = no_progress,
     ) -> list[Reply]:
         """One Reply for each row of `requests`: rendered, prompt_id, mitigation, mitigation_text, context,
         stem, group_id, sample_index. It calls progress(count) as replies are finished. The reply to a free

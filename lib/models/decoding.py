@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from lib.models import architectures, first_words
-from lib.models.base import silent
+from lib.models.base import no_progress
 from lib.models.sampling import draw
 from lib.replies.outcomes import THOUGHT_MARKERS
 from lib.replies.reply import Reply
@@ -33,7 +33,7 @@ def decode(
     is_complete: Callable[[int, str], bool],
     temperature: float,
     limits: "Limits",
-    progress: Callable[[int], object] = silent,
+    progress: Callable[[int], object] = no_progress,
     on_prompts: Callable[[torch.Tensor], object] | None = None,
 ) -> list[Reply]:
     """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.

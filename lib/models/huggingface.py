@@ -14,7 +14,7 @@ import pandas as pd
 
 from lib.config.specs import Model, ParameterError
 from lib.models import architectures, chat_templates, decoding
-from lib.models.base import INSTRUCTION, Backend, silent
+from lib.models.base import INSTRUCTION, Backend, no_progress
 from lib.models.model_files import ModelFiles
 from lib.replies import outcomes
 from lib.replies.reply import Reply
@@ -22,7 +22,7 @@ from lib.replies.reply import Reply
 _BITS = {"4bit": 4, "8bit": 8}
 
 
-class Transformer(Backend):
+class HuggingFaceModel(Backend):
     """A causal language model of the transformers library."""
 
     is_local = True
@@ -167,7 +167,13 @@ class Transformer(Backend):
         return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
     def reply(
-        self, requests, temperature: float, max_new_tokens: int, seed: int, progress=silent, on_prompts=None
+        self,
+        requests,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int,
+        progress=no_progress,
+        on_prompts=None,
     ) -> list[Reply]:
         """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads`
         cores.
@@ -179,7 +185,7 @@ class Transformer(Backend):
         # a group shares prompts and noise, so it stays together
         turn = requests["group_id"].factorize()[0] % self.workers
         places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
-        parts = at_once(
+        parts = map_threads(
             self,
             lambda rows: self._reply(requests.iloc[rows], *asked),
             [rows for rows in places if len(rows)],
@@ -279,7 +285,7 @@ def _embeddings(model, side: str):
         return None
 
 
-def at_once(model: Transformer, function, arguments: list) -> list:
+def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
     """`function` of each argument, `model.workers` at a time, each on `model.threads` cores.
 
     Threads, not processes: torch works outside Python's lock, and the weights are in memory once.

@@ -79,8 +79,8 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
     """Train one size on one core and keep it, with what can be told of it in `<size>.json`.
 
     There: parameters (outside the embeddings), learning_rate (peak, of the layers), tokens, epochs, minutes,
-    and mean cross-entropies of a token, nats: untrained_loss and held_out_loss of the held-out text,
-    learnt_loss of as much of the other. `<size>.npy` holds that of each held-out block. AdamW, gradients
+    and mean cross-entropies of a token, nats: init_loss and val_loss of the held-out text,
+    train_loss of as much of the other. `<size>.npy` holds that of each held-out block. AdamW, gradients
     clipped at 1, a tenth of the steps to warm up, then a cosine to 0.
     """
     import torch
@@ -116,9 +116,9 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
         "learning_rate": rate,
         "tokens": learnt.numel() * recipe.epochs,
         "epochs": recipe.epochs,
-        "untrained_loss": untrained,
-        "learnt_loss": losses(empty, learnt[: len(unseen)], recipe).mean(),
-        "held_out_loss": held_out.mean(),
+        "init_loss": untrained,
+        "train_loss": losses(empty, learnt[: len(unseen)], recipe).mean(),
+        "val_loss": held_out.mean(),
         "minutes": (time.monotonic() - started) / 60,
     }
     np.save(ladder / f"{size}.npy", held_out)

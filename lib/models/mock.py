@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib.config.specs import Model
-from lib.models.base import Backend, silent
+from lib.models.base import Backend, no_progress
 from lib.nlp import vader
 from lib.replies.reply import Reply
 
@@ -46,7 +46,7 @@ class Canned(Backend):
         return f"{mitigation} {context} {stem}".strip()
 
     def reply(
-        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent
+        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
         """One Reply for each row of `requests`, the same for the same seed, group, sample_index and mood."""
         moods = np.sign(vader.valences(requests["context"].tolist()))

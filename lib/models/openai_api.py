@@ -14,7 +14,7 @@ import pandas as pd
 from lib.config import specs
 from lib.config.specs import Model, ParameterError
 from lib.models import server_errors, server_replies
-from lib.models.base import INSTRUCTION, Backend, silent
+from lib.models.base import INSTRUCTION, Backend, no_progress
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 
@@ -72,7 +72,7 @@ class Server(Backend):
         return json.dumps(messages, ensure_ascii=False)
 
     def reply(
-        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent
+        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
         """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time;
         ParameterError if one of them cannot be had, however often it is asked."""

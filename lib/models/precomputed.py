@@ -25,7 +25,7 @@ import pandas as pd
 
 from lib.config import specs
 from lib.config.specs import NO_MITIGATION, Model, ParameterError, nearest
-from lib.models.base import Backend, silent
+from lib.models.base import Backend, no_progress
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.runtime import progress
@@ -37,7 +37,7 @@ _MISSING = tuple(name for name in outcomes.OUTCOMES if name not in outcomes.USAB
 _KEY = ["prompt", "mitigation", "sample_index"]
 
 
-class Imported(Backend):
+class Precomputed(Backend):
     """The completions of `spec.table`; ParameterError, naming the rows, if the file or what it holds is not
     as said above."""
 
@@ -56,7 +56,7 @@ class Imported(Backend):
         return f"{mitigation} {context} {stem}".strip()
 
     def reply(
-        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=silent
+        self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
         """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks
         one.
@@ -68,13 +68,13 @@ class Imported(Backend):
         progress(len(requests))
         return [self._replies[key] for key in self._sought(requests)]
 
-    def check(self, owed: pd.DataFrame) -> None:
-        """Raise ParameterError if the file lacks any of `owed` (`runner.requests`), or holds an unknown
+    def check(self, requested: pd.DataFrame) -> None:
+        """Raise ParameterError if the file lacks any of `requested` (`runner.requests`), or holds an unknown
         prompt or mitigation.
 
         Says how many completions are left over or empty, and how many are missing by their outcome.
         """
-        wanted = pd.DataFrame(self._sought(owed), columns=_KEY)
+        wanted = pd.DataFrame(self._sought(requested), columns=_KEY)
         self._refuse_foreign(
             "prompt",
             wanted,
@@ -87,8 +87,8 @@ class Imported(Backend):
             "is not a mitigation asked of this model",
             "see mitigations, mitigation_samples, and mitigate of the model",
         )
-        self._refuse_missing(owed)
-        self._check_wordings(wanted.assign(wording=owed["wording"].to_numpy()))
+        self._refuse_missing(requested)
+        self._check_wordings(wanted.assign(wording=requested["wording"].to_numpy()))
         used = [self._replies[key] for key in set(_keys(wanted))]
         left_over = len(self._replies) - len(used)
         empty = sum(not (reply.outcome or reply.text.strip()) for reply in used)

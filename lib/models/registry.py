@@ -10,13 +10,13 @@ def load(spec: Model):
 
         return Server(spec)
     if spec.table:
-        from lib.models.precomputed import Imported
+        from lib.models.precomputed import Precomputed
 
-        return Imported(spec)
+        return Precomputed(spec)
     if spec.id.startswith("canned:"):
         from lib.models.mock import Canned
 
         return Canned(spec)
-    from lib.models.huggingface import Transformer
+    from lib.models.huggingface import HuggingFaceModel
 
-    return Transformer(spec)
+    return HuggingFaceModel(spec)

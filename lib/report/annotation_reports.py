@@ -11,7 +11,7 @@ from lib.annotation import labelling, sampling_plan
 from lib.report import reports
 
 NOT_MEASURED = "**Agreement on leakage itself has not been measured yet**"
-NOTHING = (
+NULL_VALUE = (
     "There is nothing to label: no pair has two completions that are not missing. Notebook 02 tells "
     "what is missing, and why."
 )
@@ -26,7 +26,7 @@ def people(labels: pd.DataFrame) -> pd.DataFrame:
 def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
     """Where the items are and what two people would do."""
     if key.empty:
-        return Markdown(NOTHING)
+        return Markdown(NULL_VALUE)
     texts, pairs = len(sampling_plan.items(key)), int(key["sampled"].sum())
     hours = texts * sampling_plan.SECONDS / 3600
     return Markdown(
@@ -76,7 +76,18 @@ def agreement(
         table = human_agreement.rated(key, labels, judgements, question)
         for weighted in (True, False) if len(table) else ():
             parts.append(human_agreement.agreement(table, question, confidence, draws, rng, weighted))
-    columns = ["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems", "defined"]
+    columns = [
+        "question",
+        "weighted",
+        "who",
+        "measure",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "n",
+        "n_stems",
+        "defined",
+    ]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -118,7 +129,7 @@ def refitted(
         thresholds = charged_threshold.cross_fit(rows, judgements["stem_id"], rng)
     except ValueError as error:
         return judgements, Markdown(f"The threshold stays as it is: {error}.")
-    worth = reports.readable(charged_threshold.worth(rows, thresholds, confidence, draws, rng), 2)
+    worth = reports.format_table(charged_threshold.worth(rows, thresholds, confidence, draws, rng), 2)
     span = f"{thresholds.min():.2f} to {thresholds.max():.2f}"
     worth["threshold"] = [
         "of this run",

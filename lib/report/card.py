@@ -271,7 +271,7 @@ def _metadata(card: dict) -> str:
                 continue
             told = {
                 "contexts": row["arm"],
-                "interval": [row["low"], row["high"]],
+                "interval": [row["ci_low"], row["ci_high"]],
                 "n": row["n"],
                 "stems": row["n_stems"],
             }

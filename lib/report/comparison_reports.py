@@ -43,9 +43,20 @@ def verdict_shares_reading(shares: pd.DataFrame) -> str:
 def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `lib.analysis.comparisons`: estimate and effect size each with its interval, its n, and p of
     every kind."""
-    effects = table[["effect", "effect_low", "effect_high"]].set_axis(["estimate", "low", "high"], axis=1)
+    effects = table[["effect", "effect_low", "effect_high"]].set_axis(
+        ["estimate", "ci_low", "ci_high"], axis=1
+    )
     shown = table.drop(
-        columns=["estimate", "low", "high", "error", *effects.columns, "effect", "effect_low", "effect_high"],
+        columns=[
+            "estimate",
+            "ci_low",
+            "ci_high",
+            "se",
+            *effects.columns,
+            "effect",
+            "effect_low",
+            "effect_high",
+        ],
         errors="ignore",
     )
     place = table.columns.get_loc("estimate")
@@ -53,7 +64,7 @@ def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown.insert(
         place + 1, "effect size [interval]", [reports.interval(row, 2) for row in effects.itertuples()]
     )
-    numbers = [name for name in ("error_ratio", "p", "p_holm", "p_equivalence") if name in shown]
+    numbers = [name for name in ("naive_se_ratio", "p", "p_holm", "p_equivalence") if name in shown]
     shown[numbers] = shown[numbers].astype(float).round(3)
     return shown.rename(columns=_NAMES).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
@@ -74,7 +85,7 @@ def factors_reading(table: pd.DataFrame, untold: list[str], margin: float, confi
 
 
 def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
-    """Whether leakage grows with the intensity of the context, from `comparisons.doses`."""
+    """Whether leakage grows with the intensity of the context, from `comparisons.dose_response`."""
     if table.empty:
         return "Fewer than two intensities are known: there is no dose–response."
     slopes = table[table["contrast"] == "intensity: per step"]
@@ -106,7 +117,7 @@ def _verdicts(table: pd.DataFrame, names: pd.Series, margin: float, confidence: 
     without any difference (0 in every stem, so that no spread allows a test), and how many are none of
     these."""
     differs, same = table["p_holm"] < 1 - confidence, table["p_equivalence"] < 1 - confidence
-    equal = (table["estimate"] == 0) & (table["error"] == 0)
+    equal = (table["estimate"] == 0) & (table["se"] == 0)
     tests = int(table["p"].notna().sum())
     told = [
         f"{name} {_cell(row)}" for name, row in zip(names[differs], table[differs].itertuples(), strict=True)
@@ -149,7 +160,7 @@ def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 def answers_reading(table: pd.DataFrame) -> str:
     """In how many rows of those with an interval the bootstrap or the model contradicts the mean, or has no
     answer, and how."""
-    rows = int(table.loc[table["method"] == "mean", "low"].notna().sum())
+    rows = int(table.loc[table["method"] == "mean", "ci_low"].notna().sum())
     if not rows:
         return "No mean has an interval: nothing can be compared."
     found = disagreements(table)

@@ -31,7 +31,7 @@ ARM_COLOURS = {
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
 WIDTH = 6.4  # inches
-DOTS = 144  # an inch: sharp in print; shown at 96
+DPI = 144  # an inch: sharp in print; shown at 96
 _LETTERS = 76  # that fit in a line of legend
 _NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # of each sentence of a stamp
 _REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
@@ -54,9 +54,9 @@ def html(figure: Figure) -> str:
     """The figure as an HTML image with its words (its label) as alternative text, which no viewer takes from
     an image alone."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     picture = file.getvalue()
-    width = int.from_bytes(picture[16:20]) * 96 // DOTS  # as its header says
+    width = int.from_bytes(picture[16:20]) * 96 // DPI  # as its header says
     source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return f'<img alt="{escape(figure.get_label())}" width="{width}" style="max-width: 100%" src="{source}">'
 
@@ -131,9 +131,9 @@ def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> 
 
 def _said(row: pd.Series, names: list[str], digits: int) -> str:
     estimate, low, high = (
-        f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "low", "high")
+        f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "ci_low", "ci_high")
     )
-    bounds = "no interval" if pd.isna(row["low"]) else f"interval {low} to {high}"
+    bounds = "no interval" if pd.isna(row["ci_low"]) else f"interval {low} to {high}"
     return f"{estimate} ({bounds})" + (f" for {', '.join(str(row[name]) for name in names)}" if names else "")
 
 
@@ -144,7 +144,7 @@ def marker(number: int) -> str:
 
 def reach(part: pd.DataFrame) -> np.ndarray:
     """How far low and high lie from the estimate, shape (2, rows), as error bars are given."""
-    return np.abs(part[["low", "high"]].to_numpy(float).T - part["estimate"].to_numpy(float))
+    return np.abs(part[["ci_low", "ci_high"]].to_numpy(float).T - part["estimate"].to_numpy(float))
 
 
 def intervals(

@@ -26,7 +26,7 @@ from lib.claims.rules import EXPLORATORY
 from lib.report import figures, reports
 
 REACH = 4.0  # margins to each side; what lies further is cut and marked
-LOOK = {  # colour, marker, filled: told apart in grey and by those who see few colours
+VERDICT_STYLE = {  # colour, marker, filled: told apart in grey and by those who see few colours
     SUPPORTED: ("#0072b2", "o", True),
     CONTRADICTED: ("#d55e00", "D", True),
     INCONCLUSIVE: ("#595959", "o", False),
@@ -38,7 +38,7 @@ ROW, HEADER, FAULT = 0.44, 0.36, 0.2  # inches
 
 def in_margins(board: pd.DataFrame) -> pd.DataFrame:
     """The board with estimate, low and high as multiples of each row's margin."""
-    numbers = board[["estimate", "low", "high"]].div(board["margin"], axis=0)
+    numbers = board[["estimate", "ci_low", "ci_high"]].div(board["margin"], axis=0)
     return board.assign(**numbers)
 
 
@@ -50,7 +50,7 @@ def strip(row) -> str:
     """
     if pd.isna(row.estimate):
         return ""
-    low, high = (row.estimate if pd.isna(bound) else bound for bound in (row.low, row.high))
+    low, high = (row.estimate if pd.isna(bound) else bound for bound in (row.ci_low, row.ci_high))
     low, estimate, high, left, right, nothing = map(_cell, (low, row.estimate, high, -1, 1, 0))
     cells, end = [" "] * len(RULER), len(RULER) - 1
     cells[left] = cells[right] = "┊"
@@ -99,14 +99,14 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
     judged = f"; as judged, but for {ON_PEOPLE}" if table["as_judged"].any() else ""
     axes.set_xlabel(f"margins; what lies in the grey counts as nothing{judged}", fontsize=10.5)
     axes.grid(visible=False)
-    for verdict in [verdict for verdict in LOOK if verdict in set(table["verdict"])]:
+    for verdict in [verdict for verdict in VERDICT_STYLE if verdict in set(table["verdict"])]:
         axes.plot([], [], linestyle="", label=verdict, **_marker(verdict))
     figures.legend(figure, axes)
     return figures.finish(axes, title, stamp, alt(table))
 
 
 def _marker(verdict: str) -> dict:
-    colour, marker, filled = LOOK[verdict]
+    colour, marker, filled = VERDICT_STYLE[verdict]
     return {
         "color": colour,
         "marker": marker,
@@ -127,12 +127,12 @@ def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -
     axes.text(REACH, place - 0.13, row["fault"], fontsize=9.5, ha="right", color="firebrick")
     if pd.isna(row["estimate"]):
         return
-    low, high = (np.clip(row[name], -REACH, REACH) for name in ("low", "high"))
+    low, high = (np.clip(row[name], -REACH, REACH) for name in ("ci_low", "ci_high"))
     # beside the mark that it lies further out
     estimate = np.clip(row["estimate"], 0.25 - REACH, REACH - 0.25)
     look = _marker(row["verdict"])
     axes.plot([low, high], [place, place], color=look["color"], linewidth=1.8, solid_capstyle="butt")
-    for end, bound in ((low, row["low"]), (high, row["high"])):
+    for end, bound in ((low, row["ci_low"]), (high, row["ci_high"])):
         arrow = "<" if bound < 0 else ">"
         axes.plot(end, place, color=look["color"], marker="|" if abs(bound) <= REACH else arrow, markersize=7)
     axes.plot(estimate, place, linestyle="", **look)

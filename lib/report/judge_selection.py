@@ -12,7 +12,7 @@ from lib.judging import judges
 from lib.report.reports import interval
 
 FILE = ROOT / "lib" / "data" / "judge_selection.csv"
-DOCUMENTS, DOMAIN, NOTHING = "unseen documents", "unseen domain", "nothing to learn"
+DOCUMENTS, DOMAIN, NULL_VALUE = "unseen documents", "unseen domain", "nothing to learn"
 CEILING, FROZEN = "one rater", "mpnet, layers 7, 9, 11, mean and max"
 CHOSEN = f"{FROZEN}, adapter"  # the judge in use
 UNTRIED = "not tried"  # a domain without which no adapter was trained
@@ -22,8 +22,8 @@ COLUMNS = [
     "tested_on",
     "domain",
     "estimate",
-    "low",
-    "high",
+    "ci_low",
+    "ci_high",
     "n",
     "n_documents",
     "version",
@@ -55,7 +55,7 @@ def reading(table: pd.DataFrame, judge: Judge) -> str:
     use."""
     said = []
     for way in (DOCUMENTS, DOMAIN):
-        tested = table[table["tested_on"].isin([way, NOTHING]) & (table["judge"] != CEILING)]
+        tested = table[table["tested_on"].isin([way, NULL_VALUE]) & (table["judge"] != CEILING)]
         best = tested.loc[tested.groupby("domain", sort=False)["estimate"].idxmax()]
         won = best[best["judge"] == CHOSEN]["domain"].tolist()
         others = [f"*{row.judge}* in {row.domain}" for row in best[best["judge"] != CHOSEN].itertuples()]
@@ -79,10 +79,10 @@ def _whose(table: pd.DataFrame, judge: Judge) -> str:
     measured = table["version"].iloc[0]
     if judge.kind != "learned":
         return f"The judge of this run is {judge.name}; the learned one measured here is {measured}."
-    in_use = judges.version(judge)
-    if in_use == measured:
+    load_model = judges.version(judge)
+    if load_model == measured:
         return f"It is the judge in use, {measured}."
     return (
-        f"**It is not the judge in use**: measured was {measured}, in use is {in_use}; `make "
+        f"**It is not the judge in use**: measured was {measured}, in use is {load_model}; `make "
         "bench-judges` measures anew."
     )

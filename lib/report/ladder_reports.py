@@ -18,8 +18,8 @@ def trained(set_name: str) -> pd.DataFrame:
     none.
 
     Columns: model, parameters (outside the embeddings), tokens (trained on, all epochs), epochs,
-    learning_rate (peak), and mean cross-entropies of a token in nats: untrained_loss and held_out_loss of the
-    held-out text, learnt_loss of as much of the other. `losses` is an array, that of each held-out block.
+    learning_rate (peak), and mean cross-entropies of a token in nats: init_loss and val_loss of the
+    held-out text, train_loss of as much of the other. `losses` is an array, that of each held-out block.
     """
     models = params.load(set_name).models if set_name in specs.set_names() else []
     sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
@@ -37,9 +37,9 @@ def shown(table: pd.DataFrame, stamped: str = ""):
         return None
     names = {
         "learning_rate": "learning rate of layers",
-        "untrained_loss": "untrained",
-        "learnt_loss": "learnt text",
-        "held_out_loss": "held-out text",
+        "init_loss": "untrained",
+        "train_loss": "learnt text",
+        "val_loss": "held-out text",
     }
     cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(
         list(names)[1:], "{:.3f}"

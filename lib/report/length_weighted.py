@@ -55,7 +55,7 @@ def validity(
     long as any completion.
     """
     scored = rated_agreement.scored(ratings, judge, rng)
-    weight, uncovered = weights(scored["text"].str.split().str.len(), completions)
+    weight, missing_exclusions = weights(scored["text"].str.split().str.len(), completions)
     part = scored.assign(weight=weight)[weight > 0]
     if part.empty:
         return pd.DataFrame()
@@ -65,7 +65,7 @@ def validity(
         "n": len(part),
         "n_documents": part["document"].nunique(),
         "n_effective": effective,
-        "uncovered": uncovered,
+        "uncovered": missing_exclusions,
     }
     return table.assign(judge=judge.name, by=BY, level=LEVEL, question="valence", **counts)
 
@@ -102,7 +102,8 @@ def summary(table: pd.DataFrame, completions: pd.Series) -> str:
         "words, the median "
         f"{quartiles[0.5]:g}. Weighted to their lengths, {row.n:,} rated texts in {row.n_documents:,} "
         "documents are worth "
-        f"{row.n_effective:,.0f} equal ones (Kish); {row.uncovered:.1f} % of the completions are as long "
+        f"{row.n_effective:,.0f} equal ones (Kish); {row.missing_exclusions:.1f} % of the completions are "
+        "as long "
         "as no rated text."
     ]
     for judge, own in table.groupby("judge", sort=False):

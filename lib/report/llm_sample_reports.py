@@ -158,14 +158,15 @@ def faults(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> list[str]:
         if one.judge.trained_on_ratings
         else []
     )
-    below = own[(own["who"] == f"{name} − {VADER.name}") & (own["high"] < 0)]
+    below = own[(own["who"] == f"{name} − {VADER.name}") & (own["ci_high"] < 0)]
     if len(below):
         found.append(f"worse than VADER on the same texts: {_places(below)}")
-    chance = own[(own["who"] == name) & ~(own["low"] > 0)]
+    chance = own[(own["who"] == name) & ~(own["ci_low"] > 0)]
     if len(chance):
         found.append(f"no better than chance: {_places(chance)}")
     bias = replied[
-        (replied["quantity"] == llm_reliability.POSITION) & ((replied["low"] > 0) | (replied["high"] < 0))
+        (replied["quantity"] == llm_reliability.POSITION)
+        & ((replied["ci_low"] > 0) | (replied["ci_high"] < 0))
     ]
     found += [
         f"position bias: {interval(row, 2)} points for the first of a pair (n = {row.n:,})"

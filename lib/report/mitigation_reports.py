@@ -53,7 +53,7 @@ def effects(table: pd.DataFrame, stamped: str = "", places: int = 2) -> pd.DataF
 
 def _compared(table: pd.DataFrame, key: list[str], places: int) -> pd.DataFrame:
     """The comparisons with one baseline, formatted."""
-    ratios = table[["ratio", "ratio_low", "ratio_high"]].set_axis(["estimate", "low", "high"], axis=1)
+    ratios = table[["ratio", "ratio_low", "ratio_high"]].set_axis(["estimate", "ci_low", "ci_high"], axis=1)
     return table[key].assign(
         **{
             "change [simultaneous interval]": [reports.interval(row, places) for row in table.itertuples()],
@@ -106,4 +106,7 @@ def effects_reading(table: pd.DataFrame) -> str:
 
 def _share(row) -> str:
     numbers = [row.ratio, row.ratio_low, row.ratio_high]
-    return f"{reports.interval(pd.Series(numbers, ['estimate', 'low', 'high']), 2, sign=False)} of the shift"
+    return (
+        f"{reports.interval(pd.Series(numbers, ['estimate', 'ci_low', 'ci_high']), 2, sign=False)} of "
+        "the shift"
+    )

@@ -71,16 +71,16 @@ def interval(row, digits: int = 1, sign: bool = True) -> str:
         return NOT_ESTIMATED
     form = f"{'+' if sign else ''}.{digits}f"
     # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
-    estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.low, row.high))
-    bounds = "no interval" if pd.isna(row.low) else f"{low}, {high}"
+    estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.ci_low, row.ci_high))
+    bounds = "no interval" if pd.isna(row.ci_low) else f"{low}, {high}"
     return f"{estimate} [{bounds}]".replace("-", "−").replace("inf", "∞")
 
 
-def readable(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
+def format_table(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
     """`table` with estimate, low and high joined into one column, and other numbers rounded."""
     joined = [interval(row, digits, sign) for row in table.itertuples()]
     place = table.columns.get_loc("estimate")
-    shown = table.drop(columns=["estimate", "low", "high"]).round(3)
+    shown = table.drop(columns=["estimate", "ci_low", "ci_high"]).round(3)
     shown.insert(min(place, shown.shape[1]), "estimate [interval]", joined)
     return shown
 
@@ -101,7 +101,7 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
     wide = cells.pivot(index=by, columns="quantity", values="cell").reindex(columns=list(QUANTITIES.values()))
     rows = table.groupby(by, sort=False, dropna=False)
     counts = rows[["n", "n_stems", "n_matches", "cluster_unit"]].max().rename(columns=COUNTS)
-    counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["error_ratio"]]
+    counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["naive_se_ratio"]]
     return stamped_table(wide.join(counts).reset_index(), stamped)
 
 
@@ -134,13 +134,13 @@ def usability_reading(checked: pd.DataFrame, fault: str) -> str:
 
 def placebo(checked: pd.DataFrame) -> pd.DataFrame:
     """A table of `placebo.check` as people read it."""
-    shown = readable(checked, 2).assign(quantity=checked["quantity"].map(QUANTITIES))
+    shown = format_table(checked, 2).assign(quantity=checked["quantity"].map(QUANTITIES))
     return (
         shown.rename(
             columns={
                 "n": "pairs",
                 "n_stems": "stems",
-                "error_ratio": "naive / clustered error",
+                "naive_se_ratio": "naive / clustered error",
                 "p_equivalence": "p (equivalence)",
             }
         )
@@ -165,7 +165,7 @@ def rules_reading(fault: str) -> str:
 def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
     """The answer of notebook 03 to C0, from `leakage.summarise` of both polarities, indexed by quantity."""
     shift, net = both.loc["shift"], both.loc["net"]
-    side = "lies above 0" if shift.low > 0 else "does not lie above 0"
+    side = "lies above 0" if shift.ci_low > 0 else "does not lie above 0"
     counted = f"n {shift.n:,} pairs in {shift.n_stems:,} stems"
     return (
         f"The interval of the mean shift over both polarities, {interval(shift, 2)} scale points, {side}; "
@@ -182,7 +182,7 @@ def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | 
             "Every completion has a valence, so no quantity depends on what is missing or left open by the "
             "judge."
         )
-    return stamped_table(_with_ratio(readable(bounds)).rename(columns=COUNTS), stamped)
+    return stamped_table(_with_ratio(format_table(bounds)).rename(columns=COUNTS), stamped)
 
 
 def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
@@ -205,8 +205,8 @@ def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
 
 def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
     """A table of Estimates without what is read in their intervals already."""
-    return shown.drop(columns=["error", "p", "freedom", "skew"]).rename(
-        columns={"error_ratio": "naive / clustered error"}
+    return shown.drop(columns=["se", "p", "df", "skew"]).rename(
+        columns={"naive_se_ratio": "naive / clustered error"}
     )
 
 
@@ -235,14 +235,14 @@ def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
     """Our estimates beside published ones; `agrees` tells whether the published number lies inside our
     interval."""
-    shown = table[[key, "estimate", "low", "high", "n"]].assign(published=table[key].map(published))
-    shown["agrees"] = shown["published"].between(shown["low"], shown["high"])
-    return readable(shown, digits=3, sign=False)
+    shown = table[[key, "estimate", "ci_low", "ci_high", "n"]].assign(published=table[key].map(published))
+    shown["agrees"] = shown["published"].between(shown["ci_low"], shown["ci_high"])
+    return format_table(shown, digits=3, sign=False)
 
 
 def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     """A table of `next_token_shift.beside_sampled` as people read it."""
-    drawn = table[["estimate_sampled", "low_sampled", "high_sampled"]].rename(
+    drawn = table[["estimate_sampled", "ci_low_sampled", "ci_high_sampled"]].rename(
         columns=lambda name: name.removesuffix("_sampled")
     )
     shown = table[["slot", "arm", "quantity"]].copy()
@@ -250,7 +250,7 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
     shown["naive / clustered error"] = [
-        _span(ratios) for _, ratios in table[["error_ratio", "error_ratio_sampled"]].iterrows()
+        _span(ratios) for _, ratios in table[["naive_se_ratio", "error_ratio_sampled"]].iterrows()
     ]
     return stamped_table(shown.reset_index(drop=True), stamped)
 
@@ -262,8 +262,8 @@ def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     return stamped_table(wide.astype(float).round(2).reset_index(), stamped)
 
 
-def narrowing(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `common_random_numbers.narrowing` as people read it."""
+def variance_reduction(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+    """A table of `common_random_numbers.variance_reduction` as people read it."""
     shown = table[["quantity", "shared", "independent"]].round(2)
     bounds = table.rename(columns={"narrower": "estimate"})
     shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
@@ -277,7 +277,8 @@ def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.
     if beside.empty:
         return "This backend shows no probabilities: there is no next-token shift to compare."
     rho = " and ".join(
-        f"{row.rho:.2f} [{row.low:.2f}, {row.high:.2f}] for {row.quantity}" for row in ranks.itertuples()
+        f"{row.rho:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}] for {row.quantity}"
+        for row in ranks.itertuples()
     )
     size = precision[precision["quantity"] == "shift"].set_index("way")
     return (
@@ -301,7 +302,8 @@ def narrowing_reading(table: pd.DataFrame) -> str:
             "from this run."
         )
     said = [
-        f"{row.quantity} {row.narrower:.0f} % [{row.low:.0f}, {row.high:.0f}] ({row.narrower_as_run:.0f} % "
+        f"{row.quantity} {row.narrower:.0f} % [{row.ci_low:.0f}, {row.ci_high:.0f}] "
+        f"({row.narrower_as_run:.0f} % "
         "with the "
         f"{row.samples} draws of this run)"
         for row in table.itertuples()
@@ -330,7 +332,7 @@ def range_reading(table: pd.DataFrame, names: list[str]) -> str:
     return (
         f"Net excess from {said[0]} to {said[1]}, with {pairs} pairs each; the whole interval lies above 0 "
         "in "
-        f"{(net['low'] > 0).sum()} of {len(net)}."
+        f"{(net['ci_low'] > 0).sum()} of {len(net)}."
     )
 
 
@@ -390,7 +392,7 @@ def headline(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _net(row) -> str:
-    numbers = pd.Series([row.net, row.net_low, row.net_high], ["estimate", "low", "high"])
+    numbers = pd.Series([row.net, row.net_low, row.net_high], ["estimate", "ci_low", "ci_high"])
     return "–" if pd.isna(row.net) else interval(numbers)
 
 
@@ -401,7 +403,7 @@ def _by_second(row) -> str:
         return "–"
     if pd.isna(row.estimate) and pd.isna(row.estimate_vader):
         return NOT_ESTIMATED
-    numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "low", "high")}
+    numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "ci_low", "ci_high")}
     said = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
     other = f" ({row.measured_vader})" if row.measured_vader != row.measured else ""
     return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}{other}"

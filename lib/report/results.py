@@ -87,7 +87,17 @@ def _of_model(spec, judgements: pd.DataFrame, pairs: pd.DataFrame, leaks: dict, 
     single = single[single["partner"] == single["sample_index"]]  # with the same noise
     by_arm = leakage.summarise(charged, ["arm"], confidence)
     both = leakage.summarise(charged, ["model"], confidence).assign(arm="both").drop(columns="model")
-    columns = ["arm", "quantity", "estimate", "low", "high", "n", "n_stems", "n_matches", "cluster_unit"]
+    columns = [
+        "arm",
+        "quantity",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "n",
+        "n_stems",
+        "n_matches",
+        "cluster_unit",
+    ]
     rows = pd.concat([both, by_arm])[columns].to_dict("records")
     lost, known = 100.0 * usability.is_missing(judgements), single.dropna(subset="net")
     of_arm = lost.groupby(judgements["arm"]).mean()

@@ -117,7 +117,7 @@ def by_threshold(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def _in_errors(table: pd.DataFrame) -> pd.Series:
-    return table["estimate"] / table["error"].where(table["error"] > 0)
+    return table["estimate"] / table["se"].where(table["se"] > 0)
 
 
 def threshold_reading(table: pd.DataFrame) -> str:

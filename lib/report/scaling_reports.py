@@ -112,7 +112,9 @@ def shape_reading(table: pd.DataFrame, confidence: float) -> str:
             continue
         falling = "does not fall all the way" if row.p_falling < 1 - confidence else "may fall all the way"
         bends = "it bends" if row.p_monotone < 1 - confidence else "no bend is shown"
-        tau = reports.interval(pd.Series({"estimate": row.tau, "low": row.low, "high": row.high}), 2)
+        tau = reports.interval(
+            pd.Series({"estimate": row.tau, "ci_low": row.ci_low, "ci_high": row.ci_high}), 2
+        )
         sentences.append(
             f"{_name(row)}: Kendall's tau {tau} over these {row.sizes} sizes; leakage {falling} "
             f"(p = {row.p_falling:.3f}), {bends} (p = {row.p_monotone:.3f})."

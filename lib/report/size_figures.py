@@ -35,7 +35,7 @@ def regression(
         band = line[line["line"] == name]
         if len(band):
             axes.plot(band["parameters"], band["estimate"], color="black")
-            axes.fill_between(band["parameters"], band["low"], band["high"], color="grey", alpha=0.2)
+            axes.fill_between(band["parameters"], band["ci_low"], band["ci_high"], color="grey", alpha=0.2)
     grid[0, 0].set_ylim(limits)
     fitted = list(dict.fromkeys(line["line"]))
     alt = (
@@ -90,7 +90,7 @@ def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
     size = (figures.WIDTH, 1.1 + 2.2 * rows)
     _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[: len(names)]:
-        axes.axhline(leakage.NOTHING[quantity], color="black", linewidth=1, linestyle="--")
+        axes.axhline(leakage.NULL_VALUE[quantity], color="black", linewidth=1, linestyle="--")
     return grid, names
 
 

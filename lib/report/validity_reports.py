@@ -219,7 +219,7 @@ def faults(validity: pd.DataFrame, judges: list[Judge]) -> list[str]:
 
     Chance: the interval of Pearson's r or of a kappa is not above 0, or neither is defined.
     """
-    doubtful = validity[validity["measure"].isin(["pearson", "kappa"]) & ~(validity["low"] > 0)]
+    doubtful = validity[validity["measure"].isin(["pearson", "kappa"]) & ~(validity["ci_low"] > 0)]
     found = []
     for judge in judges:
         rows = doubtful[doubtful["judge"] == judge.name].itertuples()

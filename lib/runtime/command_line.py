@@ -46,7 +46,7 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that w
         return INTERRUPTED
 
 
-def spell(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as people say it: '40 seconds', '12 minutes', '3.5 hours'."""
     if seconds < 95:
         return f"{max(10 * round(seconds / 10), 10)} seconds"

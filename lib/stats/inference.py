@@ -28,14 +28,14 @@ class Estimate:
     """A mean or slope with an interval from a clustered standard error; NaN is what cannot be told."""
 
     estimate: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
     n: int  # values
     n_stems: int  # clusters
-    error: float  # clustered standard error; 0 where all clusters agree
-    error_ratio: float  # naive to clustered standard error; below 1 where clustering matters
+    se: float  # clustered standard error; 0 where all clusters agree
+    naive_se_ratio: float  # naive to clustered standard error; below 1 where clustering matters
     p: float  # two-sided, against 0
-    freedom: float = np.nan  # degrees of freedom
+    df: float = np.nan  # degrees of freedom
     skew: float = np.nan  # skewness of the estimate's distribution
 
 
@@ -70,14 +70,14 @@ def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 1
 def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
     """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it
     has no error."""
-    if not found.error > 0:
+    if not found.se > 0:
         return found
-    p, critical = found.estimate / whole, special.stdtrit(found.freedom, (1 + confidence) / 2)
-    n_effective = p * (1 - p) / (found.error / whole) ** 2
+    p, critical = found.estimate / whole, special.stdtrit(found.df, (1 + confidence) / 2)
+    n_effective = p * (1 - p) / (found.se / whole) ** 2
     middle = p + critical**2 / (2 * n_effective)
     half_width = critical * np.sqrt((p * (1 - p) + critical**2 / (4 * n_effective)) / n_effective)
     low, high = ((middle + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
-    return replace(found, low=float(whole * max(low, 0.0)), high=float(whole * min(high, 1.0)))
+    return replace(found, ci_low=float(whole * max(low, 0.0)), ci_high=float(whole * min(high, 1.0)))
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
@@ -139,7 +139,7 @@ def least_squares(
     return (
         found
         if limits is None
-        else replace(found, low=max(found.low, limits[0]), high=min(found.high, limits[1]))
+        else replace(found, ci_low=max(found.ci_low, limits[0]), ci_high=min(found.ci_high, limits[1]))
     )
 
 
@@ -299,17 +299,17 @@ def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> E
     """`first` − `second` of two estimates from different stems (Welch's degrees of freedom); no interval if
     one has no spread."""
     n, clusters = first.n + second.n, first.n_stems + second.n_stems
-    estimate, error = first.estimate - second.estimate, np.hypot(first.error, second.error)
-    if not min(first.error, second.error) > 0:
+    estimate, error = first.estimate - second.estimate, np.hypot(first.se, second.se)
+    if not min(first.se, second.se) > 0:
         return Estimate(estimate, np.nan, np.nan, n, clusters, np.nan, np.nan, np.nan)
-    freedom = error**4 / (first.error**4 / first.freedom + second.error**4 / second.freedom)
-    skew = (first.skew * first.error**3 - second.skew * second.error**3) / error**3
+    freedom = error**4 / (first.se**4 / first.df + second.se**4 / second.df)
+    skew = (first.skew * first.se**3 - second.skew * second.se**3) / error**3
     return _estimate(estimate, error, freedom, skew, confidence, n, clusters)
 
 
 def side_of_zero(found: Estimate) -> int:
     """+1 or −1 if the whole interval lies above or below 0, else 0."""
-    return int(found.low > 0) - int(found.high < 0)
+    return int(found.ci_low > 0) - int(found.ci_high < 0)
 
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:
@@ -320,16 +320,16 @@ def equivalence_p(estimate: Estimate, margin: float) -> float:
 
 def above_p(estimate: Estimate, bound: float) -> float:
     """One-sided p that the mean lies above `bound`; NaN where no spread tells."""
-    if not estimate.error > 0:
+    if not estimate.se > 0:
         return np.nan
-    return _tail((estimate.estimate - bound) / estimate.error, estimate.freedom, estimate.skew)
+    return _tail((estimate.estimate - bound) / estimate.se, estimate.df, estimate.skew)
 
 
 def below_p(estimate: Estimate, bound: float) -> float:
     """One-sided p that the mean lies below `bound`; NaN where no spread tells."""
-    if not estimate.error > 0:
+    if not estimate.se > 0:
         return np.nan
-    return _tail((bound - estimate.estimate) / estimate.error, estimate.freedom, -estimate.skew)
+    return _tail((bound - estimate.estimate) / estimate.se, estimate.df, -estimate.skew)
 
 
 def holm(p_values) -> np.ndarray:

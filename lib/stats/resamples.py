@@ -43,8 +43,8 @@ def table(
     blocks = [statistic(part, weights) for weights in drawn(part[cluster], draws, rng)]
     bounds = [_bounds(np.concatenate([block[name] for block in blocks]), confidence) for name in estimates]
     found = pd.DataFrame({"measure": list(estimates), "estimate": list(estimates.values())})
-    found[["low", "high"]] = np.array(bounds)
-    found.loc[found["estimate"].isna(), ["low", "high"]] = np.nan
+    found[["ci_low", "ci_high"]] = np.array(bounds)
+    found.loc[found["estimate"].isna(), ["ci_low", "ci_high"]] = np.nan
     return found
 
 

@@ -26,18 +26,14 @@ class Means:
 
     estimates: np.ndarray  # (columns,)
     covariance: np.ndarray  # (columns, columns); NaN for fewer than 2 clusters
-    freedom: float
+    df: float
     n: int  # rows
     n_clusters: int
 
     def contrasts(self, weights: np.ndarray) -> "Means":
         """Linear combinations of the means; `weights` has shape (combinations, columns)."""
         return Means(
-            weights @ self.estimates,
-            weights @ self.covariance @ weights.T,
-            self.freedom,
-            self.n,
-            self.n_clusters,
+            weights @ self.estimates, weights @ self.covariance @ weights.T, self.df, self.n, self.n_clusters
         )
 
     @property
@@ -64,7 +60,7 @@ def means(values: np.ndarray, *clusterings) -> Means:
         variances, axes = np.linalg.eigh(covariance)
         covariance = axes * np.maximum(variances, 0.0) @ axes.T
     least = min(found, key=lambda one: one.n_clusters)
-    return Means(least.estimates, covariance, min(one.freedom for one in found), least.n, least.n_clusters)
+    return Means(least.estimates, covariance, min(one.df for one in found), least.n, least.n_clusters)
 
 
 def _clustered(values: np.ndarray, codes: np.ndarray) -> Means:
@@ -106,7 +102,7 @@ def greatest(contrasts: Means, rng: np.random.Generator, draws: int = DRAWS) -> 
     correlation = contrasts.covariance[np.ix_(known, known)] / np.outer(errors[known], errors[known])
     root = _root(correlation)
     normal = rng.standard_normal((draws, known.sum())) @ root.T
-    return np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(contrasts.freedom, draws) / contrasts.freedom)
+    return np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(contrasts.df, draws) / contrasts.df)
 
 
 def intervals(
@@ -141,4 +137,4 @@ def fieller(both: Means, critical: float) -> tuple[float, float]:
 def above_zero_p(contrasts: Means) -> np.ndarray:
     """One-sided p that each contrast lies above 0, by Student's t; NaN where there is no error."""
     errors = np.where(contrasts.errors > 0, contrasts.errors, np.nan)
-    return special.stdtr(contrasts.freedom, -contrasts.estimates / errors)
+    return special.stdtr(contrasts.df, -contrasts.estimates / errors)

@@ -106,7 +106,7 @@ def agreement(study, annotators, question="polarity", weighted=True, draws=50):
 def test_simulated_raters_of_known_quality_are_told_apart(study):
     good, poor = agreement(study, ["careful", "hasty"]), agreement(study, ["careful", "careless"])
     for measure in MEASURES:
-        assert good.loc[("annotators", measure), "low"] > poor.loc[("annotators", measure), "high"]
+        assert good.loc[("annotators", measure), "ci_low"] > poor.loc[("annotators", measure), "ci_high"]
     # the simulated judge is right in 93 % of cases, better than the hasty rater
     assert good.loc[("judge − annotators", "kappa"), "estimate"] > 0
     assert poor.loc[("judge − annotators", "kappa"), "estimate"] > 0
@@ -121,7 +121,7 @@ def test_weights_give_the_agreement_of_all_completions(study):
         agreement(study, ["careful"], weighted=weighted).loc[("judge and annotator", "raw")]
         for weighted in (True, False)
     ]
-    assert found[0]["low"] <= true <= found[0]["high"]
+    assert found[0]["ci_low"] <= true <= found[0]["ci_high"]
     assert abs(found[0]["estimate"] - true) < abs(found[1]["estimate"] - true) + 0.02
 
 
@@ -133,7 +133,7 @@ def test_two_raters_agree_the_same_in_either_order_and_one_alone_with_the_judge_
     alone = agreement(study, ["careful"], draws=50)
     assert alone.loc["annotators", "estimate"].isna().all()
     assert alone.loc["judge − annotators", "estimate"].isna().all()
-    assert alone.loc["judge and annotator", "low"].notna().all()
+    assert alone.loc["judge and annotator", "ci_low"].notna().all()
 
 
 def test_called_for_and_strength_are_asked_of_what_is_charged(study):
@@ -177,7 +177,7 @@ def test_the_threshold_is_found_again_by_labels_of_other_stems(misfit):
     assert thresholds.between(0.8, 1.35).all()
     assert set(thresholds.index) == set(judgements["stem_id"])
     worth = charged_threshold.worth(rows, thresholds, 0.95, 60, np.random.default_rng(2)).set_index("judge")
-    assert worth.loc["difference", "low"] > 0.2
+    assert worth.loc["difference", "ci_low"] > 0.2
     refitted = charged_threshold.refit(judgements, thresholds)
     assert refitted["charged"].mean() < judgements["charged"].mean() / 2
 
@@ -261,7 +261,7 @@ def test_claim_c1_on_completions_follows_the_interval():
             "n": 90,
             "n_stems": 30,
         }
-        table = pd.DataFrame([{**row, "estimate": estimate, "low": low, "high": high}])
+        table = pd.DataFrame([{**row, "estimate": estimate, "ci_low": low, "ci_high": high}])
         return judge_claims.judge_agreement_on_leakage("j", table, 0.2, 0.95)
 
     cases = ((0.1, 0.01, 0.19), (-0.4, -0.5, -0.3), (-0.1, -0.3, 0.1), (_, _, _))

@@ -184,13 +184,13 @@ def test_what_is_unscored_is_counted_and_left_out_for_all(canned, run, drawn):
         )
     )
     asked, people, replies = measured(run, drawn)
-    silent = sum(
+    no_progress = sum(
         text.startswith("notes") and text.endswith("2")
         for text in asked[0].texts.query("sample_index == 0")["first"]
     )
-    assert 0 < silent < 20
+    assert 0 < no_progress < 20
     counts = people.groupby(["level", "who"])["n"].unique().explode().unstack()
-    assert (counts.loc["notes"] == 20 - silent).all() and (counts.loc["letters"] == 20).all()
+    assert (counts.loc["notes"] == 20 - no_progress).all() and (counts.loc["letters"] == 20).all()
     wrong = llm_sample_reports.faults(asked[0], people, replies)
     assert len([fault for fault in wrong if "hold no verdict" in fault and "no verdict)" in fault]) == 1
 

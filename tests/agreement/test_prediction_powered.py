@@ -144,7 +144,7 @@ def test_labelling_everything_gives_the_clustered_mean_of_the_labels():
     plain = inference.clustered_mean(table["everything"], table["stem_id"], 0.95)
     for source in ("people and judge", "people alone"):
         assert found.loc[source, "estimate"] == pytest.approx(plain.estimate)
-        assert found.loc[source, "error"] == pytest.approx(plain.error, rel=0.02)
+        assert found.loc[source, "se"] == pytest.approx(plain.se, rel=0.02)
 
 
 def test_a_judge_that_says_what_people_say_makes_the_labels_superfluous():
@@ -153,14 +153,14 @@ def test_a_judge_that_says_what_people_say_makes_the_labels_superfluous():
     found = prediction_powered.estimate(perfect, 0.95).set_index("source")
     assert found.loc["people and judge", "weight"] == pytest.approx(1, abs=1e-6)
     assert found.loc["people and judge", "estimate"] == pytest.approx(table["everything"].mean())
-    assert found.loc["people and judge", "error"] < 0.5 * found.loc["people alone", "error"]
+    assert found.loc["people and judge", "se"] < 0.5 * found.loc["people alone", "se"]
 
 
 def test_a_judge_that_always_says_the_same_changes_nothing():
     found = prediction_powered.estimate(made().assign(judged=7.0), 0.95).set_index("source")
     assert found.loc["people and judge", "weight"] == 0
     assert found.loc["people and judge", "estimate"] == found.loc["people alone", "estimate"]
-    assert found.loc["people and judge", "error"] == found.loc["people alone", "error"]
+    assert found.loc["people and judge", "se"] == found.loc["people alone", "se"]
 
 
 def test_repeating_pairs_inside_stems_narrows_nothing():
@@ -169,19 +169,19 @@ def test_repeating_pairs_inside_stems_narrows_nothing():
         prediction_powered.estimate(part, 0.95).iloc[0] for part in (table, pd.concat([table] * 3))
     )
     assert thrice["estimate"] == pytest.approx(once["estimate"])
-    assert thrice["error"] == pytest.approx(once["error"])
+    assert thrice["se"] == pytest.approx(once["se"])
 
 
 def test_a_judge_without_a_verdict_is_made_up_for_by_people():
     table = made()
-    silent = table.assign(judged=table["judged"].where(np.arange(len(table)) % 3 > 0))
-    found = prediction_powered.estimate(silent, 0.95).set_index("source")
+    no_progress = table.assign(judged=table["judged"].where(np.arange(len(table)) % 3 > 0))
+    found = prediction_powered.estimate(no_progress, 0.95).set_index("source")
     assert (
-        found.loc["people and judge", "low"]
+        found.loc["people and judge", "ci_low"]
         < table["everything"].mean()
-        < found.loc["people and judge", "high"]
+        < found.loc["people and judge", "ci_high"]
     )
-    assert found.loc["judge alone", "n"] == table.shape[0] - silent["judged"].isna().sum()
+    assert found.loc["judge alone", "n"] == table.shape[0] - no_progress["judged"].isna().sum()
     nothing = prediction_powered.estimate(table.assign(judged=np.nan), 0.95).set_index("source")
     assert nothing.loc["people and judge", "estimate"] == pytest.approx(
         nothing.loc["people alone", "estimate"]
@@ -195,8 +195,12 @@ def test_too_few_labels_give_no_estimate_but_the_judges(kept):
     table = made()
     few = table.assign(human=table["everything"].where(table.index.isin(kept)))
     found = prediction_powered.estimate(few, 0.95).set_index("source")
-    assert found.loc[["people and judge", "people alone"], ["estimate", "low", "high"]].isna().all(axis=None)
-    assert found.loc["judge alone", "low"] < found.loc["judge alone", "high"]
+    assert (
+        found.loc[["people and judge", "people alone"], ["estimate", "ci_low", "ci_high"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert found.loc["judge alone", "ci_low"] < found.loc["judge alone", "ci_high"]
     assert set(found["labelled"]) == {len(kept)}
 
 
@@ -206,9 +210,9 @@ def test_labels_that_are_all_equal_give_no_interval_unless_nothing_is_left_to_la
         table.assign(human=table["human"].where(table["human"].isna(), 0.0)), 0.95
     )
     some = some.set_index("source").loc[["people and judge", "people alone"]]
-    assert (some["estimate"] == 0).all() and some[["low", "high", "p"]].isna().all(axis=None)
+    assert (some["estimate"] == 0).all() and some[["ci_low", "ci_high", "p"]].isna().all(axis=None)
     every = prediction_powered.estimate(table.assign(human=0.0), 0.95).set_index("source")
-    assert every.loc["people alone", ["estimate", "low", "high"]].tolist() == [0, 0, 0]
+    assert every.loc["people alone", ["estimate", "ci_low", "ci_high"]].tolist() == [0, 0, 0]
 
 
 def test_strata_drawn_more_often_do_not_bend_the_mean():
@@ -251,13 +255,13 @@ def test_estimates_have_a_row_for_every_quantity_and_source():
     pairs, by = leakage.pairs(judgements, matched=True), ["arm", "direction"]
     judged = pd.concat(
         inference.clustered_means(pairs, name, by, 0.95, limits=limits).assign(quantity=name)
-        for name, limits in leakage.LIMITS.items()
+        for name, limits in leakage.SUPPORT.items()
     )
     alone = found[found["source"] == "judge alone"].merge(
         judged, on=["arm", "direction", "quantity"], suffixes=("", "_known")
     )
     np.testing.assert_allclose(
-        alone[["estimate", "low", "high"]], alone[["estimate_known", "low_known", "high_known"]]
+        alone[["estimate", "ci_low", "ci_high"]], alone[["estimate_known", "ci_low_known", "ci_high_known"]]
     )
     assert found.loc[found["source"] == "people and judge", "weight"].between(0, 1).all()
     assert set(PAIR) <= set(joined)

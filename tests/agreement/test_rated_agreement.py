@@ -79,8 +79,10 @@ def rated(quality: str, raters: int = 12, size: int = 150) -> pd.DataFrame:
     ]
     texts = [f"{first} and {second}" for first, second in rng.choice(words, (size, 2))]
     seen = vader.valences(texts) if quality == "vader" else rng.normal(0, 2, size)
-    slips = rng.integers(-2, 3, (size, raters // 2))
-    given = seen[:, None] + np.hstack([slips, -slips])  # the slips cancel, so all raters together see right
+    error_variance = rng.integers(-2, 3, (size, raters // 2))
+    given = seen[:, None] + np.hstack(
+        [error_variance, -error_variance]
+    )  # the slips cancel, so all raters together see right
     frame = pd.DataFrame(
         {"text": texts, "ratings": list(given), "mean": given.mean(axis=1).round(9), "n_raters": raters}
     )
@@ -102,7 +104,7 @@ def test_a_judge_that_copies_people_agrees_fully_and_beats_one_rater(validity):
     assert list(copy.index) == list(rated_agreement.MEASURES)
     assert (copy["n"].unique(), copy["n_documents"].unique()) == (150, 50)
     assert copy.loc[list(rated_agreement.STATISTICS), "estimate"].tolist() == pytest.approx([1, 1, 1])
-    assert copy.loc["judge − one rater", "low"] > 0
+    assert copy.loc["judge − one rater", "ci_low"] > 0
     assert copy.loc["judge − one rater", "estimate"] == pytest.approx(
         copy["estimate"]["judge"] - copy["estimate"]["one rater"]
     )
@@ -111,11 +113,11 @@ def test_a_judge_that_copies_people_agrees_fully_and_beats_one_rater(validity):
 def test_a_judge_that_guesses_agrees_with_nobody_though_people_agree(validity):
     noise = validity.loc["other"]
     for measure in (*rated_agreement.STATISTICS, "judge"):
-        assert noise.loc[measure, "low"] < 0 < noise.loc[measure, "high"]
-    assert noise.loc["judge − one rater", "high"] < 0
+        assert noise.loc[measure, "ci_low"] < 0 < noise.loc[measure, "ci_high"]
+    assert noise.loc["judge − one rater", "ci_high"] < 0
     # variance 4 of what is seen, 2 of one rater's slips and 2/6 or so of a half's: r near sqrt(4/6) = 0.82
     # and above
-    assert noise.loc[["one rater", "split-half"], "low"].min() > 0.65
+    assert noise.loc[["one rater", "split-half"], "ci_low"].min() > 0.65
 
 
 def worth_of(judged, ratings) -> float:
@@ -141,8 +143,8 @@ def test_worth_by_hand():
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_the_worth_of_simulated_raters_is_their_number(number):
     rng = np.random.default_rng(5)
-    truth, slips = rng.normal(0, 1, 20_000), rng.normal(0, 1.5, (18 + number, 20_000))
-    ratings = (truth + slips).T
+    truth, error_variance = rng.normal(0, 1, 20_000), rng.normal(0, 1.5, (18 + number, 20_000))
+    ratings = (truth + error_variance).T
     # a simulated judge that is the mean of so many raters, who are not among those it is compared with
     assert worth_of(3 * ratings[:, :number].mean(axis=1) + 1, ratings[:, number:]) == pytest.approx(
         number, rel=0.06
@@ -164,7 +166,7 @@ def test_the_interval_of_worth_holds_the_truth_about_as_often_as_it_says():
             200,
             rng,
         )
-        held += found["low"][0] <= 2 <= found["high"][0]
+        held += found["ci_low"][0] <= 2 <= found["ci_high"][0]
     assert 88 <= held <= 99
 
 

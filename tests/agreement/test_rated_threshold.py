@@ -137,9 +137,9 @@ def test_agreement_is_that_of_the_single_ratings_and_resamples_agree_with_it():
         assert found.loc[question, "estimate"].tolist() == pytest.approx(single.tolist())
         crossed = np.zeros((1, len(categories), len(categories)))
         np.add.at(crossed[0], tuple(np.searchsorted(categories, said).T), 1)
-        at_once = human_agreement.measures_of_tables(crossed)
-        assert [at_once[name][0] for name in human_agreement.MEASURES] == pytest.approx(single.tolist())
-    assert (found["low"] < found["estimate"]).all() and (found["estimate"] < found["high"]).all()
+        map_threads = human_agreement.measures_of_tables(crossed)
+        assert [map_threads[name][0] for name in human_agreement.MEASURES] == pytest.approx(single.tolist())
+    assert (found["ci_low"] < found["estimate"]).all() and (found["estimate"] < found["ci_high"]).all()
     assert set(found["n"]) == {300}
 
 
@@ -147,9 +147,9 @@ def test_where_all_are_equal_alpha_and_kappa_are_undefined():
     found = rated_threshold.agreed(judged(np.zeros(20), np.zeros(20)), 0.95, 50, np.random.default_rng(1))
     found = found[found["by"] == "domain"].set_index(["question", "measure"])
     for question in (rated_threshold.THREE, rated_threshold.TWO):
-        assert found.loc[(question, "raw"), ["estimate", "low", "high"]].tolist() == [1, 1, 1]
+        assert found.loc[(question, "raw"), ["estimate", "ci_low", "ci_high"]].tolist() == [1, 1, 1]
         assert (
-            found.loc[[(question, "alpha"), (question, "kappa")], ["estimate", "low", "high"]]
+            found.loc[[(question, "alpha"), (question, "kappa")], ["estimate", "ci_low", "ci_high"]]
             .isna()
             .all(axis=None)
         )
@@ -170,5 +170,7 @@ def test_calibration_stays_on_the_scale():
     )
     curve = rated_threshold.calibration(table, 0.95)
     assert (
-        (curve["low"] >= -4).all() and (curve["high"] <= 4).all() and (curve["high"] - curve["low"] > 6).all()
+        (curve["ci_low"] >= -4).all()
+        and (curve["ci_high"] <= 4).all()
+        and (curve["ci_high"] - curve["ci_low"] > 6).all()
     )

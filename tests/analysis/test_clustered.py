@@ -48,7 +48,9 @@ def test_what_is_nested_is_told_from_the_rows(case):
     expected = {clustered.BY_STEM: "stem_id", clustered.BY_MATCH: "match_id"}
     if unit in expected:
         alone = inference.clustered_mean(table["value"], table[expected[unit]])
-        np.testing.assert_allclose([found.low, found.high, found.error], [alone.low, alone.high, alone.error])
+        np.testing.assert_allclose(
+            [found.ci_low, found.ci_high, found.se], [alone.ci_low, alone.ci_high, alone.se]
+        )
 
 
 def test_rows_without_a_value_do_not_make_a_design_cross():
@@ -93,8 +95,8 @@ def test_the_two_way_error_by_hand(values, variance):
     table = pd.DataFrame({"stem_id": list("aabb"), "match_id": [1, 2, 1, 2], "value": values})
     found = clustered.design_mean(table, "value")
     naive = np.std(values, ddof=1) / 2
-    assert (found.error, found.freedom, found.n) == (pytest.approx(np.sqrt(variance)), pytest.approx(1), 4)
-    assert found.error_ratio == pytest.approx(naive / found.error)
+    assert (found.se, found.df, found.n) == (pytest.approx(np.sqrt(variance)), pytest.approx(1), 4)
+    assert found.naive_se_ratio == pytest.approx(naive / found.se)
 
 
 @pytest.mark.parametrize("strata", [False, True])
@@ -111,10 +113,10 @@ def test_the_error_is_that_of_dense_matrices_for_stems_matches_and_cells(strata)
     ]
     stem, match, cell = ((contributions**2).sum() for contributions, _ in parts)
     assert stem + match - cell > max(stem, match)
-    assert found.error == pytest.approx(np.sqrt(stem + match - cell))
-    assert found.freedom == pytest.approx(min(freedom for _, freedom in parts[:2]))
+    assert found.se == pytest.approx(np.sqrt(stem + match - cell))
+    assert found.df == pytest.approx(min(freedom for _, freedom in parts[:2]))
     third = [(contributions**3).sum() for contributions, _ in parts]
-    assert found.skew == pytest.approx((third[0] + third[1] - third[2]) / found.error**3)
+    assert found.skew == pytest.approx((third[0] + third[1] - third[2]) / found.se**3)
 
 
 def test_in_large_samples_it_is_statsmodels_two_way_error():
@@ -122,7 +124,7 @@ def test_in_large_samples_it_is_statsmodels_two_way_error():
     groups = {"groups": table[["stem_id", "match_id"]].to_numpy()}
     found = clustered.design_mean(table[BARE], "value")
     fit = sm.OLS(table["value"], np.ones(len(table))).fit(cov_type="cluster", cov_kwds=groups)
-    assert (found.estimate, found.error) == pytest.approx((fit.params.iloc[0], fit.bse.iloc[0]), rel=2e-3)
+    assert (found.estimate, found.se) == pytest.approx((fit.params.iloc[0], fit.bse.iloc[0]), rel=2e-3)
     levels = ["slot", "intensity", "form"]
     dummies = pd.get_dummies(table[levels], drop_first=True).astype(float)
     for step in ("intensity_plain", "intensity_strong"):
@@ -131,7 +133,7 @@ def test_in_large_samples_it_is_statsmodels_two_way_error():
         cov_type="cluster", cov_kwds=groups
     )
     found = clustered.design_mean(table[[*BARE, *levels]], "value")
-    assert (found.estimate, found.error) == pytest.approx((fit.params["const"], fit.bse["const"]), rel=2e-2)
+    assert (found.estimate, found.se) == pytest.approx((fit.params["const"], fit.bse["const"]), rel=2e-2)
 
 
 def test_a_variance_that_would_be_too_small_is_that_of_the_larger_one_way():
@@ -140,9 +142,9 @@ def test_a_variance_that_would_be_too_small_is_that_of_the_larger_one_way():
     stem, match = np.indices(signs.shape)
     table = pd.DataFrame({"stem_id": stem.ravel(), "match_id": match.ravel(), "value": signs.ravel()})
     found = clustered.design_mean(table, "value")
-    alone = [inference.clustered_mean(table["value"], table[name]).error for name in ("stem_id", "match_id")]
+    alone = [inference.clustered_mean(table["value"], table[name]).se for name in ("stem_id", "match_id")]
     assert found.cluster_unit == clustered.BY_BOTH
-    assert found.error == pytest.approx(max(alone))
+    assert found.se == pytest.approx(max(alone))
 
 
 def test_strata_leave_the_mean_and_take_what_they_explain_out_of_the_error():
@@ -154,8 +156,8 @@ def test_strata_leave_the_mean_and_take_what_they_explain_out_of_the_error():
             clustered.design_mean(rows[BARE], "value"),
         )
         assert with_strata.estimate == pytest.approx(rows["value"].mean()) == without.estimate
-        assert with_strata.error < 0.95 * without.error
-        assert with_strata.freedom < without.freedom
+        assert with_strata.se < 0.95 * without.se
+        assert with_strata.df < without.df
 
 
 def test_in_a_balanced_design_the_mean_is_that_of_its_strata():
@@ -189,8 +191,8 @@ def test_strata_that_explain_every_value_are_not_a_proof():
         value=lambda rows: rows["intensity"].map({"mild": 0.0, "plain": 1.0, "strong": 2.0})
     )
     found, bare = clustered.design_mean(table, "value"), clustered.design_mean(table[BARE], "value")
-    assert (found.low, found.high) == pytest.approx((bare.low, bare.high))
-    assert found.error > 0
+    assert (found.ci_low, found.ci_high) == pytest.approx((bare.ci_low, bare.ci_high))
+    assert found.se > 0
 
 
 @pytest.mark.parametrize("values", [[], [np.nan] * 4, [5.0] * 4])
@@ -201,17 +203,20 @@ def test_nothing_and_values_that_all_agree_have_no_interval_without_limits(value
         .assign(value=values)
     )
     found = clustered.design_mean(table.astype({"value": float}), "value")
-    assert np.isnan([found.low, found.high]).all()
+    assert np.isnan([found.ci_low, found.ci_high]).all()
     assert found.n == int(np.isfinite(values).sum())
     if found.n:
-        assert clustered.design_mean(table, "value", limits=(0, 10)).low > 0
+        assert clustered.design_mean(table, "value", limits=(0, 10)).ci_low > 0
 
 
 def test_each_level_has_its_own_rows_and_clusters():
     table = values_of(5).assign(group_id="unused")
     found = clustered.design_means(table, "value", ["slot"], 0.9, (-99, 99)).set_index("slot")
     alone = clustered.design_mean(table[table["slot"] == "open"], "value", 0.9, (-99, 99))
-    assert (found.loc["open", "low"], found.loc["open", "cluster_unit"]) == (alone.low, alone.cluster_unit)
+    assert (found.loc["open", "ci_low"], found.loc["open", "cluster_unit"]) == (
+        alone.ci_low,
+        alone.cluster_unit,
+    )
     assert clustered.design_means(table.head(0), "value", ["slot"]).columns.tolist()[-2:] == [
         "n_matches",
         "cluster_unit",
@@ -222,8 +227,8 @@ def test_a_share_stays_on_its_scale():
     table = values_of(6)
     rare = table.assign(value=100.0 * (table["value"].rank() > len(table) - 2))
     mean, share = clustered.design_mean(rare, "value"), clustered.design_share(rare, "value")
-    assert mean.low < 0 < share.low < share.estimate == mean.estimate < share.high
-    assert clustered.design_shares(rare, "value", ["form"])["low"].ge(0).all()
+    assert mean.ci_low < 0 < share.ci_low < share.estimate == mean.estimate < share.ci_high
+    assert clustered.design_shares(rare, "value", ["form"])["ci_low"].ge(0).all()
 
 
 def test_sides_that_share_matches_are_compared_across_them_and_others_as_independent():
@@ -236,7 +241,7 @@ def test_sides_that_share_matches_are_compared_across_them_and_others_as_indepen
         assert (apart, found.cluster_unit) == (column == "form", clustered.BY_MATCH)
         fit = sm.OLS(table["value"], sm.add_constant((table[column] == level).astype(float)))
         fit = fit.fit(cov_type="cluster", cov_kwds={"groups": table["match_id"].to_numpy()})
-        assert found.error == pytest.approx(fit.bse.iloc[1], rel=0.06)
+        assert found.se == pytest.approx(fit.bse.iloc[1], rel=0.06)
     as_given, apart = clustered.design_difference(
         bare.drop(columns="match_id"), "value", table["slot"] == "open"
     )
@@ -247,4 +252,4 @@ def test_sides_that_share_matches_are_compared_across_them_and_others_as_indepen
 def test_a_difference_of_too_little_has_no_estimate(rows):
     table = values_of(8).head(rows)
     found, _ = clustered.design_difference(table, "value", table["slot"] == "open")
-    assert np.isnan([found.estimate, found.low, found.error]).all()
+    assert np.isnan([found.estimate, found.ci_low, found.se]).all()

@@ -32,25 +32,27 @@ def judgements(shared: float, stems: int = 80, samples: int = 5, seed: int = 0) 
     return table.assign(charged=table["valence"].abs() > 1)
 
 
-def narrowing(table: pd.DataFrame) -> pd.DataFrame:
-    return common_random_numbers.narrowing(table, 0.95, 200, np.random.default_rng(1)).set_index("quantity")
+def variance_reduction(table: pd.DataFrame) -> pd.DataFrame:
+    return common_random_numbers.variance_reduction(table, 0.95, 200, np.random.default_rng(1)).set_index(
+        "quantity"
+    )
 
 
 def test_independent_draws_gain_nothing():
-    found = narrowing(judgements(0.0))
-    assert ((found["low"] < 0) & (found["high"] > 0)).all()
+    found = variance_reduction(judgements(0.0))
+    assert ((found["ci_low"] < 0) & (found["ci_high"] > 0)).all()
 
 
 def test_shared_noise_narrows_the_shift_by_what_theory_says():
-    found = narrowing(judgements(0.75)).loc["shift"]
+    found = variance_reduction(judgements(0.75)).loc["shift"]
     # towards − towards of the two polarities: neutral cancels, and the variance of the rest falls by the
     # share in common
     assert found["narrower"] == pytest.approx(100 * (1 - np.sqrt(0.25)), abs=6)
-    assert found["low"] > 30
+    assert found["ci_low"] > 30
 
 
 def test_estimates_of_differences_do_not_depend_on_the_matching():
-    found = narrowing(judgements(0.5))
+    found = variance_reduction(judgements(0.5))
     for quantity in set(leakage.QUANTITIES) - {"leak"}:
         assert found.loc[quantity, "shared"] == pytest.approx(found.loc[quantity, "independent"])
 
@@ -62,11 +64,11 @@ def test_unscored_and_further_draws_leave_stems_and_draws_out_and_not_everything
         pd.NA,
     )
     fewer = table[(table["arm"] != "neutral") | (table["sample_index"] < 3)]
-    found = narrowing(fewer).loc["shift"]
+    found = variance_reduction(fewer).loc["shift"]
     assert (found["n_stems"], found["samples"]) == (79, 3)
     assert found["narrower"] == pytest.approx(50, abs=8)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_too_few_draws_are_not_matched_anew(samples):
-    assert narrowing(judgements(0.5, samples=samples))["narrower"].isna().all()
+    assert variance_reduction(judgements(0.5, samples=samples))["narrower"].isna().all()

@@ -95,14 +95,14 @@ def test_slots_by_hand():
     row = found.loc["slot: closed − open"]
     # means 5 and 30; errors sqrt(50/2) = 5 and sqrt(200/2) = 10, together sqrt(125); pooled SD sqrt((50 +
     # 200)/2), d -sqrt(5)
-    assert (row.estimate, row.error, row.effect) == pytest.approx((-25, np.sqrt(125), -np.sqrt(5)))
+    assert (row.estimate, row.se, row.effect) == pytest.approx((-25, np.sqrt(125), -np.sqrt(5)))
     assert (row.n, row.n_stems, row.way, len(found)) == (4, 4, "between clusters", 1)
     welch = stats.ttest_ind([0, 10], [20, 40], equal_var=False)
     assert (row.p, row.p_holm) == pytest.approx((welch.pvalue, welch.pvalue)), (
         "a family of one needs no correction"
     )
-    assert (row.low, row.high) == pytest.approx(welch.confidence_interval())
-    assert row.error_ratio == pytest.approx(1), "one value a stem"
+    assert (row.ci_low, row.ci_high) == pytest.approx(welch.confidence_interval())
+    assert row.naive_se_ratio == pytest.approx(1), "one value a stem"
     assert row.p_equivalence == pytest.approx(stats.t.cdf(20 / np.sqrt(125), welch.df)), (
         "(-25 + 5) / error, from below"
     )
@@ -124,7 +124,7 @@ def test_polarity_is_paired_by_group_and_has_d_z():
         30,
         0,
     ]  # mean 15, SD sqrt(500/3) = 12.910, error 6.455, t = 2.3238 at 3 degrees of freedom, d_z 1.1619
-    assert (row.estimate, row.error, row.effect) == pytest.approx((15, 6.455, 1.1619), abs=1e-3)
+    assert (row.estimate, row.se, row.effect) == pytest.approx((15, 6.455, 1.1619), abs=1e-3)
     assert (row.p, row.n, row.way) == (pytest.approx(stats.ttest_1samp(differences, 0).pvalue), 4, "paired")
     noncentral = stats.nct.cdf(2.3238, 3, np.sqrt(4) * np.array([row.effect_low, row.effect_high]))
     assert noncentral == pytest.approx([0.975, 0.025], abs=1e-4)
@@ -155,7 +155,7 @@ def test_dose_response_by_hand():
         for stem, nets in (("a", (0, 4, 20)), ("b", (10, 22, 30)), ("c", (50, 50, 80)))
         for step, net in zip(comparisons.INTENSITIES, nets, strict=True)
     ]
-    found = comparisons.doses(pairs(rows), MARGIN, CONFIDENCE).set_index(["contrast", "quantity"])
+    found = comparisons.dose_response(pairs(rows), MARGIN, CONFIDENCE).set_index(["contrast", "quantity"])
     net = found.xs("net", level="quantity")["estimate"]
     assert net.to_dict() == {
         "intensity: per step": pytest.approx(35 / 3),
@@ -170,12 +170,12 @@ def test_dose_response_by_hand():
 
 @pytest.mark.parametrize("per_step", [0.0, 10.0])
 def test_a_known_dose_response_is_recovered(per_step):
-    found = comparisons.doses(random_pairs(3, stems=300, per_step=per_step), MARGIN, CONFIDENCE)
+    found = comparisons.dose_response(random_pairs(3, stems=300, per_step=per_step), MARGIN, CONFIDENCE)
     slope = found[(found["contrast"] == "intensity: per step") & (found["quantity"] == "net")].iloc[0]
-    assert slope.low < per_step < slope.high
-    assert slope.high - slope.low < 10
+    assert slope.ci_low < per_step < slope.ci_high
+    assert slope.ci_high - slope.ci_low < 10
     steps = found[(found["contrast"] != "intensity: per step") & (found["quantity"] == "net")]
-    assert ((steps["low"] < per_step) & (per_step < steps["high"])).all()
+    assert ((steps["ci_low"] < per_step) & (per_step < steps["ci_high"])).all()
     assert (slope.p_holm < 0.05) == (per_step > 0)
 
 
@@ -193,7 +193,7 @@ def of_two_models() -> pd.DataFrame:
 def test_models_are_compared_on_shared_groups_and_the_others_are_counted():
     row = comparisons.models(of_two_models(), MARGIN, CONFIDENCE).iloc[0]
     # differences 10, 20, 30 of the three shared groups: mean 20, SD 10, error 10/sqrt(3), d_z 2
-    assert (row.estimate, row.error, row.effect) == pytest.approx((20, 10 / np.sqrt(3), 2))
+    assert (row.estimate, row.se, row.effect) == pytest.approx((20, 10 / np.sqrt(3), 2))
     assert (row.n, row.n_stems, row.left_out_first, row.left_out_second) == (3, 3, 1, 0)
     told = comparison_reports.models_reading(pd.DataFrame([row]), MARGIN, CONFIDENCE)
     assert "on the 3 charged prompts that both have: 1 of first and 0 of second are left out." in told
@@ -266,8 +266,8 @@ def test_swapping_the_sides_flips_the_sign(contrast):
     table = random_pairs(7)
     swapped = table.assign(**{column: table[column].replace({first: second, second: first})})
     one, other = (by_contrast(each).loc[contrast] for each in (table, swapped))
-    assert (one.estimate, one.low, one.effect, one.effect_low) == pytest.approx(
-        (-other.estimate, -other.high, -other.effect, -other.effect_high)
+    assert (one.estimate, one.ci_low, one.effect, one.effect_low) == pytest.approx(
+        (-other.estimate, -other.ci_high, -other.effect, -other.effect_high)
     )
     assert (one.p, one.p_equivalence) == pytest.approx((other.p, other.p_equivalence))
 
@@ -275,10 +275,10 @@ def test_swapping_the_sides_flips_the_sign(contrast):
 def test_swapping_models_flips_the_sign():
     table = pd.concat([random_pairs(seed).assign(model=f"m{seed}") for seed in (1, 2)])
     one, other = (comparisons.models(each, MARGIN, CONFIDENCE).iloc[0] for each in (table, table.iloc[::-1]))
-    assert (one["first"], one.estimate, one.low) == (
+    assert (one["first"], one.estimate, one.ci_low) == (
         other.second,
         pytest.approx(-other.estimate),
-        pytest.approx(-other.high),
+        pytest.approx(-other.ci_high),
     )
 
 
@@ -287,7 +287,7 @@ def test_repeating_rows_inside_a_stem_narrows_nothing():
     often = pd.concat([table.assign(sample_index=table["sample_index"] + 3 * again) for again in range(5)])
     once, again = by_contrast(table), by_contrast(often)
     assert (again["n"] == 5 * once["n"]).all()
-    numbers = ["estimate", "low", "high", "error", "p_equivalence", "effect", "effect_low", "effect_high"]
+    numbers = ["estimate", "ci_low", "ci_high", "se", "p_equivalence", "effect", "effect_low", "effect_high"]
     pd.testing.assert_frame_equal(once[numbers], again[numbers])
     models = pd.concat([table, random_pairs(6).assign(model="other")])
     both = pd.concat([models, models.assign(sample_index=models["sample_index"] + 3)])
@@ -302,7 +302,7 @@ def test_the_effect_size_says_what_p_says():
     assert found["effect"].between(found["effect_low"], found["effect_high"]).all()
 
 
-@pytest.mark.parametrize("error", [0.0, 1e-13, np.nan])
+@pytest.mark.parametrize("se", [0.0, 1e-13, np.nan])
 def test_stems_that_agree_but_for_rounding_have_no_effect_size(error):
     found = inference.Estimate(10.0, 10.0, 10.0, 9, 3, error, np.nan, 0.0, 2.0)
     assert np.isnan(comparisons.effect_size(found, 5.0, CONFIDENCE)).all()
@@ -326,9 +326,9 @@ def test_labels_that_are_missing_are_left_out_and_said():
     told = comparison_reports.factors_reading(found, comparisons.untold(bare), MARGIN, CONFIDENCE)
     assert "one family of 1 test." in told
     assert told.endswith("apart: slot, form, negative emotion, positive emotion, subject, intensity.")
-    doses = comparisons.doses(bare, MARGIN, CONFIDENCE)
-    assert doses.empty
-    assert "no dose–response" in comparison_reports.doses_reading(doses, MARGIN, CONFIDENCE)
+    dose_response = comparisons.dose_response(bare, MARGIN, CONFIDENCE)
+    assert dose_response.empty
+    assert "no dose–response" in comparison_reports.doses_reading(dose_response, MARGIN, CONFIDENCE)
 
 
 def test_one_stem_has_estimates_and_no_interval():
@@ -336,7 +336,7 @@ def test_one_stem_has_estimates_and_no_interval():
     found = comparisons.factors(table[table["stem_id"] == "s0"], MARGIN, CONFIDENCE)
     assert len(found)
     assert found["estimate"].notna().any()
-    assert found[["low", "high", "p", "p_holm", "p_equivalence", "effect"]].isna().all(axis=None)
+    assert found[["ci_low", "ci_high", "p", "p_holm", "p_equivalence", "effect"]].isna().all(axis=None)
     told = comparison_reports.factors_reading(found, [], MARGIN, CONFIDENCE)
     assert told.startswith("This table is one family of 0 tests.")
 
@@ -344,7 +344,7 @@ def test_one_stem_has_estimates_and_no_interval():
 def test_no_charged_pairs_at_all():
     nothing = random_pairs(2).assign(arm="concept")
     assert comparisons.factors(nothing, MARGIN, CONFIDENCE).empty
-    assert comparisons.doses(nothing, MARGIN, CONFIDENCE).empty
+    assert comparisons.dose_response(nothing, MARGIN, CONFIDENCE).empty
     assert comparisons.models(nothing, MARGIN, CONFIDENCE).empty
     assert comparisons.untold(nothing) == [*comparisons.FACTORS, "intensity"]
 
@@ -361,7 +361,7 @@ def test_what_people_read():
         "stems",
         "matches",
         "clustered by",
-        "error_ratio",
+        "naive_se_ratio",
         "p",
         "p (Holm)",
         "p (equivalence)",

@@ -166,9 +166,9 @@ def test_exchanging_arm_and_reference_turns_the_sign_and_mirrors_the_leak_rate(v
 @pytest.mark.parametrize("constant", [-3.0, 0.0, 3.0])
 def test_a_judge_that_ignores_the_text_finds_no_leakage(constant):
     found = leakage.summarise(leakage.pairs(TWO_GROUPS.assign(valence=constant, charged=True)), ["arm"], 0.95)
-    expected = found["quantity"].map(leakage.NOTHING)
+    expected = found["quantity"].map(leakage.NULL_VALUE)
     assert (found["estimate"] == expected).all()
-    assert ((found["low"] < expected) & (expected < found["high"])).all()
+    assert ((found["ci_low"] < expected) & (expected < found["ci_high"])).all()
 
 
 def test_verdict_shares_and_repetition_share_by_hand():
@@ -242,7 +242,7 @@ def test_the_bounds_are_shown_only_where_something_is_unscored():
 def test_a_table_of_quantities_tells_the_errors_ratio_from_least_to_greatest():
     found = leakage.summarise(leakage.charged_pairs(leakage.pairs(TWO_GROUPS)), ["arm"], 0.95)
     shown = reports.quantities(found, ["arm"]).set_index("arm")["naive / clustered error"]
-    ratios = found[found["arm"] == "positive"]["error_ratio"]
+    ratios = found[found["arm"] == "positive"]["naive_se_ratio"]
     assert shown["positive"] == f"{ratios.min():.2f} to {ratios.max():.2f}"
     alone = leakage.summarise(
         leakage.charged_pairs(leakage.pairs(TWO_GROUPS.assign(stem_id="s"))), ["arm"], 0.95
@@ -266,7 +266,7 @@ def test_one_stem_gives_estimates_without_intervals():
     table = leakage.pairs(TWO_GROUPS.assign(stem_id="s"))
     found = leakage.summarise(leakage.charged_pairs(table), ["model"], 0.95)
     assert found["estimate"].notna().all() and set(found["n_stems"]) == {1}
-    assert found[["low", "high", "error_ratio"]].isna().all(axis=None)
+    assert found[["ci_low", "ci_high", "naive_se_ratio"]].isna().all(axis=None)
 
 
 def test_polarity_difference_by_hand():
@@ -286,16 +286,16 @@ def test_intervals_are_cut_at_the_limits_of_their_quantity_and_no_interval_stays
     table = pd.DataFrame(
         {
             "quantity": ["shift", "leak", "net", "net"],
-            "low": [-12.4, -3, 5, np.nan],
-            "high": [4.1, 104, 300, np.nan],
+            "ci_low": [-12.4, -3, 5, np.nan],
+            "ci_high": [4.1, 104, 300, np.nan],
         }
     )
     cut = leakage.within_limits(table)
     assert (
-        cut[["low", "high"]].to_numpy()[:3].tolist() == [[-8, 4.1], [0, 100], [5, 200]]
-        and cut.loc[3, ["low", "high"]].isna().all()
+        cut[["ci_low", "ci_high"]].to_numpy()[:3].tolist() == [[-8, 4.1], [0, 100], [5, 200]]
+        and cut.loc[3, ["ci_low", "ci_high"]].isna().all()
     )
-    assert leakage.within_limits(table, leakage.DIFFERENCE_LIMITS)[["low", "high"]].to_numpy()[
+    assert leakage.within_limits(table, leakage.DIFFERENCE_SUPPORT)[["ci_low", "ci_high"]].to_numpy()[
         :3
     ].tolist() == [[-12.4, 4.1], [-3, 100], [5, 300]]
 

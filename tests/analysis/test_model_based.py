@@ -67,7 +67,7 @@ def test_the_methods_agree_on_sound_data(groups):
     estimates = found["estimate"].unstack("method")
     assert np.allclose(estimates["mean"], estimates["model"], atol=0.01)
     assert np.allclose(estimates["mean"], estimates["bootstrap"])
-    errors = found["error"].unstack("method")
+    errors = found["se"].unstack("method")
     assert errors.div(errors["mean"], axis=0).stack().between(0.75, 1.33).all()
     assert model_based.disagreements(found.reset_index()).empty
     assert "In 16 of 16 rows neither" in comparison_reports.answers_reading(found.reset_index())
@@ -83,7 +83,7 @@ def test_a_known_leak_is_recovered_by_every_method():
     # of a stem's completions, charged in either direction; 30 % of all others become charged so
     own = 2 / 8 / 2
     truth = 100 * 0.3 * (1 - own)
-    assert ((found["low"] < truth) & (truth < found["high"])).all()
+    assert ((found["ci_low"] < truth) & (truth < found["ci_high"])).all()
 
 
 def test_repeating_samples_inside_a_stem_narrows_nothing():
@@ -92,7 +92,7 @@ def test_repeating_samples_inside_a_stem_narrows_nothing():
     one, other = answers(once), answers(often)
     assert (other["n"] == 4 * one["n"]).all()
     assert np.allclose(
-        one[["estimate", "low", "high"]], other[["estimate", "low", "high"]], rtol=0.02, atol=0.02
+        one[["estimate", "ci_low", "ci_high"]], other[["estimate", "ci_low", "ci_high"]], rtol=0.02, atol=0.02
     )
 
 
@@ -101,7 +101,7 @@ def test_a_model_that_fails_is_a_row_that_says_so(monkeypatch):
     found = answers(judged(5, stems=20)).reset_index()
     failed = found[found["method"] == "model"]
     assert (failed["said"] == "did not converge").all()
-    assert failed[["estimate", "low", "high"]].isna().all(axis=None)
+    assert failed[["estimate", "ci_low", "ci_high"]].isna().all(axis=None)
     told = model_based.disagreements(found)
     assert (told.loc[told["method"] == "model", "disagreement"] == "did not converge").sum() == len(failed)
     assert comparison_reports.answers(found)["model"].str.endswith("did not converge").all()
@@ -128,7 +128,7 @@ def test_nothing_charged_has_no_odds():
 def test_one_stem_has_a_mean_and_no_interval():
     found = answers(judged(7, stems=1)).reset_index()
     assert (found["slot"] == "all").all()
-    assert found[["low", "high"]].isna().all(axis=None)
+    assert found[["ci_low", "ci_high"]].isna().all(axis=None)
     assert found.loc[found["method"] == "mean", "estimate"].notna().all()
     assert model_based.disagreements(found).empty
     assert comparison_reports.answers_reading(found) == "No mean has an interval: nothing can be compared."
@@ -149,7 +149,14 @@ def test_no_charged_pairs():
 
 def method(name: str, estimate: float, low: float, high: float, said: str = "") -> dict:
     named = {"quantity": "towards", "arm": "negative", "slot": "all", "method": name, "n": 9, "n_stems": 3}
-    return {**named, "estimate": estimate, "low": low, "high": high, "error": (high - low) / 4, "said": said}
+    return {
+        **named,
+        "estimate": estimate,
+        "ci_low": low,
+        "ci_high": high,
+        "se": (high - low) / 4,
+        "said": said,
+    }
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,7 @@ def test_the_same_as_leakage_says_against_a_single_reference():
 
 def test_the_pooled_reference_is_narrower_than_either_of_its_arms():
     errors = (
-        polarity.by_reference(LEANING, CONFIDENCE)
-        .query("quantity == 'shift'")
-        .set_index("reference")["error"]
+        polarity.by_reference(LEANING, CONFIDENCE).query("quantity == 'shift'").set_index("reference")["se"]
     )
     assert errors[polarity.POOLED] < errors[["neutral", "placebo"]].min()
 
@@ -101,8 +99,8 @@ def estimates(*intervals: tuple[str, float, float, float]) -> pd.DataFrame:
             "quantity": "shift",
             "reference": name,
             "estimate": (low + high) / 2,
-            "low": low,
-            "high": high,
+            "ci_low": low,
+            "ci_high": high,
             "p": p,
         }
         for name, low, high, p in intervals
@@ -160,7 +158,10 @@ def test_the_sign_is_that_on_which_all_references_agree(intervals, sign, p, reas
 def test_a_reference_that_leans_decides_alone_and_is_overruled():
     table = polarity.by_reference(LEANING, CONFIDENCE)
     shift = table[table["quantity"] == "shift"].set_index("reference")
-    assert shift.loc["none", "low"] > 0 and shift.loc["neutral", "low"] < 0 < shift.loc["neutral", "high"]
+    assert (
+        shift.loc["none", "ci_low"] > 0
+        and shift.loc["neutral", "ci_low"] < 0 < shift.loc["neutral", "ci_high"]
+    )
     assert (polarity.decided(table)["sign"] == 0).all()
 
 
@@ -185,7 +186,7 @@ def test_the_sign_turns_where_a_judge_that_hears_one_polarity_louder_is_undone()
     table = polarity.by_reference(louder.assign(valence=undone), CONFIDENCE).set_index(
         ["quantity", "reference"]
     )
-    bounds = table.loc[("shift", polarity.POOLED), ["low", "high"]].abs()
+    bounds = table.loc[("shift", polarity.POOLED), ["ci_low", "ci_high"]].abs()
     assert bounds.min() == pytest.approx(0, abs=0.01), "where the interval ends at 0"
 
 

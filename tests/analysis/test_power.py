@@ -84,7 +84,7 @@ def test_what_cannot_be_told_apart_counts_where_it_costs_most():
 def test_the_predicted_error_of_a_design_is_the_clustered_error_of_its_run():
     run = table(study(np.random.default_rng(3), 60, 2, 5))
     predicted = power.deviation(power.components(run), 2, 5) / np.sqrt(60)
-    assert predicted == pytest.approx(inference.clustered_mean(run["difference"], run["stem_id"]).error)
+    assert predicted == pytest.approx(inference.clustered_mean(run["difference"], run["stem_id"]).se)
 
 
 def test_many_stems_need_the_effect_of_the_normal_approximation():
@@ -223,7 +223,7 @@ def test_matches_that_cannot_be_told_apart_count_as_given(matches):
 def test_the_predicted_error_of_a_design_is_that_of_its_interval(groups):
     run = by_match(3, 324, 108, groups, 2, SD)
     predicted = power.standard_error(power.components_by_match(run), 324, groups, 2)
-    assert predicted == pytest.approx(clustered.design_mean(run, "difference").error, rel=0.05)
+    assert predicted == pytest.approx(clustered.design_mean(run, "difference").se, rel=0.05)
 
 
 WITH_MATCHES = Components(400.0, 100.0, 3600.0, 2, 2, 2, match=225.0, n_matches=108)
@@ -262,8 +262,8 @@ def test_tables_name_what_no_number_of_stems_reaches():
     )
     detectable = power.detectable(run, 324, 1, np.random.default_rng(1), draws=20).set_index("samples")
     assert (detectable["estimate"] > needed["floor, points"].iloc[0]).all()
-    assert (detectable["low"] < detectable["estimate"]).all() and (
-        detectable["estimate"] < detectable["high"]
+    assert (detectable["ci_low"] < detectable["estimate"]).all() and (
+        detectable["estimate"] < detectable["ci_high"]
     ).all()
 
 
@@ -318,7 +318,7 @@ def test_the_tables_of_the_notebook(earlier):
     assert set(detectable.index.get_level_values("contrast")) == set(power.CONTRASTS)
     row = detectable.loc[("negative", 5)]
     assert row["estimate"] == pytest.approx(power.minimum_detectable_effect(found, 50, 1, 5))
-    assert row["low"] <= row["estimate"] <= row["high"]
+    assert row["ci_low"] <= row["estimate"] <= row["ci_high"]
     needed = power.needed(earlier, 1).set_index(["contrast", "effect, points"])
     assert needed.loc[("negative", 10.0), "5 a prompt"] == power.stems_needed(found, 10.0, 1, 5)
 

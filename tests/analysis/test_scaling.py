@@ -46,11 +46,11 @@ def test_a_planted_slope_is_found_whatever_placebo_pairs_say_and_unknown_sizes_a
     placebo = pairs.assign(arm="placebo", shift=999.0)
     unknown = pairs[pairs["parameters"] == 1e6].assign(parameters=np.nan, model="who", shift=999.0)
     row = scaling.meta_regression(pd.concat([pairs, placebo, unknown]), "shift", 0.95).iloc[0]
-    assert row["low"] < -1 < row["high"] < -0.8
-    assert row[["sizes", "models", "left_out", "freedom"]].tolist() == [5, 5, "who", 3]
+    assert row["ci_low"] < -1 < row["ci_high"] < -0.8
+    assert row[["sizes", "models", "left_out", "df"]].tolist() == [5, 5, "who", 3]
     assert row[["n", "n_stems"]].tolist() == [2000, 200]
     net = scaling.meta_regression(pairs, "net", 0.95).iloc[0]
-    for name in ("estimate", "low", "high"):
+    for name in ("estimate", "ci_low", "ci_high"):
         assert net[name] == pytest.approx(10 * row[name], rel=1e-4)
     assert net["tau2"] == pytest.approx(100 * row["tau2"], rel=1e-4)
 
@@ -58,7 +58,7 @@ def test_a_planted_slope_is_found_whatever_placebo_pairs_say_and_unknown_sizes_a
 def test_more_stems_do_not_narrow_what_models_leave_open():
     scattered = [4, 1, 5, 0, 3]
     widths = [
-        np.ptp(scaling.meta_regression(line(scattered, stems, 1), "shift", 0.95)[["low", "high"]])
+        np.ptp(scaling.meta_regression(line(scattered, stems, 1), "shift", 0.95)[["ci_low", "ci_high"]])
         for stems in (50, 800)
     ]
     assert widths[1] == pytest.approx(widths[0], rel=0.2)
@@ -67,7 +67,7 @@ def test_more_stems_do_not_narrow_what_models_leave_open():
 
 def test_stems_on_which_leakage_changes_with_size_widen_the_slope_though_each_model_lies_on_the_line():
     row = scaling.meta_regression(line(FALLING, stems=100, along=3.0, spread=0.1), "shift", 0.95).iloc[0]
-    assert row["error"] == pytest.approx(3 / np.sqrt(100), rel=0.25)
+    assert row["se"] == pytest.approx(3 / np.sqrt(100), rel=0.25)
     assert row["tau2"] == pytest.approx(0, abs=0.01)
 
 
@@ -99,9 +99,9 @@ def test_models_of_one_size_are_one_point_their_mean():
     both = scaling.meta_regression(pd.concat([pairs, hot]), "shift", 0.95).iloc[0]
     mean = pd.concat([pairs[pairs["parameters"] != 1e6], smallest.assign(shift=smallest["shift"] + 1)])
     alone = scaling.meta_regression(mean, "shift", 0.95).iloc[0]
-    assert both[["sizes", "models", "freedom"]].tolist() == [5, 6, 3]
+    assert both[["sizes", "models", "df"]].tolist() == [5, 6, 3]
     assert both["estimate"] == pytest.approx(alone["estimate"], abs=0.01)
-    assert both["error"] == pytest.approx(alone["error"], rel=0.2)
+    assert both["se"] == pytest.approx(alone["se"], rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_models_of_one_size_are_one_point_their_mean():
 def test_where_there_is_no_slope_the_row_says_why(pairs, message):
     row = scaling.meta_regression(pairs, "shift", 0.95).iloc[0]
     assert message in row["message"]
-    assert row[["estimate", "low", "high", "error", "p", "tau2"]].isna().all()
+    assert row[["estimate", "ci_low", "ci_high", "se", "p", "tau2"]].isna().all()
     assert scaling.fitted(pairs, "shift", 0.95).empty
 
 
@@ -130,8 +130,8 @@ def test_two_sizes_give_a_difference_on_what_both_have_scored():
     assert row[["family", "smaller", "larger", "n", "n_stems"]].values.tolist() == [
         ["f", "f-1e+06", "f-1e+07", 198, 99]
     ]
-    assert row["low"].item() < -1 < row["high"].item() < -0.5
-    assert row["error"].item() == pytest.approx(np.sqrt(2 / 198), rel=0.2)
+    assert row["ci_low"].item() < -1 < row["ci_high"].item() < -0.5
+    assert row["se"].item() == pytest.approx(np.sqrt(2 / 198), rel=0.2)
     words = scaling_reports.pairs_reading(row)
     assert "f-1e+07 − f-1e+06: valence shift −" in words and "(n = 198 in 99 stems)" in words
     assert scaling_reports.pairs_reading(row.iloc[:0]) == "No family has just two sizes."
@@ -145,7 +145,7 @@ def test_the_band_goes_through_the_slope_and_is_narrowest_between_the_models():
     )
     np.testing.assert_allclose(band["parameters"].astype(float), SIZES)
     np.testing.assert_allclose(np.diff(band["estimate"].astype(float)), row["estimate"])
-    width = (band["high"] - band["low"]).astype(float)
+    width = (band["ci_high"] - band["ci_low"]).astype(float)
     assert width[2] < width[1] < width[0]
 
 
@@ -165,7 +165,7 @@ def test_a_planted_bend_is_told_from_a_fall_and_from_a_rise(means, tau, falls, m
         ).iloc[0]
         assert (row["p_falling"] > 0.05) == falls
         assert (row["p_monotone"] > 0.05) == monotone
-        assert row["low"] <= tau <= row["high"]
+        assert row["ci_low"] <= tau <= row["ci_high"]
         assert abs(tau) != 1 or row["tau"] == tau
 
 
@@ -183,7 +183,9 @@ def test_two_sizes_and_one_stem_have_no_shape():
         (line([40, 30, 20], stems=1), "needs 2 stems, has 1"),
     ):
         table = scaling.monotonicity(pairs, "shift", 0.95, np.random.default_rng(0))
-        assert message in table["message"].item() and table[["tau", "low", "p_falling"]].isna().all(axis=None)
+        assert message in table["message"].item() and table[["tau", "ci_low", "p_falling"]].isna().all(
+            axis=None
+        )
         assert message in scaling_reports.shape_reading(table, 0.95)
 
 
@@ -192,12 +194,12 @@ def test_families_are_joined_within_a_tuning_only_and_two_that_differ_give_a_wid
     alone = line([0, 0, 0, 0], spread=1, tuning="instruct")
     found = scaling.families(scaling.meta_regression(pd.concat([agree, alone]), "shift", 0.95), 0.95)
     assert found[["tuning", "quantity", "families"]].values.tolist() == [["base", "shift", 4]]
-    assert found.iloc[0]["low"] < -1 < found.iloc[0]["high"] < -0.8
+    assert found.iloc[0]["ci_low"] < -1 < found.iloc[0]["ci_high"] < -0.8
     # slopes of -1 and +1, hardly any error: mean 0, SD of slopes sqrt(2) = 1.414, error 1, t(0.975; 1) = 12.7
     differ = pd.concat([line(FALLING, spread=0.01, family="a"), line(FALLING[::-1], spread=0.01, family="b")])
     row = scaling.families(scaling.meta_regression(differ, "shift", 0.95), 0.95).iloc[0]
     assert row["estimate"] == pytest.approx(0, abs=0.01) and row["between"] == pytest.approx(1.414, abs=0.01)
-    assert row["high"] == pytest.approx(12.7, abs=0.2)
+    assert row["ci_high"] == pytest.approx(12.7, abs=0.2)
 
 
 def test_published_numbers_are_rates_with_a_source_and_their_shapes_are_counted():

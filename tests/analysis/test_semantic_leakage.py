@@ -108,6 +108,6 @@ def test_beside_expression_leakage(angles):
         [1, 1, 1]
     )
     rates = pd.DataFrame(
-        [("negative", "all", 60.04, 55.0, 65.0)], columns=["arm", "pairs", "estimate", "low", "high"]
+        [("negative", "all", 60.04, 55.0, 65.0)], columns=["arm", "pairs", "estimate", "ci_low", "ci_high"]
     )
     assert "negative 60.0 % [55.0, 65.0]" in semantic_leakage.reading(rates, np.array([0.5, 0.25, 0.75]))

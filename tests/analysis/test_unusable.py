@@ -80,7 +80,7 @@ def test_a_card_tells_what_is_missing_and_estimates_nothing(lost):
     assert told["missing"]["outcomes"] == {"refused": int((plain["outcome"] == "refused").sum())}
     rows = {(row["arm"], row["quantity"]): row for row in told["quantities"]}
     net = rows["negative", "net"]
-    assert (net["estimate"], net["low"], net["n"]) == (None, None, 0)
+    assert (net["estimate"], net["ci_low"], net["n"]) == (None, None, 0)
     assert (rows["both", "net"]["estimate"] is None) == (lost != ("negative",))
     whole = {
         "models": [told],
@@ -119,7 +119,7 @@ def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
         assert (
             key.empty
             and found.empty
-            and annotation_reports.how_to(key, "m").data == annotation_reports.NOTHING
+            and annotation_reports.how_to(key, "m").data == annotation_reports.NULL_VALUE
         )
 
 
@@ -129,6 +129,6 @@ def test_sentences_say_that_nothing_is_estimated():
     said = reports.bounds_reading(bounds, table)
     assert "net excess not estimated, " in said and "nan" not in said
     rates = pd.DataFrame(
-        {"arm": ["negative"], "pairs": ["all"], "estimate": [np.nan], "low": [np.nan], "high": [np.nan]}
+        {"arm": ["negative"], "pairs": ["all"], "estimate": [np.nan], "ci_low": [np.nan], "ci_high": [np.nan]}
     )
     assert "not estimated" in semantic_leakage.reading(rates, np.full(3, np.nan))

@@ -88,8 +88,8 @@ def test_repeating_draws_of_a_stem_proves_no_more():
         for samples in (1, 10)
     )
     for test in ("missing, positive", "missing, positive − neutral"):
-        assert ten.loc[test, ["low", "high"]].tolist() == pytest.approx(
-            one.loc[test, ["low", "high"]].tolist()
+        assert ten.loc[test, ["ci_low", "ci_high"]].tolist() == pytest.approx(
+            one.loc[test, ["ci_low", "ci_high"]].tolist()
         )
         assert ten.loc[test, "n"] == 10 * one.loc[test, "n"]
 
@@ -193,7 +193,7 @@ def test_a_run_without_a_placebo_arm_breaks_the_placebo_rule():
 def test_what_is_missing_equals_nothing():
     table = made({"neutral": [0], "placebo": [0, 1]}).assign(completion="oak.")
     table.loc[table["outcome"] == "refused", "completion"] = None
-    same = runner.shared_share(table)
+    same = runner.identical_rate(table)
     assert same["placebo"] == 100.0 and same["negative"] == 100.0
 
 

@@ -46,18 +46,22 @@ def told(samples: int) -> sections.Generation:
     )
 
 
-def one_at_a_time(model, owed: pd.DataFrame, parameters) -> list[str]:
+def one_at_a_time(model, requested: pd.DataFrame, parameters) -> list[str]:
     """transformers' generate, one completion a call, as in the notebooks of earlier work."""
-    return [text for row in range(len(owed)) for text in plain_batches(model, owed.iloc[[row]], parameters)]
+    return [
+        text
+        for row in range(len(requested))
+        for text in plain_batches(model, requested.iloc[[row]], parameters)
+    ]
 
 
-def plain_batches(model, owed: pd.DataFrame, parameters) -> list[str]:
+def plain_batches(model, requested: pd.DataFrame, parameters) -> list[str]:
     """transformers' generate on padded batches."""
     torch.manual_seed(parameters.seed)
     texts = []
-    for start in range(0, len(owed), BATCH):
+    for start in range(0, len(requested), BATCH):
         asked = model.tokenizer(
-            owed["rendered"].iloc[start : start + BATCH].tolist(),
+            requested["rendered"].iloc[start : start + BATCH].tolist(),
             padding=True,
             padding_side="left",
             return_tensors="pt",
@@ -76,7 +80,7 @@ def plain_batches(model, owed: pd.DataFrame, parameters) -> list[str]:
     return texts
 
 
-def lm_evaluation_harness(model, owed: pd.DataFrame, parameters) -> list[str]:
+def lm_evaluation_harness(model, requested: pd.DataFrame, parameters) -> list[str]:
     """lm-evaluation-harness with its hf backend."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
@@ -93,12 +97,12 @@ def lm_evaluation_harness(model, owed: pd.DataFrame, parameters) -> list[str]:
     }
     requests = [
         Instance(request_type="generate_until", doc={}, arguments=(prompt, asked), idx=number)
-        for number, prompt in enumerate(owed["rendered"])
+        for number, prompt in enumerate(requested["rendered"])
     ]
     return backend.generate_until(requests, disable_tqdm=True)
 
 
-def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
+def ctranslate2_float32(model, requested: pd.DataFrame, parameters) -> list[str]:
     """CTranslate2 in float32, one thread in each of as many replicas as there are cores, stopped row by row
     by our own rule."""
     import ctranslate2
@@ -107,7 +111,7 @@ def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
     if not folder.exists():
         ctranslate2.converters.TransformersConverter(model.files.source).convert(str(folder))
     generator = _ctranslate2_generator(str(folder))
-    asked = list(zip(owed["context"], owed["stem"], strict=True))
+    asked = list(zip(requested["context"], requested["stem"], strict=True))
     written: list[list[int]] = [[] for _ in asked]
 
     def complete(step) -> bool:
@@ -117,7 +121,7 @@ def ctranslate2_float32(model, owed: pd.DataFrame, parameters) -> list[str]:
         )
 
     tokens = [
-        model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(owed["rendered"].tolist())
+        model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(requested["rendered"].tolist())
     ]
     generator.generate_batch(
         tokens,
@@ -144,10 +148,10 @@ def _ctranslate2_generator(folder: str):
     return _loaded[folder]
 
 
-def ours(model, owed: pd.DataFrame, parameters) -> list[str]:
+def ours(model, requested: pd.DataFrame, parameters) -> list[str]:
     """generation.generate, journal and all."""
     with tempfile.TemporaryDirectory() as folder:
-        paid = runner.generate(owed, parameters, model, Path(folder) / "journal.jsonl")
+        paid = runner.generate(requested, parameters, model, Path(folder) / "journal.jsonl")
     return paid["completion"].tolist()
 
 
@@ -170,10 +174,10 @@ class KeyedNoise(LogitsProcessor):
         return scores / self.temperature + noise
 
 
-def equal_to_the_plain_path(model, owed: pd.DataFrame, parameters) -> int:
+def equal_to_the_plain_path(model, requested: pd.DataFrame, parameters) -> int:
     """How many completions are those of transformers' generate, one prompt at a time, with the same noise."""
-    found, equal = ours(model, owed, parameters), 0
-    for row, completion in zip(owed.itertuples(), found, strict=True):
+    found, equal = ours(model, requested, parameters), 0
+    for row, completion in zip(requested.itertuples(), found, strict=True):
         asked = model.tokenizer(row.rendered, return_tensors="pt")
         noise = KeyedNoise((parameters.seed, row.group_id, row.sample_index), parameters.temperature)
         written = model.weights.generate(
@@ -191,15 +195,15 @@ def _completion(text: str, row) -> str | None:
     return outcomes.settle(Reply(text, 0, True), row.context, row.stem).completion
 
 
-def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float, float]:
+def matrix_product_limit(model, requested: pd.DataFrame, tokens: int) -> tuple[float, float]:
     """GFLOP of matrix products that one completion needs, each distinct prompt read once, and the GFLOP/s of
     all cores at them.
 
     Attention's own products are left out; the prompts are short.
     """
     config = model.weights.config
-    read = sum(map(len, model.token_ids(owed["rendered"].unique().tolist())))
-    scored = owed["rendered"].nunique() + tokens
+    read = sum(map(len, model.token_ids(requested["rendered"].unique().tolist())))
+    scored = requested["rendered"].nunique() + tokens
     needed = 2 * (model.parameters * (read + tokens) + config.vocab_size * config.hidden_size * scored)
 
     def multiply(_) -> float:
@@ -213,7 +217,7 @@ def matrix_product_limit(model, owed: pd.DataFrame, tokens: int) -> tuple[float,
         return 2e-9 * times * rows.numel() * config.intermediate_size / (time.perf_counter() - started)
 
     model.workers, model.threads = cores.available_threads(), 1
-    return needed / len(owed) / 1e9, sum(huggingface.at_once(model, multiply, range(model.workers)))
+    return needed / len(requested) / 1e9, sum(huggingface.map_threads(model, multiply, range(model.workers)))
 
 
 def main() -> int:
@@ -226,22 +230,23 @@ def main() -> int:
     given = parser.parse_args()
     parameters = told(given.samples)
     model = registry.load(parameters.model)
-    owed = runner.requests(
+    requested = runner.requests(
         curated_prompts.build(seed=1, stems=given.stems, contexts_per_stem=1), parameters, model
     )
-    some = owed.sample(24, random_state=1)
+    some = requested.sample(24, random_state=1)
     print(
-        f"{len(owed)} completions of {owed['rendered'].nunique()} prompts, {cores.available_threads()} "
+        f"{len(requested)} completions of {requested['rendered'].nunique()} prompts, "
+        f"{cores.available_threads()} "
         "cores; "
         f"of them, drawn at random, for {PARTS}",
         flush=True,
     )
     started = time.perf_counter()
-    pace = throughput.measure(model, owed, parameters)
+    pace = throughput.measure(model, requested, parameters)
     print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
     parameters = parameters.model_copy(update={"batch_size": pace.batch_size, "workers": pace.workers})
-    rates = pd.DataFrame([_repeat(number, model, owed, parameters) for number in range(given.repeats)])
-    _report(rates, model, owed, parameters)
+    rates = pd.DataFrame([_repeat(number, model, requested, parameters) for number in range(given.repeats)])
+    _report(rates, model, requested, parameters)
     equal = equal_to_the_plain_path(model, some, parameters)
     print(
         f"{equal} of {len(some)} completions equal those of transformers' generate, one at a time, with "
@@ -250,10 +255,14 @@ def main() -> int:
     return int(equal < len(some))
 
 
-def _repeat(number: int, model, owed: pd.DataFrame, parameters) -> dict[str, float]:
+def _repeat(number: int, model, requested: pd.DataFrame, parameters) -> dict[str, float]:
     rates = {}
     for name, way in WAYS.items():
-        asked = owed.sample(min(PARTS[name], len(owed)), random_state=number) if name in PARTS else owed
+        asked = (
+            requested.sample(min(PARTS[name], len(requested)), random_state=number)
+            if name in PARTS
+            else requested
+        )
         torch.set_num_threads(cores.available_threads())
         started = time.perf_counter()
         texts = way(model, asked, parameters)
@@ -271,14 +280,16 @@ def _length(texts: list[str]) -> float:
     return sum(map(len, texts)) / len(texts)
 
 
-def _report(rates: pd.DataFrame, model, owed: pd.DataFrame, parameters) -> None:
+def _report(rates: pd.DataFrame, model, requested: pd.DataFrame, parameters) -> None:
     of = ["median", "min", "max"]
     print(f"\ncompletions/s, {len(rates)} repeats\n{rates.agg(of).T.round(2).to_string()}")
     ratios = rates.drop(columns=OURS).rdiv(rates[OURS], axis=0)
     print(f"\n{OURS}, times as fast as\n{ratios.agg(of).T.round(2).to_string()}")
     with tempfile.TemporaryDirectory() as folder:
-        tokens = int(runner.generate(owed, parameters, model, Path(folder) / "journal.jsonl")["tokens"].sum())
-    needed, rate = matrix_product_limit(model, owed, tokens)
+        tokens = int(
+            runner.generate(requested, parameters, model, Path(folder) / "journal.jsonl")["tokens"].sum()
+        )
+    needed, rate = matrix_product_limit(model, requested, tokens)
     best = rates[OURS].median()
     print(
         f"\nmatrix products: {needed:.2f} GFLOP a completion at {rate:.0f} GFLOP/s on all cores allow "

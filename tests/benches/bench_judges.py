@@ -23,7 +23,7 @@ from lib.corpora import human_ratings
 from lib.judging import adapter, adapter_training, judges, learned, mpnet, regression, training_data
 from lib.nlp import similarity, vader
 from lib.report import judge_selection
-from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, FROZEN, NOTHING
+from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, FROZEN, NULL_VALUE
 from lib.stats import resamples
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="VADER", kind="vader")
@@ -94,7 +94,7 @@ def said_by_candidates() -> dict[tuple[str, int, str], np.ndarray]:
     texts, rated = table["text"].tolist(), (table["domain"] != training_data.WORDS).to_numpy()
     read = fit_judge.design_of_all(texts, adapted=False)
     small = np.column_stack([similarity.embed(texts), read[:, -1]])
-    found = {(CEILING, 0, NOTHING): np.array([]), ("VADER", 0, NOTHING): read[rated, -1]}
+    found = {(CEILING, 0, NULL_VALUE): np.array([]), ("VADER", 0, NULL_VALUE): read[rated, -1]}
     for name, (columns, with_words, balanced) in CANDIDATES.items():
         kept = rated | with_words
         part = table[kept].reset_index(drop=True)

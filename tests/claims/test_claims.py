@@ -148,11 +148,11 @@ def test_which_polarity_leaks_more_is_decided_only_where_every_reference_agrees(
 def test_a_reference_without_an_interval_is_named_unless_all_lack_one():
     """Of a few own contexts that alone have a kind, for example."""
     table = references(pooled=(SURE, TIES), few=(SURE, TIES))
-    open_bounds = {name: table[name].where(table["reference"] != "few") for name in ("low", "high")}
+    open_bounds = {name: table[name].where(table["reference"] != "few") for name in ("ci_low", "ci_high")}
     assert polarity(table.assign(**open_bounds), MARGIN, 0.95, SOUND)["reason"].tolist() == [
         "no interval against few"
     ]
-    none = table.assign(low=np.nan, high=np.nan)
+    none = table.assign(ci_low=np.nan, ci_high=np.nan)
     assert polarity(none, MARGIN, 0.95, SOUND)["reason"].tolist() == ["no interval"]
 
 
@@ -166,9 +166,9 @@ def test_every_claim_is_prespecified_with_its_test_margin_and_unit():
 
 def test_the_error_behind_a_bootstrap_interval_is_half_of_it_in_quantiles_of_t():
     found = board.from_interval(-0.10, -0.12, -0.08, 100, 11, 0.95)
-    assert found.error == pytest.approx(0.02 / 2.2281, rel=1e-4)  # t(0.975; 10)
+    assert found.se == pytest.approx(0.02 / 2.2281, rel=1e-4)  # t(0.975; 10)
     assert found.p < 1e-5
-    assert np.isnan(board.from_interval(-0.10, np.nan, np.nan, 100, 11, 0.95).error)
+    assert np.isnan(board.from_interval(-0.10, np.nan, np.nan, 100, 11, 0.95).se)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_error_behind_a_bootstrap_interval_is_half_of_it_in_quantiles_of_t()
     ],
 )
 def test_the_judge_must_be_no_worse_than_one_rater_in_every_domain(tweets, films, verdict, worst):
-    difference = pd.DataFrame([tweets, films], columns=["low", "estimate", "high"])
+    difference = pd.DataFrame([tweets, films], columns=["ci_low", "estimate", "ci_high"])
     difference = difference.assign(domain=["tweets", "films"], n=[9, 8], n_documents=[700, 600])
     row = judge_agreement("vader", difference, 0.05, 0.95).iloc[0]
     assert list(row.index) == COLUMNS
@@ -195,9 +195,16 @@ def test_the_judge_must_be_no_worse_than_one_rater_in_every_domain(tweets, films
 
 def test_agreement_is_a_row_on_texts_and_one_on_completions():
     difference = pd.DataFrame(
-        {"low": [0.1], "estimate": [0.12], "high": [0.14], "domain": "tweets", "n": 9, "n_documents": 700}
+        {
+            "ci_low": [0.1],
+            "estimate": [0.12],
+            "ci_high": [0.14],
+            "domain": "tweets",
+            "n": 9,
+            "n_documents": 700,
+        }
     )
-    columns = ["question", "weighted", "who", "measure", "estimate", "low", "high", "n", "n_stems"]
+    columns = ["question", "weighted", "who", "measure", "estimate", "ci_low", "ci_high", "n", "n_stems"]
     kappa = pd.DataFrame(
         [("polarity", True, "judge − annotators", "kappa", -0.2, -0.22, -0.18, 90, 60)], columns=columns
     )
@@ -262,7 +269,7 @@ def test_however_sure_each_model_is_scattered_models_settle_nothing():
         scaling(family(SCATTERED, stems=stems), 5, MARGIN, 0.95, ALL_SOUND).iloc[0] for stems in (60, 600)
     ]
     assert [row["verdict"] for row in rows] == [INCONCLUSIVE, INCONCLUSIVE]
-    widths = [row["high"] - row["low"] for row in rows]
+    widths = [row["ci_high"] - row["ci_low"] for row in rows]
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
 
 
@@ -272,7 +279,7 @@ def test_what_is_nowhere_surely_above_zero_does_not_fall():
         INCONCLUSIVE,
         "falls, but the shift is surely above 0 at no size",
     )
-    assert row["high"] < 0
+    assert row["ci_high"] < 0
 
 
 @pytest.mark.parametrize(("sizes", "shown"), [(1, False), (2, False), (3, True), (4, True)])
@@ -282,7 +289,7 @@ def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
         INCONCLUSIVE,
         f"needs at least 5 sizes of a family, has {sizes}",
     )
-    assert row[["estimate", "low", "high"]].notna().all() == shown
+    assert row[["estimate", "ci_low", "ci_high"]].notna().all() == shown
 
 
 @pytest.mark.parametrize(
@@ -299,7 +306,7 @@ def test_few_sizes_give_no_verdict_and_three_a_slope(sizes, shown):
 def test_what_allows_no_slope_is_said(table, reason):
     row = scaling(table, 5, MARGIN, 0.95, ALL_SOUND).iloc[0]
     assert (row["verdict"], row["reason"]) == (INCONCLUSIVE, reason)
-    assert row[["estimate", "low", "high"]].isna().all()
+    assert row[["estimate", "ci_low", "ci_high"]].isna().all()
 
 
 def test_different_tunings_are_different_families():

@@ -59,7 +59,7 @@ def test_each_prompt_lowers_the_leak_or_keeps_it_or_neither(retained, faults, ve
     assert list(board) == COLUMNS and board["verdict"].tolist() == verdicts
     assert np.isnan(board["estimate"].iloc[0]) == (not set(retained) - {"control"})
     for name in set(board.index) & set(retained):
-        assert board.loc[name, "low"] < retained[name] - 1 < board.loc[name, "high"]
+        assert board.loc[name, "ci_low"] < retained[name] - 1 < board.loc[name, "ci_high"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_each_wording_has_its_own_change_and_the_prompt_has_their_mean():
             pytest.approx(means["none"]),
             pytest.approx(means["calm"] - means["none"]),
         )
-        assert row.low < row.estimate < row.high
+        assert row.ci_low < row.estimate < row.ci_high
     pooled = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
     assert pooled["estimate"] == pytest.approx(found["estimate"].mean())
 
@@ -190,7 +190,7 @@ def test_wordings_are_shown_with_words_or_said_to_be_none():
 
 def test_a_wording_without_an_error_leaves_the_spread_unknown():
     found = mitigation.by_wording(in_wordings({1: 0.0, 2: 0.5}, stems=2), ["control"], 0.95)
-    assert found["low"].isna().all()
+    assert found["ci_low"].isna().all()
     assert "not known" in mitigation_reports.spread_reading(mitigation.spread(found))
 
 
@@ -262,10 +262,10 @@ def test_a_prompt_that_keeps_the_leak_is_corrected_whatever_the_other_prompts_of
         "role": "prompt",
         "baseline": 0.2,
         "estimate": 0.0,
-        "low": -0.05,
-        "high": 0.05,
-        "error": 0.02,
-        "freedom": 50.0,
+        "ci_low": -0.05,
+        "ci_high": 0.05,
+        "se": 0.02,
+        "df": 50.0,
         "p": 0.9,
         "ratio": 1.0,
         "ratio_low": 0.7,

@@ -84,7 +84,7 @@ def test_the_change_under_a_mitigation(factor, side):
     table = multiverse.of_mitigation([pd.concat([LEAKS, mitigated(factor)], ignore_index=True)], CONFIDENCE)
     main = table[table["main"]].iloc[0]
     assert (main["claim"], main["mitigation"], main["side"]) == ("C3", "calm", side)
-    assert main["low"] < 100 * (factor - 1) < main["high"]
+    assert main["ci_low"] < 100 * (factor - 1) < main["ci_high"]
     assert set(table["reference"]) == set(polarity.REFERENCES), (
         "an arm not asked under a mitigation has its bare draws"
     )
@@ -155,7 +155,7 @@ def test_a_ratio_is_that_of_the_means_and_its_error_that_of_the_delta_method():
     ratio, covariance = a.mean() / b.mean(), np.cov(a, b) / len(a)
     variance = (covariance[0, 0] - 2 * ratio * covariance[0, 1] + ratio**2 * covariance[1, 1]) / b.mean() ** 2
     assert change.estimate == pytest.approx(100 * (ratio - 1))
-    assert change.error == pytest.approx(100 * np.sqrt(variance), rel=1e-6)
+    assert change.se == pytest.approx(100 * np.sqrt(variance), rel=1e-6)
 
 
 def test_what_does_not_leak_cannot_be_mitigated():

@@ -124,7 +124,9 @@ def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():
     whole = whole[(whole["by"] == "domain") & (whole["measure"] == rated_agreement.DIFFERENCE)]
     cheap = rated_agreement.against_one_rater(table, VADER, 0.95, 100, np.random.default_rng(4))
     assert cheap["domain"].tolist() == whole["level"].tolist()
-    np.testing.assert_allclose(cheap[["estimate", "low", "high"]], whole[["estimate", "low", "high"]])
+    np.testing.assert_allclose(
+        cheap[["estimate", "ci_low", "ci_high"]], whole[["estimate", "ci_low", "ci_high"]]
+    )
     nobody = pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
     found = second_judge.agreement_with_people(LEARNED, [table], nobody, 0.05, 0.95, 100, 4)
     assert found["claim"].tolist() == ["C1", "C1"] and found["verdict"][0] == CONTRADICTED

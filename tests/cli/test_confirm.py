@@ -28,7 +28,13 @@ NAME = "smoke_confirmatory"
 
 def row(claim: str, model: str, measured: str, estimate: float, verdict: str, **other) -> dict:
     """A row of a board as headline.csv has it, its interval 0.1 to each side."""
-    numbers = {"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1, "n": 96, "margin": 0.1}
+    numbers = {
+        "estimate": estimate,
+        "ci_low": estimate - 0.1,
+        "ci_high": estimate + 0.1,
+        "n": 96,
+        "margin": 0.1,
+    }
     words = {
         "claim": claim,
         "statement": f"statement of {claim}",

@@ -196,7 +196,7 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
         part = pairs[(pairs["arm"] == arm) & (pairs["direction"] == direction)]
         found = inference.clustered_mean(part[quantity], part["stem_id"])
         assert theirs[name] == pytest.approx(found.estimate, abs=1e-9, nan_ok=True)
-        assert theirs[f"{name}_error"] == pytest.approx(found.error, abs=1e-9, nan_ok=True)
+        assert theirs[f"{name}_error"] == pytest.approx(found.se, abs=1e-9, nan_ok=True)
 
 
 def test_what_a_harness_knows_of_a_reply_is_its_outcome(scoring):

@@ -157,7 +157,7 @@ def test_judging_takes_longer_with_a_judge_that_reads_each_text_with_an_encoder(
     [(4, "10 seconds"), (94, "90 seconds"), (150, "2 minutes"), (2460, "41 minutes"), (9000, "2.5 hours")],
 )
 def test_times_as_people_say_them(seconds, said):
-    assert command_line.spell(seconds) == said
+    assert command_line.format_duration(seconds) == said
 
 
 def bar_at(done: int, total: int) -> dict:

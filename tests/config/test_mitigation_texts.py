@@ -21,7 +21,7 @@ def benchmark() -> pd.DataFrame:
     return curated_prompts.build(seed=1, stems=12, contexts_per_stem=1)
 
 
-def owed(benchmark: pd.DataFrame, **changes) -> pd.DataFrame:
+def requested(benchmark: pd.DataFrame, **changes) -> pd.DataFrame:
     parameters = told(**changes)
     return runner.requests(benchmark, parameters, registry.load(parameters.model))
 
@@ -41,7 +41,7 @@ def test_wordings_come_about_equally_often_and_hang_on_mitigation_and_group_alon
 
 
 def test_all_arms_and_draws_of_a_group_are_asked_in_one_wording_and_the_bare_prompt_in_none(benchmark):
-    rows = owed(benchmark, mitigations={"calm": CALM}, mitigation_samples=2)
+    rows = requested(benchmark, mitigations={"calm": CALM}, mitigation_samples=2)
     asked = rows[rows["mitigation"] == "calm"]
     assert (asked.groupby("group_id")["wording"].nunique() == 1).all() and set(asked["wording"]) == {1, 2, 3}
     assert [CALM[number - 1] for number in asked["wording"]] == asked["mitigation_text"].tolist()
@@ -52,18 +52,18 @@ def test_all_arms_and_draws_of_a_group_are_asked_in_one_wording_and_the_bare_pro
 
 
 def test_several_wordings_cost_as_many_completions_as_one(benchmark):
-    assert len(owed(benchmark, mitigations={"calm": CALM})) == len(
-        owed(benchmark, mitigations={"calm": "Stay calm."})
+    assert len(requested(benchmark, mitigations={"calm": CALM})) == len(
+        requested(benchmark, mitigations={"calm": "Stay calm."})
     )
 
 
 def test_a_single_text_and_a_list_of_it_have_the_same_keys_and_other_mitigations_change_none(benchmark):
     single, listed = (
-        owed(benchmark, mitigations={"calm": value}) for value in ("Stay calm.", ["Stay calm."])
+        requested(benchmark, mitigations={"calm": value}) for value in ("Stay calm.", ["Stay calm."])
     )
     pd.testing.assert_frame_equal(single, listed)
-    beside = owed(benchmark, mitigations={"other": ["One.", "Two."], "calm": CALM})
-    alone = owed(benchmark, mitigations={"calm": CALM})
+    beside = requested(benchmark, mitigations={"other": ["One.", "Two."], "calm": CALM})
+    alone = requested(benchmark, mitigations={"calm": CALM})
     pd.testing.assert_series_equal(
         beside.loc[beside["mitigation"] != "other", "key"].reset_index(drop=True),
         alone["key"],
@@ -72,7 +72,7 @@ def test_a_single_text_and_a_list_of_it_have_the_same_keys_and_other_mitigations
 
 
 def test_a_completion_at_hand_under_a_single_text_is_the_first_wording_of_a_list(benchmark):
-    single, listed = (owed(benchmark, mitigations={"calm": value}) for value in ("Stay calm.", CALM))
+    single, listed = (requested(benchmark, mitigations={"calm": value}) for value in ("Stay calm.", CALM))
     first = listed["wording"] <= 1
     assert (single.loc[first, "key"] == listed.loc[first, "key"]).all()
     assert not set(single["key"]) & set(listed.loc[~first, "key"])

@@ -125,7 +125,7 @@ def with_leaked_word(table: pd.DataFrame) -> pd.DataFrame:
     """The longest word of the last stem, added to the first neutral sentence."""
     stem = TABLES["stems"].iloc[-1]
     word = max(
-        relatedness.content_words(relatedness.impersonal(stem.stem, stem.subject, stem.pronoun)).values(),
+        relatedness.content_words(relatedness.anonymize(stem.stem, stem.subject, stem.pronoun)).values(),
         key=len,
     )
     return cell(NEUTRAL, "text", lambda text: f"{text[:-1]} by the {word}.")(table)
@@ -362,11 +362,11 @@ def test_content_words_are_compared_without_endings_and_function_words():
     ],
 )
 def test_a_stem_is_compared_without_its_subject(stem, subject, pronoun, told):
-    assert relatedness.impersonal(stem, subject, pronoun) == told
+    assert relatedness.anonymize(stem, subject, pronoun) == told
 
 
 def test_the_threshold_tells_stems_of_one_domain_from_stems_of_two():
-    above = relatedness.yardstick(TABLES["stems"], embed)
+    above = relatedness.baseline_rate(TABLES["stems"], embed)
     assert above["different"] < 0.02
     assert above["same"] > 5 * above["different"]
 

@@ -225,9 +225,9 @@ def test_their_completions_run_like_completions_made_elsewhere(tmp_path):
         model={"id": "theirs", "table": {"path": str(tmp_path / "made.parquet"), "columns": {}}}, samples=2
     )
     model = registry.load(parameters.model)
-    owed = runner.requests(prompt_tables.build(published), parameters, model)
-    model.check(owed)
-    paid = runner.generate(owed, parameters, model, tmp_path / "journal.jsonl").set_index(
+    requested = runner.requests(prompt_tables.build(published), parameters, model)
+    model.check(requested)
+    paid = runner.generate(requested, parameters, model, tmp_path / "journal.jsonl").set_index(
         ["prompt_id", "sample_index"]
     )
     assert paid.loc[("row 3/concept", 0), "completion"] == "school bus driver."

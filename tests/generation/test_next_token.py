@@ -65,14 +65,16 @@ def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(
     )
     model = registry.load(parameters.model)
     alone = next_token.measure(benchmark, model, tmp_path / "alone.jsonl")
-    owed = runner.requests(benchmark, parameters, model)
+    requested = runner.requests(benchmark, parameters, model)
     noted = next_token.recorder(benchmark, model, tmp_path / "noted.jsonl")
-    runner.generate(owed, parameters, model, tmp_path / "completions.jsonl", noted)
+    runner.generate(requested, parameters, model, tmp_path / "completions.jsonl", noted)
     monkeypatch.setattr(next_token, "_compute", lambda *_: pytest.fail("a prompt was read again"))
     found = next_token.measure(benchmark, model, tmp_path / "noted.jsonl")
     pd.testing.assert_frame_equal(found, alone, atol=2e-5)
     keys = [json.loads(line)["key"] for line in (tmp_path / "noted.jsonl").read_text().splitlines()]
-    assert len(keys) == len(set(keys)) == owed.loc[owed["mitigation"] == "none", "rendered"].nunique()
+    assert (
+        len(keys) == len(set(keys)) == requested.loc[requested["mitigation"] == "none", "rendered"].nunique()
+    )
 
 
 def test_a_prompt_that_generation_did_not_read_is_read(benchmark, tiny, tmp_path):
@@ -151,7 +153,7 @@ def test_agreement_in_sign_and_rank_follows_the_truth(effect, agrees):
     pairs = fake_pairs(effect)
     assert next_token_shift.beside_sampled(fake_shifts(), pairs, ["arm"], 0.95)["same_sign"].eq(agrees).all()
     ranks = next_token_shift.rank_correlation(fake_shifts(), pairs, 0.95, 100, np.random.default_rng(1))
-    assert ((ranks["low"] > 0) if agrees else (ranks["high"] < 0)).all()
+    assert ((ranks["ci_low"] > 0) if agrees else (ranks["ci_high"] < 0)).all()
 
 
 def test_as_many_passes_buy_fewer_stems_and_less_precision():

@@ -22,11 +22,11 @@ def asked(benchmark, mode="chat", **changes):
 
 
 def fault(benchmark, mode="chat", template=None, **changes) -> str:
-    parameters, model, owed = asked(benchmark, mode, **changes)
+    parameters, model, requested = asked(benchmark, mode, **changes)
     if template is not None:
         model.tokenizer.chat_template = template(model.tokenizer.chat_template)
     with pytest.raises(specs.ParameterError) as caught:
-        prompt_checks.check(owed(), model, parameters.max_new_tokens)
+        prompt_checks.check(requested(), model, parameters.max_new_tokens)
     assert str(caught.value).startswith(f"model smollm2-135m-{mode}: ")
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
@@ -34,13 +34,13 @@ def fault(benchmark, mode="chat", template=None, **changes) -> str:
 
 @pytest.mark.parametrize("mode", ["completion", "chat"])
 def test_the_embedded_set_is_sound(benchmark, mode):
-    parameters, model, owed = asked(benchmark, mode)
-    prompt_checks.check(owed(), model, parameters.max_new_tokens)
+    parameters, model, requested = asked(benchmark, mode)
+    prompt_checks.check(requested(), model, parameters.max_new_tokens)
 
 
 def test_prompts_are_shown_token_by_token(benchmark):
-    _, model, owed = asked(benchmark)
-    shown = prompt_checks.first_of_each(owed(), model)
+    _, model, requested = asked(benchmark)
+    shown = prompt_checks.first_of_each(requested(), model)
     assert len(shown) == 5 + 2 * 6, "five arms bare, the charged arms under each of six mitigations"
     assert shown["tokens"][0].startswith("<|im_start|>|system|⏎|You| are| a| helpful")
     for row in shown.itertuples():
@@ -54,9 +54,9 @@ def test_a_system_text_that_the_template_adds_must_be_accepted(benchmark):
 
 
 def test_a_system_prompt_of_ones_own_is_no_fault(benchmark):
-    parameters, model, owed = asked(benchmark, keep_template_system=False, system_prompt="Be brief.")
-    prompt_checks.check(owed(), model, parameters.max_new_tokens)
-    assert owed()["rendered"].str.startswith("<|im_start|>system\nBe brief.<|im_end|>").all()
+    parameters, model, requested = asked(benchmark, keep_template_system=False, system_prompt="Be brief.")
+    prompt_checks.check(requested(), model, parameters.max_new_tokens)
+    assert requested()["rendered"].str.startswith("<|im_start|>system\nBe brief.<|im_end|>").all()
 
 
 def test_a_base_model_in_chat_mode(benchmark):
@@ -79,15 +79,15 @@ def test_a_missing_start_token(benchmark, monkeypatch):
 
 
 def test_a_prompt_longer_than_the_model_can_read(benchmark):
-    parameters, model, owed = asked(benchmark)
+    parameters, model, requested = asked(benchmark)
     model.config.max_position_embeddings = 90
     with pytest.raises(
         specs.ParameterError, match=r"max_new_tokens 32 exceed the 90 that it can read; shorten"
     ):
-        prompt_checks.check(owed(), model, parameters.max_new_tokens)
+        prompt_checks.check(requested(), model, parameters.max_new_tokens)
 
 
 def test_rendering_does_not_depend_on_the_day(benchmark):
-    _, model, owed = asked(benchmark)
+    _, model, requested = asked(benchmark)
     model.tokenizer.chat_template = "{{ date_string }} {{ messages[-1].content }}"
-    assert owed()["rendered"].str.startswith("26 Jul 2024").all()
+    assert requested()["rendered"].str.startswith("26 Jul 2024").all()

@@ -51,11 +51,11 @@ def paid(benchmark, parameters, folder, model=None):
 
 def test_what_is_owed(benchmark):
     parameters = told(samples=3, mitigation_samples=2)
-    owed = runner.requests(benchmark, parameters, registry.load(parameters.model))
+    requested = runner.requests(benchmark, parameters, registry.load(parameters.model))
     # 6 groups: 5 arms x 3 samples bare, and 3 arms x 2 samples under each of 4 mitigations
-    assert len(owed) == 6 * (5 * 3 + 4 * 3 * 2)
-    assert owed["key"].is_unique
-    assert set(owed.loc[owed["mitigation"] != "none", "arm"]) == set(MITIGATED_ARMS)
+    assert len(requested) == 6 * (5 * 3 + 4 * 3 * 2)
+    assert requested["key"].is_unique
+    assert set(requested.loc[requested["mitigation"] != "none", "arm"]) == set(MITIGATED_ARMS)
 
 
 BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
@@ -73,23 +73,23 @@ BY_ARM = {"negative": 4, "positive": 4, "neutral": 2, "placebo": 1, "none": 1}
 )
 def test_each_arm_is_asked_as_often_as_it_says(benchmark, mitigated, expected):
     parameters = told(samples=BY_ARM, mitigation_samples=mitigated)
-    owed = runner.requests(benchmark, parameters, registry.load(parameters.model))
-    counts = owed.groupby(["mitigation", "arm"]).size()
+    requested = runner.requests(benchmark, parameters, registry.load(parameters.model))
+    counts = requested.groupby(["mitigation", "arm"]).size()
     assert counts["none"].to_dict() == {arm: 6 * number for arm, number in BY_ARM.items()}
     for name in parameters.mitigations:
         assert counts.get(name, pd.Series(dtype=int)).to_dict() == {
             arm: 6 * number for arm, number in expected.items()
         }
-    assert (owed["sample_index"] == owed.groupby(["prompt_id", "mitigation"]).cumcount()).all()
-    assert len(owed) == draws.count(benchmark["arm"], parameters.model_dump())
+    assert (requested["sample_index"] == requested.groupby(["prompt_id", "mitigation"]).cumcount()).all()
+    assert len(requested) == draws.count(benchmark["arm"], parameters.model_dump())
 
 
 def test_a_draw_has_the_same_key_however_many_other_arms_have(benchmark):
     keys = []
     for samples in (4, BY_ARM):
         parameters = told(samples=samples, mitigation_samples=1)
-        owed = runner.requests(benchmark, parameters, registry.load(parameters.model))
-        keys.append(owed.set_index(["prompt_id", "mitigation", "sample_index"])["key"])
+        requested = runner.requests(benchmark, parameters, registry.load(parameters.model))
+        keys.append(requested.set_index(["prompt_id", "mitigation", "sample_index"])["key"])
     pd.testing.assert_series_equal(keys[1], keys[0].loc[keys[1].index])
 
 

@@ -25,10 +25,10 @@ def asked(benchmark, **changes):
 def test_a_measured_pace_uses_the_cores_there_are(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
     pace = throughput.pace(model, missing, parameters)
-    assert len(missing) > throughput.WORTH_IT
+    assert len(missing) > throughput.MIN_TO_CALIBRATE
     assert 1 <= pace.workers * pace.threads <= cores.available_threads()
     assert 1 <= pace.batch_size <= throughput.LARGEST
-    assert pace.per_token_read > 0 and pace.per_token_written > 0
+    assert pace.prefill_seconds_per_token > 0 and pace.decode_seconds_per_token > 0
 
 
 def test_what_the_parameters_say_is_not_measured(benchmark, tiny, monkeypatch):
@@ -69,8 +69,8 @@ def test_workers_change_no_completion(benchmark, tiny, tmp_path, workers):
     found = []
     for count in (1, workers):
         model, _, parameters = asked(benchmark, model={"id": str(tiny)}, batch_size=16, workers=count)
-        owed = runner.requests(benchmark, parameters, model)
-        found.append(runner.generate(owed, parameters, model, tmp_path / f"{count}{len(found)}.jsonl"))
+        requested = runner.requests(benchmark, parameters, model)
+        found.append(runner.generate(requested, parameters, model, tmp_path / f"{count}{len(found)}.jsonl"))
     assert found[0]["completion"].tolist() == found[1]["completion"].tolist()
 
 

@@ -108,7 +108,7 @@ def test_repeated_questions_are_a_seeded_share_that_does_not_move_valences(canne
         llm_judge.of_completions(judge(retest_fraction=1.0), GROUP, tmp_path / "j.jsonl"), [0, 0, -4, 2]
     )
     assert Counter(index for _, index in model.asked) == {0: 6, 1: 6}
-    seen = llm_judge.sightings(many(200))
+    seen = llm_judge.pairings(many(200))
     drawn = [
         llm_judge.questions(seen, 0.2, seed).query("sample_index == 1")["first"].tolist()
         for seed in (1, 1, 2)
@@ -116,7 +116,7 @@ def test_repeated_questions_are_a_seeded_share_that_does_not_move_valences(canne
     assert drawn[0] == drawn[1] != drawn[2]
     assert 0.15 < len(drawn[0]) / 800 < 0.25
     fewer = (
-        llm_judge.questions(llm_judge.sightings(many(100)), 0.2, 1)
+        llm_judge.questions(llm_judge.pairings(many(100)), 0.2, 1)
         .query("sample_index == 1")["first"]
         .tolist()
     )
@@ -196,7 +196,7 @@ def test_missing_completions_are_not_shown_and_get_no_valence(canned, tmp_path):
     missing = GROUP.assign(
         completion=[None, PLAIN, np.nan, GLAD], outcome=["filtered", "answered", "refused", "answered"]
     )
-    assert set(llm_judge.sightings(missing)["row"]) == {1, 3}
+    assert set(llm_judge.pairings(missing)["row"]) == {1, 3}
     np.testing.assert_array_equal(
         llm_judge.of_completions(judge(), missing, tmp_path / "j.jsonl"), [np.nan, 0, np.nan, 2]
     )

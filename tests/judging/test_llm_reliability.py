@@ -43,7 +43,7 @@ def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
     assert (bias["estimate"], bias["n"], bias["n_stems"]) == (2, 20, 5)
     # five stems that agree: up to 1 - 0.025^(1/5) = 52.2 % of all might lie at -8 or 8
     assert found.loc["both orders, same label", "estimate"] == 0
-    assert (bias["low"], bias["high"]) == pytest.approx((2 - 0.522 * 10, 2 + 0.522 * 6), abs=0.01)
+    assert (bias["ci_low"], bias["ci_high"]) == pytest.approx((2 - 0.522 * 10, 2 + 0.522 * 6), abs=0.01)
     np.testing.assert_array_equal(
         llm_judge.of_completions(judge(), many(5), tmp_path / "j.jsonl"), np.ones(15)
     )
@@ -95,7 +95,7 @@ def test_test_retest_by_hand(canned, tmp_path):
     # first: −2 six times, 2 six times, 0 twelve times: mean 0, Σx² = 48. again: −2 four times, 2 eight times:
     # mean 1/3, Σy² − n·mean² = 48 − 24/9; Σxy = 4·4 + 6·4 − 2·4 = 32; r = 32 / √(48 · (48 − 24/9))
     assert r["estimate"] == pytest.approx(32 / np.sqrt(48 * (48 - 24 / 9)))
-    assert r["low"] < r["estimate"] <= r["high"] <= 1
+    assert r["ci_low"] < r["estimate"] <= r["ci_high"] <= 1
 
 
 UNSCORED = {  # the reply to a pair, why it is unscored, what to do if many are

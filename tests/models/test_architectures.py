@@ -140,10 +140,10 @@ def made(tiny, tmp_path_factory):
 def asked(benchmark, folder, **changes):
     parameters = told(model={"id": str(folder)}, samples=2, **changes)
     model = registry.load(parameters.model)
-    owed = runner.requests(benchmark, parameters, model)
+    requested = runner.requests(benchmark, parameters, model)
     # common to all prompts, so that it is shared where the model allows it
     begun = "The words stand as they are. "
-    return model, owed.assign(rendered=begun + owed["rendered"]), parameters
+    return model, requested.assign(rendered=begun + requested["rendered"]), parameters
 
 
 @pytest.mark.parametrize("kind", [*STATEFUL, *WINDOWED])
@@ -153,15 +153,17 @@ def test_a_completion_is_the_same_in_any_company_and_order(benchmark, made, monk
         return len(text) % 3 == 0
 
     monkeypatch.setattr(outcomes, "is_complete", whenever)
-    model, owed, _ = asked(benchmark, made(kind))
-    assert len(set(map(len, model.token_ids(owed["rendered"].tolist())))) > 1, "all prompts are of one length"
-    owed = owed.iloc[:: len(owed) // 10]
-    together = [reply.text for reply in model.reply(owed, temperature, 8, seed=1)]
-    order = np.random.default_rng(0).permutation(len(owed))
-    shuffled = model.reply(owed.iloc[order], temperature, 8, seed=1)
+    model, requested, _ = asked(benchmark, made(kind))
+    assert len(set(map(len, model.token_ids(requested["rendered"].tolist())))) > 1, (
+        "all prompts are of one length"
+    )
+    requested = requested.iloc[:: len(requested) // 10]
+    together = [reply.text for reply in model.reply(requested, temperature, 8, seed=1)]
+    order = np.random.default_rng(0).permutation(len(requested))
+    shuffled = model.reply(requested.iloc[order], temperature, 8, seed=1)
     assert [together[row] for row in order] == [reply.text for reply in shuffled]
-    some = range(0, len(owed), 3)
-    alone = [model.reply(owed.iloc[[row]], temperature, 8, seed=1)[0].text for row in some]
+    some = range(0, len(requested), 3)
+    alone = [model.reply(requested.iloc[[row]], temperature, 8, seed=1)[0].text for row in some]
     assert [together[row] for row in some] == alone
     assert temperature == 0 or len(set(together)) > 3
 
@@ -169,8 +171,8 @@ def test_a_completion_is_the_same_in_any_company_and_order(benchmark, made, monk
 @pytest.mark.parametrize("kind", [*STATEFUL, *WINDOWED])
 def test_the_most_probable_completion_is_that_of_transformers(benchmark, made, monkeypatch, kind):
     monkeypatch.setattr(outcomes, "is_complete", lambda *_, **__: False)
-    model, owed, _ = asked(benchmark, made(kind))
-    distinct = owed.drop_duplicates("rendered").iloc[:9]
+    model, requested, _ = asked(benchmark, made(kind))
+    distinct = requested.drop_duplicates("rendered").iloc[:9]
     replies = model.reply(distinct, 0.0, 6, seed=1)
     for row, reply in list(zip(distinct.itertuples(), replies, strict=True))[::4]:
         ids = torch.tensor(model.token_ids([row.rendered]))
@@ -182,9 +184,9 @@ def test_the_most_probable_completion_is_that_of_transformers(benchmark, made, m
 
 @pytest.mark.parametrize("kind", ["qwen3_5_text", "mamba2", "gemma3_text"])
 def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_path, kind):
-    model, owed, parameters = asked(benchmark, made(kind))
-    assert throughput.measure(model, owed, parameters).per_token_read > 0
-    assert throughput.prompt_tokens(model, owed, 512) > 0
+    model, requested, parameters = asked(benchmark, made(kind))
+    assert throughput.measure(model, requested, parameters).prefill_seconds_per_token > 0
+    assert throughput.prompt_tokens(model, requested, 512) > 0
     assert model.parameters > 0
     table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
     alone = pd.concat(

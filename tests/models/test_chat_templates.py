@@ -52,7 +52,7 @@ def chat(tiny, tmp_path):
     return make
 
 
-def owed(model):
+def requested(model):
     return runner.requests(curated_prompts.build(seed=1, stems=2, contexts_per_stem=1), told("chat"), model)
 
 
@@ -110,12 +110,12 @@ def test_a_template_that_fails_on_any_message_is_no_matter_of_the_system_prompt(
 
 
 def test_a_template_that_leaves_the_system_prompt_out(chat):
-    silent = (
+    no_progress = (
         "{% for m in messages if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}\n{% endfor %}" + OPEN
     )
-    model = chat(silent, system_prompt="Be brief.")
+    model = chat(no_progress, system_prompt="Be brief.")
     with pytest.raises(specs.ParameterError, match="leaves the system_prompt out; set system_prompt to null"):
-        prompt_checks.check(owed(model), model, 6)
+        prompt_checks.check(requested(model), model, 6)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_arguments_have_no_place_in_mode_completion(tiny):
 
 def test_an_argument_reaches_the_prompt_and_the_key(chat):
     on, off = (
-        owed(chat(TURN + SWITCH, chat_template_kwargs={"enable_thinking": way})) for way in (True, False)
+        requested(chat(TURN + SWITCH, chat_template_kwargs={"enable_thinking": way})) for way in (True, False)
     )
     assert (
         on["rendered"].str.endswith("<think>\n").all() and off["rendered"].str.endswith("</think>\n\n").all()
@@ -207,7 +207,7 @@ def test_markers_of_ones_own(chat):
 def test_a_thought_without_room_or_sense_is_a_fault(chat, template, changes, message):
     model = chat(TURN + template, **changes)
     with pytest.raises(specs.ParameterError) as caught:
-        prompt_checks.check(owed(model), model, 6)
+        prompt_checks.check(requested(model), model, 6)
     assert message in str(caught.value)
     assert "enable_thinking" in message or "enable_thinking" not in str(caught.value)
 
@@ -217,7 +217,7 @@ def test_a_thought_without_room_or_sense_is_a_fault(chat, template, changes, mes
 )
 def test_a_thought_with_tokens_of_its_own_or_turned_off_is_sound(chat, changes):
     model = chat(TURN + SWITCH, **changes)
-    prompt_checks.check(owed(model), model, 6)
+    prompt_checks.check(requested(model), model, 6)
     note = prompt_checks.thought_note(model, 6)
     assert (
         note == ""

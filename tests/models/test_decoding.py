@@ -34,15 +34,15 @@ def asked(benchmark, tiny, **changes):
     ],
 )
 def test_an_overflow_names_model_format_prompt_and_remedy(benchmark, tiny, temperature, dtype, remedy):
-    model, owed, _ = asked(benchmark, tiny, dtype=dtype)
+    model, requested, _ = asked(benchmark, tiny, dtype=dtype)
     model.weights.model.norm.weight.data.fill_(3e38 if dtype == "float32" else 6e4)
     model.weights.lm_head.weight.data.fill_(3e38 if dtype != "float16" else 6e4)
     with pytest.raises(
         specs.ParameterError, match=r"model smollm2-135m-completion: its logits after the"
     ) as caught:
-        model.reply(owed, temperature, 6, seed=1)
+        model.reply(requested, temperature, 6, seed=1)
     beginning = str(caught.value).split("prompt '")[1].split("'")[0]
-    assert any(rendered.startswith(beginning) for rendered in owed["rendered"])
+    assert any(rendered.startswith(beginning) for rendered in requested["rendered"])
     assert f"in {dtype}; " in str(caught.value) and str(caught.value).endswith(remedy)
 
 
@@ -61,16 +61,16 @@ def spoilt(model, value, at_step):
 @pytest.mark.parametrize("value", [INFINITE, NOT_A_NUMBER])
 @pytest.mark.parametrize("at_step", [0, 3])
 def test_one_bad_logit_at_any_step_stops_the_run(benchmark, tiny, value, at_step):
-    model, owed, _ = asked(benchmark, tiny)
+    model, requested, _ = asked(benchmark, tiny)
     spoilt(model, value, at_step)
     with pytest.raises(specs.ParameterError, match=r"are not finite \((inf|nan)\) in float32"):
-        model.reply(owed, 0.7, 6, seed=1)
+        model.reply(requested, 0.7, 6, seed=1)
 
 
 def test_a_forbidden_token_is_no_fault(benchmark, tiny):
-    model, owed, _ = asked(benchmark, tiny)
+    model, requested, _ = asked(benchmark, tiny)
     spoilt(model, -INFINITE, 0)
-    assert len(model.reply(owed, 0.7, 3, seed=1)) == len(owed)
+    assert len(model.reply(requested, 0.7, 3, seed=1)) == len(requested)
 
 
 def test_a_row_without_any_token_is_a_fault(tiny):

@@ -52,8 +52,10 @@ def test_no_reply_of_a_model_that_must_write_a_word_is_empty(tiny, tmp_path, tem
     benchmark = curated_prompts.build(seed=1, stems=6, contexts_per_stem=1)
     model = {"id": str(tiny), "require_word": True}
     parameters = told(model=model, temperature=temperature, max_new_tokens=12)
-    owed = runner.requests(benchmark, parameters, registry.load(parameters.model))
-    paid = runner.generate(owed, parameters, registry.load(parameters.model), tmp_path / "j.jsonl")
+    requested = runner.requests(benchmark, parameters, registry.load(parameters.model))
+    paid = runner.generate(requested, parameters, registry.load(parameters.model), tmp_path / "j.jsonl")
     assert set(paid["outcome"]) <= set(outcomes.USABLE)
     other = told(model={"id": str(tiny)}, temperature=temperature, max_new_tokens=12)
-    assert not set(runner.requests(benchmark, other, registry.load(other.model))["key"]) & set(owed["key"])
+    assert not set(runner.requests(benchmark, other, registry.load(other.model))["key"]) & set(
+        requested["key"]
+    )

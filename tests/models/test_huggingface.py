@@ -148,8 +148,8 @@ def test_a_gguf_file_answers_like_its_converted_copy(benchmark, tmp_path):
     for spec in ({}, {"id": str(tmp_path), "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}):
         parameters = told(model=spec)
         model = registry.load(parameters.model)
-        owed = runner.requests(benchmark, parameters, model)
-        texts.append([reply.text for reply in model.reply(owed, 0.7, 6, seed=1)])
+        requested = runner.requests(benchmark, parameters, model)
+        texts.append([reply.text for reply in model.reply(requested, 0.7, 6, seed=1)])
     assert texts[0] == texts[1]
 
 
@@ -161,9 +161,9 @@ def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
     parameters = told(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     model.workers, seen = 2, []
-    owed = runner.requests(benchmark, parameters, model)
-    model.reply(owed, 1.0, 6, seed=1, progress=seen.append)
-    assert sum(seen) == len(owed)
+    requested = runner.requests(benchmark, parameters, model)
+    model.reply(requested, 1.0, 6, seed=1, progress=seen.append)
+    assert sum(seen) == len(requested)
     assert min(seen) >= 1
 
 
@@ -172,8 +172,8 @@ def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
 
     parameters = told(model={"id": str(tiny)})
     model = registry.load(parameters.model)
-    owed = runner.requests(benchmark, parameters, model)
-    expected = [reply.text for reply in model.reply(owed, 1.0, 6, seed=1)]
+    requested = runner.requests(benchmark, parameters, model)
+    expected = [reply.text for reply in model.reply(requested, 1.0, 6, seed=1)]
     whole, sizes = decoding.decode, []
 
     def small_memory(model, tokenizer, token_ids, prompt_of_row, *arguments, **named):
@@ -187,8 +187,8 @@ def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
         "decode",
         lambda *given, prompt_of_row, **named: small_memory(*given, prompt_of_row, **named),
     )
-    assert [reply.text for reply in model.reply(owed, 1.0, 6, seed=1)] == expected
-    assert max(sizes) == len(owed) > 3
+    assert [reply.text for reply in model.reply(requested, 1.0, 6, seed=1)] == expected
+    assert max(sizes) == len(requested) > 3
 
 
 def test_the_fingerprint_holds_no_path(tiny):

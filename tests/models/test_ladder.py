@@ -70,9 +70,9 @@ def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made
     assert large["parameters"] == 2 * (4 * 64**2 + 3 * 64 * 176 + 2 * 64) + 64
     for found in (small, large):
         # as good as guessing among 300 tokens
-        assert found["untrained_loss"] == pytest.approx(np.log(300), abs=0.1)
-        assert found["held_out_loss"] < found["untrained_loss"] - 1
-        assert found["learnt_loss"] < found["untrained_loss"] - 1
+        assert found["init_loss"] == pytest.approx(np.log(300), abs=0.1)
+        assert found["val_loss"] < found["init_loss"] - 1
+        assert found["train_loss"] < found["init_loss"] - 1
 
 
 @pytest.mark.parametrize("size", TOY.sizes)
@@ -86,7 +86,7 @@ def test_the_size_and_the_losses_that_are_told_are_those_of_the_model_that_is_ke
         with torch.no_grad():
             chances = torch.softmax(kept(input_ids=block[None]).logits[0, :-1].double(), dim=-1)
         surprise.append(-chances[torch.arange(len(block) - 1), block[1:]].log().numpy())
-    assert told["held_out_loss"] == pytest.approx(np.mean(surprise), abs=1e-5)
+    assert told["val_loss"] == pytest.approx(np.mean(surprise), abs=1e-5)
     assert np.load(made / f"{size}.npy") == pytest.approx(np.mean(surprise, axis=1), abs=1e-5)
 
 
@@ -201,9 +201,9 @@ def _trained(*means) -> pd.DataFrame:
             "learning_rate": 0.003,
             "tokens": 1000,
             "epochs": 1,
-            "untrained_loss": 8.3,
-            "learnt_loss": 4.0,
-            "held_out_loss": means,
+            "init_loss": 8.3,
+            "train_loss": 4.0,
+            "val_loss": means,
             "losses": [mean + blocks + part for mean, part in zip(means, own, strict=True)],
         }
     )

@@ -26,9 +26,9 @@ TROUBLES = {
 def paid(few_prompts, parameters, folder) -> pd.DataFrame:
     """The completions of a run, each of which the journal must hold once."""
     model = registry.load(parameters.model)
-    owed = runner.requests(few_prompts, parameters, model)
-    table = runner.generate(owed, parameters, model, folder / "j.jsonl")
-    assert keys_of(folder) == Counter(owed["key"])
+    requested = runner.requests(few_prompts, parameters, model)
+    table = runner.generate(requested, parameters, model, folder / "j.jsonl")
+    assert keys_of(folder) == Counter(requested["key"])
     return table
 
 

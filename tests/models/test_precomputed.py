@@ -52,7 +52,7 @@ def asked_of(path, **changes) -> sections.Generation:
     return told(model_id="some-model", model_table={"path": str(path), "columns": columns}, **changes)
 
 
-def loaded(path, **columns) -> precomputed.Imported:
+def loaded(path, **columns) -> precomputed.Precomputed:
     return registry.load(asked_of(path, columns=columns).model)
 
 
@@ -84,9 +84,9 @@ def made(benchmark, tmp_path_factory) -> pd.DataFrame:
 
 def generated(benchmark, parameters, folder) -> pd.DataFrame:
     model = registry.load(parameters.model)
-    owed = runner.requests(benchmark, parameters, model)
-    model.check(owed)
-    paid = runner.generate(owed, parameters, model, folder / "journal.jsonl")
+    requested = runner.requests(benchmark, parameters, model)
+    model.check(requested)
+    paid = runner.generate(requested, parameters, model, folder / "journal.jsonl")
     return runner.completions_table(paid, parameters, model)
 
 
@@ -154,7 +154,7 @@ def test_numbers_stay_as_they_are_written(tmp_path):
 def test_a_second_run_asks_nothing(benchmark, made, tmp_path, monkeypatch):
     write(made, tmp_path / "made.csv")
     first = generated(benchmark, asked_of(tmp_path / "made.csv"), tmp_path)
-    monkeypatch.delattr(precomputed.Imported, "reply")
+    monkeypatch.delattr(precomputed.Precomputed, "reply")
     pd.testing.assert_frame_equal(generated(benchmark, asked_of(tmp_path / "made.csv"), tmp_path), first)
 
 
@@ -275,9 +275,9 @@ def refused_check(benchmark, table, tmp_path, **changes) -> str:
     write(table, tmp_path / "t.csv")
     parameters = asked_of(tmp_path / "t.csv", **changes)
     model = registry.load(parameters.model)
-    owed = runner.requests(benchmark, parameters, model)
+    requested = runner.requests(benchmark, parameters, model)
     with pytest.raises(ParameterError) as caught:
-        model.check(owed)
+        model.check(requested)
     assert len(str(caught.value).splitlines()) <= 6
     return str(caught.value)
 

@@ -18,7 +18,7 @@ def told(mode: str, **changes) -> sections.Generation:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> dict[str, huggingface.Transformer]:
+def bundled() -> dict[str, huggingface.HuggingFaceModel]:
     """The model in both modes, with one copy of the weights."""
     found = {mode: registry.load(told(mode).model) for mode in ("completion", "chat")}
     found["chat"].__dict__["weights"] = found["completion"].weights
@@ -52,8 +52,8 @@ def test_batch_1_and_batch_8_give_the_same_sampled_completions(bundled, benchmar
     tables = []
     for batch_size in (1, 8):
         parameters = told(mode, batch_size=batch_size, temperature=1.0)
-        owed = runner.requests(benchmark, parameters, bundled[mode])
-        tables.append(runner.generate(owed, parameters, bundled[mode], tmp_path / f"{batch_size}.jsonl"))
+        requested = runner.requests(benchmark, parameters, bundled[mode])
+        tables.append(runner.generate(requested, parameters, bundled[mode], tmp_path / f"{batch_size}.jsonl"))
     assert tables[0]["completion"].tolist() == tables[1]["completion"].tolist()
     assert tables[0]["completion"].nunique() > 3
 
@@ -61,9 +61,9 @@ def test_batch_1_and_batch_8_give_the_same_sampled_completions(bundled, benchmar
 def test_greedy_decoding_is_that_of_transformers(bundled, benchmark):
     model = bundled["completion"]
     parameters = told("completion", temperature=0.0)
-    owed = runner.requests(benchmark, parameters, model)
-    replies = model.reply(owed, 0.0, 10, seed=1)
-    for prompt, reply in zip(owed["rendered"], replies, strict=True):
+    requested = runner.requests(benchmark, parameters, model)
+    replies = model.reply(requested, 0.0, 10, seed=1)
+    for prompt, reply in zip(requested["rendered"], replies, strict=True):
         encoded = model.tokenizer(prompt, return_tensors="pt")
         plain = model.weights.generate(**encoded, do_sample=False, max_new_tokens=10)[
             0, encoded.input_ids.shape[1] :

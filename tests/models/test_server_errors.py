@@ -346,14 +346,14 @@ def test_a_run_goes_on_after_a_filter_and_asks_nothing_twice(stand_in, few_promp
     stand_in.troubles = [None] * 3 + [lambda handler: handler.send(*FILTERS["azure"])]
     parameters = told(stand_in, "chat", retries=0)
     model = registry.load(parameters.model)
-    owed = runner.requests(few_prompts, parameters, model)
-    table = runner.generate(owed, parameters, model, tmp_path / "j.jsonl")
+    requested = runner.requests(few_prompts, parameters, model)
+    table = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
     assert table["completion"].isna().sum() == 1
     assert table["outcome"].value_counts()["filtered"] == 1
     assert table["note"].str.startswith("400: The response was filtered").sum() == 1
     assert len(stand_in.seen) == len(table)
     stand_in.seen.clear()
-    pd.testing.assert_frame_equal(runner.generate(owed, parameters, model, tmp_path / "j.jsonl"), table)
+    pd.testing.assert_frame_equal(runner.generate(requested, parameters, model, tmp_path / "j.jsonl"), table)
     assert stand_in.seen == []
 
 

@@ -116,7 +116,7 @@ def test_what_the_filter_found(stand_in):
     answer = body("content_filter")
     answer["choices"][0]["content_filter_results"] = {
         "hate": {"filtered": False},
-        "violence": {"filtered": True, "severity": "high"},
+        "violence": {"filtered": True, "severity": "ci_high"},
     }
     assert reply_to(stand_in, 200, answer).note == "finish_reason content_filter (violence)"
     text = {"choices": [{"finish_reason": "content_filter", "text": ""}]}
@@ -169,10 +169,10 @@ def test_a_broken_character_is_marked_and_the_run_goes_on(stand_in, few_prompts,
     stand_in.troubles = [lambda handler: handler.send(200, whole)] * 99
     parameters = told(stand_in, "chat", retries=0)
     model = registry.load(parameters.model)
-    owed = runner.requests(few_prompts, parameters, model).head(4)
-    table = runner.generate(owed, parameters, model, tmp_path / "j.jsonl")
+    requested = runner.requests(few_prompts, parameters, model).head(4)
+    table = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
     stand_in.seen.clear()
-    again = runner.generate(owed, parameters, model, tmp_path / "j.jsonl")
+    again = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
     assert stand_in.seen == []
     monkeypatch.setattr(records, "run_folder", lambda name: tmp_path / name)
     records.write_table("s", "completions", again)

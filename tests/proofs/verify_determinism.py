@@ -40,69 +40,73 @@ def told(temperature: float, batch_size: int, dtype: str = "float32") -> section
     return params.from_cell("02_generation", values | {"model": values["model"] | {"dtype": dtype}})
 
 
-def ask(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
-    """The completion of each prompt, asked in the order of `owed`, `batch_size` at a time."""
+def ask(model, requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+    """The completion of each prompt, asked in the order of `requested`, `batch_size` at a time."""
     replies = []
-    for start in range(0, len(owed), parameters.batch_size):
-        batch = owed.iloc[start : start + parameters.batch_size]
+    for start in range(0, len(requested), parameters.batch_size):
+        batch = requested.iloc[start : start + parameters.batch_size]
         replies += model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
-    rows = zip(owed.itertuples(), replies, strict=True)
+    rows = zip(requested.itertuples(), replies, strict=True)
     return {row.prompt_id: outcomes.settle(reply, row.context, row.stem).completion for row, reply in rows}
 
 
-def ask_in_a_worker(owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+def ask_in_a_worker(requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """`ask` in a process of its own, which loads the model anew."""
-    return ask(registry.load(parameters.model), owed, parameters)
+    return ask(registry.load(parameters.model), requested, parameters)
 
 
-def ask_in_two_threads(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+def ask_in_two_threads(model, requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """Each batch in two parts side by side."""
     model.workers, model.threads = 2, 1
-    found = ask(model, owed, parameters)
+    found = ask(model, requested, parameters)
     model.workers, model.threads = 1, None
     return found
 
 
-def ask_in_two_processes(owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+def ask_in_two_processes(requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """Every other prompt to each of two processes."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        first, second = pool.map(ask_in_a_worker, [owed.iloc[::2], owed.iloc[1::2]], [parameters] * 2)
+        first, second = pool.map(
+            ask_in_a_worker, [requested.iloc[::2], requested.iloc[1::2]], [parameters] * 2
+        )
     return first | second
 
 
-def ask_interrupted(model, owed: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+def ask_interrupted(model, requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """A run that stopped after a third and went on from its journal."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.jsonl"
-        runner.generate(owed.iloc[: len(owed) // 3], parameters, model, journal)
-        paid = runner.generate(owed, parameters, model, journal)
+        runner.generate(requested.iloc[: len(requested) // 3], parameters, model, journal)
+        paid = runner.generate(requested, parameters, model, journal)
     model.workers, model.threads = 1, None
     return dict(zip(paid["prompt_id"], paid["completion"], strict=True))
 
 
-def compare(owed: pd.DataFrame, temperature: float) -> list[dict]:
+def compare(requested: pd.DataFrame, temperature: float) -> list[dict]:
     """One row for each way of asking in float32: how many completions equal those of batches of 64."""
     torch.set_num_threads(1)
     model = registry.load(told(temperature, 64).model)
-    base = ask(model, owed, told(temperature, 64))
+    base = ask(model, requested, told(temperature, 64))
     ways = {
-        "batches of 1": lambda: ask(model, owed, told(temperature, 1)),
-        "batches of 5": lambda: ask(model, owed, told(temperature, 5)),
-        "batches of 16": lambda: ask(model, owed, told(temperature, 16)),
+        "batches of 1": lambda: ask(model, requested, told(temperature, 1)),
+        "batches of 5": lambda: ask(model, requested, told(temperature, 5)),
+        "batches of 16": lambda: ask(model, requested, told(temperature, 16)),
         "shuffled, batches of 16": lambda: ask(
-            model, owed.sample(frac=1, random_state=7), told(temperature, 16)
+            model, requested.sample(frac=1, random_state=7), told(temperature, 16)
         ),
-        "two threads": lambda: ask_in_two_threads(model, owed, told(temperature, 64)),
-        "two processes": lambda: ask_in_two_processes(owed, told(temperature, 64)),
-        "interrupted": lambda: ask_interrupted(model, owed, told(temperature, 64)),
+        "two threads": lambda: ask_in_two_threads(model, requested, told(temperature, 64)),
+        "two processes": lambda: ask_in_two_processes(requested, told(temperature, 64)),
+        "interrupted": lambda: ask_interrupted(model, requested, told(temperature, 64)),
     }
     return [_row("float32", temperature, way, found(), base) for way, found in ways.items()]
 
 
-def drift(owed: pd.DataFrame, dtype: str) -> dict:
+def drift(requested: pd.DataFrame, dtype: str) -> dict:
     """How many completions stay equal between batches of 64 and of 5 in a shorter number format."""
     model = registry.load(told(1.0, 64, dtype).model)
-    return _row(dtype, 1.0, "batches of 5", ask(model, owed, told(1.0, 5)), ask(model, owed, told(1.0, 64)))
+    return _row(
+        dtype, 1.0, "batches of 5", ask(model, requested, told(1.0, 5)), ask(model, requested, told(1.0, 64))
+    )
 
 
 def _row(dtype: str, temperature: float, way: str, found: dict[str, str], base: dict[str, str]) -> dict:
@@ -123,10 +127,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stems", type=int, default=40, help="five prompts each")
     benchmark = curated_prompts.build(seed=1, stems=parser.parse_args().stems, contexts_per_stem=1)
-    owed = runner.requests(benchmark, told(0.0, 64), registry.load(told(0.0, 64).model))
+    requested = runner.requests(benchmark, told(0.0, 64), registry.load(told(0.0, 64).model))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        rows = [row for found in pool.map(compare, [owed] * len(TEMPERATURES), TEMPERATURES) for row in found]
-    rows += [drift(owed, dtype) for dtype in ("bfloat16", "float16")]
+        rows = [
+            row for found in pool.map(compare, [requested] * len(TEMPERATURES), TEMPERATURES) for row in found
+        ]
+    rows += [drift(requested, dtype) for dtype in ("bfloat16", "float16")]
     table = pd.DataFrame(rows)
     exact = table[table["dtype"] == "float32"]
     print(

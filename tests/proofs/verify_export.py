@@ -164,7 +164,7 @@ def scored_here(
         for quantity in leakage.QUANTITIES:
             found = inference.clustered_mean(part[quantity], part["stem_id"])
             name = f"{quantity}_{'placebo_as_' * (arm == 'placebo')}{polarity}"
-            numbers |= {name: found.estimate, f"{name}_error": found.error}
+            numbers |= {name: found.estimate, f"{name}_error": found.se}
     return completions, numbers
 
 
@@ -183,8 +183,8 @@ def own_run(benchmark: pd.DataFrame, mode: str, folder: Path) -> pd.DataFrame:
         values | greedy | {"model": values["model"] | {"assistant_prefill": False, "require_word": False}},
     )
     model = registry.load(told.model)
-    owed = runner.requests(benchmark, told, model)
-    return runner.generate(owed, told, model, folder / f"{mode}.jsonl")[["prompt_id", "completion"]]
+    requested = runner.requests(benchmark, told, model)
+    return runner.generate(requested, told, model, folder / f"{mode}.jsonl")[["prompt_id", "completion"]]
 
 
 def compare(

@@ -47,8 +47,10 @@ def work(folder: Path) -> None:
         return reply(requests, *arguments)
 
     model.reply = counted
-    owed = runner.requests(curated_prompts.build(seed=1, stems=32, contexts_per_stem=1), parameters, model)
-    paid = runner.generate(owed, parameters, model, folder / "journal.jsonl")
+    requested = runner.requests(
+        curated_prompts.build(seed=1, stems=32, contexts_per_stem=1), parameters, model
+    )
+    paid = runner.generate(requested, parameters, model, folder / "journal.jsonl")
     records.write_text(
         folder / "table.csv", runner.completions_table(paid, parameters, model).to_csv(index=False)
     )

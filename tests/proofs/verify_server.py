@@ -137,20 +137,20 @@ def verify(kind: str, server: Process, mode: str, folder: Path) -> dict:
     parameters = told(server, mode)
     benchmark = curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
     model = registry.load(parameters.model)
-    owed = runner.requests(benchmark, parameters, model)
+    requested = runner.requests(benchmark, parameters, model)
     journal, seconds = folder / f"{mode}.jsonl", []
     other = Thread(target=disturb, args=(server, journal, seconds))
     other.start()
-    paid = runner.generate(owed, parameters, model, journal)
+    paid = runner.generate(requested, parameters, model, journal)
     other.join()
     kept = Counter(json.loads(line)["key"] for line in journal.read_text().splitlines())
-    again = runner.generate(owed, parameters, model, folder / f"{mode}-again.jsonl")
+    again = runner.generate(requested, parameters, model, folder / f"{mode}-again.jsonl")
     return {
         "server": kind,
         "mode": mode,
         "away, s": round(seconds[0], 1),
-        "owed": len(owed),
-        "kept once": sum(kept[key] == 1 for key in owed["key"]),
+        "requested": len(requested),
+        "kept once": sum(kept[key] == 1 for key in requested["key"]),
         "distinct": paid["completion"].nunique(),
         "repeated": int((paid["completion"] == again["completion"]).sum()),
         "for example": repr(paid["completion"].iloc[0]),
@@ -179,7 +179,7 @@ def main() -> int:
     if table.empty:
         return 1
     print(table.to_string(index=False))
-    return int((table["kept once"] < table["owed"]).any())
+    return int((table["kept once"] < table["requested"]).any())
 
 
 if __name__ == "__main__":

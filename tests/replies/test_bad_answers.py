@@ -54,10 +54,10 @@ def run(stand_in, tmp_path):
             told(stand_in, "chat", retries=0, concurrency=1),
         )
         model = registry.load(parameters.model)
-        owed = runner.requests(benchmark, parameters, model)
-        paid = runner.generate(owed, parameters, model, tmp_path / "j.jsonl")
+        requested = runner.requests(benchmark, parameters, model)
+        paid = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
         table = runner.completions_table(paid, parameters, model)
-        again = runner.generate(owed, parameters, model, tmp_path / "j.jsonl")
+        again = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
         pd.testing.assert_frame_equal(again, paid)
         table.to_parquet(tmp_path / "table.parquet")
         table = pd.read_parquet(tmp_path / "table.parquet")
@@ -101,4 +101,4 @@ def test_where_every_prompt_is_filtered_the_run_says_so(run):
     bounds = leakage.unscored_bounds(judged, ["model"], 0.95).set_index(["quantity", "unscored"])["estimate"]
     assert bounds["net"].isna().tolist() == [True, False, False]
     assert bounds["net"].tolist()[1:] == [-100, 100]
-    assert runner.shared_share(table).isna().all()
+    assert runner.identical_rate(table).isna().all()

@@ -28,7 +28,7 @@ def test_a_card_without_a_pair_to_judge_says_so(smoke):
     told = json.loads((smoke / "card.json").read_text())
     model = told["models"][0]
     for row in model["quantities"]:
-        row |= {"estimate": None, "low": None, "high": None, "n": 0, "n_stems": 0}
+        row |= {"estimate": None, "ci_low": None, "ci_high": None, "n": 0, "n_stems": 0}
     model |= {"same": None, "pairs": []}
     assert any("none of which both completions can be judged" in line for line in card.lines(told))
     assert "not estimated" in card.markdown(told)

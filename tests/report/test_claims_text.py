@@ -65,8 +65,8 @@ def _judgements(parameters):
     )
     benchmark = curated_prompts.build(seed=1, stems=24, contexts_per_stem=1)
     model = mock.Canned(run.model)
-    owed = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
-    paid = runner.generate(owed, run, model, records.run_folder("smoke") / "c.jsonl")
+    requested = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
+    paid = runner.generate(requested, run, model, records.run_folder("smoke") / "c.jsonl")
     return judges.judgements(
         runner.completions_table(paid, run, model), benchmark, specs.Judge.model_validate("vader"), 0.2
     )

@@ -19,7 +19,7 @@ TABLE = pd.DataFrame(
         ("a", "positive", 9.0, 8.0, 10.0, 30),
         ("b-c", "negative", -3.0, -4.0, -2.0, 20),
     ],
-    columns=["row", "arm", "estimate", "low", "high", "n"],
+    columns=["row", "arm", "estimate", "ci_low", "ci_high", "n"],
 )
 
 
@@ -41,7 +41,7 @@ def test_the_words_tell_the_ends_of_the_table():
     )
     assert figures.told(TABLE.head(1), ["row"], "net excess").startswith("Net excess: 1 estimate, ")
     assert figures.told(TABLE.assign(estimate=np.nan), [], "net excess") == "No estimate of net excess."
-    assert "−3.0 (no interval) for b-c to" in figures.told(TABLE.assign(low=np.nan), ["row"], "net excess")
+    assert "−3.0 (no interval) for b-c to" in figures.told(TABLE.assign(ci_low=np.nan), ["row"], "net excess")
 
 
 def test_every_interval_is_drawn_and_series_differ_in_marker(axes):
@@ -69,7 +69,7 @@ def test_without_estimates_the_title_says_so():
     )
     assert empty.get_title(loc="left") == "Net excess: no estimates"
     one_stem = figures.intervals(
-        TABLE.assign(low=np.nan, high=np.nan), "row", None, 0, "net excess, points", "Net excess"
+        TABLE.assign(ci_low=np.nan, ci_high=np.nan), "row", None, 0, "net excess, points", "Net excess"
     )
     assert "(no interval)" in one_stem.figure.get_label()
     plt.close("all")
@@ -107,8 +107,8 @@ def test_figures_by_size_name_sizes_and_tell_the_lines_apart():
             "arm",
             "slot",
             "estimate",
-            "low",
-            "high",
+            "ci_low",
+            "ci_high",
             "n",
         ],
     )

@@ -28,8 +28,8 @@ def row(
         "margin": margin,
         "detectable": 3.0,
         "estimate": estimate,
-        "low": low,
-        "high": high,
+        "ci_low": low,
+        "ci_high": high,
     }
     counts = {
         "n": 20,
@@ -63,7 +63,7 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize(
-    ("low", "estimate", "high", "strip"),
+    ("ci_low", "estimate", "ci_high", "strip"),
     [  # in margins; 2.5 characters a margin, 0 in the middle
         (1.6, 2.0, 2.4, "        ┊ │ ┊ ─●─    "),
         (-0.4, 0.0, 0.4, "        ┊─●─┊        "),
@@ -75,14 +75,14 @@ TABLE = pd.DataFrame(
     ],
 )
 def test_strips_by_hand(low, estimate, high, strip):
-    assert forest.strip(SimpleNamespace(low=low, estimate=estimate, high=high)) == strip
+    assert forest.strip(SimpleNamespace(ci_low=low, estimate=estimate, ci_high=high)) == strip
     assert len(strip) in (0, len(forest.RULER))
 
 
 def test_a_row_is_drawn_in_its_own_margins():
     scaled = forest.in_margins(TABLE)
-    assert scaled[["low", "estimate", "high"]].iloc[0].tolist() == [1, 2, 3]
-    assert scaled[["low", "estimate", "high"]].iloc[2].tolist() == pytest.approx([-2, -0.4, 1.2])
+    assert scaled[["ci_low", "estimate", "ci_high"]].iloc[0].tolist() == [1, 2, 3]
+    assert scaled[["ci_low", "estimate", "ci_high"]].iloc[2].tolist() == pytest.approx([-2, -0.4, 1.2])
     axes = forest.board(TABLE)
     assert axes.get_xlim()[0] < -forest.REACH < forest.REACH < axes.get_xlim()[1]
     drawn = np.concatenate([line.get_xdata() for line in axes.get_lines()])
@@ -112,7 +112,7 @@ def test_the_picture_is_the_same_each_time_and_readable_on_a_dark_page():
 
 
 def test_verdicts_differ_in_more_than_colour():
-    looks = list(forest.LOOK.values())
+    looks = list(forest.VERDICT_STYLE.values())
     assert len({(marker, filled) for _, marker, filled in looks}) == len(looks)
 
 

@@ -7,12 +7,12 @@ from lib.agreement import told_feelings
 from lib.config.specs import Judge
 from lib.judging import judges
 from lib.report import judge_selection
-from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, NOTHING
+from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, NULL_VALUE
 
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
 SAID = [  # judge, way, r in tweets and in reviews
-    (CEILING, NOTHING, 0.8, 0.8),
-    ("VADER", NOTHING, 0.7, 0.4),
+    (CEILING, NULL_VALUE, 0.8, 0.8),
+    ("VADER", NULL_VALUE, 0.7, 0.4),
     ("ridge", DOCUMENTS, 0.6, 0.5),
     (CHOSEN, DOCUMENTS, 0.8, 0.6),
     ("ridge", DOMAIN, 0.5, 0.5),
@@ -61,7 +61,7 @@ def test_the_kept_selection_is_whole():
     assert kept.columns.tolist() == judge_selection.COLUMNS and not kept.isna().any(axis=None)
     assert not kept.duplicated(["judge", "tested_on", "domain"]).any()
     assert {CEILING, CHOSEN} < set(kept["judge"]) and {DOCUMENTS, DOMAIN} < set(kept["tested_on"])
-    assert kept["estimate"].between(kept["low"], kept["high"]).all()
+    assert kept["estimate"].between(kept["ci_low"], kept["ci_high"]).all()
     assert judge_selection.reading(kept, VADER)
 
 

@@ -17,9 +17,9 @@ def test_weights_by_hand():
     rated, completions = pd.Series([1, 1, 1, 2, 5, 5]), pd.Series([1, 2, 2, 9])
     # 1 word: 1/4 of the completions over 3/6 of the texts; 2 words: 2/4 over 1/6; 5 words: none; 9 words: no
     # text
-    weight, uncovered = length_weighted.weights(rated, completions)
+    weight, missing_exclusions = length_weighted.weights(rated, completions)
     assert weight.tolist() == [0.5, 0.5, 0.5, 3, 0, 0]
-    assert uncovered == 25
+    assert missing_exclusions == 25
     assert np.average(rated == 2, weights=weight) == pytest.approx(2 / 3), (
         "as of the completions that any text speaks for"
     )
@@ -71,12 +71,14 @@ def test_a_judge_that_hears_short_texts_alone_is_worth_what_completions_are_shor
         > mixed.loc["pearson", "estimate"]
         > long.loc["pearson", "estimate"]
     )
-    assert short.loc[rated_agreement.DIFFERENCE, "low"] > 0 > long.loc[rated_agreement.DIFFERENCE, "high"]
+    assert (
+        short.loc[rated_agreement.DIFFERENCE, "ci_low"] > 0 > long.loc[rated_agreement.DIFFERENCE, "ci_high"]
+    )
     assert (short["n"].iloc[0], short["uncovered"].iloc[0]) == (100, 25)
     assert short["n_effective"].iloc[0] == pytest.approx(100), "equal weights"
     # 100 texts with weight 2, 300 with weight 2/3: 400² / (100 · 4 + 300 · 4/9) = 300
     assert (mixed["n"].iloc[0], mixed["n_effective"].iloc[0]) == (400, pytest.approx(300))
-    assert (short["low"] <= short["estimate"]).all() and (short["estimate"] <= short["high"]).all()
+    assert (short["ci_low"] <= short["estimate"]).all() and (short["estimate"] <= short["ci_high"]).all()
 
 
 def test_the_numbers_are_those_of_the_texts_repeated(short_sighted):

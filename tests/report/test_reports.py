@@ -15,7 +15,7 @@ NET = pd.DataFrame(
         ("net", "love", 9.0, 2.0, 16.0, 24),
         ("towards", "joy", 99.0, 98.0, 100.0, 24),
     ],
-    columns=["quantity", "emotion", "estimate", "low", "high", "n"],
+    columns=["quantity", "emotion", "estimate", "ci_low", "ci_high", "n"],
 )
 ROW = {
     **dict.fromkeys(board.COLUMNS, ""),
@@ -28,8 +28,8 @@ ROW = {
     "margin": 0.1,
     "detectable": 0.126,
     "estimate": 0.9,
-    "low": 0.2,
-    "high": 1.6,
+    "ci_low": 0.2,
+    "ci_high": 1.6,
     "n": 1944,
     "clusters": 324,
     "cluster_unit": "stems",
@@ -56,8 +56,8 @@ def test_the_range_of_a_table_in_a_sentence():
 def test_a_row_of_the_board_holds_what_a_verdict_rests_on():
     unknown = {
         "estimate": np.nan,
-        "low": np.nan,
-        "high": np.nan,
+        "ci_low": np.nan,
+        "ci_high": np.nan,
         "detectable": np.nan,
         "n": 0,
         "verdict": "inconclusive",

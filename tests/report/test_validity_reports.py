@@ -19,8 +19,8 @@ def row(judge, measure, estimate, low, high, question="valence", by="domain", le
         "question": question,
         "measure": measure,
         "estimate": estimate,
-        "low": low,
-        "high": high,
+        "ci_low": low,
+        "ci_high": high,
         "n": n,
         "n_documents": n,
     }

@@ -57,17 +57,19 @@ def studies(judge: str, stems: int, pairs: int, number: int, seed: int) -> pd.Da
 def coverage(judge: str, stems: int, pairs: int, number: int, true: pd.Series) -> pd.DataFrame:
     """Over `number` simulated studies, for each arm, quantity and source: coverage in %, bias, mean
     half-width and λ, and the share of studies without an interval, in %."""
-    at_once = min(number, 50)
-    found = pd.concat([studies(judge, stems, pairs, at_once, seed) for seed in range(-(-number // at_once))])
+    map_threads = min(number, 50)
+    found = pd.concat(
+        [studies(judge, stems, pairs, map_threads, seed) for seed in range(-(-number // map_threads))]
+    )
     found = found.join(true, on=["arm", "quantity"])
-    found["coverage"] = 100.0 * found["truth"].between(found["low"], found["high"]).where(
-        found["low"].notna()
+    found["coverage"] = 100.0 * found["truth"].between(found["ci_low"], found["ci_high"]).where(
+        found["ci_low"].notna()
     )
     found["bias"], found["half_width"] = (
         found["estimate"] - found["truth"],
-        (found["high"] - found["low"]) / 2,
+        (found["ci_high"] - found["ci_low"]) / 2,
     )
-    found["none"] = 100.0 * found["low"].isna()
+    found["none"] = 100.0 * found["ci_low"].isna()
     parts = found.groupby(["source", "arm", "quantity"], sort=False)
     means = parts[["coverage", "bias", "half_width", "weight", "none"]].mean().reset_index()
     return means.assign(judge=judge, stems=stems, pairs=pairs)

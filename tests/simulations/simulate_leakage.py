@@ -129,8 +129,8 @@ def design_coverage(studies: int, matches=MATCHES, groups=(1, 3)) -> pd.DataFram
                     clustered.design_mean(bare.assign(value=value), "value"),
                     clustered.design_mean(table.assign(value=value), "value"),
                 )
-                held.append([estimate.low <= true <= estimate.high for estimate in found])
-                errors.append([estimate.error for estimate in found])
+                held.append([estimate.ci_low <= true <= estimate.ci_high for estimate in found])
+                errors.append([estimate.se for estimate in found])
             named = {
                 "matches": count,
                 "stems": table["stem_id"].nunique(),
@@ -293,7 +293,7 @@ def _compared(judgements: pd.DataFrame, draws: int = 1000) -> pd.DataFrame:
                 "simulated skew": stats.skew(ours),
             }
             named = {"model": model, "quantity": quantity, "stems": len(own), "mean": own.mean()}
-            rows.append({**named, **shape, **holds, "narrower": narrower[0], "low": low, "high": high})
+            rows.append({**named, **shape, **holds, "narrower": narrower[0], "ci_low": low, "ci_high": high})
     return pd.DataFrame(rows)
 
 

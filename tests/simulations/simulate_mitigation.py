@@ -63,7 +63,7 @@ def coverage(studies: int, stems: int, seed: int = 1, noise: float = 1.5) -> pd.
     less = dict.fromkeys(("a", "b", "c"), 1 - MARGIN) | {"control": 1.0}
     for _ in tqdm(range(studies), desc=f"C3, {stems} stems", disable=studies < 500):
         found, verdicts = _decided(study(nothing, stems, rng, noise))
-        held.append(((found["low"] <= 0) & (found["high"] >= 0)).all())
+        held.append(((found["ci_low"] <= 0) & (found["ci_high"] >= 0)).all())
         lowers.append("contradicted" in verdicts)
         found, verdicts = _decided(study(less, stems, rng, noise))
         ratios += ((found["ratio_low"] <= 1 - MARGIN) & (found["ratio_high"] >= 1 - MARGIN)).tolist()

@@ -20,7 +20,7 @@ def test_the_sums_of_a_simulation_give_the_estimates_of_its_judgements(leak, mat
         summed = (simulated_studies.all_against_all if every else simulated_studies.sums)(valence)
         of_table = found[found["quantity"] == quantity]
         low, high = simulate_leakage.CHOSEN(summed[quantity], summed["n"])
-        np.testing.assert_allclose(of_table[["low", "high"]].to_numpy().T, [low, high], rtol=1e-10)
+        np.testing.assert_allclose(of_table[["ci_low", "ci_high"]].to_numpy().T, [low, high], rtol=1e-10)
         np.testing.assert_array_equal(of_table["n"], summed["n"].sum(axis=1))
 
 
@@ -52,14 +52,14 @@ def test_every_neutral_completion_of_a_group_is_matched_by_hand():
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     found = simulate_leakage.coverage(400, simulate_leakage.SPREAD, (simulate_leakage.CHOSEN,), (24, 60))
-    own = 3 * simulate_leakage.error(95, 400)
+    own = 3 * simulate_leakage.se(95, 400)
     assert found[simulate_leakage.CHOSEN.__name__].between(93 - own, 97 + own).all()
     assert found["other matching"].between(93 - own, 97 + own).all()
 
 
 def test_where_matches_leak_too_intervals_by_stem_fall_short_and_those_of_the_design_do_not():
     found = simulate_leakage.design_coverage(150, (36,), (1, 3))
-    own = 3 * simulate_leakage.error(95, 150)
+    own = 3 * simulate_leakage.se(95, 150)
     assert found["design"].between(93 - own, 97 + own).all()
     assert set(found["clusters"]) == {"matches", "stems and matches"}
     assert (found["match adds"] > 3).all()

@@ -13,7 +13,7 @@ def test_a_simulated_study_is_tested_as_its_pairs_are():
     means = simulate_sizes.study(sizes, 3.0, -5.0, simulate_sizes.ALONG, np.random.default_rng(1))
     row = scaling.meta_regression(simulate_sizes.pairs(means, sizes), "net", 0.95).iloc[0]
     found = simulate_sizes.tested(means, sizes)
-    assert (row["estimate"], row["error"]) == (pytest.approx(found.slope), pytest.approx(found.se, rel=1e-3))
+    assert (row["estimate"], row["se"]) == (pytest.approx(found.slope), pytest.approx(found.se, rel=1e-3))
     assert (row["p"], row["tau2"]) == (pytest.approx(found.p, rel=1e-3), pytest.approx(found.tau2, rel=1e-3))
 
 

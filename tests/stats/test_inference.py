@@ -27,8 +27,8 @@ def test_clustered_mean_by_hand():
     # error is 2 naive: s² = 20/3, error sqrt(20/3/4) = 1.291, ratio 0.6455; t(0.975; 1) = 12.706; p = 1 - 2
     # atan(4/2)/pi = 0.2952
     assert (found.estimate, found.n, found.n_stems) == (4, 4, 2)
-    assert (found.error, found.error_ratio, found.p) == pytest.approx((2, 0.6455, 0.2952), abs=1e-4)
-    assert (found.low, found.high) == pytest.approx((4 - 25.412, 4 + 25.412), abs=1e-3)
+    assert (found.se, found.naive_se_ratio, found.p) == pytest.approx((2, 0.6455, 0.2952), abs=1e-4)
+    assert (found.ci_low, found.ci_high) == pytest.approx((4 - 25.412, 4 + 25.412), abs=1e-3)
 
 
 def dense_cr2(values, design, clusters) -> tuple[np.ndarray, float]:
@@ -60,11 +60,13 @@ def test_error_interval_and_p_are_those_of_cr2_with_bell_mccaffrey_freedom(slope
         np.sqrt((contributions**2).sum()),
         (contributions**3).sum() / (contributions**2).sum() ** 1.5,
     )
-    assert found.freedom < found.n_stems - 1
-    assert (found.error, found.freedom, found.skew) == pytest.approx((error, freedom, skew), rel=1e-10)
+    assert found.df < found.n_stems - 1
+    assert (found.se, found.df, found.skew) == pytest.approx((error, freedom, skew), rel=1e-10)
     half = stats.t.ppf(0.95, freedom) * error
     student, hall = (found.estimate - half, found.estimate + half), hall_interval(found, 0.9)
-    assert (found.low, found.high) == pytest.approx((min(student[0], hall[0]), max(student[1], hall[1])))
+    assert (found.ci_low, found.ci_high) == pytest.approx(
+        (min(student[0], hall[0]), max(student[1], hall[1]))
+    )
 
 
 def hall_interval(found, confidence) -> tuple[float, float]:
@@ -73,10 +75,10 @@ def hall_interval(found, confidence) -> tuple[float, float]:
     tail = (1 - confidence) / 2
 
     def beyond(mean, quantile):
-        t, a = (found.estimate - mean) / found.error, found.skew
-        return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6 - stats.t.ppf(quantile, found.freedom)
+        t, a = (found.estimate - mean) / found.se, found.skew
+        return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6 - stats.t.ppf(quantile, found.df)
 
-    far = 99 * found.error
+    far = 99 * found.se
     return tuple(
         optimize.brentq(beyond, found.estimate - far, found.estimate + far, args=(q,))
         for q in (1 - tail, tail)
@@ -89,12 +91,14 @@ SKEWED = [0, 0, 0, 1, 0, 2, 0, 9, 1, 0, 30, 2]
 def test_a_skewed_mean_has_a_longer_interval_on_the_side_of_its_tail_only():
     found, mirrored = clustered_mean(SKEWED, range(12)), clustered_mean(np.negative(SKEWED), range(12))
     student = DescrStatsW(SKEWED).tconfint_mean()
-    assert found.low == pytest.approx(student[0])
-    assert found.high > student[1] + 5
-    assert (mirrored.low, mirrored.high, mirrored.p) == pytest.approx((-found.high, -found.low, found.p))
+    assert found.ci_low == pytest.approx(student[0])
+    assert found.ci_high > student[1] + 5
+    assert (mirrored.ci_low, mirrored.ci_high, mirrored.p) == pytest.approx(
+        (-found.ci_high, -found.ci_low, found.p)
+    )
 
 
-@pytest.mark.parametrize("bound", ["low", "high"])
+@pytest.mark.parametrize("bound", ["ci_low", "ci_high"])
 def test_p_is_that_of_the_interval_which_ends_at_zero(bound):
     found = clustered_mean(SKEWED, range(12), confidence=0.9)
     moved = clustered_mean(np.array(SKEWED) - getattr(found, bound), range(12), confidence=0.9)
@@ -103,8 +107,8 @@ def test_p_is_that_of_the_interval_which_ends_at_zero(bound):
 
 def test_equivalence_is_what_the_interval_of_twice_the_level_says():
     found = clustered_mean(SKEWED, range(12), confidence=0.9)
-    assert equivalence_p(found, found.high) == pytest.approx(0.05)
-    assert equivalence_p(found, found.high - 1) > 0.05 > equivalence_p(found, found.high + 1)
+    assert equivalence_p(found, found.ci_high) == pytest.approx(0.05)
+    assert equivalence_p(found, found.ci_high - 1) > 0.05 > equivalence_p(found, found.ci_high + 1)
 
 
 def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cluster_error():
@@ -113,13 +117,13 @@ def test_without_clustering_it_is_statsmodels_hc2_and_with_equal_clusters_its_cl
     plain = sm.OLS(values, sm.add_constant(size)).fit()
     found = clustered_slope(values, size, range(60))
     expected = (plain.params[1], plain.get_robustcov_results("HC2").bse[1])
-    assert (found.estimate, found.error) == pytest.approx(expected, rel=1e-12)
-    assert found.error_ratio == pytest.approx(plain.bse[1] / found.error, rel=1e-12)
+    assert (found.estimate, found.se) == pytest.approx(expected, rel=1e-12)
+    assert found.naive_se_ratio == pytest.approx(plain.bse[1] / found.se, rel=1e-12)
     values, fifths = np.append(values[:30], -values[:30]), np.arange(60) // 5  # not skewed
     fit = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": fifths}, use_t=True)
     found = clustered_mean(values, fifths)
     expected = (fit.params[0], fit.bse[0], *fit.conf_int()[0], fit.pvalues[0], 11)
-    assert (found.estimate, found.error, found.low, found.high, found.p, found.freedom) == pytest.approx(
+    assert (found.estimate, found.se, found.ci_low, found.ci_high, found.p, found.df) == pytest.approx(
         expected, rel=1e-12
     )
 
@@ -133,8 +137,8 @@ def test_repeating_rows_inside_their_cluster_does_not_narrow_the_interval(rows, 
     assume(len(set(clusters)) > 1)
     once, often = (clustered_mean(np.repeat(values, k), np.repeat(clusters, k)) for k in (1, times))
     assert often.n == times * once.n
-    expected = (once.estimate, once.low, once.high)
-    assert (often.estimate, often.low, often.high) == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    expected = (once.estimate, once.ci_low, once.ci_high)
+    assert (often.estimate, often.ci_low, often.ci_high) == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
 def test_repeating_rows_does_not_narrow_a_slope():
@@ -142,23 +146,23 @@ def test_repeating_rows_does_not_narrow_a_slope():
     once, often = (
         clustered_slope(*(np.repeat(x, k) for x in (values, size, np.arange(30) // 5))) for k in (1, 9)
     )
-    assert (often.error, often.freedom) == pytest.approx((once.error, once.freedom))
+    assert (often.se, often.df) == pytest.approx((once.se, once.df))
 
 
 def test_one_cluster_gives_a_mean_and_no_interval():
     found = clustered_mean([1, 2, 6], list("aaa"))
     assert (found.estimate, found.n, found.n_stems) == (3, 3, 1)
-    assert np.isnan([found.low, found.high, found.error, found.p]).all()
+    assert np.isnan([found.ci_low, found.ci_high, found.se, found.p]).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 50.0, 100 / 3])
 def test_clusters_that_all_agree_give_no_interval_unless_the_limits_of_the_values_are_known(value):
     found = clustered_mean([value] * 7, list("aabbbcd"))
-    assert (found.estimate, found.error) == (pytest.approx(value), 0)
-    assert np.isnan([found.low, found.high, found.error_ratio]).all()
+    assert (found.estimate, found.se) == (pytest.approx(value), 0)
+    assert np.isnan([found.ci_low, found.ci_high, found.naive_se_ratio]).all()
     found = clustered_mean([value] * 7, list("aabbbcd"), limits=(-100, 100))
     # were 60.2 % of all stems at a limit, four others would be drawn in 2.5 % of cases: (1 - 0.602)^4 = 0.025
-    assert (found.low, found.high) == pytest.approx(
+    assert (found.ci_low, found.ci_high) == pytest.approx(
         (value - 0.6024 * (100 + value), value + 0.6024 * (100 - value)), abs=0.02
     )
     # the mean is 0 with a share of v/(100 + v) at -100, and none of four is of them with (100/(100 + v))^4
@@ -167,7 +171,7 @@ def test_clusters_that_all_agree_give_no_interval_unless_the_limits_of_the_value
 
 def test_the_exact_interval_of_agreeing_clusters_is_clopper_and_pearsons():
     found = clustered_mean([0.0] * 24, range(24), limits=(0, 1))
-    assert (found.low, found.high) == pytest.approx(
+    assert (found.ci_low, found.ci_high) == pytest.approx(
         stats.binomtest(0, 24).proportion_ci(0.95, method="exact")
     )
 
@@ -178,7 +182,7 @@ def test_the_interval_of_a_share_is_wilsons_where_clusters_are_single_values():
     # single values: error² = p(1 − p) / 39, so 39 effective values, and t of 39 degrees of freedom
     low, high = proportion_confint(0.075 * 39, 39, 2 * stats.norm.sf(stats.t.ppf(0.95, 39)), "wilson")
     assert (found.estimate, found.n, found.n_stems) == (7.5, 40, 40)
-    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high))
+    assert (found.ci_low, found.ci_high) == pytest.approx((100 * low, 100 * high))
 
 
 def test_a_share_of_repeated_values_counts_them_once_and_keeps_the_rest_of_the_mean():
@@ -187,9 +191,9 @@ def test_a_share_of_repeated_values_counts_them_once_and_keeps_the_rest_of_the_m
         inference.clustered_share(values, clusters, whole=1.0),
         inference.clustered_share(values[::5], range(8), whole=1.0),
     )
-    assert (found.low, found.high) == pytest.approx((once.low, once.high))
+    assert (found.ci_low, found.ci_high) == pytest.approx((once.ci_low, once.ci_high))
     mean = clustered_mean(values, clusters)
-    assert (found.estimate, found.error, found.p, found.n) == (mean.estimate, mean.error, mean.p, 40)
+    assert (found.estimate, found.se, found.p, found.n) == (mean.estimate, mean.se, mean.p, 40)
 
 
 @pytest.mark.parametrize("yes", [0, 1, 2, 39, 40])
@@ -197,23 +201,23 @@ def test_a_share_of_repeated_values_counts_them_once_and_keeps_the_rest_of_the_m
 def test_the_interval_of_a_share_lies_inside_the_scale_and_is_mirrored(yes, size):
     values, clusters = np.repeat([100.0, 0.0], [yes, 40 - yes]), np.arange(40) // size
     found, other = (inference.clustered_share(each, clusters) for each in (values, 100 - values))
-    assert 0 <= found.low <= found.estimate <= found.high <= 100 and found.low < found.high
-    assert (found.low, found.high) == pytest.approx((100 - other.high, 100 - other.low))
+    assert 0 <= found.ci_low <= found.estimate <= found.ci_high <= 100 and found.ci_low < found.ci_high
+    assert (found.ci_low, found.ci_high) == pytest.approx((100 - other.ci_high, 100 - other.ci_low))
     if yes in (1, 2) and size == 1:
-        assert clustered_mean(values, clusters).low < 0 < found.low
+        assert clustered_mean(values, clusters).ci_low < 0 < found.ci_low
 
 
 @pytest.mark.parametrize("all_of", [0.0, 100.0])
 def test_none_or_all_of_n_has_clopper_and_pearsons_interval_of_clusters(all_of):
     found = inference.clustered_share([all_of] * 24, np.arange(24) // 2)
     low, high = stats.binomtest(int(all_of / 100 * 12), 12).proportion_ci(0.95, method="exact")
-    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high))
+    assert (found.ci_low, found.ci_high) == pytest.approx((100 * low, 100 * high))
 
 
 def test_a_share_in_one_cluster_or_of_nothing_has_no_interval():
     one, none = inference.clustered_share([0, 100, 100, 0], list("aaaa")), inference.clustered_share([], [])
     assert (one.estimate, one.n) == (50, 4) and np.isnan(
-        [one.low, one.high, none.estimate, none.low, none.high]
+        [one.ci_low, one.ci_high, none.estimate, none.ci_low, none.ci_high]
     ).all()
 
 
@@ -224,29 +228,33 @@ def test_the_share_of_a_rare_thing_in_clusters_is_held_as_often_as_promised():
         found = inference.clustered_share(
             100.0 * (rng.random((100, 3)) < rates[:, None]).ravel(), np.repeat(np.arange(100), 3)
         )
-        held += found.low <= 2 <= found.high
+        held += found.ci_low <= 2 <= found.ci_high
     assert held / 400 > 0.93  # 0.95 but for chance
 
 
 def test_an_interval_is_cut_at_the_limits_of_its_values():
     values = [-4.0, -4, -4, 0, -1]
     free, cut = clustered_mean(values, range(5)), clustered_mean(values, range(5), limits=(-4, 4))
-    assert free.low < -4 and (cut.low, cut.high) == (-4, pytest.approx(free.high))
-    assert (cut.estimate, cut.error, cut.p) == (free.estimate, free.error, free.p)
+    assert free.ci_low < -4 and (cut.ci_low, cut.ci_high) == (-4, pytest.approx(free.ci_high))
+    assert (cut.estimate, cut.se, cut.p) == (free.estimate, free.se, free.p)
 
 
 def test_shares_of_each_level_are_those_of_its_rows():
     table = pd.DataFrame({"arm": list("aabbb"), "stem_id": [0, 1, 0, 1, 2], "lost": [0, 100, 0, 0, 100]})
     found = inference.clustered_shares(table, "lost", ["arm"], 0.9).set_index("arm")
     alone = inference.clustered_share([0, 0, 100], [0, 1, 2], 0.9)
-    assert (found.loc["b", "low"], found.loc["b", "high"], found.loc["b", "n"]) == (alone.low, alone.high, 3)
+    assert (found.loc["b", "ci_low"], found.loc["b", "ci_high"], found.loc["b", "n"]) == (
+        alone.ci_low,
+        alone.ci_high,
+        3,
+    )
 
 
 def test_a_known_slope_is_recovered_and_the_intercept_ignored():
     size, clusters = np.tile([1.0, 2.0, 3.0], 40), np.repeat(np.arange(40), 3)
     values = 100 - 4 * size + np.random.default_rng(3).normal(0, 0.5, 120)
     found = clustered_slope(values, size, clusters)
-    assert found.low < -4 < found.high < found.low + 0.5
+    assert found.ci_low < -4 < found.ci_high < found.ci_low + 0.5
     assert found.estimate == pytest.approx(np.polyfit(size, values, 1)[0])
 
 
@@ -299,7 +307,7 @@ def test_percentile_interval_by_hand_and_with_missing_draws():
 def test_a_difference_from_something_without_spread_has_no_interval():
     found = inference.difference(clustered_mean([1, 2, 3], list("abc")), clustered_mean([1, 1], list("de")))
     assert (found.estimate, found.n_stems) == (1, 5)
-    assert np.isnan([found.low, found.high, found.p]).all()
+    assert np.isnan([found.ci_low, found.ci_high, found.p]).all()
 
 
 def test_a_difference_of_two_benchmarks_is_welchs():
@@ -309,7 +317,7 @@ def test_a_difference_of_two_benchmarks_is_welchs():
     )
     welch = stats.ttest_ind(first, second, equal_var=False)
     assert found.p == pytest.approx(welch.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
+    assert (found.ci_low, found.ci_high) == pytest.approx(tuple(welch.confidence_interval()))
     assert (found.n, found.n_stems) == (13, 13)
 
 

@@ -73,9 +73,9 @@ def test_the_interval_is_that_of_the_slow_bootstrap():
     )
     low, high = inference.percentile_interval(slow, 0.95)[:, 0]
     assert fast["estimate"] == pytest.approx(frame["value"].mean())
-    assert (fast["low"], fast["high"]) == pytest.approx((low, high), abs=0.03)
+    assert (fast["ci_low"], fast["ci_high"]) == pytest.approx((low, high), abs=0.03)
     # 60 documents of spread 1: a standard error near 1/sqrt(60) = 0.13, not that of 240 texts
-    assert fast["high"] - fast["low"] == pytest.approx(2 * 1.96 / np.sqrt(60), rel=0.25)
+    assert fast["ci_high"] - fast["ci_low"] == pytest.approx(2 * 1.96 / np.sqrt(60), rel=0.25)
 
 
 def test_a_bound_may_be_infinite_and_the_undefined_has_none():

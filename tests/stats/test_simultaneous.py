@@ -20,11 +20,11 @@ def test_means_have_the_errors_and_degrees_of_freedom_of_a_clustered_mean():
     for place in range(3):
         alone = inference.clustered_mean(VALUES[:, place], CLUSTERS)
         assert found.estimates[place] == pytest.approx(alone.estimate)
-        assert found.errors[place] == pytest.approx(alone.error)
-        assert found.freedom == pytest.approx(alone.freedom)
+        assert found.errors[place] == pytest.approx(alone.se)
+        assert found.df == pytest.approx(alone.df)
     change = found.contrasts(np.array([[1.0, -1.0, 0.0]]))
     paired = inference.clustered_mean(VALUES[:, 0] - VALUES[:, 1], CLUSTERS)
-    assert change.errors[0] == pytest.approx(paired.error) and (change.n, change.n_clusters) == (90, 30)
+    assert change.errors[0] == pytest.approx(paired.se) and (change.n, change.n_clusters) == (90, 30)
 
 
 def test_the_quantile_of_the_greatest_t_is_that_of_the_multivariate_t_distribution():
