@@ -80,8 +80,8 @@ def _disagreement(row) -> str:
     ]
     away = abs(row.estimate - row.estimate_mean)
     told = ["only one interval excludes 0"] * (sides[0] != sides[1])
-    if away > max(row.error_mean, 1e-9):
-        told.append(f"{away:.2g} away, the standard error being {row.error_mean:.2g}")
+    if away > max(row.se_mean, 1e-9):
+        told.append(f"{away:.2g} away, the standard error being {row.se_mean:.2g}")
     return ", ".join(told)
 
 

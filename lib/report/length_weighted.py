@@ -55,7 +55,7 @@ def validity(
     long as any completion.
     """
     scored = rated_agreement.scored(ratings, judge, rng)
-    weight, missing_exclusions = weights(scored["text"].str.split().str.len(), completions)
+    weight, uncovered = weights(scored["text"].str.split().str.len(), completions)
     part = scored.assign(weight=weight)[weight > 0]
     if part.empty:
         return pd.DataFrame()
@@ -65,7 +65,7 @@ def validity(
         "n": len(part),
         "n_documents": part["document"].nunique(),
         "n_effective": effective,
-        "uncovered": missing_exclusions,
+        "uncovered": uncovered,
     }
     return table.assign(judge=judge.name, by=BY, level=LEVEL, question="valence", **counts)
 
@@ -74,11 +74,7 @@ def _measures(part: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
     weight = drawn * part["weight"].to_numpy()
     judged, human = part["judged"], part["mean"]
     of_mean = resamples.pearson(judged, human, weight), resamples.mean(np.abs(judged - human), weight)
-    return dict(
-        zip(
-            MEASURES, (*of_mean, *rated_agreement.comparison_judges_rater(part, weight).values()), strict=True
-        )
-    )
+    return dict(zip(MEASURES, (*of_mean, *rated_agreement.beside_rater(part, weight).values()), strict=True))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
@@ -102,7 +98,7 @@ def summary(table: pd.DataFrame, completions: pd.Series) -> str:
         "words, the median "
         f"{quartiles[0.5]:g}. Weighted to their lengths, {row.n:,} rated texts in {row.n_documents:,} "
         "documents are worth "
-        f"{row.n_effective:,.0f} equal ones (Kish); {row.missing_exclusions:.1f} % of the completions are "
+        f"{row.n_effective:,.0f} equal ones (Kish); {row.uncovered:.1f} % of the completions are "
         "as long "
         "as no rated text."
     ]

@@ -250,7 +250,7 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
     shown["naive / clustered error"] = [
-        _span(ratios) for _, ratios in table[["naive_se_ratio", "error_ratio_sampled"]].iterrows()
+        _span(ratios) for _, ratios in table[["naive_se_ratio", "naive_se_ratio_sampled"]].iterrows()
     ]
     return stamped_table(shown.reset_index(drop=True), stamped)
 

@@ -79,10 +79,8 @@ def rated(quality: str, raters: int = 12, size: int = 150) -> pd.DataFrame:
     ]
     texts = [f"{first} and {second}" for first, second in rng.choice(words, (size, 2))]
     seen = vader.valences(texts) if quality == "vader" else rng.normal(0, 2, size)
-    error_variance = rng.integers(-2, 3, (size, raters // 2))
-    given = seen[:, None] + np.hstack(
-        [error_variance, -error_variance]
-    )  # the slips cancel, so all raters together see right
+    errors = rng.integers(-2, 3, (size, raters // 2))
+    given = seen[:, None] + np.hstack([errors, -errors])  # the slips cancel, so all raters together see right
     frame = pd.DataFrame(
         {"text": texts, "ratings": list(given), "mean": given.mean(axis=1).round(9), "n_raters": raters}
     )
@@ -143,8 +141,8 @@ def test_worth_by_hand():
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_the_worth_of_simulated_raters_is_their_number(number):
     rng = np.random.default_rng(5)
-    truth, error_variance = rng.normal(0, 1, 20_000), rng.normal(0, 1.5, (18 + number, 20_000))
-    ratings = (truth + error_variance).T
+    truth, errors = rng.normal(0, 1, 20_000), rng.normal(0, 1.5, (18 + number, 20_000))
+    ratings = (truth + errors).T
     # a simulated judge that is the mean of so many raters, who are not among those it is compared with
     assert worth_of(3 * ratings[:, :number].mean(axis=1) + 1, ratings[:, number:]) == pytest.approx(
         number, rel=0.06

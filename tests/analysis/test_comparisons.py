@@ -302,7 +302,7 @@ def test_the_effect_size_says_what_p_says():
     assert found["effect"].between(found["effect_low"], found["effect_high"]).all()
 
 
-@pytest.mark.parametrize("se", [0.0, 1e-13, np.nan])
+@pytest.mark.parametrize("error", [0.0, 1e-13, np.nan])
 def test_stems_that_agree_but_for_rounding_have_no_effect_size(error):
     found = inference.Estimate(10.0, 10.0, 10.0, 9, 3, error, np.nan, 0.0, 2.0)
     assert np.isnan(comparisons.effect_size(found, 5.0, CONFIDENCE)).all()

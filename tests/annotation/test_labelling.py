@@ -264,7 +264,7 @@ def test_the_form_shows_nothing_of_model_context_or_arm(place):
 
 def test_the_notebooks_form_cell_cannot_be_deleted_and_asks_for_an_existing_set():
     book = json.loads((specs.ROOT / "notebooks" / "04b_annotation.ipynb").read_text())
-    cell = next(cell for cell in book["cells"] if "annotation_form.form" in "".join(cell["source"]))
+    cell = next(cell for cell in book["cells"] if "form_widget.form" in "".join(cell["source"]))
     assert cell["metadata"]["deletable"] is False
     assert cell["metadata"]["editable"] is False
     assert all(not cell.get("outputs") for cell in book["cells"])

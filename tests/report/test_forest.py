@@ -63,7 +63,7 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize(
-    ("ci_low", "estimate", "ci_high", "strip"),
+    ("low", "estimate", "high", "strip"),
     [  # in margins; 2.5 characters a margin, 0 in the middle
         (1.6, 2.0, 2.4, "        ┊ │ ┊ ─●─    "),
         (-0.4, 0.0, 0.4, "        ┊─●─┊        "),

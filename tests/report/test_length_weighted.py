@@ -17,9 +17,9 @@ def test_weights_by_hand():
     rated, completions = pd.Series([1, 1, 1, 2, 5, 5]), pd.Series([1, 2, 2, 9])
     # 1 word: 1/4 of the completions over 3/6 of the texts; 2 words: 2/4 over 1/6; 5 words: none; 9 words: no
     # text
-    weight, missing_exclusions = length_weighted.weights(rated, completions)
+    weight, uncovered = length_weighted.weights(rated, completions)
     assert weight.tolist() == [0.5, 0.5, 0.5, 3, 0, 0]
-    assert missing_exclusions == 25
+    assert uncovered == 25
     assert np.average(rated == 2, weights=weight) == pytest.approx(2 / 3), (
         "as of the completions that any text speaks for"
     )
@@ -85,7 +85,7 @@ def test_the_numbers_are_those_of_the_texts_repeated(short_sighted):
     mixed = of([2, 10])
     table = rated_agreement.scored(rated(), JUDGE, np.random.default_rng(3))
     repeated = table.loc[np.repeat(table.index, np.where(table["text"] == "one two", 3, 1))]
-    expected = rated_agreement.comparison_judges_rater(repeated, np.ones((1, len(repeated))))
+    expected = rated_agreement.beside_rater(repeated, np.ones((1, len(repeated))))
     assert mixed.loc["one rater", "estimate"] == pytest.approx(expected["one rater"][0])
     assert mixed.loc["error", "estimate"] == pytest.approx(
         (repeated["judged"] - repeated["mean"]).abs().mean()
