@@ -53,6 +53,11 @@ def judgements(wildcards):
     return expand("outputs/{set}/judgements/{model}.parquet", set=wildcards.set, model=models(wildcards))
 
 
+def pages(wildcards):
+    """What the notebooks of a single model write last."""
+    return expand("outputs/{set}/{table}/{model}.parquet", set=wildcards.set, model=models(wildcards), table=["quantities", "robustness"])
+
+
 def labels(wildcards):
     """What people have labelled of this set."""
     return sorted(map(str, (specs.ROOT / "outputs" / wildcards.set / "annotation" / "labels").glob("*.jsonl")))
@@ -118,11 +123,29 @@ rule _judging:
         rubric,
         "outputs/{set}/prompts.parquet",
         "outputs/{set}/completions/{model}.parquet",
-        "outputs/{set}/next_token/{model}.parquet",
         values="outputs/{set}/values/03_judging/{model}.yaml",
-    output: "outputs/{set}/judgements/{model}.parquet", "outputs/{set}/quantities/{model}.parquet"
+    output: "outputs/{set}/judgements/{model}.parquet"
     params: notebook="03_judging"
     log: page="outputs/{set}/executed/03_judging.{model}.ipynb", text="outputs/{set}/logs/03_judging.{model}.log"
+    shell: RUN
+
+
+rule _leakage:
+    input: "outputs/{set}/judgements/{model}.parquet", values="outputs/{set}/values/03b_leakage/{model}.yaml"
+    output: "outputs/{set}/quantities/{model}.parquet", "outputs/{set}/comparisons/{model}.parquet"
+    params: notebook="03b_leakage"
+    log: page="outputs/{set}/executed/03b_leakage.{model}.ipynb", text="outputs/{set}/logs/03b_leakage.{model}.log"
+    shell: RUN
+
+
+rule _robustness:
+    input:
+        "outputs/{set}/judgements/{model}.parquet",
+        "outputs/{set}/next_token/{model}.parquet",
+        values="outputs/{set}/values/03c_robustness/{model}.yaml",
+    output: "outputs/{set}/methods/{model}.parquet", "outputs/{set}/robustness/{model}.parquet"
+    params: notebook="03c_robustness"
+    log: page="outputs/{set}/executed/03c_robustness.{model}.ipynb", text="outputs/{set}/logs/03c_robustness.{model}.log"
     shell: RUN
 
 
@@ -155,6 +178,6 @@ rule _mitigation:
 # Written last: a run folder without its manifest is an interrupted run.
 rule _finish:
     localrule: True
-    input: expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
+    input: pages, expand("outputs/{{set}}/claims/{part}.parquet", part=["agreement", "scaling", "mitigation"])
     output: "outputs/{set}/headline.csv", "outputs/{set}/headline.md", "outputs/{set}/claims.svg", "outputs/{set}/manifest.json"
     shell: "{sys.executable:q} -m lib.cli.batch finish {wildcards.set}"

@@ -22,7 +22,9 @@ from lib.storage.times import Times
 COSTS = {
     "01_dataset": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
-    "03_judging": (250.0, 0.06),
+    "03_judging": (110.0, 0.01),
+    "03b_leakage": (70.0, 0.01),
+    "03c_robustness": (140.0, 0.05),
     "04_human_agreement": (800.0, 0.005),
     "05_scaling_analysis": (100.0, 0.0025),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
@@ -84,7 +86,7 @@ class Estimator:
                 lefts[job.name] = (left or 0.0) + gap * (job.state == WAITING)
         total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
         for part in (
-            ("03_judging",),
+            ("03_judging", "03b_leakage", "03c_robustness"),
             ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation"),
         ):
             total += _makespan([lefts[name] for name in lefts if found[name].notebook in part], self._cores)

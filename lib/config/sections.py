@@ -198,7 +198,7 @@ class Generation(Notebook):
 
 
 class Judging(Notebook):
-    """03_judging."""
+    """03_judging, 03b_leakage and 03c_robustness."""
 
     model_name: Name
     judge: Judge
@@ -342,8 +342,10 @@ NOTEBOOKS = {
     "01_dataset": ("dataset", Dataset),
     "02_generation": ("generation", Generation),
     "03_judging": ("judging", Judging),
+    "03b_leakage": ("judging", Judging),
+    "03c_robustness": ("judging", Judging),
     "04_human_agreement": ("agreement", Agreement),
     "05_scaling_analysis": ("scaling", Scaling),
     "06_prompting_mitigation_ablation": ("mitigation", Mitigation),
 }
-PER_MODEL = ("02_generation", "03_judging")
+PER_MODEL = ("02_generation", "03_judging", "03b_leakage", "03c_robustness")

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 import pandas as pd
 from IPython.display import Markdown
 
-from lib.analysis.leakage import QUANTITIES
-from lib.analysis.usability import PLACEBO_BROKEN, PLACEBO_OPEN, allows_none
+from lib.analysis.leakage import PRIMARY, QUANTITIES
+from lib.analysis.usability import PLACEBO_BROKEN, PLACEBO_OPEN, allows_none, is_missing
 from lib.claims import second_verdicts
 from lib.claims.board import COLUMNS, VERDICTS, by_claim, digits, in_words, labels
 from lib.claims.rules import EXPLORATORY
 from lib.config import params
 from lib.config.params import ParameterSet
 from lib.config.sections import Notebook
-from lib.config.specs import NO_MITIGATION
+from lib.config.specs import CHARGED_ARMS, NO_MITIGATION
 from lib.report import figures
 from lib.storage.records import read_table, run_folder
 
@@ -146,6 +146,44 @@ def placebo(checked: pd.DataFrame) -> pd.DataFrame:
         )
         .astype(object)
         .fillna("–")
+    )
+
+
+def judged_reading(judgements: pd.DataFrame, threshold: float, is_fitted: bool, file: str) -> str:
+    """How many completions were judged by whom, how many lack a valence and why, and where they were saved.
+
+    Args:
+        judgements: A table of `judges.judgements` of one model.
+        threshold: |valence| beyond which a completion is charged, points.
+        is_fitted: Whether the threshold was fitted to human ratings.
+        file: Name of the file that holds them.
+    """
+    missing, unscored = is_missing(judgements).sum(), judgements["valence"].isna().sum()
+    fitted = ", as fitted to human ratings" if is_fitted else ""
+    return (
+        f"{len(judgements):,} completions of **{judgements['model'].iloc[0]}** judged by "
+        f"{judgements['judge'].iloc[0]}; {missing:,} missing, {unscored - missing:,} left open by the judge. "
+        f"Charged is a valence beyond ±{threshold:g} points{fitted}. Saved as `judgements/{file}`."
+    )
+
+
+def arms_reading(by_arm: pd.DataFrame) -> str:
+    """The shift and the net excess of both charged arms in a table of `leakage.summarise`, with n."""
+    rows = by_arm.set_index(["quantity", "arm"])
+    shown = [(quantity, arm) for quantity in (PRIMARY, "net") for arm in CHARGED_ARMS]
+    if not all(key in rows.index for key in shown):
+        return "No charged arm is paired with its neutral partner, so no leak can be measured."
+    shifts, nets = (
+        [interval(rows.loc[(quantity, arm)], digits) for arm in CHARGED_ARMS]
+        for quantity, digits in ((PRIMARY, 2), ("net", 1))
+    )
+    counts = rows.loc[shown]
+    least, ratio = counts[["n", "n_stems"]].min(), counts["naive_se_ratio"]
+    return (
+        f"Towards the injected sentiment, valence shifts by {shifts[0]} points of the human scale after "
+        f"negative contexts and by {shifts[1]} after positive ones; the net excess is {nets[0]} and "
+        f"{nets[1]} percentage points (at least {least['n']:,} pairs in {least['n_stems']:,} stems each). "
+        f"Naive standard errors would be {ratio.min():.2f} to {ratio.max():.2f} times as large."
     )
 
 

@@ -27,6 +27,7 @@ SOURCES = {
     "completions": "02_generation",
     "next_token": "02_generation",
     "judgements": "03_judging",
+    "quantities": "03b_leakage",
     "annotation_key": "04_human_agreement",
     "people": "04_human_agreement",
     "llm_sample": "04_human_agreement",
