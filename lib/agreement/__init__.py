@@ -1,5 +1,4 @@
-"""Judges against people: on rated texts, on labelled completions, and the threshold that people's ratings
-give.
+"""Judges against people: on rated texts and on labelled completions, and thresholds fitted to human ratings.
 
-Takes ratings, labels, judgements; gives tables of agreement with n and interval.
+Takes ratings, labels and judgements; returns tables of agreement with n and interval.
 """

@@ -1,9 +1,9 @@
-"""Agreement on leakage itself: annotators with each other, and the judge with annotators beside them.
+"""Agreement on leakage itself: of annotators with each other, and of the judge with annotators.
 
-Leakage is skewed, most completions carry no charge, so raw agreement, Krippendorff's alpha, Cohen's kappa and
-Gwet's AC1 stand side by side: raw agreement and AC1 are high where nearly all is "none", alpha and kappa ask
-how much better than chance the rest is. Intervals redraw whole stems. Weighted rows stand for all completions
-that could be drawn, unweighted ones for those labelled.
+Leakage is skewed: most completions carry no charge. So raw agreement, Krippendorff's alpha, Cohen's kappa and
+Gwet's AC1 are reported together. Raw agreement and AC1 are high where nearly all is "none". Alpha and kappa
+measure how much better than chance the rest is. Intervals resample whole stems. Weighted rows represent all
+completions that could be drawn, unweighted ones those that are labelled.
 """
 
 from itertools import combinations
@@ -22,7 +22,8 @@ from lib.stats import inference
 MEASURES = ("raw", "alpha", "kappa", "AC1")
 JUDGE = "judge"
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
-# question -> level of measurement, values; strength is signed, "called for" is asked only of what is charged
+# question -> level of measurement, values; strength is signed, and "called for" is asked only of charged
+# completions
 QUESTIONS = {
     "polarity": ("nominal", (-1, 0, 1)),
     "strength, as ranks": ("ordinal", _STEPS),
@@ -33,21 +34,25 @@ _KAPPA_WEIGHTS = {"nominal": None, "ordinal": "linear", "interval": "quadratic"}
 
 
 def answers(labels: pd.DataFrame, question: str) -> pd.DataFrame:
-    """A row for each item, a column for each annotator, numbers as in QUESTIONS; missing where there is no
-    answer."""
-    said = prediction_powered.valences(labels)
+    """Return the answers to a question, one row per item and one column per annotator.
+
+    Answers are numbers as in QUESTIONS, missing where there is no answer.
+    """
+    labelled = prediction_powered.valences(labels)
     if question == "called for":
-        value = said["called_for"].map({"yes": 1.0, "no": 0.0}).astype(float)
+        value = labelled["called_for"].map({"yes": 1.0, "no": 0.0}).astype(float)
     elif question == "polarity":
-        value = said["polarity"]
+        value = labelled["polarity"]
     else:
-        value = said["polarity"] * said["intensity"].astype("Float64").astype(float).fillna(0)
-    return said.assign(value=value).pivot(index="item_id", columns="annotator", values="value")
+        value = labelled["polarity"] * labelled["intensity"].astype("Float64").astype(float).fillna(0)
+    return labelled.assign(value=value).pivot(index="item_id", columns="annotator", values="value")
 
 
 def judged(judgements: pd.DataFrame, question: str) -> pd.Series:
-    """The judge's answer for each row: its strength is 3/4 |valence|, rounded, 1 to 3; what is called for it
-    cannot say."""
+    """Return the judge's answer for each row.
+
+    Its strength is 3/4 |valence|, rounded, from 1 to 3. It cannot answer whether charge is called for.
+    """
     if question == "called for":
         return pd.Series(np.nan, judgements.index)
     verdict = sampling_plan.verdicts(judgements)
@@ -61,16 +66,23 @@ def judged(judgements: pd.DataFrame, question: str) -> pd.Series:
 def rated(
     key: pd.DataFrame, labels: pd.DataFrame, judgements: pd.DataFrame, question: str = "polarity"
 ) -> pd.DataFrame:
-    """A row for each text labelled by somebody: item_id, stem_id, weight, JUDGE, and a column for each
-    annotator.
+    """Return the answers of annotators and judge for each labelled text.
 
-    weight is the sum of 1 / probability over the completions drawn that have this text.
+    Args:
+        key: The annotation key.
+        labels: The labels of the annotators.
+        judgements: The judgements of the completions.
+        question: One of QUESTIONS.
+
+    Returns:
+        One row per text that somebody labelled: item_id, stem_id, weight, JUDGE, and a column for each
+        annotator. weight is the sum of 1 / probability over the completions drawn that have this text.
     """
-    now = leakage.unmitigated(judgements)
-    verdict = now[COMPLETION].assign(**{JUDGE: judged(now, question)})
-    drawn = sampling_plan.completions(key).merge(verdict, on=COMPLETION, how="left")
+    current = leakage.unmitigated(judgements)
+    verdict = current[COMPLETION].assign(**{JUDGE: judged(current, question)})
+    sampled = sampling_plan.completions(key).merge(verdict, on=COMPLETION, how="left")
     texts = (
-        drawn.assign(weight=1 / drawn["probability"])
+        sampled.assign(weight=1 / sampled["probability"])
         .groupby("item_id")
         .agg(stem_id=("stem_id", "first"), weight=("weight", "sum"), judge=(JUDGE, "first"))
     )
@@ -78,12 +90,21 @@ def rated(
 
 
 def measures(values: np.ndarray, weights: np.ndarray | None, level: str, categories: tuple) -> np.ndarray:
-    """MEASURES of ratings, shape (units, raters), NaN where missing; NaN where a measure is undefined.
+    """Compute the MEASURES of ratings.
 
-    alpha: Krippendorff (2011), by the package krippendorff where unweighted; kappa: the mean of Cohen's over
-    pairs of raters, with linear weights where ordinal, quadratic where interval (Light 1971); AC1: Gwet
-    (2008, eq. 10 for many raters). A unit with one rating counts in AC1's chance alone. Alpha and kappa are
-    undefined where all ratings are equal.
+    alpha is that of Krippendorff (2011), by the package krippendorff where unweighted. kappa is the mean of
+    Cohen's over pairs of raters, with linear weights where ordinal, quadratic where interval (Light 1971).
+    AC1 is that of Gwet (2008, eq. 10 for many raters). A unit with one rating counts only in the chance
+    agreement of AC1. Alpha and kappa are undefined where all ratings are equal.
+
+    Args:
+        values: Ratings, shape (units, raters), NaN where missing.
+        weights: The weight of each unit; None for unweighted measures.
+        level: Level of measurement: nominal, ordinal or interval.
+        categories: The possible values.
+
+    Returns:
+        The MEASURES, NaN where a measure is undefined.
     """
     counts = (values[:, :, None] == np.array(categories)).sum(axis=1)
     raters, weight = counts.sum(axis=1), np.ones(len(values)) if weights is None else weights
@@ -105,11 +126,16 @@ def _alpha(values: np.ndarray, level: str) -> float:
 
 
 def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:
-    """Krippendorff's alpha with a weight for each unit; `counts` (units, categories) are how many raters gave
-    which value.
+    """Return Krippendorff's alpha with a weight for each unit.
 
-    The coincidence matrix of Krippendorff (2011), each unit's share times its weight; weights are scaled to
-    mean 1, and with equal weights this is the usual alpha. NaN where all ratings are equal.
+    The coincidence matrix is that of Krippendorff (2011), each unit's share multiplied by its weight. Weights
+    are scaled to mean 1, so that equal weights give the usual alpha. NaN where all ratings are equal.
+
+    Args:
+        counts: How many raters gave each value, shape (units, categories).
+        weights: The weight of each unit.
+        level: Level of measurement: nominal, ordinal or interval.
+        categories: The possible values.
     """
     weights, raters = weights / weights.mean(), counts.sum(axis=1)
     scaled = counts * (weights / (raters - 1))[:, None]
@@ -118,8 +144,10 @@ def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categori
 
 
 def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tuple) -> np.ndarray:
-    """Krippendorff's alpha of matrices of coincidences, shape (matrices, categories, categories); NaN where
-    all are equal."""
+    """Return Krippendorff's alpha of coincidence matrices, shape (matrices, categories, categories).
+
+    NaN where all ratings are equal.
+    """
     totals = coincidences.sum(axis=1)
     if level == "nominal":
         distance = 1 - np.eye(len(categories))
@@ -136,11 +164,10 @@ def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tupl
 
 
 def measures_of_tables(tables: np.ndarray) -> dict[str, np.ndarray]:
-    """MEASURES of two raters from their cross tables, shape (tables, categories, categories), the level being
-    nominal.
+    """Return the MEASURES of two raters from cross tables, shape (tables, categories, categories).
 
-    The same as `measures` of the single ratings, for very many tables at once; NaN where a measure is
-    undefined.
+    The level is nominal. The results are those of `measures` of the single ratings, for very many tables at
+    once. NaN where a measure is undefined.
     """
     size, total = tables.shape[1], tables.sum(axis=(1, 2))
     first, second = tables.sum(axis=2) / total[:, None], tables.sum(axis=1) / total[:, None]
@@ -154,28 +181,31 @@ def measures_of_tables(tables: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _kappa(values: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:
-    found = []
+    kappas = []
     for first, second in combinations(values.T, 2):
         both = ~np.isnan(first) & ~np.isnan(second)
         if len(np.unique([first[both], second[both]])) < 2:
             continue
-        rows, columns = (np.searchsorted(categories, given[both]) for given in (first, second))
+        rows, columns = (np.searchsorted(categories, ratings[both]) for ratings in (first, second))
         table = np.zeros((len(categories), len(categories)))
         np.add.at(table, (rows, columns), weights[both])
-        found.append(cohens_kappa(table, wt=_KAPPA_WEIGHTS[level], return_results=False))
-    return float(np.mean(found)) if found else np.nan
+        kappas.append(cohens_kappa(table, wt=_KAPPA_WEIGHTS[level], return_results=False))
+    return float(np.mean(kappas)) if kappas else np.nan
 
 
 def compared(table: pd.DataFrame, annotators: list[str], question: str, weighted: bool) -> np.ndarray:
-    """MEASURES among annotators, of the judge with each annotator (mean), of two annotators (mean over
-    pairs), and the difference of the last two; shape (4 × measures,)."""
+    """Return the MEASURES of each comparison in WHO, shape (4 × measures,).
+
+    The comparisons are: annotators with each other, the judge with each annotator (mean), two annotators
+    (mean over pairs), and the second of these minus the third.
+    """
     level, categories = QUESTIONS[question]
     weights = table["weight"].to_numpy() if weighted else None
     columns = table[[*annotators, JUDGE]].to_numpy(dtype=float)
 
     def mean_over(pairs) -> np.ndarray:
-        found = [measures(columns[:, list(pair)], weights, level, categories) for pair in pairs]
-        return np.mean(found, axis=0) if found else np.full(len(MEASURES), np.nan)
+        results = [measures(columns[:, list(pair)], weights, level, categories) for pair in pairs]
+        return np.mean(results, axis=0) if results else np.full(len(MEASURES), np.nan)
 
     people = range(len(annotators))
     among = measures(columns[:, :-1], weights, level, categories)
@@ -197,12 +227,25 @@ def agreement(
     rng: np.random.Generator,
     weighted: bool = True,
 ) -> pd.DataFrame:
-    """`compared` with percentile intervals over stems, from a table of `rated`; long: question, weighted,
-    who, measure, estimate, low, high, n (texts with two ratings among WHO), n_stems, defined (share of the
-    bootstrap draws in which it is defined).
+    """Estimate `compared` with percentile intervals over stems.
 
-    Rows about pairs of annotators are NaN with one annotator, and those about the judge for questions that it
-    does not answer.
+    Rows about pairs of annotators are NaN with one annotator, and so are those about the judge for questions
+    that it does not answer.
+
+    Args:
+        table: A table of `rated`.
+        question: The question of `table`, one of QUESTIONS.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        rng: Source of the resamples.
+        weighted: Whether to weight rows, so that they represent all completions that could be drawn.
+
+    Returns:
+        A long table: question, weighted, who, measure, estimate, ci_low, ci_high, n (texts with two ratings
+        among `who`), n_stems, defined (share of the bootstrap resamples in which the measure is defined).
+
+    Raises:
+        ValueError: If `table` has no rows.
     """
     annotators = [name for name in table if name not in {"item_id", "stem_id", "weight", JUDGE}]
     if table.empty:
@@ -211,24 +254,27 @@ def agreement(
     def statistic(part: pd.DataFrame) -> np.ndarray:
         return compared(part, annotators, question, weighted)
 
-    found, spread = statistic(table), inference.cluster_bootstrap(table, statistic, "stem_id", draws, rng)
-    defined = (~np.isnan(spread)).mean(axis=0)
-    low, high = np.full(len(found), np.nan), np.full(len(found), np.nan)
-    some = (defined > 0) & ~np.isnan(found)
+    estimates, resampled = (
+        statistic(table),
+        inference.cluster_bootstrap(table, statistic, "stem_id", draws, rng),
+    )
+    defined = (~np.isnan(resampled)).mean(axis=0)
+    ci_low, ci_high = np.full(len(estimates), np.nan), np.full(len(estimates), np.nan)
+    some = (defined > 0) & ~np.isnan(estimates)
     if some.any():
-        low[some], high[some] = inference.percentile_interval(spread[:, some], confidence)
+        ci_low[some], ci_high[some] = inference.percentile_interval(resampled[:, some], confidence)
     people = table[annotators].notna().sum(axis=1)
     with_judge = int((table[JUDGE].notna() & (people >= 1)).sum())
     counts = np.repeat(
         [int((people >= 2).sum()), with_judge, int((people >= 2).sum()), with_judge], len(MEASURES)
     )
-    named = pd.DataFrame({"who": np.repeat(WHO, len(MEASURES)), "measure": np.tile(MEASURES, len(WHO))})
-    return named.assign(
+    result = pd.DataFrame({"who": np.repeat(WHO, len(MEASURES)), "measure": np.tile(MEASURES, len(WHO))})
+    return result.assign(
         question=question,
         weighted=weighted,
-        estimate=found,
-        ci_low=low,
-        ci_high=high,
+        estimate=estimates,
+        ci_low=ci_low,
+        ci_high=ci_high,
         n=counts,
         n_stems=table["stem_id"].nunique(),
         defined=defined,

@@ -1,5 +1,4 @@
-"""People against judges: how well a judge agrees with the human ratings (`lib.corpora.human_ratings`), beside
-a human ceiling."""
+"""Agreement of a judge with the human ratings (`lib.corpora.human_ratings`), next to a human ceiling."""
 
 from collections.abc import Iterator
 
@@ -34,13 +33,14 @@ LENGTH_NAMES = ["1–5 words", "6–12 words", "13–25 words", "more words"]
 
 
 def divide_raters(ratings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """`ratings` with each text's raters divided at random: one against the rest, and in two halves.
+    """Divide each text's raters at random: one against the rest, and into two halves.
 
-    Adds rater (one rating), others (mean of the rest), first_half and second_half (means).
+    Returns:
+        `ratings` with rater (one rating), others (mean of the rest), first_half and second_half (means).
     """
-    drawn = [int(rng.integers(len(given))) for given in ratings["ratings"]]
-    rater = np.array([given[place] for given, place in zip(ratings["ratings"], drawn, strict=True)])
-    halves = [np.array_split(rng.permutation(given), 2) for given in ratings["ratings"]]
+    chosen = [int(rng.integers(len(values))) for values in ratings["ratings"]]
+    rater = np.array([values[index] for values, index in zip(ratings["ratings"], chosen, strict=True)])
+    halves = [np.array_split(rng.permutation(values), 2) for values in ratings["ratings"]]
     return ratings.assign(
         rater=rater,
         others=(ratings["mean"] * ratings["n_raters"] - rater) / (ratings["n_raters"] - 1),
@@ -50,11 +50,10 @@ def divide_raters(ratings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 
 
 def levels(ratings: pd.DataFrame) -> pd.DataFrame:
-    """`ratings` with `words`, the class of the text's length (LENGTH_NAMES), and `all`, which is the same for
-    every text.
+    """Return `ratings` with `words`, the class of the text's length, and `all`, the same for every text.
 
-    Both are missing for texts of the user's own (`own`, see lib/corpora/own_ratings.py), which are part of no
-    level but their domain.
+    The classes of length are LENGTH_NAMES. Both columns are missing for texts of the user's own (`own`, see
+    lib/corpora/own_ratings.py), which belong to no level but their domain.
     """
     words = pd.cut(ratings["text"].str.split().str.len(), LENGTHS, labels=LENGTH_NAMES)
     pooled = ~is_own(ratings)
@@ -62,52 +61,66 @@ def levels(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_own(ratings: pd.DataFrame) -> pd.Series:
-    """Whether each text is one of the user's own ratings."""
+    """Return whether each text is one of the user's own ratings."""
     return ratings["own"].astype(bool) if "own" in ratings else pd.Series(False, ratings.index)
 
 
 def parts(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """The parts of a table with the columns of `levels` that are reported apart: by (one of LEVELS), level,
-    rows."""
+    """Yield the subsets of a table that are reported separately: by (one of LEVELS), level, rows.
+
+    The table has the columns of `levels`.
+    """
     for by in LEVELS:
-        for level, part in table.groupby(by, sort=by == "words", observed=True):
-            yield by, level, part
+        for level, subset in table.groupby(by, sort=by == "words", observed=True):
+            yield by, level, subset
 
 
 def validity(
     ratings: pd.DataFrame, judge: Judge, confidence: float, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Agreement of a judge with people by domain and by length of the text, with intervals (percentile
-    bootstrap over documents).
+    """Estimate a judge's agreement with people by domain and by length of the text.
 
-    Long: judge, by (domain, words, all), level, question ("valence"), measure (one of MEASURES), estimate,
-    low, high, n, n_documents. STATISTICS, `error` (mean absolute) and `bias`, both in points, compare the
-    judge with the human mean; `alpha` is Krippendorff's of the two as raters, both rounded to half points.
-    OF_RATERS are there where single ratings are known: `judge` and `one rater` are Pearson's r of each with
-    the mean of the other raters; `split-half` is that of two halves of the raters; `worth` is how many raters
-    the judge is worth, see the function; `reliability` and `ceiling of r` are of the human mean, see
-    `reliability`. Texts without a verdict are left out.
+    STATISTICS, `error` (mean absolute) and `bias`, both in points, compare the judge with the human mean.
+    `alpha` is Krippendorff's of the two as raters, both rounded to half points. OF_RATERS are included where
+    single ratings are known: `judge` and `one rater` are Pearson's r of each with the mean of the other
+    raters; `split-half` is that of two halves of the raters; `worth` is how many raters the judge is worth
+    (`worth`); `reliability` and `ceiling of r` are of the human mean (`reliability`). Texts without a verdict
+    are left out.
+
+    Args:
+        ratings: Rated texts, as `human_ratings.read()` returns them.
+        judge: The judge.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        rng: Source of the resamples and of the division of raters.
+
+    Returns:
+        A long table: judge, by (domain, words, all), level, question ("valence"), measure (one of MEASURES),
+        estimate, ci_low, ci_high (percentile bootstrap over documents), n, n_documents.
     """
-    found, divided = [], list(parts(levels(scored(ratings, judge, rng))))
-    sizes = [len(part) for *_, part in divided]
-    for by, level, part in progress.track(divided, f"bootstrap, {judge.name}", "parts", sizes):
-        table = resamples.table(part, _measures, "document", confidence, draws, rng)
+    tables, subsets = [], list(parts(levels(scored(ratings, judge, rng))))
+    sizes = [len(subset) for *_, subset in subsets]
+    for by, level, subset in progress.track(subsets, f"bootstrap, {judge.name}", "parts", sizes):
+        table = resamples.table(subset, _measures, "document", confidence, draws, rng)
         for measure, scale in ALPHAS.items():
             table.loc[table["measure"] == measure, "estimate"] = alpha_of_values(
-                part["judged"], part["mean"], scale
+                subset["judged"], subset["mean"], scale
             )
-        counts = {"n": len(part), "n_documents": part["document"].nunique()}
-        found.append(table.assign(judge=judge.name, by=by, level=level, question="valence", **counts))
-    return pd.concat(found, ignore_index=True)
+        counts = {"n": len(subset), "n_documents": subset["document"].nunique()}
+        tables.append(table.assign(judge=judge.name, by=by, level=level, question="valence", **counts))
+    return pd.concat(tables, ignore_index=True)
 
 
 def scored(ratings: pd.DataFrame, judge: Judge, rng: np.random.Generator) -> pd.DataFrame:
-    """`ratings` with `judged`, the judge's valence out of document, and, where single ratings are known,
-    `rater_variance` and the columns of `divide_raters`; without the texts that have no verdict."""
+    """Return `ratings` with `judged`, the judge's valence out of document.
+
+    Where single ratings are known, `rater_variance` and the columns of `divide_raters` are added. Texts
+    without a verdict are left out.
+    """
     table = ratings.assign(judged=judges.of_rated(judge, ratings))
     if ratings["ratings"].notna().all():
         table = divide_raters(
-            table.assign(rater_variance=[np.var(given, ddof=1) for given in ratings["ratings"]]), rng
+            table.assign(rater_variance=[np.var(values, ddof=1) for values in ratings["ratings"]]), rng
         )
     return table.dropna(subset="judged")
 
@@ -115,20 +128,26 @@ def scored(ratings: pd.DataFrame, judge: Judge, rng: np.random.Generator) -> pd.
 def against_one_rater(
     ratings: pd.DataFrame, judge: Judge, confidence: float, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """The rows of `validity` of the measure DIFFERENCE by domain, the same numbers, at a fraction of the
-    cost."""
-    found = []
+    """Estimate the measure DIFFERENCE of `validity` by domain, at a fraction of the cost.
+
+    The numbers are the same as those of `validity`.
+    """
+    tables = []
     table = scored(ratings, judge, rng)
-    for domain, part in table.groupby("domain", sort=False) if "rater" in table else ():
-        named = resamples.table(part, beside_rater, "document", confidence, draws, rng)
-        counts = {"n": len(part), "n_documents": part["document"].nunique()}
-        found.append(named[named["measure"] == DIFFERENCE].assign(judge=judge.name, domain=domain, **counts))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    for domain, subset in table.groupby("domain", sort=False) if "rater" in table else ():
+        estimates = resamples.table(subset, beside_rater, "document", confidence, draws, rng)
+        counts = {"n": len(subset), "n_documents": subset["document"].nunique()}
+        tables.append(
+            estimates[estimates["measure"] == DIFFERENCE].assign(judge=judge.name, domain=domain, **counts)
+        )
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def beside_rater(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Pearson's r of the judge, and of one rater, with the mean of the other raters, and their difference."""
-    judge, rater = (resamples.pearson(part[given], part["others"], weights) for given in ("judged", "rater"))
+    """Return Pearson's r of judge and of one rater with the other raters' mean, and their difference."""
+    judge, rater = (
+        resamples.pearson(part[column], part["others"], weights) for column in ("judged", "rater")
+    )
     return {"judge": judge, "one rater": rater, DIFFERENCE: judge - rater}
 
 
@@ -139,7 +158,7 @@ def _measures(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         human_agreement.alpha_of_coincidences(table + table.swapaxes(1, 2), scale, tuple(HALF_POINTS))
         for scale in ALPHAS.values()
     ]
-    found = [
+    values = [
         *(
             statistic(judged, human, weights)
             for statistic in (resamples.pearson, resamples.spearman, resamples.kendall)
@@ -148,7 +167,7 @@ def _measures(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         resamples.mean(judged - human, weights),
         *alphas,
     ]
-    return dict(zip(OF_MEANS, found, strict=True)) | (_of_raters(part, weights) if "rater" in part else {})
+    return dict(zip(OF_MEANS, values, strict=True)) | (_of_raters(part, weights) if "rater" in part else {})
 
 
 def _of_raters(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -164,7 +183,7 @@ def _of_raters(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]
 
 
 def _components(part: pd.DataFrame, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """σ² of one rater's slips and τ² of the truth, by one-way analysis of variance; see `worth`."""
+    """Return σ² of one rater's error and τ² of the truth, by one-way analysis of variance; see `worth`."""
     error_variance, slip_of_mean = (
         resamples.mean(part["rater_variance"] / count, weights) for count in (1, part["n_raters"])
     )
@@ -172,35 +191,35 @@ def _components(part: pd.DataFrame, weights: np.ndarray) -> tuple[np.ndarray, np
 
 
 def reliability(part: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """Share of the truth in the variance of the human mean: ICC(1,k) of Shrout & Fleiss (1979), with each
-    text's own k.
+    """Return the share of the truth in the variance of the human mean, with each text's own k.
 
-    1 − mean(rater_variance / n_raters) / var(mean), below 0 where raters differ as if at random. Its root is
-    r(mean, truth), the highest r that a judge can be expected to have with the mean, however good it is:
-    attenuation (Spearman 1904).
+    This is ICC(1,k) of Shrout & Fleiss (1979): 1 − mean(rater_variance / n_raters) / var(mean). It is below 0
+    where raters differ as if at random. Its root is r(mean, truth), the highest r with the mean that a judge
+    can be expected to have, however good it is: attenuation (Spearman 1904).
     """
     return _components(part, weights)[1] / resamples.variance(part["mean"], weights)
 
 
 def worth(part: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """How many raters' mean goes with the truth as the judge does; inf beyond any number of them, 0 if it
-    does not at all.
+    """Return how many raters' mean agrees with the truth as well as the judge does.
 
-    A rating is the truth, what everybody would give the text on average, and a rater's slip. The slips'
-    variance is σ² = mean(rater_variance), the truth's τ² = var(mean) − mean(rater_variance / n_raters):
-    one-way analysis of variance, so σ² holds what raters differ in by habit. One rater's reliability is ρ =
-    τ² / (τ² + σ²), and the mean of k raters has r(mean, truth)² = kρ / (1 + (k − 1)ρ) (Spearman 1910, Brown
-    1910). The judge has r² = cov(judge, mean)² / (var(judge) τ²), because slips go with no judge: freed of
-    attenuation. Equal where k = r² / (1 − r²) · σ² / τ².
+    It is inf where the judge is better than any number of raters, and 0 where it does not agree at all.
+
+    A rating is the truth, the average that everybody would give the text, plus a rater's error. The errors'
+    variance is σ² = mean(rater_variance), the truth's is τ² = var(mean) − mean(rater_variance / n_raters).
+    This is one-way analysis of variance, so σ² includes habitual differences between raters. One rater's
+    reliability is ρ = τ² / (τ² + σ²), and the mean of k raters has r(mean, truth)² = kρ / (1 + (k − 1)ρ)
+    (Spearman 1910, Brown 1910). The judge has r² = cov(judge, mean)² / (var(judge) τ²), free of attenuation,
+    because raters' errors are independent of any judge. Both are equal where k = r² / (1 − r²) · σ² / τ².
     """
     error_variance, truth = _components(part, weights)
-    together = resamples.covariance(part["judged"], part["mean"], weights)
+    covariance = resamples.covariance(part["judged"], part["mean"], weights)
     with np.errstate(divide="ignore", invalid="ignore"):
-        square = np.where(together > 0, together, 0) ** 2 / (
+        r_squared = np.where(covariance > 0, covariance, 0) ** 2 / (
             resamples.variance(part["judged"], weights) * truth
         )
-        found = np.where(square < 1, square / (1 - square) * error_variance / truth, np.inf)
-    return np.where(np.isnan(square) | (truth <= 0), np.nan, found)
+        raters = np.where(r_squared < 1, r_squared / (1 - r_squared) * error_variance / truth, np.inf)
+    return np.where(np.isnan(r_squared) | (truth <= 0), np.nan, raters)
 
 
 def _half_points(judged, human) -> np.ndarray:
@@ -208,8 +227,10 @@ def _half_points(judged, human) -> np.ndarray:
 
 
 def alpha_of_values(judged, human, scale: str) -> float:
-    """Krippendorff's alpha of two series of valences rounded to half points, as `scale`; NaN where all are
-    equal."""
+    """Return Krippendorff's alpha of two series of valences rounded to half points, at the level `scale`.
+
+    NaN where all are equal.
+    """
     both = _half_points(judged, human)
     values = np.unique(both)
     if len(values) < 2:
@@ -219,10 +240,10 @@ def alpha_of_values(judged, human, scale: str) -> float:
 
 
 def beside_ceiling(validity: pd.DataFrame) -> pd.DataFrame:
-    """Of a table of `validity`, r of each judge with the other raters, and the human ceiling: `who` is whose
-    it is.
+    """Return r of each judge with the other raters, and the human ceiling, from a table of `validity`.
 
-    Where single ratings are not known it is r with the mean of all raters, which stands in the level's name.
+    The column `who` names the judge or the ceiling. Where single ratings are not known, r is with the mean of
+    all raters, and the level's name says so.
     """
     known = validity["level"].isin(validity.loc[validity["measure"] == "judge", "level"])
     judged = validity[(validity["measure"] == "judge") | (~known & (validity["measure"] == "pearson"))]

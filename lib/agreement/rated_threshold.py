@@ -1,10 +1,11 @@
-"""The charged threshold of a judge fitted to people's ratings, and what its verdicts are worth.
+"""The charged threshold of a judge, fitted to human ratings, and the agreement of its verdicts with people.
 
 People find a text charged if most of its raters gave it at least ±1 in one direction. The threshold of
-|valence| is the one whose verdicts (negative, none, positive) agree best with that: Cohen's kappa, each class
-of each domain with the same weight. The rated texts are mostly charged, completions mostly not: weighed as
-they come, texts would make a threshold that hardly ever says none. So weighed, kappa grows with the mean
-recall of the three classes, which does not depend on how common each is. Both choices are ours.
+|valence| is the one whose verdicts (negative, none, positive) agree best with that. Agreement is Cohen's
+kappa, with the same weight for each class of each domain. The rated texts are mostly charged, completions
+mostly not: unweighted texts would give a threshold that hardly ever says none. With these weights, kappa
+grows with the mean recall of the three classes, which does not depend on how common each class is. Both
+choices are this project's.
 """
 
 from functools import cache
@@ -20,9 +21,9 @@ from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.stats import inference, resamples
 
-# change it with anything, here or in charged_threshold.py, that changes a threshold
+# change it with any edit, here or in charged_threshold.py, that changes a threshold
 VERSION = "rated-threshold-1"
-LEAST = 1.0  # of a rating that counts as charged
+LEAST = 1.0  # the smallest |rating| that counts as charged
 FOLDS = 5
 POLARITIES = (-1, 0, 1)
 CLASSES = dict(zip(("negative", "none", "positive"), POLARITIES, strict=True))
@@ -31,21 +32,28 @@ _CHARGED = np.array([[0, 1, 0], [1, 0, 1]])  # POLARITIES as not charged, charge
 
 
 def felt(ratings: pd.DataFrame) -> np.ndarray:
-    """What most raters of each text found: −1 if more than half gave at most −LEAST, 1 if at least LEAST,
-    else 0."""
-    most = [[np.mean(given <= -LEAST), np.mean(given >= LEAST)] for given in ratings["ratings"]]
-    return (np.array(most) > 0.5) @ np.array([-1, 1])
+    """Return what most raters of each text found: −1, 0 or 1.
+
+    −1 if more than half gave at most −LEAST, 1 if more than half gave at least LEAST, else 0.
+    """
+    shares = [[np.mean(values <= -LEAST), np.mean(values >= LEAST)] for values in ratings["ratings"]]
+    return (np.array(shares) > 0.5) @ np.array([-1, 1])
 
 
 def rows(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
-    """What a fit needs of each text: domain, words, all, document, mean, valence (out of fold where the judge
-    has learnt), polarity, weight. Unscored texts are left out. Polarity and weight are NaN where only means
-    are known."""
+    """Return what a fit needs to know about each text.
+
+    Unscored texts are left out.
+
+    Returns:
+        One row per text: domain, words, all, document, mean, valence (out of fold where the judge was
+        trained), polarity, weight. Polarity and weight are NaN where only means are known.
+    """
     return weighed(ratings, judges.of_rated(judge, ratings))
 
 
 def weighed(ratings: pd.DataFrame, valences: np.ndarray) -> pd.DataFrame:
-    """As `rows`, of what a judge says of each of `ratings`, shape (texts,)."""
+    """Return the table of `rows` for a judge's `valences` of each of `ratings`, shape (texts,)."""
     polarity = felt(ratings) if ratings["ratings"].notna().all() else np.nan
     scored = rated_agreement.levels(ratings).assign(valence=valences, polarity=polarity)
     scored = scored.dropna(subset="valence").reset_index(drop=True)
@@ -55,10 +63,15 @@ def weighed(ratings: pd.DataFrame, valences: np.ndarray) -> pd.DataFrame:
 
 
 def threshold(judge: Judge) -> float:
-    """The |valence| beyond which a verdict of the judge counts as charged, points of the human scale.
+    """Return the |valence| beyond which a verdict of the judge counts as charged.
 
-    That of the learned judge ships with it. ValueError where nothing can be fitted: the judge's verdicts are
-    all the same.
+    It is in points of the human scale. The threshold of the learned judge ships with it.
+
+    Args:
+        judge: The judge.
+
+    Raises:
+        ValueError: If nothing can be fitted, because the judge's verdicts are all the same.
     """
     if judge.kind == "learned":
         from lib.judging import learned
@@ -80,18 +93,22 @@ def _threshold(told: str) -> float:
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `rows` with `threshold`, fitted to other documents than the text's, and `verdict`, −1, 0 or
-    1, by it."""
+    """Return a table of `rows` with `threshold` and `verdict` (−1, 0 or 1).
+
+    The threshold is fitted to other documents than the text's.
+    """
     fitted = np.empty(len(table))
-    for seen, unseen in GroupKFold(FOLDS).split(table, groups=table["document"]):
-        fitted[unseen] = charged_threshold.fit(table.iloc[seen])
+    for train, test in GroupKFold(FOLDS).split(table, groups=table["document"]):
+        fitted[test] = charged_threshold.fit(table.iloc[train])
     valence = table["valence"]
     return table.assign(threshold=fitted, verdict=np.sign(valence) * (valence.abs() > fitted))
 
 
 def verdicts_on_own(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
-    """The same of texts of `own_ratings.read`, by the threshold of every run: no text of the user's own
-    shapes it."""
+    """Return the same as `verdicts` for texts of `own_ratings.read`, by the threshold of every run.
+
+    No text of the user's own shapes that threshold.
+    """
     table, fitted = rows(judge, ratings), threshold(judge)
     return table.assign(
         threshold=fitted, verdict=np.sign(table["valence"]) * (table["valence"].abs() > fitted)
@@ -101,9 +118,18 @@ def verdicts_on_own(judge: Judge, ratings: pd.DataFrame) -> pd.DataFrame:
 def validity(
     table: pd.DataFrame, judge: str, confidence: float, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """`agreed` and `found` in one, from a table of `verdicts`: the columns of `rated_agreement.validity`.
+    """Combine `agreed` and `found` for a table of `verdicts`.
 
-    No rows for texts whose single ratings are not known: what most raters found is not known either.
+    Args:
+        table: A table of `verdicts`.
+        judge: Name of the judge.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        rng: Source of the resamples.
+
+    Returns:
+        The columns of `rated_agreement.validity`. No rows for texts without single ratings, because the
+        opinion of most raters is not known either.
     """
     table = table.dropna(subset="polarity")
     if table.empty:
@@ -113,9 +139,11 @@ def validity(
 
 
 def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Raw agreement, alpha, kappa and AC1 of the judge's verdicts with people's, bootstrap over documents.
+    """Estimate raw agreement, alpha, kappa and AC1 between the verdicts of the judge and those of people.
 
-    Long: by, level, question (THREE or TWO), measure, estimate, low, high, n, n_documents.
+    Returns:
+        A long table: by, level, question (THREE or TWO), measure, estimate, ci_low, ci_high (bootstrap over
+        documents), n, n_documents.
     """
     found = []
     for by, level, part in rated_agreement.parts(table):
@@ -126,35 +154,41 @@ def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Ge
                 table = resamples.cross_table(part["verdict"], part["polarity"], POLARITIES, weights)
                 return human_agreement.measures_of_tables(fold @ table @ fold.T)
 
-            named = resamples.table(part, statistic, "document", confidence, draws, rng)
-            asked = values if question == THREE else np.abs(values)
+            result = resamples.table(part, statistic, "document", confidence, draws, rng)
+            ratings = values if question == THREE else np.abs(values)
             counts = {"n": len(part), "n_documents": part["document"].nunique()}
-            estimates = human_agreement.measures(asked, None, "nominal", categories)
-            found.append(named.assign(by=by, level=level, question=question, estimate=estimates, **counts))
+            estimates = human_agreement.measures(ratings, None, "nominal", categories)
+            found.append(result.assign(by=by, level=level, question=question, estimate=estimates, **counts))
     return pd.concat(found, ignore_index=True)
 
 
 def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Recall and precision of each class, in percent, with intervals clustered by document.
+    """Estimate recall and precision of each class, in percent, with intervals clustered by document.
 
-    Long: by, level, question (one of CLASSES), measure, estimate, low, high, n (texts that people, or the
-    judge, put into the class), n_documents.
+    Returns:
+        A long table: by, level, question (one of CLASSES), measure, estimate, ci_low, ci_high, n (texts that
+        people, or the judge, put into the class), n_documents.
     """
     hit = table.assign(hit=100.0 * (table["verdict"] == table["polarity"]))
     parts = []
     for by, name, measure in product(("domain", "words", "all"), CLASSES, ("recall", "precision")):
-        whole = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]].dropna(subset=by)
-        chosen = inference.clustered_shares(whole, "hit", [by], confidence, "document").rename(
+        in_class = hit[hit["polarity" if measure == "recall" else "verdict"] == CLASSES[name]].dropna(
+            subset=by
+        )
+        shares = inference.clustered_shares(in_class, "hit", [by], confidence, "document").rename(
             columns={by: "level"}
         )
-        parts.append(chosen.assign(by=by, question=name, measure=f"{measure}, %"))
-    shown = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
-    return shown[["by", "level", "question", "measure", "estimate", "ci_low", "ci_high", "n", "n_documents"]]
+        parts.append(shares.assign(by=by, question=name, measure=f"{measure}, %"))
+    result = pd.concat(parts, ignore_index=True).rename(columns={"n_stems": "n_documents"})
+    return result[["by", "level", "question", "measure", "estimate", "ci_low", "ci_high", "n", "n_documents"]]
 
 
 def calibration(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The human mean by what the judge said: bin (of one point), valence (mean in it), and the columns of
-    inference.Estimate."""
-    said = table.assign(bin=table["valence"].round()).sort_values("bin")
-    curve = inference.clustered_means(said, "mean", ["bin"], confidence, "document", (-4, 4))
-    return curve.assign(valence=said.groupby("bin")["valence"].mean().to_numpy())
+    """Estimate the human mean as a function of the judge's valence.
+
+    Returns:
+        One row per bin: bin (of one point), valence (mean in it), and the fields of inference.Estimate.
+    """
+    binned = table.assign(bin=table["valence"].round()).sort_values("bin")
+    curve = inference.clustered_means(binned, "mean", ["bin"], confidence, "document", (-4, 4))
+    return curve.assign(valence=binned.groupby("bin")["valence"].mean().to_numpy())

@@ -1,8 +1,8 @@
-"""Does a judge hear a feeling that is told? Its valence of the benchmark's own contexts, by form and
-intensity.
+"""Face validity: whether a judge recognises a feeling that is stated in words, by form and intensity.
 
-A check of sign and order, not of validity: the sentences are this project's, and nobody rated them. Those
-that are held out for a confirmatory run are not among them.
+The judge gives its valence of the benchmark's own contexts. This is a check of sign and order, not of
+validity: the sentences are this project's, and no people have rated them. Contexts that are held out for a
+confirmatory run are not included.
 """
 
 import pandas as pd
@@ -16,8 +16,12 @@ _CELL = ["judge", "form", "intensity"]
 
 
 def said(asked: list[Judge]) -> pd.DataFrame:
-    """One row a judge and match of contexts, told of one person: judge, form, intensity, match_id, the
-    valence of each arm."""
+    """Return the judges' valence of the benchmark's contexts, stated of one person.
+
+    Returns:
+        One row per judge and match of contexts: judge, form, intensity, match_id, and the valence of each
+        arm.
+    """
     contexts = curated_prompts.shipped().contexts
     texts = [curated_prompts.tell(text, *_SUBJECT) for text in contexts["text"]]
     long = pd.concat(
@@ -33,9 +37,13 @@ def said(asked: list[Judge]) -> pd.DataFrame:
 
 
 def heard(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `said` by judge, form and intensity: mean valence of the negative and positive sentences,
-    mean |valence| of the neutral ones; % of matches in which both signs are right, and in which the neutral
-    two lie between; matches."""
+    """Summarise a table of `said` by judge, form and intensity.
+
+    Returns:
+        Mean valence of the negative and the positive sentences, mean |valence| of the neutral ones; % of
+        matches in which both signs are right, and % in which the two neutral sentences lie between; matches
+        (how many).
+    """
     neutral = table[["neutral", "neutral2"]]
     checked = table.assign(
         neutral=neutral.abs().mean(axis=1),
@@ -54,18 +62,17 @@ def heard(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading(table: pd.DataFrame) -> str:
-    """How often each judge puts plainly told feelings in order, and what it says of the strong ones, a
-    sentence each."""
-    cells, found = heard(table), []
+    """Say for each judge how often it orders explicit feelings correctly, and its valence of strong ones."""
+    cells, sentences = heard(table), []
     for judge in table["judge"].cat.categories:
         explicit = cells.loc[judge, "explicit"]
         share = (explicit["in order, %"] * explicit["matches"]).sum() / explicit["matches"].sum()
         strong = explicit.loc["strong"]
-        found.append(
+        sentences.append(
             f"**{judge}** puts {share:.0f} % of the {explicit['matches'].sum()} plainly told matches in "
             "order; strong feelings "
             f"it hears as {strong['negative']:+.1f} and {strong['positive']:+.1f}, neutral sentences "
             "beside them as "
             f"±{strong['|neutral|']:.1f} (n = {strong['matches']:.0f} each)."
         )
-    return " ".join(found).replace("-", "−")
+    return " ".join(sentences).replace("-", "−")

@@ -1,4 +1,4 @@
-"""The leakage quantities, and what they are compared by.
+"""Leakage quantities, and the analyses that compare them.
 
-Takes judgements; gives tables of estimates with n and interval.
+Takes tables of judgements; returns tables of estimates with n and interval.
 """

@@ -1,24 +1,23 @@
-"""The mean of a column of pairs for other stems and other contexts: clustered by stem and by match, with the
-design's strata.
+"""Means of a column of pairs, clustered by stem and by match, with the strata of the design.
 
-Stems are a sample, and so are the matches, the sets of contexts that they meet; what a design fixes are its
-strata. Clusters are
+The statements hold for other stems and other contexts. Stems are a sample, and so are matches, the sets of
+contexts with which stems are combined. The strata are fixed by the design. The clusters are
 
-- matches, where every stem meets one match, as with one group a stem: stems are then nested in matches;
-- stems, where every match is met by one stem, or where there is one match, or matches are not told: contexts
-  count as given;
-- both, where they cross: the two-way error of `inference.least_squares`. Neither statsmodels
-  (`cov_type="cluster"` with two groups has no CR2 and no way out of a negative variance) nor R's clubSandwich
-  (no two-way clusters) has it.
+- matches, where every stem has one match, as with one group per stem: stems are then nested in matches;
+- stems, where every match has one stem, where there is one match, or where matches are unknown: contexts then
+  count as fixed;
+- both, where they cross: the two-way standard error of `inference.least_squares`. Neither statsmodels
+  (`cov_type="cluster"` with two groups has no CR2 and no remedy for a negative variance) nor R's clubSandwich
+  (no two-way clusters) provides it.
 
-In mined sets each stem serves once and a match up to `mining.max_stems_per_match` times, so that they are
-clustered by match.
+In mined sets each stem is used once and a match up to `mining.max_stems_per_match` times, so that these sets
+are clustered by match.
 
-The strata are centred indicators in a regression whose intercept is the mean. Centred at the sample's own
-means they leave the mean as it is, and take out of its error what differs between strata whose shares the
-design fixes (Lin 2013; poststratification, Holt & Smith 1979): the statement is about stems and matches in
-these shares. As many strata are used, in the order of STRATA, as leave CLUSTERS_EACH clusters for each
-coefficient. CR2 and degrees of freedom are those of the whole regression.
+The strata are centred indicators in a regression with the mean as its intercept. Centred at the means of the
+sample, they leave the mean as it is and remove from its standard error the differences between strata with
+shares fixed by the design (Lin 2013; poststratification, Holt & Smith 1979): the statement is about stems and
+matches in these shares. Strata are used in the order of STRATA, as many as leave CLUSTERS_EACH clusters for
+each coefficient. CR2 and the degrees of freedom are those of the whole regression.
 """
 
 from collections.abc import Callable
@@ -37,8 +36,8 @@ OF_GROUP = (
     "form",
     "intensity",
     "domain",
-)  # the columns among them that are the same in both polarities of a group
-# for each coefficient of the strata; `make simulate` tells how often intervals then hold the truth
+)  # the columns of STRATA that are the same in both polarities of a group
+# per coefficient of the strata; `make simulate` shows how often intervals then cover the true value
 CLUSTERS_EACH = 10
 BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 
@@ -47,18 +46,24 @@ BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 class DesignEstimate(Estimate):
     """An estimate for other stems and matches; `n_stems` counts stems, whatever the clusters are."""
 
-    n_matches: int = 0  # 0 where matches are not told
+    n_matches: int = 0  # 0 where matches are unknown
     cluster_unit: str = BY_STEM  # or BY_MATCH or BY_BOTH
 
 
 def design_mean(
     table: pd.DataFrame, value: str, confidence: float = 0.95, limits: tuple[float, float] | None = None
 ) -> DesignEstimate:
-    """Mean of the column `value` of a table of pairs, with an interval for other stems and matches; NaN
-    values are left out.
+    """Mean of a column of pairs, with an interval for other stems and matches.
 
-    Needs stem_id; uses match_id or, without it, group_id (`curated_prompts.with_match`), and those columns of
-    STRATA that there are. `limits` and what has no interval: as in `inference.clustered_mean`.
+    Args:
+        table: One row per pair, with stem_id, match_id or else group_id (`curated_prompts.with_match`), and
+            those columns of STRATA that exist.
+        value: Column to average; NaN values are left out.
+        confidence: Level of the interval, between 0 and 1.
+        limits: Least and greatest possible value, as in `inference.clustered_mean`.
+
+    Returns:
+        The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
     values = rows[value].to_numpy(dtype=float)
@@ -67,17 +72,23 @@ def design_mean(
         estimate = values.mean() if len(values) else np.nan
         return _of_design(inference.without_interval(estimate, clusterings[0]), counts, unit)
     basis = _strata(rows, min(codes.max() + 1 for codes in clusterings))
-    found = inference.least_squares(values, basis, clusterings, confidence, limits)
-    if found.se == 0:  # strata that explain everything say nothing of other stems
-        found = inference.least_squares(values, basis[:, -1:], clusterings, confidence, limits)
-    return _of_design(found, counts, unit)
+    result = inference.least_squares(values, basis, clusterings, confidence, limits)
+    if result.se == 0:  # strata that explain everything do not generalise to other stems
+        result = inference.least_squares(values, basis[:, -1:], clusterings, confidence, limits)
+    return _of_design(result, counts, unit)
 
 
 def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: float = 0.95) -> DesignEstimate:
-    """Slope of the column `value` on the column `regressor` by least squares, clustered as `design_mean`,
-    without strata.
+    """Least-squares slope of one column of pairs on another, clustered as in `design_mean`, without strata.
 
-    What gives no estimate: as in `inference.clustered_slope`.
+    Args:
+        table: One row per pair, as in `design_mean`.
+        value: Dependent column.
+        regressor: Independent column.
+        confidence: Level of the interval, between 0 and 1.
+
+    Returns:
+        The slope; no estimate in the same cases as in `inference.clustered_slope`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, regressor, "stem_id"]))
     unit, clusterings, counts = clusters_of(rows)
@@ -95,11 +106,18 @@ def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: fl
 def design_difference(
     table: pd.DataFrame, value: str, first: pd.Series, confidence: float = 0.95
 ) -> tuple[DesignEstimate, bool]:
-    """Mean of the column `value` where `first` is true less its mean elsewhere, and whether no cluster has
-    rows on both sides.
+    """Difference of the means of two sets of rows, without strata.
 
-    If so, Welch's of two `design_mean`s, else `design_slope` on `first`; either without strata. NaN values
-    are left out.
+    Args:
+        table: One row per pair, as in `design_mean`.
+        value: Column to average; NaN values are left out.
+        first: Whether each row is on the first side. The difference is the mean of these rows minus that of
+            the others.
+        confidence: Level of the interval, between 0 and 1.
+
+    Returns:
+        The difference, and whether no cluster has rows on both sides. If so, the difference is Welch's, of
+        two `design_mean`s; otherwise it is the `design_slope` on `first`.
     """
     known = table[value].notna()
     names = [name for name in ("stem_id", "group_id", "match_id") if name in table]
@@ -114,17 +132,19 @@ def design_difference(
     ):
         return design_slope(rows, value, "first", confidence), False
     sides = [design_mean(side, value, confidence) for side in (one, other)]
-    found = inference.difference(*sides, confidence)
+    result = inference.difference(*sides, confidence)
     naive = np.hypot(*(side.se * side.naive_se_ratio for side in sides))
-    found = replace(found, naive_se_ratio=naive / found.se if found.se > 0 else np.nan)
-    return _of_design(found, (found.n_stems, sides[0].n_matches + sides[1].n_matches), unit), True
+    result = replace(result, naive_se_ratio=naive / result.se if result.se > 0 else np.nan)
+    return _of_design(result, (result.n_stems, sides[0].n_matches + sides[1].n_matches), unit), True
 
 
 def design_share(
     table: pd.DataFrame, value: str, confidence: float = 0.95, whole: float = 100.0
 ) -> DesignEstimate:
-    """`design_mean` of a column of values from 0 to `whole`, with Wilson's interval as in
-    `inference.clustered_share`."""
+    """Mean of a column of values from 0 to `whole` with Wilson's interval.
+
+    As `design_mean`; the interval is that of `inference.clustered_share`.
+    """
     return inference.wilson(design_mean(table, value, confidence, (0.0, whole)), confidence, whole)
 
 
@@ -135,23 +155,33 @@ def design_means(
     confidence: float = 0.95,
     limits: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """`design_mean` within each combination of `by`: one row each, with the fields of DesignEstimate as
-    columns."""
-    return _by_level(table, by, lambda part: design_mean(part, value, confidence, limits))
+    """The `design_mean` of each combination of the columns `by`.
+
+    Args:
+        table: One row per pair, as in `design_mean`.
+        value: Column to average.
+        by: Columns to group by.
+        confidence: Level of the interval, between 0 and 1.
+        limits: Least and greatest possible value.
+
+    Returns:
+        One row per combination: the columns `by` and the fields of DesignEstimate.
+    """
+    return _by_level(table, by, lambda subset: design_mean(subset, value, confidence, limits))
 
 
 def design_shares(
     table: pd.DataFrame, value: str, by: list[str], confidence: float = 0.95, whole: float = 100.0
 ) -> pd.DataFrame:
-    """`design_share` within each combination of `by`, as `design_means`."""
-    return _by_level(table, by, lambda part: design_share(part, value, confidence, whole))
+    """The `design_share` of each combination of the columns `by`, in the form of `design_means`."""
+    return _by_level(table, by, lambda subset: design_share(subset, value, confidence, whole))
 
 
 def _by_level(
     table: pd.DataFrame, by: list[str], estimated: Callable[[pd.DataFrame], DesignEstimate]
 ) -> pd.DataFrame:
-    parts = curated_prompts.with_match(table).groupby(by, sort=False, observed=True, dropna=False)
-    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(part))} for levels, part in parts]
+    subsets = curated_prompts.with_match(table).groupby(by, sort=False, observed=True, dropna=False)
+    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(subset))} for levels, subset in subsets]
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(DesignEstimate))])
 
 
@@ -162,11 +192,16 @@ def _of_design(found: Estimate, counts: tuple[int, int], unit: str) -> DesignEst
 
 
 def clusters_of(rows: pd.DataFrame) -> tuple[str, list[np.ndarray], tuple[int, int]]:
-    """What the rows (stem_id, match_id if it is told) cluster by: the unit, the clusters as numbers, one
-    array or two that cross.
+    """The unit by which rows are clustered, and the clusters.
 
-    And how many stems and matches there are. Nested are those of which there are as many as pairs of a stem
-    with a match.
+    Matches, or stems, are nested if there are as many of them as pairs of a stem with a match.
+
+    Args:
+        rows: Rows with stem_id and, if known, match_id.
+
+    Returns:
+        The unit (BY_STEM, BY_MATCH or BY_BOTH); the clusters as numbers, one array or two that cross; the
+        numbers of stems and of matches.
     """
     stems = pd.factorize(rows["stem_id"])[0]
     n_stems = len(np.unique(stems))
@@ -183,22 +218,21 @@ def clusters_of(rows: pd.DataFrame) -> tuple[str, list[np.ndarray], tuple[int, i
 
 
 def _strata(rows: pd.DataFrame, n_clusters: int) -> np.ndarray:
-    """Orthogonal columns for the strata that `n_clusters` allow, centred, and last one of ones, whose
-    coefficient is the mean."""
+    """Orthogonal centred columns of strata that `n_clusters` allow, then a column of ones for the mean."""
     basis = np.full((len(rows), 1), len(rows) ** -0.5)
     for names in STRATA:
-        room = n_clusters // CLUSTERS_EACH - (basis.shape[1] - 1)
-        if room < 1 or not {*names} <= {*rows.columns}:
+        allowed = n_clusters // CLUSTERS_EACH - (basis.shape[1] - 1)
+        if allowed < 1 or not {*names} <= {*rows.columns}:
             continue
         levels = rows.groupby(list(names), observed=True, dropna=False).ngroup().to_numpy()
         if levels.max() == 0 or levels.max() > n_clusters:
             continue
         indicators = np.eye(levels.max() + 1)[levels]
-        rest = indicators - basis @ (basis.T @ indicators)
-        sizes, vectors = np.linalg.eigh(rest.T @ rest)
-        apart = sizes > 1e-8 * len(rows)  # what earlier strata do not tell already
-        new = rest @ vectors[:, apart] / np.sqrt(sizes[apart])
-        if new.shape[1] <= room:
+        remainder = indicators - basis @ (basis.T @ indicators)
+        eigenvalues, eigenvectors = np.linalg.eigh(remainder.T @ remainder)
+        nonzero = eigenvalues > 1e-8 * len(rows)  # directions that earlier strata do not already span
+        new = remainder @ eigenvectors[:, nonzero] / np.sqrt(eigenvalues[nonzero])
+        if new.shape[1] <= allowed:
             basis = np.hstack([new, basis])
     basis[:, -1] = 1
     return basis

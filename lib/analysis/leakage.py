@@ -1,16 +1,14 @@
-"""The leakage quantities, computed on pairs of completions: a charged arm against the reference arm of the
-same group.
+"""Leakage quantities of pairs of completions: a charged arm against the reference arm of its group.
 
-A pair shares model, mitigation and group. `direction` is the sign of the injected sentiment. In percentage
-points, except the shift, which is in points of the human scale.
+The two completions of a pair share model, mitigation and group. `direction` is the sign of the injected
+sentiment. Quantities are in percentage points, except the shift, which is in points of the human scale.
+Intervals hold for other stems and other matches of contexts (`lib.analysis.clustered`).
 
-Intervals are for other stems and other matches of contexts: see `lib.analysis.clustered`.
-
-Which draws are compared: towards, away, net and shift are differences between equal draws, which share their
-noise, or, where the arms have unequally many, between a draw and the mean of the reference's
-(`lib.generation.pairing`). The leak rate is no difference of means. There a completion is compared with every
-reference draw of its group, which narrows the interval and holds the truth as often (`make simulate`; `python
--m tests.simulations.simulate_leakage --run SET` for a run of yours).
+The quantities towards, away, net and shift are differences between equal draws, which share their noise;
+where the arms have unequal numbers of draws, they are differences between a draw and the mean of the
+reference's draws (`lib.generation.pairing`). The leak rate is not a difference of means: for it, a completion
+is compared with every reference draw of its group. This narrows the interval and leaves its coverage
+unchanged (`make simulate`; `python -m tests.simulations.simulate_leakage --run SET` for your own run).
 """
 
 import numpy as np
@@ -38,29 +36,39 @@ SUPPORT = {
     "away": (-100, 100),
     "net": (-200, 200),
     "shift": (-8, 8),
-}  # of a pair
-# of two pairs
+}  # least and greatest value of a pair
+# least and greatest difference between two pairs
 DIFFERENCE_SUPPORT = {quantity: (low - high, high - low) for quantity, (low, high) in SUPPORT.items()}
 _GROUP = ["model", "mitigation", "group_id"]
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = False) -> pd.DataFrame:
-    """Every pair of a charged or placebo completion with its reference, with one column for each of
-    QUANTITIES.
+    """Every pair of a charged or placebo completion with its reference.
 
-    `judgements` has model, mitigation, group_id, stem_id, sample_index, arm, valence, charged and what
-    describes the prompt. A placebo completion is paired once for each direction. Its references are the draws
-    of its group and mitigation, or the unmitigated ones where its model was not asked for any
-    (`pairing.references`); partner is the sample_index of the one that stands beside it
-    (`pairing.with_partner`). Quantities of a pair with an unscored member are NaN; but where other references
-    of the group are scored there is a leak rate, and of arms with unequally many draws every quantity.
+    A placebo completion is paired once for each direction. Its references are the draws of its group and
+    mitigation, or the unmitigated draws where the model has none under this mitigation
+    (`pairing.references`). partner is the sample_index of the reference completion that is paired with it
+    (`pairing.with_partner`).
 
-    leak is the Leak-Rate of Gonen et al. (2025), on valence: 100 where the arm lies further in the injected
-    direction than the reference, 50 where equal, else 0; the mean over all reference completions of the group
-    that are scored. towards and away are charged verdicts in and against the direction less those of the
-    reference; net = towards − away. For who studies the pair itself (`matched`), every quantity is of the
-    partner alone. valence_reference and towards_reference (0 … 1, charged in the direction) are what the
-    reference has.
+    leak is the Leak-Rate of Gonen et al. (2025), applied to valence: 100 where the arm lies further in the
+    injected direction than the reference, 50 where they are equal, else 0; it is the mean over all scored
+    reference completions of the group. towards and away are the charged verdicts in and against the
+    direction, minus those of the reference; net = towards − away; shift is the valence in the direction,
+    minus that of the reference. valence_reference and towards_reference (0 … 1, charged in the direction) are
+    the values of the reference.
+
+    Quantities of a pair with an unscored member are NaN. There are two exceptions where other references of
+    the group are scored: the leak rate, and, for arms with unequal numbers of draws, every quantity.
+
+    Args:
+        judgements: One row per completion: model, mitigation, group_id, stem_id, sample_index, arm, valence,
+            charged, and columns that describe the prompt.
+        reference: Arm of the reference completions.
+        matched: Whether every quantity is of the partner alone, for studies of the pair itself.
+
+    Returns:
+        One row per pair: the columns of `judgements`, direction, partner, valence_reference,
+        towards_reference and each of QUANTITIES.
     """
     base = pairing.references(judgements, reference)
     base = base.assign(**{name: _charged(base, sign) for name, sign in DIRECTIONS.items()})
@@ -91,32 +99,35 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
 
 
 def _charged(table: pd.DataFrame, sign: int) -> pd.Series:
-    """Whether each completion is charged with this sign, 1 or 0; missing where it is unscored."""
+    """Whether each completion is charged with this sign, 1 or 0; NaN where it is unscored."""
     charged = table["charged"].fillna(False).astype(bool) & (sign * table["valence"] > 0)
     return charged.astype(float).where(table["valence"].notna())
 
 
 def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
-    """Leak-Rate of each row of `table` against all rows of `base` of its group; NaN where it or all of those
-    are unscored."""
-    both = pd.concat([part[[*_GROUP, "valence"]] for part in (table, base)])
+    """Leak-Rate of each row of `table` against all rows of `base` in its group; NaN without scored ones."""
+    both = pd.concat([frame[[*_GROUP, "valence"]] for frame in (table, base)])
     group, rows = both.groupby(_GROUP, sort=False).ngroup().to_numpy(), len(table)
     rank, distinct = pd.factorize(both["valence"].to_numpy(), sort=True)  # −1 where unscored
-    # by group, then by valence: what is below is counted without forming the pairs
-    place = group * len(distinct) + rank
-    references = np.sort(place[rows:][rank[rows:] >= 0])
+    # ordered by group, then by valence: lower references are counted without forming the pairs
+    code = group * len(distinct) + rank
+    references = np.sort(code[rows:][rank[rows:] >= 0])
     first, last = (np.searchsorted(references, (group[:rows] + end) * len(distinct)) for end in (0, 1))
-    lower, upto = (np.searchsorted(references, place[:rows], side) - first for side in ("left", "right"))
+    lower, up_to = (np.searchsorted(references, code[:rows], side) - first for side in ("left", "right"))
     count = np.where(rank[:rows] >= 0, last - first, np.nan)
     count[count == 0] = np.nan
-    # twice; a tie counts as half
-    further = np.where(table["direction"] > 0, lower + upto, 2 * count - lower - upto)
+    # twice the number of references that are exceeded; a tie counts as half
+    further = np.where(table["direction"] > 0, lower + up_to, 2 * count - lower - up_to)
     return 50 * further / count
 
 
 def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = SUPPORT) -> pd.DataFrame:
-    """A table of estimates whose intervals are cut at the `limits` of what stands in its column
-    `quantity`."""
+    """Cut the intervals of a table of estimates at the least and greatest possible values.
+
+    Args:
+        table: Table with the columns quantity, ci_low and ci_high.
+        limits: Least and greatest value of each quantity.
+    """
     least, greatest = (
         table["quantity"].map({name: ends[end] for name, ends in limits.items()}).astype(float)
         for end in (0, 1)
@@ -132,18 +143,22 @@ def charged_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_of(table: pd.DataFrame, quantity: str, confidence: float) -> DesignEstimate:
-    """The mean of a quantity over `table`, a row a pair: the estimate by which claims are decided."""
+    """Mean of a quantity over `table`, one row per pair: the estimate by which claims are decided."""
     return clustered.design_mean(table, quantity, confidence, SUPPORT[quantity])
 
 
 def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Each of QUANTITIES within each combination of `by`: a long table with the columns of
-    `clustered.DesignEstimate`."""
-    found = [
+    """Mean of each of QUANTITIES within each combination of the columns `by`.
+
+    Returns:
+        One row per combination and quantity: the columns `by`, quantity, and the fields of
+        `clustered.DesignEstimate`.
+    """
+    tables = [
         clustered.design_means(table, quantity, by, confidence, SUPPORT[quantity]).assign(quantity=quantity)
         for quantity in QUANTITIES
     ]
-    estimates = pd.concat(found, ignore_index=True)
+    estimates = pd.concat(tables, ignore_index=True)
     return estimates[[*by, "quantity", *estimates.columns.drop([*by, "quantity"])]]
 
 
@@ -160,8 +175,10 @@ def verdict_shares(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Share of completions of the charged arms that repeat a charged word of their context, %, without the
-    missing ones."""
+    """Share of completions of the charged arms that repeat a charged word of their context, in %.
+
+    Missing completions are left out.
+    """
     charged = judgements[judgements["arm"].isin(DIRECTIONS) & judgements["repeats"].notna()]
     charged = charged.assign(share=100.0 * charged["repeats"].astype(bool))
     return clustered.design_shares(charged, "share", ["model", "mitigation", "arm"], confidence)
@@ -170,29 +187,38 @@ def repetition_share(judgements: pd.DataFrame, confidence: float) -> pd.DataFram
 def unscored_bounds(
     judgements: pd.DataFrame, by: list[str], confidence: float, reference: str = "neutral"
 ) -> pd.DataFrame:
-    """Towards and net excess with completions that have no valence left out, if none of them leaked, and if
-    all did: see `_if_unscored`. They are missing (`lib.replies.outcomes`), or the judge has left them open.
+    """Towards and net excess under three assumptions about completions without a valence.
 
-    A row for each combination of `by`, quantity and `unscored`, with the columns of DesignEstimate. Whatever
-    a judge would have said, short of charge against the injected direction, the excess lies between the last
-    two (bounds of Manski 2003).
+    Unscored completions are left out, or none of them leaked, or all of them did (see `_if_unscored`). They
+    are missing (`lib.replies.outcomes`), or the judge gave no verdict. Whatever a judge would have said,
+    except charge against the injected direction, the excess lies between the last two (bounds of Manski
+    2003).
+
+    Args:
+        judgements: One row per completion, as in `pairs`.
+        by: Columns to group by.
+        confidence: Level of the intervals, between 0 and 1.
+        reference: Arm of the reference completions.
+
+    Returns:
+        One row per combination of `by`, quantity and `unscored` (the assumption), with the fields of
+        DesignEstimate.
     """
-    found = []
+    tables = []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
         table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])
         for quantity in ("towards", "net"):
             means = clustered.design_means(table, quantity, by, confidence, SUPPORT[quantity])
-            found.append(means.assign(quantity=quantity, unscored=case))
-    table = pd.concat(found, ignore_index=True)
+            tables.append(means.assign(quantity=quantity, unscored=case))
+    table = pd.concat(tables, ignore_index=True)
     return table[[*by, "quantity", "unscored", *table.columns.drop([*by, "quantity", "unscored"])]]
 
 
 def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: bool | None) -> pd.DataFrame:
-    """The pairs of `arm`, whose unscored completions count as charged in its direction if `leaked`, else as
-    not charged.
+    """The pairs of `arm`, with unscored completions charged in its direction if `leaked`, else not charged.
 
-    Those of the reference count the other way round; if `leaked` is None, pairs with an unscored member stay
-    without quantities.
+    Unscored completions of the reference count the other way round. If `leaked` is None, pairs with an
+    unscored member have no quantities.
     """
     rows = judgements[judgements["arm"].isin([arm, reference])]
     if leaked is not None:
@@ -203,10 +229,15 @@ def _if_unscored(judgements: pd.DataFrame, arm: str, reference: str, leaked: boo
 
 
 def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFrame:
-    """Negative minus positive of unmitigated pairs that share model, group and sample_index, in the column
-    `difference`.
+    """Negative minus positive of unmitigated pairs that share model, group and sample_index.
 
-    Beside these four and it, the strata of the group (`clustered.OF_GROUP`) that there are.
+    Args:
+        table: Unmitigated pairs (`pairs`).
+        quantity: Column to compare.
+
+    Returns:
+        One row per pair of pairs: model, stem_id, group_id, sample_index, those strata of the group
+        (`clustered.OF_GROUP`) that exist, and difference.
     """
     key = [
         "model",
@@ -224,14 +255,17 @@ def polarity_difference(table: pd.DataFrame, quantity: str = "net") -> pd.DataFr
 
 
 def shared_prompts(table: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of `table` whose prompt was asked under every mitigation of its model, so that rates can be
-    compared down a column; all draws of it, be they unequally many."""
-    asked = table.groupby("model")["mitigation"].nunique()
-    times = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
-    wanted = table["model"].map(asked)
-    return table[(times == wanted) & (wanted > 1)]
+    """The pairs with a prompt that was used under every mitigation of its model.
+
+    Rates can then be compared between mitigations. All draws of such a prompt are kept, even if their numbers
+    differ.
+    """
+    n_of_model = table.groupby("model")["mitigation"].nunique()
+    n_of_prompt = table.groupby(["model", "group_id", "arm"])["mitigation"].transform("nunique")
+    n_expected = table["model"].map(n_of_model)
+    return table[(n_of_prompt == n_expected) & (n_expected > 1)]
 
 
 def unmitigated(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows, of judgements or pairs, without a mitigation."""
+    """The rows of judgements or pairs without a mitigation."""
     return table[table["mitigation"] == NO_MITIGATION]

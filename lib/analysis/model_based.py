@@ -1,10 +1,9 @@
-"""The same leakage by a mean, by a bootstrap and by a model, side by side, so that disagreement between the
-methods is seen.
+"""Leakage estimated by a mean, by a bootstrap and by a model, to show where the methods disagree.
 
 The rows are pairs of `leakage.pairs`. The model of the towards excess is a binomial GEE of the single
-completions, that of the valence shift a linear mixed model of the mean of each group and arm; both take the
-pairs that the mean takes. All three cluster by stem and take contexts as given, as a GEE has no two-way
-clusters: the tables of estimates count matches too (`lib.analysis.clustered`).
+completions; that of the valence shift is a linear mixed model of the mean of each group and arm. Both use the
+same pairs as the mean. All three methods cluster by stem and take contexts as fixed, because a GEE has no
+two-way clusters; the tables of estimates also cluster by match (`lib.analysis.clustered`).
 """
 
 import warnings
@@ -26,40 +25,54 @@ _FOUND = ["estimate", "ci_low", "ci_high", "se"]
 
 
 def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Towards excess and valence shift of one model by each of METHODS, by arm: of all slots, of each, and
-    closed − open.
+    """Towards excess and valence shift of one model by each of METHODS.
 
-    Columns: quantity, arm, slot, method, estimate, low, high, error, n (pairs), n_stems, said (why there is
-    no interval). Where slots are not told apart there are rows of all slots alone.
+    Args:
+        pairs: Unmitigated pairs of one model (`leakage.pairs`).
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        rng: Random generator of the bootstrap.
+
+    Returns:
+        One row per quantity, arm, slot (all slots, each slot, and closed − open) and method. Columns:
+        quantity, arm, slot, method, estimate, ci_low, ci_high, se, n (pairs), n_stems, said (why there is no
+        interval). Where slots are not labelled there are only rows of all slots.
     """
     rows = []
     for quantity in MODELS:
         scored = leakage.charged_pairs(pairs).dropna(subset=quantity)
         for arm, of_arm in scored.groupby("arm", sort=False):
-            for slot, part, weights in _parts(of_arm):
-                named = {"quantity": quantity, "arm": arm, "slot": slot}
-                counts = {"n": len(part), "n_stems": part["stem_id"].nunique()}
-                found = {
-                    "mean": _mean(part, quantity, weights, confidence),
-                    "bootstrap": _bootstrap(part, quantity, weights, confidence, draws, rng),
-                    "model": _model(part, quantity, weights, confidence),
+            for slot, subset, weights in _parts(of_arm):
+                labels = {"quantity": quantity, "arm": arm, "slot": slot}
+                counts = {"n": len(subset), "n_stems": subset["stem_id"].nunique()}
+                by_method = {
+                    "mean": _mean(subset, quantity, weights, confidence),
+                    "bootstrap": _bootstrap(subset, quantity, weights, confidence, draws, rng),
+                    "model": _model(subset, quantity, weights, confidence),
                 }
-                low, high = (leakage.SUPPORT if len(weights) == 1 else leakage.DIFFERENCE_SUPPORT)[quantity]
+                least, greatest = (leakage.SUPPORT if len(weights) == 1 else leakage.DIFFERENCE_SUPPORT)[
+                    quantity
+                ]
                 for method in METHODS:
-                    cut = {
-                        "ci_low": np.maximum(found[method]["ci_low"], low),
-                        "ci_high": np.minimum(found[method]["ci_high"], high),
+                    clipped = {
+                        "ci_low": np.maximum(by_method[method]["ci_low"], least),
+                        "ci_high": np.minimum(by_method[method]["ci_high"], greatest),
                     }
-                    rows.append({**named, "method": method, **found[method], **cut, **counts})
+                    rows.append({**labels, "method": method, **by_method[method], **clipped, **counts})
     return pd.DataFrame(rows, columns=["quantity", "arm", "slot", "method", *_FOUND, "n", "n_stems", "said"])
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
-    """Where a method contradicts the mean: quantity, arm, slot, method, disagreement; also a method that has
-    no answer.
+    """Cases in which a method contradicts the mean, or gives no estimate.
 
-    A method contradicts the mean where one of both intervals excludes 0 and the other does not, or where its
-    estimate is more than one clustered standard error away.
+    A method contradicts the mean where one of the two intervals excludes 0 and the other does not, or where
+    its estimate differs from the mean by more than one clustered standard error.
+
+    Args:
+        answers: Table of `answers`.
+
+    Returns:
+        One row per case: quantity, arm, slot, method, disagreement.
     """
     key = ["quantity", "arm", "slot"]
     mean = answers[answers["method"] == "mean"]
@@ -71,27 +84,27 @@ def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _disagreement(row) -> str:
-    # a mean without an interval says nothing that could be contradicted
+    # a mean without an interval cannot be contradicted
     if np.isnan(row.ci_low_mean) or row.said:
         return "" if np.isnan(row.ci_low_mean) else row.said
     sides = [
-        bool(low > 0) - bool(high < 0)
-        for low, high in ((row.ci_low, row.ci_high), (row.ci_low_mean, row.ci_high_mean))
+        bool(ci_low > 0) - bool(ci_high < 0)
+        for ci_low, ci_high in ((row.ci_low, row.ci_high), (row.ci_low_mean, row.ci_high_mean))
     ]
-    away = abs(row.estimate - row.estimate_mean)
-    told = ["only one interval excludes 0"] * (sides[0] != sides[1])
-    if away > max(row.se_mean, 1e-9):
-        told.append(f"{away:.2g} away, the standard error being {row.se_mean:.2g}")
-    return ", ".join(told)
+    distance = abs(row.estimate - row.estimate_mean)
+    reasons = ["only one interval excludes 0"] * (sides[0] != sides[1])
+    if distance > max(row.se_mean, 1e-9):
+        reasons.append(f"{distance:.2g} away, the standard error being {row.se_mean:.2g}")
+    return ", ".join(reasons)
 
 
 def _parts(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, int]]]:
-    """Name, rows with their `cell`, and the weight of each cell in what is estimated."""
+    """Name, rows with their `cell`, and the weight of each cell in the estimate."""
     yield "all", part.assign(cell="all"), {"all": 1}
-    told = part.assign(cell=part["slot"])[part["slot"].isin(SLOTS)]
-    if told["cell"].nunique() == 2:
-        yield from ((slot, told[told["cell"] == slot], {slot: 1}) for slot in SLOTS)
-        yield "closed − open", told, {"closed": 1, "open": -1}
+    labelled = part.assign(cell=part["slot"])[part["slot"].isin(SLOTS)]
+    if labelled["cell"].nunique() == 2:
+        yield from ((slot, labelled[labelled["cell"] == slot], {slot: 1}) for slot in SLOTS)
+        yield "closed − open", labelled, {"closed": 1, "open": -1}
 
 
 def _nothing(said: str) -> dict:
@@ -99,21 +112,21 @@ def _nothing(said: str) -> dict:
 
 
 def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -> dict:
-    given = part.drop(columns=["group_id", "match_id"], errors="ignore")
+    rows = part.drop(columns=["group_id", "match_id"], errors="ignore")
     if len(weights) == 1:
-        found = inference.clustered_mean(part[quantity], part["stem_id"], confidence)
+        result = inference.clustered_mean(part[quantity], part["stem_id"], confidence)
     else:
-        found, _ = clustered.design_difference(
-            given, quantity, part["cell"] == next(iter(weights)), confidence
+        result, _ = clustered.design_difference(
+            rows, quantity, part["cell"] == next(iter(weights)), confidence
         )
     return {
-        **{name: getattr(found, name) for name in _FOUND},
-        "said": "" if found.ci_low == found.ci_low else "no interval",
+        **{name: getattr(result, name) for name in _FOUND},
+        "said": "" if result.ci_low == result.ci_low else "no interval",
     }
 
 
 def _bootstrap(part: pd.DataFrame, quantity: str, weights: dict, confidence: float, draws: int, rng) -> dict:
-    """Percentile interval of redrawn stems."""
+    """Percentile interval of a bootstrap of stems."""
     sums = part.pivot_table(
         index="stem_id", columns="cell", values=quantity, aggfunc=["sum", "count"], fill_value=0
     )
@@ -121,25 +134,25 @@ def _bootstrap(part: pd.DataFrame, quantity: str, weights: dict, confidence: flo
         return _nothing("too few stems")
 
     def estimate(times: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # a draw without any stem of a cell has no estimate
+        with np.errstate(invalid="ignore"):  # a resample without any stem of a cell has no estimate
             return sum(
                 weight * (times @ sums["sum", cell]) / (times @ sums["count", cell])
                 for cell, weight in weights.items()
             )
 
-    drawn = np.concatenate([estimate(times) for times in resamples.drawn(sums.index, draws, rng)])
-    low, high = inference.percentile_interval(drawn[:, None], confidence)[:, 0]
+    replicates = np.concatenate([estimate(times) for times in resamples.drawn(sums.index, draws, rng)])
+    ci_low, ci_high = inference.percentile_interval(replicates[:, None], confidence)[:, 0]
     return {
         "estimate": estimate(np.ones((1, len(sums))))[0],
-        "ci_low": low,
-        "ci_high": high,
-        "se": np.nanstd(drawn),
+        "ci_low": ci_low,
+        "ci_high": ci_high,
+        "se": np.nanstd(replicates),
         "said": "",
     }
 
 
 def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -> dict:
-    """What the model of `quantity` says; t of stems − 1 degrees of freedom, as for the mean."""
+    """Estimate of the model of `quantity`; its interval uses t with stems − 1 degrees of freedom."""
     stems = part["stem_id"].nunique()
     if stems < 2:
         return _nothing("too few stems")
@@ -147,26 +160,26 @@ def _model(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) 
     cells = [f"{cell} {side}" for cell in weights for side in ("charged", "reference")]
     contrast = np.array([sign * weight for weight in weights.values() for sign in (1, -1)], dtype=float)
     design = (rows["cell"].to_numpy()[:, None] == np.array(cells)).astype(float)
-    found = (_gee if quantity == "towards" else _mixed)(rows, design, contrast)
-    if isinstance(found, str):
-        return _nothing(found)
-    estimate, error = found
-    reach = stats.t.ppf((1 + confidence) / 2, stems - 1) * error
+    result = (_gee if quantity == "towards" else _mixed)(rows, design, contrast)
+    if isinstance(result, str):
+        return _nothing(result)
+    estimate, se = result
+    half_width = stats.t.ppf((1 + confidence) / 2, stems - 1) * se
     return {
         "estimate": estimate,
-        "ci_low": estimate - reach,
-        "ci_high": estimate + reach,
-        "se": error,
+        "ci_low": estimate - half_width,
+        "ci_high": estimate + half_width,
+        "se": se,
         "said": "",
     }
 
 
 def _rows(part: pd.DataFrame) -> pd.DataFrame:
-    """Two rows a pair, the charged completion and its reference: stem_id, group_id, cell, valence (in the
-    direction), hit.
+    """Two rows per pair: the charged completion and its reference.
 
-    Where the arms have unequally many draws the reference is a mean, and its hit a share: the binomial GEE
-    takes it as such (quasi-likelihood, Papke & Wooldridge 1996).
+    Columns: stem_id, group_id, cell, valence (in the direction), hit. Where the arms have unequal numbers of
+    draws the reference is a mean, and its hit a share; the binomial GEE accepts a share (quasi-likelihood,
+    Papke & Wooldridge 1996).
     """
     rows = part[["stem_id", "group_id"]]
     valence = part["direction"] * part["valence"]
@@ -178,11 +191,10 @@ def _rows(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[float, float] | str:
-    """Contrast of the cells' probabilities, in points, and its error: the average marginal effect, by the
-    delta method.
+    """Contrast of the probabilities of the cells, in points, and its standard error.
 
-    Liang & Zeger (1986): binomial, logit, exchangeable within a stem, robust errors; with a parameter for
-    each cell.
+    This is the average marginal effect, by the delta method, of Liang & Zeger's (1986) GEE: binomial, logit,
+    exchangeable within a stem, robust standard errors, one parameter for each cell.
     """
     if np.isin(design.T @ rows["hit"] / design.sum(axis=0), [0, 1]).any():
         return "no odds: none or all of a cell's completions are charged so"
@@ -202,10 +214,10 @@ def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[
 
 
 def _mixed(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[float, float] | str:
-    """Contrast of the cells' mean valence, and its error, by REML on the mean of each group and cell.
+    """Contrast of the mean valence of the cells, and its standard error, by REML on group-by-cell means.
 
-    Random intercept of the stem, and of the group where a stem has several. Means rather than completions,
-    for a group's own response to its context is then part of the residual.
+    The random intercepts are of the stem, and of the group where a stem has several. Means are used rather
+    than completions, because a group's own response to its context is then part of the residual.
     """
     names = [f"cell{number}" for number in range(len(contrast))]
     frame = rows[["stem_id", "group_id", "cell", "valence"]].join(pd.DataFrame(design, rows.index, names))
@@ -228,14 +240,14 @@ def _mixed(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tupl
 
 
 def _converged(fit: Callable):
-    """The fit, or None where it fails or says that it did not converge: that is what its warnings become.
+    """The fit, or None where it fails or reports that it did not converge.
 
-    statsmodels warns of a variance of 0 too, which is an answer.
+    Warnings are ignored: statsmodels also warns of a variance of 0, which is a valid result.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            found = fit()
+            result = fit()
         except (np.linalg.LinAlgError, ValueError):
             return None
-    return found if found.converged else None
+    return result if result.converged else None

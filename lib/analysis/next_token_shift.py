@@ -1,5 +1,4 @@
-"""The next-token shift, a leakage quantity without sampling noise, and how it compares with the sampled
-ones."""
+"""Next-token shift: a leakage quantity without sampling noise, compared with the sampled quantities."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,18 @@ _COMPARED = ("net", "shift")
 
 
 def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
-    """Each charged or placebo prompt less the `reference` of its group: towards, away, net (points of mass)
-    and shift (scale).
+    """Each charged or placebo prompt minus the reference prompt of its group.
 
-    Named and signed like the sampled quantities of lib.analysis.leakage; a placebo prompt appears once for
-    each direction.
+    Quantities are named and signed like the sampled ones of `lib.analysis.leakage`. A placebo prompt appears
+    once for each direction.
+
+    Args:
+        table: One row per prompt: model, group_id, arm and MEASURES.
+        reference: Arm of the reference prompts.
+
+    Returns:
+        The rows of charged and placebo prompts with direction, towards, away, net (all three in points of
+        probability mass) and shift (points of the human scale).
     """
     base = table.loc[table["arm"] == reference, ["model", "group_id", *MEASURES]]
     injected = pd.concat(
@@ -35,19 +41,32 @@ def shifts(table: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
 
 
 def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.DataFrame:
-    """Mean towards, away, net and shift within each combination of `by`: the columns of
-    `clustered.DesignEstimate`."""
-    found = [
+    """Mean towards, away, net and shift within each combination of the columns `by`.
+
+    Returns:
+        One row per combination and quantity, with the fields of `clustered.DesignEstimate`.
+    """
+    tables = [
         clustered.design_means(shifts, name, by, confidence).assign(quantity=name) for name in QUANTITIES
     ]
-    return leakage.within_limits(pd.concat(found, ignore_index=True))
+    return leakage.within_limits(pd.concat(tables, ignore_index=True))
 
 
 def beside_sampled(
     shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float
 ) -> pd.DataFrame:
-    """Net and shift of the charged arms within each combination of `by`: exact, sampled (`_sampled`), whether
-    signs agree."""
+    """Net and shift of the charged arms, exact and sampled, within each combination of the columns `by`.
+
+    Args:
+        shifts: Table of `shifts`.
+        pairs: Table of `leakage.pairs`.
+        by: Columns to group by.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per combination and quantity: the columns of `summarise`, the sampled ones with the suffix
+        `_sampled`, and same_sign (whether the signs agree).
+    """
     exact = summarise(leakage.charged_pairs(shifts), by, confidence)
     sampled = leakage.summarise(leakage.charged_pairs(pairs), by, confidence)
     both = exact.merge(sampled, on=[*by, "quantity"], suffixes=("", "_sampled"))
@@ -58,73 +77,98 @@ def beside_sampled(
 def rank_correlation(
     shifts: pd.DataFrame, pairs: pd.DataFrame, confidence: float, draws: int, rng
 ) -> pd.DataFrame:
-    """Spearman's correlation over charged prompts of the exact quantity with the mean of its draws, for net
-    and for shift.
+    """Spearman's correlation over charged prompts of the exact quantity with the mean of its draws.
 
-    One row a quantity: rho, low, high (percentile bootstrap of whole stems), prompts, n_stems. Noise of the
-    draws lowers it.
+    Noise of the draws lowers the correlation.
+
+    Args:
+        shifts: Table of `shifts`.
+        pairs: Table of `leakage.pairs`.
+        confidence: Level of the interval, between 0 and 1.
+        draws: Number of bootstrap resamples of whole stems.
+        rng: Random generator of the bootstrap.
+
+    Returns:
+        One row each for net and shift: quantity, rho, ci_low, ci_high (percentile bootstrap), prompts,
+        n_stems.
     """
     if shifts.empty:
         return pd.DataFrame(columns=["quantity", "rho", "ci_low", "ci_high", "prompts", "n_stems"])
     key = ["group_id", "stem_id", "arm"]
-    drawn = leakage.charged_pairs(pairs).groupby(key, as_index=False)[list(_COMPARED)].mean()
+    means = leakage.charged_pairs(pairs).groupby(key, as_index=False)[list(_COMPARED)].mean()
     both = (
         leakage.charged_pairs(shifts)[[*key, *_COMPARED]]
-        .merge(drawn, on=key, suffixes=("", "_sampled"))
+        .merge(means, on=key, suffixes=("", "_sampled"))
         .dropna()
     )
 
     def rho(frame: pd.DataFrame) -> np.ndarray:
         return np.array([frame[name].corr(frame[f"{name}_sampled"], method="spearman") for name in _COMPARED])
 
-    low, high = inference.percentile_interval(
+    ci_low, ci_high = inference.percentile_interval(
         inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence
     )
-    shown = {"quantity": _COMPARED, "rho": rho(both), "ci_low": low, "ci_high": high}
-    return pd.DataFrame({**shown, "prompts": len(both), "n_stems": both["stem_id"].nunique()})
+    columns = {"quantity": _COMPARED, "rho": rho(both), "ci_low": ci_low, "ci_high": ci_high}
+    return pd.DataFrame({**columns, "prompts": len(both), "n_stems": both["stem_id"].nunique()})
 
 
 def precision(
     shifts: pd.DataFrame, pairs: pd.DataFrame, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Estimate in standard errors, exact and sampled, and the forward passes each took: the higher, the
-    narrower for its size.
+    """Estimates in units of their standard error, exact and sampled, with the forward passes that each took.
 
-    One row for each of net and shift and each way: `exact` (one pass a prompt), `sampled` (a pass a token),
-    and `sampled, as many
-    passes`: the median over `draws` random thinnings of the run to as many stems, one draw each, as the exact
-    passes pay for.
+    A higher value means a narrower interval relative to the estimate.
+
+    Args:
+        shifts: Table of `shifts`.
+        pairs: Table of `leakage.pairs`.
+        draws: Number of random thinnings.
+        rng: Random generator of the thinnings.
+
+    Returns:
+        One row for each of net and shift and each way: `exact` (one pass per prompt), `sampled` (one pass per
+        token), and `sampled, as many passes`: the median over random thinnings of the run to as many stems,
+        with one draw each, as the exact passes pay for. Columns: quantity, way, passes, stems, in errors (the
+        estimate in standard errors).
     """
     if shifts.empty:
         return pd.DataFrame(columns=["quantity", "way", "passes", "stems", "in errors"])
     exact, sampled = leakage.charged_pairs(shifts), leakage.charged_pairs(pairs)
     passes = 3 * exact["group_id"].nunique()  # negative, positive and neutral
-    a_triple = 3 * sampled["tokens"].mean()
-    stems = max(2, round(passes / a_triple))
+    passes_per_triple = 3 * sampled["tokens"].mean()
+    stems = max(2, round(passes / passes_per_triple))
     rows = []
     for quantity in _COMPARED:
         by_draw = sampled.pivot_table(
             index="stem_id", columns="sample_index", values=quantity, aggfunc="mean"
         ).to_numpy()
         thinned = [_in_errors(_one_draw_each(by_draw, stems, rng)) for _ in range(draws)]
-        ways = {
+        methods = {
             "exact": (
                 passes,
                 exact["stem_id"].nunique(),
                 _in_errors(exact.groupby("stem_id")[quantity].mean()),
             ),
             "sampled": (
-                round(by_draw.size * a_triple),
+                round(by_draw.size * passes_per_triple),
                 len(by_draw),
                 _in_errors(np.nanmean(by_draw, axis=1)),
             ),
-            "sampled, as many passes": (round(stems * a_triple), stems, float(np.nanmedian(thinned))),
+            "sampled, as many passes": (
+                round(stems * passes_per_triple),
+                stems,
+                float(np.nanmedian(thinned)),
+            ),
         }
         rows += [
             dict(
-                zip(("quantity", "way", "passes", "stems", "in errors"), (quantity, way, *found), strict=True)
+                zip(
+                    ("quantity", "way", "passes", "stems", "in errors"),
+                    (quantity, method, *values),
+                    strict=True,
+                )
             )
-            for way, found in ways.items()
+            for method, values in methods.items()
         ]
     return pd.DataFrame(rows)
 
@@ -137,5 +181,5 @@ def _one_draw_each(by_draw: np.ndarray, stems: int, rng: np.random.Generator) ->
 def _in_errors(by_stem) -> float:
     """A mean over stems divided by its standard error; NaN where the stems do not differ."""
     values = np.asarray(by_stem, dtype=float)
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() / error) if error else np.nan
+    se = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() / se) if se else np.nan

@@ -1,9 +1,9 @@
-"""The placebo rule: a second neutral context must move the valence by nothing, shown by an equivalence test.
+"""The placebo rule: a second neutral context must not move the valence, as shown by an equivalence test.
 
-The mean valence after the placebo context less that after the neutral one, of equal draws, lies inside ±
-margin (two one-sided tests, Schuirmann 1987): *kept*. The whole interval lies beyond: *broken*. Else *not
-shown*: an interval around 0 shows nothing by itself, as a small run has a wide one. The net excess stands
-beside it and decides nothing.
+The rule compares the mean valence after the placebo context with that after the neutral context, over equal
+draws. It is *kept* if the difference lies inside ± margin (two one-sided tests, Schuirmann 1987). It is
+*broken* if the whole interval lies beyond. Otherwise it is *not shown*: an interval around 0 shows nothing by
+itself, because a small run has a wide one. The net excess is reported as well and decides nothing.
 """
 
 import pandas as pd
@@ -17,16 +17,22 @@ COLUMNS = ["quantity", "margin", *_MEASURED, "p_equivalence", "rule"]
 
 
 def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """A row for the shift, in points of the human scale, which decides `rule`, and one for the net excess;
-    columns COLUMNS.
+    """Test the placebo rule for one model.
 
-    `pairs` of one model, of `leakage.pairs`. Without a pair to try it on the rule is broken.
+    Args:
+        pairs: Pairs of one model (`leakage.pairs`).
+        margin: Equivalence margin, in points of the human scale.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        Two rows with the columns COLUMNS: the shift, in points of the human scale, which decides `rule`; and
+        the net excess. Without a pair to test it on, the rule is broken.
     """
     placebo = pairs[(pairs["arm"] == "placebo") & (pairs["direction"] == leakage.DIRECTIONS["positive"])]
     rows = []
     for quantity in ("shift", "net"):
-        found = leakage.mean_of(placebo, quantity, confidence)
-        measured = {field: getattr(found, field) for field in _MEASURED}
+        estimate = leakage.mean_of(placebo, quantity, confidence)
+        measured = {field: getattr(estimate, field) for field in _MEASURED}
         rows.append(
             {"quantity": quantity, "margin": None, **measured, "p_equivalence": None, "rule": "shown alone"}
         )
@@ -42,7 +48,7 @@ def check(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame
 def _rule(shift: inference.Estimate, margin: float, confidence: float) -> str:
     if shift.n == 0 or shift.ci_low > margin or shift.ci_high < -margin:
         return BROKEN
-    # also where all stems agree, so that no test has an error
+    # an interval inside also counts where all stems agree, so that no test has a standard error
     inside = -margin < shift.ci_low and shift.ci_high < margin
     return KEPT if inside or inference.equivalence_p(shift, margin) < 1 - confidence else NOT_SHOWN
 
@@ -53,7 +59,7 @@ def rule(checked: pd.DataFrame) -> str:
 
 
 def rules_by_model(pairs: pd.DataFrame, margin: float, confidence: float) -> dict[str, str]:
-    """Each model's `rule`, from unmitigated `pairs`."""
+    """The `rule` of each model, from unmitigated `pairs`."""
     return {
-        model: rule(check(part, margin, confidence)) for model, part in pairs.groupby("model", sort=False)
+        model: rule(check(subset, margin, confidence)) for model, subset in pairs.groupby("model", sort=False)
     }

@@ -1,13 +1,13 @@
-"""Does negative sentiment leak more than positive (C4), whatever it is compared with?
+"""Whether negative sentiment leaks more than positive (C4), for every admissible reference.
 
-Let b be the balance of an arm: its mean valence, or its % of positive less its % of negative verdicts. Then
-the negative arm leaks b(reference) − b(negative), the positive one b(positive) − b(reference), and the one
-leaks more than the other by
+Let b be the balance of an arm: its mean valence, or its % of positive minus its % of negative verdicts. The
+negative arm then leaks b(reference) − b(negative), and the positive arm b(positive) − b(reference). The
+difference of the two is
 
     D = 2 b(reference) − b(negative) − b(positive).
 
-The reference cancels in the sum of the two and counts twice in D: a reference that leans to one side itself
-decides D. None of the references is the right one, so D has a sign only where all of them give it
+The reference cancels in the sum of the two and counts twice in D: a reference that leans to one side decides
+D by itself. No reference is the right one, so D has a sign only where all references agree on it
 (intersection–union test, Berger 1982).
 """
 
@@ -30,8 +30,8 @@ REFERENCES = {
     "none": ("none",),
 }
 QUANTITIES = ("shift", "net")
-BALANCES = {"verdicts": (-100.0, 100.0), "valence": (-SCALE, SCALE)}  # with their least and greatest value
-RATIOS = np.geomspace(1 / 4, 4, 33)  # of sensitivities, among which `tipping` looks
+BALANCES = {"verdicts": (-100.0, 100.0), "valence": (-SCALE, SCALE)}  # least and greatest value
+RATIOS = np.geomspace(1 / 4, 4, 33)  # ratios of sensitivities that `tipping` tries
 _COLUMNS = [
     "model",
     "mitigation",
@@ -53,12 +53,17 @@ _PAIR = ["model", "mitigation", "group_id", "sample_index", "arm"]
 
 
 def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Charged pairs against each admissible reference: those of REFERENCES and, where `judgements` have a
-    column `kind` (of the context), neutral contexts of each kind, be they of the neutral or of the placebo
-    arm.
+    """Charged pairs against each admissible reference.
 
-    Tables of `leakage.pairs`. Where several completions are the reference, a quantity is its mean over those
-    with which it is known. A reference that `judgements` lack has a table without rows.
+    The references are those of REFERENCES and, where `judgements` have a column `kind` (of the context),
+    neutral contexts of each kind, in the neutral or the placebo arm. Where several completions are the
+    reference, a quantity is its mean over those for which it is known.
+
+    Args:
+        judgements: One row per completion, as in `leakage.pairs`.
+
+    Returns:
+        Tables of `leakage.pairs` by reference; a reference that `judgements` lack has a table without rows.
     """
     columns = [name for name in _COLUMNS if name in judgements]
     against = [
@@ -68,22 +73,22 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
     table = pd.concat(against, ignore_index=True)
     references = {name: table[table["reference"].isin(arms)] for name, arms in REFERENCES.items()}
     if "kind" in judgements:
-        told = judgements.loc[judgements["kind"].ne(""), ["group_id", "arm", "kind"]].drop_duplicates(
+        labelled = judgements.loc[judgements["kind"].ne(""), ["group_id", "arm", "kind"]].drop_duplicates(
             ["group_id", "arm"]
         )
-        kinds = told.rename(columns={"arm": "reference"})
+        kinds = labelled.rename(columns={"arm": "reference"})
         of_kind = references[POOLED].merge(kinds, on=["group_id", "reference"]).groupby("kind", sort=True)
         references |= {_of_kind(kind): rows.drop(columns="kind") for kind, rows in of_kind}
     return {name: _averaged(rows) for name, rows in references.items()}
 
 
 def _of_kind(kind):
-    """What neutral contexts of a kind are called as a reference; of one name or a column of them."""
+    """Name of neutral contexts of a kind as a reference; accepts one name or a column of names."""
     return "neutral, " + kind
 
 
 def _averaged(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each charged completion, its quantities averaged over its references."""
+    """One row for each charged completion, with quantities averaged over its references."""
     if table["reference"].nunique() < 2:
         return table
     quantities = list(leakage.QUANTITIES)
@@ -92,17 +97,22 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_reference(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """D of unmitigated judgements against each reference: model, reference, quantity (of QUANTITIES), fields
-    of DesignEstimate.
+    """D of unmitigated judgements against each reference.
 
-    In points of the human scale (shift) and percentage points (net). Without an estimate where a model lacks
-    the reference.
+    Args:
+        judgements: One row per completion, as in `leakage.pairs`.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per reference, quantity and model: model, reference, quantity (of QUANTITIES), the fields of
+        DesignEstimate. Estimates are in points of the human scale (shift) and percentage points (net); there
+        is none where a model lacks the reference.
     """
     return of_references(pairs_by_reference(judgements), judgements["model"].unique(), QUANTITIES, confidence)
 
 
 def of_references(references: dict[str, pd.DataFrame], models, quantities, confidence: float) -> pd.DataFrame:
-    """As `by_reference`, of some quantities in the tables of `pairs_by_reference`."""
+    """As `by_reference`, for some models and quantities in the tables of `pairs_by_reference`."""
     rows = []
     for reference, pairs in references.items():
         for quantity in quantities:
@@ -116,11 +126,16 @@ def of_references(references: dict[str, pd.DataFrame], models, quantities, confi
 
 
 def decided(table: pd.DataFrame) -> pd.DataFrame:
-    """The sign on which all references of a table of `by_reference` agree: model, quantity, sign, p, reason.
+    """The sign on which all references agree.
 
-    sign is +1 or −1 where every interval lies above or below 0, else 0. p is that of the intersection–union
-    test: the largest of the references' where all estimates lie on one side, no correction being needed; NaN
-    where a reference has none.
+    Args:
+        table: Table of `by_reference`.
+
+    Returns:
+        One row per model and quantity: model, quantity, sign, p, reason. sign is +1 or −1 where every
+        interval lies above or below 0, else 0. p is that of the intersection–union test: the largest p of the
+        references where all estimates lie on one side, without a correction, as none is needed; NaN where a
+        reference has no p.
     """
     rows = []
     for (model, quantity), estimates in table.groupby(["model", "quantity"], sort=False):
@@ -158,8 +173,10 @@ def _agreed(estimates: pd.DataFrame) -> tuple[int, str]:
 
 
 def _intersection_union(estimates: pd.DataFrame) -> float:
-    """p of the union of the references' hypotheses, two-sided: twice the smaller of the largest one-sided p
-    of either side."""
+    """Two-sided p of the union of the hypotheses of all references.
+
+    It is twice the smaller of two values: the largest one-sided p of either side.
+    """
     p, above = estimates["p"].to_numpy(float), estimates["estimate"].to_numpy(float) > 0
     if np.isnan(p).any():
         return np.nan
@@ -168,11 +185,17 @@ def _intersection_union(estimates: pd.DataFrame) -> float:
 
 
 def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The balance b of each arm of unmitigated judgements, of POOLED and of neutral contexts of each kind (as
-    references, see `pairs_by_reference`): model, arm, quantity and the fields of DesignEstimate.
+    """The balance b of each arm of unmitigated judgements.
 
-    quantity is `verdicts`, % positive less % negative of the scored completions, or `valence`, their mean in
-    points of the scale.
+    Args:
+        judgements: One row per completion, as in `leakage.pairs`.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per model, arm and quantity: model, arm, quantity, the fields of DesignEstimate. The arms
+        include POOLED and neutral contexts of each kind (as references, see `pairs_by_reference`). quantity
+        is `verdicts`, % positive minus % negative of the scored completions, or `valence`, their mean in
+        points of the scale.
     """
     scored = judgements.dropna(subset="valence")
     verdict = np.sign(scored["valence"]) * scored["charged"].astype(float)
@@ -198,16 +221,21 @@ def balance(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """How unequally the judge would have to hear the two polarities for the sign of D to be an artefact,
-    against each reference.
+    """How unequally sensitive to the two polarities the judge must be to explain the sign of D.
 
-    If it hears negative charge r times as well as positive, an equal judge would have given r times the
-    positive verdicts, or positive valence: D(r) = N + r P, where N is D of what is negative alone, P of what
-    is positive, and D(1) is D as measured.
+    If the judge is r times as sensitive to negative charge as to positive, an equally sensitive judge would
+    have given r times the positive verdicts, or positive valence. Then D(r) = N + r P, where N is D of
+    negative charge alone, P is D of positive charge alone, and D(1) is D as measured.
 
-    Columns: model, reference, quantity; `tips`, the r of D(r) = 0; `open_from` and `open_to`, between which
-    the interval of D(r) includes 0; n, n_stems. Of r within RATIOS: NaN where there is none, −inf and inf
-    where it reaches beyond.
+    Args:
+        judgements: One row per completion, as in `leakage.pairs`.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per reference, quantity and model: model, reference, quantity; `tips`, the r at which D(r) =
+        0; `open_from` and `open_to`, between which the interval of D(r) includes 0; n, n_stems. Only r within
+        RATIOS are considered: NaN means that there is none, −inf and inf that the range extends beyond
+        RATIOS.
     """
     sides = [
         pairs_by_reference(judgements.assign(valence=judgements["valence"].clip(**side)))
@@ -219,10 +247,10 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
             negative, positive = (leakage.polarity_difference(pairs[reference], quantity) for pairs in sides)
             table = negative.assign(positive=positive["difference"]).dropna(subset=["difference", "positive"])
             for model in judgements["model"].unique():
-                found = _tipping(
+                range_of_ratios = _tipping(
                     table[table["model"] == model], leakage.DIFFERENCE_SUPPORT[quantity], confidence
                 )
-                rows.append({"model": model, "reference": reference, "quantity": quantity, **found})
+                rows.append({"model": model, "reference": reference, "quantity": quantity, **range_of_ratios})
     return pd.DataFrame(rows)
 
 
@@ -245,7 +273,7 @@ def _tipping(table: pd.DataFrame, limits: tuple[float, float], confidence: float
 
 
 def _open_range(ratios: np.ndarray, bounds: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
-    """The least and greatest ratio at which an interval includes 0, to the point where its bound is 0."""
+    """Least and greatest ratio at which an interval includes 0, located where its bound is 0."""
     lows, highs = np.array([bounds(ratio) for ratio in ratios]).T
     includes = np.flatnonzero((lows <= 0) & (highs >= 0))
     if not len(includes):

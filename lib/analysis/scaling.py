@@ -1,10 +1,9 @@
-"""Leakage against model size: a meta-regression of each family's models, whether they fall all the way,
-published numbers.
+"""Leakage against model size: meta-regression within families, monotonicity, and published numbers.
 
-A *line* is a family in one tuning, asked in one way: base and instruct models are never joined, nor two ways
-of asking. Size is log10 of the parameters outside the embeddings, as read from the model; a model of unknown
-size takes no part and is named. The models are the sample: a statement about size must hold of other models
-than these, so that more stems alone never settle it.
+A *line* is a family in one tuning and one mode of prompting: base and instruct models are never joined, nor
+are two modes. Size is log10 of the parameters outside the embeddings, as read from the model. A model of
+unknown size is excluded and named. The models are the sample: a statement about size must hold for other
+models than these, so that more stems alone never settle it.
 """
 
 from collections.abc import Iterator
@@ -25,15 +24,15 @@ from lib.stats.meta_analysis import MetaRegression
 
 LINE = ["family", "tuning", "mode"]
 QUANTITIES = ("shift", "net", "leak")  # the first decides
-# sizes for a slope with an interval; a verdict takes more (`scaling.min_sizes`)
+# sizes required for a slope with an interval; a verdict requires more (`scaling.min_sizes`)
 MIN_DESCRIBED = meta_analysis.MIN_ESTIMATES
-DRAWS = 1000  # of the bootstrap by stem
+DRAWS = 1000  # resamples of the bootstrap by stem
 PUBLISHED = ROOT / "lib" / "data" / "published_leakage.csv"
 _ESTIMATE = [field.name for field in fields(Estimate)]
 
 
 def sized(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The charged pairs of models whose size is known, with log_size."""
+    """The charged pairs of models with a known size, with log_size."""
     known = leakage.charged_pairs(pairs).dropna(subset="parameters")
     return known.assign(log_size=np.log10(known["parameters"].astype(float)))
 
@@ -41,8 +40,17 @@ def sized(pairs: pd.DataFrame) -> pd.DataFrame:
 def by_size(
     pairs: pd.DataFrame, confidence: float, quantity: str = "shift", by=("arm", "slot")
 ) -> pd.DataFrame:
-    """`quantity` of each model of each line, within each combination of `by`: LINE, by, model, parameters,
-    fields of Estimate."""
+    """Mean of a quantity for each model of each line.
+
+    Args:
+        pairs: Table of `leakage.pairs`, with LINE and parameters.
+        confidence: Level of the intervals, between 0 and 1.
+        quantity: One of QUANTITIES.
+        by: Columns to group by within a model.
+
+    Returns:
+        One row per model and combination of `by`: LINE, by, model, parameters, the fields of Estimate.
+    """
     named = [*LINE, *by, "model", "parameters"]
     return inference.clustered_means(
         sized(pairs), quantity, named, confidence, limits=leakage.SUPPORT[quantity]
@@ -50,24 +58,32 @@ def by_size(
 
 
 def meta_regression(pairs: pd.DataFrame, quantity: str, confidence: float, by=()) -> pd.DataFrame:
-    """Change of `quantity` per tenfold size of each line, within each combination of `by`, by
-    `meta_analysis.fit` over its sizes.
+    """Change of a quantity per tenfold size of each line, by `meta_analysis.fit` over its sizes.
 
-    Models of one size are one point, their mean: a temperature or a quantisation more is no further
-    checkpoint. Errors that models share: `error_covariance`. Columns: LINE, by, quantity, sizes, models,
-    left_out (models of unknown size), the fields of Estimate (of the slope, in the unit of the quantity; n
-    pairs, freedom = sizes − 2), tau2 (variance between models, that unit squared), message (why there is no
-    slope, else empty).
+    Models of one size are one point, their mean: a further temperature or quantisation is not a further
+    checkpoint. The sampling errors that models share are those of `error_covariance`.
+
+    Args:
+        pairs: Table of `leakage.pairs`, with LINE and parameters.
+        quantity: One of QUANTITIES.
+        confidence: Level of the intervals, between 0 and 1.
+        by: Columns to group by within a line.
+
+    Returns:
+        One row per line and combination of `by`: LINE, by, quantity, sizes, models, left_out (models of
+        unknown size), the fields of Estimate (of the slope, in the unit of the quantity; n pairs, df = sizes
+        − 2), tau2 (variance between models, in that unit squared), message (why there is no slope, else
+        empty).
     """
     rows = []
     for levels, line in _lines(pairs, quantity, confidence, by):
         slope, tau2 = Estimate(np.nan, np.nan, np.nan, line.n, line.n_stems, np.nan, np.nan, np.nan), np.nan
         if line.fit is not None:
-            low, high = line.fit.interval(confidence)
+            ci_low, ci_high = line.fit.interval(confidence)
             slope = Estimate(
                 line.fit.slope,
-                low,
-                high,
+                ci_low,
+                ci_high,
                 line.n,
                 line.n_stems,
                 line.fit.se,
@@ -87,8 +103,17 @@ def meta_regression(pairs: pd.DataFrame, quantity: str, confidence: float, by=()
 
 
 def fitted(pairs: pd.DataFrame, quantity: str, confidence: float, points: int = 50) -> pd.DataFrame:
-    """The line of each `meta_regression` at `points` sizes, with its band: LINE, parameters, estimate, low,
-    high."""
+    """The fitted line of each `meta_regression`, with its confidence band.
+
+    Args:
+        pairs: Table of `leakage.pairs`, with LINE and parameters.
+        quantity: One of QUANTITIES.
+        confidence: Level of the band, between 0 and 1.
+        points: Number of sizes at which the line is evaluated.
+
+    Returns:
+        One row per line and size: LINE, parameters, estimate, ci_low, ci_high.
+    """
     rows = []
     for levels, line in _lines(pairs, quantity, confidence, ()):
         if line.fit is not None:
@@ -105,7 +130,7 @@ def fitted(pairs: pd.DataFrame, quantity: str, confidence: float, points: int = 
 
 
 class _Line(NamedTuple):
-    """What is known of the models of a line."""
+    """Counts and fit of the models of a line."""
 
     sizes: int
     models: int
@@ -118,27 +143,27 @@ class _Line(NamedTuple):
 
 
 def _lines(pairs: pd.DataFrame, quantity: str, confidence: float, by) -> Iterator[tuple[dict, _Line]]:
-    for levels, part in leakage.charged_pairs(pairs).groupby([*LINE, *by], sort=False):
-        yield dict(zip([*LINE, *by], levels, strict=True)), _line(part, quantity, confidence)
+    for levels, subset in leakage.charged_pairs(pairs).groupby([*LINE, *by], sort=False):
+        yield dict(zip([*LINE, *by], levels, strict=True)), _line(subset, quantity, confidence)
 
 
 def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
-    """The models of one line, and the meta-regression where they allow one."""
+    """The models of one line, with the meta-regression where it is possible."""
     left_out = ", ".join(part.loc[part["parameters"].isna(), "model"].unique())
     models = by_size(part, confidence, quantity, by=())
     sizes = models["parameters"].nunique()
     known = sized(part).dropna(subset=quantity)
     counts = sizes, len(models), left_out, len(known), known["stem_id"].nunique()
-    unsure = models.loc[~(models["se"] > 0), "model"]
+    no_se = models.loc[~(models["se"] > 0), "model"]
     if sizes < MIN_DESCRIBED:
         return _Line(*counts, f"a slope needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}")
-    if len(unsure):
+    if len(no_se):
         return _Line(
             *counts,
-            f"no standard error of {', '.join(unsure)}: no scored pair, one stem, or stems that all agree",
+            f"no standard error of {', '.join(no_se)}: no scored pair, one stem, or stems that all agree",
         )
     log_sizes, point = np.unique(np.log10(models["parameters"].astype(float)), return_inverse=True)
-    # of each model in the mean of its size
+    # weight of each model in the mean of its size
     weights = (point == np.arange(sizes)[:, None]) / np.bincount(point)[:, None]
     covariance = weights @ _covariance(known, quantity, models) @ weights.T
     fit = meta_analysis.fit(weights @ models["estimate"].to_numpy(float), covariance, log_sizes)
@@ -146,8 +171,10 @@ def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
 
 
 def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.ndarray:
-    """`error_covariance` of `models`, a table of `by_size`; stems that a model does not have add nothing to
-    its mean."""
+    """The `error_covariance` of `models`, a table of `by_size`.
+
+    Stems that a model does not have add nothing to its mean.
+    """
     cells = known.pivot_table(
         index="stem_id", columns="model", values=quantity, aggfunc=["sum", "count"], fill_value=0
     )
@@ -157,12 +184,19 @@ def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.
 
 
 def error_covariance(added: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Covariance of models' sampling errors, shape (models, models), from their clustered standard `errors`.
+    """Covariance of the sampling errors of models.
 
-    Models that were given the same stems err together. What all share cancels in a slope, but stems on which
-    leakage itself changes with size do not, and to take errors as independent would hide them. So
-    correlations are those of what each stem adds to each model's mean, `added` (stems, models), shrunk
-    towards none by models / stems, for few stems leave them too unsure.
+    Models that were tested on the same stems have correlated errors. Errors that all models share cancel in a
+    slope, but stems on which leakage itself changes with size do not cancel, and independent errors would
+    hide them. The correlations are therefore those of the contributions of stems to the means. They are
+    shrunk towards 0 by models / stems, because few stems estimate them too imprecisely.
+
+    Args:
+        added: Contribution of each stem to the mean of each model, shape (stems, models).
+        errors: Clustered standard error of each model.
+
+    Returns:
+        Covariance, shape (models, models).
     """
     scale = np.sqrt((added**2).sum(axis=0))
     shrunk = min(1.0, added.shape[1] / len(added))
@@ -171,76 +205,98 @@ def error_covariance(added: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 def pair_differences(pairs: pd.DataFrame, quantity: str, confidence: float) -> pd.DataFrame:
-    """The larger size less the smaller of each line that has just two, on the groups and arms that both have
-    scored.
+    """The larger size minus the smaller of each line that has exactly two sizes.
 
-    A group and arm are one value at each size, the mean of its draws; intervals are clustered by stem, and so
-    hold of these models alone. Columns: LINE, quantity, smaller, larger (models), fields of Estimate.
+    The comparison uses the groups and arms that are scored at both sizes. A group and arm are one value at
+    each size, the mean of its draws. Intervals are clustered by stem, and therefore hold for these models
+    alone.
+
+    Args:
+        pairs: Table of `leakage.pairs`, with LINE and parameters.
+        quantity: One of QUANTITIES.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per line: LINE, quantity, smaller, larger (models), the fields of Estimate.
     """
     rows, limit = [], np.ptp(leakage.SUPPORT[quantity])
-    for levels, part in sized(pairs).groupby(LINE, sort=False):
-        names = part.groupby("parameters")["model"].agg(lambda models: ", ".join(models.unique()))
+    for levels, subset in sized(pairs).groupby(LINE, sort=False):
+        names = subset.groupby("parameters")["model"].agg(lambda models: ", ".join(models.unique()))
         if len(names) == 2:
             values = (
-                part.groupby(["stem_id", "group_id", "arm", "parameters"])[quantity]
+                subset.groupby(["stem_id", "group_id", "arm", "parameters"])[quantity]
                 .mean()
                 .unstack("parameters")
             )
             difference = values[names.index[1]] - values[names.index[0]]
             stems = difference.index.get_level_values("stem_id")
-            found = inference.clustered_mean(difference, stems, confidence, (-limit, limit))
-            rows.append((*levels, quantity, *names, *asdict(found).values()))
+            result = inference.clustered_mean(difference, stems, confidence, (-limit, limit))
+            rows.append((*levels, quantity, *names, *asdict(result).values()))
     return pd.DataFrame(rows, columns=[*LINE, "quantity", "smaller", "larger", *_ESTIMATE])
 
 
 def families(slopes: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Mean slope over the families of each tuning and mode that has 2 or more with a slope in a table of
-    `meta_regression`.
+    """Mean slope over the families of each tuning and mode with at least 2 slopes.
 
-    Random effects of the family, with the variance between them of Paule & Mandel (1982); t with families − 1
-    degrees of freedom, so that two families give a wide interval. Columns: tuning, mode, quantity, families,
-    estimate, low, high, between (SD of slopes).
+    The model has random effects of the family, with the between-family variance of Paule & Mandel (1982), and
+    t with families − 1 degrees of freedom, so that two families give a wide interval.
+
+    Args:
+        slopes: Table of `meta_regression`.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per tuning, mode and quantity: tuning, mode, quantity, families, estimate, ci_low, ci_high,
+        between (SD of slopes).
     """
     rows, by = [], ["tuning", "mode", "quantity"]
-    for levels, part in slopes.dropna(subset="se").groupby(by, sort=False):
-        if len(part) < 2:
+    for levels, subset in slopes.dropna(subset="se").groupby(by, sort=False):
+        if len(subset) < 2:
             continue
-        found = combine_effects(
-            part["estimate"].to_numpy(float),
-            part["se"].to_numpy(float) ** 2,
+        result = combine_effects(
+            subset["estimate"].to_numpy(float),
+            subset["se"].to_numpy(float) ** 2,
             method_re="iterated",
             use_t=True,
             alpha=1 - confidence,
         )
-        low, high = found.conf_int(alpha=1 - confidence)[1]  # of the random effects
-        rows.append((*levels, len(part), found.mean_effect_re, low, high, np.sqrt(found.tau2)))
+        ci_low, ci_high = result.conf_int(alpha=1 - confidence)[1]  # of the random effects
+        rows.append((*levels, len(subset), result.mean_effect_re, ci_low, ci_high, np.sqrt(result.tau2)))
     return pd.DataFrame(rows, columns=[*by, "families", "estimate", "ci_low", "ci_high", "between"])
 
 
 def monotonicity(
     pairs: pd.DataFrame, quantity: str, confidence: float, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Whether `quantity` falls all the way from the smallest to the largest size of each line, whatever its
-    shape.
+    """Whether a quantity falls all the way from the smallest to the largest size of each line, in any shape.
 
-    Of these models, not of others: stems are the sample. tau: Kendall's tau-b of the quantity with size, with
-    the percentile interval of a bootstrap by stem; few sizes give it few values. p_falling: of the hypothesis
-    that it never rises from one size to the next, small if it rises somewhere: the share of bootstrap draws
-    around equal means, the least favourable case of the hypothesis (Robertson et al. 1988), that lie as far
-    from their isotonic fit, in weighted squares, as the means do. p_monotone: the larger of it and its mirror
-    image (intersection–union), small if there is a bend.
-    Columns: LINE, sizes, tau, low, high, p_falling, p_monotone, n_stems, message.
+    The statement is about these models, not about others: stems are the sample.
+
+    Args:
+        pairs: Table of `leakage.pairs`, with LINE and parameters.
+        quantity: One of QUANTITIES.
+        confidence: Level of the intervals, between 0 and 1.
+        rng: Random generator of the bootstrap.
+
+    Returns:
+        One row per line: LINE, sizes, tau, ci_low, ci_high, p_falling, p_monotone, n_stems, message. tau is
+        Kendall's tau-b of the quantity with size, with the percentile interval of a bootstrap by stem; few
+        sizes give it few values. p_falling tests the hypothesis that the quantity never rises from one size
+        to the next, and is small if it rises somewhere. It is the share of bootstrap resamples around equal
+        means, the least favourable case of the hypothesis (Robertson et al. 1988), that lie as far from their
+        isotonic fit, in weighted squares, as the means do. p_monotone is the larger of p_falling and its
+        mirror image (intersection–union), and is small if there is a bend.
     """
     rows = []
-    for levels, part in sized(pairs).dropna(subset=quantity).groupby(LINE, sort=False):
-        sizes, stems = part["parameters"].nunique(), part["stem_id"].nunique()
+    for levels, subset in sized(pairs).dropna(subset=quantity).groupby(LINE, sort=False):
+        sizes, stems = subset["parameters"].nunique(), subset["stem_id"].nunique()
         shape, message = [np.nan] * 5, ""
         if stems < 2:
             message = "needs 2 stems, has 1"
         elif sizes < MIN_DESCRIBED:
             message = f"needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}"
         else:
-            shape = _shape(part, quantity, confidence, rng)
+            shape = _shape(subset, quantity, confidence, rng)
         rows.append((*levels, sizes, *shape, stems, message))
     return pd.DataFrame(
         rows,
@@ -249,18 +305,20 @@ def monotonicity(
 
 
 def _shape(part: pd.DataFrame, quantity: str, confidence: float, rng: np.random.Generator) -> list[float]:
-    """tau, its interval, p_falling, p_monotone of one line."""
+    """Values of tau, its interval, p_falling and p_monotone of one line."""
     cells = part.pivot_table(
         index="stem_id", columns="parameters", values=quantity, aggfunc=["sum", "count"], fill_value=0
     )
     sums, counts = cells["sum"].to_numpy(float), cells["count"].to_numpy(float)
     weight, means = counts.sum(axis=0), sums.sum(axis=0) / counts.sum(axis=0)
-    # how often each draw takes each stem
+    # how often each resample contains each stem
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
-    drawn = (times @ sums) / np.maximum(times @ counts, 1)
-    low, high = inference.percentile_interval(np.array([[_tau(draw)] for draw in drawn]), confidence)[:, 0]
-    p_falling, p_rising = (_p(means, drawn, weight, rising) for rising in (False, True))
-    return [_tau(means), low, high, p_falling, max(p_falling, p_rising)]
+    replicates = (times @ sums) / np.maximum(times @ counts, 1)
+    ci_low, ci_high = inference.percentile_interval(
+        np.array([[_tau(replicate)] for replicate in replicates]), confidence
+    )[:, 0]
+    p_falling, p_rising = (_p(means, replicates, weight, rising) for rising in (False, True))
+    return [_tau(means), ci_low, ci_high, p_falling, max(p_falling, p_rising)]
 
 
 def _tau(means: np.ndarray) -> float:
@@ -271,9 +329,9 @@ def _tau(means: np.ndarray) -> float:
 
 
 def _p(means: np.ndarray, drawn: np.ndarray, weight: np.ndarray, rising: bool) -> float:
-    """p of the hypothesis that the means fall, or rise, from each size to the next."""
-    under = np.array([_distance(draw - means, weight, rising) for draw in drawn])
-    return float((1 + np.sum(under >= _distance(means, weight, rising) - 1e-9)) / (1 + len(under)))
+    """P value of the hypothesis that the means fall, or rise, from each size to the next."""
+    under_null = np.array([_distance(replicate - means, weight, rising) for replicate in drawn])
+    return float((1 + np.sum(under_null >= _distance(means, weight, rising) - 1e-9)) / (1 + len(under_null)))
 
 
 def _distance(means: np.ndarray, weight: np.ndarray, rising: bool) -> float:
@@ -282,10 +340,12 @@ def _distance(means: np.ndarray, weight: np.ndarray, rising: bool) -> float:
 
 
 def published() -> pd.DataFrame:
-    """Leak rates of *semantic* leakage in the literature: source, prompts, family, tuning, billions, measure,
-    leak_rate.
+    """Leak rates of *semantic* leakage in the literature.
 
-    Sizes are those of the models' names. Another quantity than ours: similarity to a concept in the prompt,
-    50 % where there is none, and published without intervals.
+    This is a different quantity from those of this project: similarity to a concept in the prompt, 50 % where
+    there is no leakage. It was published without intervals. Sizes are those of the model names.
+
+    Returns:
+        Columns: source, prompts, family, tuning, billions, measure, leak_rate.
     """
     return pd.read_csv(PUBLISHED)

@@ -1,9 +1,9 @@
-"""Can a model's completions be judged at all? What is missing (see lib.replies.outcomes), by arm and
-mitigation, and the usability rule.
+"""Usability of completions: what is missing, by arm and mitigation, and whether a model can be judged at all.
 
-The rule, like the placebo rule, is about the whole of a model's row: it is inconclusive where more than
-MOST_MISSING per cent of the completions of any arm are missing, or where arms differ in what they lack beyond
-chance, for what is left is then no fair sample of what was asked. Threshold and tests are ours.
+For what counts as missing see lib.replies.outcomes. The usability rule, like the placebo rule, applies to the
+whole row of a model. The row is inconclusive where more than MOST_MISSING per cent of the completions of any
+arm are missing, or where the missing shares of arms differ by more than chance, because the remaining
+completions are then no fair sample. The threshold and the tests are choices of this project.
 """
 
 import pandas as pd
@@ -23,7 +23,7 @@ COMPARED = (
     ("negative", "positive"),
 )
 PLACEBO_BROKEN = "placebo rule broken"
-PLACEBO_OPEN = "placebo rule not shown"  # neither kept nor broken for sure
+PLACEBO_OPEN = "placebo rule not shown"  # neither kept nor broken with certainty
 CHECKED = [
     "model",
     "mitigation",
@@ -40,8 +40,15 @@ _CELL = ["model", "mitigation", "arm"]
 
 
 def outcome_shares(completions: pd.DataFrame) -> pd.DataFrame:
-    """A row for each mitigation and arm: completions, then % of each outcome that occurs, then `missing`, %
-    of all."""
+    """Shares of outcomes of each mitigation and arm.
+
+    Args:
+        completions: One row per completion: mitigation, arm, outcome.
+
+    Returns:
+        One row per mitigation and arm: completions (their number), then % of each outcome that occurs, then
+        `missing`, % of all.
+    """
     cell = [completions["mitigation"], completions["arm"]]
     counts = completions.groupby(["mitigation", "arm"], sort=False).size().rename("completions")
     occurs = [outcome for outcome in outcomes.OUTCOMES if (completions["outcome"] == outcome).any()]
@@ -56,50 +63,66 @@ def _share(chosen: pd.Series, cell: list[pd.Series]) -> pd.Series:
 
 
 def is_missing(completions: pd.DataFrame) -> pd.Series:
-    """Whether there is nothing to judge: every outcome but `answered` and `truncated`."""
+    """Whether there is nothing to judge: true for every outcome but `answered` and `truncated`."""
     return ~completions["outcome"].isin(outcomes.USABLE)
 
 
 def reasons(completions: pd.DataFrame, shown: int = 10) -> pd.DataFrame:
-    """What stands in place of the missing completions, the `shown` most common: model, outcome, note,
-    completions, arms."""
-    lost = completions[is_missing(completions)]
-    table = lost.groupby(["model", "outcome", "note"], sort=False).agg(
+    """The most common reasons for missing completions.
+
+    Args:
+        completions: One row per completion: model, arm, outcome, note.
+        shown: Number of reasons.
+
+    Returns:
+        One row per reason: model, outcome, note, completions, arms (their numbers).
+    """
+    missing = completions[is_missing(completions)]
+    table = missing.groupby(["model", "outcome", "note"], sort=False).agg(
         completions=("arm", "size"), arms=("arm", "nunique")
     )
     return table.sort_values("completions", ascending=False, kind="stable").head(shown).reset_index()
 
 
 def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The usability rule, a row for each test, with the columns of CHECKED; estimate in %, of a difference in
-    points.
+    """Test the usability rule.
 
-    The share missing in each arm; and for each pair of COMPARED arms the difference of their shares, the
-    draws of a group compared as `lib.generation.pairing` says, each at a confidence that is
-    Bonferroni-corrected for the comparisons of its model. fault: "" where the test is passed.
+    The tests are of the share missing in each arm, and, for each pair of COMPARED arms, of the difference of
+    their shares. Draws of a group are compared as in `lib.generation.pairing`. The confidence of each
+    difference is Bonferroni-corrected for the comparisons of its model.
+
+    Args:
+        completions: One row per completion.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per test, with the columns CHECKED. The estimate is in %, that of a difference in points.
+        fault is "" where the test is passed.
     """
-    lost = completions.assign(missing=100.0 * is_missing(completions))
-    shares = clustered.design_shares(lost, "missing", _CELL, confidence)
+    flagged = completions.assign(missing=100.0 * is_missing(completions))
+    shares = clustered.design_shares(flagged, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
-    compared = [pair for pair in COMPARED if {*pair} <= {*lost["arm"]}]
-    for (model, mitigation), part in lost.groupby(["model", "mitigation"], sort=False):
+    compared = [pair for pair in COMPARED if {*pair} <= {*flagged["arm"]}]
+    for (model, mitigation), subset in flagged.groupby(["model", "mitigation"], sort=False):
         corrected = 1 - (1 - confidence) / (
-            len(compared) * lost.loc[lost["model"] == model, "mitigation"].nunique()
+            len(compared) * flagged.loc[flagged["model"] == model, "mitigation"].nunique()
         )
         for one, other in compared:
-            base = part[part["arm"] == other]
-            table = pairing.with_partner(part[part["arm"] == one], base, ["group_id"])
-            apart = table["missing"] - pairing.beside(table, base, ["group_id"], ["missing"], [])["missing"]
-            found = clustered.design_mean(table.assign(apart=apart), "apart", corrected, (-100, 100))
-            if found.n:
-                rows.append(_of_difference(model, mitigation, one, other, found))
+            base = subset[subset["arm"] == other]
+            table = pairing.with_partner(subset[subset["arm"] == one], base, ["group_id"])
+            difference = (
+                table["missing"] - pairing.beside(table, base, ["group_id"], ["missing"], [])["missing"]
+            )
+            estimate = clustered.design_mean(table.assign(apart=difference), "apart", corrected, (-100, 100))
+            if estimate.n:
+                rows.append(_of_difference(model, mitigation, one, other, estimate))
     return pd.DataFrame(rows, columns=CHECKED)
 
 
 def _of_share(row) -> dict:
-    asked = "" if row.mitigation == NO_MITIGATION else f" under {row.mitigation}"
+    condition = "" if row.mitigation == NO_MITIGATION else f" under {row.mitigation}"
     fault = (
-        f"{row.estimate:.0f} % of completions are unusable (arm {row.arm}{asked})"
+        f"{row.estimate:.0f} % of completions are unusable (arm {row.arm}{condition})"
         if row.estimate > MOST_MISSING
         else ""
     )
@@ -107,9 +130,9 @@ def _of_share(row) -> dict:
 
 
 def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
-    asked = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
-    between = f"{found.estimate:+.1f} points [{found.ci_low:.1f}, {found.ci_high:.1f}]"
-    fault = f"arms differ in unusable completions ({one} − {other}{asked}: {between})".replace("-", "−")
+    condition = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
+    interval = f"{found.estimate:+.1f} points [{found.ci_low:.1f}, {found.ci_high:.1f}]"
+    fault = f"arms differ in unusable completions ({one} − {other}{condition}: {interval})".replace("-", "−")
     return _row(
         model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else ""
     )
@@ -124,36 +147,48 @@ def _row(model: str, mitigation: str, test: str, found, fault: str) -> dict:
 
 
 def fault(checked: pd.DataFrame) -> str:
-    """Why a model is unusable, by its rows of `check`: the worst arm, or the first difference; "" if it is
-    not."""
-    broken = checked[checked["fault"] != ""]
-    shares = broken[~broken["test"].str.contains("−")]
+    """Why a model is unusable, from its rows of `check`: the worst arm, or else the first difference.
+
+    The text is "" if the model is usable.
+    """
+    failed = checked[checked["fault"] != ""]
+    shares = failed[~failed["test"].str.contains("−")]
     if len(shares):
         return shares.loc[shares["estimate"].idxmax(), "fault"]
-    return broken["fault"].iloc[0] if len(broken) else ""
+    return failed["fault"].iloc[0] if len(failed) else ""
 
 
 def faults(
     completions: pd.DataFrame, pairs: pd.DataFrame, confidence: float, margin: float
 ) -> dict[str, str]:
-    """What is wrong with each model's completions, "" if nothing is: the placebo rule, or else the usability
-    rule. What is missing may leave nothing to try the placebo rule on; then the usability rule says why.
+    """Fault of the completions of each model, by the placebo rule, or else by the usability rule.
 
-    `completions`, or judgements, are those that the verdict rests on, and `pairs` the unmitigated ones of
-    `leakage.pairs`; `margin` of the placebo rule, in points of the human scale. PLACEBO_OPEN allows a
-    verdict, everything else none (`allows_none`).
+    If too much is missing to test the placebo rule, the usability rule gives the reason.
+
+    Args:
+        completions: Completions, or judgements, on which the verdict is based.
+        pairs: Their unmitigated pairs (`leakage.pairs`).
+        confidence: Level of the intervals, between 0 and 1.
+        margin: Margin of the placebo rule, in points of the human scale.
+
+    Returns:
+        Fault by model, "" if there is none. PLACEBO_OPEN allows a verdict; every other fault rules it out
+        (`allows_none`).
     """
     checked = check(completions, confidence)
-    of_model = {model: fault(part) for model, part in checked.groupby("model", sort=False)}
+    unusable_by_model = {model: fault(subset) for model, subset in checked.groupby("model", sort=False)}
     return {
         model: _fault(pairs[pairs["model"] == model], margin, confidence, unusable)
-        for model, unusable in of_model.items()
+        for model, unusable in unusable_by_model.items()
     }
 
 
 def _fault(pairs: pd.DataFrame, margin: float, confidence: float, unusable: str) -> str:
-    """PLACEBO_BROKEN where it is so for sure, or nothing tells why it could not be tried; else `unusable`,
-    else PLACEBO_OPEN."""
+    """PLACEBO_BROKEN, else `unusable`, else PLACEBO_OPEN.
+
+    The placebo rule counts as broken where it was tested, or where `unusable` gives no reason why it could
+    not be.
+    """
     checked = placebo.check(pairs, margin, confidence)
     rule, tried = placebo.rule(checked), checked["n"].iloc[0] > 0
     if rule == placebo.BROKEN and (tried or not unusable):
@@ -162,12 +197,14 @@ def _fault(pairs: pd.DataFrame, margin: float, confidence: float, unusable: str)
 
 
 def allows_none(fault: str) -> bool:
-    """Whether a fault of `faults` leaves no verdict."""
+    """Whether a fault of `faults` rules out a verdict."""
     return fault not in ("", PLACEBO_OPEN)
 
 
 def joined(faults: dict[str, str], models: list[str]) -> str:
-    """The faults of several models in one row: those that allow no verdict, each with its model, else
-    PLACEBO_OPEN, else ""."""
-    grave = [f"{model}: {faults[model]}" for model in models if allows_none(faults[model])]
-    return "; ".join(grave) or next((faults[model] for model in models if faults[model]), "")
+    """The faults of several models as one text.
+
+    These are the faults that rule out a verdict, each with its model; else PLACEBO_OPEN; else "".
+    """
+    blocking = [f"{model}: {faults[model]}" for model in models if allows_none(faults[model])]
+    return "; ".join(blocking) or next((faults[model] for model in models if faults[model]), "")

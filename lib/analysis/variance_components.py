@@ -1,10 +1,9 @@
-"""Variance components of paired differences: how far stems, matches of contexts, groups and samples each make
-them differ.
+"""Variance components of paired differences: stems, matches of contexts, groups and samples.
 
-A difference is taken as mean + stem + match + group + sample within group, each part with a variance of its
-own; a group is one stem with one match. Henderson's method 1 (Searle, Casella & McCulloch 1992, ch. 5): sums
-of squares are set equal to their expectations, whatever the numbers in the cells; a part whose estimate is
-below 0 is taken out and the others are estimated anew.
+A difference is modelled as mean + stem + match + group + sample within group, each part with a variance of
+its own; a group is one stem with one match. The estimates are by Henderson's method 1 (Searle, Casella &
+McCulloch 1992, ch. 5): sums of squares are set equal to their expectations, for any numbers in the cells. A
+part with an estimate below 0 is removed, and the others are estimated again.
 """
 
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from lib.dataset import curated_prompts
 
 @dataclass(frozen=True)
 class Components:
-    """Variances of a paired difference, in squared points, and what they were estimated from.
+    """Variances of a paired difference, in squared points, and the counts behind them.
 
-    What cannot be told apart is counted where it costs most: groups as stems if every stem has one group,
-    samples as groups if every group has one sample.
+    Parts that cannot be separated are counted where they cost most: groups as stems if every stem has one
+    group, samples as groups if every group has one sample.
     """
 
     stem: float
@@ -30,46 +29,65 @@ class Components:
     n_groups: int
     n: int
     match: float = 0.0
-    # 0 where matches are not told, or not apart from stems or groups: contexts then count as given
+    # 0 where matches are unknown, or cannot be separated from stems or groups: contexts then count as fixed
     n_matches: int = 0
 
 
 def components(differences: pd.DataFrame, value: str = "difference") -> Components:
-    """Variance components of the column `value`, one row a sample, contexts as given: matches count as
-    groups, or as stems.
+    """Variance components with contexts as fixed: matches count as groups, or as stems.
 
-    Needs stem_id and group_id; NaN values are left out. ValueError for fewer than two stems.
+    Args:
+        differences: One row per sample, with stem_id and group_id.
+        value: Column to analyse; NaN values are left out.
+
+    Raises:
+        ValueError: If there are fewer than two stems.
     """
     return estimate(sums(differences, value).assign(match=-1))
 
 
 def components_by_match(differences: pd.DataFrame, value: str = "difference") -> Components:
-    """As `components`, with a part for matches (`curated_prompts.with_match`), crossed with stems or stems
-    nested in them.
+    """Variance components with a part for matches, which cross with stems or contain them.
 
-    Without that part where matches are not told, where there is one, or where every match is met by one stem.
+    As `components`, with the matches of `curated_prompts.with_match`. The part for matches is omitted where
+    matches are unknown, where there is only one, or where every match has one stem.
+
+    Args:
+        differences: One row per sample, with stem_id and group_id.
+        value: Column to analyse; NaN values are left out.
+
+    Raises:
+        ValueError: If there are fewer than two stems.
     """
     return estimate(sums(differences, value))
 
 
 def sums(differences: pd.DataFrame, value: str) -> pd.DataFrame:
-    """What the analysis needs of each group: stem, match (numbers; −1 if one is not told), count, total,
-    square within the group.
+    """Sums that the analysis needs of each group.
 
-    ValueError for fewer than two stems with values.
+    Args:
+        differences: One row per sample, with stem_id and group_id.
+        value: Column to analyse; NaN values are left out.
+
+    Returns:
+        One row per group: stem and match (numbers; match is −1 if any is unknown), count, total, square (sum
+        of squares within the group).
+
+    Raises:
+        ValueError: If there are fewer than two stems with values.
     """
     table = curated_prompts.with_match(differences.dropna(subset=[value]))
     if table["stem_id"].nunique() < 2:
         raise ValueError("variance components need at least two stems with values")
-    told = "match_id" in table and table["match_id"].notna().all()
+    labelled = "match_id" in table and table["match_id"].notna().all()
     table = table.assign(
-        stem=pd.factorize(table["stem_id"])[0], match=pd.factorize(table["match_id"])[0] if told else -1
+        stem=pd.factorize(table["stem_id"])[0], match=pd.factorize(table["match_id"])[0] if labelled else -1
     )
     groups = table.groupby(["stem", "group_id"])
-    found = (
+    result = (
         groups[value].agg(count="size", total="sum", square="var").join(groups["match"].first()).reset_index()
     )
-    return found.assign(square=found["square"].fillna(0) * (found["count"] - 1)).drop(columns="group_id")
+    return result.assign(square=result["square"].fillna(0) * (result["count"] - 1)).drop(columns="group_id")
 
 
 def estimate(groups: pd.DataFrame) -> Components:
@@ -80,21 +98,21 @@ def estimate(groups: pd.DataFrame) -> Components:
         "group": np.arange(len(groups)),
     }
     levels = {name: int(codes.max()) + 1 for name, codes in parts.items()}
-    n, met = int(groups["count"].sum()), len(groups[["stem", "match"]].drop_duplicates())
-    apart = {
-        "match": 1 < levels["match"] < met,
+    n, n_met = int(groups["count"].sum()), len(groups[["stem", "match"]].drop_duplicates())
+    separable = {
+        "match": 1 < levels["match"] < n_met,
         "stem": True,
         "group": levels["group"] > levels["stem"],
         "sample": n > levels["group"],
     }
-    kept = [name for name, is_apart in apart.items() if is_apart]
-    found = _solved(groups, parts, kept)
-    while min(found.values()) < 0:
-        kept.remove(min(found, key=found.get))
-        found = _solved(groups, parts, kept)
+    included = [name for name, is_separable in separable.items() if is_separable]
+    result = _solved(groups, parts, included)
+    while min(result.values()) < 0:
+        included.remove(min(result, key=result.get))
+        result = _solved(groups, parts, included)
     counts = {"n_stems": levels["stem"], "n_groups": levels["group"], "n": n}
-    variances = {name: float(found.get(name, 0.0)) for name in apart}
-    return Components(**variances, **counts, n_matches=levels["match"] if apart["match"] else 0)
+    variances = {name: float(result.get(name, 0.0)) for name in separable}
+    return Components(**variances, **counts, n_matches=levels["match"] if separable["match"] else 0)
 
 
 def _codes(column: pd.Series) -> np.ndarray:
@@ -102,15 +120,14 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def _solved(groups: pd.DataFrame, parts: dict[str, np.ndarray], kept: list[str]) -> dict[str, float]:
-    """The variances of the `kept` parts that make the sums of squares between their levels what is
-    expected."""
+    """Variances of the `kept` parts that equate sums of squares between levels with their expectations."""
     if not kept:
         return {"sample": 0.0}
     count, total = groups["count"].to_numpy(float), groups["total"].to_numpy(float)
     n, square = count.sum(), groups["square"].sum() + (total**2 / count).sum()
 
     def shared(rows: np.ndarray, columns: np.ndarray) -> float:
-        """Σ n_rc² / n_r: how far the levels of one part carry those of another."""
+        """Σ n_rc² / n_r: overlap of the levels of one part with those of another."""
         both, first = np.unique(rows * (columns.max() + 1) + columns, return_index=True, return_inverse=True)[
             1:
         ][::-1]
@@ -135,10 +152,11 @@ def _solved(groups: pd.DataFrame, parts: dict[str, np.ndarray], kept: list[str])
 
 
 def redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """`sums` of as many stems as there are, or of as many matches where stems are nested in them, drawn with
-    replacement.
+    """A bootstrap resample of a table of `sums`.
 
-    What is drawn comes with all its groups; drawn twice it counts as two, and so do the stems of a match.
+    Stems are drawn with replacement, as many as there are; where stems are nested in matches, matches are
+    drawn instead. Each drawn unit comes with all its groups. A unit that is drawn twice counts as two, and so
+    do the stems of a match.
     """
     nested = (groups["match"] >= 0).all() and 1 < groups["match"].nunique() < len(groups) == groups[
         "stem"
@@ -147,6 +165,10 @@ def redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     codes = pd.factorize(groups[unit])[0]
     rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     chosen = [rows_of[code] for code in rng.integers(len(rows_of), size=len(rows_of))]
-    drawn = groups.iloc[np.concatenate(chosen)]
+    resample = groups.iloc[np.concatenate(chosen)]
     number = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
-    return drawn.assign(match=number, stem=np.arange(len(drawn))) if nested else drawn.assign(stem=number)
+    return (
+        resample.assign(match=number, stem=np.arange(len(resample)))
+        if nested
+        else resample.assign(stem=number)
+    )

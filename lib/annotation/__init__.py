@@ -1,4 +1,4 @@
-"""What people say of completions: which are asked about, the form, labels from and to other tools.
+"""Human labels of completions: which completions are labelled, the form, and exchange with other tools.
 
-Takes judgements; gives labels, each with who gave it.
+The package takes judgements and returns labels, each with its annotator.
 """

@@ -1,15 +1,18 @@
-"""Labels to and from other tools: plain CSV, and the JSON of Label Studio. What is exported and imported
-again is equal.
+"""Exchange labels with other tools: plain CSV, and the JSON of Label Studio.
 
-`python -m lib.annotation.exchange export SET [FILE]` writes the texts to label, with the labels that there
-are, for Label Studio (.json, its labelling form beside it as .xml) or the labels alone as a table (.csv);
-FILE is outputs/SET/annotation/label_studio.json unless given, and no file is replaced. `python -m
-lib.annotation.exchange import SET FILE` reads such a file, or what Label Studio exports with the format JSON,
-into outputs/SET/annotation/labels/, one file for each annotator; labels that are there already stay as they
-are.
+What is exported and imported again is equal.
 
-Exchanged is the label that counts of each annotator and item; the history of changes stays in the annotators'
-own files.
+`python -m lib.annotation.exchange export SET [FILE]` writes a new file. A .json file is for Label Studio: it
+holds the texts to label and the labels that exist, and the labelling form is written next to it as .xml. A
+.csv file is a table of the labels alone. FILE is outputs/SET/annotation/label_studio.json by default. No
+existing file is replaced.
+
+`python -m lib.annotation.exchange import SET FILE` reads such a file, or an export of Label Studio with the
+format JSON, into outputs/SET/annotation/labels/, one file per annotator. Labels that exist already stay as
+they are.
+
+Only the final label of each annotator and item is exchanged. The history of changes stays in the files of the
+annotators.
 """
 
 import argparse
@@ -27,16 +30,24 @@ from lib.storage import records, tables
 
 
 def to_csv(labels: pd.DataFrame, path: Path) -> None:
-    """One row a label: annotator, item_id, LABELS, seconds, time."""
+    """Write labels as CSV, one row per label: annotator, item_id, LABELS, seconds, time."""
     records.write_text(path, labels[[name for name in COLUMNS if name != "complete"]].to_csv(index=False))
 
 
 def from_csv(
     path: Path, annotators: dict[str, str] | None = None, items: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """The labels of a CSV as `labelling.read_labels` gives them; `seconds`, `time` and `note` may be absent.
+    """Read the labels of a CSV file in the form of `labelling.read_labels`.
 
-    `annotators` and `items` as of `from_label_studio`. ValueError names the line and what is wrong with it.
+    The columns `seconds`, `time` and `note` may be absent.
+
+    Args:
+        path: CSV file.
+        annotators: As in `from_label_studio`.
+        items: As in `from_label_studio`.
+
+    Raises:
+        ValueError: If the file or a line is invalid; the message names the line and the problem.
     """
     needed = ("annotator", "item_id", "charge", "intensity", "called_for")
     try:
@@ -55,25 +66,38 @@ def from_csv(
         raise ValueError(f"{path.name}: two columns are called {repeated[0]!r}; rename one")
     rows = []
     for line, record in zip(table.index, table.to_dict("records"), strict=True):
-        place = f"{path.name}, line {line}"
+        location = f"{path.name}, line {line}"
         rows.append(
             label_rows.row(
-                place,
+                location,
                 record | {"annotator": (annotators or {}).get(record["annotator"], record["annotator"])},
             )
         )
-        label_rows.check_item(place, rows[-1]["item_id"], items)
+        label_rows.check_item(location, rows[-1]["item_id"], items)
     return label_rows.table(rows, path)
 
 
 def export_labels(set_name: str, path: Path | None, emails: dict[str, str], blank: bool) -> str:
-    """Write the items and labels of a set to a file that is not there yet; what was written, in words."""
-    place = labelling.folder(set_name)
-    items, labels = labelling.read_items(place), labelling.read_labels(place)
+    """Write the items and labels of a set to a new file.
+
+    Args:
+        set_name: Name of the parameter set.
+        path: File to write, .json or .csv; None takes label_studio.json in the annotation folder.
+        emails: Accounts in Label Studio (annotator → e-mail).
+        blank: Whether the labels are left out.
+
+    Returns:
+        A message that says what was written.
+
+    Raises:
+        ValueError: If the file exists already, or its suffix is unknown.
+    """
+    folder = labelling.folder(set_name)
+    items, labels = labelling.read_items(folder), labelling.read_labels(folder)
     labels = labels[:0] if blank else labels
-    path = path or place / "label_studio.json"
-    beside = [path.with_suffix(".xml")] if _kind(path) == ".json" else []
-    for file in (path, *beside):
+    path = path or folder / "label_studio.json"
+    form_files = [path.with_suffix(".xml")] if _kind(path) == ".json" else []
+    for file in (path, *form_files):
         if file.exists():
             raise ValueError(
                 f"{file}: is there already, and may hold labels; move it away or name another file"
@@ -82,19 +106,30 @@ def export_labels(set_name: str, path: Path | None, emails: dict[str, str], blan
         to_csv(labels, path)
         return f"{len(labels):,} labels by {labels['annotator'].nunique()} annotators: {path}"
     to_label_studio(items, labels, path, emails)
-    records.write_text(beside[0], LABEL_CONFIG)
-    how = (
-        f"In Label Studio: make a project, paste {beside[0].name} as its labelling interface, import the "
-        "tasks."
+    records.write_text(form_files[0], LABEL_CONFIG)
+    instructions = (
+        f"In Label Studio: make a project, paste {form_files[0].name} as its labelling interface, "
+        "import the tasks."
     )
-    return f"{len(items):,} tasks with {len(labels):,} labels: {path}\n{how}"
+    return f"{len(items):,} tasks with {len(labels):,} labels: {path}\n{instructions}"
 
 
 def import_labels(set_name: str, path: Path, names: dict[str, str]) -> str:
-    """Add the labels of a file to those of a set; what was added, in words. ValueError before anything is
-    written."""
-    place = labelling.folder(set_name)
-    items = labelling.read_items(place)
+    """Add the labels of a file to those of a set.
+
+    Args:
+        set_name: Name of the parameter set.
+        path: File to read, .json or .csv.
+        names: Names in the file (name in the file → annotator).
+
+    Returns:
+        A message that says what was added.
+
+    Raises:
+        ValueError: If the file or a label is invalid; it is raised before anything is written.
+    """
+    folder = labelling.folder(set_name)
+    items = labelling.read_items(folder)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; export it first, or check the path")
     labels = {".csv": from_csv, ".json": from_label_studio}[_kind(path)](path, names, items)
@@ -103,27 +138,30 @@ def import_labels(set_name: str, path: Path, names: dict[str, str]) -> str:
             labelling.check_name(name, simulated=True)
         except ValueError as error:
             raise ValueError(f"{path.name}: {error}: --names {name}=nickname") from None
-    before = _there_already(labels, labelling.read_labels(place))
-    labelling.write_labels(place, labels[~labels["annotator"].isin(before)])
+    unchanged = _there_already(labels, labelling.read_labels(folder))
+    labelling.write_labels(folder, labels[~labels["annotator"].isin(unchanged)])
     counts = labels["annotator"].value_counts().sort_index()
-    said = [
-        f"{name}, labels: {count:,}{', there already, just the same' * (name in before)}"
+    lines = [
+        f"{name}, labels: {count:,}{', there already, just the same' * (name in unchanged)}"
         for name, count in counts.items()
     ]
     return (
-        "\n".join(said or ["no labels in it"])
-        + f"\nLabels are in {place / 'labels'}; run the set again to count them."
+        "\n".join(lines or ["no labels in it"])
+        + f"\nLabels are in {folder / 'labels'}; run the set again to count them."
     )
 
 
 def _there_already(labels: pd.DataFrame, present: pd.DataFrame) -> set[str]:
-    """The annotators whose labels are the same in both; when they gave them, the other tool may have
-    changed."""
-    said = [
-        {name: part[["item_id", *LABELS]].reset_index(drop=True) for name, part in table.groupby("annotator")}
+    """Return the annotators with equal labels in both tables; the other tool may have changed the times."""
+    by_annotator = [
+        {name: rows[["item_id", *LABELS]].reset_index(drop=True) for name, rows in table.groupby("annotator")}
         for table in (labels, present)
     ]
-    return {name for name, part in said[0].items() if name in said[1] and part.equals(said[1][name])}
+    return {
+        name
+        for name, rows in by_annotator[0].items()
+        if name in by_annotator[1] and rows.equals(by_annotator[1][name])
+    }
 
 
 def _kind(path: Path) -> str:
@@ -137,38 +175,40 @@ def _kind(path: Path) -> str:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """`a=b` as (a, b)."""
-    one, equals, other = text.rpartition("=")
-    if not (one and equals and other):
+    """Split `a=b` into (a, b)."""
+    left, equals, right = text.rpartition("=")
+    if not (left and equals and right):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form one=other")
-    return one, other
+    return left, right
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and exchange; returns the exit code of `lib.runtime.command_line`."""
+    """Parse the command line and exchange; return the exit code of `lib.runtime.command_line`."""
     parser = command_line.new_parser("lib.annotation.exchange", __doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    out = commands.add_parser(
+    export_parser = commands.add_parser(
         "export", help="write the texts to label, and the labels, for Label Studio (.json) or as .csv"
     )
-    out.add_argument("set_name")
-    out.add_argument("file", nargs="?", type=Path)
-    out.add_argument(
+    export_parser.add_argument("set_name")
+    export_parser.add_argument("file", nargs="?", type=Path)
+    export_parser.add_argument(
         "--emails",
         nargs="+",
         type=_pair,
         default=[],
         help="annotator=e-mail of their account in Label Studio",
     )
-    out.add_argument("--blank", action="store_true", help="without the labels, so that nobody sees another's")
-    back = commands.add_parser("import", help="read labels from Label Studio's JSON or from a .csv")
-    back.add_argument("set_name")
-    back.add_argument("file", type=Path)
-    back.add_argument(
+    export_parser.add_argument(
+        "--blank", action="store_true", help="without the labels, so that nobody sees another's"
+    )
+    import_parser = commands.add_parser("import", help="read labels from Label Studio's JSON or from a .csv")
+    import_parser.add_argument("set_name")
+    import_parser.add_argument("file", type=Path)
+    import_parser.add_argument(
         "--names", nargs="+", type=_pair, default=[], help="what the file calls a person=annotator"
     )
-    given = parser.parse_args(arguments)
-    return command_line.exit_code(lambda: print(_exchange(given)))
+    args = parser.parse_args(arguments)
+    return command_line.exit_code(lambda: print(_exchange(args)))
 
 
 def _exchange(given: argparse.Namespace) -> str:

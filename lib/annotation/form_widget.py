@@ -1,5 +1,7 @@
-"""The annotation form in a notebook: a widget that shows one item and hands each click or key to
-`labelling.Session`."""
+"""The annotation form as a notebook widget.
+
+It shows one item, and passes each click or key to a `labelling.Session`.
+"""
 
 from pathlib import Path
 
@@ -13,8 +15,10 @@ _DATA = ROOT / "lib" / "data"
 
 
 class Form(anywidget.AnyWidget):
-    """Asks for a name, then goes through the items; `state` is what is in sight, read back from the
-    annotator's file."""
+    """The form: it asks for a name, then goes through the items.
+
+    `state` is what the form shows, read back from the file of the annotator.
+    """
 
     _esm = _DATA / "annotation_form.js"
     _css = _DATA / "annotation_form.css"
@@ -28,13 +32,13 @@ class Form(anywidget.AnyWidget):
 
     def _receive(self, widget, message: dict, buffers) -> None:
         try:
-            said = self._do(message)
-        except (ValueError, OSError) as error:  # on the form, where it is seen: a callback's traceback is not
-            said = f"Not saved: {error}"
-        self._shown += 1  # makes every state new, so that the form is drawn again even if nothing changed
+            text = self._do(message)
+        except (ValueError, OSError) as error:  # shown on the form: a callback's traceback is not seen
+            text = f"Not saved: {error}"
+        self._shown += 1  # makes every state new, so that the form is redrawn even if nothing changed
         self.state = {
             **(self._session.state() if self._session else {}),
-            "message": said,
+            "message": text,
             "shown": self._shown,
         }
 
@@ -60,7 +64,11 @@ class Form(anywidget.AnyWidget):
 
 
 def form(set_name: str) -> Form:
-    """The form for the items of a run; FileNotFoundError, saying what to run first, if there are none."""
-    place = labelling.folder(set_name)
-    labelling.read_items(place)
-    return Form(place)
+    """Return the form for the items of a run.
+
+    Raises:
+        FileNotFoundError: If there are no items; the message says what to run first.
+    """
+    folder = labelling.folder(set_name)
+    labelling.read_items(folder)
+    return Form(folder)

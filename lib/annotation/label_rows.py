@@ -1,5 +1,7 @@
-"""Labels that come from another tool, checked row by row: each says where it stands, so that what is wrong
-can be found there."""
+"""Check labels from another tool row by row.
+
+Each row has its place in the source file, so that an error can be found there.
+"""
 
 import math
 from pathlib import Path
@@ -13,52 +15,70 @@ from lib.storage import tables
 
 
 def row(place: str, record: dict) -> dict:
-    """A record of texts as labels, checked; ValueError names the `place` and what is wrong there."""
-    given = {name: None if record.get(name) in (None, "") else record[name] for name in COLUMNS}
-    intensity = tables.text(given["intensity"])
+    """Convert a record of texts to labels, and check it.
+
+    Args:
+        place: Place of the record in its file, for messages.
+        record: Texts by name (COLUMNS).
+
+    Returns:
+        The labels, with COLUMNS and place.
+
+    Raises:
+        ValueError: If a value is invalid; the message names the place and the problem.
+    """
+    values = {name: None if record.get(name) in (None, "") else record[name] for name in COLUMNS}
+    intensity = tables.text(values["intensity"])
     if intensity is not None:
-        given["intensity"] = next(
+        values["intensity"] = next(
             (step for step in CHOICES["intensity"] if intensity in (str(step), f"{step}.0")), intensity
         )
-    labelling.check_labels(given, place)
+    labelling.check_labels(values, place)
     for name in ("annotator", "item_id", "charge"):
-        if given[name] is None:
+        if values[name] is None:
             raise ValueError(f"{place}: {name} is empty; fill it in or take the row out")
     try:
-        seconds = float(given["seconds"] or 0)
+        seconds = float(values["seconds"] or 0)
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ValueError(
-            f"{place}: seconds {given['seconds']!r} is not a number from 0 on, as 3.5 is; correct it there"
+            f"{place}: seconds {values['seconds']!r} is not a number from 0 on, as 3.5 is; correct it there"
         )
-    given["seconds"] = seconds
-    return given | {"place": place, "complete": labelling.is_complete(given)}
+    values["seconds"] = seconds
+    return values | {"place": place, "complete": labelling.is_complete(values)}
 
 
 def table(rows: list[dict], path: Path) -> pd.DataFrame:
-    """Rows of `row` as `labelling.read_labels` gives them; one that is there again, just the same, counts
-    once, which is told.
+    """Combine rows of `row` to a table in the form of `labelling.read_labels`.
 
-    ValueError names both places where one annotator gives an item different labels.
+    A label that is repeated unchanged counts once, and a printed message says so.
+
+    Args:
+        rows: Rows of `row`.
+        path: File from which the rows were read, for messages.
+
+    Raises:
+        ValueError: If one annotator gives an item different labels; the message names both places.
     """
     labels = pd.DataFrame(rows, columns=[*COLUMNS, "place"])
     key = ["annotator", "item_id"]
-    again = labels.duplicated(key)
-    first = labels[~again].set_index(key)
-    for repeated in labels[again].itertuples():
-        before = first.loc[(repeated.annotator, repeated.item_id)]
-        if any(_differ(getattr(repeated, name), before[name]) for name in LABELS):
+    is_repeated = labels.duplicated(key)
+    first = labels[~is_repeated].set_index(key)
+    for repeated in labels[is_repeated].itertuples():
+        earlier = first.loc[(repeated.annotator, repeated.item_id)]
+        if any(_differ(getattr(repeated, name), earlier[name]) for name in LABELS):
             raise ValueError(
                 f"{repeated.place}: {repeated.annotator} has labelled {repeated.item_id} before, and "
                 "otherwise, in "
-                f"{before['place']}; keep one of them"
+                f"{earlier['place']}; keep one of them"
             )
-    if again.any():
+    if is_repeated.any():
         print(
-            f"{path.name}: labels given again, just the same: {again.sum():,}; each counts once", flush=True
+            f"{path.name}: labels given again, just the same: {is_repeated.sum():,}; each counts once",
+            flush=True,
         )
-    return labelling.typed(labels[~again])
+    return labelling.typed(labels[~is_repeated])
 
 
 def _differ(one, other) -> bool:
@@ -66,7 +86,7 @@ def _differ(one, other) -> bool:
 
 
 def check_item(place: str, item_id: str, items: pd.DataFrame | None) -> None:
-    """ValueError if the item is none of `items`; without `items` all is well."""
+    """Raise ValueError if the item is not one of `items`; without `items`, every item is valid."""
     if items is not None and not (items["item_id"] == item_id).any():
         raise ValueError(
             f"{place}: item_id {item_id!r} is not in items.jsonl{nearest(item_id, items['item_id'])}; it "

@@ -1,4 +1,7 @@
-"""Labels to Label Studio and back, in its JSON. What is written and read again is equal."""
+"""Write labels in the JSON of Label Studio, and read them back.
+
+What is written and read again is equal.
+"""
 
 import json
 from pathlib import Path
@@ -9,7 +12,7 @@ from lib.annotation import label_rows
 from lib.annotation.labelling import LABELS
 from lib.storage import delimited, records, tables
 
-# Label Studio's own form for these tasks: intensity as choices, for a rating would arrive wrapped in JSON
+# the form of these tasks in Label Studio; intensity is a choice, because a rating would be wrapped in JSON
 LABEL_CONFIG = """<View>
   <Header value="Judge only what the machine wrote."/>
   <Text name="stem" value="$stem"/>
@@ -36,23 +39,32 @@ LABEL_CONFIG = """<View>
 def to_label_studio(
     items: pd.DataFrame, labels: pd.DataFrame, path: Path, emails: dict[str, str] | None = None
 ) -> None:
-    """Tasks with their annotations, to be imported into a project with LABEL_CONFIG; every item is a task,
-    labelled or not.
+    """Write tasks with their annotations, for import into a project with LABEL_CONFIG.
 
-    `emails` are the annotators' accounts there (annotator → e-mail): Label Studio refuses a file with
-    accounts that it does not have. Annotators without one keep their name in `completed_by`, which suits a
-    return to this project.
+    Every item is a task, labelled or not.
+
+    Args:
+        items: Table of `labelling.read_items`.
+        labels: Table of `labelling.read_labels`.
+        path: JSON file to write.
+        emails: Accounts in Label Studio (annotator → e-mail); Label Studio refuses a file with unknown
+            accounts. An annotator without one keeps the name in `completed_by`, which suits a return to this
+            project.
     """
-    of_item = dict(list(labels.groupby("item_id")))
+    labels_by_item = dict(list(labels.groupby("item_id")))
     tasks = []
     for item in items.itertuples():
-        found = of_item[item.item_id].to_dict("records") if item.item_id in of_item else []
+        item_labels = (
+            labels_by_item[item.item_id].to_dict("records") if item.item_id in labels_by_item else []
+        )
         data = {
             "item_id": item.item_id,
             "stem": item.stem,
             "completion": item.completion,
-        }  # blind: the data manager shows it all
-        tasks.append({"data": data, "annotations": [_annotation(label, emails or {}) for label in found]})
+        }  # blind: the data manager shows all of it
+        tasks.append(
+            {"data": data, "annotations": [_annotation(label, emails or {}) for label in item_labels]}
+        )
     records.write_text(path, json.dumps(tasks, ensure_ascii=False, indent=1))
 
 
@@ -60,8 +72,8 @@ def _annotation(label: dict, emails: dict[str, str]) -> dict:
     result = []
     for name in LABELS:
         if pd.notna(label[name]):
-            kind, inside = ("textarea", "text") if name == "note" else ("choices", "choices")
-            value = {inside: [str(label[name])]}
+            kind, field = ("textarea", "text") if name == "note" else ("choices", "choices")
+            value = {field: [str(label[name])]}
             result.append({"id": name, "from_name": name, "to_name": "text", "type": kind, "value": value})
     name = label["annotator"]
     return {
@@ -76,30 +88,38 @@ def _annotation(label: dict, emails: dict[str, str]) -> dict:
 def from_label_studio(
     path: Path, annotators: dict[str, str] | None = None, items: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """The labels of an exported JSON file as `labelling.read_labels` gives them.
+    """Read the labels of an exported JSON file in the form of `labelling.read_labels`.
 
-    `annotators` maps what Label Studio calls a person (e-mail or number, as text) to the name here; every
-    task must be of `items`, if they are given. Results of other controls are passed over, and cancelled
-    annotations, which is told. A label that is there twice, just the same, counts once. ValueError names the
-    task and what is wrong with it.
+    Results of other controls are skipped. Cancelled annotations are skipped too, and a printed message counts
+    them. A label that is repeated unchanged counts once.
+
+    Args:
+        path: JSON file, exported with the format JSON.
+        annotators: Maps the name of a person in Label Studio (e-mail or number, as text) to the name here.
+        items: If given, every task must be one of these items.
+
+    Raises:
+        ValueError: If the file or a task is invalid; the message names the task and the problem.
     """
     rows, cancelled = [], 0
     for number, task in enumerate(_tasks(path), start=1):
-        place = f"{path.name}, task {number}"
+        location = f"{path.name}, task {number}"
         data = _dict(_dict(task).get("data"))
         item_id = tables.text(data.get("item_id"))
         if "annotations" not in _dict(task) or not item_id:
-            flat = (
+            problem = (
                 "is an export as JSON_MIN"
                 if "item_id" in _dict(task)
                 else "has no annotations or no data.item_id"
             )
-            raise ValueError(f"{place}: {flat}; export with the format JSON (not JSON_MIN)")
-        label_rows.check_item(place, item_id, items)
-        for found in task["annotations"] or ():
-            cancelled += bool(_dict(found).get("was_cancelled"))
-            if not _dict(found).get("was_cancelled"):
-                rows.append(label_rows.row(place, _record(_dict(found), item_id, annotators or {}, place)))
+            raise ValueError(f"{location}: {problem}; export with the format JSON (not JSON_MIN)")
+        label_rows.check_item(location, item_id, items)
+        for annotation in task["annotations"] or ():
+            cancelled += bool(_dict(annotation).get("was_cancelled"))
+            if not _dict(annotation).get("was_cancelled"):
+                rows.append(
+                    label_rows.row(location, _record(_dict(annotation), item_id, annotators or {}, location))
+                )
     if cancelled:
         print(f"{path.name}: cancelled annotations, passed over: {cancelled:,}", flush=True)
     return label_rows.table(rows, path)
@@ -122,24 +142,28 @@ def _dict(value) -> dict:
 
 
 def _annotator(found: dict, annotators: dict[str, str], place: str) -> str:
-    """The name here of who made an annotation."""
-    by = found.get("completed_by")
-    called = [by.get("email"), by.get("id")] if isinstance(by, dict) else [by]
-    called = [(tables.text(name) or "").strip() for name in called if not isinstance(name, bool)]
-    who = next((name for name in called if name in annotators), next(filter(None, called), ""))
-    if not who:
+    """Return the name, in this project, of the person who made an annotation."""
+    completed_by = found.get("completed_by")
+    candidates = (
+        [completed_by.get("email"), completed_by.get("id")]
+        if isinstance(completed_by, dict)
+        else [completed_by]
+    )
+    candidates = [(tables.text(name) or "").strip() for name in candidates if not isinstance(name, bool)]
+    annotator = next((name for name in candidates if name in annotators), next(filter(None, candidates), ""))
+    if not annotator:
         raise ValueError(
             f"{place}: an annotation has no completed_by, so nobody knows whose it is; export anew with "
             "the format "
             'JSON and all fields, or write "completed_by": {"email": "…"} there'
         )
-    if who.isdigit() and who not in annotators:
+    if annotator.isdigit() and annotator not in annotators:
         raise ValueError(
-            f"{place}: the annotator is only a number, {who}; name that person in `annotators`: "
-            f"{{'{who}': 'name'}}"
-            f", or after --names: {who}=name"
+            f"{place}: the annotator is only a number, {annotator}; name that person in `annotators`: "
+            f"{{'{annotator}': 'name'}}"
+            f", or after --names: {annotator}=name"
         )
-    return annotators.get(who, who)
+    return annotators.get(annotator, annotator)
 
 
 def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -> dict:
@@ -153,20 +177,20 @@ def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -
         name, value = result.get("from_name"), _dict(result.get("value"))
         if name not in LABELS or not any(value.values()):
             continue
-        said = next(
+        answer = next(
             (value[kind] for kind in ("choices", "text", "rating", "number") if value.get(kind)), None
         )
-        if said is None:
+        if answer is None:
             raise ValueError(
                 f"{place}: {name} is answered in a form that is not read ({', '.join(value)}); label with "
                 "the form "
                 "of `make export-labels`"
             )
-        said = said if isinstance(said, list) else [said]
-        if name in record or (len(said) > 1 and name != "note"):
+        answer = answer if isinstance(answer, list) else [answer]
+        if name in record or (len(answer) > 1 and name != "note"):
             raise ValueError(
-                f"{place}: {name} is answered more than once ({', '.join(map(str, said))}); correct it in "
+                f"{place}: {name} is answered more than once ({', '.join(map(str, answer))}); correct it in "
                 "Label Studio"
             )
-        record[name] = tables.text("\n".join(map(str, said)))
+        record[name] = tables.text("\n".join(map(str, answer)))
     return record

@@ -1,10 +1,11 @@
-"""Labels that people give to completions: what is asked, one append-only file for each annotator, and the way
-through the items.
+"""Labels that people give to completions: the questions, the label files, and the way through the items.
 
-`outputs/<set>/annotation/` holds all that an annotator sees: items.jsonl, without model or arm, and
-labels/<annotator>.jsonl. What the items are stands in annotation_key.parquet, outside that folder. Every
-change is a record of its own, on disk before the form goes on; the last record of an item counts, so a change
-of mind is kept and an undo is one more record.
+`outputs/<set>/annotation/` holds all that an annotator sees: items.jsonl, without model or arm, and the
+append-only files labels/<annotator>.jsonl, one per annotator. The key to the items is annotation_key.parquet,
+outside that folder.
+
+Every change is a separate record, on disk before the form goes on. The last record of an item counts. So a
+change of mind is kept, and an undo is one more record.
 """
 
 import hashlib
@@ -43,24 +44,31 @@ CHOICES = {
 LABELS = [*CHOICES, "note"]
 EMPTY = dict.fromkeys(LABELS)
 COLUMNS = ["annotator", "item_id", *LABELS, "seconds", "time", "complete"]
-# annotators so called are no people; the form takes no such name and no verdict rests on them
+# prefix of annotators who are not people; the form refuses such names, and no verdict rests on them
 SIMULATED = "simulated-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 def folder(set_name: str) -> Path:
-    """outputs/<set_name>/annotation/."""
+    """Return outputs/<set_name>/annotation/."""
     return records.run_folder(set_name) / "annotation"
 
 
 def files(place: Path) -> list[Path]:
-    """The label files in an annotation folder, one for each annotator."""
+    """List the label files in an annotation folder, one per annotator."""
     return sorted((place / "labels").glob("*.jsonl"))
 
 
 def check_name(name: str, simulated: bool = False) -> str:
-    """The name of an annotator as a file can be called; ValueError if it cannot, or is a `simulated` one's
-    where none may be."""
+    """Return the name of an annotator if a file can have this name.
+
+    Args:
+        name: Name of the annotator.
+        simulated: Whether names of simulated raters are allowed.
+
+    Raises:
+        ValueError: If the name is invalid, or is that of a simulated rater where none is allowed.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes; a nickname will do"
@@ -74,7 +82,11 @@ def check_name(name: str, simulated: bool = False) -> str:
 
 
 def read_items(place: Path) -> pd.DataFrame:
-    """The items of an annotation folder: item_id, block, stem, completion."""
+    """Read the items of an annotation folder: item_id, block, stem, completion.
+
+    Raises:
+        FileNotFoundError: If there are no items; the message says what to run first.
+    """
     path = place / "items.jsonl"
     if not path.exists():
         raise FileNotFoundError(
@@ -85,14 +97,17 @@ def read_items(place: Path) -> pd.DataFrame:
 
 
 def is_complete(labels: dict) -> bool:
-    """Whether nothing more is asked: a charged item needs its strength and whether it is called for."""
+    """Return whether no question is open.
+
+    A charged item needs its intensity, and whether it is called for.
+    """
     if labels["charge"] in ("negative", "positive"):
         return labels["intensity"] is not None and labels["called_for"] is not None
     return labels["charge"] is not None
 
 
 def check_labels(labels: dict, place: str) -> None:
-    """ValueError, naming the `place`, where a label is none of CHOICES."""
+    """Raise ValueError, naming the `place`, if a label is not one of CHOICES."""
     for field, choices in CHOICES.items():
         if labels[field] is not None and labels[field] not in choices:
             raise ValueError(
@@ -102,49 +117,57 @@ def check_labels(labels: dict, place: str) -> None:
 
 
 def read_history(path: Path, known: set[str]) -> list[dict]:
-    """The records of a label file in the order of writing, whatever stands in it left untouched.
+    """Read the records of a label file in the order of writing; the file is not changed.
 
-    A last line that was cut short, a click that never reached the disk, is passed over and reported.
-    ValueError names the lines that are no records, have an item that is not `known`, or a label that is none
-    of CHOICES.
+    A last line that was cut short, a click that never reached the disk, is skipped and reported.
+
+    Args:
+        path: Label file.
+        known: The item_ids of the plan.
+
+    Raises:
+        ValueError: If lines are not records, have an item that is not `known`, or have a label that is not
+            one of CHOICES; the message names the lines.
     """
     lines = path.read_bytes().split(b"\n")
     if lines[-1]:
         progress.message(
             f"{path.name}: its last line was cut short and is passed over; the label before it counts"
         )
-    history, broken, strange = [], [], []
+    history, broken, unknown = [], [], []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)
-            found = {name: record[name] for name in ("key", *LABELS, "seconds", "time", "undo")}
+            entry = {name: record[name] for name in ("key", *LABELS, "seconds", "time", "undo")}
         except (ValueError, TypeError, KeyError):
             broken.append(number)
             continue
-        check_labels(found, f"{path.name}, line {number}")
-        strange += [number] * (found["key"] not in known)
-        history.append(found)
+        check_labels(entry, f"{path.name}, line {number}")
+        unknown += [number] * (entry["key"] not in known)
+        history.append(entry)
     if broken:
         raise ValueError(
             f"{path.name}: {len(broken)} lines are no label records: line {some(broken, len(broken))}; "
             "mend or remove these lines, the others are sound and nothing was changed"
         )
-    if strange:
+    if unknown:
         raise ValueError(
-            f"{path.name}: {len(strange)} labels are of items that are not in items.jsonl: "
-            f"line {some(strange, len(strange))}; the file belongs to another plan: put it beside that "
+            f"{path.name}: {len(unknown)} labels are of items that are not in items.jsonl: "
+            f"line {some(unknown, len(unknown))}; the file belongs to another plan: put it beside that "
             "plan's items.jsonl, or bring those back; nothing was changed"
         )
     return history
 
 
 def read_labels(place: Path) -> pd.DataFrame:
-    """The label that counts of every annotator and item: COLUMNS. No rows where nobody has labelled
-    anything."""
+    """Read the final label of every annotator and item: COLUMNS.
+
+    Without labels, the table has no rows.
+    """
     rows = []
-    known = set(read_items(place)["item_id"]) if files(place) else set()
+    item_ids = set(read_items(place)["item_id"]) if files(place) else set()
     for path in files(place):
-        last = {record["key"]: record for record in read_history(path, known)}
+        last = {record["key"]: record for record in read_history(path, item_ids)}
         rows += [
             {"annotator": path.stem, "item_id": key, **record, "complete": is_complete(record)}
             for key, record in last.items()
@@ -154,14 +177,14 @@ def read_labels(place: Path) -> pd.DataFrame:
 
 
 def labelled_by_people(set_name: str) -> bool:
-    """Whether people, not simulated raters, have labelled completions of a set."""
+    """Return whether people, not simulated raters, have labelled completions of a set."""
     return any(
         not path.stem.startswith(SIMULATED) and path.stat().st_size for path in files(folder(set_name))
     )
 
 
 def typed(labels: pd.DataFrame) -> pd.DataFrame:
-    """Labels with the same types however they were read, ordered by annotator and item."""
+    """Give labels the same types however they were read, and sort them by annotator and item."""
     types = {"intensity": "Int64", "seconds": float, "complete": bool}
     texts = {name: "string" for name in COLUMNS if name not in types}
     return labels[COLUMNS].astype(types | texts).sort_values(["annotator", "item_id"], ignore_index=True)
@@ -170,27 +193,32 @@ def typed(labels: pd.DataFrame) -> pd.DataFrame:
 def write_labels(place: Path, labels: pd.DataFrame) -> None:
     """Append labels made elsewhere to the files of their annotators.
 
-    ValueError, before anything is written, if an item is unknown or an annotator has a file already that says
-    something else.
+    Args:
+        place: Annotation folder.
+        labels: Table in the form of `read_labels`.
+
+    Raises:
+        ValueError: If an item is unknown, or an annotator has a file with other labels; it is raised before
+            anything is written.
     """
-    known, present = set(read_items(place)["item_id"]), read_labels(place)
-    strange = labels.loc[~labels["item_id"].isin(known), "item_id"].tolist()
-    if strange:
+    item_ids, present = set(read_items(place)["item_id"]), read_labels(place)
+    unknown = labels.loc[~labels["item_id"].isin(item_ids), "item_id"].tolist()
+    if unknown:
         raise ValueError(
-            f"{len(strange)} labels are of items that are not in items.jsonl: {some(strange, len(strange))}; "
+            f"{len(unknown)} labels are of items that are not in items.jsonl: {some(unknown, len(unknown))}; "
             "they belong to another plan; nothing was written"
         )
-    for name, part in labels.groupby("annotator"):
+    for name, subset in labels.groupby("annotator"):
         check_name(name, simulated=True)
-        there = present[present["annotator"] == name]
-        if len(there) and not typed(part).equals(there.reset_index(drop=True)):
+        existing = present[present["annotator"] == name]
+        if len(existing) and not typed(subset).equals(existing.reset_index(drop=True)):
             raise ValueError(
                 f"labels/{name}.jsonl holds other labels already; move it away or import under another name; "
                 "nothing was written"
             )
-    for name, part in labels[~labels["annotator"].isin(present["annotator"])].groupby("annotator"):
+    for name, subset in labels[~labels["annotator"].isin(present["annotator"])].groupby("annotator"):
         fields = (
-            part[["item_id", *LABELS, "seconds", "time"]].rename(columns={"item_id": "key"}).astype(object)
+            subset[["item_id", *LABELS, "seconds", "time"]].rename(columns={"item_id": "key"}).astype(object)
         )
         _append(
             place,
@@ -205,15 +233,20 @@ def _append(place: Path, annotator: str, added: list[dict]) -> None:
 
 
 def order(items: pd.DataFrame, annotator: str) -> list[str]:
-    """The item_ids as this annotator meets them: block by block, each shuffled in a way of their own that
-    never changes."""
-    mixed = [hashlib.sha256(f"{annotator}:{item}".encode()).hexdigest() for item in items["item_id"]]
-    return items.assign(mixed=mixed).sort_values(["block", "mixed"])["item_id"].tolist()
+    """Return the item_ids in the order in which this annotator sees them.
+
+    The order goes block by block. Each block is shuffled in a way that depends on the annotator and never
+    changes.
+    """
+    hashes = [hashlib.sha256(f"{annotator}:{item}".encode()).hexdigest() for item in items["item_id"]]
+    return items.assign(mixed=hashes).sort_values(["block", "mixed"])["item_id"].tolist()
 
 
 class Session:
-    """One annotator's way through the items. Nothing is kept here but the place: each step reads the file and
-    adds to it."""
+    """The way of one annotator through the items.
+
+    The session holds only the position. Each step reads the file and appends to it.
+    """
 
     def __init__(self, place: Path, annotator: str):
         self.place, self.annotator = place, check_name(annotator)
@@ -237,27 +270,33 @@ class Session:
 
     def _save(self, item: str, labels: dict, seconds: float, undo: bool = False) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        said = {name: labels[name] for name in LABELS}
+        values = {name: labels[name] for name in LABELS}
         _append(
             self.place,
             self.annotator,
-            [{"key": item, **said, "seconds": round(seconds, 1), "time": now, "undo": undo}],
+            [{"key": item, **values, "seconds": round(seconds, 1), "time": now, "undo": undo}],
         )
         self._since = time.monotonic()
 
     def answer(self, field: str, value) -> None:
-        """Label the item in sight; on disk when this returns. What no longer applies is taken away."""
+        """Label the current item; the label is on disk when this returns.
+
+        Labels that no longer apply are removed.
+        """
         item = self._order[self.position]
-        before = self._current().get(item, EMPTY)
-        labels = {**{name: before[name] for name in LABELS}, field: value}
+        previous = self._current().get(item, EMPTY)
+        labels = {**{name: previous[name] for name in LABELS}, field: value}
         if labels["charge"] not in ("negative", "positive"):
             labels |= {"intensity": None, "called_for": None}
         check_labels(labels, "answer")
-        self._save(item, labels, (before.get("seconds") or 0) + time.monotonic() - self._since)
+        self._save(item, labels, (previous.get("seconds") or 0) + time.monotonic() - self._since)
 
     def undo(self) -> bool:
-        """Take back the last change that still stands, in this session or an earlier one, and go to its item;
-        False if none."""
+        """Undo the last change that still stands, in this session or an earlier one, and go to its item.
+
+        Returns:
+            True; False if there is nothing to undo.
+        """
         states, changes = {}, []
         for record in self._history():
             if record["undo"]:
@@ -267,35 +306,35 @@ class Session:
                 states[record["key"]] = record
         if not changes:
             return False
-        item, before = changes[-1]
-        self._save(item, before, before.get("seconds") or 0, undo=True)
+        item, previous = changes[-1]
+        self._save(item, previous, previous.get("seconds") or 0, undo=True)
         self._go(self._order.index(item))
         return True
 
     def next(self) -> bool:
-        """Go on to the next item if this one is complete; False if it is not."""
+        """Go to the next item if this one is complete; return False if it is not."""
         if not is_complete(self._current().get(self._order[self.position], EMPTY)):
             return False
         self._go(self.position + 1)
         return True
 
     def back(self) -> None:
-        """Go to the item before; writes nothing."""
+        """Go to the previous item; nothing is written."""
         self._go(self.position - 1)
 
     def state(self) -> dict:
-        """What the form shows."""
+        """Return what the form shows."""
         current, item = self._current(), self._order[self.position]
         record = current.get(item, EMPTY)
         done = sum(is_complete(labels) for labels in current.values())
-        shown = {name: self._items.at[item, name] for name in ("stem", "completion")}
+        texts = {name: self._items.at[item, name] for name in ("stem", "completion")}
         labels = {name: record[name] for name in LABELS}
         return {
             "annotator": self.annotator,
             "position": self.position + 1,
             "total": len(self._order),
             "done": done,
-            **shown,
+            **texts,
             "labels": labels,
             "complete": is_complete(record),
         }

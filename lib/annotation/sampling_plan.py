@@ -1,9 +1,9 @@
-"""Which completions people should label: pairs drawn from strata, with the probability that each was drawn,
-and how many pairs an interval of a wished width takes.
+"""Choose which completions people should label, and how many an interval of a given width needs.
 
-Drawn are pairs, a charged or placebo completion with its neutral reference, for the leak rate needs both
-labelled. Only unmitigated completions are drawn, against the neutral arm. Strata are model × arm × kind;
-kinds, shares and assumed spreads are this project's choice.
+Drawn are pairs, a charged or placebo completion with its neutral reference, because the leak rate needs
+labels of both. Only unmitigated completions are drawn, against the neutral arm. Pairs are drawn from strata,
+and the probability that each was drawn is recorded. Strata are model × arm × kind. The kinds, shares and
+assumed standard deviations are choices of this project.
 """
 
 import hashlib
@@ -19,45 +19,58 @@ from lib.annotation import labelling
 from lib.stats import inference
 from lib.storage import records
 
-PAIR = ["model", "group_id", "arm", "sample_index"]  # with the neutral reference this names a pair
-COMPLETION = PAIR  # and without it a completion
+PAIR = ["model", "group_id", "arm", "sample_index"]  # with the neutral reference, these identify a pair
+COMPLETION = PAIR  # without the reference, they identify a completion
 STRATUM = ["model", "arm", "kind"]
 KINDS = ("disputed", "leak", "quiet")
-# Assumed standard deviation of (people − judge) of a pair's net excess, in points, before anything is
-# labelled: about half, a third and a twentieth of a kind's pairs wrong by one verdict. Sizes follow Neyman's
-# allocation: in proportion to N × spread.
+# Assumed standard deviation of (human − judge) of a pair's net excess, in points, before anything is
+# labelled: about a half, a third and a twentieth of the pairs of a kind are wrong by one verdict. Sizes
+# follow Neyman's allocation: in proportion to N × standard deviation.
 SPREAD = {"disputed": 70.0, "leak": 60.0, "quiet": 25.0}
-FEWEST = 5  # pairs drawn in a stratum, or all that it has: fewer tell nothing of its spread
-BLOCK = 20  # pairs; each block holds its share of every stratum, so that work may stop after any block
-SECONDS = 15.0  # assumed for a label, until there are some
+FEWEST = 5  # pairs drawn per stratum, or all that it has; fewer do not show its standard deviation
+BLOCK = 20  # pairs; each block has its share of every stratum, so that work may stop after any block
+SECONDS = 15.0  # assumed per label, until there are labels
 
 
 def second_opinion(texts: list[str]) -> np.ndarray:
-    """−1, 0 or +1: the sign of the AFINN lexicon's score (Nielsen 2011), a judge unlike VADER, used only to
-    find disputes."""
+    """Return the sign of the AFINN lexicon's score (Nielsen 2011): −1, 0 or +1.
+
+    This judge is unlike VADER, and is used only to find disputes.
+    """
     scorer = Afinn()
     return np.sign([scorer.score(text) for text in texts]).astype(int)
 
 
 def verdicts(judgements: pd.DataFrame) -> pd.Series:
-    """The judge's verdict: −1 negatively charged, 0 not charged, +1 positively; missing where it gave
-    none."""
+    """Return the verdict of the judge on each completion.
+
+    Returns:
+        −1 for negatively charged, 0 for not charged, +1 for positively charged; missing if the judge gave
+        none.
+    """
     return np.sign(judgements["valence"]) * judgements["charged"].astype("Float64").astype(float)
 
 
 def frame(judgements: pd.DataFrame, second=None) -> pd.DataFrame:
-    """Every pair that may be drawn, one row each: PAIR, kind, stem_id, stem, the two texts, partner (the
-    reference's sample_index, see `lib.generation.pairing`), and the judge's net excess.
+    """List every pair that may be drawn.
 
-    kind: `disputed` where of either completion the judge and the second opinion (of the rows of `judgements`;
-    AFINN's unless given) have different verdicts or the judge has none; else `leak` where the verdicts of the
-    two differ; else `quiet`. net is the mean over both directions in the placebo arm. A pair without one of
-    its texts is left out.
+    A pair without one of its texts is left out.
+
+    Args:
+        judgements: Judgements of a run.
+        second: Second opinions, one per row of `judgements`; None takes those of AFINN (`second_opinion`).
+
+    Returns:
+        One row per pair: PAIR, kind, stem_id, stem, completion, completion_reference, partner (sample_index
+        of the reference, see `lib.generation.pairing`) and net (net excess of the judge, in the placebo arm
+        the mean over both directions). kind is `disputed` if, for either completion, the judge has no verdict
+        or another one than the second opinion; else `leak` if the verdicts on the two completions differ;
+        else `quiet`.
     """
-    every = unmitigated(judgements)
-    matched = leakage.pairs(every, matched=True).groupby(PAIR, as_index=False)
+    rows = unmitigated(judgements)
+    matched = leakage.pairs(rows, matched=True).groupby(PAIR, as_index=False)
     matched = matched.agg(partner=("partner", "first"), net=("net", "mean"))
-    table = every.dropna(subset="completion")
+    table = rows.dropna(subset="completion")
     second = (
         pd.Series(second, judgements.index).loc[table.index]
         if second is not None
@@ -65,48 +78,62 @@ def frame(judgements: pd.DataFrame, second=None) -> pd.DataFrame:
     )
     verdict = verdicts(table)
     table = table.assign(verdict=verdict, disputed=verdict.isna() | (verdict != second))
-    about = table[["model", "group_id", "sample_index", "arm", "completion", "verdict", "disputed"]]
-    paired = about[about["arm"] == "neutral"].drop(columns="arm").rename(columns={"sample_index": "partner"})
-    arms = table.loc[table["arm"].isin([*leakage.DIRECTIONS, "placebo"]), [*about.columns, "stem_id", "stem"]]
+    texts = table[["model", "group_id", "sample_index", "arm", "completion", "verdict", "disputed"]]
+    paired = texts[texts["arm"] == "neutral"].drop(columns="arm").rename(columns={"sample_index": "partner"})
+    arms = table.loc[table["arm"].isin([*leakage.DIRECTIONS, "placebo"]), [*texts.columns, "stem_id", "stem"]]
     arms = arms.merge(matched, on=PAIR, validate="one_to_one")
-    both = arms.merge(
+    joined = arms.merge(
         paired, on=["model", "group_id", "partner"], suffixes=("", "_reference"), validate="many_to_one"
     )
-    both["kind"] = np.where(both["verdict"] != both["verdict_reference"], "leak", "quiet")
-    both.loc[both["disputed"] | both["disputed_reference"], "kind"] = "disputed"
-    kept = [*PAIR, "kind", "stem_id", "stem", "completion", "completion_reference", "partner", "net"]
-    return both[kept].sort_values(PAIR, ignore_index=True)
+    joined["kind"] = np.where(joined["verdict"] != joined["verdict_reference"], "leak", "quiet")
+    joined.loc[joined["disputed"] | joined["disputed_reference"], "kind"] = "disputed"
+    columns = [*PAIR, "kind", "stem_id", "stem", "completion", "completion_reference", "partner", "net"]
+    return joined[columns].sort_values(PAIR, ignore_index=True)
 
 
 def allocate(population: pd.Series, spread: pd.Series, pairs: int) -> pd.Series:
-    """How many of `pairs` to draw in each stratum, of `population` many with a `spread` each: Neyman's
-    allocation.
+    """Allocate pairs to strata by Neyman's allocation.
 
-    At least FEWEST and at most all of a stratum, so that the sum may differ from `pairs` where these bounds
-    say so.
+    A stratum gets at least FEWEST pairs and at most all that it has. The sum therefore differs from `pairs`
+    where these bounds require it.
+
+    Args:
+        population: Number of pairs in each stratum.
+        spread: Standard deviation in each stratum.
+        pairs: Number of pairs to draw.
+
+    Returns:
+        Number of pairs to draw in each stratum.
     """
     if population.empty:
         return population
     size, weight = population.to_numpy(), (population * spread).to_numpy()
-    lowest, low, high = np.minimum(size, FEWEST), 0.0, (size / weight).max()
+    min_size, min_scale, max_scale = np.minimum(size, FEWEST), 0.0, (size / weight).max()
     for _ in range(60):  # the scale at which the bounded sizes add up to `pairs`
-        middle = (low + high) / 2
-        fits = np.clip(middle * weight, lowest, size).sum() <= pairs
-        low, high = (middle, high) if fits else (low, middle)
-    exact = np.clip(high * weight, lowest, size)
-    drawn = np.floor(exact + 1e-9).astype(int)
-    left = max(0, min(pairs, size.sum()) - drawn.sum())
-    drawn[np.argsort(-np.where(drawn < size, exact - drawn, -1), kind="stable")[:left]] += 1
+        scale = (min_scale + max_scale) / 2
+        fits = np.clip(scale * weight, min_size, size).sum() <= pairs
+        min_scale, max_scale = (scale, max_scale) if fits else (min_scale, scale)
+    unrounded = np.clip(max_scale * weight, min_size, size)
+    drawn = np.floor(unrounded + 1e-9).astype(int)
+    remainder = max(0, min(pairs, size.sum()) - drawn.sum())
+    drawn[np.argsort(-np.where(drawn < size, unrounded - drawn, -1), kind="stable")[:remainder]] += 1
     return pd.Series(drawn, population.index)
 
 
 def draw(table: pd.DataFrame, pairs: int, seed: int, spread: dict[str, float] = SPREAD) -> pd.DataFrame:
-    """The key: a table of `frame` with sampled, probability, block, and the item of each text, item_id and
-    item_id_reference.
+    """Draw pairs by simple random sampling without replacement in each stratum.
 
-    Simple random sampling without replacement inside each stratum: `probability` is drawn by present. Blocks
-    are numbered from 0. Items are distinct texts after one stem, named by a hash; pairs not drawn keep their
-    stratum but have no items. Of no pairs, none are drawn.
+    Items are distinct texts after one stem, named by a hash. If `table` has no pairs, none are drawn.
+
+    Args:
+        table: Table of `frame`.
+        pairs: Number of pairs to draw.
+        seed: Seed of the draw and of the item names.
+        spread: Standard deviation of each kind, in points.
+
+    Returns:
+        The key: `table` with sampled, probability (pairs drawn / pairs present in the stratum), block (from
+        0), item_id and item_id_reference. Pairs that are not drawn keep their stratum, but have no items.
     """
     key, rng = table.copy(), np.random.default_rng(seed)
     strata = key.groupby(STRATUM, sort=True)
@@ -136,7 +163,7 @@ def _item_id(seed: int, stem_id: str, text: str) -> str:
 
 
 def strata(key: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs there are in each stratum, and how many are drawn."""
+    """Count the pairs in each stratum, and those that are drawn."""
     return (
         key.groupby(STRATUM)
         .agg(pairs=("sampled", "size"), drawn=("sampled", "sum"))
@@ -146,24 +173,26 @@ def strata(key: pd.DataFrame) -> pd.DataFrame:
 
 
 def items(key: pd.DataFrame) -> pd.DataFrame:
-    """What annotators see, a row for each distinct text: item_id, block, stem, completion, in an order that
-    tells nothing."""
+    """Return what annotators see, one row per distinct text: item_id, block, stem, completion.
+
+    The order of the rows reveals nothing about the texts.
+    """
     drawn = key[key["sampled"]]
     reference = drawn.assign(item_id=drawn["item_id_reference"], completion=drawn["completion_reference"])
-    both = pd.concat([drawn, reference])[["item_id", "block", "stem", "completion"]]
-    return both.sort_values(["item_id", "block"]).drop_duplicates("item_id").reset_index(drop=True)
+    texts = pd.concat([drawn, reference])[["item_id", "block", "stem", "completion"]]
+    return texts.sort_values(["item_id", "block"]).drop_duplicates("item_id").reset_index(drop=True)
 
 
 def completions(key: pd.DataFrame) -> pd.DataFrame:
-    """The completions of the drawn pairs: COMPLETION, stem_id, item_id, and probability, that of at least one
-    of its pairs.
+    """Return the completions of the drawn pairs: COMPLETION, stem_id, item_id and probability.
 
-    The pairs of a reference lie in different strata, which are drawn independently: 1 − Π (1 − probability).
+    The column probability is that of drawing at least one pair of the completion. The pairs of a reference
+    are in different strata, which are drawn independently: 1 − Π (1 − probability).
     """
     reference = key.assign(arm="neutral", item_id=key["item_id_reference"], sample_index=partners(key))
-    both = pd.concat([key, reference], ignore_index=True)
-    both["missed"] = 1 - both["probability"]
-    table = both.groupby(COMPLETION, as_index=False).agg(
+    members = pd.concat([key, reference], ignore_index=True)
+    members["missed"] = 1 - members["probability"]
+    table = members.groupby(COMPLETION, as_index=False).agg(
         stem_id=("stem_id", "first"), item_id=("item_id", "first"), missed=("missed", "prod")
     )
     return (
@@ -175,16 +204,27 @@ def completions(key: pd.DataFrame) -> pd.DataFrame:
 
 
 def partners(key: pd.DataFrame) -> pd.Series:
-    """The sample_index of each pair's reference; a key without the column is of a run whose arms had equally
-    many draws."""
+    """Return the sample_index of the reference of each pair.
+
+    A key without the column partner belongs to a run whose arms had equally many draws.
+    """
     return key["partner"] if "partner" in key else key["sample_index"]
 
 
 def save(set_name: str, key: pd.DataFrame) -> pd.DataFrame:
-    """Write the key and, in a folder without it, the blind items; returns the key that counts.
+    """Write the key and, in a folder without it, the blind items.
 
-    A plan that people have begun to label is kept, whatever would be drawn today. FileNotFoundError if its
-    key is gone.
+    A plan that people have begun to label is kept, whatever would be drawn today.
+
+    Args:
+        set_name: Name of the parameter set.
+        key: Key of `draw`.
+
+    Returns:
+        The key that counts.
+
+    Raises:
+        FileNotFoundError: If there are labels but their key is missing.
     """
     folder, path = labelling.folder(set_name), records.table_path(set_name, "annotation_key")
     if labelling.files(folder):
@@ -204,58 +244,79 @@ def save(set_name: str, key: pd.DataFrame) -> pd.DataFrame:
 def half_widths(
     table: pd.DataFrame, pairs: int, confidence: float, spread: dict[str, float] = SPREAD
 ) -> pd.DataFrame:
-    """What `pairs` labelled pairs are expected to give: for each model and arm the half-width of the net
-    excess's interval.
+    """Compute the interval half-widths of the net excess to expect from `pairs` labelled pairs.
 
-    Columns stems_alone (what remains if every pair is labelled) and half_width. The variance is that between
-    stems (clustered, of the judge's net excess) plus Σ (N_h/N)² (1 − n_h/N_h) spread_h² / n_h of the draw
-    (Cochran 1977, eq. 5.6).
+    The variance is the variance between stems (clustered, of the net excess of the judge) plus that of the
+    draw, Σ (N_h/N)² (1 − n_h/N_h) spread_h² / n_h (Cochran 1977, eq. 5.6).
+
+    Args:
+        table: Table of `frame`.
+        pairs: Number of labelled pairs.
+        confidence: Level of the interval, between 0 and 1.
+        spread: Standard deviation of each kind, in points.
+
+    Returns:
+        One row per model and arm: stems_alone (half-width that remains if every pair is labelled), half_width
+        and pairs.
     """
     population = table.groupby(STRATUM).size()
-    of_stratum = pd.Series([spread[kind] for *_, kind in population.index], population.index)
-    sizes = allocate(population, of_stratum, pairs)
+    stratum_sd = pd.Series([spread[kind] for *_, kind in population.index], population.index)
+    sizes = allocate(population, stratum_sd, pairs)
     share = population / population.groupby(["model", "arm"]).transform("sum")
-    drawing = (share**2 * (1 - sizes / population) * of_stratum**2 / sizes).groupby(["model", "arm"]).sum()
+    sampling_variance = (
+        (share**2 * (1 - sizes / population) * stratum_sd**2 / sizes).groupby(["model", "arm"]).sum()
+    )
     between = inference.clustered_means(table, "net", ["model", "arm"], confidence).set_index(
         ["model", "arm"]
     )
-    reach = stats.t.ppf((1 + confidence) / 2, between["n_stems"] - 1)
-    widths = pd.DataFrame({"stems_alone": reach * between["se"]})
-    widths["half_width"] = reach * np.hypot(between["se"], np.sqrt(drawing))
+    t_quantile = stats.t.ppf((1 + confidence) / 2, between["n_stems"] - 1)
+    widths = pd.DataFrame({"stems_alone": t_quantile * between["se"]})
+    widths["half_width"] = t_quantile * np.hypot(between["se"], np.sqrt(sampling_variance))
     return widths.assign(pairs=sizes.groupby(["model", "arm"]).sum()).reset_index()
 
 
 def needed(
     table: pd.DataFrame, width: float, confidence: float, spread: dict[str, float] = SPREAD
 ) -> int | None:
-    """The fewest pairs for which every half-width of `half_widths` is at most `width` points; None if all
-    pairs are too few."""
-    low, high = 1, len(table)
-    if half_widths(table, high, confidence, spread)["half_width"].max() > width:
+    """Find how many pairs make every half-width of `half_widths` at most `width` points.
+
+    Returns:
+        The smallest number of pairs; None if all pairs are too few.
+    """
+    smallest, largest = 1, len(table)
+    if half_widths(table, largest, confidence, spread)["half_width"].max() > width:
         return None
-    while low < high:
-        middle = (low + high) // 2
+    while smallest < largest:
+        middle = (smallest + largest) // 2
         enough = half_widths(table, middle, confidence, spread)["half_width"].max() <= width
-        low, high = (low, middle) if enough else (middle + 1, high)
-    return low
+        smallest, largest = (smallest, middle) if enough else (middle + 1, largest)
+    return smallest
 
 
 def effort(
     table: pd.DataFrame, counts: list[int], seed: int, confidence: float, seconds: float = SECONDS
 ) -> pd.DataFrame:
-    """One row for each number of pairs in `counts`: texts to label, hours for each person, widest half-widths
-    to expect.
+    """Estimate the effort and the precision of labelling for each number of pairs in `counts`.
 
-    agreement_half_width is that of a share of agreement of 85 %, weighted as the draw demands (Kish's
-    effective size).
+    Args:
+        table: Table of `frame`.
+        counts: Numbers of pairs.
+        seed: Seed of the draw.
+        confidence: Level of the intervals, between 0 and 1.
+        seconds: Seconds per label.
+
+    Returns:
+        One row per number of pairs: pairs, texts (to label), hours (per person), half_width and stems_alone
+        (the widest to expect), and agreement_half_width, that of an agreement of 85 %, weighted as the draw
+        requires (Kish's effective sample size).
     """
     rows = []
-    for count in counts if len(table) else ():  # there is nothing to label otherwise
+    for count in counts if len(table) else ():  # without pairs there is nothing to label
         key = draw(table, count, seed)
-        drawn, texts = completions(key), len(items(key))
-        weight = 1 / drawn["probability"]
-        effective = weight.sum() ** 2 / (weight**2).sum()
-        agreed = stats.norm.ppf((1 + confidence) / 2) * 100 * np.sqrt(0.85 * 0.15 / effective)
+        sampled, texts = completions(key), len(items(key))
+        weight = 1 / sampled["probability"]
+        n_effective = weight.sum() ** 2 / (weight**2).sum()
+        agreement_half_width = stats.norm.ppf((1 + confidence) / 2) * 100 * np.sqrt(0.85 * 0.15 / n_effective)
         widest = half_widths(table, count, confidence)[["half_width", "stems_alone"]].max()
         rows.append(
             {
@@ -263,7 +324,7 @@ def effort(
                 "texts": texts,
                 "hours": texts * seconds / 3600,
                 **widest,
-                "agreement_half_width": agreed,
+                "agreement_half_width": agreement_half_width,
             }
         )
     return pd.DataFrame(rows)

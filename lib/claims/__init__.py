@@ -1,4 +1,4 @@
-"""The claims C0 to C5: what each tests, and the rules that decide.
+"""The claims C0 to C5: what each claim tests, and the rules that decide it.
 
-Takes tables of estimates; gives rows of the claims board.
+Takes tables of estimates; returns rows of the claims board.
 """

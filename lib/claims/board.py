@@ -1,10 +1,9 @@
-"""A row of the claims board: its prespecified test, what was found, and the verdict that `lib.claims.rules`
-gives.
+"""One row of the claims board: the prespecified test, the result and the verdict of `lib.claims.rules`.
 
-A verdict is overruled where the completions allow none: *invalid* where the placebo rule is broken,
-*inconclusive* where too many completions are unusable (`lib.analysis.usability`). Where the placebo rule is
-neither kept nor broken for sure, the reason says so. The minimum detectable effect (MDE, at 80 % power and
-the run's own level) stands in each row and decides nothing.
+A verdict is overruled where the completions do not allow one. It becomes *invalid* where the placebo rule is
+broken, and *inconclusive* where too many completions are unusable (`lib.analysis.usability`). Where it is not
+certain whether the placebo rule is kept or broken, the reason says so. Each row shows the minimum detectable
+effect (MDE, at 80 % power and the run's own level), which decides nothing.
 """
 
 from dataclasses import dataclass
@@ -45,18 +44,18 @@ COLUMNS = [
     "fault",
     "as_judged",
 ]
-ON_PEOPLE = "C1"  # the claim about the judge: its verdicts do not rest on the judge
+ON_PEOPLE = "C1"  # the claim about the judge: its verdict does not rest on the judge
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is fixed before a run."""
+    """A claim as it is fixed before a run."""
 
     name: str  # C0 … C5
     statement: str
-    test: str  # what must hold of the estimate
+    test: str  # what must hold for the estimate
     margin: str  # the parameter that holds the margin
-    unit: str  # of estimate, margin and minimum detectable effect
+    unit: str  # of the estimate, the margin and the minimum detectable effect
 
 
 def row(
@@ -71,12 +70,20 @@ def row(
     net: Estimate | None = None,
     **other,
 ) -> dict:
-    """COLUMNS of a row before `table`; `fault` says what is wrong with the completions, "" if nothing is
-    (`usability.faults`).
+    """Return one row of the board, with the COLUMNS, before `table` overrules verdicts.
 
-    `found` is None where nothing is estimated. `net`: the same of the net excess, points, which decides
-    nothing. `other` replaces what follows from `claim` and `found`: detectable, p, p_holm, p_equivalence,
-    unit, cluster_unit, test.
+    Args:
+        claim: The claim.
+        model: Name of the model, or of what stands in its place.
+        measured: What is measured, in words.
+        found: The estimate, or None where nothing is estimated.
+        verdict: The verdict before it is overruled.
+        margin: The margin of the claim, in the unit of the estimate.
+        confidence: Level of the interval, between 0 and 1.
+        fault: What is wrong with the completions (`usability.faults`), or "" if nothing is.
+        net: The same estimate for the net excess, in points; it decides nothing.
+        **other: Values that replace those derived from `claim` and `found`: detectable, p, p_holm,
+            p_equivalence, unit, cluster_unit, test.
     """
     numbers = dict.fromkeys(
         ("estimate", "ci_low", "ci_high", "detectable", "p", "p_holm", "p_equivalence"), np.nan
@@ -102,31 +109,35 @@ def row(
         }
     if net is not None:
         numbers |= {"net": net.estimate, "net_low": net.ci_low, "net_high": net.ci_high}
-    named = {
+    identity = {
         "claim": claim.name,
         "statement": claim.statement,
         "model": model,
         "measured": measured,
         "test": claim.test,
     }
-    decided = {"unit": claim.unit, "margin": margin, "verdict": verdict.verdict, "reason": verdict.reason}
-    return {**named, **decided, **numbers, "fault": fault, "as_judged": False, **other}
+    decision = {"unit": claim.unit, "margin": margin, "verdict": verdict.verdict, "reason": verdict.reason}
+    return {**identity, **decision, **numbers, "fault": fault, "as_judged": False, **other}
 
 
 def clusters_of(found: Estimate) -> dict:
-    """`clusters` and `cluster_unit` of an estimate: matches, stems, or of both that of which there are
-    fewer."""
+    """Return `clusters` and `cluster_unit` of an estimate.
+
+    Clusters are matches or stems. Where they are both, the smaller of the two numbers is returned.
+    """
     counts = {clustered.BY_STEM: found.n_stems, clustered.BY_MATCH: getattr(found, "n_matches", 0)}
     unit = getattr(found, "cluster_unit", clustered.BY_STEM)
     return {"clusters": counts.get(unit, min(counts.values())), "cluster_unit": unit}
 
 
 def table(rows: list[dict]) -> pd.DataFrame:
-    """The rows of a claim as a table of COLUMNS, with verdicts overruled by what is wrong with the
-    completions."""
+    """Return the rows of a claim with COLUMNS, verdicts overruled where the completions are faulty."""
     board = pd.DataFrame(rows)
-    final = [_overruled(row) for row in board.itertuples()]
-    return board.assign(verdict=[one.verdict for one in final], reason=[one.reason for one in final])[COLUMNS]
+    decisions = [_overruled(row) for row in board.itertuples()]
+    return board.assign(
+        verdict=[decision.verdict for decision in decisions],
+        reason=[decision.reason for decision in decisions],
+    )[COLUMNS]
 
 
 def _overruled(row) -> Verdict:
@@ -140,14 +151,19 @@ def _overruled(row) -> Verdict:
 
 
 def as_judged(board: pd.DataFrame, labelled: bool) -> pd.DataFrame:
-    """The board, its verdicts marked as resting on the judge alone while people have labelled no completions
-    (`labelled`)."""
+    """Return the board with its verdicts marked as resting on the judge alone.
+
+    They rest on the judge alone as long as people have labelled no completions (`labelled`). C1, the claim
+    about the judge, is never marked.
+    """
     return board.assign(as_judged=not labelled and board["claim"] != ON_PEOPLE)
 
 
 def in_words(row) -> str:
-    """The verdict of a row, or of one of `by_claim`: 'supported, as judged' until people have labelled
-    completions."""
+    """Return the verdict of a row, or of a row of `by_claim`, in words.
+
+    A claim reads 'supported, as judged' or 'contradicted, as judged' until people have labelled completions.
+    """
     return (
         f"{row.verdict}, as judged"
         if row.as_judged and row.verdict in (SUPPORTED, CONTRADICTED)
@@ -156,33 +172,39 @@ def in_words(row) -> str:
 
 
 def by_claim(board: pd.DataFrame) -> pd.DataFrame:
-    """The verdict on each claim over its models, one row each: claim, statement, verdict, models, counts (in
-    words), as_judged.
+    """Return the verdict on each claim over its models.
 
-    Of a model by `rules.of_parts`, over models by `rules.over_models`. C1 has judges in the place of models.
+    The verdict of one model is that of `rules.of_parts`, the verdict over models that of `rules.over_models`.
+    C1 has judges in the place of models.
+
+    Returns:
+        One row per claim: claim, statement, verdict, models (how many), counts (of each verdict, in words),
+        as_judged.
     """
     rows = []
-    for (claim, statement), part in board.groupby(["claim", "statement"], sort=True):
-        of_model = part.groupby("model", sort=False)["verdict"].agg(
+    for (claim, statement), subset in board.groupby(["claim", "statement"], sort=True):
+        model_verdicts = subset.groupby("model", sort=False)["verdict"].agg(
             lambda verdicts: rules.of_parts(list(verdicts))
         )
-        counts = of_model.value_counts().reindex(VERDICTS).dropna().astype(int)
+        counts = model_verdicts.value_counts().reindex(VERDICTS).dropna().astype(int)
         rows.append(
             {
                 "claim": claim,
                 "statement": statement,
-                "verdict": rules.over_models(of_model.tolist()),
-                "models": len(of_model),
+                "verdict": rules.over_models(model_verdicts.tolist()),
+                "models": len(model_verdicts),
                 "counts": ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
-                "as_judged": bool(part["as_judged"].any()),
+                "as_judged": bool(subset["as_judged"].any()),
             }
         )
     return pd.DataFrame(rows, columns=["claim", "statement", "verdict", "models", "counts", "as_judged"])
 
 
 def labels(board: pd.DataFrame) -> list[str]:
-    """What each row is of: its model, with the first words of what is measured where a claim has several rows
-    of the model."""
+    """Return a label for each row: its model.
+
+    Where a claim has several rows of a model, the first words of what is measured (up to the colon) follow.
+    """
     several = board.duplicated(["claim", "model"], keep=False)
     return [
         f"{row.model}, {row.measured.partition(':')[0]}" if more else row.model
@@ -191,18 +213,22 @@ def labels(board: pd.DataFrame) -> list[str]:
 
 
 def digits(unit: str) -> int:
-    """Digits behind the point with which estimates of this unit are shown."""
+    """Return the number of decimals with which estimates of this unit are shown."""
     return 1 if unit.startswith("points") else 2
 
 
 def from_interval(
     estimate: float, low: float, high: float, n: int, clusters: int, confidence: float
 ) -> Estimate:
-    """An estimate with a bootstrap interval: its error is half of that in quantiles of t, clusters − 1
-    degrees of freedom."""
-    freedom = clusters - 1
-    if np.isnan(low) or freedom < 1:
+    """Return an `Estimate` from a bootstrap interval.
+
+    The standard error is half the width of the interval, divided by the quantile of Student's t with
+    `clusters` − 1 degrees of freedom. Without an interval, or with fewer than 2 clusters, error and p are
+    NaN.
+    """
+    df = clusters - 1
+    if np.isnan(low) or df < 1:
         return Estimate(estimate, low, high, n, clusters, np.nan, np.nan, np.nan)
-    error = (high - low) / 2 / stats.t.ppf((1 + confidence) / 2, freedom)
-    p = 2 * stats.t.sf(abs(estimate) / error, freedom) if error > 0 else float(estimate == 0)
-    return Estimate(estimate, low, high, n, clusters, error, np.nan, p, freedom, 0.0)
+    se = (high - low) / 2 / stats.t.ppf((1 + confidence) / 2, df)
+    p = 2 * stats.t.sf(abs(estimate) / se, df) if se > 0 else float(estimate == 0)
+    return Estimate(estimate, low, high, n, clusters, se, np.nan, p, df, 0.0)

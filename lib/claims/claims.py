@@ -1,10 +1,10 @@
-"""The claims board: C0 to C5, each with its prespecified test and what was measured; `lib.claims.rules`
-decides.
+"""The claims board: C0 to C5 with their prespecified tests and results; `lib.claims.rules` decides.
 
-The claims are those of the abstract of Köprü et al. (2025, arXiv 2508.01708). How each is tested, in
-PRESPECIFIED, is a choice of this project, as are the margins in the parameter sets. Each is decided by the
-mean valence shift towards the injected sentiment, in points of the human scale, which no threshold of a judge
-touches; the net excess stands beside it. C1 is in `lib.claims.judge_claims`, C3 in `lib.claims.mitigation`.
+The claims are those of the abstract of Köprü et al. (2025, arXiv 2508.01708). How each claim is tested, in
+PRESPECIFIED, is a choice of this project, as are the margins in the parameter sets. Each claim but C1 is
+decided by the mean valence shift towards the injected sentiment, in points of the human scale. This shift
+does not depend on the threshold of a judge. The net excess is shown next to it. C1 is in
+`lib.claims.judge_claims`, C3 in `lib.claims.mitigation`.
 """
 
 from dataclasses import fields
@@ -54,11 +54,11 @@ class Case(NamedTuple):
 
     model: str
     measured: str
-    estimates: list[Estimate]  # the first is shown; several are of several references
-    net: Estimate | None  # of the net excess, shown beside it
+    estimates: list[Estimate]  # the first is shown; several are against several references
+    net: Estimate | None  # of the net excess, shown next to it
     fault: str
-    verdict: Verdict | None = None  # given beforehand, where nothing can be estimated
-    unless: str = ""  # why a supported claim is inconclusive nevertheless
+    verdict: Verdict | None = None  # set in advance where nothing can be estimated
+    unless: str = ""  # why a supported claim is still inconclusive
 
     @property
     def shown(self) -> Estimate | None:
@@ -66,83 +66,108 @@ class Case(NamedTuple):
 
     @property
     def p(self) -> float:
-        return rules.largest_p([found.p for found in self.estimates])
+        return rules.largest_p([estimate.p for estimate in self.estimates])
 
 
 def existence(pairs: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]) -> pd.DataFrame:
-    """C0 for each model of `faults` (`usability.faults`): mean shift of both polarities over the neutral arm
-    above 0."""
+    """Test C0: the mean shift of both polarities over the neutral arm is above 0.
+
+    Args:
+        pairs: Unmitigated pairs of `leakage.pairs`.
+        margin: The margin of the claim, in points of the human scale.
+        confidence: Level of the intervals, between 0 and 1.
+        faults: What is wrong with each model's completions (`usability.faults`).
+
+    Returns:
+        The rows of the board, one per model of `faults`.
+    """
     charged = leakage.charged_pairs(pairs)
     cases = [
         Case(
             model,
             "mean shift",
-            _known(leakage.mean_of(part, leakage.PRIMARY, confidence)),
-            leakage.mean_of(part, "net", confidence),
+            _known(leakage.mean_of(subset, leakage.PRIMARY, confidence)),
+            leakage.mean_of(subset, "net", confidence),
             fault,
         )
         for model, fault in faults.items()
-        for part in [charged[charged["model"] == model]]
+        for subset in [charged[charged["model"] == model]]
     ]
     return _directional(PRESPECIFIED["C0"], cases, 1, margin, confidence)
 
 
 def leaks(pairs: pd.DataFrame, confidence: float) -> dict[str, bool]:
-    """Whether the interval of each model's mean shift lies above 0, of unmitigated `pairs`: what falls has to
-    be there."""
+    """Return whether the interval of each model's mean shift lies above 0, from unmitigated `pairs`.
+
+    A shift that does not exist cannot fall.
+    """
     charged = leakage.charged_pairs(pairs)
     return {
-        model: leakage.mean_of(part, leakage.PRIMARY, confidence).ci_low > 0
-        for model, part in charged.groupby("model", sort=False)
+        model: leakage.mean_of(subset, leakage.PRIMARY, confidence).ci_low > 0
+        for model, subset in charged.groupby("model", sort=False)
     }
 
 
 def polarity(
     estimates: pd.DataFrame, margin: float, confidence: float, faults: dict[str, str]
 ) -> pd.DataFrame:
-    """C4 for each model of `faults`: the shift of the negative arm less that of the positive arm above 0
-    against every reference.
+    """Test C4: the negative arm shifts more than the positive arm, against every reference.
 
-    `estimates`: a table of `polarity.by_reference`; the first reference of a model is the one shown.
+    The estimate is the shift of the negative arm minus that of the positive arm.
+
+    Args:
+        estimates: A table of `polarity.by_reference`; the row shows the first reference of each model.
+        margin: The margin of the claim, in points of the human scale.
+        confidence: Level of the intervals, between 0 and 1.
+        faults: What is wrong with each model's completions (`usability.faults`).
+
+    Returns:
+        The rows of the board, one per model of `faults`.
     """
     cases = []
     for model, fault in faults.items():
         of_model = estimates[estimates["model"] == model]
-        own, net = (of_model[of_model["quantity"] == name] for name in (leakage.PRIMARY, "net"))
-        beside = next(iter(_of_model(net, model)), None)
-        cases.append(Case(model, _against(own), _of_model(own, model), beside, fault, _undecided(own)))
+        primary, net = (of_model[of_model["quantity"] == name] for name in (leakage.PRIMARY, "net"))
+        net_estimate = next(iter(_of_model(net, model)), None)
+        cases.append(
+            Case(
+                model, _against(primary), _of_model(primary, model), net_estimate, fault, _undecided(primary)
+            )
+        )
     return _directional(PRESPECIFIED["C4"], cases, 1, margin, confidence)
 
 
 def _undecided(own: pd.DataFrame) -> Verdict | None:
-    """Inconclusive, naming the references against which there is no estimate, or no interval as against
-    others; else None."""
+    """Return inconclusive where a reference has no estimate, or no interval while others have one, else None.
+
+    The reason names these references.
+    """
     without = {
         "estimate": own["estimate"].isna(),
         "interval": own["ci_low"].isna() & own["ci_low"].notna().any(),
     }
-    for lacking, of in without.items():
-        if of.any():
-            return Verdict(INCONCLUSIVE, f"no {lacking} against {' and '.join(own.loc[of, 'reference'])}")
+    for missing, affected in without.items():
+        if affected.any():
+            return Verdict(
+                INCONCLUSIVE, f"no {missing} against {' and '.join(own.loc[affected, 'reference'])}"
+            )
     return None
 
 
 def _against(own: pd.DataFrame) -> str:
-    """What C4 measures of a model: against which reference the row shows it, and how many references decide
-    it."""
+    """Return what C4 measures for a model: the reference shown and how many references decide."""
     names = own["reference"].tolist()
     others = f" (decided by {len(names)} references)" if len(names) > 1 else ""
     return f"negative − positive, against {names[0]}{others}" if names else "negative − positive"
 
 
 def _of_model(estimates: pd.DataFrame, model: str) -> list[Estimate]:
-    """The estimates of a model against the references that it was asked with; none if one of them could not
-    be estimated."""
-    found = [
+    """Return the estimates of a model against its references; none if one of them cannot be estimated."""
+    results = [
         DesignEstimate(**row)
         for row in estimates.loc[estimates["model"] == model, ESTIMATE].to_dict("records")
     ]
-    return [] if any(np.isnan(one.estimate) for one in found) else found
+    return [] if any(np.isnan(result.estimate) for result in results) else results
 
 
 def _known(found: Estimate) -> list[Estimate]:
@@ -152,32 +177,42 @@ def _known(found: Estimate) -> list[Estimate]:
 def scaling(
     pairs: pd.DataFrame, min_sizes: int, margin: float, confidence: float, faults: dict[str, str]
 ) -> pd.DataFrame:
-    """C2 for each family, tuning and mode: slope of the mean shift per tenfold parameters below 0, models as
-    the sample.
+    """Test C2: the slope of the mean shift per tenfold parameters is below 0, with models as the sample.
 
-    The slope of `lib.analysis.scaling.meta_regression`; with fewer than `min_sizes` sizes it is a
-    description, and there is no verdict. What is not surely there in a model of any size cannot be said to
-    fall.
+    The slope is that of `lib.analysis.scaling.meta_regression`. With fewer than `min_sizes` sizes the slope
+    only describes, and there is no verdict. If the shift is not certainly above 0 in a model of any size, it
+    cannot be said to fall.
+
+    Args:
+        pairs: Unmitigated pairs of `leakage.pairs`.
+        min_sizes: The smallest number of sizes of a family that allows a verdict.
+        margin: The margin of the claim, in points of the human scale per tenfold size.
+        confidence: Level of the intervals, between 0 and 1.
+        faults: What is wrong with each model's completions (`usability.faults`).
+
+    Returns:
+        The rows of the board, one per family, tuning and mode; the clusters are sizes.
     """
     cases = []
     slopes, nets = (meta_regression(pairs, quantity, confidence) for quantity in (leakage.PRIMARY, "net"))
     lines = leakage.charged_pairs(pairs).groupby(LINE, sort=False)
-    for row, net, (_, part) in zip(slopes.to_dict("records"), nets.to_dict("records"), lines, strict=True):
-        slope, beside = (
-            Estimate(**{field.name: of[field.name] for field in fields(Estimate)}) for of in (row, net)
+    for row, net, (_, subset) in zip(slopes.to_dict("records"), nets.to_dict("records"), lines, strict=True):
+        slope, net_slope = (
+            Estimate(**{field.name: values[field.name] for field in fields(Estimate)})
+            for values in (row, net)
         )
-        few = Verdict(INCONCLUSIVE, f"needs at least {min_sizes} sizes of a family, has {row['sizes']}")
-        none = Verdict(INCONCLUSIVE, row["message"]) if row["message"] else None
+        too_few = Verdict(INCONCLUSIVE, f"needs at least {min_sizes} sizes of a family, has {row['sizes']}")
+        not_fitted = Verdict(INCONCLUSIVE, row["message"]) if row["message"] else None
         unless = "falls, but the shift is surely above 0 at no size"
-        leaking = any(leaks(part.dropna(subset="parameters"), confidence).values())
+        leaking = any(leaks(subset.dropna(subset="parameters"), confidence).values())
         cases.append(
             Case(
                 "{family} ({tuning}, {mode})".format_map(row),
                 "slope of mean shift",
                 _known(slope),
-                beside,
-                usability.joined(faults, part["model"].unique()),
-                few if row["sizes"] < min_sizes else none,
+                net_slope,
+                usability.joined(faults, subset["model"].unique()),
+                too_few if row["sizes"] < min_sizes else not_fitted,
                 "" if leaking else unless,
             )
         )
@@ -188,14 +223,13 @@ def scaling(
 def _directional(
     claim: Claim, cases: list[Case], claimed: int, margin: float, confidence: float
 ) -> pd.DataFrame:
-    """The rows of C0, C2 or C4 by `rules.direction`; p and p_equivalence are Holm-corrected over the
-    cases."""
+    """Return rows of C0, C2 or C4; p_holm and p_equivalence are Holm-corrected over the cases."""
     p_holm = inference.holm([case.p for case in cases])
-    inside = [
-        rules.largest_p([inference.equivalence_p(found, margin) for found in case.estimates])
+    p_inside = [
+        rules.largest_p([inference.equivalence_p(estimate, margin) for estimate in case.estimates])
         for case in cases
     ]
-    p_equivalence = inference.holm(inside)
+    p_equivalence = inference.holm(p_inside)
     rows = []
     for case, p, equivalence in zip(cases, p_holm, p_equivalence, strict=True):
         verdict = case.verdict or rules.direction(case.estimates, claimed, margin, p, equivalence, confidence)
@@ -223,8 +257,13 @@ def _row(claim: Claim, case: Case, verdict: Verdict, margin: float, confidence: 
 
 
 class Benchmark(NamedTuple):
-    """What C5 compares: unmitigated pairs, what C4 is decided by (`polarity.by_reference`), and
-    `usability.faults`."""
+    """The input of C5 from one benchmark.
+
+    Attributes:
+        pairs: Unmitigated pairs of `leakage.pairs`.
+        polarity: The table that decides C4 (`polarity.by_reference`).
+        faults: What is wrong with each model's completions (`usability.faults`).
+    """
 
     pairs: pd.DataFrame
     polarity: pd.DataFrame
@@ -232,35 +271,55 @@ class Benchmark(NamedTuple):
 
 
 def benchmark(judgements: pd.DataFrame, confidence: float, margin: float) -> Benchmark:
-    """What C5 compares, of unmitigated judgements; `margin` of the placebo rule."""
+    """Return the input of C5 from unmitigated judgements; `margin` is that of the placebo rule."""
     pairs = leakage.pairs(judgements)
     faults = usability.faults(judgements, pairs, confidence, margin)
     return Benchmark(pairs, by_reference(judgements, confidence), faults)
 
 
 def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float) -> pd.DataFrame:
-    """C5 for each model asked with both benchmarks, three rows: the same sign of the shift, the same size,
-    the same rank of the polarities against every reference. `curated` has no rows where it was not run."""
+    """Test C5: mined text gives the same sign and size of the shift, and the same rank of the polarities.
+
+    The rank must be the same against every reference.
+
+    Args:
+        mined: The mined benchmark.
+        curated: The curated benchmark, without rows where it was not run.
+        margin: The margin of the claim, in points of the human scale.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        The rows of the board, three per model that was asked with both benchmarks: sign, size and rank. One
+        inconclusive row if there is no such model.
+    """
     claim = PRESPECIFIED["C5"]
     shared = [name for name in mined.faults if name in set(curated.pairs["model"])]
     if not shared:
-        nothing = Verdict(INCONCLUSIVE, "no run on a mined benchmark beside one on the curated")
+        no_verdict = Verdict(INCONCLUSIVE, "no run on a mined benchmark beside one on the curated")
         return board.table(
             [
                 board.row(
-                    claim, "every model", "shift, mined beside curated", None, nothing, margin, confidence
+                    claim, "every model", "shift, mined beside curated", None, no_verdict, margin, confidence
                 )
             ]
         )
     faults = {name: mined.faults[name] or curated.faults[name] for name in shared}
     shifts, nets = (
-        {name: [_mean(of, name, quantity, confidence) for of in (mined, curated)] for name in shared}
+        {name: [_mean(source, name, quantity, confidence) for source in (mined, curated)] for name in shared}
         for quantity in (leakage.PRIMARY, "net")
     )
     sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
-    rank = {name: tuple(_of_model(_primary(of.polarity), name) for of in (mined, curated)) for name in shared}
+    rank = {
+        name: tuple(_of_model(_primary(source.polarity), name) for source in (mined, curated))
+        for name in shared
+    }
     rows = _sides(
-        "sign: mean shift", sign, {name: both[0] for name, both in nets.items()}, faults, margin, confidence
+        "sign: mean shift",
+        sign,
+        {name: estimates[0] for name, estimates in nets.items()},
+        faults,
+        margin,
+        confidence,
     )
     rows += _sizes(shifts, nets, faults, margin, confidence)
     return board.table(rows + _sides("rank: negative − positive", rank, {}, faults, margin, confidence))
@@ -283,15 +342,16 @@ def _sides(
     margin: float,
     confidence: float,
 ) -> list[dict]:
-    """Rows of sign or rank: the mined estimate is shown, the curated stands in words."""
+    """Return the rows of sign or rank; they show the mined estimate and name the curated one in words."""
     p = {
-        name: rules.largest_p([one.p for one in (*first, *second)]) for name, (first, second) in found.items()
+        name: rules.largest_p([estimate.p for estimate in (*first, *second)])
+        for name, (first, second) in found.items()
     }
     corrected = inference.holm(list(p.values()))
     rows = []
     for (name, (first, second)), p_holm in zip(found.items(), corrected, strict=True):
-        beside = f" (curated {second[0].estimate:+.2f})".replace("-", "−") if second else ""
-        case = Case(name, f"{part}, mined{beside}", first, nets.get(name), faults[name])
+        curated_text = f" (curated {second[0].estimate:+.2f})".replace("-", "−") if second else ""
+        case = Case(name, f"{part}, mined{curated_text}", first, nets.get(name), faults[name])
         verdict = rules.same_side(first, second, p_holm, confidence)
         rows.append(_row(PRESPECIFIED["C5"], case, verdict, margin, confidence, p=p[name], p_holm=p_holm))
     return rows
@@ -300,15 +360,17 @@ def _sides(
 def _sizes(
     shifts: dict[str, list], nets: dict[str, list], faults: dict[str, str], margin: float, confidence: float
 ) -> list[dict]:
-    """Rows of size: mined less curated mean shift."""
-    differences = {name: inference.difference(*both, confidence) for name, both in shifts.items()}
-    inside = inference.holm([inference.equivalence_p(found, margin) for found in differences.values()])
-    beyond = inference.holm([rules.beyond_p(found, margin) for found in differences.values()])
+    """Return the rows of size: mined minus curated mean shift."""
+    differences = {name: inference.difference(*pair, confidence) for name, pair in shifts.items()}
+    p_inside = inference.holm(
+        [inference.equivalence_p(difference, margin) for difference in differences.values()]
+    )
+    p_beyond = inference.holm([rules.beyond_p(difference, margin) for difference in differences.values()])
     rows = []
-    for (name, found), p_in, p_out in zip(differences.items(), inside, beyond, strict=True):
+    for (name, difference), p_in, p_out in zip(differences.items(), p_inside, p_beyond, strict=True):
         net = inference.difference(*nets[name], confidence)
-        case = Case(name, "size: mined − curated mean shift", _known(found), net, faults[name])
-        verdict = rules.within(found, margin, p_in, p_out, confidence)
+        case = Case(name, "size: mined − curated mean shift", _known(difference), net, faults[name])
+        verdict = rules.within(difference, margin, p_in, p_out, confidence)
         rows.append(
             _row(
                 PRESPECIFIED["C5"],
@@ -318,7 +380,7 @@ def _sizes(
                 confidence,
                 p_holm=p_out,
                 p_equivalence=p_in,
-                p=rules.beyond_p(found, margin),
+                p=rules.beyond_p(difference, margin),
                 test="inside ± margin",
             )
         )

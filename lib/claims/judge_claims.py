@@ -1,5 +1,4 @@
-"""C1 of the claims board: the judge agrees with people, on texts that they rated and on completions that they
-labelled."""
+"""C1 of the claims board: the judge agrees with people, on rated texts and on labelled completions."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,15 @@ CLAIM = PRESPECIFIED["C1"]
 def agreement(
     judge: str, difference: pd.DataFrame, on_leakage: pd.DataFrame, margin: float, confidence: float
 ) -> pd.DataFrame:
-    """C1: `judge_agreement` on rated texts and `judge_agreement_on_leakage` on completions, a row each."""
+    """Test C1, a row each on rated texts and on completions.
+
+    Args:
+        judge: Name of the judge.
+        difference: The table for `judge_agreement`.
+        on_leakage: The table for `judge_agreement_on_leakage`.
+        margin: The margin of the claim, of r or kappa.
+        confidence: Level of the intervals, between 0 and 1.
+    """
     rows = [
         judge_agreement(judge, difference, margin, confidence),
         judge_agreement_on_leakage(judge, on_leakage, margin, confidence),
@@ -25,12 +32,18 @@ def agreement(
 
 
 def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confidence: float) -> pd.DataFrame:
-    """C1: r(judge, other raters) − r(one rater, other raters) not below −`margin` in any domain of
-    `rated_agreement.validity`.
+    """Test C1 on rated texts: r(judge, other raters) − r(one rater, other raters) is not below −`margin`.
 
-    The row shows the domain where the judge is worst, and the minimum detectable effect of the least sure.
-    Rated texts are not
-    completions: agreement on leakage itself needs people's labels.
+    This must hold in every domain. The row shows the domain in which the judge is worst, and the minimum
+    detectable effect of the least certain domain. Rated texts are not completions: agreement on leakage
+    itself needs labels by people.
+
+    Args:
+        judge: Name of the judge.
+        difference: One row per domain: domain, estimate, ci_low, ci_high, n, n_documents, with the measure
+            DIFFERENCE of `rated_agreement.validity` or `rated_agreement.against_one_rater`.
+        margin: The margin of the claim, of r.
+        confidence: Level of the intervals, between 0 and 1.
     """
     domains = {
         row.domain: board.from_interval(
@@ -40,7 +53,7 @@ def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confide
     }
     verdict, p, p_holm = rules.no_worse(domains, margin, confidence)
     worst = min(domains, key=lambda name: domains[name].estimate)
-    least_sure = np.max([power.detectable_effect(found, confidence) for found in domains.values()])
+    least_sure = np.max([power.detectable_effect(estimate, confidence) for estimate in domains.values()])
     measured = f"rated texts: r of judge − r of one rater, worst domain ({worst})"
     other = {"p": p, "p_holm": p_holm, "cluster_unit": "documents", "detectable": least_sure}
     return board.table(
@@ -51,15 +64,20 @@ def judge_agreement(judge: str, difference: pd.DataFrame, margin: float, confide
 def judge_agreement_on_leakage(
     judge: str, agreement: pd.DataFrame, margin: float, confidence: float
 ) -> pd.DataFrame:
-    """C1 on completions: kappa of the judge with an annotator − kappa of two annotators, not below −`margin`;
-    polarity, weighted.
+    """Test C1 on completions: kappa(judge, annotator) − kappa(two annotators) is not below −`margin`.
 
-    `agreement` is a table of `human_agreement.agreement`, of people alone, without rows if nobody has
-    labelled anything.
+    Kappa is that of polarity, weighted.
+
+    Args:
+        judge: Name of the judge.
+        agreement: A table of `human_agreement.agreement`, with people as the only annotators; without rows if
+            no completions are labelled.
+        margin: The margin of the claim, of kappa.
+        confidence: Level of the intervals, between 0 and 1.
     """
     of_kappa = agreement[(agreement["question"] == "polarity") & (agreement["measure"] == "kappa")]
     row = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
-    found, other = None, {}
+    estimate, other = None, {}
     if row.empty or np.isnan(row["estimate"].iloc[0]):
         message = (
             "nobody has labelled completions yet"
@@ -68,12 +86,14 @@ def judge_agreement_on_leakage(
         )
         verdict = Verdict(INCONCLUSIVE, message)
     else:
-        shown = row.iloc[0]
-        found = board.from_interval(
-            shown.estimate, shown.ci_low, shown.ci_high, int(shown.n), int(shown.n_stems), confidence
+        result = row.iloc[0]
+        estimate = board.from_interval(
+            result.estimate, result.ci_low, result.ci_high, int(result.n), int(result.n_stems), confidence
         )
-        verdict, p, p_holm = rules.no_worse({"completions": found}, margin, confidence)
+        verdict, p, p_holm = rules.no_worse({"completions": estimate}, margin, confidence)
         other = {"p": p, "p_holm": p_holm}
     measured = "completions: kappa of judge − kappa of annotators"
-    named = CLAIM, f"judge {judge}", measured
-    return board.table([board.row(*named, found, verdict, margin, confidence, unit="of kappa", **other)])
+    row_arguments = CLAIM, f"judge {judge}", measured
+    return board.table(
+        [board.row(*row_arguments, estimate, verdict, margin, confidence, unit="of kappa", **other)]
+    )

@@ -1,13 +1,12 @@
-"""C3 of the claims board: what of the leak is left when a prompt asks the model not to leak, against none and
-against controls.
+"""C3 of the claims board: the share of the leak that is left when a prompt asks the model not to leak.
 
-A *cell* is a group and charged arm; its value under a mitigation is the mean over its draws, so that all
-unmitigated draws are the baseline. Only cells that have a value under every mitigation of their model count,
-so that every comparison is on the same cells and one covariance, clustered by stem and match
-(`lib.analysis.clustered`), holds them all; the others are counted. A *control* is a sentence that asks
-nothing about mood: it shows what any added sentence does, and is no member of the family of prompts. A prompt
-in several wordings (`lib.config.mitigation_texts`) counts as the mean over them; `by_wording` describes each,
-and decides nothing.
+A prompt is compared with no prompt and with controls. A *cell* is a group and a charged arm. Its value under
+a mitigation is the mean over its draws, so all unmitigated draws form the baseline. Only cells with a value
+under every mitigation of their model count; the others are counted as left out. So every comparison is on the
+same cells, and one covariance, clustered by stem and match (`lib.analysis.clustered`), holds them all. A
+*control* is a sentence that asks nothing about mood. It shows the effect of any added sentence, and it does
+not belong to the family of prompts. A prompt in several wordings (`lib.config.mitigation_texts`) counts as
+the mean over them. `by_wording` describes each wording, and decides nothing.
 """
 
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ COLUMNS = [
     "left_out",
 ]
 _COUNTS = COLUMNS[-5:]
-SEED = 20251118  # of the multivariate t distribution: no draw of a model depends on it
+SEED = 20251118  # of the multivariate t distribution; it does not affect a model's draws
 
 
 def effects(
@@ -65,56 +64,77 @@ def effects(
     by: tuple[str, ...] = ("model",),
     quantity: str = leakage.PRIMARY,
 ) -> pd.DataFrame:
-    """What each mitigation changes, a row for each level of `by`, mitigation and baseline; columns: those of
-    `by`, COLUMNS.
+    """Estimate the change under each mitigation, against no mitigation and against the controls.
 
-    `pairs` of `leakage.pairs`, unmitigated and mitigated. against: "none", or for a prompt "controls", the
-    mean of `controls`.
-    baseline: the mean of `quantity` there. estimate, low, high: the change, with intervals that are
-    simultaneous over the prompts of a level (a control has its own); p adjusted likewise. ratio: what is
-    retained, with Fieller's interval at the same critical value. p_keeps: one-sided, that more than 1 −
-    `margin` is retained, for each prompt by itself; kept: the lower bound of that test, the greatest share
-    that the same test finds retained (−∞ where there is none). n: cells; n_stems, n_matches, cluster_unit: as
-    of `clustered.DesignEstimate`; left_out: cells without a value under every mitigation. A mitigation
-    without any value has a row that is NaN.
+    Intervals are simultaneous over the prompts of a level; a control has an interval of its own. A mitigation
+    without any value has a row of NaN.
+
+    Args:
+        pairs: Pairs of `leakage.pairs`, unmitigated and mitigated.
+        controls: The mitigations that are controls.
+        margin: The margin of C3, a share of the leak.
+        confidence: Level of the intervals, between 0 and 1.
+        by: The columns whose combinations are the levels.
+        quantity: One of `leakage.QUANTITIES`.
+
+    Returns:
+        One row per level, mitigation and baseline, with the columns `by` and COLUMNS:
+
+        - role: "prompt" or "control".
+        - against: "none", or for a prompt also "controls", the mean of `controls`.
+        - baseline: the mean of `quantity` under what the mitigation is compared with.
+        - estimate, ci_low, ci_high, se, df, p: the change, its simultaneous interval, and p adjusted
+          likewise.
+        - ratio, ratio_low, ratio_high: the share retained, with Fieller's interval at the same critical
+          value.
+        - p_keeps: the one-sided p that more than 1 − `margin` is retained, for each prompt alone.
+        - kept: the lower bound of that test, the largest share that it finds retained (−∞ where there is
+          none).
+        - n, left_out: the cells, and the cells without a value under every mitigation.
+        - n_stems, n_matches, cluster_unit: as in `clustered.DesignEstimate`.
     """
     rows = []
-    for level, part in leakage.charged_pairs(pairs).groupby(list(by), sort=False):
-        names = [name for name in part["mitigation"].unique() if name != NO_MITIGATION]
-        cells = part.pivot_table(index=_CELL, columns="mitigation", values=quantity, aggfunc="mean")
-        found = _compared(cells, names, controls, margin, confidence)
-        rows += [dict(zip(by, level, strict=True)) | row for row in found]
+    for level, subset in leakage.charged_pairs(pairs).groupby(list(by), sort=False):
+        names = [name for name in subset["mitigation"].unique() if name != NO_MITIGATION]
+        cells = subset.pivot_table(index=_CELL, columns="mitigation", values=quantity, aggfunc="mean")
+        level_rows = _compared(cells, names, controls, margin, confidence)
+        rows += [dict(zip(by, level, strict=True)) | row for row in level_rows]
     return pd.DataFrame(rows, columns=[*by, *COLUMNS])
 
 
 def _compared(
     cells: pd.DataFrame, names: list[str], controls: list[str], margin: float, confidence: float
 ) -> list[dict]:
-    """Rows of one level, from a table with a row a cell and a column a mitigation; columns without a value
-    are not there."""
+    """Return rows of one level; `cells` has a row per cell and a column per mitigation with a value."""
     role = {name: CONTROL if name in controls else PROMPT for name in names}
-    asked = [name for name in names if name in cells] if NO_MITIGATION in cells else []
-    whole = cells[[NO_MITIGATION, *asked]].dropna() if asked else cells.iloc[:0]
-    if whole.empty:
-        asked = []
+    estimable = [name for name in names if name in cells] if NO_MITIGATION in cells else []
+    complete = cells[[NO_MITIGATION, *estimable]].dropna() if estimable else cells.iloc[:0]
+    if complete.empty:
+        estimable = []
     unit, clusters, sizes = clustered.clusters_of(
-        curated_prompts.with_match(whole.reset_index()[["stem_id", "group_id"]])
+        curated_prompts.with_match(complete.reset_index()[["stem_id", "group_id"]])
     )
-    counts = dict(zip(_COUNTS, (len(whole), *sizes, unit, len(cells) - len(whole)), strict=True))
-    nothing = dict(zip(_COUNTS, (0, 0, 0, clustered.BY_STEM, len(cells)), strict=True))
+    counts = dict(zip(_COUNTS, (len(complete), *sizes, unit, len(cells) - len(complete)), strict=True))
+    no_counts = dict(zip(_COUNTS, (0, 0, 0, clustered.BY_STEM, len(cells)), strict=True))
     rows = [
-        {"mitigation": name, "role": role[name], "against": NONE, **nothing}
+        {"mitigation": name, "role": role[name], "against": NONE, **no_counts}
         for name in names
-        if name not in asked
+        if name not in estimable
     ]
-    asking, counted = ([name for name in asked if role[name] == wanted] for wanted in (PROMPT, CONTROL))
-    alone = [([name], NONE, [NO_MITIGATION]) for name in counted]
-    for family, against, baseline in [(asking, NONE, [NO_MITIGATION]), (asking, CONTROLS, counted), *alone]:
+    prompts, control_names = (
+        [name for name in estimable if role[name] == kind] for kind in (PROMPT, CONTROL)
+    )
+    single = [([name], NONE, [NO_MITIGATION]) for name in control_names]
+    for family, against, baseline in [
+        (prompts, NONE, [NO_MITIGATION]),
+        (prompts, CONTROLS, control_names),
+        *single,
+    ]:
         if family and baseline:
-            found = simultaneous.means(whole.to_numpy(), *clusters)
-            of_family = _family(found, list(whole), family, baseline, margin, confidence)
+            means = simultaneous.means(complete.to_numpy(), *clusters)
+            family_rows = _family(means, list(complete), family, baseline, margin, confidence)
             rows += [
-                {"role": role[row["mitigation"]], "against": against, **counts, **row} for row in of_family
+                {"role": role[row["mitigation"]], "against": against, **counts, **row} for row in family_rows
             ]
     return sorted(rows, key=lambda row: (names.index(row["mitigation"]), row["against"] != NONE))
 
@@ -127,34 +147,34 @@ def _family(
     margin: float,
     confidence: float,
 ) -> Iterator[dict]:
-    """Rows of the mitigations `family` against the mean of `baseline`."""
-    own = np.array([[float(column == name) for column in columns] for name in family])
-    other = np.array([(column in baseline) / len(baseline) for column in columns])
-    change, kept = found.contrasts(own - other), found.contrasts(own - (1 - margin) * other)
+    """Yield the rows of the mitigations `family` against the mean of `baseline`."""
+    target = np.array([[float(column == name) for column in columns] for name in family])
+    reference = np.array([(column in baseline) / len(baseline) for column in columns])
+    change, retained = found.contrasts(target - reference), found.contrasts(target - (1 - margin) * reference)
     maxima = simultaneous.greatest(change, np.random.default_rng(SEED))
-    low, high, p = simultaneous.intervals(change, maxima, confidence)
+    ci_low, ci_high, p = simultaneous.intervals(change, maxima, confidence)
     critical = np.quantile(maxima, confidence)
-    if np.isnan(critical):  # no prompt changes anything: Student's
+    if np.isnan(critical):  # no prompt changes anything: Student's t
         critical = special.stdtrit(found.df, (1 + confidence) / 2)
-    p_keeps = simultaneous.above_zero_p(kept)
-    for place, name in enumerate(family):
-        both = found.contrasts(np.array([own[place], other]))
+    p_keeps = simultaneous.above_zero_p(retained)
+    for index, name in enumerate(family):
+        both = found.contrasts(np.array([target[index], reference]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
-        # as `above_zero_p` tests
+        # the bound of the test in `above_zero_p`
         kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.df, confidence))
         yield {
             "mitigation": name,
             "baseline": both.estimates[1],
-            "estimate": change.estimates[place],
-            "ci_low": low[place],
-            "ci_high": high[place],
-            "se": change.errors[place],
+            "estimate": change.estimates[index],
+            "ci_low": ci_low[index],
+            "ci_high": ci_high[index],
+            "se": change.errors[index],
             "df": found.df,
-            "p": p[place],
+            "p": p[index],
             "ratio": both.estimates[0] / both.estimates[1] if both.estimates[1] else np.nan,
             "ratio_low": ratio_low,
             "ratio_high": ratio_high,
-            "p_keeps": p_keeps[place],
+            "p_keeps": p_keeps[index],
             "kept": kept_low,
         }
 
@@ -162,12 +182,23 @@ def _family(
 def by_wording(
     pairs: pd.DataFrame, controls: list[str], confidence: float, quantity: str = leakage.PRIMARY
 ) -> pd.DataFrame:
-    """What each wording of a prompt that has several changes against none, in the groups asked in it: a row
-    for each model, mitigation and wording, with baseline (the mean there without it) and the fields of
-    `clustered.DesignEstimate`.
+    """Estimate the change under each wording of a prompt that has several, against no mitigation.
 
-    Intervals are each wording's own, corrected for nothing. Cells count that have a value with the wording
-    and without.
+    The interval of each wording is its own, without any correction. Only cells count that have a value both
+    with the wording and without a mitigation.
+
+    Args:
+        pairs: Pairs of `leakage.pairs`, unmitigated and mitigated, with a column wording.
+        controls: The mitigations that are controls.
+        confidence: Level of the intervals, between 0 and 1.
+        quantity: One of `leakage.QUANTITIES`.
+
+    Returns:
+        One row per model, mitigation and wording: baseline (the mean without a mitigation in the groups asked
+        in this wording) and the fields of `clustered.DesignEstimate`.
+
+    Raises:
+        ParameterError: If `pairs` has no column wording.
     """
     if "wording" not in pairs:
         raise ParameterError(
@@ -180,32 +211,35 @@ def by_wording(
         charged.groupby(["model", *_CELL, "mitigation", "wording"], sort=False)[quantity].mean().reset_index()
     )
     bare = means[means["mitigation"] == NO_MITIGATION].rename(columns={quantity: "bare"})
-    asked = means[~means["mitigation"].isin([NO_MITIGATION, *controls])]
-    both = asked.merge(bare[["model", *_CELL, "bare"]], on=["model", *_CELL]).dropna(
+    prompted = means[~means["mitigation"].isin([NO_MITIGATION, *controls])]
+    both = prompted.merge(bare[["model", *_CELL, "bare"]], on=["model", *_CELL]).dropna(
         subset=[quantity, "bare"]
     )
     both = both.assign(change=both[quantity] - both["bare"]).sort_values("wording", kind="stable")
     rows = []
-    for (model, name), part in both.groupby(["model", "mitigation"], sort=False):
-        for wording, cells in part.groupby("wording") if part["wording"].nunique() > 1 else ():
-            named = {"model": model, "mitigation": name, "wording": wording, "baseline": cells["bare"].mean()}
-            rows.append(named | asdict(clustered.design_mean(cells, "change", confidence)))
+    for (model, name), subset in both.groupby(["model", "mitigation"], sort=False):
+        for wording, cells in subset.groupby("wording") if subset["wording"].nunique() > 1 else ():
+            keys = {"model": model, "mitigation": name, "wording": wording, "baseline": cells["bare"].mean()}
+            rows.append(keys | asdict(clustered.design_mean(cells, "change", confidence)))
     columns = ["model", "mitigation", "wording", "baseline", *DesignEstimate.__dataclass_fields__]
     return pd.DataFrame(rows, columns=columns)
 
 
 def spread(wordings: pd.DataFrame) -> pd.DataFrame:
-    """How far the wordings of a prompt lie apart, from a table of `by_wording`: model, mitigation, wordings
-    (how many), least and greatest (of the changes), deviation: the standard deviation between wordings beyond
-    what their errors explain (Paule & Mandel 1982), 0 where these explain all, NaN where an error is not
-    known."""
+    """Return how far the wordings of a prompt lie apart, from a table of `by_wording`.
+
+    Returns:
+        One row per model and mitigation: wordings (how many), least and greatest (of the changes), deviation.
+        The deviation is the standard deviation between wordings beyond what their errors explain (Paule &
+        Mandel 1982): 0 where the errors explain all of it, NaN where an error is not known.
+    """
     rows = []
-    for (model, name), part in wordings.groupby(["model", "mitigation"], sort=False):
-        estimates, errors = part[["estimate", "se"]].to_numpy().T
-        known = (errors > 0).all()
-        found = combine_effects(estimates, errors**2, method_re="iterated") if known else None
-        deviation = np.sqrt(max(found.tau2, 0.0)) if known else np.nan
-        rows.append((model, name, len(part), estimates.min(), estimates.max(), deviation))
+    for (model, name), subset in wordings.groupby(["model", "mitigation"], sort=False):
+        estimates, se = subset[["estimate", "se"]].to_numpy().T
+        known = (se > 0).all()
+        result = combine_effects(estimates, se**2, method_re="iterated") if known else None
+        deviation = np.sqrt(max(result.tau2, 0.0)) if known else np.nan
+        rows.append((model, name, len(subset), estimates.min(), estimates.max(), deviation))
     return pd.DataFrame(rows, columns=["model", "mitigation", "wordings", "least", "greatest", "deviation"])
 
 
@@ -218,14 +252,25 @@ def claim(
     leaking: dict[str, bool],
     net: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """C3, a row for each model and prompt of a table of `effects` by model; `leaking`: `claims.leaks` of
-    unmitigated pairs.
+    """Test C3 for each model and prompt.
 
-    The row shows the change against none as a share of the leak, with the interval that is simultaneous over
-    the prompts. p is the greater of those against none and against the controls, of the test that the verdict
-    names; p_holm has it corrected over models. `net`: the same table of the net excess.
+    A row shows the change against no mitigation as a share of the leak, with the interval that is
+    simultaneous over the prompts. p is the larger of the values against none and against the controls, for
+    the test that the verdict names; p_holm is corrected over models.
+
+    Args:
+        table: A table of `effects` by model.
+        model_names: The models of the run.
+        margin: The margin of the claim, a share of the leak.
+        confidence: Level of the intervals, between 0 and 1.
+        faults: What is wrong with each model's completions (`usability.faults`).
+        leaking: The result of `claims.leaks` for unmitigated pairs.
+        net: The same table as `table` for the net excess, or None.
+
+    Returns:
+        The rows of the board, one per model and prompt; one inconclusive row for a model without a prompt.
     """
-    asked = _corrected(table[table["role"] == PROMPT], leaking)
+    prompts = _corrected(table[table["role"] == PROMPT], leaking)
     changes = (
         {}
         if net is None
@@ -233,24 +278,30 @@ def claim(
     )
     rows = []
     for model in model_names:
-        part, fault = asked[asked["model"] == model], faults[model]
-        if part.empty:
-            unasked = Verdict(INCONCLUSIVE, "not asked with a mitigation beside the controls")
-            rows.append(board.row(CLAIM, model, "change of the leak", None, unasked, margin, confidence))
-        for name, of_prompt in part.groupby("mitigation", sort=False):
-            named, beside = (CLAIM, model, f"{name}: change of the leak"), changes.get((model, name))
-            found, verdict, other = _decided(of_prompt, leaking.get(model, False), margin, confidence)
-            rows.append(board.row(*named, found, verdict, margin, confidence, fault, beside, **other))
+        subset, fault = prompts[prompts["model"] == model], faults[model]
+        if subset.empty:
+            no_verdict = Verdict(INCONCLUSIVE, "not asked with a mitigation beside the controls")
+            rows.append(board.row(CLAIM, model, "change of the leak", None, no_verdict, margin, confidence))
+        for name, of_prompt in subset.groupby("mitigation", sort=False):
+            row_arguments, net_change = (
+                (CLAIM, model, f"{name}: change of the leak"),
+                changes.get((model, name)),
+            )
+            estimate, verdict, other = _decided(of_prompt, leaking.get(model, False), margin, confidence)
+            rows.append(
+                board.row(*row_arguments, estimate, verdict, margin, confidence, fault, net_change, **other)
+            )
     return board.table(rows)
 
 
 def _corrected(rows: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
-    """With p_lowers and p_keeps of a prompt, the greater of both comparisons, and the same Holm-corrected
-    over models that leak.
+    """Add p_lowers and p_keeps of a prompt over both comparisons, also Holm-corrected over models that leak.
 
-    A model's own p is the least of its prompts' adjusted p (some prompt lowers), and every prompt is
-    corrected as that is; or the greatest of their p_keeps (all keep), whose place each prompt takes in turn,
-    for what corrects that may be cut at 1.
+    p_lowers and p_keeps are the larger values of both comparisons. A model's own p that some prompt lowers
+    the leak is the smallest of its prompts' adjusted p, and every prompt is corrected by the same factor. A
+    model's own p that all prompts keep the leak is the largest of their p_keeps. Here each prompt takes the
+    place of the largest in turn, because the corrected p of the largest may be cut at 1 and then gives no
+    factor.
     """
     tested = rows.rename(columns={"p": "p_lowers"}).groupby(["model", "mitigation"], sort=False)[
         ["p_lowers", "p_keeps"]
@@ -271,8 +322,7 @@ def _corrected(rows: pd.DataFrame, leaking: dict[str, bool]) -> pd.DataFrame:
 
 
 def _in_place_of(model: str, p: float, of_models: pd.Series) -> float:
-    """`p` in the place of its model's among those of all models, Holm-corrected; NaN of a model that is not
-    among them."""
+    """Return `p` Holm-corrected in place of its model's p; NaN for a model that is not in `of_models`."""
     if model not in of_models:
         return np.nan
     return inference.holm(of_models.where(of_models.index != model, p))[of_models.index.get_loc(model)]
@@ -281,7 +331,7 @@ def _in_place_of(model: str, p: float, of_models: pd.Series) -> float:
 def _decided(
     part: pd.DataFrame, leaks: bool, margin: float, confidence: float
 ) -> tuple[DesignEstimate | None, Verdict, dict]:
-    """The estimate, verdict and p of a prompt, from its rows against none and against the controls."""
+    """Return the estimate, verdict and p of a prompt from its rows against none and the controls."""
     first = part.iloc[0]
     if np.isnan(first["estimate"]):
         return None, Verdict(INCONCLUSIVE, "no pair of completions can be judged"), {}
@@ -291,8 +341,8 @@ def _decided(
     }
     verdict = rules.retention(against, leaks, margin, confidence)
     tested = "p_keeps" if verdict.verdict == SUPPORTED else "p_lowers"
-    leak = first["baseline"] if leaks else np.nan  # without one, no share of it can be detected
-    found = DesignEstimate(
+    leak = first["baseline"] if leaks else np.nan  # without a leak, no share of it can be detected
+    estimate = DesignEstimate(
         *(first[name] - 1 for name in ("ratio", "ratio_low", "ratio_high")),
         int(first["n"]),
         int(first["n_stems"]),
@@ -302,7 +352,7 @@ def _decided(
         first["df"],
         **_clusters(first),
     )
-    return found, verdict, {"p_holm": first[f"{tested}_holm"]}
+    return estimate, verdict, {"p_holm": first[f"{tested}_holm"]}
 
 
 def _change(row) -> DesignEstimate:

@@ -1,9 +1,9 @@
-"""Every analysis that could as well have been the main one: how many of them come to the same sign?
+"""Multiverse analysis: how many of all plausible analyses give the same sign as the main one.
 
 An analysis is a choice of judge, threshold, reference and quantity, and of temperature where the judgements
 have several (multiverse analysis, Steegen et al. 2016; shown as a specification curve, Simonsohn et al.
-2020). All rest on the same
-completions: the share that agrees tells how much hangs on the choices, and is no test.
+2020). All analyses rest on the same completions. The share that agrees shows how much depends on the choices;
+it is not a test.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,28 +23,34 @@ OWN, FIXED = "own", f"{specificity.SPECIFICITY:g} % uncharged"
 THRESHOLDS = {OWN: None, "0.2": 0.2, "0.4": 0.4, "1.0": 1.0, FIXED: None}  # points of the human scale
 ANY = "any"  # threshold of a quantity that has none
 PRIMARY = {"threshold": ANY, "reference": polarity.POOLED, "quantity": "shift"}
-CANCELLED = ("shift", "net")  # quantities in whose mean over both polarities the reference cancels
+CANCELLED = ("shift", "net")  # the reference cancels in the mean of these quantities over both polarities
 SIDES = {1: "above", 0: "open", -1: "below"}
 NO_INTERVAL = "no interval"
 _CELL = ["stem_id", "group_id", "arm"]
 
 
 def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
-    """Every analysis of C0 and of C4: a row for each claim, model and combination of CHOICES.
+    """Run every analysis of C0 and of C4.
 
-    `judged`: the same completions without a mitigation by each judge, the run's own first. Leakage of both
-    polarities together (C0, above what no leakage would give) and of the negative less the positive (C4), in
-    the unit of the quantity. Where the reference cancels in C0 (CANCELLED), it is none of the choices, and
-    such an analysis counts once.
+    C0 is the leakage of both polarities together, above its value without leakage; C4 is the leakage of the
+    negative polarity minus that of the positive one. Both are in the unit of the quantity. Where the
+    reference cancels in C0 (CANCELLED), it is not one of the choices, and such an analysis counts once.
 
-    Columns: claim, model, mitigation, CHOICES; the fields of Estimate; side, one of SIDES or NO_INTERVAL;
-    main, whether it is the analysis of PRIMARY by the first judge.
+    Args:
+        judged: Judgements of the same completions by each judge, that of the run first. Only rows without a
+            mitigation are used.
+        confidence: Level of the intervals, between 0 and 1.
+
+    Returns:
+        One row per claim, model and combination of CHOICES: claim, model, mitigation, CHOICES; the fields of
+        Estimate; side, one of SIDES or NO_INTERVAL; main, whether it is the analysis of PRIMARY by the first
+        judge at the first temperature.
     """
     rows = []
     for choices, pairs in _analyses([unmitigated(judgements) for judgements in judged]):
         quantity = choices["quantity"]
         leak = pairs.assign(leak=pairs[quantity] - leakage.NULL_VALUE[quantity])
-        limits = tuple(limit - leakage.NULL_VALUE[quantity] for limit in leakage.SUPPORT[quantity])
+        support = tuple(limit - leakage.NULL_VALUE[quantity] for limit in leakage.SUPPORT[quantity])
         difference = leakage.polarity_difference(pairs, quantity)
         estimates = {
             "C4": polarity.design_mean(
@@ -52,7 +58,7 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
             )
         }
         if choices["reference"] == PRIMARY["reference"] or quantity not in CANCELLED:
-            estimates = {"C0": polarity.design_mean(leak, "leak", confidence, limits), **estimates}
+            estimates = {"C0": polarity.design_mean(leak, "leak", confidence, support), **estimates}
         rows += [_row(claim, NO_MITIGATION, choices, estimate) for claim, estimate in estimates.items()]
     return _marked(rows)
 
@@ -60,15 +66,22 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
 def of_mitigation(
     judged: list[pd.DataFrame], confidence: float, controls: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Every analysis of C3, columns as of `of_leakage`: the change under each mitigation but `controls`, % of
-    the leak without one.
+    """Run every analysis of C3: the change under each mitigation, in % of the leak without one.
 
-    Of groups and arms that have a value both with and without the mitigation, each the mean over its draws.
-    No interval where it is not sure that anything leaks without a mitigation. References that were not asked
-    under a mitigation are the unmitigated ones on both sides and cancel in the change of a difference
-    (CANCELLED): of these the first counts, and the others not.
+    Only groups and arms count that have a value both with and without the mitigation, each as the mean over
+    its draws. There is no interval where it is not certain that anything leaks without a mitigation. A
+    reference that was not asked under a mitigation is the unmitigated one on both sides, and it cancels in
+    the change of a difference (CANCELLED): the first such reference counts, the others do not.
+
+    Args:
+        judged: Judgements of the same completions by each judge, that of the run first.
+        confidence: Level of the intervals, between 0 and 1.
+        controls: Mitigations that are left out.
+
+    Returns:
+        One row per model, mitigation and combination of CHOICES, with the columns of `of_leakage`.
     """
-    asked = _asked(judged)
+    arms_asked = _asked(judged)
     rows, seen = [], set()
     for choices, pairs in _analyses(judged):
         leak = pairs.assign(leak=pairs[choices["quantity"]] - leakage.NULL_VALUE[choices["quantity"]])
@@ -76,12 +89,12 @@ def of_mitigation(
         described = pairs.drop_duplicates(_CELL).set_index(_CELL)
         for mitigation in means.columns.difference([NO_MITIGATION, *controls], sort=False):
             if choices["quantity"] in CANCELLED and _is_borrowed(
-                choices["reference"], asked[choices["model"], mitigation]
+                choices["reference"], arms_asked[choices["model"], mitigation]
             ):
-                same = mitigation, *(level for name, level in choices.items() if name != "reference")
-                if same in seen:
+                analysis = mitigation, *(level for name, level in choices.items() if name != "reference")
+                if analysis in seen:
                     continue
-                seen.add(same)
+                seen.add(analysis)
             cells = described.assign(
                 bare=means.get(NO_MITIGATION, np.nan), mitigated=means[mitigation]
             ).reset_index()
@@ -90,21 +103,21 @@ def of_mitigation(
 
 
 def _asked(judged: list[pd.DataFrame]) -> dict[tuple[str, str], set[str]]:
-    """The arms of which each model was asked under each mitigation."""
+    """Return the arms that each model was asked under each mitigation."""
     return judged[0].groupby(["model", "mitigation"])["arm"].agg(set).to_dict()
 
 
 def _is_borrowed(reference: str, asked: set[str]) -> bool:
-    """Whether none of the reference's completions is of the mitigation itself (`pairing.references`)."""
+    """Return whether no completion of the reference is of the mitigation (`pairing.references`)."""
     return not asked & set(polarity.REFERENCES.get(reference, polarity.REFERENCES[polarity.POOLED]))
 
 
 def _analyses(judged: list[pd.DataFrame]) -> Iterator[tuple[dict, pd.DataFrame]]:
-    """The choices of each analysis, with the model, and its charged pairs."""
+    """Yield the choices of each analysis, with the model, and its charged pairs."""
     for judgements in judged:
         by = [name for name in ("model", "temperature") if name in judgements]
         for levels, table in judgements.groupby(by, sort=False):
-            named = {
+            shared_choices = {
                 "temperature": ANY,
                 **dict(zip(by, levels, strict=True)),
                 "judge": table["judge"].iloc[0],
@@ -115,13 +128,18 @@ def _analyses(judged: list[pd.DataFrame]) -> Iterator[tuple[dict, pd.DataFrame]]
                     for quantity in quantities if len(pairs) else ():
                         limit = threshold if quantity == "net" else ANY
                         yield (
-                            {**named, "threshold": limit, "reference": reference, "quantity": quantity},
+                            {
+                                **shared_choices,
+                                "threshold": limit,
+                                "reference": reference,
+                                "quantity": quantity,
+                            },
                             pairs,
                         )
 
 
 def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """`judgements` charged beyond each of THRESHOLDS, without those that charge what an earlier one does."""
+    """Yield `judgements` charged beyond each of THRESHOLDS; those that repeat an earlier one are left out."""
     different = []
     for name, level in {**THRESHOLDS, FIXED: specificity.symmetric(judgements)}.items():
         if level is not None and np.isnan(level):
@@ -134,8 +152,7 @@ def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _relative_change(cells: pd.DataFrame, confidence: float) -> Estimate:
-    """Change from bare to mitigated, % of what is bare: a ratio of means, linearized (Cochran 1977, ch.
-    6)."""
+    """Estimate the change from bare to mitigated, % of bare, as a linearized ratio (Cochran 1977, ch. 6)."""
     table = cells.dropna(subset=["bare", "mitigated"])
     leak = polarity.design_mean(table, "bare", confidence)
     if not leak.ci_low > 0:
@@ -160,17 +177,21 @@ def _marked(rows: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     first = {name: table.groupby("model")[name].transform("first") for name in ("judge", "temperature")}
     main = np.logical_and.reduce([table[name] == level for name, level in {**first, **PRIMARY}.items()])
-    named = ["claim", "model", "mitigation", *CHOICES]
-    return table[[*named, *table.columns.drop(named)]].assign(main=main)
+    leading = ["claim", "model", "mitigation", *CHOICES]
+    return table[[*leading, *table.columns.drop(leading)]].assign(main=main)
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """How many analyses come to the side of the main one: claim, model, mitigation, side (of the main one),
-    analyses, agree, share (%), and how many come to each side: above, open, below, no_interval."""
+    """Count the analyses that come to the same side as the main one.
+
+    Returns:
+        One row per claim, model and mitigation: side (of the main analysis), analyses, agree, share (%), and
+        how many analyses come to each side: above, open, below, no_interval.
+    """
     rows = []
     for levels, analyses in table.groupby(["claim", "model", "mitigation"], sort=False):
         main = next(iter(analyses.loc[analyses["main"], "side"]), NO_INTERVAL)
-        named = dict(zip(("claim", "model", "mitigation"), levels, strict=True))
+        keys = dict(zip(("claim", "model", "mitigation"), levels, strict=True))
         agree = int((analyses["side"] == main).sum())
         counts = {
             side.replace(" ", "_"): int((analyses["side"] == side).sum())
@@ -178,6 +199,6 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
         }
         share = 100.0 * agree / len(analyses)
         rows.append(
-            {**named, "side": main, "analyses": len(analyses), "agree": agree, "share": share, **counts}
+            {**keys, "side": main, "analyses": len(analyses), "agree": agree, "share": share, **counts}
         )
     return pd.DataFrame(rows)

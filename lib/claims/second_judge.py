@@ -1,9 +1,9 @@
-"""Every claim of the board once more, by VADER: the same functions of `lib.claims.claims`, applied to the
-same completions judged again.
+"""The claims board by VADER, a second judge: `lib.claims.claims` on the same completions, judged again.
 
-Its threshold is fitted to the human ratings like any judge's (`lib.agreement.rated_threshold`), once, and
-kept in the user's cache. Nothing is asked of a model. Where the run's own judge is VADER there is no second
-judge, and each function gives None.
+The threshold of VADER is fitted to the human ratings like that of any judge
+(`lib.agreement.rated_threshold`), once, and cached in the user's cache folder. No model is asked anything.
+Where the run's own judge is VADER there is no second judge, and the functions that return rows of the board
+return None.
 """
 
 import json
@@ -27,7 +27,7 @@ JUDGE = Judge(name="vader", kind="vader")
 
 
 def threshold() -> float:
-    """`rated_threshold.threshold` of VADER, kept in the user's cache under what it depends on."""
+    """Return `rated_threshold.threshold` of VADER, cached under the versions that it depends on."""
     path = packages.cache_folder() / f"{rated_threshold.VERSION}-{vader.VERSION}-{human_ratings.PACKAGE}.json"
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -36,8 +36,10 @@ def threshold() -> float:
 
 
 def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
-    """`judgements` with judge, valence and charged as VADER has them; None where VADER gave them already, or
-    there are none."""
+    """Return `judgements` with judge, valence and charged by VADER.
+
+    Returns None where VADER already gave them, or where there are no judgements.
+    """
     if (judgements["judge"] == vader.VERSION).all():
         return None
     valence = pd.Series(judges.valences(JUDGE, judgements["completion"].tolist()), judgements.index)
@@ -47,7 +49,7 @@ def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def with_second(judgements: pd.DataFrame) -> list[pd.DataFrame]:
-    """`judgements`, and the same by the second judge if there is one."""
+    """Return `judgements`, and the same completions by the second judge if there is one."""
     again = judged_again(judgements)
     return [judgements] if again is None else [judgements, again]
 
@@ -55,19 +57,28 @@ def with_second(judgements: pd.DataFrame) -> list[pd.DataFrame]:
 def scaling(
     judgements: pd.DataFrame, curated: pd.DataFrame, min_sizes: int, margin: float, confidence: float
 ) -> pd.DataFrame | None:
-    """C0, C2, C4 and C5 of unmitigated judgements, as notebook 05 puts them together; `curated` as for
-    `claims.mined`."""
+    """Test C0, C2, C4 and C5 on unmitigated judgements, as notebook 05 combines them.
+
+    Args:
+        judgements: Unmitigated judgements by the run's own judge.
+        curated: Judgements of the curated benchmark, without rows where it was not run.
+        min_sizes: The smallest number of sizes of a family that allows a verdict on C2.
+        margin: The margin of the claims and of the placebo rule, in points of the human scale.
+        confidence: Level of the intervals, between 0 and 1.
+    """
     again = judged_again(judgements)
     if again is None:
         return None
-    of_curated = judged_again(curated)
+    curated_again = judged_again(curated)
     mined = claims.benchmark(again, confidence, margin)
-    beside = claims.benchmark(curated if of_curated is None else of_curated, confidence, margin)
+    curated_benchmark = claims.benchmark(
+        curated if curated_again is None else curated_again, confidence, margin
+    )
     rows = [
         claims.existence(mined.pairs, margin, confidence, mined.faults),
         claims.scaling(mined.pairs, min_sizes, margin, confidence, mined.faults),
         claims.polarity(mined.polarity, margin, confidence, mined.faults),
-        claims.mined(mined, beside, margin, confidence),
+        claims.mined(mined, curated_benchmark, margin, confidence),
     ]
     return pd.concat(rows, ignore_index=True)
 
@@ -80,15 +91,26 @@ def mitigation(
     confidence: float,
     shift_margin: float,
 ) -> pd.DataFrame | None:
-    """C3, as notebook 06 has it."""
+    """Test C3, as notebook 06 does.
+
+    Args:
+        judgements: Judgements by the run's own judge, unmitigated and mitigated.
+        model_names: The models of the run.
+        controls: The mitigations that are controls.
+        margin: The margin of C3, a share of the leak.
+        confidence: Level of the intervals, between 0 and 1.
+        shift_margin: The margin of the placebo rule, in points of the human scale.
+    """
     again = judged_again(judgements)
     if again is None:
         return None
     pairs = leakage.pairs(again)
-    plain = leakage.unmitigated(pairs)
-    faults = usability.faults(again, plain, confidence, shift_margin)
-    found = mitigation_effects(pairs, controls, margin, confidence)
-    return mitigation_claim(found, model_names, margin, confidence, faults, claims.leaks(plain, confidence))
+    unmitigated = leakage.unmitigated(pairs)
+    faults = usability.faults(again, unmitigated, confidence, shift_margin)
+    effects = mitigation_effects(pairs, controls, margin, confidence)
+    return mitigation_claim(
+        effects, model_names, margin, confidence, faults, claims.leaks(unmitigated, confidence)
+    )
 
 
 def agreement_with_people(
@@ -100,28 +122,38 @@ def agreement_with_people(
     draws: int,
     seed: int,
 ) -> pd.DataFrame | None:
-    """C1 of VADER itself: against one rater on `tables` of rated texts, and on completions, by `(key, labels,
-    judgements)` as `human_agreement.rated` takes them. `judge` is the run's own."""
+    """Test C1 for VADER itself, on rated texts and on completions.
+
+    Args:
+        judge: The run's own judge.
+        tables: Tables of rated texts; on each, VADER is compared with one rater.
+        on_completions: `(key, labels, judgements)` as `human_agreement.rated` takes them.
+        margin: The margin of the claim, of r or kappa.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        seed: Seed of the random numbers.
+    """
     if judge.kind == JUDGE.kind:
         return None
-    found = [
+    differences = [
         rated_agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed))
         for table in tables
     ]
-    agreed = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
-    return judge_claims.agreement(JUDGE.name, pd.concat(found, ignore_index=True), agreed, margin, confidence)
+    on_labels = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
+    return judge_claims.agreement(
+        JUDGE.name, pd.concat(differences, ignore_index=True), on_labels, margin, confidence
+    )
 
 
 def _on_labels(
     key, labels, judgements, confidence: float, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """`human_agreement.agreement` on polarity, weighted, by VADER; no rows where nobody has labelled
-    anything."""
-    nothing = pd.DataFrame(
+    """Return `human_agreement.agreement` on polarity, weighted, by VADER; no rows without labels."""
+    empty = pd.DataFrame(
         columns=["question", "weighted", "who", "measure", "estimate", "ci_low", "ci_high", "n", "n_stems"]
     )
     if labels.empty:
-        return nothing
+        return empty
     again = judged_again(judgements)
     rows = human_agreement.rated(key, labels, judgements if again is None else again, "polarity")
-    return human_agreement.agreement(rows, "polarity", confidence, draws, rng, True) if len(rows) else nothing
+    return human_agreement.agreement(rows, "polarity", confidence, draws, rng, True) if len(rows) else empty

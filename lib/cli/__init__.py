@@ -1,4 +1,4 @@
-"""Commands: run a set, plan it, confirm it, export it, write the README's numbers.
+"""Commands: run a parameter set, plan it, confirm it, export it and write the README's numbers.
 
-Takes a command line; gives files, and an exit code.
+Input: a command line. Output: files and an exit code.
 """

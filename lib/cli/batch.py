@@ -1,8 +1,8 @@
-"""The batch: run a whole parameter set, or one notebook of it, from the command line.
+"""Run a whole parameter set, or one notebook of it, from the command line.
 
-`python -m lib.cli.batch run embedded` checks the set, hands the notebooks to Snakemake and prints the claims
-board; `python -m lib.cli.batch plan embedded` tells what that would cost; `python -m lib.cli.batch notebook
-NAME VALUES.yaml EXECUTED.ipynb` is what the Snakefile calls for each notebook run.
+`python -m lib.cli.batch run embedded` checks the set, passes the notebooks to Snakemake and prints the claims
+board. `python -m lib.cli.batch plan embedded` prints what that would cost. The Snakefile calls
+`python -m lib.cli.batch notebook NAME VALUES.yaml EXECUTED.ipynb` for each notebook run.
 """
 
 import json
@@ -26,17 +26,29 @@ from lib.storage import records
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
-    """Execute one notebook with the parameters of a YAML file. What its cells print goes to standard output,
-    in a run of the batch to standard error, which is its log."""
-    given = yaml.safe_load(values.read_text(encoding="utf-8"))
-    model = given.get("model_name") or given.get("model", {}).get("name", "")
+    """Execute one notebook with the parameters of a YAML file.
+
+    What its cells print goes to standard output or, in a run of the batch, to standard error, which is its
+    log.
+
+    Args:
+        name: The notebook, without folder and suffix.
+        values: YAML file with the values of the parameters cell.
+        executed: Path of the executed notebook, which is written.
+
+    Raises:
+        UserError: If a cell fails or the kernel dies; the message names the notebook and its model.
+        OSError: If the executed notebook cannot be written.
+    """
+    cell_values = yaml.safe_load(values.read_text(encoding="utf-8"))
+    model = cell_values.get("model_name") or cell_values.get("model", {}).get("name", "")
     label = f"{name} {model}".strip()
     started = time.monotonic()
     progress.begin(jobs.name_of(executed))
     try:
         with records.explained(executed):
             executed.parent.mkdir(parents=True, exist_ok=True)
-            _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, given)
+            _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, cell_values)
     except papermill.PapermillExecutionError as error:
         raise UserError(f"{label}: {error.ename}: {error.evalue}") from None
     except RuntimeError as error:
@@ -50,10 +62,10 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     elif name == "03_judging":
         from lib.report import claims_text
 
-        progress.message(claims_text.of_model(given["set_name"], model))
+        progress.message(claims_text.of_model(cell_values["set_name"], model))
 
 
-# kernels that start at the same moment may take the same port, and then one of them dies before it has run
+# kernels that start at the same moment may take the same port; one of them then dies before it has run
 # anything
 @retry(
     retry=retry_if_exception_message(match="Kernel died before replying"),
@@ -75,13 +87,15 @@ def _execute(source: Path, executed: Path, given: dict) -> None:
 
 
 def _literal(path: Path) -> str:
-    """A path as papermill takes it, which fills in what stands in braces."""
+    """The path in papermill's notation: papermill would fill in what stands in braces."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def tidy(executed: Path) -> None:
-    """Drop from an executed notebook what differs between equal runs: times, paths, random ids, printed
-    progress."""
+    """Remove from an executed notebook what differs between equal runs.
+
+    These are times, paths, random ids and printed progress.
+    """
     book = nbformat.read(executed, as_version=4)
     book.metadata.pop("papermill", None)
     book.metadata.pop("widgets", None)
@@ -102,13 +116,19 @@ def _is_progress(output) -> bool:
 
 
 def plan(set_name: str, effect: float) -> None:
-    """Print what a run of the set costs on this machine: completions, tokens, memory, minutes; and what a
-    wished effect takes."""
+    """Print what a run of the set costs on this machine, and what it takes to detect an effect.
+
+    The cost is given in completions, tokens, memory and minutes.
+
+    Args:
+        set_name: The parameter set.
+        effect: Net excess, in points, that a study should detect.
+    """
     from lib.cli import planning
 
     print(f"{set_name}: measuring, up to half a minute a model; nothing is kept of it", flush=True)
     table = planning.plan(set_name)
-    shown = tabulate(
+    text = tabulate(
         table.drop(columns=["model", planning.PACE], errors="ignore")
         .astype(object)
         .T.map(planning.format_table),
@@ -120,7 +140,7 @@ def plan(set_name: str, effect: float) -> None:
         "" if table["minutes"].notna().all() else "; what is answered elsewhere takes as long as it takes"
     )
     print(
-        f"{shown}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as "
+        f"{text}\ngeneration: {table['minutes'].sum():.1f} minutes, ±25 %, on this machine as busy as "
         f"now{unknown}"
     )
     if questions := planning.rated_questions(set_name):
@@ -134,13 +154,13 @@ def plan(set_name: str, effect: float) -> None:
 
 
 def _effort(table, effect: float) -> str:
-    """What it takes to see a wished effect, as people read it."""
+    """Format the table of `planning.effort`: what it takes to detect `effect`."""
     from lib.cli import planning
 
-    wished = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
+    goal = f"to tell a net excess of {effect:g} points from 0 (power 0.8, two-sided level 0.05)"
     if table is None:
         return (
-            f"{wished}: no finished run of this set, or of the one named in dataset.variance_source, tells "
+            f"{goal}: no finished run of this set, or of the one named in dataset.variance_source, tells "
             "how much stems differ"
         )
     cells = tabulate(
@@ -150,58 +170,66 @@ def _effort(table, effect: float) -> str:
         tablefmt="simple",
         disable_numparse=True,
     )
-    return f"{wished}, by samples a prompt; completions are those of one model without mitigations:\n{cells}"
+    return f"{goal}, by samples a prompt; completions are those of one model without mitigations:\n{cells}"
 
 
 def finish(set_name: str) -> None:
-    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json: with it the run is
-    complete."""
+    """Write the card, headline.csv, headline.md, claims.svg and, last, manifest.json.
+
+    The manifest marks the run as complete.
+    """
     from lib.claims import rules
     from lib.dataset import own_sentences
     from lib.report import card, forest, reports
 
     card.write(set_name)
-    board, stamped, kind = (
+    board, banner, kind = (
         reports.board(set_name),
         reports.stamp(params.load(set_name)),
         rules.board_kind(set_name),
     )
     table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
-    # the notebooks, which ran under the code of today, decided by them
-    ruled = board.assign(rules=rules.RULES_VERSION)
-    records.write_text(folder / "headline.csv", ruled.to_csv(index=False, float_format="%.9g"))
-    records.write_text(folder / "headline.md", f"**{stamped}**\n\n{table}\n" if stamped else f"{table}\n")
-    records.write_text(folder / "claims.svg", forest.svg(board, stamped, kind))
-    own = list(own_sentences.files(params.dataset(set_name)).values())
+    # the notebooks ran under the current code, so these rules decided the verdicts
+    versioned = board.assign(rules=rules.RULES_VERSION)
+    records.write_text(folder / "headline.csv", versioned.to_csv(index=False, float_format="%.9g"))
+    records.write_text(folder / "headline.md", f"**{banner}**\n\n{table}\n" if banner else f"{table}\n")
+    records.write_text(folder / "claims.svg", forest.svg(board, banner, kind))
+    own_files = list(own_sentences.files(params.dataset(set_name)).values())
     if ratings := params.agreement(set_name).ratings:
-        own.append(ratings.path)
-    made_of = records.manifest(set_name, own)
-    records.write_text(folder / "manifest.json", json.dumps(made_of, indent=2, sort_keys=True) + "\n")
+        own_files.append(ratings.path)
+    manifest = records.manifest(set_name, own_files)
+    records.write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run; returns the exit code of `lib.runtime.command_line`."""
+    """Parse the command line and run the command.
+
+    Returns:
+        The exit code of `lib.runtime.command_line.exit_code`.
+    """
     parser = command_line.new_parser("lib.cli.batch", __doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    whole = commands.add_parser("run", help="run a parameter set")
-    whole.add_argument("set_name", nargs="?", default="embedded")
-    whole.add_argument("--cores", type=int, default=available_cores())
-    one = commands.add_parser("notebook", help="execute one notebook")
-    one.add_argument("name")
-    one.add_argument("values", type=Path)
-    one.add_argument("executed", type=Path)
-    cost = commands.add_parser("plan", help="tell what a run would cost")
-    cost.add_argument("set_name", nargs="?", default="embedded")
-    cost.add_argument("--effect", type=float, default=5.0, help="net excess, points, that a study should see")
-    first = commands.add_parser("prepare", help="fetch and find what a run needs")
-    first.add_argument("set_name")
-    last = commands.add_parser("finish", help="write the claims board and the manifest of a run")
-    last.add_argument("set_name")
-    given = vars(parser.parse_args(arguments))
+    run_parser = commands.add_parser("run", help="run a parameter set")
+    run_parser.add_argument("set_name", nargs="?", default="embedded")
+    run_parser.add_argument("--cores", type=int, default=available_cores())
+    notebook_parser = commands.add_parser("notebook", help="execute one notebook")
+    notebook_parser.add_argument("name")
+    notebook_parser.add_argument("values", type=Path)
+    notebook_parser.add_argument("executed", type=Path)
+    plan_parser = commands.add_parser("plan", help="tell what a run would cost")
+    plan_parser.add_argument("set_name", nargs="?", default="embedded")
+    plan_parser.add_argument(
+        "--effect", type=float, default=5.0, help="net excess, points, that a study should see"
+    )
+    prepare_parser = commands.add_parser("prepare", help="fetch and find what a run needs")
+    prepare_parser.add_argument("set_name")
+    finish_parser = commands.add_parser("finish", help="write the claims board and the manifest of a run")
+    finish_parser.add_argument("set_name")
+    options = vars(parser.parse_args(arguments))
     commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
-    command = commands[given.pop("command")]
-    return command_line.exit_code(lambda: command(**given), "run the same command again to go on")
+    command = commands[options.pop("command")]
+    return command_line.exit_code(lambda: command(**options), "run the same command again to go on")
 
 
 if __name__ == "__main__":

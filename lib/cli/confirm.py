@@ -1,9 +1,10 @@
-"""A confirmatory run of a finished set, made once, and both boards side by side: `python -m lib.cli.confirm
-SET` (make confirm).
+"""Run the confirmatory set of a finished set, once, and print both claims boards side by side.
 
-The rules of the claims board followed looks at runs on the same stems and seed. So a board is confirmed on
-stems and contexts that no run has used, with new seeds, and rules, margins and the rest frozen
-(`lib.cli.confirmatory`).
+The command is `python -m lib.cli.confirm SET` (make confirm).
+
+The rules of the claims board were written after runs on the same stems and seed had been seen. A board is
+therefore confirmed on stems and contexts that no run has used and with new seeds, while rules, margins and
+all other values are frozen (`lib.cli.confirmatory`).
 """
 
 import sys
@@ -29,14 +30,17 @@ NOTE = (
     "is one measurement, shown twice."
 )
 _NUMBERS = ("estimate", "ci_low", "ci_high", "n", "verdict", "reason", "as_judged")
-_WIDTHS = [34, 26, 26, 8]  # columns of the table on a terminal
+_WIDTHS = [34, 26, 26, 8]  # column widths of the table on a terminal
 
 
 def run(set_name: str, cores: int) -> None:
-    """Make the confirmatory run of a set, or go on with it, and print both boards; one that is finished is
-    shown, not made again.
+    """Make the confirmatory run of a set, or resume it, and print both boards.
 
-    ParameterError, before anything runs, for what `confirmatory.check` and `confirmatory.check_frozen` name.
+    A finished confirmatory run is printed and not made again.
+
+    Raises:
+        ParameterError: Before anything runs, for the reasons of `confirmatory.check` and
+            `confirmatory.check_frozen`.
     """
     confirmatory.check(set_name)
     name, is_new = confirmatory.prepared(set_name)
@@ -57,40 +61,46 @@ def run(set_name: str, cores: int) -> None:
 
 
 def side_by_side(set_name: str) -> pd.DataFrame:
-    """The rows of both boards: claim, statement, model, measured, unit, margin, `same` (the verdict; NA where
-    one is not estimated) and, with the ending _exploratory or _confirmatory, estimate, low, high, n, verdict,
-    reason, as_judged.
+    """Join the rows of both boards.
 
-    Rows are of the same model and, where it has several of a claim, begin alike in what is measured; one that
-    a board lacks is empty there.
+    Rows are joined by claim and model and, where a claim has several rows of a model, by the first words of
+    what is measured. Where one board lacks a row, its columns are empty.
+
+    Returns:
+        The columns claim, statement, model, measured, unit, margin and `same` (whether the verdicts are
+        equal; NA where one is not estimated); then, each with the suffix _exploratory and _confirmatory,
+        estimate, ci_low, ci_high, n, verdict, reason and as_judged.
     """
     first, second = (_board(name) for name in (set_name, confirmatory.name_of(set_name)))
-    key, endings = ["claim", "label"], [f"_{kind}" for kind in KINDS]
-    both = first.assign(place=range(len(first))).merge(
-        second, on=key, how="outer", suffixes=endings, validate="one_to_one"
+    key, suffixes = ["claim", "label"], [f"_{kind}" for kind in KINDS]
+    merged = first.assign(place=range(len(first))).merge(
+        second, on=key, how="outer", suffixes=suffixes, validate="one_to_one"
     )
-    both = both.sort_values(["claim", "place"], ignore_index=True)
+    merged = merged.sort_values(["claim", "place"], ignore_index=True)
     for column in ("statement", "model", "measured", "unit", "margin"):
-        both[column] = both[f"{column}_exploratory"].fillna(both[f"{column}_confirmatory"])
-    other = both["measured_confirmatory"].notna() & (both["measured_confirmatory"] != both["measured"])
-    both.loc[other, "measured"] += "; confirmatory: " + both.loc[other, "measured_confirmatory"]
-    known = both[[f"estimate_{kind}" for kind in KINDS]].notna().all(axis=1)
-    both["same"] = (
-        (both["verdict_exploratory"] == both["verdict_confirmatory"]).astype("boolean").where(known)
+        merged[column] = merged[f"{column}_exploratory"].fillna(merged[f"{column}_confirmatory"])
+    differs = merged["measured_confirmatory"].notna() & (
+        merged["measured_confirmatory"] != merged["measured"]
+    )
+    merged.loc[differs, "measured"] += "; confirmatory: " + merged.loc[differs, "measured_confirmatory"]
+    both_estimated = merged[[f"estimate_{kind}" for kind in KINDS]].notna().all(axis=1)
+    merged["same"] = (
+        (merged["verdict_exploratory"] == merged["verdict_confirmatory"])
+        .astype("boolean")
+        .where(both_estimated)
     )
     numbers = [f"{name}_{kind}" for kind in KINDS for name in _NUMBERS]
-    return both[["claim", "statement", "model", "measured", "unit", "margin", "same", *numbers]]
+    return merged[["claim", "statement", "model", "measured", "unit", "margin", "same", *numbers]]
 
 
 def _board(set_name: str) -> pd.DataFrame:
-    """The board that a finished run has left, with what each row is of (`board.labels`) in the column
-    label."""
+    """The board of a finished run, with the label of each row (`board.labels`) in the column label."""
     board = reports.kept_board(set_name)
     return board.assign(label=labels(board))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `side_by_side` as people read it."""
+    """Format a table of `side_by_side` for readers."""
     columns = {
         "claim": table["claim"] + " " + table["statement"],
         "model": table["model"],
@@ -107,27 +117,29 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The numbers of one board, under the names that a board has for them."""
+    """The numbers of one board, under the board's own column names."""
     return table[["unit"]].assign(**{name: table[f"{name}_{kind}"] for name in _NUMBERS})
 
 
 def _estimate(row) -> str:
-    found = reports.interval(row, digits(row.unit))
-    return found if pd.isna(row.estimate) else f"{found} {row.unit}, n {row.n:,.0f}"
+    interval = reports.interval(row, digits(row.unit))
+    return interval if pd.isna(row.estimate) else f"{interval} {row.unit}, n {row.n:,.0f}"
 
 
 def text(table: pd.DataFrame) -> str:
-    """A table of `side_by_side` for a terminal, at most 100 columns wide."""
-    read = shown(table)
-    what = read["claim"] + ": " + read["model"] + ": " + read["measured"]
-    columns = [read[f"{kind} [interval]"] + ": " + read[f"{kind} verdict"] for kind in KINDS]
-    rows = list(zip(what, *columns, read["same verdict"].str.replace("*", ""), strict=True))
+    """Format a table of `side_by_side` for a terminal, at most 100 columns wide."""
+    formatted = shown(table)
+    row_labels = formatted["claim"] + ": " + formatted["model"] + ": " + formatted["measured"]
+    columns = [formatted[f"{kind} [interval]"] + ": " + formatted[f"{kind} verdict"] for kind in KINDS]
+    rows = list(zip(row_labels, *columns, formatted["same verdict"].str.replace("*", ""), strict=True))
     return tabulate(rows, ["claim", *KINDS, "same"], "simple", maxcolwidths=_WIDTHS, disable_numparse=True)
 
 
 def markdown(set_name: str) -> str:
-    """Both boards side by side as a Markdown table, headed by what each is; NONE_MADE where there is no
-    confirmatory one."""
+    """Format both boards side by side as a Markdown table, headed by the kind of each board.
+
+    Returns NONE_MADE if there is no confirmatory board.
+    """
     name = confirmatory.name_of(set_name)
     if not (records.run_folder(name) / "headline.csv").exists():
         return NONE_MADE
@@ -139,8 +151,10 @@ def markdown(set_name: str) -> str:
 
 
 def summary(set_name: str) -> str:
-    """How many rows both boards decide alike, in which they differ, and where both stand; NONE_MADE without a
-    second board."""
+    """Summarize how many rows both boards decide alike, where they differ, and where both boards are.
+
+    Returns NONE_MADE if there is no confirmatory board.
+    """
     name = confirmatory.name_of(set_name)
     if not (records.run_folder(name) / "headline.csv").exists():
         return NONE_MADE
@@ -155,32 +169,39 @@ def summary(set_name: str) -> str:
     alike, open_ = table["same"].astype(bool), table["verdict_exploratory"] == INCONCLUSIVE
     counts = f"{(alike & ~open_).sum()} are decided alike and {(alike & open_).sum()} inconclusive both times"
     same = f"of {len(table)} rows about the model {counts}{differ}"
-    both = f"[confirmation.md](outputs/{name}/confirmation.md)"
+    link = f"[confirmation.md](outputs/{name}/confirmation.md)"
     return (
         f"On held-out stems and contexts with new seeds, rules and margins frozen, {same}. Both boards "
-        f"side by side: {both}."
+        f"side by side: {link}."
     )
 
 
 def write(set_name: str) -> pd.DataFrame:
-    """Write confirmation.csv and confirmation.md of a confirmatory run; returns the table of
-    `side_by_side`."""
+    """Write confirmation.csv and confirmation.md of a confirmatory run.
+
+    Returns:
+        The table of `side_by_side`.
+    """
     table, folder = side_by_side(set_name), records.run_folder(confirmatory.name_of(set_name))
-    stamped, read = reports.stamp(params.load(set_name)), markdown(set_name)
+    banner, body = reports.stamp(params.load(set_name)), markdown(set_name)
     records.write_text(folder / "confirmation.csv", table.to_csv(index=False, float_format="%.9g"))
-    records.write_text(folder / "confirmation.md", f"**{stamped}**\n\n{read}\n" if stamped else f"{read}\n")
+    records.write_text(folder / "confirmation.md", f"**{banner}**\n\n{body}\n" if banner else f"{body}\n")
     return table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run; returns the exit code of `lib.runtime.command_line`."""
+    """Parse the command line and make the confirmatory run.
+
+    Returns:
+        The exit code of `lib.runtime.command_line.exit_code`.
+    """
     parser = new_parser("lib.cli.confirm", __doc__.splitlines()[0])
     parser.add_argument(
         "set_name", nargs="?", default="embedded", help="a finished set on the curated benchmark"
     )
     parser.add_argument("--cores", type=int, default=available_cores())
-    given = parser.parse_args(arguments)
-    return exit_code(lambda: run(given.set_name, given.cores), "run the same command again to go on")
+    options = parser.parse_args(arguments)
+    return exit_code(lambda: run(options.set_name, options.cores), "run the same command again to go on")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""The parameter set of a confirmatory run: an exploratory set's values, on sentences that are held out and
-with new seeds.
+"""Build the parameter set of a confirmatory run: held-out sentences and new seeds, all else frozen.
 
-What is new follows from a rule, so that nothing is left to choose after a look: `dataset.part` is held_out,
-both seeds are one more, each stem meets GROUPS_PER_STEM matches, or as many as the exclusions allow. The rest
-is frozen, the rules with it.
+A rule determines what is new, so that nothing is left to choose after looking at results: `dataset.part` is
+held_out, both seeds are increased by one, and each stem meets GROUPS_PER_STEM matches, or as many as the
+exclusions allow. All other values are frozen, and so are the rules of the claims board.
 """
 
 import json
@@ -31,7 +30,7 @@ _OTHERS = {
     "stems_file": "own stems",
     "contexts_file": "own contexts",
 }
-_FREE = {  # what decides nothing, by section, and may change
+_FREE = {  # by section, keys that decide nothing and may change
     "dataset": {"variance_source"},
     "generation": {"batch_size", "workers", "max_working_memory_gb"},
 }
@@ -39,24 +38,25 @@ _FROZEN = ("models", "mitigations", "dataset", "generation", "judging", "agreeme
 
 
 def name_of(set_name: str) -> str:
-    """The name of the confirmatory set of an exploratory one."""
+    """The name of the confirmatory set of an exploratory set."""
     return f"{set_name}{SUFFIX}"
 
 
 def values(set_name: str) -> dict:
-    """The confirmatory set of an exploratory one, as YAML would give it.
+    """The values of the confirmatory set of an exploratory set, as its YAML file holds them.
 
-    ParameterError if nothing is held out, or less than its stems take.
+    Raises:
+        ParameterError: If nothing is held out, or less than the stems of the set require.
     """
-    told = _read(set_name)
-    dataset = told["dataset"] | {"part": HELD_OUT, "seed": told["dataset"]["seed"] + 1}
-    told["dataset"] = dataset | {"contexts_per_stem": _groups_per_stem(set_name, dataset)}
-    told["generation"] |= {"seed": told["generation"]["seed"] + 1}
-    told |= {
-        "title": f"{told['title']}, confirmatory",
+    config = _read(set_name)
+    dataset = config["dataset"] | {"part": HELD_OUT, "seed": config["dataset"]["seed"] + 1}
+    config["dataset"] = dataset | {"contexts_per_stem": _groups_per_stem(set_name, dataset)}
+    config["generation"] |= {"seed": config["generation"]["seed"] + 1}
+    config |= {
+        "title": f"{config['title']}, confirmatory",
         "confirms": {"set": set_name, "rules": rules.RULES_VERSION},
     }
-    return {key: told[key] for key in params.ParameterSet.model_fields if key in told}
+    return {key: config[key] for key in params.ParameterSet.model_fields if key in config}
 
 
 def _read(set_name: str) -> dict:
@@ -69,22 +69,27 @@ def _path(set_name: str) -> Path:
 
 
 def _groups_per_stem(set_name: str, dataset: dict) -> int:
-    """GROUPS_PER_STEM, or as many as every stem may meet; ParameterError where no design is possible."""
+    """GROUPS_PER_STEM, or as many as every stem may meet; ParameterError if no design is possible."""
     run = params.from_cell("01_dataset", {**dataset, "set_name": set_name, "is_mock": False})
     sentences = own_sentences.read(run)
     stems, matches = (
         curated_prompts.select(sentences.stems, run.stems),
         sorted(sentences.contexts["match_id"].unique()),
     )
-    most = int(assignment.allowed(stems, matches, sentences.exclusions).sum(axis=1).min())
-    groups = max(1, min(GROUPS_PER_STEM, most))
+    max_groups = int(assignment.allowed(stems, matches, sentences.exclusions).sum(axis=1).min())
+    groups = max(1, min(GROUPS_PER_STEM, max_groups))
     curated_prompts.design(run.seed, run.stems, groups, run.first_groups, sentences)
     return groups
 
 
 def check(set_name: str) -> None:
-    """ParameterError if a set is none that can be confirmed, or its board is not that of the code and set of
-    today."""
+    """Check that a set can be confirmed, and that its board belongs to the current code and parameters.
+
+    Raises:
+        ParameterError: If the set is confirmatory itself, uses sentences of which none are held out, has no
+            finished run, or has changed since its run, or if its board was made under other rules. The
+            message says what to do.
+    """
     parameters = params.load(set_name)
     place = f"SET={set_name}: params/{set_name}.yaml"
     if parameters.confirms:
@@ -96,21 +101,21 @@ def check(set_name: str) -> None:
             f"{place}: dataset.{other}: nothing is held out of {_OTHERS[other]}; give a set of the curated "
             "sentences, as embedded"
         )
-    again = f"make reproduce SET={set_name}"
+    command = f"make reproduce SET={set_name}"
     if not power.finished(set_name):
         raise ParameterError(
             f"SET={set_name} has no finished run of its own to confirm: outputs/{set_name}/manifest.json is "
-            f"missing\n{again}, first"
+            f"missing\n{command}, first"
         )
-    made_of = json.loads((records.run_folder(set_name) / "manifest.json").read_text(encoding="utf-8"))
-    if made_of["parameters"] != records.sha256(_path(set_name)):
+    manifest = json.loads((records.run_folder(set_name) / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["parameters"] != records.sha256(_path(set_name)):
         raise ParameterError(
-            f"{place} has changed since its run, so its board is of other values\n{again}, first"
+            f"{place} has changed since its run, so its board is of other values\n{command}, first"
         )
     if (version := rules_of(set_name)) != rules.RULES_VERSION:
         raise ParameterError(
             f"SET={set_name}: its board was made under {version}, and the rules of the code are "
-            f"{rules.RULES_VERSION}\n{again}, first"
+            f"{rules.RULES_VERSION}\n{command}, first"
         )
 
 
@@ -125,8 +130,14 @@ def rules_of(set_name: str) -> str:
 
 
 def check_frozen(name: str) -> None:
-    """ParameterError if the rules, or the values of the set that the confirmatory set `name` confirms, are
-    not as was frozen."""
+    """Check that the rules, and the values of the confirmed set, are still as they were frozen.
+
+    Args:
+        name: The confirmatory set.
+
+    Raises:
+        ParameterError: If the rules or the values of the set that `name` confirms have changed.
+    """
     confirms = params.load(name).confirms
     frozen, now = _read(name), values(confirms.set)
     changed = (
@@ -136,7 +147,7 @@ def check_frozen(name: str) -> None:
         changed += _differences(section, frozen.get(section), now.get(section))
     if not changed:
         return
-    if any((records.run_folder(name) / left).exists() for left in ("judgements", "headline.csv")):
+    if any((records.run_folder(name) / output).exists() for output in ("judgements", "headline.csv")):
         remedy = (
             f"its sentences have been seen (outputs/{name}): go back to what was frozen, or hold out "
             "new stems and contexts"
@@ -152,7 +163,7 @@ def check_frozen(name: str) -> None:
 
 
 def _differences(section: str, frozen, now) -> list[str]:
-    """What differs between a section as it was frozen and as it would be today, in words."""
+    """Describe the differences between a section as frozen and as it would be built today."""
     if section not in ("models", "mitigations"):
         keys = [key for key in {**frozen, **now} if key not in _FREE.get(section, ())]
         return [
@@ -164,20 +175,24 @@ def _differences(section: str, frozen, now) -> list[str]:
 
 
 def prepared(set_name: str) -> tuple[str, bool]:
-    """The name of a set's confirmatory set, written if it is not there, and whether it was written now.
+    """Write the confirmatory set of a set, unless it exists.
 
-    ParameterError if it is there and not as was frozen, or is something else.
+    Returns:
+        Its name, and whether it was written by this call.
+
+    Raises:
+        ParameterError: If it exists and differs from what was frozen, or is something else.
     """
     name, path = name_of(set_name), _path(name_of(set_name))
     if path.exists():
         confirms = params.load(name).confirms
         if confirms is None or confirms.set != set_name:
-            of = f"confirms {confirms.set}" if confirms else "is no confirmatory set"
-            raise ParameterError(f"params/{name}.yaml is in the way: it {of}; call it otherwise")
+            description = f"confirms {confirms.set}" if confirms else "is no confirmatory set"
+            raise ParameterError(f"params/{name}.yaml is in the way: it {description}; call it otherwise")
         check_frozen(name)
         return name, False
-    told = values(set_name)
-    body = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
+    config = values(set_name)
+    body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
     records.write_text(path, _HEAD.format(of=set_name) + body)
     try:
         params.load(name)

@@ -1,10 +1,9 @@
-"""A set's benchmark for use elsewhere: tables with a dataset card, a task for lm-evaluation-harness, a task
-for Inspect.
+"""Export a set's benchmark: tables with a dataset card, and tasks for lm-evaluation-harness and Inspect.
 
-`python -m lib.cli.export embedded` writes outputs/embedded/export/ with data/ and README.md (the Hugging Face
-card, lib/data/README.md filled in), lm_eval/ and inspect/. The tasks hold all they need beside their harness
-and vaderSentiment: prompts, settings, the rules for what counts of a reply as the package leakage_rules, and
-the scoring (lib/data/export/).
+`python -m lib.cli.export embedded` writes outputs/embedded/export/ with data/, README.md (the Hugging Face
+card, filled in from lib/data/README.md), lm_eval/ and inspect/. Besides their harness and vaderSentiment, the
+tasks need nothing else: they hold the prompts, the settings, the rules that classify a reply (as the package
+leakage_rules) and the scoring (lib/data/export/).
 """
 
 import json
@@ -31,31 +30,36 @@ PARTS = curated_prompts.DATA / "export"
 TASK = "expression_leakage"
 RULES = "leakage_rules"
 _RULE_MODULES = (outcomes, openings, refusals, sentences, text)
-CHARGED = 0.2  # the tasks judge by VADER: its own 0.05 on the compound score, stretched to the human scale
+CHARGED = 0.2  # the tasks judge with VADER: its threshold of 0.05 on the compound score, on the human scale
 
 
 def export(set_name: str) -> Path:
-    """Write outputs/<set_name>/export/, built from the set's parameters; returns it. ParameterError if the
-    set is not to be had.
+    """Write outputs/<set_name>/export/, built from the set's parameters.
 
-    The curated sentences alone are exported: text that others wrote is not ours to license. Each table has a
-    column `part`.
+    Only the curated sentences are exported, because this project cannot license text that others wrote. Each
+    table has a column `part`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ParameterError: If the set does not exist or is invalid, or if it uses other sentences.
     """
     parameters = params.load(set_name)
-    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    if told.published_prompts or told.mining:
+    config = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
+    if config.published_prompts or config.mining:
         raise ParameterError(
             f"params/{set_name}.yaml: dataset: sentences of others are not exported; name a curated set"
         )
-    if told.stems_file or told.contexts_file:
+    if config.stems_file or config.contexts_file:
         raise ParameterError(
             f"params/{set_name}.yaml: dataset: sentences of your own are not exported, for the card "
             "describes the curated ones\n"
             f"once the set has run, its prompts are in outputs/{set_name}/prompts.parquet"
         )
-    sentences = own_sentences.read(told)
+    sentences = own_sentences.read(config)
     benchmark = curated_prompts.build(
-        told.seed, told.stems, told.contexts_per_stem, told.first_groups, sentences
+        config.seed, config.stems, config.contexts_per_stem, config.first_groups, sentences
     )
     stems, contexts = sentences.stems, sentences.contexts
     chosen = {
@@ -63,12 +67,12 @@ def export(set_name: str) -> Path:
         "contexts": contexts[contexts["context_id"].isin(benchmark["context_id"])],
         "prompts": benchmark,
     }
-    tables = {name: _with_part(table, told.part) for name, table in chosen.items()}
+    tables = {name: _with_part(table, config.part) for name, table in chosen.items()}
     folder = records.run_folder(set_name) / "export"
     for name, table in tables.items():
         records.write_table(set_name, f"export/data/{name}", table)
         records.write_text(folder / "data" / f"{name}.jsonl", json_lines(table))
-    records.write_text(folder / "README.md", card(set_name, told, tables, CHARGED))
+    records.write_text(folder / "README.md", card(set_name, config, tables, CHARGED))
     settings = {
         "charged_threshold": CHARGED,
         "max_new_tokens": parameters.generation["max_new_tokens"],
@@ -85,20 +89,23 @@ def export(set_name: str) -> Path:
 
 
 def _with_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
-    """`table` with its part, so that what is held out can be kept apart: behind the columns that say what a
-    row is."""
+    """`table` with a column `part` after its id columns, so that held-out rows can be kept apart."""
     others = table.drop(columns="part", errors="ignore")
     others.insert(sum(name.endswith("_id") for name in others.columns[:3]), "part", part)
     return others
 
 
 def json_lines(table: pd.DataFrame) -> str:
-    """`table` as JSON Lines, one row a line."""
+    """`table` as JSON Lines, one row per line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_dict("records"))
 
 
 def task_files(settings: dict) -> dict[str, dict[str, str]]:
-    """Folder -> file -> text of what is each harness's own."""
+    """The files that belong to a single harness.
+
+    Returns:
+        Folder -> file -> text.
+    """
     return {
         "lm_eval": {
             f"{TASK}.yaml": lm_eval_yaml(settings["max_new_tokens"]),
@@ -116,11 +123,10 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 
 def _scoring() -> dict[str, str]:
-    """The files that both tasks share: the scoring, and the modules of lib/ that read a reply, as a package
-    of their own."""
-    shared = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
-    shared["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
-    texts = {name: path.read_text(encoding="utf-8") for name, path in shared.items()}
+    """The files that both tasks share: the scoring and, in a package, modules of lib/ that read replies."""
+    paths = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
+    paths["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
+    texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     texts = {
         name: re.sub(r"^from lib\.\w+", f"from {RULES}", source, flags=re.MULTILINE)
         for name, source in texts.items()
@@ -131,13 +137,15 @@ def _scoring() -> dict[str, str]:
 
 
 def lm_eval_yaml(max_new_tokens: int) -> str:
-    """The task of lm-evaluation-harness: one document a prompt, greedy, each quantity a metric with an
-    aggregation of its own."""
-    named = [f"{quantity}_{arm}" for arm in leakage.DIRECTIONS for quantity in leakage.QUANTITIES]
-    named += ["leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive"]
+    """The task file of lm-evaluation-harness.
+
+    Each prompt is a document, decoding is greedy, and each quantity is a metric with its own aggregation.
+    """
+    metric_names = [f"{quantity}_{arm}" for arm in leakage.DIRECTIONS for quantity in leakage.QUANTITIES]
+    metric_names += ["leak_placebo_as_negative", "towards_placebo_as_negative", "towards_placebo_as_positive"]
     metrics = "".join(
         f"  - metric: {name}\n    aggregation: !function utils.{name}\n    higher_is_better: false\n"
-        for quantity in named
+        for quantity in metric_names
         for name in (quantity, f"{quantity}_error")
     )
     metrics += "".join(
@@ -170,7 +178,14 @@ metric_list:
 
 
 def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
-    """The dataset card: lib/data/README.md with its numbers, all computed from `tables`."""
+    """The dataset card: lib/data/README.md with its numbers, all computed from `tables`.
+
+    Args:
+        set_name: The parameter set.
+        told: The values of its section dataset.
+        tables: The exported tables stems, contexts and prompts.
+        threshold: |valence| above which the tasks call a completion charged.
+    """
     stems, contexts, benchmark = tables["stems"], tables["contexts"], tables["prompts"]
     slots = stems["slot"].value_counts()
     matches = contexts.drop_duplicates("match_id")
@@ -212,13 +227,16 @@ def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame],
     return Template((curated_prompts.DATA / "README.md").read_text(encoding="utf-8")).substitute(values)
 
 
-# fewer rows than this -> what the Hub calls it
+# fewer rows than this -> the size category of the Hub
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 
 
 def main(arguments: list[str]) -> int:
-    """Export the set named in the arguments, `embedded` if none is; returns the exit code of
-    `lib.runtime.command_line`."""
+    """Export the set named in the arguments, or `embedded` if none is named.
+
+    Returns:
+        The exit code of `lib.runtime.command_line.exit_code`.
+    """
     if len(arguments) > 1:
         print(
             f"usage: python -m lib.cli.export [SET]; one set at a time, got {len(arguments)}", file=sys.stderr

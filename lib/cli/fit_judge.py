@@ -1,7 +1,8 @@
-"""Fit the learned judge and write the file that ships (make fit-judge); the same again on an equal machine.
+"""Fit the learned judge and write the file that ships with the project (make fit-judge).
 
-The regression learns from all of `training_data`, on features of the encoder with its adapter. What is said
-of unseen texts comes with the adapter (`lib.judging.adapter`).
+A second fit on an equal machine gives the same file. The regression is fitted to all of `training_data`, on
+features of the encoder with its adapter. The statements about unseen texts come with the adapter
+(`lib.judging.adapter`).
 """
 
 import hashlib
@@ -19,44 +20,53 @@ from lib.report import judge_card
 from lib.runtime import progress
 from lib.storage import packages
 
-_BLOCK = 2048  # texts whose features are made together
+_BLOCK = 2048  # texts whose features are computed together
 
 
 def design_of_all(texts: list[str], adapted: bool = True) -> np.ndarray:
-    """`regression.design` of all texts, kept in the user's cache for the next fit or comparison (0.6 GB)."""
-    made_of = hashlib.sha256("\n".join([feature_code(), str(adapted), *texts]).encode()).hexdigest()[:12]
-    path = packages.cache_folder() / f"judge-features-{made_of}.npy"
+    """Compute `regression.design` of all texts.
+
+    The result (0.6 GB) is stored in the user's cache for the next fit or comparison.
+    """
+    key = hashlib.sha256("\n".join([feature_code(), str(adapted), *texts]).encode()).hexdigest()[:12]
+    path = packages.cache_folder() / f"judge-features-{key}.npy"
     if not path.exists():
-        making = path.with_suffix(".part.npy")
-        np.save(making, read_all(texts, lambda part: regression.design(part, adapted)))
-        making.rename(path)
+        tmp_path = path.with_suffix(".part.npy")
+        np.save(tmp_path, read_all(texts, lambda block: regression.design(block, adapted)))
+        tmp_path.rename(path)
     return np.load(path)
 
 
 def read_all(texts: list[str], read) -> np.ndarray:
-    """`read` of all texts, in blocks of texts alike in length, with a bar."""
+    """Apply `read` to all texts, in blocks of texts of similar length, with a progress bar.
+
+    Returns:
+        One row per text, in the order of `texts`.
+    """
     order = np.argsort([len(each) for each in texts], kind="stable")
     blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
-    found = None
+    result = None
     with progress.bar(
         len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]
     ) as bar:
         for rows in blocks:
-            part = read([texts[row] for row in rows])
-            found = np.empty((len(texts), part.shape[1]), part.dtype) if found is None else found
-            found[rows] = part
+            features = read([texts[row] for row in rows])
+            result = np.empty((len(texts), features.shape[1]), features.dtype) if result is None else result
+            result[rows] = features
             bar.step(len(rows))
-    return found
+    return result
 
 
 def feature_code() -> str:
-    """What features depend on beside the text: versions, and the hash of the adapter."""
+    """What features depend on besides the text: versions, and the hash of the adapter."""
     return " ".join([mpnet.VERSION, packages.sha256(adapter.FILE)[:12], vader.VERSION, text.VERSION])
 
 
 def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
-    """Write learned.FILE, unless it holds just this: safetensors puts metadata in an order that changes from
-    run to run."""
+    """Write learned.FILE, unless it already holds exactly these tensors and facts.
+
+    safetensors orders metadata differently from run to run, so writing it again would change the file.
+    """
     if learned.FILE.exists():
         with safe_open(learned.FILE, "numpy") as file:
             same = file.metadata() == facts and set(file.keys()) == set(tensors)
@@ -71,8 +81,8 @@ def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
 def main() -> None:
     """Read every text, fit, and write learned.FILE, the verdicts of learned.STORED, and the card."""
     table = training_data.read()
-    read = design_of_all(table["text"].tolist())
-    coefficients, intercept = regression.fit_table(read, table)
+    features = design_of_all(table["text"].tolist())
+    coefficients, intercept = regression.fit_table(features, table)
     ratings, unseen = human_ratings.read(), adapter.unseen(adapter.DOCUMENTS)
     tensors = {"coefficients": coefficients.astype(np.float32), "intercept": np.array(intercept)}
     facts = {
@@ -88,8 +98,8 @@ def main() -> None:
     facts = {name: str(fact) for name, fact in facts.items()}
     save(tensors, facts)
     stored = pd.read_csv(learned.STORED, keep_default_na=False)
-    said = learned.valences(judge_card.LEARNED, stored["text"].tolist())
-    stored.assign(valence=said, version=learned.version(judge_card.LEARNED)).to_csv(
+    valences = learned.valences(judge_card.LEARNED, stored["text"].tolist())
+    stored.assign(valence=valences, version=learned.version(judge_card.LEARNED)).to_csv(
         learned.STORED, index=False
     )
     judge_card.write(facts)

@@ -1,5 +1,7 @@
-"""The jobs of a batch, as their records tell (`lib.runtime.progress`): which will run, which are running, how
-far they are."""
+"""The jobs of a batch, as read from their records: which will run, which are running, how far they are.
+
+`lib.runtime.progress` writes the records.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +13,11 @@ PREPARATION = "preparation"  # the job before the notebooks
 
 @dataclass
 class Phase:
-    """A bar within a job: `left` seconds at the Unix time `at`, None while nothing is measured."""
+    """A bar within a job.
+
+    Attributes:
+        left: Seconds left at the Unix time `at`; None while nothing is measured.
+    """
 
     name: str
     begun: float
@@ -23,7 +29,7 @@ class Phase:
     at: float = 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """As last told, less what has passed since."""
+        """The seconds left as last reported, less what has passed since."""
         return None if self.left is None else max(self.left - (now - self.at), 0.0)
 
     @property
@@ -36,7 +42,7 @@ class Phase:
 class Job:
     """One run of a notebook, or the preparation."""
 
-    name: str  # <set>.<page>, also of its file of records
+    name: str  # <set>.<page>; its file of records has the same name
     notebook: str
     set_name: str = ""
     model: str = ""
@@ -47,12 +53,12 @@ class Job:
 
     @property
     def page(self) -> str:
-        """Its page, without its folder and ending; so is its log called."""
+        """Its page, without folder and suffix; its log has the same name."""
         return self.name.partition(".")[2] or self.name
 
     @property
     def label(self) -> str:
-        """As people read it."""
+        """Its notebook and model, for display."""
         return f"{self.notebook} {self.model}".strip()
 
     @property
@@ -67,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """What a job told that a person may want to see: begin, end, error, message."""
+    """A report of a job that the user may want to see: begin, end, error or message."""
 
     time: float
     kind: str
@@ -81,7 +87,7 @@ def name_of(executed: Path) -> str:
 
 
 def planned(notebook: str, executed: str, model: str) -> dict:
-    """A job that is going to run, as it is told in the record `jobs`."""
+    """A job that is going to run, as it stands in the record `jobs`."""
     name = name_of(Path(executed))
     return {"name": name, "notebook": notebook, "set_name": name.split(".")[0], "model": model}
 
@@ -94,7 +100,11 @@ class Jobs(dict):
         self._folder, self._read, self.facts = folder, {}, {}
 
     def update_from_records(self) -> list[Event]:
-        """Read what was written since the last call; its events in order of time."""
+        """Read what was written since the last call.
+
+        Returns:
+            The new events, in order of time.
+        """
         events = []
         for path in sorted(self._folder.glob("*.jsonl")):
             for record in self._new(path):
@@ -105,15 +115,15 @@ class Jobs(dict):
         with path.open("rb") as file:
             file.seek(self._read.get(path, 0))
             data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read[path] = self._read.get(path, 0) + len(whole)
-        found = []
-        for line in whole.splitlines():
+        complete = data[: data.rfind(b"\n") + 1]
+        self._read[path] = self._read.get(path, 0) + len(complete)
+        records = []
+        for line in complete.splitlines():
             try:
-                found.append(json.loads(line))
-            except ValueError:  # torn by a kill
+                records.append(json.loads(line))
+            except ValueError:  # cut short when the process was killed
                 continue
-        return [record for record in found if isinstance(record, dict) and "time" in record]
+        return [record for record in records if isinstance(record, dict) and "time" in record]
 
     def _take(self, name: str, record: dict) -> list[Event]:
         moment = record["time"]

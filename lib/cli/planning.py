@@ -1,4 +1,4 @@
-"""What a run will cost, told before it is paid for (make plan): completions, tokens, memory, minutes."""
+"""Estimate what a run will cost before it starts (make plan): completions, tokens, memory, minutes."""
 
 import time
 from dataclasses import dataclass
@@ -19,22 +19,23 @@ from lib.runtime import progress
 from lib.storage import records
 
 PACE = "seconds a completion"
-# prompts whose completions are made, and thrown away, to see how long they are and how fast they come
+# number of prompts whose completions are generated, and discarded, to measure their length and speed
 _PILOT = 64
 
 
 def plan(set_name: str) -> pd.DataFrame:
-    """One row for each model of the set: what is owed, at hand and missing, tokens, memory, and minutes on
-    this machine.
+    """Estimate the cost of each model of the set on this machine.
 
-    prompt tokens are those really read, shared beginnings once; tokens are those of the missing completions,
-    from a pilot of them. NaN where nothing can be known without asking a server. Where the judge is a
-    language model, also the questions that it is asked about the completions, as
-    `llm_judge.expected_questions` has it.
+    Returns:
+        One row per model. Columns: model; completions (requested); at hand; prompts (distinct); judge's
+        questions (only where the judge is a language model: its questions about the completions, by
+        `llm_judge.expected_questions`); prompt tokens (those actually processed, shared beginnings once);
+        tokens (of the missing completions, from a pilot of them); batch; memory at most, GB; minutes; PACE.
+        NaN where nothing can be known without asking a server.
     """
     parameters = params.load(set_name)
-    told = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
-    benchmark, _ = benchmarks.build(told)
+    config = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
+    benchmark, _ = benchmarks.build(config)
     specs = progress.track(parameters.models, "measuring", "models")
     return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in specs])
 
@@ -64,28 +65,38 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
 
 @dataclass(frozen=True)
 class Pilot:
-    """What was measured: the way to ask, and seconds and tokens of a completion."""
+    """What the pilot measured.
+
+    Attributes:
+        pace: The throughput plan.
+        seconds: Seconds per completion.
+        tokens: Tokens per completion.
+        prompt_tokens: Prompt tokens of all missing completions.
+        longest: Tokens of the longest prompt of the pilot.
+    """
 
     pace: throughput.ThroughputPlan
     seconds: float
     tokens: float
     prompt_tokens: int
-    longest: int  # tokens of the longest prompt seen
+    longest: int
 
 
 def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
-    """The pace on this machine, corrected by the real time of a few of the `missing` completions, which are
-    thrown away."""
+    """Measure the throughput on this machine, corrected by timing a few of the `missing` completions.
+
+    These completions are discarded.
+    """
     pace = throughput.measure(model, missing, run)
     model.workers, model.threads = pace.workers, pace.threads
     distinct = missing["rendered"].drop_duplicates()
     chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
-    asked = runner.side_by_side(missing[missing["rendered"].isin(chosen)])
+    requests = runner.side_by_side(missing[missing["rendered"].isin(chosen)])
     started = time.monotonic()
-    replies = model.reply(asked, run.sampled_at, run.max_new_tokens, run.seed)
+    replies = model.reply(requests, run.sampled_at, run.max_new_tokens, run.seed)
     took = time.monotonic() - started
     return corrected(
-        model, pace, missing, run, asked.assign(tokens=[reply.tokens for reply in replies]), took
+        model, pace, missing, run, requests.assign(tokens=[reply.tokens for reply in replies]), took
     )
 
 
@@ -97,37 +108,50 @@ def corrected(
     asked: pd.DataFrame,
     took: float,
 ):
-    """The Pilot of a pace, if the completions `asked` (rendered, tokens), decoded as one batch, `took` so
-    many seconds."""
+    """Correct a throughput plan by the time that one batch of completions took.
+
+    Args:
+        model: The backend.
+        pace: The throughput plan.
+        missing: The requests whose cost is estimated.
+        run: The values of notebook 02.
+        asked: The completions of the batch, with the columns rendered and tokens.
+        took: Seconds that the batch took.
+
+    Returns:
+        The Pilot of the plan.
+    """
     tokens, steps = asked["tokens"].mean(), asked["tokens"].max()
     predicted = (
         throughput.prompt_tokens(model, asked, len(asked)) * pace.prefill_seconds_per_token
         + steps * pace.per_step
     )
     predicted += len(asked) * tokens * pace.decode_seconds_per_token
-    read = throughput.prompt_tokens(model, missing, pace.batch_size)
-    seconds = pace.seconds(read, len(missing), tokens, run.most_tokens) * took / predicted
+    prompt_tokens = throughput.prompt_tokens(model, missing, pace.batch_size)
+    seconds = pace.seconds(prompt_tokens, len(missing), tokens, run.most_tokens) * took / predicted
     longest = max(map(len, model.token_ids(asked["rendered"].tolist())))
-    return Pilot(pace, seconds / len(missing), tokens, read, longest)
+    return Pilot(pace, seconds / len(missing), tokens, prompt_tokens, longest)
 
 
 def _measured(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> dict:
-    found = pilot(model, missing, run)
-    working = found.pace.batch_size * throughput.row_bytes(model, found.longest + run.most_tokens)
+    measured = pilot(model, missing, run)
+    working = measured.pace.batch_size * throughput.row_bytes(model, measured.longest + run.most_tokens)
     return {
-        "prompt tokens": found.prompt_tokens,
-        "tokens": round(len(missing) * found.tokens),
-        "batch": f"{found.pace.batch_size} in {found.pace.workers} × {found.pace.threads} threads",
+        "prompt tokens": measured.prompt_tokens,
+        "tokens": round(len(missing) * measured.tokens),
+        "batch": f"{measured.pace.batch_size} in {measured.pace.workers} × {measured.pace.threads} threads",
         "memory at most, GB": (model.weight_bytes + working) / 1e9,
-        "minutes": found.seconds * len(missing) / 60,
-        PACE: found.seconds,
+        "minutes": measured.seconds * len(missing) / 60,
+        PACE: measured.seconds,
     }
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions notebook 04 puts to judges that are language models: about all rated texts to the
-    run's own, about a sample of them and the pairs drawn for annotators to one beside it, if no two texts are
-    equal. Each judge counts once.
+    """How many questions notebook 04 asks of judges that are language models.
+
+    The run's own judge is asked about all rated texts. Each comparison judge is asked about a sample of them
+    and about the pairs drawn for annotators. The number assumes that no two texts are equal. Each judge
+    counts once.
     """
     parameters = params.load(set_name)
     judging, agreement = (
@@ -135,35 +159,43 @@ def rated_questions(set_name: str) -> int:
         for notebook in ("03_judging", "04_human_agreement")
     )
     to_fit = [] if judging.charged_threshold else [judging.judge]
-    asked = {judge.model_dump_json() for judge in (agreement.judge, *to_fit) if judge.kind == "llm"}
-    own, _ = own_ratings.read(agreement.ratings if asked else None)
-    of_all = len(asked) * (human_ratings.read()["text"].nunique() + len(own)) if asked else 0
-    return of_all + sum(llm_sample.expected_questions(agreement, judge) for judge in agreement.on_a_sample)
+    judges = {judge.model_dump_json() for judge in (agreement.judge, *to_fit) if judge.kind == "llm"}
+    own, _ = own_ratings.read(agreement.ratings if judges else None)
+    n_on_all = len(judges) * (human_ratings.read()["text"].nunique() + len(own)) if judges else 0
+    return n_on_all + sum(llm_sample.expected_questions(agreement, judge) for judge in agreement.on_a_sample)
 
 
 def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame | None:
-    """What it takes to tell `effect` (points of net excess) from 0 at 80 % power, by model, contrast and
-    samples a prompt.
+    """Estimate what it takes to distinguish an effect from 0 at 80 % power.
 
-    Variances are those of a finished run: of this set, or else of its `variance_source`; None if there is
-    neither.
-    Columns: model, contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes at the pace
-    that `plan` measured, if it did.
+    The variances are those of a finished run: of this set, or else of its `variance_source`.
+
+    Args:
+        set_name: The parameter set.
+        effect: Net excess, in points.
+        planned: The table of `plan`.
+
+    Returns:
+        None if there is no finished run. Otherwise one row per model, contrast and samples per prompt.
+        Columns: model, contrast, samples, stems, completions (unmitigated, all arms), tokens, minutes (at the
+        pace that `plan` measured, if it did), and floor, points.
     """
-    told = params.from_cell("01_dataset", params.cell_values(params.load(set_name), set_name, "01_dataset"))
-    source = next((name for name in (set_name, told.variance_source) if power.finished(name)), None)
+    config = params.from_cell("01_dataset", params.cell_values(params.load(set_name), set_name, "01_dataset"))
+    source = next((name for name in (set_name, config.variance_source) if power.finished(name)), None)
     if source is None:
         return None
-    table = power.needed(power.earlier(source), told.contexts_per_stem or 1, (effect,)).drop(
+    table = power.needed(power.earlier(source), config.contexts_per_stem or 1, (effect,)).drop(
         columns="effect, points"
     )
     table = table.melt(id_vars=["model", "contrast", "floor, points"], var_name="samples", value_name="stems")
     table["samples"] = table["samples"].str.split().str[0].astype(int)
     table["completions"] = (
-        table["stems"] * (told.contexts_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
+        table["stems"] * (config.contexts_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
     )
-    written = records.read_models(source, "completions", table["model"].unique().tolist(), any_version=True)
-    lengths = written.groupby("model")["tokens"].mean()
+    completions = records.read_models(
+        source, "completions", table["model"].unique().tolist(), any_version=True
+    )
+    lengths = completions.groupby("model")["tokens"].mean()
     table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype("Int64")
     pace = planned.set_index("model").reindex(columns=[PACE])[PACE]
     table["minutes"] = table["completions"].astype(float) * table["model"].map(pace).astype(float) / 60
@@ -172,7 +204,7 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
 
 
 def format_table(value) -> str:
-    """A cell of the plan as people read it."""
+    """Format one cell of the plan."""
     if pd.isna(value):
         return "–"
     if isinstance(value, float):

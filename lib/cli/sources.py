@@ -1,5 +1,7 @@
-"""What a notebook's result depends on beside its values: its code cells, the modules that it imports, the
-data that ships."""
+"""What a notebook's result depends on besides its values.
+
+These are its code cells, the modules that it imports and the data that ships with the project.
+"""
 
 import ast
 import hashlib
@@ -14,10 +16,15 @@ _DATA = (".csv", ".yaml", ".safetensors")
 
 
 def digest(notebook: str) -> str:
-    """16 hex digits that change with the code that the notebook runs or the data of `lib/data/`.
+    """Hash what the notebook's result depends on, besides its values.
 
-    They stay when its outputs, its texts or a module that it does not reach change. OSError if there is no
-    such notebook.
+    The digest does not change with the notebook's outputs and texts or with modules that it does not reach.
+
+    Returns:
+        16 hex digits that change with the code that the notebook runs or with the data of `lib/data/`.
+
+    Raises:
+        OSError: If there is no such notebook.
     """
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -29,8 +36,7 @@ def digest(notebook: str) -> str:
 
 
 def _modules(code: str) -> list:
-    """The files of the modules of lib that `code` imports, directly or through others, in the order of their
-    names."""
+    """The files of the modules of lib that `code` imports, directly or through others, sorted by name."""
     graph = _graph()
     named = {
         name

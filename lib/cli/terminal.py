@@ -1,8 +1,7 @@
-"""A run of the batch on the terminal: a line for each notebook, one bar for the whole, sentences above them
-that stay.
+"""Show a run of the batch on the terminal: a line for each notebook and one bar for the whole run.
 
-Where the output is no terminal, plain lines: one at the beginning and end of each notebook, and one every 30
-seconds at most.
+Messages stay above them. If the output is not a terminal, plain lines are printed: one at the beginning and
+end of each notebook, and at most one every 30 seconds.
 """
 
 import subprocess
@@ -22,13 +21,19 @@ from lib.cli.jobs import DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job
 from lib.runtime.command_line import format_duration
 
 PLAIN_EVERY = 30.0  # seconds
-MOVED = 0.25  # share by which an estimate of the whole moves before it is told again
+MOVED = 0.25  # relative change of the estimated total after which it is printed again
 _POLL = 0.5
 
 
 class View(AbstractContextManager):
-    """What a person sees of the jobs whose records lie in `folder`; `facts` adds to their facts once they are
-    told."""
+    """Shows the progress of the jobs that write their records to `folder`.
+
+    Args:
+        folder: Folder of the records.
+        cores: Cores that the run uses.
+        facts: Called once the prompts are written; its facts are added to those of the jobs.
+        console: Where to print; by default the terminal.
+    """
 
     def __init__(self, folder: Path, cores: int, facts: Callable[[], dict], console: Console | None = None):
         self.jobs, self._estimator, self._facts = Jobs(folder), Estimator(cores), facts
@@ -51,14 +56,14 @@ class View(AbstractContextManager):
             self._live.stop()
 
     def follow(self, process: subprocess.Popen) -> None:
-        """Show how far the jobs are until `process` ends."""
+        """Show the progress of the jobs until `process` ends."""
         while process.poll() is None:
             self.refresh(time.time())
             time.sleep(_POLL)
         self.refresh(time.time())
 
     def refresh(self, now: float) -> None:
-        """Read what is new, say what is to be said, draw the rest."""
+        """Read the new records, print what is new and redraw the rest."""
         self._now = now
         for event in self.jobs.update_from_records():
             self._say(event)
@@ -77,21 +82,21 @@ class View(AbstractContextManager):
             )
 
     def unfinished(self) -> list[Job]:
-        """Jobs that began and told neither an end nor an error: killed."""
+        """Jobs that began and reported neither an end nor an error, because they were killed."""
         return [job for job in self.jobs.values() if job.state == RUNNING]
 
     def has_failures(self) -> bool:
-        """Whether a job has told an error, or has begun and told no end."""
+        """Whether a job reported an error, or began and reported no end."""
         return any(job.state in (FAILED, RUNNING) for job in self.jobs.values())
 
     def _are_prompts_there(self) -> bool:
-        """Whether the prompts of this run have been written, and their facts not been told."""
+        """Whether the prompts of this run are written and their facts are still missing."""
         planned = [job for job in self.jobs.values() if job.notebook != PREPARATION]
-        made = all(job.state == DONE for job in planned if job.notebook == "01_dataset")
-        return bool(planned) and made and "completions" not in self.jobs.facts
+        is_built = all(job.state == DONE for job in planned if job.notebook == "01_dataset")
+        return bool(planned) and is_built and "completions" not in self.jobs.facts
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._console.print(text)
         self._plain_at = self._now
 
@@ -110,7 +115,7 @@ class View(AbstractContextManager):
             self.say(event.text)
 
     def _announce(self, estimate: Estimate, now: float) -> None:
-        """Say once how long the whole takes, and again when that has moved."""
+        """Print once how long the whole run takes, and again when that has changed."""
         if not estimate.measured or not estimate.left:
             return
         total = now - self._begun + estimate.left
@@ -125,7 +130,7 @@ class View(AbstractContextManager):
         self._told, self._told_at = total, now
 
     def _has_moved(self, total: float, now: float) -> bool:
-        """Whether it is worth to correct what was told of the whole."""
+        """Whether the estimated total has changed enough to be printed again."""
         is_other = abs(total / self._told - 1) > MOVED and format_duration(total) != format_duration(
             self._told
         )
@@ -142,19 +147,19 @@ class View(AbstractContextManager):
         )
 
     def _picture(self, estimate: Estimate, now: float) -> Group:
-        shown = [job for job in self.jobs.values() if job.state in (RUNNING, WAITING)]
-        room = max(self._console.height - 4, 1)
-        hidden = max(len(shown) - room, 0)
-        shown = sorted(shown, key=lambda job: job.state != RUNNING)[: len(shown) - hidden]
+        visible = [job for job in self.jobs.values() if job.state in (RUNNING, WAITING)]
+        max_rows = max(self._console.height - 4, 1)
+        hidden = max(len(visible) - max_rows, 0)
+        visible = sorted(visible, key=lambda job: job.state != RUNNING)[: len(visible) - hidden]
         rows = Table.grid(padding=(0, 2, 0, 0))
         rows.add_column(no_wrap=True, overflow="ellipsis")
         rows.add_column(no_wrap=True, overflow="ellipsis")
-        for job in shown:
+        for job in visible:
             rows.add_row(Text(job.label), Text(status(job, now), style="" if job.state == RUNNING else "dim"))
         if hidden:
             rows.add_row(Text(f"and {hidden} more"), Text("waiting", style="dim"))
-        whole = now - self._begun + estimate.left
-        share = (now - self._begun) / whole if estimate.measured and whole else 0.0
+        total = now - self._begun + estimate.left
+        share = (now - self._begun) / total if estimate.measured and total else 0.0
         bar = Table.grid(padding=(0, 2, 0, 0))
         bar.add_row(
             ProgressBar(total=1.0, completed=share, width=30), Text(self._clock(estimate, now), no_wrap=True)
@@ -163,14 +168,14 @@ class View(AbstractContextManager):
 
 
 def status(job: Job, now: float) -> str:
-    """How far a job is, in a few words."""
+    """The progress of a job, in a few words."""
     if job.state != RUNNING:
         return job.state
     phase = job.phase
     if phase is None:
         return f"{job.elapsed(now):.0f} s"
-    about = "" if phase.name == job.model else f"{phase.name}, "
-    said = f"{about}{phase.done:,} of {phase.total:,} {phase.unit}"
-    # of others the bar of the whole tells
+    prefix = "" if phase.name == job.model else f"{phase.name}, "
+    message = f"{prefix}{phase.done:,} of {phase.total:,} {phase.unit}"
+    # for other jobs, the bar of the whole run shows the time left
     left = phase.seconds_left(now) if job.notebook == PREPARATION else None
-    return said if left is None else f"{said}, about {format_duration(left)} left"
+    return message if left is None else f"{message}, about {format_duration(left)} left"

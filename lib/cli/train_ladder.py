@@ -1,4 +1,4 @@
-"""Train the models of the ladder and print how well each size learnt: `python -m lib.cli.train_ladder`."""
+"""Train the models of the ladder and print how well each size learned: `python -m lib.cli.train_ladder`."""
 
 import sys
 
@@ -7,7 +7,11 @@ from lib.runtime import command_line
 
 
 def main() -> int:
-    """Train what is not yet trained; returns the exit code of `lib.runtime.command_line`."""
+    """Train the models that are not yet trained.
+
+    Returns:
+        The exit code of `lib.runtime.command_line.exit_code`.
+    """
     return command_line.exit_code(_train, "what is trained is kept: the same command goes on")
 
 

@@ -1,5 +1,7 @@
-"""How many completions a prompt is asked for: one number for every arm, or a number by arm, as
-{negative: 4, positive: 4, neutral: 2, placebo: 1, none: 1}."""
+"""The number of completions per prompt: one number for every arm, or one number per arm.
+
+Numbers per arm are written as {negative: 4, positive: 4, neutral: 2, placebo: 1, none: 1}.
+"""
 
 import pandas as pd
 
@@ -9,8 +11,12 @@ Samples = int | dict[str, int]
 
 
 def check(samples: Samples) -> None:
-    """ValueError, with the remedy, unless every arm has a number from 1 on, the same for both charged
-    arms."""
+    """Check the number of completions per prompt.
+
+    Raises:
+        ValueError: Unless every arm has a number of 1 or more, the same for both charged arms. The message
+            says what to do.
+    """
     if not isinstance(samples, dict):
         return _check_number(samples, 1)
     _check_arms(samples, ARMS, 1, "the charged arms are what is measured, and each other arm is a reference")
@@ -19,9 +25,16 @@ def check(samples: Samples) -> None:
 
 
 def check_mitigated(samples: Samples, unmitigated: Samples) -> None:
-    """ValueError, with the remedy, unless `samples` under a mitigation fit: arms of MITIGATED_ARMS, the same
-    number for both charged arms, and no more than the `unmitigated` ones. An arm that is not named, or has 0,
-    is not asked."""
+    """Check the number of completions per prompt under a mitigation.
+
+    Args:
+        samples: The numbers to check. An arm that is not named, or has 0, is not used.
+        unmitigated: The numbers without a mitigation.
+
+    Raises:
+        ValueError: Unless `samples` names only arms of MITIGATED_ARMS, has the same number for both charged
+            arms and never exceeds `unmitigated`. The message says what to do.
+    """
     if not isinstance(samples, dict):
         _check_number(samples, 0)
     else:
@@ -44,8 +57,16 @@ def check_mitigated(samples: Samples, unmitigated: Samples) -> None:
 
 
 def asked(arms: pd.Series, samples: Samples, mitigation: str = NO_MITIGATION) -> pd.Series:
-    """How many completions each prompt is asked for under `mitigation`, by its arm; ParameterError if
-    `samples` lack the arm."""
+    """The number of completions requested for each prompt, according to its arm.
+
+    Args:
+        arms: The arm of each prompt.
+        samples: The numbers of completions under `mitigation`.
+        mitigation: Name of the mitigation, or NO_MITIGATION.
+
+    Raises:
+        ParameterError: If `samples` lacks an arm.
+    """
     arms = arms.astype(object)
     if mitigation != NO_MITIGATION:
         return arms.map({arm: _of(samples, arm) for arm in MITIGATED_ARMS}).fillna(0).astype(int)
@@ -61,10 +82,14 @@ def asked(arms: pd.Series, samples: Samples, mitigation: str = NO_MITIGATION) ->
 
 
 def count(arms: pd.Series, values: dict) -> int:
-    """How many completions a model is asked for of prompts of these arms; `values` are what notebook 02 is
-    told."""
+    """The number of completions requested of a model for prompts of these arms.
+
+    Args:
+        arms: The arm of each prompt.
+        values: The values of notebook 02.
+    """
     mitigated = (asked(arms, values["mitigation_samples"], name) for name in values["mitigations"])
-    return int(sum(each.sum() for each in (asked(arms, values["samples"]), *mitigated)))
+    return int(sum(requested.sum() for requested in (asked(arms, values["samples"]), *mitigated)))
 
 
 def _of(samples: Samples, arm: str) -> int:

@@ -1,10 +1,9 @@
-"""The texts of a mitigation: one, or the same request in several wordings, of which each group of prompts is
-asked in one.
+"""The texts of a mitigation: one text, or the same request in several wordings.
 
-Which one depends on the mitigation's name, the group and how many wordings there are, and on nothing else:
-all arms and draws of a group have the same, other groups and mitigations change nothing, and wordings come
-about equally often. So several cost no more completions than one, and what a prompt does is the mean over its
-wordings.
+Each group of prompts gets one wording. Which one depends only on the mitigation's name, the group and the
+number of wordings. All arms and draws of a group therefore have the same wording, other groups and
+mitigations change nothing, and the wordings are about equally frequent. Several wordings cost no more
+completions than one, and the effect of a mitigation is the mean over its wordings.
 """
 
 import hashlib
@@ -14,26 +13,28 @@ from pydantic import AfterValidator
 
 
 def texts(value: str | list[str]) -> list[str]:
-    """The wordings of a mitigation, of which `value` gives one or a list."""
+    """The wordings of a mitigation, given as one text or as a list."""
     return [value] if isinstance(value, str) else list(value)
 
 
 def of_group(mitigation: str, group_id: str, count: int) -> int:
-    """The number of the wording, of `count` from 1 on, in which a group of prompts is asked under a
-    mitigation."""
+    """The number, from 1 to `count`, of the wording that a group of prompts gets under a mitigation."""
     return int.from_bytes(hashlib.sha256(f"{mitigation}\n{group_id}".encode()).digest()) % count + 1
 
 
 def asked_once(mitigations: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-    """The mitigations, checked; ValueError for a text of two names: the same completions would be compared
-    with themselves."""
-    named: dict[str, str] = {}
+    """Check that no two mitigations have the same text, and return them.
+
+    Raises:
+        ValueError: If a text has two names, because the same completions would be compared with themselves.
+    """
+    name_of_text: dict[str, str] = {}
     for name, value in mitigations.items():
         for text in texts(value):
-            read = " ".join(text.split())
-            if (other := named.setdefault(read, name)) != name:
+            normalized = " ".join(text.split())
+            if (other := name_of_text.setdefault(normalized, name)) != name:
                 raise ValueError(
-                    f"{other} and {name} hold the same text, {read!r}; word one anew, or take it out"
+                    f"{other} and {name} hold the same text, {normalized!r}; word one anew, or take it out"
                 )
     return mitigations
 
@@ -49,9 +50,9 @@ def _checked(value: Any) -> Any:
             raise ValueError(f"wording {number}, {text!r}, is no text; {remedy}")
         if not text.strip():
             raise ValueError(f"wording {number} is empty, and would ask the bare prompt once more; {remedy}")
-    read = [" ".join(text.split()) for text in texts(value)]
-    if again := next((text for place, text in enumerate(read) if text in read[:place]), None):
-        raise ValueError(f"the wording {again!r} stands there twice; word one anew, or take it out")
+    normalized = [" ".join(text.split()) for text in texts(value)]
+    if repeated := next((text for index, text in enumerate(normalized) if text in normalized[:index]), None):
+        raise ValueError(f"the wording {repeated!r} stands there twice; word one anew, or take it out")
     return value
 
 

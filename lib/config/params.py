@@ -1,8 +1,8 @@
-"""What a run is told: parameter sets, validated before anything heavy is imported.
+"""Parameter sets, validated before anything heavy is imported.
 
-A parameter set is one YAML file in `params/`: `models` and `mitigations`, which several notebooks share, and
-one section per notebook. `cell_values` cuts from it what one notebook run is given; `from_cell` is what the
-notebook makes of its cell.
+A parameter set is one YAML file in `params/`. It has `models` and `mitigations`, which several notebooks
+share, and one section per notebook. `cell_values` extracts the values of one notebook run from it;
+`from_cell` turns a notebook's parameters cell into a checked object.
 """
 
 from typing import Annotated, get_args
@@ -17,8 +17,12 @@ from lib.config.specs import HELD_OUT, Model, Name, ParameterError, Strict, near
 
 
 class Confirms(Strict):
-    """Which exploratory set a confirmatory one repeats on held-out sentences, and the version of
-    `lib.claims.rules` that was frozen."""
+    """What a confirmatory set confirms.
+
+    Attributes:
+        set: The exploratory set, which is repeated on held-out sentences.
+        rules: The version of `lib.claims.rules` that was frozen.
+    """
 
     set: Name
     rules: str
@@ -29,11 +33,11 @@ class ParameterSet(Strict):
 
     title: str
     is_mock: bool = False
-    # a warning that stands on every page and figure of the set; what is before its colon is its name
+    # a warning that is shown on every page and figure of the set; its name stands before its colon
     note: str = ""
     confirms: Confirms | None = None  # written by `make confirm`
     models: Annotated[list[Model], Field(min_length=1)]
-    # by name, a text, or a list of texts that ask the same in other words
+    # by name, a text, or a list of texts that make the same request in other words
     mitigations: dict[Name, Texts] = Field({})
     dataset: dict
     generation: dict
@@ -66,7 +70,7 @@ class ParameterSet(Strict):
         return self
 
 
-_RENAMED = {  # a key of earlier versions: what it is called now
+_RENAMED = {  # a key of earlier versions -> its present name
     "begin_answer": "assistant_prefill",
     "beside": "comparison_judges",
     "charge_mined": "min_abs_vader",
@@ -103,9 +107,9 @@ def _is_old(key) -> bool:
 
 
 def _explain(error: ValidationError, schema: type[Strict], place: str) -> ParameterError:
-    """The first thing wrong, on one line: place, value, reason, remedy."""
-    unknown = [one for one in error.errors() if one["type"] == "extra_forbidden"]
-    old = [one for one in unknown if _is_old(one["loc"][-1])]  # explains why its new key is missing
+    """Describe the first error on one line: place, value, reason, remedy."""
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    old = [each for each in unknown if _is_old(each["loc"][-1])]  # explains why its new key is missing
     first = (old or error.errors())[0]
     where = ".".join(map(str, first["loc"]))
     joined = place + ("." if "yaml: " in place else ": ") * bool(where) + where
@@ -114,7 +118,7 @@ def _explain(error: ValidationError, schema: type[Strict], place: str) -> Parame
 
 
 def _reason(first, schema: type[Strict]) -> str:
-    """Why one of pydantic's errors is one, and what to do."""
+    """The reason of one of pydantic's errors, and the remedy."""
     if first["type"] == "extra_forbidden":
         return _of_unknown(first["loc"], schema)
     if first["type"] == "missing":
@@ -139,10 +143,10 @@ def _of_unknown(place: tuple, schema: type[Strict]) -> str:
 
 
 def _inside(place: tuple, schema: type[Strict]) -> type[Strict]:
-    """The model that holds what stands at `place` in a document of `schema`."""
-    for part in place:
-        if isinstance(part, str) and part in schema.model_fields:
-            annotation = schema.model_fields[part].annotation
+    """The model that holds the value at the path `place` in a document of `schema`."""
+    for key in place:
+        if isinstance(key, str) and key in schema.model_fields:
+            annotation = schema.model_fields[key].annotation
             kinds = (annotation, *get_args(annotation))
             inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)]
             schema = inner[0] if inner else schema
@@ -157,12 +161,16 @@ def _validate(schema: type[Strict], values: dict, place: str):
 
 
 def note(set_name: str) -> str:
-    """The warning that a set puts on its pages; empty if it has none, or if there is no such set."""
+    """The warning that a set shows on its pages; empty if it has none, or if there is no such set."""
     return load(set_name).note if set_name in set_names() else ""
 
 
 def load(set_name: str) -> ParameterSet:
-    """Read and check `params/<set_name>.yaml`, every notebook's section included. Raises ParameterError."""
+    """Read and check `params/<set_name>.yaml`, including the section of every notebook.
+
+    Raises:
+        ParameterError: If there is no such set, or if a value is wrong.
+    """
     path = specs.ROOT / "params" / f"{set_name}.yaml"
     place = f"params/{set_name}.yaml"
     if not path.is_file():
@@ -186,7 +194,7 @@ def load(set_name: str) -> ParameterSet:
         )
     for notebook in sorted(
         NOTEBOOKS, key=lambda name: NOTEBOOKS[name][0] != "scaling"
-    ):  # others take its margin
+    ):  # other notebooks use its margin
         for model in parameters.models if notebook in PER_MODEL else parameters.models[:1]:
             cell_values(parameters, set_name, notebook, model.name)
     return parameters
@@ -195,8 +203,20 @@ def load(set_name: str) -> ParameterSet:
 def cell_values(
     parameters: ParameterSet, set_name: str, notebook: str, model_name: str | None = None
 ) -> dict:
-    """What one run of `notebook` is given: its section, defaults filled in, and the shared values that its
-    schema asks for."""
+    """The values of one run of `notebook`.
+
+    Args:
+        parameters: The parameter set.
+        set_name: Its name.
+        notebook: One of NOTEBOOKS.
+        model_name: The model, for a notebook that runs once per model; by default the first one.
+
+    Returns:
+        The notebook's section with its defaults, and the shared values that its schema has.
+
+    Raises:
+        ParameterError: If a value is wrong, or if the section holds a shared value.
+    """
     section, schema = NOTEBOOKS[notebook]
     chosen = next((model for model in parameters.models if model.name == model_name), parameters.models[0])
     margin = parameters.scaling.get("margin")  # the placebo rule of every notebook is that of the claims
@@ -221,18 +241,25 @@ def cell_values(
 
 
 def dataset(set_name: str) -> Dataset:
-    """What 01_dataset is told in a set."""
+    """The values of 01_dataset in a set."""
     return from_cell("01_dataset", cell_values(load(set_name), set_name, "01_dataset"))
 
 
 def agreement(set_name: str) -> Agreement:
-    """What 04_human_agreement is told in a set."""
+    """The values of 04_human_agreement in a set."""
     return from_cell("04_human_agreement", cell_values(load(set_name), set_name, "04_human_agreement"))
 
 
 def from_cell(notebook: str, cell: dict) -> Notebook:
-    """The values of a notebook's parameters cell (its globals) as one checked, frozen object. Raises
-    ParameterError."""
+    """Turn the values of a notebook's parameters cell into one checked, frozen object.
+
+    Args:
+        notebook: One of NOTEBOOKS.
+        cell: The notebook's globals.
+
+    Raises:
+        ParameterError: If a value is wrong or missing.
+    """
     schema = NOTEBOOKS[notebook][1]
-    given = {key: cell[key] for key in schema.model_fields if key in cell}
-    return _validate(schema, given, f"notebooks/{notebook}.ipynb, parameters cell")
+    values = {key: cell[key] for key in schema.model_fields if key in cell}
+    return _validate(schema, values, f"notebooks/{notebook}.ipynb, parameters cell")

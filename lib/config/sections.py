@@ -1,4 +1,4 @@
-"""What each notebook may be told: one section of a parameter set each, and the values that several share."""
+"""The schema of each notebook's section of a parameter set, with the values that several notebooks share."""
 
 from typing import Annotated, Any, Literal
 
@@ -42,15 +42,17 @@ ScaleMargin = Annotated[float, Field(gt=0), AfterValidator(_of_the_scale)]
 
 
 class Notebook(Strict):
-    """What every notebook is told."""
+    """The values that every notebook has."""
 
     set_name: Name  # results go to outputs/<set_name>/
-    is_mock: bool  # a canned model: every page is stamped "no conclusion"
+    is_mock: bool  # whether the model is a mock: every page is marked "no conclusion"
 
 
 class PublishedPrompts(Strict):
-    """Prompts that others published (see lib/dataset/prompt_tables.py), in a file: parquet, CSV, TSV,
-    JSONL or xlsx."""
+    """Prompts that others published, in a file: parquet, CSV, TSV, JSONL or xlsx.
+
+    See lib/dataset/prompt_tables.py.
+    """
 
     path: str  # relative to the project's folder, or absolute
     columns: dict[
@@ -67,63 +69,66 @@ class PublishedPrompts(Strict):
             "control_generation",
         ],
         str,
-    ] = Field({})  # ours: the file's
+    ] = Field({})  # canonical: the file's
 
 
 class Crawl(Strict):
-    """WET files of Common Crawl, fetched."""
+    """WET files of Common Crawl, which are downloaded."""
 
     crawl: Annotated[str, Field(pattern=r"^CC-MAIN-\d{4}-\d{2}$")]
-    files: Count = 20  # how many of the crawl's 90,000, drawn with the section's seed
-    minutes: Annotated[float, Field(gt=0)] = 120.0  # that fetching may take
+    files: Count = 20  # number of the crawl's 90,000 files, drawn with the section's seed
+    minutes: Annotated[float, Field(gt=0)] = 120.0  # maximum minutes of the download
 
 
 class Mining(Strict):
-    """Prompts out of free text in place of the curated ones; `lib.mining.mined` says what each step does."""
+    """Prompts mined from free text in place of the curated ones.
 
-    # text that ships in packages; paths or globs of WET files; a crawl
+    `lib.mining.mined` describes each step.
+    """
+
+    # text that ships in packages; paths or globs of WET files; or a crawl
     source: Literal["embedded"] | list[str] | Crawl = "embedded"
     groups: Count = 150  # stems, each with the contexts of one match
-    # stems that a match meets; more leave stronger contexts to choose from, and fewer of them
+    # maximum stems per match; with more, the contexts are stronger and fewer
     max_stems_per_match: Count = 2
-    tasks: Count | None = None  # parts of the work, each finished or not; None makes one of each file
+    tasks: Count | None = None  # parts of the work, each finished or not; None: one per file
     executor: Literal["local", "slurm"] = "local"
-    workers: Count | None = None  # tasks at a time; None: as many as there are cores, or as Slurm allows
-    # what datatrove's Slurm executor is given: partition, time, mem_per_cpu_gb, …
+    workers: Count | None = None  # tasks at the same time; None: as many as cores, or as Slurm allows
+    # arguments of datatrove's Slurm executor: partition, time, mem_per_cpu_gb, …
     slurm: dict[str, int | str] = Field({})
-    # least |VADER valence| of a charged context, points of the human scale
+    # minimum |VADER valence| of a charged context, points of the human scale
     min_abs_vader: Annotated[float, Field(ge=0, lt=4)] = 1.6
-    # least predicted mean rating of it, in its direction
+    # minimum predicted mean rating of a charged context, in its direction
     min_predicted_rating: Annotated[float, Field(ge=0, lt=4)] = 1.5
-    # most predicted |mean rating| of a stem or neutral context
+    # maximum predicted |mean rating| of a stem or neutral context
     max_predicted_rating: Annotated[float, Field(gt=0, lt=4)] = 0.35
-    max_cosine: Share = 0.2  # most cosine of a stem's and a context's sentence vectors
-    oversample: Count = 10  # candidates of a role that are looked at, times groups
-    max_per_page: Count | None = 3  # stems, and contexts, that one page may give
-    max_per_site: Count | None = 20  # the same of one registered domain
-    url_filter: bool = True  # leave out sites on datatrove's lists of adult and fraudulent ones
+    max_cosine: Share = 0.2  # maximum cosine of the sentence vectors of a stem and a context
+    oversample: Count = 10  # candidates per role that are examined, as a multiple of groups
+    max_per_page: Count | None = 3  # maximum stems, and maximum contexts, from one page
+    max_per_site: Count | None = 20  # the same for one registered domain
+    url_filter: bool = True  # exclude sites on datatrove's lists of adult and fraudulent sites
 
 
 class Dataset(Notebook):
-    """01_dataset."""
+    """The values of notebook 01_dataset."""
 
     seed: int
-    # how many of the curated stems, spread over the domains; None takes all
+    # number of curated stems, spread over the domains; None: all
     stems: Annotated[int, Field(ge=2)] | None
     contexts_per_stem: Count | None  # None: every pair of stem and match that is not excluded
-    # keep only so many groups, each stem's first before any second
+    # keep only this number of groups, the first of each stem before any second
     first_groups: Annotated[int, Field(ge=2)] | None = None
     # a CSV of your own stems in place of the curated ones (see lib/dataset/own_sentences.py)
     stems_file: str | None = None
-    # the same of contexts; paths are relative to the project's folder, or absolute
+    # the same for contexts; paths are relative to the project's folder, or absolute
     contexts_file: str | None = None
     mining: Mining | None = None  # prompts mined from text in place of the curated stems
     published_prompts: PublishedPrompts | None = (
         None  # a published prompt table in place of the curated stems
     )
-    # of the stems and contexts; what is held out is for a confirmatory run alone
+    # part of the stems and contexts; held-out ones are only for a confirmatory run
     part: Literal["main", "held_out"] = MAIN
-    variance_source: Name | None = None  # a finished set whose variances tell what effect this one can see
+    variance_source: Name | None = None  # a finished set; its variances show which effect this one can detect
 
     @model_validator(mode="after")
     def _sentences_have_one_source(self):
@@ -147,31 +152,32 @@ class Dataset(Notebook):
 
 
 class Generation(Notebook):
-    """02_generation."""
+    """The values of notebook 02_generation."""
 
     model: Model
     mitigations: dict[Name, Texts]
     seed: int
-    samples: Any  # completions a prompt: a number, or one by arm, all five of them (see lib/config/draws.py)
-    # completions a prompt under each mitigation: a number, or one by arm; an arm with 0 is not asked
+    # completions per prompt: a number, or one for each of the five arms (see lib/config/draws.py)
+    samples: Any
+    # completions per prompt under each mitigation: a number, or one per arm; an arm with 0 is not used
     mitigation_samples: Any
     temperature: Temperature
-    # of the answer; a thought has the model's thinking_tokens beside it
+    # of the answer; a thought may have the model's thinking_tokens in addition
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)]
-    batch_size: Count | None = None  # completions decoded side by side; None measures what is fastest
-    # parts of a batch decoded at the same time, each on its share of the cores; None measures
+    batch_size: Count | None = None  # completions decoded at the same time; None: measured, the fastest
+    # parts of a batch decoded at the same time, each on its share of the cores; None: measured
     workers: Count | None = None
-    # for the model's working memory; None takes 70 % of what is free
+    # of the model's working memory; None: 70 % of the free memory
     max_working_memory_gb: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def most_tokens(self) -> int:
-        """What a reply may take at most: the answer, and the thought before it."""
+        """The maximum number of tokens of a reply: the answer, and the thought before it."""
         return self.max_new_tokens + self.model.thinking_tokens
 
     @property
     def sampled_at(self) -> float:
-        """The temperature of sampling: the model's own, or else the section's."""
+        """The sampling temperature: the model's own, or else the section's."""
         return self.temperature if self.model.temperature is None else self.model.temperature
 
     @field_validator("mitigations")
@@ -198,15 +204,15 @@ class Generation(Notebook):
 
 
 class Judging(Notebook):
-    """03_judging, 03b_leakage and 03c_robustness."""
+    """The values of notebooks 03_judging, 03b_leakage and 03c_robustness."""
 
     model_name: Name
     judge: Judge
-    # |valence| above it is charged; None: fitted to ratings
+    # a larger |valence| is charged; None: fitted to ratings
     charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None
     confidence: Share
     n_examples: Count  # completions shown per arm
-    # points of net excess that count as nothing when levels of a factor are compared
+    # points of net excess that count as no difference between levels of a factor
     margin: Annotated[float, Field(gt=0)] = 5.0
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     n_resamples: Annotated[int, Field(ge=50)]  # bootstrap draws
@@ -214,18 +220,20 @@ class Judging(Notebook):
 
 
 class Ratings(Strict):
-    """Texts that people rated, in a file of the user's own (see lib/corpora/own_ratings.py): parquet, CSV,
-    TSV, JSONL or xlsx."""
+    """Texts that people rated, in a file of the user: parquet, CSV, TSV, JSONL or xlsx.
+
+    See lib/corpora/own_ratings.py.
+    """
 
     path: str  # relative to the project's folder, or absolute
-    # canonical: the file's; `ratings` is a list of columns, one a rater, `rating` the column of a file with
-    # one row a rating
+    # canonical: the file's; `ratings` is a list of columns, one per rater; `rating` is the column of a file
+    # with one row per rating
     columns: dict[Literal["text", "mean", "n_raters", "ratings", "rating", "document"], str | list[str]] = (
         Field({})
     )
-    # what is most negative and most positive, as [1, 5]
+    # the most negative and the most positive value, as [1, 5]
     scale: Annotated[list[float], Field(min_length=2, max_length=2)]
-    name: Name | None = None  # how tables call the domain; None: the file's name
+    name: Name | None = None  # name of the domain in tables; None: the file's name
 
     @model_validator(mode="after")
     def _is_of_one_form(self):
@@ -258,18 +266,19 @@ class Ratings(Strict):
 
 
 class Agreement(Notebook):
-    """04_human_agreement."""
+    """The values of notebook 04_human_agreement."""
 
     model_names: list[Name]
     judge: Judge
-    comparison_judges: list[Judge] = Field([])  # other judges whose agreement with people is shown beside it
-    ratings: Ratings | None = None  # texts that people rated, of the user's own: a further domain
-    # rated texts, equally many a domain, of which a language model in
+    # other judges; their agreement with people is shown next to that of `judge`
+    comparison_judges: list[Judge] = Field([])
+    ratings: Ratings | None = None  # the user's own rated texts: a further domain
+    # number of rated texts, the same for each domain, that a language model in `comparison_judges` judges;
+    # of the completions, it judges the annotation_pairs
     llm_sample_size: Annotated[int, Field(ge=40)] = 500
-    # `comparison_judges` is asked; of completions it is asked about the annotation_pairs
-    annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions drawn for people to label
+    annotation_pairs: Annotated[int, Field(ge=10)]  # pairs of completions that are drawn for people to label
     confidence: Share
-    # difference of two correlations, or kappas, that counts as nothing
+    # difference of two correlations, or kappas, that counts as none
     margin: Annotated[float, Field(gt=0, lt=1)]
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
     n_resamples: Annotated[int, Field(ge=50)]  # bootstrap draws
@@ -288,23 +297,23 @@ class Agreement(Notebook):
 
     @property
     def on_all_texts(self) -> list[Judge]:
-        """The run's judge and those beside it that are cheap enough to be asked of every rated text."""
+        """The run's judge, and the comparison judges that are cheap enough for every rated text."""
         return [self.judge, *(judge for judge in self.comparison_judges if judge.kind != "llm")]
 
     @property
     def on_a_sample(self) -> list[Judge]:
-        """The language models beside the run's judge: a text is a question each."""
+        """The comparison judges that are language models: each text costs a question."""
         return [judge for judge in self.comparison_judges if judge.kind == "llm"]
 
 
 class Scaling(Notebook):
-    """05_scaling_analysis."""
+    """The values of notebook 05_scaling_analysis."""
 
     model_names: list[Name]
     confidence: Share
-    margin: ScaleMargin  # mean shift, points of the human scale, that counts as nothing
-    min_sizes: Annotated[int, Field(ge=5)]  # of a family, for a verdict; from 3 on a slope is shown
-    # a set on the curated benchmark, with which this one on a mined benchmark is compared
+    margin: ScaleMargin  # mean shift, points of the human scale, that counts as none
+    min_sizes: Annotated[int, Field(ge=5)]  # sizes per family for a verdict; from 3 on, a slope is shown
+    # a set on the curated benchmark with which this one, on a mined benchmark, is compared
     reference_set: Name | None = None
 
     @field_validator("reference_set")
@@ -318,13 +327,14 @@ class Scaling(Notebook):
 
 
 class Mitigation(Notebook):
-    """06_prompting_mitigation_ablation."""
+    """The values of notebook 06_prompting_mitigation_ablation."""
 
     model_names: list[Name]
     mitigations: dict[Name, Texts]
-    controls: list[Name]  # mitigations that ask nothing about mood: they show what any added sentence does
+    # mitigations that request nothing about mood; they show the effect of any added sentence
+    controls: list[Name]
     confidence: Share
-    # share of the leak whose loss counts as nothing
+    # share of the leak; a smaller reduction counts as none
     margin: Annotated[float, Field(gt=0), AfterValidator(_of_the_leak)]
     shift_margin: ScaleMargin = 0.1  # that of section scaling, for the placebo rule
 

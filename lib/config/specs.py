@@ -1,5 +1,4 @@
-"""Who is asked and who judges, as data: models and judges of a parameter set, checked before anything heavy
-is imported."""
+"""Models and judges of a parameter set, checked before anything heavy is imported."""
 
 import difflib
 from pathlib import Path
@@ -26,14 +25,13 @@ BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = ROOT / "lib" / "data" / "rubrics"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")
 CHARGED_ARMS = ("negative", "positive")
-MITIGATED_ARMS = (
-    "neutral",
-    *CHARGED_ARMS,
-)  # what may be asked under a mitigation; the charged arms are what is compared
+# the arms that a mitigation may have; the charged ones are compared
+MITIGATED_ARMS = ("neutral", *CHARGED_ARMS)
 NO_MITIGATION = "none"
-MAIN, HELD_OUT = "main", "held_out"  # stems and contexts of any run, and those kept for a confirmatory one
+# stems and contexts of any run, and those reserved for a confirmatory one
+MAIN, HELD_OUT = "main", "held_out"
 PARTS = (MAIN, HELD_OUT)
-_JUDGE_FIELDS = {  # of a kind of judge: what it needs, what else it may have
+_JUDGE_FIELDS = {  # kind of judge -> (fields that it needs, other fields that it may have)
     "classifier": (("id", "labels"), ("revision",)),
     "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_fraction")),
 }
@@ -51,37 +49,37 @@ class ParameterError(ValueError):
 
 
 def nearest(word: str, words) -> str:
-    """A clause that names the closest of `words`, whatever their case; empty if none is close."""
+    """A clause that names the closest of `words`, regardless of case; empty if none is close."""
     by_folded = {str(each).casefold(): each for each in words}
-    found = difflib.get_close_matches(str(word).casefold(), list(by_folded), n=1, cutoff=0.5)
-    return f"; did you mean {by_folded[found[0]]!r}?" if found else ""
+    matches = difflib.get_close_matches(str(word).casefold(), list(by_folded), n=1, cutoff=0.5)
+    return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""
 
 
 def set_names() -> list[str]:
-    """The parameter sets there are: file names of `params/*.yaml`."""
+    """The names of all parameter sets: the stems of `params/*.yaml`."""
     return sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
 
 
 class Strict(BaseModel):
-    """Frozen, no unknown keys, no silent conversion of types."""
+    """The base of all schemas: frozen, no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
 class Server(Strict):
-    """A server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
+    """A server with OpenAI's protocol: vLLM, llama.cpp, Ollama, or a hosted API."""
 
     url: Annotated[str, Field(pattern=r"^https?://")]  # for example http://localhost:8000/v1
-    # the environment variable that holds the key; the key itself is written nowhere
+    # the environment variable that holds the API key; the key itself is never written
     api_key_env: str | None = None
     # sent with each request, where a server has defaults of its own (top_k, …)
     extra_body: dict[str, int | float | str | bool] = {}
-    # ours: what this server calls it, null where it refuses it, as {max_tokens: max_completion_tokens, seed:
-    # null}
+    # canonical: what this server calls it, or null if it refuses it, as {max_tokens: max_completion_tokens,
+    # seed: null}
     parameter_names: dict[Literal["max_tokens", "seed", "n", "top_p", "temperature"], str | None] = Field({})
     concurrency: Count = 8  # requests in flight
-    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one request may take
-    # of a request that failed for a reason that may pass: about a minute in all
+    timeout: Annotated[float, Field(gt=0)] = 120.0  # maximum seconds of one request
+    # of a request that failed for a temporary reason: about a minute in all
     retries: Annotated[int, Field(ge=0)] = 12
 
     @field_validator("url")
@@ -96,10 +94,10 @@ class Server(Strict):
 
 
 class Table(Strict):
-    """Completions made elsewhere, in a file: parquet, CSV, JSONL or xlsx."""
+    """Completions that were generated elsewhere, in a file: parquet, CSV, JSONL or xlsx."""
 
     path: str  # relative to the project's folder, or absolute
-    columns: dict[  # ours: the file's
+    columns: dict[  # canonical: the file's
         Literal[
             "prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording"
         ],
@@ -108,60 +106,58 @@ class Table(Strict):
 
 
 class Model(Strict):
-    """One row of the results: some weights, asked in one way; or completions of such, made elsewhere."""
+    """One row of the results: a model that is prompted in one way, or completions of it from elsewhere."""
 
-    name: Name  # how the results call it, for example qwen2.5-7b
-    id: str  # hub id, folder that holds a model, one of BUNDLED_MODELS, or what the server calls it
+    name: Name  # its name in the results, for example qwen2.5-7b
+    id: str  # hub id, folder of a model, one of BUNDLED_MODELS, or its name on the server
     family: str  # models of one family are compared by size
     tuning: Literal["base", "instruct"]
-    # completion: continue the text; chat: ask in the model's own template
+    # completion: continue the text; chat: prompt in the model's own template
     mode: Literal["completion", "chat"]
     system_prompt: str | None = None  # chat only; None sends no system message
     # chat only; accept the system text that the model's template adds by itself
     keep_template_system: bool = False
-    # chat only; start the answer with the unfinished text, so that the model goes on from there
+    # chat only; start the answer with the unfinished text, so that the model continues it
     assistant_prefill: bool = False
-    # the model may neither end nor write bare punctuation before it has written a letter or digit
+    # the model may neither end nor write only punctuation before it has written a letter or digit
     require_word: bool = False
-    # chat only; for the template, as {enable_thinking: false}
+    # chat only; options of the template, as {enable_thinking: false}
     chat_template_kwargs: dict[str, int | float | str | bool] = {}
-    thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = [
-        "<think>",
-        "</think>",
-    ]  # a thought is set aside
-    # that a thought may take, beside max_new_tokens of the answer
+    # what stands between these is a thought, which is separated from the answer
+    thought_markers: Annotated[list[Mark], Field(min_length=2, max_length=2)] = ["<think>", "</think>"]
+    # maximum tokens of a thought, in addition to max_new_tokens of the answer
     thinking_tokens: Annotated[int, Field(ge=0)] = 0
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    device_map: str = "auto"  # how accelerate spreads the weights over processors
+    device_map: str = "auto"  # how accelerate distributes the weights over devices
     revision: str = "main"
     gguf_file: str | None = None  # the GGUF file of that hub id or folder
     # shrink the weights while loading (needs the package bitsandbytes)
     quantization: Literal["4bit", "8bit"] | None = None
-    # None: generation.temperature. To 05, two of one family are two models of one size
+    # None: generation.temperature. Notebook 05 treats two of one family as two models of one size
     temperature: Temperature | None = None
-    # weights outside the embedding tables, where they cannot be counted (server, table)
+    # number of weights outside the embeddings, where they cannot be counted (server, table)
     parameters: Count | None = None
     server: Server | None = None
     table: Table | None = None
-    mitigate: bool = False  # also ask with every mitigation prompt
+    mitigate: bool = False  # also generate with every mitigation prompt
 
     @model_validator(mode="after")
     def _is_known(self):
-        local = not (self.server or self.table)
+        is_local = not (self.server or self.table)
         if self.server and self.table:
             raise ValueError("a model comes from a server or from a table, not from both; take one out")
-        if local and not (self.id in BUNDLED_MODELS or "/" in self.id or Path(self.id).is_dir()):
+        if is_local and not (self.id in BUNDLED_MODELS or "/" in self.id or Path(self.id).is_dir()):
             raise ValueError(
                 f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id "
                 "(owner/name), "
                 f"a folder, or one of {', '.join(BUNDLED_MODELS)}"
             )
-        if not local and self.require_word:
+        if not is_local and self.require_word:
             raise ValueError(
                 "require_word needs a model that runs here: a server's tokens cannot be held back; set it "
                 "to false"
             )
-        if not local and self.assistant_prefill:
+        if not is_local and self.assistant_prefill:
             raise ValueError(
                 "assistant_prefill needs a model that runs here: a server takes no begun answer; set it to "
                 "false"
@@ -170,27 +166,32 @@ class Model(Strict):
 
 
 def rubric_path(name: str) -> Path:
-    """The file of a rubric: one that ships, by its bare name, or a path, relative to the project's folder or
-    absolute."""
+    """The file of a rubric.
+
+    Args:
+        name: The bare name of a rubric that ships, or a path, relative to the project's folder or absolute.
+    """
     return SHIPPED_RUBRICS / f"{name}.md" if "/" not in name and not Path(name).suffix else ROOT / name
 
 
 class Judge(Strict):
-    """Who gives a completion its valence. In a parameter set the bare name of one that needs no more will do:
-    `judge: vader`."""
+    """The judge that gives a completion its valence.
 
-    name: Name  # how results call it
+    In a parameter set, the bare name suffices for a judge that needs nothing else: `judge: vader`.
+    """
+
+    name: Name  # its name in the results
     kind: Literal["vader", "learned", "classifier", "llm"]
     id: str | None = None  # classifier: hub id or folder of a text-classification model
     revision: str = "main"  # classifier
-    labels: dict[str, Valence] = {}  # classifier: what each label of the model is worth on the human scale
-    model: Model | None = None  # llm: who is asked, in mode chat
-    rubric: str = "valence"  # llm: what is asked; one of lib/data/rubrics/, or the path of another
-    temperature: Temperature = 0.0  # llm; at 0 a model that runs here repeats itself
+    labels: dict[str, Valence] = {}  # classifier: the value of each label of the model on the human scale
+    model: Model | None = None  # llm: the model that judges, in mode chat
+    rubric: str = "valence"  # llm: the question; one of lib/data/rubrics/, or the path of another rubric
+    temperature: Temperature = 0.0  # llm; at 0, a local model always gives the same answer
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
     seed: int = 1  # llm
-    retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: questions that are asked a second time
-    # a model of others that was trained on the rated texts cannot be tested on them
+    retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: share of questions asked a second time
+    # a published model that was trained on the rated texts cannot be tested on them
     trained_on_ratings: bool = False
 
     @model_validator(mode="before")
@@ -209,20 +210,24 @@ class Judge(Strict):
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self):
         needed, allowed = _JUDGE_FIELDS.get(self.kind, ((), ()))
-        given = [
+        non_default = [
             name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default
         ]
-        if lacking := [name for name in needed if name not in given]:
+        if missing := [name for name in needed if name not in non_default]:
             raise ValueError(
-                f"judge {self.name}: kind {self.kind!r} needs {' and '.join(lacking)}; add what is missing"
+                f"judge {self.name}: kind {self.kind!r} needs {' and '.join(missing)}; add what is missing"
             )
-        if alien := [
-            name for name in given if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)
+        if unexpected := [
+            name
+            for name in non_default
+            if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)
         ]:
-            kind = next(kind for kind, fields in _JUDGE_FIELDS.items() if alien[0] in fields[0] + fields[1])
+            kind = next(
+                kind for kind, fields in _JUDGE_FIELDS.items() if unexpected[0] in fields[0] + fields[1]
+            )
             raise ValueError(
-                f"judge {self.name}: kind {self.kind!r} takes no {alien[0]}; take it out, or set kind to "
-                f"{kind!r}"
+                f"judge {self.name}: kind {self.kind!r} takes no {unexpected[0]}; take it out, "
+                f"or set kind to {kind!r}"
             )
         if self.kind == "llm":
             self._can_be_asked()

@@ -1,4 +1,4 @@
-"""Text that others published: Common Crawl files, texts out of packages, texts that people rated.
+"""Corpora: published text from Common Crawl files, from packages, and texts that people rated.
 
-Takes files, package requirements; gives pages, tables of rated texts.
+Input: files and package requirements. Output: pages and tables of rated texts.
 """

@@ -1,10 +1,11 @@
-"""Which WET files are read: those of a path or glob, or a seeded sample of a crawl, downloaded whole and kept
-in the cache.
+"""WET files of Common Crawl: those of a path or glob, or a seeded sample of a crawl, downloaded to the cache.
 
-Politely: an honest User-Agent, one connection, a second between requests, the pause that the server names in
-Retry-After or growing ones with jitter. A 403 means "too fast" there: five minutes' rest and one more try,
-then an error. A file that breaks off is continued by Range; a complete one has its SHA-256 beside it, by
-which it is checked before each use.
+The downloads are polite: an honest User-Agent, one connection, one second between requests, and after a
+failure the pause that the server states in Retry-After, or growing pauses with jitter. This server answers
+403 to requests that come too fast: five minutes of rest and one more try follow, then an error.
+
+A download that breaks off is continued by Range. The SHA-256 of a complete file is stored next to it and
+checked before each use.
 """
 
 import gzip
@@ -28,14 +29,14 @@ from lib.storage import packages
 
 HOST = "https://data.commoncrawl.org"
 AGENT = "expression-leakage/0.1 (research software; reads a few WET files of a crawl, one at a time)"
-TRIES = 8  # of a file in one call; each goes on where the last broke off
+TRIES = 8  # per file and call; each continues where the last one broke off
 REFUSED_PAUSE = 300.0  # seconds after a 403
 PAUSE = 1.0  # seconds between requests, and the first after a failure
-PATIENCE = (10, 60)  # seconds to connect, and for the next bytes to come
+PATIENCE = (10, 60)  # seconds to connect, and to wait for the next bytes
 
 
 class _MayPass(OSError):
-    """A failure that may pass, and the seconds that the server wants to be left alone."""
+    """A temporary failure, and the pause in seconds that the server asks for."""
 
     def __init__(self, reason: str, pause: float = 0.0):
         super().__init__(reason)
@@ -48,7 +49,7 @@ class _Download:
     url: str
     path: Path
     until: float  # on time.monotonic's clock
-    refused: bool = False  # a 403 was met
+    refused: bool = False  # a 403 was received
 
     @property
     def partial(self) -> Path:
@@ -56,16 +57,26 @@ class _Download:
 
 
 def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) -> list[Path]:
-    """`files` WET files of a crawl (CC-MAIN-2024-22), drawn by `seed`, within `deadline` seconds.
+    """Download a sample of WET files of a crawl.
 
-    ValueError for what is no crawl, or more files than it has; OSError when a file cannot be had, with the
-    reason. What is there, whole or in part, is kept for the next call.
+    Files that are there, whole or in part, are kept for the next call.
+
+    Args:
+        crawl: Name of the crawl, such as CC-MAIN-2024-22.
+        files: Number of files.
+        seed: Seed of the sample.
+        deadline: Seconds within which the files must be downloaded.
+        host: URL of the server.
+
+    Raises:
+        ValueError: If `crawl` is not the name of a crawl, or has fewer files.
+        OSError: If a file cannot be downloaded, with the reason.
     """
     if not re.fullmatch(r"CC-MAIN-\d{4}-\d{2}(-\d{2})?", crawl):
         raise ValueError(f"crawl: {crawl!r} is not a crawl's name; give one such as 'CC-MAIN-2024-22'")
     until = time.monotonic() + deadline
     with requests.Session() as session:
-        # the bytes as they are stored
+        # the bytes as they are stored on the server
         session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
         listed = _have(session, host, f"crawl-data/{crawl}/wet.paths.gz", until)
         names = sample(_paths(listed), files, seed)
@@ -73,15 +84,18 @@ def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) 
 
 
 def local_files(patterns: list[str]) -> list[Path]:
-    """The WET files that paths and globs name, sorted, each once. FileNotFoundError if none of them is
-    there."""
-    # a path that is there is meant, whatever signs of a glob its name has
+    """Return the WET files that paths and globs name, sorted and without duplicates.
+
+    Raises:
+        FileNotFoundError: If none of them exists.
+    """
+    # an existing path is taken literally, even if its name contains glob characters
     literal = [Path(pattern).exists() or not has_magic(pattern) for pattern in patterns]
-    found = [
+    matches = [
         [pattern] if exact else glob(pattern, recursive=True)
         for pattern, exact in zip(patterns, literal, strict=True)
     ]
-    files = sorted({Path(name) for names in found for name in names if not Path(name).is_dir()})
+    files = sorted({Path(name) for names in matches for name in names if not Path(name).is_dir()})
     if not any(path.exists() for path in files):
         raise FileNotFoundError(
             f"{', '.join(patterns)}: no such file; give paths or globs of WET files (*.warc.wet.gz)"
@@ -90,8 +104,13 @@ def local_files(patterns: list[str]) -> list[Path]:
 
 
 def sample(paths: list[str], files: int, seed: int) -> list[str]:
-    """`files` of a crawl's paths, spread over its segments; a larger sample of the same seed begins with the
-    smaller one."""
+    """Sample `files` of a crawl's paths, spread over its segments.
+
+    A larger sample with the same seed begins with the smaller one.
+
+    Raises:
+        ValueError: If there are fewer paths, or `files` is below 1.
+    """
     if not 0 < files <= len(paths):
         raise ValueError(
             f"files: {files} wished, but the crawl has {len(paths)} WET files; give a number from 1 to "
@@ -119,7 +138,7 @@ def _paths(listed: Path) -> list[str]:
 
 
 def _have(session: requests.Session, host: str, name: str, until: float) -> Path:
-    """The file in the cache, whole: fetched, unless it is there and as it was when it came."""
+    """Return the complete file in the cache; download it unless it is there with its stored SHA-256."""
     path = packages.cache_folder() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = path.with_name(f"{path.name}.sha256")
@@ -154,16 +173,20 @@ def _tell(state: tenacity.RetryCallState) -> None:
 
 
 def _try(wanted: _Download) -> None:
-    """One request for what is missing of a file; _MayPass if some of it is missing still."""
-    have = wanted.partial.stat().st_size if wanted.partial.exists() else 0
-    span = {"Range": f"bytes={have}-"} if have else {}
+    """Request the missing rest of a file once.
+
+    Raises:
+        _MayPass: If some of it is still missing.
+    """
+    received = wanted.partial.stat().st_size if wanted.partial.exists() else 0
+    span = {"Range": f"bytes={received}-"} if received else {}
     time.sleep(PAUSE)
     try:
         with wanted.session.get(wanted.url, headers=span, stream=True, timeout=PATIENCE) as answer:
             _check(answer, wanted)
-            resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {received}-")
             with wanted.partial.open("ab" if resumed else "wb") as file:
-                # what has come, so that nothing is lost and no drip outlasts the deadline
+                # write what has arrived, so that nothing is lost and a slow stream meets the deadline
                 while chunk := answer.raw.read1(1 << 20):
                     file.write(chunk)
                     if time.monotonic() > wanted.until:
@@ -173,26 +196,26 @@ def _try(wanted: _Download) -> None:
 
 
 def _check(answer: requests.Response, wanted: _Download) -> None:
-    """Raises for every status but 200 and 206, by what it means there."""
+    """Raise the error that a status other than 200 and 206 means on this server."""
     status = answer.status_code
-    told = f"{wanted.url}: {status} {answer.reason}"
+    message = f"{wanted.url}: {status} {answer.reason}"
     if status in (200, 206):
         return
-    if status == 416:  # more is here than there: what is here is of another file
+    if status == 416:  # the local part is longer than the file, so it belongs to another file
         wanted.partial.unlink(missing_ok=True)
-        raise _MayPass(f"{told}; begun anew")
+        raise _MayPass(f"{message}; begun anew")
     if status == 403 and not wanted.refused:
         wanted.refused = True
-        raise _MayPass(f"{told}: asked too fast", REFUSED_PAUSE)
+        raise _MayPass(f"{message}: asked too fast", REFUSED_PAUSE)
     if status == 403:
         raise PermissionError(
-            f"{told}, also after {REFUSED_PAUSE:.0f} s: you are asked to slow down; run again in an hour"
+            f"{message}, also after {REFUSED_PAUSE:.0f} s: you are asked to slow down; run again in an hour"
         )
     if status == 404:
         raise FileNotFoundError(
-            f"{told}: no such crawl or file; the crawls are listed at https://commoncrawl.org/overview"
+            f"{message}: no such crawl or file; the crawls are listed at https://commoncrawl.org/overview"
         )
     if status == 429 or status >= 500:
-        wished = answer.headers.get("Retry-After")  # seconds or a date
-        raise _MayPass(told, urllib3.Retry().parse_retry_after(wished) if wished else 0)
-    raise OSError(f"{told}; cannot be fetched")
+        retry_after = answer.headers.get("Retry-After")  # seconds or a date
+        raise _MayPass(message, urllib3.Retry().parse_retry_after(retry_after) if retry_after else 0)
+    raise OSError(f"{message}; cannot be fetched")

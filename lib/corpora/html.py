@@ -1,9 +1,9 @@
-"""The HTML in the HTTP response of a WARC record, whatever its head claims of how the body is coded.
+"""The HTML in the HTTP response of a WARC record, whatever its header states about the coding of the body.
 
-Crawlers often store a decoded body under the head that the server sent, so a claim counts only where the body
-bears it out: gzip and zstd are known by their first bytes (claimed or not), chunks by their sizes, deflate
-and brotli by being readable as such. What cannot be read as it is claimed is taken as it stands, and refused
-if that is no text.
+Crawlers often store a decoded body under the header that the server sent, so a stated coding counts only
+where the body confirms it. gzip and zstd are recognised by their first bytes (stated or not), chunks by their
+sizes, deflate and brotli by whether they can be decoded. A body that cannot be decoded as stated is taken as
+it is, and rejected if it is not text.
 """
 
 import codecs
@@ -21,7 +21,7 @@ _MEDIA = ("text/html", "application/xhtml+xml")
 _TYPE = re.compile(
     r"(?!\*/\*|(unknown|application)/unknown)[!#-'*+.^-`|~\w-]+/[!#-'*+.^-`|~\w-]+", re.ASCII | re.IGNORECASE
 )
-# what a browser takes for HTML where no media type is given (WHATWG MIME Sniffing, 7.1)
+# what a browser treats as HTML where no media type is given (WHATWG MIME Sniffing, 7.1)
 _OPENING = re.compile(
     rb"(\xef\xbb\xbf)?\s*<(!--|(!doctype "
     rb"html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|meta)[\s>])",
@@ -32,22 +32,29 @@ _CHUNK = re.compile(rb"\s*([0-9a-fA-F]{1,8})[ \t]*(;[^\r\n]*)?\r?\n")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CONTROLS = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 GZIP = b"\x1f\x8b"
-_SAMPLE = 20_000  # characters that are looked at to tell text from other bytes
+_SAMPLE = 20_000  # characters that are examined to distinguish text from other bytes
 
 
 class Html(NamedTuple):
-    """The HTML of a page; `cut` where the body breaks off or was longer than the limit, and the rest is
-    missing."""
+    """The HTML of a page.
+
+    `cut` is true where the body breaks off or exceeds the limit, so that its end is missing.
+    """
 
     text: str
     cut: bool
 
 
 def html_of(record: WarcRecord, limit: int) -> Html | str:
-    """The HTML of a frozen response record, of at most `limit` bytes, or why there is none:
+    """Return the HTML of a response record, or why there is none.
 
-    skip_type (no HTML), page_headless (the HTTP head is missing or does not end), page_undecodable (no text,
-    however it is read).
+    Args:
+        record: A frozen response record.
+        limit: Most bytes of the decoded body.
+
+    Returns:
+        The HTML, or one of skip_type (not HTML), page_headless (the HTTP header is missing or does not end)
+        and page_undecodable (not text in any encoding).
     """
     block = record.reader.read()
     head = _HEAD.match(block)
@@ -57,14 +64,14 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
         record.reader.seek(0)
         try:
             record.parse_http(quirks_mode=True)
-        except OSError:  # longer than FastWARC reads
+        except OSError:  # the header is longer than FastWARC reads
             return "page_headless"
     header = record.http_headers.get if head else {}.get
     media = re.split(
         r"[;,\s]",
         (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip(),
     )[0]
-    # as a browser takes what is no type, or says that it is unknown
+    # as a browser treats an invalid type, or one that states it is unknown
     media = media.lower() if _TYPE.fullmatch(media) else ""
     if media and media not in _MEDIA:
         return "skip_type"
@@ -76,7 +83,7 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
 
 
 def _codings(record: WarcRecord) -> list[str]:
-    """What the head says was done to the body, the last first."""
+    """Return the codings of the body that the header states, the last one first."""
     lines = [
         line
         for name in ("Content-Encoding", "Transfer-Encoding")
@@ -86,9 +93,9 @@ def _codings(record: WarcRecord) -> list[str]:
 
 
 def _decoded(body: bytes, codings: list[str], limit: int) -> tuple[bytes, bool]:
-    """The body with every coding undone that it truly has, and whether a part of it is missing."""
+    """Return the body with every coding undone that it really has, and whether a part of it is missing."""
     cut = False
-    # nobody says so, but they are whole
+    # the header does not state chunks, but they are complete
     if "chunked" not in codings and (chunks := _chunks(body, limit)) and not chunks[1]:
         body = chunks[0]
     for coding in [*codings, ""]:
@@ -98,21 +105,21 @@ def _decoded(body: bytes, codings: list[str], limit: int) -> tuple[bytes, bool]:
     return body[:limit], cut or len(body) > limit
 
 
-# Each gives what the body holds, and whether its end is missing; None if it is not coded so.
+# Each returns the decoded body and whether its end is missing; None if the body has another coding.
 
 
 def _chunks(body: bytes, limit: int) -> tuple[bytes, bool] | None:
-    data, place = [], 0
-    while size := _CHUNK.match(body, place):
-        place = size.end() + int(size[1], 16)
-        if place == size.end():
+    data, position = [], 0
+    while size := _CHUNK.match(body, position):
+        position = size.end() + int(size[1], 16)
+        if position == size.end():
             return b"".join(data), False
-        data.append(body[size.end() : place])
+        data.append(body[size.end() : position])
     return (b"".join(data), True) if data else None
 
 
 def _gzip(body: bytes, limit: int) -> tuple[bytes, bool] | None:
-    """Of one member or several; what follows them and is none does not count."""
+    """Decode one gzip member or several; trailing bytes that are no member are ignored."""
     if not body.startswith(GZIP):
         return None
     data = b""
@@ -128,7 +135,7 @@ def _gzip(body: bytes, limit: int) -> tuple[bytes, bool] | None:
 
 
 def _deflate(body: bytes, limit: int) -> tuple[bytes, bool] | None:
-    """With the zlib head that the standard asks for, or without, as some servers send it."""
+    """Decode deflate with the zlib header that the standard requires, or without, as some servers send it."""
     if _is_printable(body):
         return None
     return _inflated(body, limit, zlib.MAX_WBITS) or _inflated(body, limit, -zlib.MAX_WBITS)
@@ -163,8 +170,10 @@ def _unpacked(body: bytes, limit: int, form: str) -> tuple[bytes, bool] | None:
 
 
 def _is_printable(body: bytes) -> bool:
-    """Text by its bytes. Some of it could be read as deflate or brotli, which have no mark, and would come
-    out as noise."""
+    """Return whether the bytes look like text.
+
+    Deflate and brotli have no signature, so some text could be decoded as either and would turn into noise.
+    """
     return not _CONTROLS.search(body[:_SAMPLE].decode("latin-1"))
 
 
@@ -172,23 +181,25 @@ _UNDO = {"chunked": _chunks, "deflate": _deflate, "br": _brotli}
 
 
 def _text(body: bytes, named: str | None) -> str | None:
-    """The body as text, in the encoding that it shows, or that is named, or that is likely; None if it is no
-    text in any."""
+    """Decode the body as text, in the encoding that its bytes show, that is stated, or that is likely.
+
+    None if it is not text in any of them.
+    """
     likely = detect_encoding(body, from_html_meta=True) or "utf-8"
-    given = map_encoding_to_html5(_name(named), fallback_utf8=False) if named else None
-    shown = next((encoding for mark, encoding in _BOMS if body.startswith(mark)), None)
-    if not shown and _is_utf8(body):
-        shown = "utf-8"
+    stated = map_encoding_to_html5(_name(named), fallback_utf8=False) if named else None
+    detected = next((encoding for mark, encoding in _BOMS if body.startswith(mark)), None)
+    if not detected and _is_utf8(body):
+        detected = "utf-8"
     texts = (
         bytes_to_str(body, map_encoding_to_html5(encoding), errors="replace")
-        for encoding in (shown or given, likely)
+        for encoding in (detected or stated, likely)
         if encoding
     )
     return next((text for text in texts if _is_text(text[:_SAMPLE])), None)
 
 
 def _name(charset: str) -> str:
-    """The name of an encoding as the web writes it, of what a head says ("latin-1" in quotation marks)."""
+    """Return the name of an encoding as the web writes it, for a name in a header ("latin-1" in quotes)."""
     charset = charset.strip(" \t'\"")
     try:
         return charset if map_encoding_to_html5(charset, fallback_utf8=False) else codecs.lookup(charset).name
@@ -197,15 +208,17 @@ def _name(charset: str) -> str:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Whether the body has letters beyond ASCII, and all of them as UTF-8, which other encodings do not make
-    by chance."""
+    """Return whether the body has letters beyond ASCII, all of them valid UTF-8.
+
+    Text in other encodings is hardly ever valid UTF-8 by chance.
+    """
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(body)  # one that is cut at the end counts
+        codecs.getincrementaldecoder("utf-8")().decode(body)  # a body that is cut at the end counts
     except UnicodeDecodeError:
         return False
     return not body.isascii()
 
 
 def _is_text(text: str) -> bool:
-    controls, unread = len(_CONTROLS.findall(text)), text.count("\N{REPLACEMENT CHARACTER}")
-    return controls <= 0.02 * len(text) and not (controls and unread > 0.1 * len(text))
+    controls, undecoded = len(_CONTROLS.findall(text)), text.count("\N{REPLACEMENT CHARACTER}")
+    return controls <= 0.02 * len(text) and not (controls and undecoded > 0.1 * len(text))

@@ -1,7 +1,7 @@
 """Human ratings of sentiment: 23,703 texts of four domains, each rated by 15 to 99 people from −4 to +4.
 
-Those of Hutto & Gilbert (ICWSM 2014), which ship in the source archive of the PyPI package vaderSentiment;
-the texts are third parties' and stay in the user's cache.
+The ratings are those of Hutto & Gilbert (ICWSM 2014), which ship in the source archive of the PyPI package
+vaderSentiment. The texts belong to third parties and stay in the user's cache.
 """
 
 import io
@@ -23,8 +23,12 @@ DOMAINS = {
 
 
 def read() -> pd.DataFrame:
-    """One row a text: domain, text_id, document (texts of one article or review), text, ratings (array),
-    mean, n_raters."""
+    """Read the ratings.
+
+    Returns:
+        One row per text: domain, text_id, document (shared by the texts of one article or review), text,
+        ratings (array), mean, n_raters.
+    """
     archive = packages.fetch(PACKAGE)
     with tarfile.open(archive) as outer:
         member = next(m for m in outer.getmembers() if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
@@ -38,7 +42,7 @@ def _domain(archive: tarfile.TarFile, prefix: str) -> pd.DataFrame:
     ratings = _rows(
         archive, f"{prefix}_anonDataRatings.txt", ["text_id", "rated_mean", "deviation", "ratings"]
     )
-    # the means of the two files disagree for some tweets, so the mean is computed from the raters themselves
+    # the means in the two files differ for some tweets, so the mean is computed from the single ratings
     table = texts.merge(ratings, on="text_id", validate="one_to_one")
     table["ratings"] = [np.array(json.loads(listed), dtype=float) for listed in table["ratings"]]
     table["mean"] = table["ratings"].map(np.mean)

@@ -1,11 +1,13 @@
-"""Texts that people rated, from a file of the user's own (`agreement.ratings`): a further domain of notebook
-04.
+"""Rated texts from a file of the user (`agreement.ratings`): a further domain of notebook 04.
 
-The file has a row a text with the mean rating (column `mean`), or with a column for each rater (`ratings`),
-or a row a single rating (`rating`); `text` is the text, `document` groups texts that belong together (else
-each stands alone), `n_raters` counts the raters behind a mean. The scale is stretched to −4 … +4. Where
-single ratings are known the domain has a ceiling of its own; where only means are, its ceiling is not known.
-It is part of no level that pools domains, so these stay comparable between runs.
+The file has one row per text with the mean rating (column `mean`) or with a column per rater (`ratings`), or
+one row per single rating (`rating`). `text` is the text, `document` groups texts that belong together
+(without it each text is its own document), `n_raters` is the number of raters behind a mean. The scale is
+stretched to −4 … +4.
+
+Where single ratings are known, the domain has a ceiling of its own; where only means are known, its ceiling
+is unknown. The domain is not part of any level that pools domains, so these levels stay comparable between
+runs.
 """
 
 from pathlib import Path
@@ -20,33 +22,45 @@ from lib.nlp import vader
 from lib.nlp.text import normalize
 from lib.storage import tables
 
-FEWEST = 30  # texts, ours: below it an interval of r is wider than anything it could tell
+FEWEST = 30  # texts; this project's choice: below it an interval of r is too wide to be informative
 COLUMNS = ["domain", "text_id", "document", "text", "ratings", "mean", "n_raters", "own"]
 _BLANK = ("", "na", "n/a", "nan", "none", "null")
 
 
 def read(ratings: Ratings | None) -> tuple[pd.DataFrame, dict[str, int]]:
-    """COLUMNS, a row a text as `human_ratings.read` has it, and how many rows were left out, by reason.
+    """Read the rated texts of the user's file.
 
-    `ratings` is an array of single ratings, or None in every row where only means are known; `n_raters` may
-    then be NaN. `own` is True. No rows where no file is named. Left out, for every judge alike, are texts
-    that a judge here has learnt from: the rated texts, and the words of VADER's lexicon. ParameterError of
-    `check`, or if too few texts are left.
+    Left out, for every judge alike, are texts that a judge of this project was trained on: the rated texts of
+    `human_ratings`, and the words of VADER's lexicon.
+
+    Args:
+        ratings: The section agreement.ratings; None gives an empty table.
+
+    Returns:
+        The table COLUMNS, one row per text as in `human_ratings.read`, and the number of left-out rows by
+        reason. `ratings` is an array of single ratings, or None in every row where only means are known;
+        `n_raters` may then be NaN. `own` is True.
+
+    Raises:
+        ParameterError: Of `check`, or if too few texts are left.
     """
     if ratings is None:
         return pd.DataFrame(columns=COLUMNS), {}
     table, left_out = check(ratings)
     learnt = {_key(text) for text in human_ratings.read()["text"]} | {_key(word) for word in vader.lexicon()}
-    known = table["text"].map(_key).isin(learnt)
-    left_out["a judge has learnt from it"] = int(known.sum())
-    return _enough(table[~known].reset_index(drop=True), left_out, _place(ratings)), left_out
+    is_learnt = table["text"].map(_key).isin(learnt)
+    left_out["a judge has learnt from it"] = int(is_learnt.sum())
+    return _enough(table[~is_learnt].reset_index(drop=True), left_out, _place(ratings)), left_out
 
 
 def check(ratings: Ratings) -> tuple[pd.DataFrame, dict[str, int]]:
-    """As `read`, but with texts that a judge has learnt from; needs nothing but the file.
+    """Read and check the file as `read` does, but keep texts that a judge was trained on.
 
-    ParameterError for a file or column that is missing, a cell that is no number, a rating outside of the
-    scale, a name that another domain has, and too few texts.
+    Only the file itself is needed.
+
+    Raises:
+        ParameterError: If a file or column is missing, a cell is not a number, a rating is outside the scale,
+            the name is that of another domain, or there are too few texts.
     """
     place = _place(ratings)
     if domain(ratings) in human_ratings.DOMAINS.values():
@@ -70,21 +84,21 @@ def check(ratings: Ratings) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def domain(ratings: Ratings) -> str:
-    """How tables call the domain."""
+    """Return the name of the domain in tables."""
     return ratings.name or Path(ratings.path).stem
 
 
 def has_raters(table: pd.DataFrame) -> bool:
-    """Whether single ratings are known of a table with the columns of `human_ratings.read`."""
+    """Return whether `table`, with the columns of `human_ratings.read`, has single ratings."""
     return bool(table["ratings"].notna().all())
 
 
 def summary(ratings: Ratings | None, table: pd.DataFrame, left_out: dict[str, int]) -> str:
-    """What `read` found, in a sentence or two."""
+    """Describe the result of `read` in one or two sentences, as Markdown."""
     if ratings is None:
         return "No ratings of the user's own are named (`agreement.ratings` in the parameter set)."
-    low, high = ratings.scale
-    why = "; ".join(f"{count:,} ({reason})" for reason, count in left_out.items() if count)
+    negative_end, positive_end = ratings.scale
+    reasons = "; ".join(f"{count:,} ({reason})" for reason, count in left_out.items() if count)
     ceiling = (
         f"Its ceiling is that of its own raters, {table['n_raters'].median():g} a text in the median."
         if has_raters(table)
@@ -93,7 +107,8 @@ def summary(ratings: Ratings | None, table: pd.DataFrame, left_out: dict[str, in
     return (
         f"Ratings of the user's own: `{Path(ratings.path).name}`, domain *{domain(ratings)}*: "
         f"{len(table):,} texts, whose "
-        f"scale from {low:g} to {high:g} is stretched to −4 … +4. Left out: {why or 'none'}. {ceiling}"
+        f"scale from {negative_end:g} to {positive_end:g} is stretched to −4 … +4. "
+        f"Left out: {reasons or 'none'}. {ceiling}"
     )
 
 
@@ -106,28 +121,30 @@ def _key(text: str) -> str:
 
 
 def _cells(ratings: Ratings) -> tuple[pd.DataFrame, list[str]]:
-    """The columns of the file under canonical names, and which of them hold ratings, these on the scale from
-    −4 to +4."""
-    place, named = _place(ratings), ratings.columns
-    text = named.get("text", "text")
+    """Return the columns of the file under canonical names, and which of them hold ratings.
+
+    Ratings are on the scale from −4 to +4.
+    """
+    place, names = _place(ratings), ratings.columns
+    text = names.get("text", "text")
     needed = [
         (text,),
-        *((each,) for name in named.values() for each in ([name] if isinstance(name, str) else name)),
+        *((each,) for name in names.values() for each in ([name] if isinstance(name, str) else name)),
     ]
-    if not named.keys() & {"mean", "ratings", "rating"}:
+    if not names.keys() & {"mean", "ratings", "rating"}:
         needed.append(("mean", "rating"))
     file, unit = tables.read(ratings.path, needed, place)
     columns = {"text": _column(file, "text", text, place)}
     columns |= {
-        name: _column(file, name, named[name], place) for name in ("document", "n_raters") if name in named
+        name: _column(file, name, names[name], place) for name in ("document", "n_raters") if name in names
     }
-    raters = named.get("ratings", [])
+    raters = names.get("ratings", [])
     single = next(
-        (name for name in ("rating", "mean") if name in named or (not raters and name in file)), None
+        (name for name in ("rating", "mean") if name in names or (not raters and name in file)), None
     )
     if not raters:
         columns[single or "mean"] = _column(
-            file, single or "mean", named.get(single, single or "mean"), place
+            file, single or "mean", names.get(single, single or "mean"), place
         )
     columns |= {
         f"rater {number}": _column(file, "ratings", name, place) for number, name in enumerate(raters)
@@ -142,25 +159,29 @@ def _cells(ratings: Ratings) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _text(cell) -> str | None:
-    found = tables.text(cell)
-    return found if found is not None and found.strip() else None
+    text = tables.text(cell)
+    return text if text is not None and text.strip() else None
 
 
 def _column(file: pd.DataFrame, canonical: str, name: str, place: str) -> pd.Series:
-    there = list(file.columns)
-    if name not in there:
-        holds = f"\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
-        close = nearest(name, there)
+    columns = list(file.columns)
+    if name not in columns:
+        listing = f"\nthe file's columns: {', '.join(columns[:20])}{' …' * (len(columns) > 20)}"
+        close = nearest(name, columns)
         raise ParameterError(
-            f"{place}: no column {name!r} for {canonical}{close}; mend agreement.ratings.columns{holds}"
+            f"{place}: no column {name!r} for {canonical}{close}; mend agreement.ratings.columns{listing}"
         )
-    if there.count(name) > 1:
+    if columns.count(name) > 1:
         raise ParameterError(f"{place}: two columns are called {name!r}; rename one")
     return file[name]
 
 
 def _numbers(cells: pd.Series, canonical: str, unit: str, place: str) -> pd.Series:
-    """Cells as numbers, NaN where blank; ParameterError names the rows that hold something else."""
+    """Return cells as numbers, NaN where blank.
+
+    Raises:
+        ParameterError: If a cell holds something else; the message names the rows.
+    """
     blank = cells.isna() | cells.map(str).str.strip().str.casefold().isin(_BLANK)
     numbers = pd.to_numeric(cells.mask(blank, None), errors="coerce")
     _refuse(
@@ -174,11 +195,17 @@ def _numbers(cells: pd.Series, canonical: str, unit: str, place: str) -> pd.Seri
 
 
 def _on_our_scale(numbers: pd.Series, scale: list[float], unit: str, place: str) -> pd.Series:
-    low, high = scale
+    negative_end, positive_end = scale
     outside = numbers.notna() & ~numbers.between(min(scale), max(scale))
     remedy = "give agreement.ratings.scale the ends that the raters could choose"
-    _refuse(numbers[outside], f"with a rating outside of the scale {low:g} to {high:g}", remedy, unit, place)
-    return vader.SCALE * (2 * (numbers - low) / (high - low) - 1)
+    _refuse(
+        numbers[outside],
+        f"with a rating outside of the scale {negative_end:g} to {positive_end:g}",
+        remedy,
+        unit,
+        place,
+    )
+    return vader.SCALE * (2 * (numbers - negative_end) / (positive_end - negative_end) - 1)
 
 
 def _refuse(cells: pd.Series, fault: str, remedy: str, unit: str, place: str) -> None:
@@ -191,33 +218,33 @@ def _refuse(cells: pd.Series, fault: str, remedy: str, unit: str, place: str) ->
 
 
 def _by_rating(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a text out of a row a rating; means alone where no text has two."""
+    """Return one row per text from one row per rating; only means where no text has two ratings."""
     groups = rows.groupby("key", sort=False)
     table = pd.DataFrame(
         {"text": groups["text"].first(), "mean": groups["rating"].mean(), "n_raters": groups.size()}
     )
-    given = (
+    ratings = (
         groups["rating"].apply(lambda column: column.to_numpy(float)) if table["n_raters"].max() > 1 else None
     )
     numbers = rows.drop_duplicates("key").index
     documents = groups["document"].first() if "document" in rows else None
     return _with_documents(
-        table.assign(ratings=given).set_index(numbers), None if documents is None else documents.to_numpy()
+        table.assign(ratings=ratings).set_index(numbers), None if documents is None else documents.to_numpy()
     )
 
 
 def _by_text(rows: pd.DataFrame, columns: list[str], left_out: dict[str, int]) -> pd.DataFrame:
-    """A row a text; of a text that is there twice the first row counts."""
-    again = rows.duplicated("key")
-    left_out["the text is there before"] = int(again.sum())
-    rows = rows[~again]
-    given = [row[~np.isnan(row)] for row in rows[columns].to_numpy(float)]
-    table = rows[["text"]].assign(mean=[each.mean() for each in given], ratings=None)
+    """Return one row per text; of a text that occurs twice the first row counts."""
+    is_repeated = rows.duplicated("key")
+    left_out["the text is there before"] = int(is_repeated.sum())
+    rows = rows[~is_repeated]
+    ratings = [row[~np.isnan(row)] for row in rows[columns].to_numpy(float)]
+    table = rows[["text"]].assign(mean=[each.mean() for each in ratings], ratings=None)
     if columns == ["mean"]:
         table["n_raters"] = rows.get("n_raters", np.nan)
     else:
         table = table.assign(
-            ratings=pd.Series(given, table.index, dtype=object), n_raters=[len(each) for each in given]
+            ratings=pd.Series(ratings, table.index, dtype=object), n_raters=[len(each) for each in ratings]
         )
     return _with_documents(table, rows["document"].to_numpy() if "document" in rows else None)
 
@@ -231,12 +258,16 @@ def _with_documents(table: pd.DataFrame, named: np.ndarray | None) -> pd.DataFra
 
 
 def _enough(table: pd.DataFrame, left_out: dict[str, int], place: str) -> pd.DataFrame:
-    """`table`; ParameterError if it has fewer than FEWEST texts, or if people rate all of them the same."""
-    why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
+    """Return `table`.
+
+    Raises:
+        ParameterError: If it has fewer than FEWEST texts, or all texts have the same rating.
+    """
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
     if len(table) < FEWEST:
         raise ParameterError(
             f"{place}: {len(table)} rated texts, too few to measure agreement; give at least {FEWEST}"
-            f"{f' (left out: {why})' if why else ''}"
+            f"{f' (left out: {reasons})' if reasons else ''}"
         )
     if table["mean"].nunique() < 2:
         raise ParameterError(

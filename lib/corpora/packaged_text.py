@@ -1,15 +1,14 @@
-"""Free text that ships inside packages, wrapped into WET files: a source of pages that needs nothing but the
-package index.
+"""Free text that ships in packages, converted to WET files: pages that need only the package index.
 
-Two packages hold running text (`lib.storage.packages` fetches them; nothing of theirs is committed):
+Two packages contain running text (`lib.storage.packages` fetches them; none of their text is committed):
 
 - gensim: 106 articles of the English Wikipedia of 2016, from A to Algorithm (CC BY-SA; the URL is that of the
   revision);
 - vaderSentiment: the editorials, product and film reviews that people rated (Hutto & Gilbert, ICWSM 2014). A
-  page is an article or review, a line one rated snippet, without its rating; `rated_lines` tells which line
-  is which snippet.
+  page is an article or review, and a line is one rated snippet without its rating; `rated_lines` maps lines
+  to snippets.
 
-A page's URL tells its kind: …/wiki/…, …/nyt/…, …/amazon/…, …/movie/….
+The URL of a page shows its kind: …/wiki/…, …/nyt/…, …/amazon/…, …/movie/….
 """
 
 import bz2
@@ -33,16 +32,13 @@ from filelock import FileLock
 from lib.corpora import human_ratings
 from lib.storage import packages
 
-VERSION = "packaged-text-1"  # change it with anything that changes the text of a page
+VERSION = "packaged-text-1"  # change it with any change that alters the text of a page
 WIKIPEDIA_PACKAGE = "gensim==4.4.0"
 _DUMP = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 _XML = "{http://www.mediawiki.org/xml/export-0.10/}"
-KINDS = {
-    "NYT editorials": "nyt",
-    "Amazon reviews": "amazon",
-    "movie reviews": "movie",
-}  # domain of ratings: part of URL
-_RATED = "2014-06-01T00:00:00Z"  # when the rated texts were published; their own dates are not told
+# domain of the ratings: part of the URL
+KINDS = {"NYT editorials": "nyt", "Amazon reviews": "amazon", "movie reviews": "movie"}
+_RATED = "2014-06-01T00:00:00Z"  # when the rated texts were published; their own dates are not known
 
 _ANY = re.DOTALL | re.IGNORECASE
 _REFERENCES = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref>", _ANY)
@@ -53,7 +49,7 @@ _BACK_MATTER = re.compile(
     r"reading|External links)\b.*",
     _ANY | re.MULTILINE,
 )
-# templates that a reader does not miss: sources, and what editors say to one another
+# templates that can be dropped without loss: sources, and notes between editors
 _ASIDES = re.compile(
     r"v?cite|citation|harv|sfn|[er]fn|refn|rp$|fact$|cn$|dead link|wayback|page "
     r"needed|clarify|when|who|which|by whom|dubious|"
@@ -65,7 +61,7 @@ _HOLE = "\ue000"
 
 
 class Text(NamedTuple):
-    """What becomes one record of a WET file."""
+    """The content of one record of a WET file."""
 
     url: str
     date: str
@@ -73,8 +69,11 @@ class Text(NamedTuple):
 
 
 def wet_files() -> list[Path]:
-    """One WET file a kind of text, written on first use: wiki, nyt, amazon, movie. OSError if a package
-    cannot be had."""
+    """Return one WET file per kind of text (wiki, nyt, amazon, movie), written on first use.
+
+    Raises:
+        OSError: If a package cannot be fetched.
+    """
     folder = packages.cache_folder() / VERSION
     sources = {"wiki": (WIKIPEDIA_PACKAGE, wikipedia)} | {
         kind: (human_ratings.PACKAGE, lambda kind=kind: rated(kind)) for kind in KINDS.values()
@@ -89,22 +88,24 @@ def wet_files() -> list[Path]:
 
 
 def write(path: Path, part_of: str, texts: Iterable[Text]) -> None:
-    """A WET file as Common Crawl writes it: a warcinfo record, then a conversion record for each text, each a
-    gzip member."""
+    """Write a WET file as Common Crawl writes it, each record a gzip member.
+
+    A warcinfo record is followed by a conversion record for each text.
+    """
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        about = (
+        info = (
             f"isPartOf: {part_of}\r\ndescription: text out of {part_of}\r\nformat: WARC File Format 1.0\r\n"
         )
         headers = {"WARC-Filename": path.name, "Content-Type": "application/warc-fields"}
-        file.write(_member(WarcRecordType.warcinfo, path.name, about, headers))
+        file.write(_member(WarcRecordType.warcinfo, path.name, info, headers))
         for text in texts:
             file.write(page_record(*text))
     unfinished.rename(path)
 
 
 def page_record(url: str, date: str, text: str, language: str | None = "eng") -> bytes:
-    """The gzip member of one page; the same bytes for the same page."""
+    """Return the gzip member of one page; the same bytes for the same page."""
     headers = {"WARC-Target-URI": url, "WARC-Date": date}
     if language:
         headers["WARC-Identified-Content-Language"] = language
@@ -125,7 +126,7 @@ def _member(kind: WarcRecordType, name: str, text: str, headers: dict[str, str])
 
 
 def wikipedia() -> Iterator[Text]:
-    """The articles of the dump in the gensim wheel, without redirects; dated by their revision."""
+    """Yield the articles of the dump in the gensim wheel, without redirects, dated by their revision."""
     with (
         zipfile.ZipFile(packages.fetch(WIKIPEDIA_PACKAGE)) as wheel,
         wheel.open(_DUMP) as packed,
@@ -141,12 +142,11 @@ def wikipedia() -> Iterator[Text]:
 
 
 def plain(markup: str) -> str:
-    """What a reader sees of an article: a paragraph, heading or list item a line, up to the notes and
-    references.
+    """Return the visible text of an article, one line per paragraph, heading or list item.
 
-    wikitextparser takes the markup off. What a template or a formula would show it cannot know, so a sentence
-    with one of them is left out as a whole: "The lake is {{convert|5|km}} long." would read "The lake is
-    long."
+    The text ends before the notes and references. wikitextparser removes the markup. It cannot know what a
+    template or a formula would show, so a sentence with one of them is dropped as a whole: "The lake is
+    {{convert|5|km}} long." would become "The lake is long."
     """
     article = _FORMULAS.sub(_HOLE, _FIGURES.sub("", _REFERENCES.sub("", _BACK_MATTER.sub("", markup))))
     text = wikitextparser.remove_markup(
@@ -170,18 +170,20 @@ def _without_holes(line: str) -> str:
 
 
 def rated(kind: str) -> list[Text]:
-    """The pages of one of KINDS, put together from rated snippets."""
+    """Return the pages of one of KINDS, assembled from rated snippets."""
     lines = rated_lines()
     of_kind = lines[lines["url"].str.contains(f"/{kind}/", regex=False)]
     return [Text(url, _RATED, "\n".join(page["text"])) for url, page in of_kind.groupby("url", sort=False)]
 
 
 def rated_lines() -> pd.DataFrame:
-    """One row a line of the pages that `rated` makes: url, line (from 0), text, and the domain and text_id of
-    its ratings.
+    """Return one row per line of the pages that `rated` assembles.
 
-    Product reviews are published in lower case: the first letter of a line and the word "I" are given back
-    their capitals.
+    Product reviews are published in lower case: the first letter of a line and the word "I" are capitalised
+    again.
+
+    Returns:
+        url, line (from 0), text, and the domain and text_id of its ratings.
     """
     table = human_ratings.read()
     table = table[table["domain"].isin(KINDS)]

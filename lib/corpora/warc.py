@@ -1,5 +1,4 @@
-"""The records of a WET or WARC file: whether each is whole, the text that it holds, and the language of a
-text."""
+"""Records of a WET or WARC file: whether each is complete, its text, and the language of a text."""
 
 import contextlib
 import re
@@ -14,14 +13,17 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from lib.corpora import html
 
-MAX_LENGTH = 2 * 1024**2  # bytes of a record. Ours: longer ones are lists and dumps, and cost memory
-MAX_HEAD = 1 << 15  # bytes of a record's head that FastWARC reads
-DETECT = 2000  # characters from which a language is told. Ours
+# bytes of a record; this project's choice: longer ones are lists and dumps, and cost memory
+MAX_LENGTH = 2 * 1024**2
+MAX_HEAD = 1 << 15  # bytes of a record's header that FastWARC reads
+DETECT = 2000  # characters used to detect a language; this project's choice
 
 
 def has_bare_line_ends(file: BinaryIO) -> bool:
-    """Whether the lines of a file's first head end in a line feed alone, as an editor or a version control
-    leaves them."""
+    """Return whether the lines of a file's first header end in a line feed alone.
+
+    An editor or a version control system leaves them so.
+    """
     file.seek(0)
     start = file.read(1 << 12)
     with contextlib.suppress(zlib.error):  # not compressed
@@ -30,23 +32,30 @@ def has_bare_line_ends(file: BinaryIO) -> bool:
 
 
 def records(file: BinaryIO, lenient: bool) -> Iterator[WarcRecord]:
-    """The records from where `file` stands; `lenient`: also of bare line ends. OSError without a number at
-    what is none."""
+    """Yield the records from the current position of `file`.
+
+    Args:
+        file: A WET or WARC file.
+        lenient: Whether headers with bare line ends are accepted.
+
+    Raises:
+        OSError: If something is not a record; it has no errno.
+    """
     if not lenient:
         yield from ArchiveIterator(file, parse_http=False)
         return
-    with open(file.name, "rb") as again:
-        end = again.seek(file.tell())
-        compressed = again.read(2) == html.GZIP
+    with open(file.name, "rb") as reread:
+        end = reread.seek(file.tell())
+        compressed = reread.read(2) == html.GZIP
         for record in ArchiveIterator(file, parse_http=False, quirks_mode=True):
-            if not compressed:  # FastWARC would pass over it without a word
-                _demand_no_stray(again, end, record.stream_pos)
-                again.seek(record.stream_pos)
-                head = re.search(rb"\n\r?\n", again.read(MAX_HEAD))
+            if not compressed:  # FastWARC would silently skip stray bytes
+                _demand_no_stray(reread, end, record.stream_pos)
+                reread.seek(record.stream_pos)
+                head = re.search(rb"\n\r?\n", reread.read(MAX_HEAD))
                 end = record.stream_pos + (head.end() if head else 0) + record.content_length
             yield record
         if not compressed:
-            _demand_no_stray(again, end, None)
+            _demand_no_stray(reread, end, None)
 
 
 def _demand_no_stray(file: BinaryIO, start: int, end: int | None) -> None:
@@ -57,13 +66,16 @@ def _demand_no_stray(file: BinaryIO, start: int, end: int | None) -> None:
 
 
 def damage(record: WarcRecord, lenient: bool = False) -> str | None:
-    """What is wrong with the record's block; it is held in memory if that is nothing."""
-    # a reader that asks for others took what follows a head with bare line ends for the same head
+    """Return what is wrong with the record's block.
+
+    None means that it is complete; the block is then held in memory.
+    """
+    # a strict reader took the lines after a header with bare line ends for part of that header
     if "\n" in "".join(record.headers.values()):
         return "record_line_ends"
     length = record.content_length
-    # asked for first: FastWARC takes memory for the length that is claimed, and ends the process where there
-    # is not enough
+    # checked first: FastWARC allocates memory for the stated length, and ends the process if there is not
+    # enough
     if length > MAX_LENGTH:
         return "record_too_big" if record.consume() == length else "record_truncated"
     record.freeze()
@@ -78,8 +90,11 @@ def damage(record: WarcRecord, lenient: bool = False) -> str | None:
 
 
 def text_of(record: WarcRecord) -> tuple[str | None, str]:
-    """The text of a WET record, or of a WARC record's HTML, and `whole` or `cut` (its end is missing); or
-    None and why."""
+    """Return the text of a WET record, or of the HTML of a WARC record.
+
+    Returns:
+        The text, and `whole` or `cut` (its end is missing); or None, and the reason why there is no text.
+    """
     cut = "cut" if "WARC-Truncated" in record.headers else "whole"
     if record.record_type == WarcRecordType.conversion:
         return record.reader.read().decode(errors="replace"), cut
@@ -98,5 +113,5 @@ def _detector() -> LangDetector:
 
 
 def language_of(text: str) -> str:
-    """The code of the language that a text is most likely in ("en")."""
+    """Return the code of the most likely language of a text ("en")."""
     return _detector().detect(text[:DETECT])[0]["lang"]

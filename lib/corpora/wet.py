@@ -1,21 +1,26 @@
-"""English pages out of WET files, the plain-text form of Common Crawl, or out of WARC files with HTML; the
-rest is counted.
+"""English pages from WET files (Common Crawl's plain text) or WARC files with HTML; the rest is counted.
 
-FastWARC reads the records, resiliparse makes text of HTML, `WetReader` is the first step of a datatrove job.
-Of a file's records
+FastWARC reads the records, resiliparse extracts text from HTML, and `WetReader` is the first step of a
+datatrove job. For the records of a file
 
     records == kept + sum(dropped(counts).values())
 
-skip_type         no page: warcinfo, image, …        record_too_big    above warc.MAX_LENGTH skip_lang
-not English                        record_truncated  shorter than its Content-Length page_empty        no text
-on it                      record_digest     not what its digest was made of: damaged, or a wrong length
-page_headless     no HTTP head, or one without end   record_overlong   has no digest, and holds the next
-record page_undecodable  no text, however it is read        record_line_ends  the lines of its head end
-otherwise than those before
+with the reasons
 
-Of the kept, kept_not_utf8 have U+FFFD for bytes that could not be read, kept_cut lack their end. Of files:
-files, file_missing, file_empty, file_corrupt, file_truncated (what can be read of the last two is kept);
-`faults` lists these, with the reason.
+    skip_type         no page: warcinfo, image, …
+    skip_lang         not English
+    page_empty        no text
+    page_headless     no HTTP header, or one without an end
+    page_undecodable  not text in any encoding
+    record_too_big    above warc.MAX_LENGTH
+    record_truncated  shorter than its Content-Length
+    record_digest     does not match its digest: damaged, or a wrong length
+    record_overlong   without a digest, and contains the next record
+    record_line_ends  the lines of its header end differently from those before
+
+Among the kept, kept_not_utf8 have U+FFFD for bytes that could not be decoded, and kept_cut lack their end.
+Files are counted as files, file_missing, file_empty, file_corrupt and file_truncated; what can be read of the
+last two is kept. `faults` lists these files with the reason.
 """
 
 import json
@@ -35,14 +40,14 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from lib.corpora import warc
 from lib.corpora.html import GZIP
 
-# change it with any change here, or in warc.py or html.py, that changes which pages are read, or how
+# change it with any change here, in warc.py or in html.py that alters which pages are read, or how
 VERSION = "pages-1"
 _DAMAGED = ("record_truncated", "record_digest", "record_overlong")
 _ENGLISH = ("eng", "en")
 
 
 class Page(NamedTuple):
-    """The text of one web page and where it was found; what is not known is None."""
+    """The text of one web page and where it was found; unknown values are None."""
 
     text: str
     url: str | None
@@ -50,9 +55,9 @@ class Page(NamedTuple):
     record_id: str | None
     refers_to: str | None  # id of the record that the text was made from
     crawl: str | None  # for example CC-MAIN-2024-22
-    wet_path: str  # as in the crawl's list of paths; of any other file its name
-    offset: int | None  # where `page_at` finds it; None in a gzip stream that cannot be entered midway
-    # codes in the record's header, the main one first ("eng,fra"), or "en" where it was told from the text
+    wet_path: str  # as in the crawl's list of paths; for any other file its name
+    offset: int | None  # argument of `page_at`; None in a gzip stream that cannot be entered midway
+    # codes in the record's header, the main one first ("eng,fra"), or "en" where it was detected in the text
     language: str
 
 
@@ -60,16 +65,22 @@ class _Source(NamedTuple):
     file: BinaryIO
     path: Path
     crawl: str | None
-    lenient: bool  # line ends without carriage return, as an editor or a version control leaves them
+    lenient: bool  # line ends without carriage return, as an editor or a version control system leaves them
     members: bool  # gzip with a member for each record, as Common Crawl writes it
     seekable: bool
 
 
 def pages(path: Path, counts: Counter) -> Iterator[Page]:
-    """The English pages of a WET file, in its order; what becomes of every record is added to `counts`.
+    """Yield the English pages of a WET file, in its order.
 
-    A damaged record costs itself alone where records are gzip members. OSError if the disk fails, which may
-    pass.
+    A damaged record costs only itself where records are gzip members.
+
+    Args:
+        path: The file.
+        counts: Counter to which the outcome of every record and file is added.
+
+    Raises:
+        OSError: If the disk fails, which may be temporary.
     """
     counts["files"] += 1
     if not path.exists():
@@ -84,7 +95,11 @@ def pages(path: Path, counts: Counter) -> Iterator[Page]:
 
 
 def page_at(path: Path, offset: int) -> Page:
-    """The page of the record at `offset`, read again. ValueError if there is no English page."""
+    """Return the page of the record at `offset`, read again.
+
+    Raises:
+        ValueError: If there is no English page.
+    """
     with path.open("rb") as file:
         source, counts = _source(file, path), Counter()
         page = next(_run(source, offset, counts), None)
@@ -96,17 +111,21 @@ def page_at(path: Path, offset: int) -> Page:
 
 
 def dropped(counts: Counter) -> dict[str, int]:
-    """Records that were not kept, by reason."""
+    """Return the number of records that were not kept, by reason."""
     return {key: count for key, count in counts.items() if key.startswith(("skip_", "page_", "record_"))}
 
 
 def faults(counts: Counter) -> list[str]:
-    """Files that are not whole: `reason: path: what was found`."""
+    """Return the incomplete files: `reason: path: what was found`."""
     return sorted(key for key in counts if key.startswith("file_") and ": " in key)
 
 
 def demand_pages(counts: Counter) -> None:
-    """ValueError, with every reason, if no page at all was kept: an empty benchmark is never a success."""
+    """Check that any page was kept: an empty benchmark is never a success.
+
+    Raises:
+        ValueError: If none was; the message gives every reason.
+    """
     if not counts["kept"]:
         reasons = [f"{count} {reason}" for reason, count in dropped(counts).items()] + faults(counts)
         raise ValueError(
@@ -116,8 +135,10 @@ def demand_pages(counts: Counter) -> None:
 
 
 class WetReader(BaseReader):
-    """`pages` of each rank's share of the files as documents: text, id (the record's), and the rest of Page
-    as metadata."""
+    """Reader step of a datatrove job: `pages` of each rank's share of the files, as documents.
+
+    A document has the page's text, the record's id, and the other fields of Page as metadata.
+    """
 
     name = "WET"
 
@@ -138,8 +159,10 @@ class WetReader(BaseReader):
 
 
 def counted(logging_folder: Path) -> Counter:
-    """The counts of all ranks of a finished datatrove job, also those that an earlier run of it had
-    finished."""
+    """Return the counts of all ranks of a finished datatrove job.
+
+    Ranks that an earlier run of the job had finished are included.
+    """
     counts = Counter()
     for path in sorted((logging_folder / "stats").glob("*.json")):
         reader = next(
@@ -155,15 +178,15 @@ def _source(file: BinaryIO, path: Path) -> _Source:
     plain = file.read(2) != GZIP
     first = _member_end(file, 0)
     members = not plain and first != path.stat().st_size
-    named = re.search(r"CC-MAIN-\d{4}-\d+", str(path))
-    crawl = _crawl(file) or (named[0] if named else None)
+    crawl_in_path = re.search(r"CC-MAIN-\d{4}-\d+", str(path))
+    crawl = _crawl(file) or (crawl_in_path[0] if crawl_in_path else None)
     return _Source(
         file, path, crawl, warc.has_bare_line_ends(file), members, plain or (members and first is not None)
     )
 
 
 def _crawl(file: BinaryIO) -> str | None:
-    """The crawl that the file's first record tells of."""
+    """Return the crawl that the file's first record names."""
     file.seek(0)
     try:
         record = next(warc.records(file, lenient=True), None)
@@ -176,12 +199,12 @@ def _crawl(file: BinaryIO) -> str | None:
         or record.content_length > warc.MAX_LENGTH
     ):
         return None
-    told = re.search(rb"^isPartOf:\s*(\S+)", record.reader.read(), re.MULTILINE)
-    return told and told[1].decode(errors="replace")
+    match = re.search(rb"^isPartOf:\s*(\S+)", record.reader.read(), re.MULTILINE)
+    return match and match[1].decode(errors="replace")
 
 
 def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
-    """Pages from `start` to the end or to some damage; returns where to go on, None if nowhere."""
+    """Yield pages from `start` to the end or to damage; return where to continue, None if nowhere."""
     source.file.seek(start)
     offset, reason, broken = start, None, None
     try:
@@ -196,7 +219,7 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
                 counts["kept_not_utf8"] += "\N{REPLACEMENT CHARACTER}" in page.text
                 yield page
             elif source.members and reason in _DAMAGED:
-                break  # the reader may stand inside a neighbour
+                break  # the reader may be inside the next record
     except OSError as error:
         _raise_if_it_may_pass(error)
         broken = f"{error} in or after the record at {offset}"
@@ -205,7 +228,7 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
         _fault(
             counts, "file_corrupt", source.path, f"{broken}; the file begins with {_head(source.path, 24)!r}"
         )
-    # cut within the header: not even seen as a record
+    # cut within the header: not even recognised as a record
     elif source.members and end is None and reason is None:
         counts.update(["records", "record_truncated"])
     if not broken and end is None and (source.members or reason == "record_truncated"):
@@ -214,7 +237,10 @@ def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
 
 
 def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | None, str]:
-    """The record's page and `kept`, or None and why not; a page that lacks its end is added to `counts`."""
+    """Return the record's page and `kept`, or None and the reason.
+
+    A page that lacks its end is counted as kept_cut.
+    """
     if damage := warc.damage(record, source.lenient):
         return None, damage
     header = record.headers.get
@@ -232,12 +258,12 @@ def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | 
     if state == "cut":
         counts["kept_cut"] += 1
     offset = record.stream_pos if source.seekable else None
-    where = (header("WARC-Target-URI"), header("WARC-Date"), record.record_id, header("WARC-Refers-To"))
-    return Page(text, *where, source.crawl, wet_path(source.path), offset, language), "kept"
+    origin = (header("WARC-Target-URI"), header("WARC-Date"), record.record_id, header("WARC-Refers-To"))
+    return Page(text, *origin, source.crawl, wet_path(source.path), offset, language), "kept"
 
 
 def wet_path(path: Path) -> str:
-    """How a file is called in its crawl's list of paths; of any other file its name."""
+    """Return the name of a file in its crawl's list of paths; for any other file its name."""
     parts = path.parts
     return "/".join(parts[parts.index("crawl-data") :]) if "crawl-data" in parts else path.name
 
@@ -248,20 +274,20 @@ def _head(path: Path, length: int) -> bytes:
 
 
 def _raise_if_it_may_pass(error: OSError) -> None:
-    """FastWARC's errors of form carry no number; those of the disk do."""
+    """Raise errors of the disk, which have an errno; FastWARC's format errors have none."""
     if error.errno is not None:
         raise error
 
 
 def _fault(counts: Counter, reason: str, path: Path, found: str) -> None:
-    """Counts a file once for a reason, and lists and logs it."""
+    """Count a file once per reason, and list and log it."""
     if not any(key.startswith(f"{reason}: {path}: ") for key in counts):
         counts.update([reason, f"{reason}: {path}: {found}"])
         logger.warning(f"{reason}: {path}: {found}")
 
 
 def _member_end(file: BinaryIO, start: int) -> int | None:
-    """Where the gzip member ends that begins at `start`; None if none does, or if it is damaged."""
+    """Return where the gzip member at `start` ends; None if there is none, or if it is damaged."""
     file.seek(start)
     member = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:

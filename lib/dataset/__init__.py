@@ -1,5 +1,4 @@
-"""The curated benchmark and its kin: stems, contexts, which of them meet, published prompts, sentences of the
-user's own.
+"""The prompts: curated stems and contexts, their assignment, published tables and sentences of the user.
 
-Takes the CSV files of `lib/data/` or of the user; gives a table of prompts (`curated_prompts.PROMPTS`).
+Takes the CSV files of `lib/data/` or of the user; returns a table of prompts (`curated_prompts.PROMPTS`).
 """

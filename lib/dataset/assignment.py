@@ -1,5 +1,8 @@
-"""Which matches each stem meets: a balanced incomplete design that keeps excluded pairs apart, or the full
-crossing."""
+"""The assignment of matches to stems: a balanced incomplete design with exclusions, or the full crossing.
+
+A match is a set of four contexts (see lib/dataset/curated_prompts.py). A stem that meets a match forms a
+group with it.
+"""
 
 from itertools import combinations
 
@@ -9,14 +12,22 @@ from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 
 from lib.config.specs import ParameterError
 
-TRIES = 20  # draws of a turn's matches before the exclusions are held to make it impossible
+TRIES = 20  # random draws of a round's matches before the exclusions are taken to make the design impossible
 
 
 def allowed(stems: pd.DataFrame, match_ids: list[str], exclusions: pd.DataFrame) -> pd.DataFrame:
-    """Whether a stem may meet a match: booleans, stem_id by match_id. An exclusion's scope is a stem_id or a
-    domain."""
-    named = [exclusions.merge(stems, left_on="scope", right_on=column) for column in ("stem_id", "domain")]
-    excluded = pd.concat(named).drop_duplicates(["stem_id", "match_id"]).assign(excluded=True)
+    """Which pairs of stem and match are allowed.
+
+    Args:
+        stems: One row per stem, with columns stem_id and domain.
+        match_ids: The matches.
+        exclusions: Pairs that must not meet: match_id and scope, where a scope is a stem_id or a domain.
+
+    Returns:
+        Booleans, stem_id by match_id: True where the stem may meet the match.
+    """
+    by_scope = [exclusions.merge(stems, left_on="scope", right_on=column) for column in ("stem_id", "domain")]
+    excluded = pd.concat(by_scope).drop_duplicates(["stem_id", "match_id"]).assign(excluded=True)
     wide = excluded.pivot(index="stem_id", columns="match_id", values="excluded")
     return wide.reindex(index=stems["stem_id"], columns=match_ids).isna()
 
@@ -28,25 +39,39 @@ def assign(
     contexts_per_stem: int | None,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """The groups of a run: stem_id, match_id, swapped. None for contexts_per_stem takes every pair that is
-    not excluded.
+    """Assign matches to the stems of a run.
 
-    Otherwise, within a slot, matches are used equally often give or take one, and emotions, intensities and
-    forms come as evenly as counts allow: in each turn, in the slot so far and in all so far. A stem meets no
-    match twice, and rather another emotion, intensity and form than one it has met. `swapped` tells which of
-    a match's two neutral sentences serves as placebo; it alternates, so neither is tied to an arm. Raises
-    ParameterError where the exclusions leave too little.
+    With contexts_per_stem given, matches are used equally often within a slot, up to a difference of one.
+    Emotions, intensities and forms occur as evenly as the counts allow: in each round, in the slot so far and
+    over all slots so far. A stem meets no match twice, and preferably an emotion, intensity and form that it
+    has not met.
+
+    Args:
+        stems: The stems of the run, with columns stem_id, domain and slot.
+        contexts: Four rows per match, with columns match_id, arm, emotion, intensity and form.
+        exclusions: Pairs that must not meet (see `allowed`).
+        contexts_per_stem: Matches per stem; None for every pair that is not excluded.
+        rng: Source of randomness.
+
+    Returns:
+        One row per group: stem_id, match_id, swapped. `swapped` says which of the match's two neutral
+        sentences serves as placebo. It alternates, so neither sentence is tied to an arm.
+
+    Raises:
+        ParameterError: If the exclusions leave too few pairs.
     """
     match_ids = sorted(contexts["match_id"].unique())
-    free = allowed(stems, match_ids, exclusions)
+    is_allowed = allowed(stems, match_ids, exclusions)
     if contexts_per_stem is None:
-        pairs = np.argwhere(free.to_numpy())
+        pairs = np.argwhere(is_allowed.to_numpy())
     else:
-        _check_enough(free, contexts_per_stem)
+        _check_enough(is_allowed, contexts_per_stem)
         pairs = _deal(
-            stems["slot"].to_numpy(object), free.to_numpy(), _margins(contexts), contexts_per_stem, rng
+            stems["slot"].to_numpy(object), is_allowed.to_numpy(), _margins(contexts), contexts_per_stem, rng
         )
-    table = pd.DataFrame({"stem_id": free.index[pairs[:, 0]], "match_id": free.columns[pairs[:, 1]]})
+    table = pd.DataFrame(
+        {"stem_id": is_allowed.index[pairs[:, 0]], "match_id": is_allowed.columns[pairs[:, 1]]}
+    )
     table["swapped"] = (
         table.groupby("match_id").cumcount() + pd.factorize(table["match_id"], sort=True)[0]
     ) % 2 == 1
@@ -54,44 +79,45 @@ def assign(
 
 
 def _check_enough(free: pd.DataFrame, contexts_per_stem: int) -> None:
-    most = free.sum(axis=1)
-    if contexts_per_stem > most.min():
+    n_allowed = free.sum(axis=1)
+    if contexts_per_stem > n_allowed.min():
         raise ParameterError(
-            f"dataset: contexts_per_stem: {contexts_per_stem} wished, but stem {most.idxmin()} may meet "
-            f"{most.min()} of the "
+            f"dataset: contexts_per_stem: {contexts_per_stem} wished, but stem {n_allowed.idxmin()} may meet "
+            f"{n_allowed.min()} of the "
             f"{free.shape[1]} matches (the others are excluded: related to it); lower it, or give null for "
             "all allowed pairs"
         )
 
 
 def _margins(contexts: pd.DataFrame) -> np.ndarray:
-    """What is to come evenly, shape (margins, matches), 1 where a match counts: each emotion, intensity and
-    form, and the pairs of an emotion with an intensity or form and of intensity with form. Which emotions
-    share a match is left as it is."""
+    """Indicators of the levels to balance, shape (margins, matches).
+
+    A level is an emotion, an intensity, a form, or a pair of levels: emotion with intensity, emotion with
+    form, intensity with form. Which emotions share a match is fixed and not balanced.
+    """
     design = contexts.pivot(index="match_id", columns="arm", values="emotion")[["negative", "positive"]]
     design = design.join(contexts.groupby("match_id")[["intensity", "form"]].first()).sort_index()
     pairs = [list(names) for names in combinations(design, 2) if names != ("negative", "positive")]
-    kinds = [design[name] for name in design] + [design[names].agg(" ".join, axis=1) for names in pairs]
-    return np.vstack([pd.get_dummies(kind).to_numpy(float).T for kind in kinds])
+    factors = [design[name] for name in design] + [design[names].agg(" ".join, axis=1) for names in pairs]
+    return np.vstack([pd.get_dummies(factor).to_numpy(float).T for factor in factors])
 
 
 def _deal(
     slots: np.ndarray, free: np.ndarray, margins: np.ndarray, turns: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Pairs (stem, match) of row and column numbers of `free`: in each turn every stem of each slot meets one
-    more match."""
+    """Pairs (stem, match) as row and column numbers of `free`; each round gives every stem one match."""
     free, pairs = free.copy(), []
-    used = {slot: np.zeros(free.shape[1]) for slot in np.unique(slots)}
-    met = np.zeros((len(free), len(margins)))
-    # to meet again what few matches have is the less wanted
+    uses = {slot: np.zeros(free.shape[1]) for slot in np.unique(slots)}
+    exposure = np.zeros((len(free), len(margins)))
+    # a level that few matches have costs more to repeat
     rarity = margins / margins.sum(axis=1, keepdims=True)
     for _ in range(turns):
-        for slot in used:
+        for slot in uses:
             rows = np.flatnonzero(slots == slot)
             for _ in range(TRIES):
-                drawn = _draw(margins, len(rows), used[slot], sum(used.values()), free[rows].sum(axis=0), rng)
-                places = None if drawn is None else _seat(free[rows], met[rows] @ rarity, drawn, rng)
-                if places is not None:
+                drawn = _draw(margins, len(rows), uses[slot], sum(uses.values()), free[rows].sum(axis=0), rng)
+                columns = None if drawn is None else _seat(free[rows], exposure[rows] @ rarity, drawn, rng)
+                if columns is not None:
                     break
             else:
                 raise ParameterError(
@@ -99,10 +125,10 @@ def _deal(
                     "leave no "
                     "assignment that uses matches equally often; lower it, or give null for all allowed pairs"
                 )
-            used[slot] += drawn
-            met[rows] += margins[:, places].T
-            free[rows, places] = False
-            pairs += zip(rows, places, strict=True)
+            uses[slot] += drawn
+            exposure[rows] += margins[:, columns].T
+            free[rows, columns] = False
+            pairs += zip(rows, columns, strict=True)
     return np.array(pairs)
 
 
@@ -114,49 +140,49 @@ def _draw(
     room: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray | None:
-    """How often each match is used by the next `count` stems of a slot: the most even choice, chance deciding
-    between equals.
+    """How often the next `count` stems of a slot use each match: the most even choice, ties random.
 
-    An integer programme. Hard: uses of a match within the slot differ by one at most, and no match is used by
-    more stems than have `room` for it. As far as possible: each margin's count, in this turn, this slot and
-    in all, is its share rounded. None where the hard ones cannot be met.
+    An integer program. Hard constraints: uses of a match within the slot differ by at most one, and no match
+    is used by more stems than it has `room` for. Soft constraints: each margin's count in this round, in this
+    slot and over all slots is its rounded share. None if the hard constraints cannot be met.
     """
-    matches = margins.shape[1]
-    rows = np.vstack([margins, np.eye(matches)])  # in all, a match is a margin too
-    low, high = [], []
-    for before in (np.zeros(matches), in_slot, in_all):
-        share = rows.sum(axis=1) * (before.sum() + count) / matches
-        low.append(np.floor(share + 1e-9) - rows @ before)
-        high.append(np.ceil(share - 1e-9) - rows @ before)
-    rows, low, high = np.vstack([rows] * 3), np.concatenate(low), np.concatenate(high)
+    n_matches = margins.shape[1]
+    rows = np.vstack([margins, np.eye(n_matches)])  # over all slots, each match is balanced too
+    lower, upper = [], []
+    for previous in (np.zeros(n_matches), in_slot, in_all):
+        target = rows.sum(axis=1) * (previous.sum() + count) / n_matches
+        lower.append(np.floor(target + 1e-9) - rows @ previous)
+        upper.append(np.ceil(target - 1e-9) - rows @ previous)
+    rows, lower, upper = np.vstack([rows] * 3), np.concatenate(lower), np.concatenate(upper)
     slack = np.eye(len(rows))
-    whole = np.concatenate([np.ones(matches), np.zeros(2 * len(rows))])
-    most = np.ceil((in_slot.sum() + count) / matches)
-    least = np.floor((in_slot.sum() + count) / matches)
-    found = milp(
-        np.concatenate([rng.random(matches), np.full(2 * len(rows), 10.0 * matches)]),
-        integrality=whole,
+    is_use = np.concatenate([np.ones(n_matches), np.zeros(2 * len(rows))])
+    max_uses = np.ceil((in_slot.sum() + count) / n_matches)
+    min_uses = np.floor((in_slot.sum() + count) / n_matches)
+    solution = milp(
+        np.concatenate([rng.random(n_matches), np.full(2 * len(rows), 10.0 * n_matches)]),
+        integrality=is_use,
         constraints=[
-            LinearConstraint(np.hstack([rows, slack, -slack]), low, high),
-            LinearConstraint(whole[None], count, count),
+            LinearConstraint(np.hstack([rows, slack, -slack]), lower, upper),
+            LinearConstraint(is_use[None], count, count),
         ],
         bounds=Bounds(
-            np.concatenate([np.minimum(np.maximum(least - in_slot, 0), room), np.zeros(2 * len(rows))]),
-            np.concatenate([np.minimum(most - in_slot, room), np.full(2 * len(rows), np.inf)]),
+            np.concatenate([np.minimum(np.maximum(min_uses - in_slot, 0), room), np.zeros(2 * len(rows))]),
+            np.concatenate([np.minimum(max_uses - in_slot, room), np.full(2 * len(rows), np.inf)]),
         ),
         options={"mip_rel_gap": 0},
     )
-    return None if found.x is None else found.x[:matches].round().astype(int)
+    return None if solution.x is None else solution.x[:n_matches].round().astype(int)
 
 
 def _seat(
     free: np.ndarray, repetition: np.ndarray, drawn: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """The match of each stem, `drawn` saying how often each is given: the least repetition; None if
-    exclusions forbid it."""
-    seats = np.repeat(np.arange(len(drawn)), drawn)
-    cost = np.where(free[:, seats], repetition[:, seats] + 1e-3 * rng.random((len(free), len(seats))), np.inf)
+    """The match of each stem, with the least repetition, each used `drawn` times; None if impossible."""
+    copies = np.repeat(np.arange(len(drawn)), drawn)
+    cost = np.where(
+        free[:, copies], repetition[:, copies] + 1e-3 * rng.random((len(free), len(copies))), np.inf
+    )
     try:
-        return seats[linear_sum_assignment(cost)[1]]
+        return copies[linear_sum_assignment(cost)[1]]
     except ValueError:  # no finite cost
         return None

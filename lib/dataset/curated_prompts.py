@@ -1,10 +1,11 @@
-"""The curated benchmark: stems and matched contexts, put together into groups of arms.
+"""The curated benchmark: stems and matched contexts, combined into groups of arms.
 
-`lib/data/stems.csv` holds unfinished neutral sentences; `lib/data/contexts.csv` holds matches, each a
-negative, a positive and two exchangeable neutral sentences of one build and length. A group is one stem with
-one match, told of the stem's own subject. `lib/data/exclusions.csv` names the pairs that are not unrelated,
-which are never built. A column `part` sets stems and matches apart that only a confirmatory run may use
-(`held_out`, see lib/cli/confirm.py); without it all are `main`.
+`lib/data/stems.csv` holds unfinished neutral sentences. `lib/data/contexts.csv` holds matches: each is a
+negative, a positive and two interchangeable neutral sentences of the same structure and length. A group
+combines one stem with one match, whose contexts are rendered with the stem's subject.
+`lib/data/exclusions.csv` lists the pairs of stem and match that are not unrelated; no group is built from
+them. A column `part` reserves stems and matches for a confirmatory run (`held_out`, see lib/cli/confirm.py);
+without the column all are `main`.
 """
 
 import re
@@ -26,10 +27,8 @@ EMOTIONS = {
 }
 INTENSITIES = ("mild", "plain", "strong")
 FORMS = ("explicit", "idiomatic")
-KINDS = (
-    "physical",
-    "mental",
-)  # what a neutral sentence tells of: a doing or a place, or a thought without charge
+# content of a neutral sentence: an action or a place, or a thought without charge
+KINDS = ("physical", "mental")
 
 WORDS = {  # placeholder -> he, she, they, I
     "is": ("is", "is", "are", "am"),
@@ -83,7 +82,7 @@ CONTEXTS = pa.DataFrameSchema(
         "match_id": pa.Column(str, pa.Check.str_matches(r"^m\d+$")),
         "part": _part,
         "arm": pa.Column(str, pa.Check.isin(["negative", "positive", "neutral", "neutral2"])),
-        "kind": pa.Column(str, pa.Check.isin(["", *KINDS]), required=False),  # of a neutral sentence
+        "kind": pa.Column(str, pa.Check.isin(["", *KINDS]), required=False),  # of neutral sentences only
         "emotion": pa.Column(str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"]])),
         "intensity": pa.Column(str, pa.Check.isin(INTENSITIES)),
         "form": pa.Column(str, pa.Check.isin(FORMS)),
@@ -102,39 +101,38 @@ CONTEXTS = pa.DataFrameSchema(
 EXCLUSIONS = pa.DataFrameSchema(
     {"match_id": _text, "scope": _text, "reason": _text}, strict=True, unique=["match_id", "scope"]
 )
-PROMPTS = (
-    pa.DataFrameSchema(  # of the curated benchmark, and of mined groups, whose labels nobody gave: 'unknown'
-        {
-            "prompt_id": pa.Column(str, unique=True),
-            "group_id": _text,
-            "stem_id": _text,
-            "arm": pa.Column(str, pa.Check.isin(ARMS)),
-            "domain": _text,
-            "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
-            "pronoun": pa.Column(str, pa.Check.isin([*PRONOUNS, "unknown"])),
-            "kind": pa.Column(str, pa.Check.isin(["", *KINDS])),
-            "emotion": pa.Column(
-                str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])
-            ),
-            "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
-            "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
-            "literal_senses": pa.Column(str),
-            "context_id": pa.Column(str),
-            "context": pa.Column(str),
-            "stem": _text,
-            "text": _text,
-        },
-        strict=True,
-        checks=pa.Check(
-            lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(),
-            error="a group lacks an arm",
+# of the curated and of the mined benchmark; mined groups have no labels: 'unknown'
+PROMPTS = pa.DataFrameSchema(
+    {
+        "prompt_id": pa.Column(str, unique=True),
+        "group_id": _text,
+        "stem_id": _text,
+        "arm": pa.Column(str, pa.Check.isin(ARMS)),
+        "domain": _text,
+        "slot": pa.Column(str, pa.Check.isin(["closed", "open", "unknown"])),
+        "pronoun": pa.Column(str, pa.Check.isin([*PRONOUNS, "unknown"])),
+        "kind": pa.Column(str, pa.Check.isin(["", *KINDS])),
+        "emotion": pa.Column(
+            str, pa.Check.isin(["none", *EMOTIONS["negative"], *EMOTIONS["positive"], "unknown"])
         ),
-    )
+        "intensity": pa.Column(str, pa.Check.isin(["none", *INTENSITIES, "unknown"])),
+        "form": pa.Column(str, pa.Check.isin([*FORMS, "mined"])),
+        "literal_senses": pa.Column(str),
+        "context_id": pa.Column(str),
+        "context": pa.Column(str),
+        "stem": _text,
+        "text": _text,
+    },
+    strict=True,
+    checks=pa.Check(
+        lambda frame: (frame.groupby("group_id")["arm"].nunique() == len(ARMS)).all(),
+        error="a group lacks an arm",
+    ),
 )
 
 
 class Sentences(NamedTuple):
-    """What prompts are built from: tables with the columns of STEMS, CONTEXTS and EXCLUSIONS."""
+    """The tables that prompts are built from, with the columns of STEMS, CONTEXTS and EXCLUSIONS."""
 
     stems: pd.DataFrame
     contexts: pd.DataFrame
@@ -142,10 +140,14 @@ class Sentences(NamedTuple):
 
 
 def shipped(folder: Path | None = None, part: str | None = MAIN) -> Sentences:
-    """The curated stems, contexts and exclusions of a part, of both where it is None.
+    """The curated stems, contexts and exclusions of one part, or of both parts.
 
-    Those of another `folder` of such files, where one is named. An exclusion belongs to a part with its match
-    and scope.
+    Args:
+        folder: Folder of stems.csv, contexts.csv and exclusions.csv; None for lib/data.
+        part: One of PARTS; None for both.
+
+    Returns:
+        The three tables. An exclusion belongs to a part if its match and its scope do.
     """
     stems, contexts, exclusions = read_stems(folder), read_contexts(folder), read_exclusions(folder)
     if part is None:
@@ -157,22 +159,24 @@ def shipped(folder: Path | None = None, part: str | None = MAIN) -> Sentences:
 
 
 def of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
-    """The stems or contexts of a part; all of a table without the column `part` are of the main one."""
+    """The stems or contexts of a part; all rows of a table without the column `part` belong to MAIN."""
     parts = table["part"] if "part" in table else pd.Series(MAIN, table.index)
     return table[parts == part].reset_index(drop=True)
 
 
 def read_stems(folder: Path | None = None) -> pd.DataFrame:
-    """The curated stems of all parts, one a row: stem_id, part where the file has it, domain, slot, subject,
-    pronoun, stem."""
+    """The curated stems of all parts, checked against STEMS.
+
+    Returns:
+        One row per stem: stem_id, part (if the file has it), domain, slot, subject, pronoun, stem.
+    """
     return STEMS.validate(_read("stems", folder))
 
 
 def read_contexts(folder: Path | None = None) -> pd.DataFrame:
-    """The curated context templates of all parts, four rows a match, with the columns of CONTEXTS.
+    """The curated context templates of all parts, four rows per match, with the columns of CONTEXTS.
 
-    literal_senses are the words of an idiom that mean something else when taken by themselves, joined by
-    semicolons.
+    `literal_senses` holds the words of an idiom that mean something else on their own, joined by semicolons.
     """
     return CONTEXTS.validate(_read("contexts", folder))
 
@@ -187,9 +191,10 @@ def _read(name: str, folder: Path | None) -> pd.DataFrame:
 
 
 def tell(template: str, subject: str, pronoun: str) -> str:
-    """A context template told of `subject`: `{Subject} {is} glad.` with 'I' gives 'I am glad.'
+    """Render a context template for a subject.
 
-    `{feels|feel}` takes its first form for he and she, its second for they and I.
+    `{Subject} {is} glad.` with 'I' gives 'I am glad.' `{feels|feel}` takes its first form for he and she, its
+    second for they and I.
     """
     person = PRONOUNS.index(pronoun)
 
@@ -205,7 +210,11 @@ def tell(template: str, subject: str, pronoun: str) -> str:
 
 
 def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """`count` of the stems, as evenly as can be over slots and domains; all of them where count is None."""
+    """Select `count` stems, spread as evenly as possible over slots and domains; all if count is None.
+
+    Raises:
+        ParameterError: If there are fewer than `count` stems.
+    """
     if count is None:
         return stems
     if count > len(stems):
@@ -216,13 +225,11 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
 
 
 def _order(stems: pd.DataFrame) -> pd.Index:
-    """The index of `stems` such that every beginning of it is spread as evenly as can be over slots and
-    domains."""
-    # each domain gives one stem a round, and slots alternate both from domain to domain and from round to
-    # round
-    turn = stems.groupby(["domain", "slot"]).cumcount()
+    """The index of `stems`, ordered so that every prefix is spread evenly over slots and domains."""
+    # each domain gives one stem per round; slots alternate from domain to domain and from round to round
+    round_number = stems.groupby(["domain", "slot"]).cumcount()
     offset = (pd.factorize(stems["domain"])[0] + (stems["slot"] == "open")) % 2
-    return (2 * turn + offset).sort_values(kind="stable").index
+    return (2 * round_number + offset).sort_values(kind="stable").index
 
 
 def design(
@@ -232,10 +239,18 @@ def design(
     first_groups: int | None = None,
     of: Sentences | None = None,
 ) -> pd.DataFrame:
-    """The groups of a run: stem_id, match_id, swapped, group_id. None takes all stems, or all allowed pairs.
+    """The groups of a run.
 
-    Which stem meets which match: see `lib.dataset.assignment.assign`; which groups `first_groups` keeps, and
-    in which order: `first`.
+    Args:
+        seed: Seed of the assignment.
+        stems: Number of stems; None for all.
+        contexts_per_stem: Number of matches per stem; None for all allowed pairs.
+        first_groups: Number of groups to keep (see `first`); None for all.
+        of: Stems, contexts and exclusions; None for the curated ones of the main part.
+
+    Returns:
+        One row per group: stem_id, match_id, swapped, group_id. `lib.dataset.assignment.assign` decides which
+        stem meets which match; `first` decides which groups are kept, and their order.
     """
     of = of or shipped()
     chosen = select(of.stems, stems)
@@ -253,9 +268,9 @@ def build(
     first_groups: int | None = None,
     of: Sentences | None = None,
 ) -> pd.DataFrame:
-    """The prompts of a run, one row for each group of its `design` and arm, checked against PROMPTS.
+    """The prompts of a run, one row per arm and group of its `design`, checked against PROMPTS.
 
-    `of`: the sentences; None takes the curated ones of the main part.
+    The arguments are those of `design`.
     """
     of = of or shipped()
     groups = design(seed, stems, contexts_per_stem, first_groups, of)
@@ -263,8 +278,8 @@ def build(
     rows["arm"] = [_arm(arm, swapped) for arm, swapped in zip(rows["arm"], rows["swapped"], strict=True)]
     rows["context"] = [tell(row.text, row.subject, row.pronoun) for row in rows.itertuples()]
     rows = rows if "kind" in rows else rows.assign(kind="")
-    emptied = dict.fromkeys(["kind", "context", "context_id", "literal_senses"], "")
-    bare = rows[rows["arm"] == "neutral"].assign(arm="none", intensity="none", **emptied)
+    blank = dict.fromkeys(["kind", "context", "context_id", "literal_senses"], "")
+    bare = rows[rows["arm"] == "neutral"].assign(arm="none", intensity="none", **blank)
     table = pd.concat([rows, bare], ignore_index=True)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table["text"] = (table["context"] + " " + table["stem"]).str.strip()
@@ -274,10 +289,20 @@ def build(
 
 
 def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """The first `count` of the groups (stem_id, match_id), each stem's first group before any second; all
-    where count is None.
+    """The first `count` groups of a design: each stem's first group before any stem's second.
 
-    What is kept of a design is part of what a larger count keeps, so that a run can be made longer.
+    The groups of a smaller count are part of those of a larger count, so a run can be extended.
+
+    Args:
+        groups: One row per group, with columns stem_id and match_id.
+        stems: The stems of the design, with columns stem_id, domain and slot.
+        count: Number of groups to keep; None for all.
+
+    Returns:
+        The rows of `groups` that are kept.
+
+    Raises:
+        ParameterError: If there are fewer than `count` groups.
     """
     if count is None:
         return groups
@@ -286,24 +311,28 @@ def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.Da
             f"dataset: first_groups: {count} wished, but the design has {len(groups)}; give a smaller "
             "number or null"
         )
-    place = pd.Series(range(len(stems)), index=stems.loc[_order(stems), "stem_id"])
-    order = pd.DataFrame({"turn": groups.groupby("stem_id").cumcount(), "stem": groups["stem_id"].map(place)})
+    position = pd.Series(range(len(stems)), index=stems.loc[_order(stems), "stem_id"])
+    order = pd.DataFrame(
+        {"turn": groups.groupby("stem_id").cumcount(), "stem": groups["stem_id"].map(position)}
+    )
     return groups.loc[order.sort_values(["turn", "stem"]).index[:count]]
 
 
 def with_match(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` (stem_id, group_id) with match_id: which match a group's contexts are of, None where its
-    group_id does not tell.
+    """Add match_id, the match of a group's contexts, to a table with stem_id and group_id.
 
-    A group_id is stem_id + match_id, joined by +: `design`, and `lib.mining.mined`, where a match goes by its
-    negative context. A table that has the column already, or no group_id, stays as it is.
+    A group_id is stem_id and match_id, joined by + (see `design`). In `lib.mining.mined` the id of the
+    negative context stands for the match. match_id is None where the group_id does not have this form. A
+    table that already has match_id, or has no group_id, is returned unchanged.
     """
     if "match_id" in table or "group_id" not in table:
         return table
     groups = table[["stem_id", "group_id"]].drop_duplicates()
-    begins = [(group, f"{stem}+") for stem, group in groups.astype(str).itertuples(index=False)]
-    told = [group.removeprefix(begin) if group.startswith(begin) else None for group, begin in begins]
-    return table.assign(match_id=table["group_id"].map(dict(zip(groups["group_id"], told, strict=True))))
+    prefixes = [(group, f"{stem}+") for stem, group in groups.astype(str).itertuples(index=False)]
+    match_ids = [
+        group.removeprefix(prefix) if group.startswith(prefix) else None for group, prefix in prefixes
+    ]
+    return table.assign(match_id=table["group_id"].map(dict(zip(groups["group_id"], match_ids, strict=True))))
 
 
 def _arm(arm: str, swapped: bool) -> str:
@@ -313,8 +342,12 @@ def _arm(arm: str, swapped: bool) -> str:
 
 
 def describe(prompts: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm: prompts, distinct contexts, mean words of the context, mean VADER valence of context
-    and stem."""
+    """Describe the prompts of each arm.
+
+    Returns:
+        One row per arm: prompts, contexts (number of distinct contexts), words (mean length of the context),
+        context_valence and stem_valence (mean VADER valence).
+    """
     table = prompts.assign(
         words=prompts["context"].str.split().str.len(),
         context_valence=vader.valences(prompts["context"].tolist()),
@@ -331,7 +364,6 @@ def describe(prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def residual(prompts: pd.DataFrame, part: str) -> float:
-    """Largest |VADER valence| among the stems (part 'stem') or among the neutral and placebo contexts (part
-    'context')."""
+    """Largest |VADER valence| of the stems ('stem') or of the neutral and placebo contexts ('context')."""
     rows = prompts if part == "stem" else prompts[prompts["arm"].isin(["neutral", "placebo"])]
     return float(np.abs(vader.valences(rows[part].tolist())).max())

@@ -1,10 +1,13 @@
-"""Instructions that published prompts begin with ("Complete the sentence:"), told from the prompts themselves
-and taken off.
+"""Instructions at the beginning of published prompts ("Complete the sentence:"), detected and removed.
 
-An instruction is no context: it stands in front of test and control, and a model in mode `chat` is asked with
-one anyway. Taken for one is a beginning that asks for a sentence or text to be completed, wherever it stands,
-up to its full stop, colon, dash or the next capital letter, and a beginning with a colon that all tests have
-in common. Neither may hold the concept as a word. Case and white space are ignored.
+An instruction is no context: it precedes test and control alike, and in mode `chat` the model receives an
+instruction anyway. Two kinds of beginning count as an instruction:
+
+- a request to complete a sentence or text, in any prompt, up to its full stop, colon, dash or the next
+  capital letter;
+- a beginning that ends in a colon and is shared by all tests.
+
+Neither may contain the concept as a word. Case and white space are ignored.
 """
 
 import re
@@ -30,16 +33,20 @@ _COLON = re.compile(r"""[^.!?:：]{1,120}(?::["”'*_)\]]*(?=\s)|：)""")
 
 
 def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
-    """The pairs with prompt and control bare, and for each instruction taken off, of tests and of controls,
-    the rows.
+    """Remove the instructions from prompts and controls.
 
-    `pairs` has the columns row, prompt, control, concept, all of them filled.
+    Args:
+        pairs: Columns row, prompt, control and concept, all of them filled.
+
+    Returns:
+        The pairs without instructions, and the rows in which each instruction stood. Instructions of tests
+        and of controls are listed separately.
     """
-    taken: dict[str, dict] = {}
+    removed: dict[str, dict] = {}
     pairs = pairs.copy()
-    while True:  # an instruction may stand there twice
+    while True:  # a prompt may begin with several instructions
         shared = _shared(pairs)
-        found = {
+        beginnings = {
             name: [
                 _beginning(text, concept, shared)
                 for text, concept in zip(pairs[name], pairs["concept"], strict=True)
@@ -47,32 +54,31 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
             for name in ("prompt", "control")
         }
         # test and control are treated alike
-        stays = [None in both for both in zip(*found.values(), strict=True)]
-        found = {
-            name: ["" if kept else text for kept, text in zip(stays, texts, strict=True)]
-            for name, texts in found.items()
+        unchanged = [None in both for both in zip(*beginnings.values(), strict=True)]
+        beginnings = {
+            name: ["" if keep else text for keep, text in zip(unchanged, texts, strict=True)]
+            for name, texts in beginnings.items()
         }
-        if not any(map(any, found.values())):
-            return pairs, {name: list(rows) for name, rows in taken.items()}
+        if not any(map(any, beginnings.values())):
+            return pairs, {name: list(rows) for name, rows in removed.items()}
         for name, arm in (("prompt", "test"), ("control", "control")):
-            for row, beginning in zip(pairs["row"], found[name], strict=True):
+            for row, beginning in zip(pairs["row"], beginnings[name], strict=True):
                 if beginning:
-                    taken.setdefault(_named(arm, beginning, taken), {})[row] = None
+                    removed.setdefault(_named(arm, beginning, removed), {})[row] = None
             pairs[name] = [
                 text[len(beginning) :].strip()
-                for text, beginning in zip(pairs[name], found[name], strict=True)
+                for text, beginning in zip(pairs[name], beginnings[name], strict=True)
             ]
 
 
 def _named(arm: str, beginning: str, before: dict) -> str:
-    """What the report calls it: as it was first written, for case does not count."""
+    """The label of an instruction in the report, in its first spelling: case does not count."""
     name = f"instruction taken off the {arm}: {beginning.strip()!r}"
     return next((known for known in before if known.casefold() == name.casefold()), name)
 
 
 def _beginning(text: str, concept: str, shared: str | None) -> str | None:
-    """The instruction with which `text` begins; "" where there is none, None where it holds the concept or is
-    the whole text."""
+    """The instruction at the start of `text`: "" if none, None if it has the concept or is the whole text."""
     asks = _ASKS.match(text)
     colon = _COLON.match(text)
     beginning = asks[0] if asks else colon[0] if colon and colon[0].casefold() == shared else ""
@@ -84,10 +90,9 @@ def _beginning(text: str, concept: str, shared: str | None) -> str | None:
 
 
 def _shared(pairs: pd.DataFrame) -> str | None:
-    """The beginning with a colon, in lower case, that all tests have in common, no concept in it; None where
-    there is none."""
-    found = [_COLON.match(text) for text in pairs["prompt"]]
-    beginnings = {match and match[0].casefold() for match in found}
+    """The beginning with a colon that all tests share, in lower case; None if none or with a concept."""
+    matches = [_COLON.match(text) for text in pairs["prompt"]]
+    beginnings = {match and match[0].casefold() for match in matches}
     if len(beginnings) != 1 or None in beginnings or pairs["prompt"].str.casefold().nunique() < 2:
         return None
     (shared,) = beginnings
@@ -95,15 +100,14 @@ def _shared(pairs: pd.DataFrame) -> str | None:
 
 
 def compared(text: str) -> str:
-    """A prompt as it is compared with others: without instructions that ask for its completion, case and
-    typography ignored."""
+    """A prompt as compared with others: no instruction to complete it; case and typography are ignored."""
     while asks := _ASKS.match(text):
         text = text[asks.end() :].strip()
     return normalize(text).casefold()
 
 
 def mentions(text: str, concept: str) -> bool:
-    """Whether a text holds a concept as a word, or words; case and typography are ignored."""
+    """Whether a text contains a concept as a word or words; case and typography are ignored."""
     return (
         re.search(rf"(?<!\w){re.escape(normalize(concept).casefold())}(?!\w)", normalize(text).casefold())
         is not None

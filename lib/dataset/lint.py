@@ -1,7 +1,6 @@
-"""Lint of the curated benchmark, all its parts: `python -m lib.dataset.lint` prints what is wrong with
-lib/data, or a folder named to it.
+"""Lint of the curated benchmark, all its parts: `python -m lib.dataset.lint` prints its defects.
 
-It exits with 1 if anything is.
+It checks lib/data, or the folder given as its argument, and exits with 1 if there is any finding.
 """
 
 import sys
@@ -21,13 +20,14 @@ FILES = {
     "contexts": curated_prompts.CONTEXTS,
     "exclusions": curated_prompts.EXCLUSIONS,
 }
-# ours: points of the human scale between the mean strengths of negative and positive explicit contexts
+# largest gap between the mean strengths of negative and positive explicit contexts, in points of the human
+# scale; this project's choice
 STRENGTH_GAP = 0.3
 SUFFIXES = {"negative": "neg", "positive": "pos", "neutral": "neu1", "neutral2": "neu2"}
 
 
 def files(folder: Path) -> Iterator[Finding]:
-    """Bytes that a table does not show: a byte-order mark, CRLF line ends, text that is not UTF-8."""
+    """Defects of the raw bytes: a byte-order mark, CRLF line ends, text that is not UTF-8."""
     for name in FILES:
         data = (folder / f"{name}.csv").read_bytes()
         if data.startswith(b"\xef\xbb\xbf"):
@@ -59,7 +59,7 @@ def files(folder: Path) -> Iterator[Finding]:
 
 
 def schema(table: pd.DataFrame, name: str) -> Iterator[Finding]:
-    """What the schema in lib/dataset/curated_prompts.py refuses."""
+    """Cells and rows that the schema in lib/dataset/curated_prompts.py rejects."""
     try:
         FILES[name].validate(table, lazy=True)
     except pandera.errors.SchemaErrors as errors:
@@ -75,12 +75,16 @@ def schema(table: pd.DataFrame, name: str) -> Iterator[Finding]:
 
 
 def ids(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Ids that do not tell what they name: m001-neg is the negative sentence of m001; stems of one domain
-    share a prefix."""
+    """Ids that do not follow the naming scheme.
+
+    m001-neg is the negative sentence of m001; stems of one domain share a prefix.
+    """
     for row in contexts.itertuples():
-        right = f"{row.match_id}-{SUFFIXES.get(row.arm)}"
-        if row.context_id != right:
-            yield Finding("id", row.context_id, row.arm, f"is not {right}", "let the id name match and arm")
+        expected = f"{row.match_id}-{SUFFIXES.get(row.arm)}"
+        if row.context_id != expected:
+            yield Finding(
+                "id", row.context_id, row.arm, f"is not {expected}", "let the id name match and arm"
+            )
     prefixes = stems["stem_id"].str.extract(r"^([a-z]+)-\d\d$")[0].fillna("")
     usual = prefixes.groupby(stems["domain"]).agg(lambda column: column.mode()[0])
     for stem_id, domain, prefix in zip(stems["stem_id"], stems["domain"], prefixes, strict=True):
@@ -95,7 +99,7 @@ def ids(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Matches without exactly one sentence an arm, or of two intensities, forms or parts."""
+    """Matches that do not have exactly one sentence per arm, or that mix intensities, forms or parts."""
     for match_id, rows in contexts.groupby("match_id"):
         if sorted(rows["arm"]) != sorted(SUFFIXES):
             yield Finding(
@@ -117,8 +121,10 @@ def pairing(contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def design(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Cells of the design that hold more or fewer than the others: domain × slot, intensity × emotion, by
-    form for each arm."""
+    """Cells of the design that hold more or fewer rows than the others.
+
+    The cells are domain × slot for stems, and intensity × emotion by form and arm for contexts.
+    """
     yield from _uneven(stems, ["domain", "slot"])
     for _, of_arm in contexts.groupby("arm"):
         for _, of_form in of_arm.groupby("form"):
@@ -136,8 +142,11 @@ def _uneven(table: pd.DataFrame, columns: list[str]) -> Iterator[Finding]:
 
 
 def strength(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Explicit contexts of the wrong sign by VADER; polarities of unequal strength; intensities that do not
-    rise."""
+    """Contexts whose VADER valence contradicts the design.
+
+    Explicit contexts of the wrong sign; polarities of unequal strength; strengths that do not rise with
+    intensity.
+    """
     charged = contexts[(contexts["form"] == "explicit") & contexts["arm"].isin(["negative", "positive"])]
     sign = charged["arm"].map({"negative": -1, "positive": 1}).astype(float)
     strengths = sign * vader.valences(
@@ -175,8 +184,7 @@ def strength(contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def literal_senses(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Charged idioms whose literal words are not marked, marks on other sentences, and marked words that are
-    not there."""
+    """Charged idioms without marked literal words, marks on other sentences, and marked words not in it."""
     for row in contexts.itertuples():
         idiom = row.form == "idiomatic" and row.arm in ("negative", "positive")
         if idiom != bool(row.literal_senses):
@@ -205,7 +213,7 @@ def literal_senses(contexts: pd.DataFrame) -> Iterator[Finding]:
 def exclusions_known(
     stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame
 ) -> Iterator[Finding]:
-    """Exclusions that name no match, stem or domain there is."""
+    """Exclusions that name an unknown match, stem or domain."""
     matches, scopes = set(contexts["match_id"]), {*stems["stem_id"], *stems["domain"]}
     for row in exclusions.itertuples():
         for value, known in ((row.match_id, matches), (row.scope, scopes)):
@@ -222,10 +230,12 @@ def exclusions_known(
 def unrelatedness(
     stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed
 ) -> Iterator[Finding]:
-    """Pairs found related that may meet, and exclusions of a stem for which nothing speaks any more (see
-    lib/dataset/relatedness.py)."""
-    found = relatedness.related(stems, contexts, embed)
-    for row in relatedness.missing_exclusions(found, stems, exclusions).itertuples():
+    """Related pairs that may meet, and exclusions of single stems that are no longer justified.
+
+    See lib/dataset/relatedness.py. `embed` maps texts to unit vectors.
+    """
+    related = relatedness.related(stems, contexts, embed)
+    for row in relatedness.missing_exclusions(related, stems, exclusions).itertuples():
         yield Finding(
             "related",
             f"{row.scope}, {row.match_id}",
@@ -233,7 +243,7 @@ def unrelatedness(
             "may meet",
             "reword, or run python -m lib.dataset.relatedness",
         )
-    reasons = set(zip(found["match_id"], found["scope"], strict=True))
+    reasons = set(zip(related["match_id"], related["scope"], strict=True))
     for row in exclusions[exclusions["scope"].isin(stems["stem_id"])].itertuples():
         if (row.match_id, row.scope) not in reasons:
             yield Finding(
@@ -246,64 +256,72 @@ def unrelatedness(
 
 
 def _columns(of) -> list[str]:
-    return [name for name in of if name not in ("kind", "part")]  # columns that may be missing
+    return [name for name in of if name not in ("kind", "part")]  # optional columns are ignored
 
 
 def lint(
     stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame, embed=similarity.embed
 ) -> pd.DataFrame:
-    """All findings in the three tables as rows: check, place, value, reason, remedy. `embed`: gives unit
-    vectors."""
+    """All findings in the three tables.
+
+    Args:
+        stems: The stems, read but not validated.
+        contexts: The contexts, read but not validated.
+        exclusions: The exclusions, read but not validated.
+        embed: Maps texts to unit vectors.
+
+    Returns:
+        One row per finding: check, place, value, reason, remedy.
+    """
     tables = {"stems": stems, "contexts": contexts, "exclusions": exclusions}
-    found = [finding for name, table in tables.items() for finding in schema(table, name)]
-    whole = all(_columns(table) == _columns(FILES[name].columns) for name, table in tables.items())
-    # what follows could not be asked
-    if not whole or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all():
-        return pd.DataFrame(found, columns=Finding._fields)
+    findings = [finding for name, table in tables.items() for finding in schema(table, name)]
+    complete = all(_columns(table) == _columns(FILES[name].columns) for name, table in tables.items())
+    # the checks below need all columns and known pronouns
+    if not complete or not stems["pronoun"].isin(curated_prompts.PRONOUNS).all():
+        return pd.DataFrame(findings, columns=Finding._fields)
     for table, key in ((stems, "stem_id"), (contexts, "context_id"), (exclusions, "match_id")):
-        found += wording.encoding(table, key)
-    found += [
+        findings += wording.encoding(table, key)
+    findings += [
         *ids(stems, contexts),
         *pairing(contexts),
         *design(stems, contexts),
         *exclusions_known(stems, contexts, exclusions),
     ]
-    found += [
+    findings += [
         *wording.lengths(stems, contexts),
         *wording.duplicates(stems, contexts),
         *wording.residual_sentiment(stems, contexts),
     ]
-    found += [
+    findings += [
         *wording.articles(stems["stem_id"], stems["stem"]),
         *wording.articles(contexts["context_id"], contexts["text"]),
     ]
-    found += [*wording.stem_agreement(stems), *wording.names(stems), *wording.template_agreement(contexts)]
-    if not any(
-        finding.check == "placeholder" for finding in found
-    ):  # what follows reads the sentences as they are told
-        found += [
+    findings += [*wording.stem_agreement(stems), *wording.names(stems), *wording.template_agreement(contexts)]
+    # the checks below render the templates
+    if not any(finding.check == "placeholder" for finding in findings):
+        findings += [
             *strength(contexts),
             *literal_senses(contexts),
             *unrelatedness(stems, contexts, exclusions, embed),
         ]
-    return pd.DataFrame(found, columns=Finding._fields)
+    return pd.DataFrame(findings, columns=Finding._fields)
 
 
 def main(folder: Path = curated_prompts.DATA) -> int:
-    """Print the findings, and how much was looked at in which time; 1 if there is any."""
+    """Print the findings, the number of rows checked and the time taken; return 1 if there is any finding."""
     start = time.perf_counter()
-    found = list(files(folder))
-    if not found:
+    findings = list(files(folder))
+    if not findings:
         tables = {
             name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in FILES
         }
-        found = [Finding(*row) for row in lint(**tables).itertuples(index=False)]
+        findings = [Finding(*row) for row in lint(**tables).itertuples(index=False)]
         counts = ", ".join(f"{len(table)} {name}" for name, table in tables.items())
         print(f"looked at {counts} in {time.perf_counter() - start:.0f} s")
-    for finding in found:
+    for finding in findings:
         print(f"{finding.check}: {finding.place}: {finding.value}: {finding.reason}; {finding.remedy}")
-    print(f"{len(found)} findings" if found else "no findings")
-    return bool(found)
+    print(f"{len(findings)} findings" if findings else "no findings")
+    return bool(findings)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
-"""Published prompt tables of semantic leakage (Gonen et al. 2025; Smilga 2025), read from a file that the
-user has.
+"""Published prompt tables of semantic leakage (Gonen et al. 2025; Smilga 2025), read from a user's file.
 
 A row is a test prompt that mentions a concept ("He likes yellow. He works as a"); its control does not ("He
 works as a"). A table has one of two shapes:
 
-- pairs: each row has its control beside it, in the column `control`;
-- one list: tests and controls are rows of one table, and `n_control` of a test is its control's place,
-  counted from 0 below the header, as Smilga's published analysis takes it.
+- pairs: each row holds its control in the column `control`;
+- one list: tests and controls are rows of one table, and `n_control` of a test is its control's row number,
+  counted from 0 below the header, as in Smilga's published analysis.
 
-Completions, where there are any, stand in columns numbered behind a common beginning (`generation_1`,
-`generation_2`, …).
+Completions, if any, are in numbered columns with a common prefix (`generation_1`, `generation_2`, …).
 
-In our words a pair is a group. The control is its `neutral` arm, for it is the reference, though often a bare
-stem. The test is its `negative` or `positive` arm if the concept has a polarity (column `polarity`; without
-one VADER's valence of the concept), and otherwise its `concept` arm: it has no direction in which sentiment
-could leak, so it enters no quantity of sentiment. Groups of one template (without such a column, of one
-control) are clustered together as one stem. An instruction in front of prompts is taken off: it is no
-context. These choices are ours.
+In the terms of this project a pair is a group. The control is its `neutral` arm, because it is the reference,
+although it is often a bare stem. The test is its `negative` or `positive` arm if the concept has a polarity
+(column `polarity`; without that column, VADER's valence of the concept). Otherwise the test is its `concept`
+arm: it has no direction in which sentiment could leak, so it enters no quantity of sentiment. Groups of one
+template (of one control, if there is no such column) are clustered together as one stem. An instruction at
+the beginning of prompts is removed, because it is no context. These choices are this project's own.
 """
 
 import numpy as np
@@ -30,7 +28,7 @@ from lib.nlp import sentences, vader
 from lib.storage import tables
 
 ARMS = ("neutral", "concept", "negative", "positive")
-# |valence| of a concept beyond which it has a polarity: VADER's own 0.05, stretched to the human scale
+# |valence| above which a concept has a polarity: VADER's own threshold of 0.05, on the human scale
 CHARGED = 0.2
 _NOTHING = {"", "none", "nan", "null"}
 SCHEMA = pa.DataFrameSchema(
@@ -47,20 +45,29 @@ SCHEMA = pa.DataFrameSchema(
 
 
 def read(prior: sections.PublishedPrompts) -> tuple[pd.DataFrame, dict[str, list]]:
-    """The pairs of a published table, and its defects: what is wrong -> the lines or rows it concerns.
+    """The pairs of a published table, and its defects.
 
-    Columns of the pairs: row (as people count it in the file), concept, arm, stem_id, domain, prompt,
-    control, replies, control_replies (lists of text, None where a cell is empty). A test without control is
-    left out and counted among the defects; an instruction is taken off (lib.dataset.instructions) and named
-    there; what cannot be told (no prompt, no concept, a place that is none) raises ParameterError with its
-    rows.
+    An instruction is removed (lib.dataset.instructions) and listed among the defects. A test without a
+    control is left out and also listed.
+
+    Args:
+        prior: The file and the names of its columns.
+
+    Returns:
+        The pairs, with columns row (as counted in the file), concept, arm, stem_id, domain, prompt, control,
+        replies, control_replies (lists of text, None where a cell is empty). The defects: description -> the
+        lines or rows concerned.
+
+    Raises:
+        ParameterError: If a row cannot be interpreted (no prompt, no concept, an invalid n_control); the
+            message names the rows.
     """
     file, unit = published_columns.read(prior)
     cells = published_columns.under_our_names(file, unit, prior)
     defects: dict[str, list] = {}
     pairs = cells if "control" in cells else _with_controls(cells, unit, prior)
     has_control = pairs["control"].notna()
-    # unmarked, it is one if a test uses it
+    # if no row is marked, the controls are the rows that a test uses
     is_control = pairs["is_control"] | (pairs["used"] & ~pairs["is_control"].any())
     defects["tests without a control, left out"] = pairs["row"][~has_control & ~is_control].tolist()
     defects["controls that no test uses"] = pairs["row"][
@@ -86,7 +93,7 @@ def read(prior: sections.PublishedPrompts) -> tuple[pd.DataFrame, dict[str, list
 
 
 def build(prior: sections.PublishedPrompts) -> pd.DataFrame:
-    """The prompts of a published table with the columns of PROMPTS: two rows a group, arms as in ARMS."""
+    """The prompts of a published table with the columns of PROMPTS: two rows per group, arms as in ARMS."""
     pairs, _ = read(prior)
     test = pairs.assign(text=pairs["prompt"], context_id=pairs["concept"])
     control = pairs.assign(text=pairs["control"], context_id="", arm="neutral")
@@ -100,8 +107,11 @@ def build(prior: sections.PublishedPrompts) -> pd.DataFrame:
 
 
 def completions(prior: sections.PublishedPrompts) -> pd.DataFrame:
-    """The completions that a published table holds, as lib/models/precomputed.py reads them: prompt_id,
-    sample_index, completion."""
+    """The completions in a published table, in the format that lib/models/precomputed.py reads.
+
+    Returns:
+        One row per completion: prompt_id, sample_index, completion.
+    """
     pairs, _ = read(prior)
     rows = [
         (f"row {pair.row}/{arm}", index, text)
@@ -114,12 +124,12 @@ def completions(prior: sections.PublishedPrompts) -> pd.DataFrame:
 
 
 def samples(made: pd.DataFrame) -> int:
-    """How many completions every prompt of `completions` has: the most that a set may ask for."""
+    """The number of completions that every prompt of `completions` has: the most that a set may request."""
     return int(made.groupby("prompt_id").size().min()) if len(made) else 0
 
 
 def split(prompt: str) -> tuple[str, str]:
-    """The sentences before the last one, and the last one: what counts as context and as stem."""
+    """Split a prompt into all sentences but the last (the context) and the last one (the stem)."""
     before, rest = [], prompt
     while (first := sentences.first_sentence(rest)) != rest:
         before.append(first)
@@ -128,55 +138,62 @@ def split(prompt: str) -> tuple[str, str]:
 
 
 def report(defects: dict[str, list]) -> pd.DataFrame:
-    """The defects as people read them: defect, count, where (the first rows)."""
+    """The defects as a table for display: defect, count, where (the first rows)."""
     rows = [
-        (name, len(places), tables.some(places, len(places))) for name, places in defects.items() if places
+        (name, len(row_numbers), tables.some(row_numbers, len(row_numbers)))
+        for name, row_numbers in defects.items()
+        if row_numbers
     ]
     return pd.DataFrame(rows, columns=["defect", "count", "where"])
 
 
 def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> pd.DataFrame:
-    """`cells` of one list with control and control_replies, looked up by place; `used`: is the row a control
-    of any."""
-    given = cells["n_control"].map(lambda cell: None if str(cell).casefold() in _NOTHING else cell)
-    whole = given.isna() | given.astype(str).str.fullmatch(r"\d+(\.0*)?")
+    """Look up the control of each row in one list.
+
+    Adds control, control_replies, used (whether any row has this one as its control) and unmarked (whether
+    its control is not marked as such); no_text also covers the control.
+    """
+    values = cells["n_control"].map(lambda cell: None if str(cell).casefold() in _NOTHING else cell)
+    is_whole = values.isna() | values.astype(str).str.fullmatch(r"\d+(\.0*)?")
     last = len(cells) - 1
     remedy = f"a control's place is counted from 0 (the first row below the header) to {last}"
     published_columns.refuse(
-        cells["row"][~whole],
-        f"with an n_control that is no whole number: {given[~whole].tolist()[:3]}",
+        cells["row"][~is_whole],
+        f"with an n_control that is no whole number: {values[~is_whole].tolist()[:3]}",
         remedy,
         unit,
         prior,
     )
-    place = given.astype(float)
-    place = place.mask(place == cells.index)  # as controls name themselves: a row is no control of its own
-    beyond = place > last
+    index = values.astype(float)
+    index = index.mask(index == cells.index)  # controls may name themselves, but no row is its own control
+    beyond = index > last
     published_columns.refuse(
         cells["row"][beyond],
-        f"with an n_control beyond the table: {given[beyond].tolist()[:3]}",
+        f"with an n_control beyond the table: {values[beyond].tolist()[:3]}",
         remedy,
         unit,
         prior,
     )
-    of = [None if np.isnan(number) else int(number) for number in place]
-    lost = pd.Series([number is not None and pd.isna(cells["prompt"].iloc[number]) for number in of])
+    control_rows = [None if np.isnan(number) else int(number) for number in index]
+    no_prompt = pd.Series(
+        [number is not None and pd.isna(cells["prompt"].iloc[number]) for number in control_rows]
+    )
     published_columns.refuse(
-        cells["row"][lost], "whose control has no prompt", "supply it or take the row out", unit, prior
+        cells["row"][no_prompt], "whose control has no prompt", "supply it or take the row out", unit, prior
     )
     return cells.assign(
-        control=[None if number is None else cells["prompt"].iloc[number] for number in of],
+        control=[None if number is None else cells["prompt"].iloc[number] for number in control_rows],
         no_text=[
             bool(cells["no_text"].iloc[[row, *([] if number is None else [number])]].any())
-            for row, number in enumerate(of)
+            for row, number in enumerate(control_rows)
         ],
-        control_replies=[[] if number is None else cells["replies"].iloc[number] for number in of],
+        control_replies=[[] if number is None else cells["replies"].iloc[number] for number in control_rows],
         used=published_columns.are_among(
-            cells["prompt"], cells["prompt"].iloc[[number for number in of if number is not None]]
+            cells["prompt"], cells["prompt"].iloc[[number for number in control_rows if number is not None]]
         ),
         unmarked=[
             number is not None and cells["is_control"].any() and not cells["is_control"].iloc[number]
-            for number in of
+            for number in control_rows
         ],
     )
 
@@ -184,10 +201,10 @@ def _with_controls(cells: pd.DataFrame, unit: str, prior: sections.PublishedProm
 def _arms(pairs: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> list[str]:
     """The arm of each test, from its polarity or from its concept's valence."""
     polarity = pairs["polarity"].fillna("").str.casefold()
-    strange = ~polarity.isin([*_NOTHING, "negative", "positive"])
+    unknown = ~polarity.isin([*_NOTHING, "negative", "positive"])
     published_columns.refuse(
-        pairs["row"][strange],
-        f"with an unknown polarity: {polarity[strange].tolist()[:3]}",
+        pairs["row"][unknown],
+        f"with an unknown polarity: {polarity[unknown].tolist()[:3]}",
         "give negative, positive, or nothing",
         unit,
         prior,
@@ -199,7 +216,7 @@ def _arms(pairs: pd.DataFrame, unit: str, prior: sections.PublishedPrompts) -> l
 
 
 def _defects(pairs: pd.DataFrame) -> dict[str, list]:
-    """What is counted and kept."""
+    """Defects of pairs that are counted but kept."""
     counts = [
         [sum(text is not None for text in replies) for replies in pairs[name]]
         for name in ("replies", "control_replies")
@@ -207,20 +224,20 @@ def _defects(pairs: pd.DataFrame) -> dict[str, list]:
     fullest = max((*counts[0], *counts[1]), default=0)
     uneven = [test != control for test, control in zip(*counts, strict=True)]
     fewer = [min(both) < fullest for both in zip(*counts, strict=True)]
-    stems = [split(row.prompt)[1] != split(row.control)[1] for row in pairs.itertuples()]
+    stems_differ = [split(row.prompt)[1] != split(row.control)[1] for row in pairs.itertuples()]
     repeats = [
         row.row
         for row in pairs.itertuples()
         for text in row.replies
         if text and instructions.mentions(text, row.concept)
     ]
-    wrong = {
+    masks = {
         "tests that repeat another's prompt and concept": pairs.duplicated(["prompt", "concept"]),
-        "pairs whose last sentences differ": stems,
+        "pairs whose last sentences differ": stems_differ,
         "pairs with completions that are no text (a formula, an error, a date), left out": pairs["no_text"],
         "controls that are not marked as such": pairs.get("unmarked", [False] * len(pairs)),
         "pairs whose test and control differ in number of completions": uneven,
         f"pairs with fewer than {fullest} completions of test or control": fewer,
     }
-    found = {name: pairs["row"][np.asarray(mask, dtype=bool)].tolist() for name, mask in wrong.items()}
-    return found | {"completions of a test that repeat its concept": repeats}
+    defects = {name: pairs["row"][np.asarray(mask, dtype=bool)].tolist() for name, mask in masks.items()}
+    return defects | {"completions of a test that repeat its concept": repeats}

@@ -1,8 +1,8 @@
-"""Which contexts are unrelated to which stems: they share no content word, and their sentences are not alike.
+"""Which contexts are unrelated to which stems: no shared content word, and low similarity of the sentences.
 
-What fails is listed in `lib/data/exclusions.csv`. Rows whose scope is a stem are made by this module (`python
--m lib.dataset.relatedness` makes them anew); rows whose scope is a domain are judged by hand and stay as they
-are.
+Pairs that fail are listed in `lib/data/exclusions.csv`. This module writes the rows whose scope is a stem
+(`python -m lib.dataset.relatedness` rewrites them). Rows whose scope is a domain are judged by hand and stay
+unchanged.
 """
 
 import re
@@ -16,9 +16,9 @@ import pandas as pd
 from lib.dataset import assignment, curated_prompts
 from lib.nlp import similarity
 
-# Ours: cosine above which a context is held related to a stem. Two stems of different domains, which nobody
-# would call related, lie above it about once in a hundred pairs, two stems of one domain ten times as often
-# (see `yardstick`).
+# Cosine above which a context counts as related to a stem; this project's choice. About 1 % of the pairs of
+# stems of different domains, which are plainly unrelated, lie above it, and about ten times as many pairs of
+# one domain (see `baseline_rate`).
 THRESHOLD = 0.40
 
 SUBJECT_PRONOUNS = ("He", "She", "They", "I")
@@ -37,8 +37,11 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def content_words(text: str) -> dict[str, str]:
-    """The words of a text that are no function words, by what is left when endings such as -s, -ing, -ed and
-    -ly are cut off."""
+    """The content words of a text by root: the word without endings such as -s, -ing, -ed and -ly.
+
+    Returns:
+        Root -> the last word of the text that has it.
+    """
     words = re.findall(r"[^\W\d_]+", re.sub(r"['’]s\b", "", text.casefold()))
     return {_root(word): word for word in words if word not in FUNCTION_WORDS}
 
@@ -50,68 +53,81 @@ def _root(word: str) -> str:
 
 
 def anonymize(stem: str, subject: str, pronoun: str) -> str:
-    """A stem told of nobody: its subject and pronouns become 'someone' and 'they'.
+    """A stem without its person: the subject and its pronouns become 'someone' and 'they'.
 
-    Told of Hiroshi, any context was like any stem about Hiroshi: the mention of the same person hid whether
-    the rest is related.
+    Otherwise any context rendered for Hiroshi would be similar to any stem about Hiroshi: the shared mention
+    of one person would hide whether the rest is related.
     """
-    named = (
+    text = (
         stem
         if subject in SUBJECT_PRONOUNS
         else re.sub(rf"\b{re.escape(subject)}\b", "someone", stem, flags=re.I)
     )
     person, they = curated_prompts.PRONOUNS.index(pronoun), curated_prompts.PRONOUNS.index("they")
-    for name in ("himself", "his", "him", "he"):  # "her" is rather "their" than "them"
+    for name in ("himself", "his", "him", "he"):  # his before him: "her" becomes "their" rather than "them"
         forms = curated_prompts.WORDS[name]
-        named = re.sub(rf"\b{forms[person]}\b", forms[they], named, flags=re.I)
-    return named
+        text = re.sub(rf"\b{forms[person]}\b", forms[they], text, flags=re.I)
+    return text
 
 
 def related_sentences(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
-    """The stems and contexts that share a content word or are more alike than THRESHOLD: stem_id, match_id,
-    reason.
+    """The stems and contexts that share a content word or are more similar than THRESHOLD.
 
-    Similarity is measured between the stem and the context told of 'they', see `anonymize`. `embed` gives
-    unit vectors.
+    Similarity is measured between the anonymized stem (see `anonymize`) and the context rendered for 'they'.
+
+    Args:
+        stems: The stems, with columns stem_id, subject, pronoun and stem.
+        contexts: The contexts, with columns context_id, match_id and text.
+        embed: Maps texts to unit vectors.
+
+    Returns:
+        One row per related stem and context: stem_id, match_id, reason.
     """
-    told = [anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
-    sentences = [curated_prompts.tell(text, "They", "they") for text in contexts["text"]]
-    alike = embed(told) @ embed(sentences).T
-    holders, shared = defaultdict(list), defaultdict(list)
-    for column, sentence in enumerate(sentences):
-        for root in content_words(sentence):
-            holders[root].append(column)
-    for row, text in enumerate(told):
+    stem_texts = [anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
+    context_texts = [curated_prompts.tell(text, "They", "they") for text in contexts["text"]]
+    cosines = embed(stem_texts) @ embed(context_texts).T
+    columns_with, shared = defaultdict(list), defaultdict(list)
+    for column, context_text in enumerate(context_texts):
+        for root in content_words(context_text):
+            columns_with[root].append(column)
+    for row, text in enumerate(stem_texts):
         for root, word in content_words(text).items():
-            for column in holders[root]:
+            for column in columns_with[root]:
                 shared[row, column].append(word)
     rows = []
-    for row, column in sorted({*shared, *map(tuple, np.argwhere(alike > THRESHOLD).tolist())}):
+    for row, column in sorted({*shared, *map(tuple, np.argwhere(cosines > THRESHOLD).tolist())}):
         words = [f"both speak of '{', '.join(shared[row, column])}'"] if shared[row, column] else []
-        cosine = [f"their cosine is {alike[row, column]:.2f}"] if alike[row, column] > THRESHOLD else []
+        cosine = [f"their cosine is {cosines[row, column]:.2f}"] if cosines[row, column] > THRESHOLD else []
         reason = f"{contexts['context_id'].iat[column]}: {', '.join(words + cosine)}"
         rows.append((stems["stem_id"].iat[row], contexts["match_id"].iat[column], reason))
     return pd.DataFrame(rows, columns=["stem_id", "match_id", "reason"])
 
 
 def related(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed) -> pd.DataFrame:
-    """The stems and matches that must not meet, as rows for exclusions.csv: match_id, scope (the stem_id),
-    reason."""
-    found = related_sentences(stems, contexts, embed).rename(columns={"stem_id": "scope"})
-    return found.groupby(["match_id", "scope"], as_index=False)["reason"].agg("; ".join)
+    """The stems and matches that must not meet, in the format of exclusions.csv.
+
+    Args:
+        stems: As for `related_sentences`.
+        contexts: As for `related_sentences`.
+        embed: Maps texts to unit vectors.
+
+    Returns:
+        One row per stem and match: match_id, scope (the stem_id), reason.
+    """
+    sentences = related_sentences(stems, contexts, embed).rename(columns={"stem_id": "scope"})
+    return sentences.groupby(["match_id", "scope"], as_index=False)["reason"].agg("; ".join)
 
 
 def missing_exclusions(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `related` that `exclusions` let meet."""
-    free = assignment.allowed(
+    """The rows of `related` (`found`) that `exclusions` does not keep apart."""
+    is_allowed = assignment.allowed(
         stems.drop_duplicates("stem_id"), sorted(found["match_id"].unique()), exclusions
     )
-    return found[[bool(free.at[row.scope, row.match_id]) for row in found.itertuples()]]
+    return found[[bool(is_allowed.at[row.scope, row.match_id]) for row in found.itertuples()]]
 
 
 def baseline_rate(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
-    """Share of the pairs of stems above THRESHOLD, those of one domain ('same') and those of two
-    ('different')."""
+    """Share of pairs of stems above THRESHOLD, for pairs of one domain ('same') and of two ('different')."""
     vectors = embed([anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()])
     first, second = np.triu_indices(len(stems), k=1)
     domain = stems["domain"].to_numpy(object)
@@ -120,16 +136,15 @@ def baseline_rate(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:
 
 
 def main(folder: Path | None = None) -> None:
-    """Write a folder's exclusions anew: what was judged by hand, and each stem and match, of any part, found
-    related."""
+    """Rewrite a folder's exclusions: those judged by hand, and all related stems and matches of any part."""
     stems, contexts, exclusions = curated_prompts.shipped(folder, part=None)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
-    found = missing_exclusions(related(stems, contexts), stems, by_hand)
-    pd.concat([by_hand, found]).to_csv((folder or curated_prompts.DATA) / "exclusions.csv", index=False)
+    new_rows = missing_exclusions(related(stems, contexts), stems, by_hand)
+    pd.concat([by_hand, new_rows]).to_csv((folder or curated_prompts.DATA) / "exclusions.csv", index=False)
     shares = baseline_rate(stems)
     pairs = len(stems) * contexts["match_id"].nunique()
     print(
-        f"{len(by_hand)} rows by hand, {len(found)} found among {pairs} pairs of stem and match; "
+        f"{len(by_hand)} rows by hand, {len(new_rows)} found among {pairs} pairs of stem and match; "
         f"above {THRESHOLD}: {shares['same']:.1%} of the pairs of stems of one domain, "
         f"{shares['different']:.1%} of two"
     )

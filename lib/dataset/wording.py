@@ -1,6 +1,6 @@
-"""Lint of the curated benchmark's wording: each sentence by itself, and sentences that say almost the same.
+"""Lint of the curated benchmark's wording: single sentences, and sentences that are almost the same.
 
-Every check takes the stems or the contexts, read but not validated, and gives what it finds.
+Every check takes the stems or the contexts, read but not validated, and yields its findings.
 """
 
 import re
@@ -18,7 +18,7 @@ from lib.dataset import curated_prompts, relatedness
 from lib.nlp import vader
 from lib.nlp.text import normalize
 
-STEM_WORDS = (4, 14)  # ours: fewer leave nothing to go on from, more bury the context
+STEM_WORDS = (4, 14)  # own choice: fewer words leave nothing to continue, more bury the context
 CONTEXT_WORDS = (3, 14)
 LENGTH_GAP = 2  # words, within a match
 
@@ -39,7 +39,7 @@ _AN = re.compile(
 
 
 class Finding(NamedTuple):
-    """One defect: which check found it, where, what stands there, why it is wrong, what to do about it."""
+    """One defect: the check that found it, where, the value there, why it is wrong, and how to fix it."""
 
     check: str
     place: str
@@ -49,8 +49,7 @@ class Finding(NamedTuple):
 
 
 def encoding(table: pd.DataFrame, key: str) -> Iterator[Finding]:
-    """Characters that look like others or like nothing, in any cell; `key` is the column that names the
-    row."""
+    """Invisible or look-alike characters in any cell; `key` is the column that identifies the row."""
     for column in table:
         for place, value in zip(table[key], table[column], strict=True):
             reasons = [reason for pattern, reason in _ODD.items() if re.search(pattern, value)]
@@ -67,8 +66,7 @@ def encoding(table: pd.DataFrame, key: str) -> Iterator[Finding]:
 
 
 def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Sentences outside STEM_WORDS or CONTEXT_WORDS, matches whose sentences differ by more than LENGTH_GAP
-    words."""
+    """Sentences outside STEM_WORDS or CONTEXT_WORDS, and matches that differ by over LENGTH_GAP words."""
     words = contexts["text"].str.split().str.len()
     for places, texts, counts, (least, most) in (
         (stems["stem_id"], stems["stem"], stems["stem"].str.split().str.len(), STEM_WORDS),
@@ -88,12 +86,12 @@ def lengths(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def duplicates(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Sentences of the same words, whoever they speak of, or of the same words but for one left out of each.
+    """Sentences with the same words, whoever they are about, or the same words except one in each.
 
-    Sentences of one match are meant to be of one build: among them only the same words count.
+    Sentences of one match are meant to have the same structure: among them only identical words count.
     """
-    told = [relatedness.anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
-    yield from _alike(stems["stem_id"].tolist(), stems["stem_id"].tolist(), told)
+    stem_texts = [relatedness.anonymize(row.stem, row.subject, row.pronoun) for row in stems.itertuples()]
+    yield from _alike(stems["stem_id"].tolist(), stems["stem_id"].tolist(), stem_texts)
     yield from _alike(
         contexts["context_id"].tolist(), contexts["match_id"].tolist(), contexts["text"].tolist()
     )
@@ -103,7 +101,7 @@ def _alike(ids: list[str], families: list[str], texts: list[str]) -> Iterator[Fi
     words = [tuple(re.findall(r"[\w'-]+", text.casefold())) for text in texts]
     keyed = defaultdict(set)
     for number, tokens in enumerate(words):
-        for key in {tokens} | {tokens[:place] + tokens[place + 1 :] for place in range(len(tokens))}:
+        for key in {tokens} | {tokens[:index] + tokens[index + 1 :] for index in range(len(tokens))}:
             keyed[key].add(number)
     pairs = {pair for numbers in keyed.values() for pair in combinations(sorted(numbers), 2)}
     for first, second in sorted(pairs):
@@ -123,14 +121,14 @@ def _afinn() -> Afinn:
 
 
 def charged_words(text: str) -> list[str]:
-    """The words of a text that VADER's or AFINN's lexicon (Nielsen, 2011) rates, whatever they add up to."""
+    """The words of a text that VADER's or AFINN's lexicon (Nielsen, 2011) rates, whatever their sum."""
     text = normalize(text)
     words = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text.casefold()) + text.casefold().split()
     return sorted({word for word in words if word in vader.lexicon()} | set(_afinn().find_all(text)))
 
 
 def residual_sentiment(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Words of stems and neutral sentences that a sentiment lexicon rates."""
+    """Words in stems and neutral sentences that a sentiment lexicon rates."""
     neutral = contexts[contexts["arm"].isin(["neutral", "neutral2"])]
     for places, texts in ((stems["stem_id"], stems["stem"]), (neutral["context_id"], neutral["text"])):
         for place, text in zip(places, texts, strict=True):
@@ -148,14 +146,17 @@ def articles(places: pd.Series, texts: pd.Series) -> Iterator[Finding]:
     """'a' before a vowel sound, 'an' before a consonant (by spelling, with the usual exceptions)."""
     for place, text in zip(places, texts, strict=True):
         for article, word in re.findall(r"\b(an?) ([\w-]+)", text, flags=re.IGNORECASE):
-            right = "an" if _AN.match(word) else "a"
-            if article.casefold() != right:
-                yield Finding("article", place, text, f"'{article} {word}'", f"write '{right} {word}'")
+            expected = "an" if _AN.match(word) else "a"
+            if article.casefold() != expected:
+                yield Finding("article", place, text, f"'{article} {word}'", f"write '{expected} {word}'")
 
 
 def stem_agreement(stems: pd.DataFrame) -> Iterator[Finding]:
-    """Stems that do not speak of their subject, speak of another person, bend the verb wrongly or end in no
-    word."""
+    """Defects of stems in grammar: subject, pronouns, verb and ending.
+
+    Stems that do not mention their subject, that mention another person, whose verb does not agree with the
+    subject, or that do not end in a word.
+    """
     forms = [{forms[person] for forms in _person_words()} for person in range(len(curated_prompts.PRONOUNS))]
     for row in stems[stems["pronoun"].isin(curated_prompts.PRONOUNS)].itertuples():
         words, own = (
@@ -204,17 +205,17 @@ def stem_agreement(stems: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _bent_verbs(stem: str, subject: str, pronoun: str) -> list[str]:
-    who = rf"(?:{re.escape(subject)}|{pronoun})" if pronoun in ("he", "she") else pronoun
+    subject_pattern = rf"(?:{re.escape(subject)}|{pronoun})" if pronoun in ("he", "she") else pronoun
     wrong = {
         "he": r"am|are|were|have|do",
         "they": r"am|is|was|has|does|\w+[^\Ws]s",
         "I": r"is|are|were|has|does|\w+[^\Ws]s",
     }
-    fine = _NO_VERB | ({"was"} if pronoun == "I" else set())
-    found = re.finditer(
-        rf"\b{who} ({wrong['he' if pronoun == 'she' else pronoun]})\b", stem, flags=re.IGNORECASE
+    exceptions = _NO_VERB | ({"was"} if pronoun == "I" else set())
+    matches = re.finditer(
+        rf"\b{subject_pattern} ({wrong['he' if pronoun == 'she' else pronoun]})\b", stem, flags=re.IGNORECASE
     )
-    return [bent[0] for bent in found if bent[1].casefold() not in fine]
+    return [match[0] for match in matches if match[1].casefold() not in exceptions]
 
 
 def _person_words() -> list[tuple[str, ...]]:
@@ -225,7 +226,7 @@ def _person_words() -> list[tuple[str, ...]]:
 
 
 def names(stems: pd.DataFrame) -> Iterator[Finding]:
-    """Subjects with a name of their own that are told with two pronouns."""
+    """Subjects with a proper name that occur with two pronouns."""
     for subject, pronouns in stems.groupby("subject")["pronoun"].unique().items():
         if len(pronouns) > 1 and not subject.startswith("The "):
             yield Finding(
@@ -238,10 +239,14 @@ def names(stems: pd.DataFrame) -> Iterator[Finding]:
 
 
 def template_agreement(contexts: pd.DataFrame) -> Iterator[Finding]:
-    """Templates that cannot be told of every subject: wrong placeholders, and pronouns and verbs outside of
-    them."""
+    """Templates that cannot be rendered for every subject.
+
+    Unknown or malformed placeholders, and pronouns and verbs outside placeholders.
+    """
     pairs = {
-        tuple(found.split("|")) for text in contexts["text"] for found in re.findall(r"\{(\w+\|\w+)\}", text)
+        tuple(forms_pair.split("|"))
+        for text in contexts["text"]
+        for forms_pair in re.findall(r"\{(\w+\|\w+)\}", text)
     }
     singular, plural = {first for first, *_ in pairs}, {last for *_, last in pairs}
     persons = {form for forms in _person_words() for form in forms} | _STRANGERS
@@ -278,17 +283,17 @@ def template_agreement(contexts: pd.DataFrame) -> Iterator[Finding]:
                 f"'{word}' outside a placeholder",
                 "write a placeholder",
             )
-        after = re.match(r"\{\} (?:\w+ly )?(\w+)", rest)
+        first_word = re.match(r"\{\} (?:\w+ly )?(\w+)", rest)
         if (
-            after
-            and (after[1] in plural or re.search(r"[^s]s$", after[1]))
-            and after[1] not in _NO_VERB | singular | _FINITE
+            first_word
+            and (first_word[1] in plural or re.search(r"[^s]s$", first_word[1]))
+            and first_word[1] not in _NO_VERB | singular | _FINITE
         ):
             yield Finding(
                 "agreement",
                 row.context_id,
                 row.text,
-                f"'{after[1]}' fits not every subject",
+                f"'{first_word[1]}' fits not every subject",
                 "write {feels|feel}",
             )
 

@@ -1,4 +1,4 @@
-"""Asking: which completions a run needs, which are at hand, and making the missing ones.
+"""Generation: which completions a run needs, which of them exist, and generating the missing ones.
 
-Takes prompts and a Backend; gives a table of completions, one of next-token measures.
+Input: prompts and a Backend. Output: a table of completions and a table of next-token measures.
 """

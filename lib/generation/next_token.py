@@ -1,10 +1,12 @@
-"""How charged the model's very next token is, exactly and without sampling, from one forward pass a prompt:
-that of generation, where it reads the same prompt.
+"""Charge of the model's next token: exact, without sampling, from one forward pass per prompt.
 
-How a lexicon of words meets sub-word tokens: a token counts if it begins a word (after a space, or where the
-prompt ends in white space) and what it spells is, whole and case ignored, an entry of VADER's lexicon; it
-then has that entry's valence, and every other token has 0. So charge that is spread over several tokens
-("heart" + "broken") is missed, and a token that goes on to a longer word ("sad" + "dle") is counted.
+Where generation reads the same prompt, its forward pass is used.
+
+A lexicon of words meets sub-word tokens as follows. A token counts if it begins a word (after a space, or
+where the prompt ends in white space) and its whole spelling, ignoring case, is an entry of VADER's lexicon.
+It then has the valence of that entry; every other token has 0. Charge that is spread over several tokens
+("heart" + "broken") is therefore missed, and a token that continues into a longer word ("sad" + "dle") is
+counted.
 """
 
 import hashlib
@@ -22,13 +24,20 @@ from lib.storage.records import Journal, journal_keys
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
 MEASURES = ("expected_valence", "negative_mass", "positive_mass")
 COLUMNS = ["model", "prompt_id", "group_id", "stem_id", "arm", "slot", *MEASURES]
-_PROMPTS = 32  # read side by side by each worker
+_PROMPTS = 32  # prompts per forward pass of a worker
 _WORD_MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece vocabularies write the space before a word
 
 
 def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lexicon valence (−4 … +4, 0 if it has none) of each of `size` token ids: after a space, and where a
-    word needs none."""
+    """Return the lexicon valence of each token id, −4 … +4, and 0 where it has none.
+
+    Args:
+        tokenizer: The tokenizer of the model.
+        size: Number of token ids.
+
+    Returns:
+        Two arrays, shape (size,): for words after a space, and for words where none is needed.
+    """
     lexicon = vader.lexicon()
     marked, bare = np.zeros(size), np.zeros(size)
     for token, number in tokenizer.get_vocab().items():
@@ -39,38 +48,42 @@ def token_valences(tokenizer, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def coverage(tokenizer) -> float:
-    """% of the lexicon's entries that are a single token after a space."""
+    """Return the % of the lexicon's entries that are a single token after a space."""
     return 100.0 * np.count_nonzero(token_valences(tokenizer, len(tokenizer))[0]) / len(vader.lexicon())
 
 
 class Recorder:
-    """Keeps what a model makes of the prompts that generation reads anyway (`runner.generate`), so that
-    `measure` need not read them again: the unmitigated `prompts` that the journal lacks.
+    """Records the next-token measures of prompts that generation reads anyway (`runner.generate`).
 
-    The same distribution as of a pass of its own, to within what floating point leaves open when other
-    prompts are read beside.
+    `measure` then need not read them again. Recorded are those of the unmitigated `prompts` that the journal
+    lacks. The distribution equals that of a separate pass, up to the floating-point differences that other
+    prompts in the batch cause.
     """
 
     def __init__(self, prompts: pd.DataFrame, model, journal_path: Path):
         requested, self._path = _owed(prompts, model), journal_path
-        kept = journal_keys(journal_path)
-        self._keys = {row.rendered: row.key for row in requested.itertuples() if row.key not in kept}
+        cached = journal_keys(journal_path)
+        self._keys = {row.rendered: row.key for row in requested.itertuples() if row.key not in cached}
         self._model, self._records, self._valences = model, [], None
 
     def __call__(self, rendered: list[str], logits) -> None:
-        """Take note of the logits after each of `rendered`, shape (prompts, vocabulary); from several threads
-        at once."""
-        places = [place for place, prompt in enumerate(rendered) if prompt in self._keys]
-        if places:
+        """Record the measures of `rendered` prompts; may be called from several threads at once.
+
+        Args:
+            rendered: Prompts as the model sees them.
+            logits: The logits after each prompt, shape (prompts, vocabulary).
+        """
+        indices = [index for index, prompt in enumerate(rendered) if prompt in self._keys]
+        if indices:
             if self._valences is None:
                 self._valences = token_valences(self._model.tokenizer, logits.shape[-1])
-            keys = [self._keys[rendered[place]] for place in places]
+            keys = [self._keys[rendered[index]] for index in indices]
             self._records += _measures(
-                keys, [rendered[place] for place in places], logits[places], self._valences
+                keys, [rendered[index] for index in indices], logits[indices], self._valences
             )
 
     def save(self) -> None:
-        """Write to the journal what was noted since the last time."""
+        """Write the measures recorded since the last call to the journal."""
         records = {record["key"]: record for record in self._records}
         if records:
             with Journal(self._path) as journal:
@@ -80,22 +93,24 @@ class Recorder:
 
 
 def recorder(prompts: pd.DataFrame, model, journal_path: Path) -> Recorder | None:
-    """A Recorder, None for a backend that shows no probabilities."""
+    """Return a Recorder; None for a backend that does not give probabilities."""
     return Recorder(prompts, model, journal_path) if model.is_local else None
 
 
 def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
-    """The table COLUMNS for the unmitigated `prompts`: expected_valence in points of the human scale, the
-    masses in %.
+    """Measure the next token of the unmitigated `prompts`.
 
-    The distribution is the model's own (temperature 1). Empty for a backend that shows no probabilities. What
-    the journal holds is not computed again.
+    The distribution is the model's own (temperature 1). What the journal holds is not computed again.
+
+    Returns:
+        The table COLUMNS: expected_valence in points of the human scale, the masses in %. Empty for a backend
+        that does not give probabilities.
     """
     if not model.is_local:
         return pd.DataFrame(columns=COLUMNS)
-    asked = _owed(prompts, model)
+    keyed = _owed(prompts, model)
     with Journal(journal_path) as journal:
-        requested = asked.drop_duplicates("key")
+        requested = keyed.drop_duplicates("key")
         missing = requested[~requested["key"].isin(journal.keys())]
         if len(missing):
             _compute(
@@ -104,12 +119,12 @@ def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
                 model,
                 journal,
             )
-        found = journal.read(list(MEASURES))
-    return asked.join(found, on="key")[COLUMNS].reset_index(drop=True)
+        measures = journal.read(list(MEASURES))
+    return keyed.join(measures, on="key")[COLUMNS].reset_index(drop=True)
 
 
 def _owed(prompts: pd.DataFrame, model) -> pd.DataFrame:
-    """`prompts` with model, rendered and key."""
+    """Return `prompts` with the columns model, rendered and key."""
     rendered = [model.render(row.context, row.stem, "") for row in prompts.itertuples()]
     depends_on = [VERSION, model.fingerprint, model.spec.mode]
     keys = [hashlib.sha256(json.dumps([*depends_on, prompt]).encode()).hexdigest() for prompt in rendered]
@@ -123,8 +138,8 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
         for start in range(0, len(missing), model.workers * _PROMPTS):
             batch = missing.iloc[start : start + model.workers * _PROMPTS]
             parts = [batch.iloc[first : first + _PROMPTS] for first in range(0, len(batch), _PROMPTS)]
-            found = huggingface.map_threads(model, lambda part: _read(part, model, valences), parts)
-            journal.append([record for part in found for record in part])
+            results = huggingface.map_threads(model, lambda subset: _read(subset, model, valences), parts)
+            journal.append([record for subset in results for record in subset])
             bar.update(len(batch))
 
 
@@ -133,7 +148,7 @@ def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) ->
 
 
 def _measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
-    """A record for each prompt: its key and MEASURES."""
+    """Return a record for each prompt: its key and MEASURES."""
     marked, bare = valences
     records = []
     for key, prompt, row in zip(keys, rendered, logits, strict=True):

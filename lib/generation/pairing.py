@@ -1,17 +1,17 @@
-"""Which draws of two arms, or of two prompts, are set against each other where one may have more of them than
-the other.
+"""Pairing: which draws of two arms, or of two prompts, are compared where their numbers differ.
 
-Equal draws (of equal sample_index) share their noise. Where both sides have the same draws, each is compared
-with its equal; the mean of the differences is then the difference of the means. Where they have not, each
-draw is compared with the mean over all draws of the other side that are scored: no draw is left out, none
-counts more than another, and the mean of the differences is again the difference of the means.
+Equal draws (of equal sample_index) share their noise. Where both sides have the same draws, each draw is
+compared with its equal, and the mean of the differences is the difference of the means. Where they differ,
+each draw is compared with the mean over all scored draws of the other side: no draw is left out, none counts
+more than another, and the mean of the differences is again the difference of the means.
 
 With k draws against n of variance σ², and a correlation ρ of equal draws, a group's difference has the
-variance σ² (1/k + 1/n − 2ρ / max(k, n)). Comparing with single draws counted round (0, 1, 0, 1, …) never has
-less if k ≥ n, and of k < n only if ρ > ½, for it leaves n − k draws out. Where k < n, weighing the equal
-draws by ρ and the mean of all by 1 − ρ would take another σ² ρ² (1/k − 1/n) off: at k = 1, n = 3 and ρ = 0.3
-a twentieth of it (tests/generation/test_pairing.py). It is not done: charged arms are seldom drawn less often
-than their reference, and what a mitigation changes is read off the means of cells (`lib.claims.mitigation`).
+variance σ² (1/k + 1/n − 2ρ / max(k, n)). The alternative, comparing with single draws in rotation (0, 1, 0,
+1, …), never has a smaller variance if k ≥ n, and if k < n only for ρ > ½, because it leaves n − k draws out.
+Where k < n, weighting the equal draws by ρ and the mean of all by 1 − ρ would reduce the variance by another
+σ² ρ² (1/k − 1/n): by a twentieth at k = 1, n = 3 and ρ = 0.3 (tests/generation/test_pairing.py). This is not
+done: charged arms seldom have fewer draws than their reference, and the effect of a mitigation is computed
+from the means of cells (`lib.claims.mitigation`).
 """
 
 import pandas as pd
@@ -20,32 +20,40 @@ from lib.config.specs import NO_MITIGATION
 
 
 def references(judgements: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """The rows of the arm that others are compared with. Needs model, mitigation and arm.
+    """Return the rows of the arm that other arms are compared with.
 
-    Under a mitigation of which a model was not asked with this arm they are its unmitigated rows, named after
-    the mitigation: in the mean over both polarities, and in what a mitigation changes, they cancel.
+    If a model has no rows of this arm under a mitigation, its unmitigated rows are used, labelled with the
+    mitigation. They cancel in the mean over both polarities and in the effect of a mitigation.
+
+    Args:
+        judgements: A table with columns model, mitigation and arm.
+        arm: The reference arm.
     """
     base = judgements[judgements["arm"] == arm]
-    bare, there = (
+    bare, available = (
         base[base["mitigation"] == NO_MITIGATION],
         set(zip(base["model"], base["mitigation"], strict=True)),
     )
-    asked = judgements[["model", "mitigation"]].drop_duplicates().itertuples(index=False, name=None)
+    requests = judgements[["model", "mitigation"]].drop_duplicates().itertuples(index=False, name=None)
     borrowed = [
         bare[bare["model"] == model].assign(mitigation=name)
-        for model, name in asked
-        if (model, name) not in there
+        for model, name in requests
+        if (model, name) not in available
     ]
     return pd.concat([base, *borrowed]) if borrowed else base
 
 
 def with_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """`table` with the column partner: the sample_index of the one draw of `base` that stands beside a row
-    where only one can.
+    """Return `table` with the column partner: the sample_index of the paired draw of `base`.
 
-    That is the equal one, and for a row that has no equal the draws of `base` are counted round. `key` names
-    the group that both share; rows whose group has no draw in `base` are left out. A table that has the
-    column keeps it.
+    It is the draw with the same sample_index. For a row without one, the draws of `base` are used in
+    rotation. A table that already has the column keeps it.
+
+    Args:
+        table: Rows with the columns of `key` and sample_index; rows whose group has no draw in `base` are
+            left out.
+        base: The reference draws, with the same columns.
+        key: The columns of the group that both share.
     """
     draws = base[[*key, "sample_index"]].drop_duplicates().sort_values([*key, "sample_index"])
     of_group = draws.groupby(key, sort=False)["sample_index"]
@@ -65,8 +73,7 @@ def with_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str]) -> pd.
 
 
 def _round(table: pd.DataFrame, draws: pd.DataFrame, key: list[str]) -> pd.Series:
-    """The sample_index of the draw of each row of `table` if `draws` of the group, numbered by `turn`, are
-    counted round."""
+    """Return the sample_index that each row of `table` gets in rotation over the `draws` of its group."""
     turns = table[key].assign(turn=table["sample_index"] % table["count"])
     return turns.merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
 
@@ -74,11 +81,20 @@ def _round(table: pd.DataFrame, draws: pd.DataFrame, key: list[str]) -> pd.Serie
 def beside(
     table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str], of: list[str]
 ) -> pd.DataFrame:
-    """What each row of `table`, of `with_partner`, is compared with: `values` of its partner where both sides
-    have the same draws of the group, else their mean over the draws of `base`, of which those that are NaN
-    count for nothing.
+    """Return the reference values that each row of `table` is compared with.
 
-    `of`, with `key`, names what the draws of `table` belong to.
+    Where both sides have the same draws of a group, these are the values of the row's partner. Elsewhere they
+    are the mean over the group's draws of `base`, ignoring NaN.
+
+    Args:
+        table: The table of `with_partner`.
+        base: The reference draws, with the columns of `key`, sample_index and `values`.
+        key: The columns of the group that both share.
+        values: The columns to return.
+        of: The columns that, with `key`, identify the unit that the draws of `table` belong to.
+
+    Returns:
+        The columns `values`, indexed as `table`.
     """
     single = beside_partner(table, base, key, values)
     counts = base.groupby(key, sort=False)["sample_index"].nunique().rename("count")
@@ -94,8 +110,12 @@ def beside(
 def beside_partner(
     table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str]
 ) -> pd.DataFrame:
-    """`values` of the partner of each row of `table`, missing where `base` has no such draw; indexed as
-    `table`."""
+    """Return `values` of the partner of each row of `table`, missing where `base` has no such draw.
+
+    The result is indexed as `table`.
+    """
     partners = base[[*key, "sample_index", *values]].rename(columns={"sample_index": "partner"})
-    found = table[[*key, "partner"]].merge(partners, on=[*key, "partner"], how="left", validate="many_to_one")
-    return found[values].set_axis(table.index)
+    matches = table[[*key, "partner"]].merge(
+        partners, on=[*key, "partner"], how="left", validate="many_to_one"
+    )
+    return matches[values].set_axis(table.index)

@@ -1,8 +1,7 @@
-"""The template doctor: how prompts are rendered, token by token, and what is wrong with that, found before
-any weights load.
+"""Prompt checks: how prompts are rendered, token by token, and faults found before any weights load.
 
-A missing or doubled start token, or a system text that a chat template adds by itself, changes what a model
-answers.
+A missing or doubled start token, or a system text that a chat template adds by itself, changes the replies of
+a model.
 """
 
 import re
@@ -16,25 +15,36 @@ _ROLES = {"system", "user", "assistant", "human", "instruction", "inst"}
 
 
 def first_of_each(requested: pd.DataFrame, model) -> pd.DataFrame:
-    """The first group as rendered: arm, mitigation, rendered, and tokens (divided by |), one row each."""
+    """Return the first group as rendered, one row per arm and mitigation.
+
+    Returns:
+        arm, mitigation, rendered, and tokens (separated by |; absent for a model without a tokenizer).
+    """
     group = requested[requested["group_id"] == requested["group_id"].iloc[0]].drop_duplicates(
         ["arm", "mitigation"]
     )
-    shown = group[["arm", "mitigation", "rendered"]].reset_index(drop=True)
+    table = group[["arm", "mitigation", "rendered"]].reset_index(drop=True)
     if model.tokenizer is None:
-        return shown
+        return table
     pieces = [
         model.tokenizer.batch_decode([[token] for token in ids])
-        for ids in model.token_ids(shown["rendered"].tolist())
+        for ids in model.token_ids(table["rendered"].tolist())
     ]
-    return shown.assign(tokens=["|".join(piece).replace("\n", "⏎") for piece in pieces])
+    return table.assign(tokens=["|".join(piece).replace("\n", "⏎") for piece in pieces])
 
 
 def check(requested: pd.DataFrame, model, max_new_tokens: int) -> None:
-    """Raise ParameterError, naming model, fault and remedy, if the prompts are not what the model was trained
-    to read.
+    """Check that the prompts have the form that the model was trained on.
 
-    Completions made elsewhere are held against what is owed.
+    Precomputed completions are compared with the requested ones.
+
+    Args:
+        requested: The table of `runner.requests`.
+        model: The backend.
+        max_new_tokens: Tokens reserved for a completion.
+
+    Raises:
+        ParameterError: If they do not; the message names model, fault and remedy.
     """
     model.check(requested)
     if model.tokenizer is None:
@@ -45,7 +55,7 @@ def check(requested: pd.DataFrame, model, max_new_tokens: int) -> None:
 
 
 def thought_note(model, max_new_tokens: int) -> str:
-    """What the chat template says of thoughts, as Markdown; empty where a thought is not to be expected."""
+    """Describe how the chat template handles thoughts, as Markdown; empty where no thought is expected."""
     if model.tokenizer is None or model.spec.mode != "chat":
         return ""
     spec, switch = model.spec, chat_templates.switch(model.tokenizer)
@@ -77,12 +87,12 @@ def _fault(requested: pd.DataFrame, model, max_new_tokens: int) -> str | None:
         return f"the start token {tokenizer.bos_token!r} is doubled; mend the chat template"
     if _puts_start(tokenizer) and longest[0] != start:
         return f"the start token {tokenizer.bos_token!r} is missing from the chat template; mend the template"
-    room, thought = _room(model.config), spec.thinking_tokens
-    if room and len(longest) + max_new_tokens + thought > room:
+    capacity, thought = _room(model.config), spec.thinking_tokens
+    if capacity and len(longest) + max_new_tokens + thought > capacity:
         of_thought = f", thinking_tokens {thought}" if thought else ""
         return (
             f"the longest prompt, {len(longest)} tokens{of_thought} and max_new_tokens {max_new_tokens} "
-            f"exceed the {room} that "
+            f"exceed the {capacity} that "
             "it can read; shorten the mitigation or lower "
             f"{'thinking_tokens' if thought > max_new_tokens else 'max_new_tokens'}"
         )
@@ -117,8 +127,11 @@ def _template_fault(model) -> str | None:
 
 
 def thought_fault(rendered, model) -> str | None:
-    """What is wrong with a model whose `rendered` prompts open a thought; None if they open none, or it is
-    provided for."""
+    """Return what is wrong with a model whose `rendered` prompts open a thought.
+
+    Returns:
+        The fault and its remedy; None if no prompt opens a thought, or the model's settings allow for it.
+    """
     spec = model.spec
     if not any(map(model.opens_thought, rendered)):
         return None
@@ -147,7 +160,7 @@ def thought_fault(rendered, model) -> str | None:
 
 
 def _room(config) -> int | None:
-    """How many tokens the model can read; None if its configuration does not say."""
+    """Return how many tokens the model can read; None if its configuration does not state it."""
     text = config.get_text_config()
     return next(
         (
@@ -160,14 +173,16 @@ def _room(config) -> int | None:
 
 
 def added_system_text(tokenizer, spec) -> str:
-    """What a chat template says before the first message of the user, without special tokens and role names;
-    mostly empty."""
+    """Return the text that a chat template adds before the first user message; usually empty.
+
+    Special tokens and role names are removed.
+    """
     mark = "0123456789"
     rendered = chat_templates.apply(tokenizer, spec, [{"role": "user", "content": mark}])
     before = tokenizer(rendered.split(mark)[0], add_special_tokens=False).input_ids
     lines = tokenizer.decode(before, skip_special_tokens=True).splitlines()
-    said = " ".join(line.strip() for line in lines if re.sub(r"\W", "", line).casefold() not in {"", *_ROLES})
-    return said if len(said.split()) > 2 else ""
+    text = " ".join(line.strip() for line in lines if re.sub(r"\W", "", line).casefold() not in {"", *_ROLES})
+    return text if len(text.split()) > 2 else ""
 
 
 def _opens_an_answer(model) -> bool:
@@ -175,7 +190,7 @@ def _opens_an_answer(model) -> bool:
     with_, without = (
         chat_templates.apply(model.tokenizer, model.spec, message, opened) for opened in (True, False)
     )
-    # Mistral's template ends the user's turn so
+    # Mistral's template ends the user's turn in this way
     return with_ != without or with_.rstrip().endswith("[/INST]")
 
 

@@ -1,7 +1,6 @@
-"""Which completions are owed, which are at hand, and paying for the missing ones.
+"""Which completions are requested, which exist already, and generating the missing ones.
 
-A completion is reused only under a key over everything that could change it, so nothing stale is taken for
-fresh.
+A completion is reused only under a key over everything that could change it, so it is never stale.
 """
 
 import hashlib
@@ -23,39 +22,36 @@ from lib.replies import outcomes
 from lib.runtime import progress
 from lib.storage.records import Journal
 
-_ASKED = (
-    "require_word",
-    "thought_markers",
-    "thinking_tokens",
-)  # of a model: how its replies are drawn and read
+# settings of a model that change how its replies are sampled and read
+_ASKED = ("require_word", "thought_markers", "thinking_tokens")
 SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
-_KEYED = [
-    "rendered",
-    "context",
-    "stem",
-    "group_id",
-    "sample_index",
-]  # of a row; the cut looks at context and stem
+# columns of a row that enter its key; the cut after the first sentence uses context and stem
+_KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]
 COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "wording", "sample_index"]
 
 
 def requests(prompts: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """One row for each completion owed: COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the
-    prompt as the model sees it), key.
+    """Return one row per requested completion.
 
-    Unmitigated prompts of an arm are asked as often as `samples` say; under each mitigation, those of
-    MITIGATED_ARMS as `mitigation_samples` say (lib/config/draws.py). Draw k of a prompt is the same whatever
-    other arms and draws are asked for. wording: which of the mitigation's texts a group is asked in, from 1
-    on (`lib.config.mitigation_texts`); 0 without a mitigation.
+    Unmitigated prompts of an arm are requested as often as `samples` says; under each mitigation, those of
+    MITIGATED_ARMS as often as `mitigation_samples` says (lib/config/draws.py). Draw k of a prompt is the same
+    whatever other arms and draws are requested.
+
+    Returns:
+        COMPLETION_COLUMNS, context, stem, mitigation_text, rendered (the prompt as the model sees it), key.
+        wording is the number, from 1, of the mitigation's text that a group gets
+        (`lib.config.mitigation_texts`); 0 without a mitigation.
     """
-    asked = [_ask(prompts, NO_MITIGATION, [], parameters.samples, model)]
+    tables = [_ask(prompts, NO_MITIGATION, [], parameters.samples, model)]
     for name, value in parameters.mitigations.items():
-        asked.append(_ask(prompts, name, mitigation_texts.texts(value), parameters.mitigation_samples, model))
-    return keyed(pd.concat(asked, ignore_index=True), parameters, model)
+        tables.append(
+            _ask(prompts, name, mitigation_texts.texts(value), parameters.mitigation_samples, model)
+        )
+    return keyed(pd.concat(tables, ignore_index=True), parameters, model)
 
 
 def keyed(requested: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """`requested` with the column key: a hash of everything that could change what `model` writes there."""
+    """Return `requested` with the column key: a hash of all that could change the completion of `model`."""
     return requested.assign(
         key=[_key(row, parameters, model) for row in requested[_KEYED].itertuples(index=False)]
     )
@@ -64,20 +60,20 @@ def keyed(requested: pd.DataFrame, parameters: Generation, model) -> pd.DataFram
 def _ask(
     prompts: pd.DataFrame, mitigation: str, texts: list[str], samples: draws.Samples, model
 ) -> pd.DataFrame:
-    asked = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
-    times = draws.asked(asked["arm"], samples, mitigation)
-    asked = asked[times > 0].copy()
-    asked["mitigation"] = mitigation
-    asked["wording"] = [
+    requested = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
+    counts = draws.asked(requested["arm"], samples, mitigation)
+    requested = requested[counts > 0].copy()
+    requested["mitigation"] = mitigation
+    requested["wording"] = [
         mitigation_texts.of_group(mitigation, group, len(texts)) if texts else 0
-        for group in asked["group_id"]
+        for group in requested["group_id"]
     ]
-    asked["mitigation_text"] = [texts[number - 1] if texts else "" for number in asked["wording"]]
-    asked["rendered"] = [
-        model.render(row.context, row.stem, row.mitigation_text) for row in asked.itertuples()
+    requested["mitigation_text"] = [texts[number - 1] if texts else "" for number in requested["wording"]]
+    requested["rendered"] = [
+        model.render(row.context, row.stem, row.mitigation_text) for row in requested.itertuples()
     ]
-    asked = asked.astype(object)  # the samples of a prompt then share its texts in memory
-    rows = asked.loc[asked.index.repeat(times[asked.index])].astype({"wording": int})
+    requested = requested.astype(object)  # so the samples of a prompt share its texts in memory
+    rows = requested.loc[requested.index.repeat(counts[requested.index])].astype({"wording": int})
     return rows.assign(sample_index=rows.groupby(level=0).cumcount()).reset_index(drop=True)
 
 
@@ -105,39 +101,49 @@ def generate(
     first_step=None,
     bar: progress.Bar | None = None,
 ) -> pd.DataFrame:
-    """`requested` with the columns SETTLED (see `lib.replies.outcomes`); only what the journal lacks is asked
-    of the model.
+    """Generate the completions that the journal lacks and return all of them.
 
-    Finished batches are appended to the journal, durably, so a run that is killed goes on where it was.
-    `first_step`, a `next_token.Recorder`, is shown what the model makes of each prompt that it reads. `bar`
-    counts what is made, for who asks several times; None opens one.
+    Finished batches are appended to the journal durably, so a run that was killed continues where it stopped.
+
+    Args:
+        requested: The table of `requests`, or another one with the column key.
+        parameters: The generation section of the parameter set.
+        model: The backend.
+        journal_path: The journal of the completions.
+        first_step: A `next_token.Recorder`, which gets the logits after each prompt that the model reads.
+        bar: A progress bar that several calls share; None opens a new one.
+
+    Returns:
+        `requested` with the columns SETTLED (see `lib.replies.outcomes`).
     """
     with Journal(journal_path) as journal:
         pending = missing(requested, journal.keys(SETTLED))
         if len(pending):
             _generate_missing(pending, len(requested), parameters, model, journal, first_step, bar)
-        found = journal.read(SETTLED)
-    return requested.assign(**found.loc[requested["key"]].reset_index(drop=True).set_axis(requested.index))
+        completed = journal.read(SETTLED)
+    return requested.assign(
+        **completed.loc[requested["key"]].reset_index(drop=True).set_axis(requested.index)
+    )
 
 
 def _batches(pending: pd.DataFrame, batch_size: int) -> list[pd.DataFrame]:
-    """Batches of equal size, at most `batch_size`; a small last one costs as many steps as any."""
+    """Split into batches of equal size, at most `batch_size`; a small last batch costs as many steps."""
     size = math.ceil(len(pending) / math.ceil(len(pending) / batch_size))
     return [pending.iloc[start : start + size] for start in range(0, len(pending), size)]
 
 
 def missing(requested: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
-    """The rows of `requested` whose key is not among `keys`, each key once, in the order that costs least."""
+    """Return the rows of `requested` whose key is not in `keys`, each key once, in the cheapest order."""
     return side_by_side(requested[~requested["key"].isin(keys)].drop_duplicates("key"))
 
 
 def _generate_missing(
     pending: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
 ) -> None:
-    pace = throughput.pace(model, pending, parameters)
-    model.workers, model.threads = pace.workers, pace.threads
-    batches = _batches(pending, pace.batch_size)
-    seconds = [throughput.expected(pace, model, batch, parameters) for batch in batches]
+    plan = throughput.pace(model, pending, parameters)
+    model.workers, model.threads = plan.workers, plan.threads
+    batches = _batches(pending, plan.batch_size)
+    seconds = [throughput.expected(plan, model, batch, parameters) for batch in batches]
     costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
     own = progress.bar(total, parameters.model.name, "completions", total - len(pending), *costs)
     with nullcontext(shown) if shown else own as bar:
@@ -147,10 +153,11 @@ def _generate_missing(
 
 
 def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
-    """`requests` in the order that costs least.
+    """Return `requests` in the cheapest order.
 
-    One wording of a mitigation after the other, for its prompts begin alike; within it groups by length, for
-    a batch is as slow as its longest; within a group the arms beside each other, for they share their noise.
+    The wordings of a mitigation follow one another, because their prompts share a prefix. Within a wording,
+    groups are sorted by length, because a batch is as slow as its longest prompt. Within a group the arms are
+    adjacent, because they share their noise.
     """
     length = (
         requests["rendered"]
@@ -165,21 +172,21 @@ def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, first_step) -> list[dict]:
-    asked = (parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
+    reply_args = (parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
     if first_step:
-        replies = model.reply(batch, *asked, first_step)
+        replies = model.reply(batch, *reply_args, first_step)
         first_step.save()
     else:
-        replies = model.reply(batch, *asked)
+        replies = model.reply(batch, *reply_args)
     markers, records = tuple(parameters.model.thought_markers), []
-    # one template: all of its prompts open a thought, or none
+    # with one template, all prompts open a thought or none does
     thinking = model.opens_thought(batch["rendered"].iloc[0])
     for row, reply in zip(batch.itertuples(), replies, strict=True):
-        told = (row.context, row.stem, row.mitigation_text, markers, thinking)
+        settle_args = (row.context, row.stem, row.mitigation_text, markers, thinking)
         records.append(
             {
                 "key": row.key,
-                **asdict(outcomes.settle(reply, *told)),
+                **asdict(outcomes.settle(reply, *settle_args)),
                 "tokens": reply.tokens,
                 "ended": reply.ended,
             }
@@ -188,7 +195,12 @@ def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, firs
 
 
 def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
-    """The table a run keeps: COMPLETION_COLUMNS, SETTLED, model, family, tuning, mode, parameters."""
+    """Return the table that a run stores.
+
+    Returns:
+        model, COMPLETION_COLUMNS, SETTLED, family, tuning, mode, parameters (weights outside the embedding
+        tables; missing where unknown).
+    """
     spec = parameters.model
     table = paid[[*COMPLETION_COLUMNS, *SETTLED]].copy()
     table.insert(0, "model", spec.name)
@@ -201,8 +213,12 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
 
 
 def usability(completions: pd.DataFrame) -> pd.DataFrame:
-    """By arm: completions, mean tokens, % that ended before the token limit, % distinct among those that can
-    be judged."""
+    """Summarise the completions by arm.
+
+    Returns:
+        completions, mean tokens, % that ended before the token limit, % distinct among those that can be
+        judged.
+    """
     usable = completions[completions["outcome"].isin(outcomes.USABLE)]
     arms = completions.assign(ended=100.0 * completions["ended"]).groupby("arm", sort=False)
     table = arms.agg(completions=("outcome", "size"), tokens=("tokens", "mean"), ended=("ended", "mean"))
@@ -213,8 +229,10 @@ def usability(completions: pd.DataFrame) -> pd.DataFrame:
 
 
 def identical_rate(completions: pd.DataFrame) -> pd.Series:
-    """% of unmitigated completions of each arm that equal the neutral arm's completion with the same noise,
-    where neither is missing."""
+    """Return the % of unmitigated completions of each arm that equal the neutral one with the same noise.
+
+    Pairs in which either is missing are left out.
+    """
     plain = completions[completions["mitigation"] == NO_MITIGATION]
     wide = plain.pivot(index=["group_id", "sample_index"], columns="arm", values="completion").dropna(
         subset="neutral"

@@ -1,5 +1,4 @@
-"""How fast a model answers on this machine, measured in a few seconds, and the batch size and division of
-cores that suit it.
+"""Throughput of a model, measured in a few seconds, to choose batch size and division of cores.
 
 Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
 """
@@ -15,23 +14,24 @@ from lib.models import architectures, decoding, huggingface
 from lib.models.base import Backend
 from lib.runtime.cores import available_threads
 
-MIN_TO_CALIBRATE = 300  # missing completions below which measuring costs more than it saves
-SECONDS = 15  # a further division of the cores is tried only if it will probably end within
-# completions in hand; larger tensors are given back to the system and fetched anew at every step
+MIN_TO_CALIBRATE = 300  # missing completions below which a calibration costs more than it saves
+SECONDS = 15  # another division of the cores is tried only if it will probably finish within this time
+# completions per batch; larger tensors are returned to the system and allocated again at every step
 LARGEST = 512
-MAX_UNSAVED_SECONDS = 60  # seconds of work in hand: what a kill may cost
-TYPICAL_TOKENS = 12  # a completion up to the end of its first sentence, before any was seen
-_OVERHEAD = 0.1  # share of time that may go to what a step costs however few rows it has
-_SIZES = (8, 64)  # rows of the two steps that are timed
-_PROMPTS = 16  # prompts whose reading is timed
+MAX_UNSAVED_SECONDS = 60  # seconds of work that is not yet saved: what a kill may cost
+TYPICAL_TOKENS = 12  # of a completion up to the end of its first sentence; assumed before any is seen
+_OVERHEAD = 0.1  # share of time that may go to the fixed cost of a step
+_SIZES = (8, 64)  # rows of the two timed steps
+_PROMPTS = 16  # prompts in the timed prefill
 
 
 @dataclass(frozen=True)
 class ThroughputPlan:
-    """A way to ask a model, and its price. Results do not depend on it.
+    """How to run a model, and the measured cost. Results do not depend on it.
 
-    A batch is decoded in `workers` parts side by side, on `threads` cores each. Seconds, of all workers
-    together: one token of a prompt read, one step however few rows it has, one token written.
+    A batch is decoded in `workers` parts in parallel, on `threads` cores each. Costs are in seconds, for all
+    workers together: prefill_seconds_per_token for one token of a prompt, per_step for one step regardless of
+    its rows, decode_seconds_per_token for one generated token.
     """
 
     batch_size: int
@@ -42,8 +42,14 @@ class ThroughputPlan:
     decode_seconds_per_token: float = 0.0
 
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
-        """What it takes to read `read` prompt tokens and to write completions of `tokens` tokens on
-        average."""
+        """Return the seconds to prefill `read` prompt tokens and to generate the completions.
+
+        Args:
+            read: Number of prompt tokens.
+            completions: Number of completions.
+            tokens: Mean tokens of a completion.
+            max_new_tokens: Most tokens of a completion: the steps of a batch.
+        """
         steps = math.ceil(completions / self.batch_size) * max_new_tokens
         return (
             read * self.prefill_seconds_per_token
@@ -53,9 +59,10 @@ class ThroughputPlan:
 
 
 def pace(model, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
-    """What `parameters` say, and what they leave open measured, or guessed where little is missing.
+    """Return the plan for generating the `missing` completions.
 
-    Only a model of the transformers library is measured; others get batches of a fixed size.
+    What `parameters` leave open is measured, or guessed if few completions are missing. Only a model of the
+    transformers library is measured; others get batches of a fixed size.
     """
     if not model.is_local:
         in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
@@ -69,46 +76,46 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan
 
 
 def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
-    """The fastest of a few ways to divide the cores, with the batch size that suits it and memory allows."""
+    """Return the fastest of a few divisions of the cores, with a suitable batch size that memory allows."""
     cores, started = available_threads(), time.monotonic()
     wide = _device(model) == "cpu" and not parameters.workers
     divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
     prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
-    tried = []
+    plans = []
     for workers in (number for number in divisions if number <= cores):
-        if tried and time.monotonic() - started > SECONDS * len(tried) / (len(tried) + 1):
+        if plans and time.monotonic() - started > SECONDS * len(plans) / (len(plans) + 1):
             break
-        tried.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
+        plans.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
     work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.most_tokens)
-    return min(tried, key=lambda way: way.seconds(*work))
+    return min(plans, key=lambda plan: plan.seconds(*work))
 
 
 def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> ThroughputPlan:
-    """The price of reading and writing with `workers` doing the same work at the same time."""
+    """Measure prefill and decoding with `workers` doing the same work at the same time."""
     model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
-    timed = (
+    seconds = (
         pd.DataFrame(huggingface.map_threads(model, lambda _: _time_one(model, ids), range(workers)))
         .mean()
         .to_dict()
     )
     few, many = _SIZES
-    per_row = max((timed["many"] - timed["few"]) / (many - few), 1e-9)
-    per_step, per_token = max(timed["few"] - few * per_row, 0.0), per_row / workers
-    suits = (
+    per_row = max((seconds["many"] - seconds["few"]) / (many - few), 1e-9)
+    per_step, per_token = max(seconds["few"] - few * per_row, 0.0), per_row / workers
+    suitable = (
         per_step
         * parameters.max_new_tokens
         / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
     )
-    suits = max(suits, _SIZES[1])  # beside other work a step may seem to cost nothing
-    fits = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
+    suitable = max(suitable, _SIZES[1])  # on a busy machine a step may seem to cost nothing
+    fitting = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
     affordable = max(MAX_UNSAVED_SECONDS / (per_token * TYPICAL_TOKENS), workers)
-    batch = parameters.batch_size or int(max(1, min(suits, affordable, fits, LARGEST)))
-    return ThroughputPlan(batch, workers, threads, timed["read"] / workers, per_step, per_token)
+    batch = parameters.batch_size or int(max(1, min(suitable, affordable, fitting, LARGEST)))
+    return ThroughputPlan(batch, workers, threads, seconds["read"] / workers, per_step, per_token)
 
 
 def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Generation) -> float:
-    """Seconds that a batch takes at a measured pace; 0 at one that was not measured."""
+    """Return the seconds that a batch takes under a measured plan; 0 if the plan was not measured."""
     if not pace.decode_seconds_per_token:
         return 0.0
     tokens = min(TYPICAL_TOKENS, parameters.max_new_tokens)
@@ -118,38 +125,40 @@ def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Gener
 
 
 def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
-    """Tokens of as many prompts, such as the model reads side by side."""
+    """Return the tokens of as many prompts, all of a kind that the model reads in one batch."""
     ids = model.token_ids(prompts)
-    most = max(decoding.alike(model.config, ids), key=len)
-    return [ids[most[place % len(most)]] for place in range(len(ids))]
+    largest = max(decoding.alike(model.config, ids), key=len)
+    return [ids[largest[index % len(largest)]] for index in range(len(ids))]
 
 
 def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
-    """Seconds: `read` a token of a prompt, and write one token for a `few` and for `many` rows."""
+    """Measure seconds: `read` per token of a prompt, and one step for a `few` and for `many` rows."""
     import torch
 
     with torch.inference_mode(), model.named():
-        decoding.read(model.weights, model.tokenizer, ids[:1])  # the first pass of all is slower
+        decoding.read(model.weights, model.tokenizer, ids[:1])  # the very first pass is slower
         started = time.perf_counter()
         logits, mask, cache = decoding.read(model.weights, model.tokenizer, ids)
         tokens = logits.argmax(dim=-1)
         seconds = {"read": (time.perf_counter() - started) / mask.numel()}
         for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
-            kept = torch.arange(rows, device=tokens.device) % len(tokens)
-            cache.reorder_cache(kept)
-            mask, tokens, times = mask[kept], tokens[kept], []
+            rows_kept = torch.arange(rows, device=tokens.device) % len(tokens)
+            cache.reorder_cache(rows_kept)
+            mask, tokens, times = mask[rows_kept], tokens[rows_kept], []
             for _ in range(3):
                 started = time.perf_counter()
                 logits, mask = decoding.write(model.weights, tokens, mask, cache)
-                logits.argmax(dim=-1).tolist()  # waits for an accelerator
+                logits.argmax(dim=-1).tolist()  # waits for the accelerator
                 times.append(time.perf_counter() - started)
             seconds[name] = min(times)
     return seconds
 
 
 def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
-    """How many tokens of prompts are read if `missing` is asked `batch_size` at a time: each distinct prompt
-    of a batch, and what all of a batch begin with, once."""
+    """Return how many prompt tokens are read if `missing` is processed in batches of `batch_size`.
+
+    Each distinct prompt of a batch is read once, and so is the prefix that all prompts of a batch share.
+    """
     total = 0
     for start in range(0, len(missing), batch_size):
         ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
@@ -162,11 +171,15 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
 
 
 def row_bytes(model, tokens: int) -> int:
-    """Memory of one row of a batch: its cache of keys and values, twice while rows are dropped; what a layer
-    makes of its prompt; and its scores.
+    """Return the memory of one row of a batch, in bytes.
 
-    An architecture without attention is estimated as if it had some: its state is smaller than the cache of a
-    typical prompt.
+    It is the cache of keys and values (twice while rows are dropped), the activations of one layer for its
+    prompt, and its scores. An architecture without attention is estimated as if it had attention: its state
+    is smaller than the cache of a typical prompt.
+
+    Args:
+        model: The backend.
+        tokens: Tokens of the row, prompt and completion.
     """
     config = model.config.get_text_config()
     hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
@@ -183,15 +196,14 @@ def row_bytes(model, tokens: int) -> int:
 
 
 def _value(config, name: str, or_: int) -> int:
-    """A number of the configuration, the greatest where each layer has one of its own; `or_` where it is not
-    said."""
+    """Return a number of the configuration, the greatest if set per layer; `or_` where it is missing."""
     value = getattr(config, name, None)
     numbers = [number for number in (value if isinstance(value, list | tuple) else [value]) if number]
     return int(max(numbers, default=or_))
 
 
 def working_bytes(parameters: Generation) -> float:
-    """The memory that decoding may take beside the weights."""
+    """Return the memory that decoding may use in addition to the weights, in bytes."""
     return (
         parameters.max_working_memory_gb * 1e9
         if parameters.max_working_memory_gb

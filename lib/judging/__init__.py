@@ -1,4 +1,4 @@
-"""Who gives a text its valence on the human scale, and how those judges are made.
+"""Judges: how a text gets its valence on the human scale, and how those judges are trained.
 
-Takes texts; gives valences from −4 to +4, NaN where there is no verdict.
+Input: texts. Output: valences from −4 to +4, NaN where there is no verdict.
 """

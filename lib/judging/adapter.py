@@ -1,11 +1,15 @@
-"""The adapter of the judge's encoder: low-rank changes of its attention (LoRA, Hu et al., ICLR 2022), taught
-people's ratings.
+"""The low-rank adapter of the judge's encoder (LoRA, Hu et al., ICLR 2022), trained on human ratings.
 
-It ships in FILE and is merged into the encoder's weights when these are read (`merge`). `main` (make
-fit-adapter) trains it on all texts, and anew without each fold of documents and without each domain, so that
-FILE also holds what is said of texts that neither adapter nor regression has seen. On a GPU a training takes
-some 15 seconds, on two CPU cores over an hour; two machines do not give the same numbers to the last bit, so
-FILE is part of the judge's version. Rank, layers, epochs and rates are this project's choice.
+The adapter changes the encoder's attention. It ships in FILE and is merged into the encoder's weights when
+they are loaded (`merge`).
+
+`main` of `lib.judging.adapter_training` (make fit-adapter) trains it on all texts, and again without each
+fold of documents and without each domain. FILE therefore also holds predictions for texts that neither the
+adapter nor the regression has seen.
+
+One training takes about 15 seconds on a GPU and over an hour on two CPU cores. Two machines do not give
+identical numbers to the last bit, so FILE is part of the judge's version. Rank, layers, epochs and learning
+rates are choices of this project.
 """
 
 from functools import cache
@@ -20,7 +24,7 @@ FILE = ROOT / "lib" / "data" / "judge_adapter.safetensors"
 RANK, ALPHA, DROPOUT = 4, 8, 0.05
 MODULES = ("q", "k", "v", "o")  # of each layer's attention
 EPOCHS, BATCH, RATE, HEAD_RATE = 2, 256, 6e-4, 1e-4
-DIGITS, UNKNOWN = 2, np.iinfo(np.int16).min  # of what is said of unseen texts: hundredths, or nothing
+DIGITS, UNKNOWN = 2, np.iinfo(np.int16).min  # predictions for unseen texts: decimals, missing value
 DOCUMENTS, DOMAIN = "unseen_documents", "unseen_domain"
 
 
@@ -31,20 +35,29 @@ def _contents() -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 
 def facts() -> dict[str, str]:
-    """How FILE was made: rank, epochs, trained numbers, device."""
+    """Return how FILE was made: rank, epochs, number of trained weights, device."""
     return _contents()[0]
 
 
 def unseen(which: str) -> np.ndarray:
-    """What adapter and regression say of each rated text in `human_ratings.read()` without its document
-    (DOCUMENTS) or its whole domain (DOMAIN), −4 … +4; NaN where no such training was made."""
-    said = _contents()[1][which]
-    return np.where(said == UNKNOWN, np.nan, said / 10.0**DIGITS)
+    """Return the held-out predictions of adapter and regression for the texts of `human_ratings.read()`.
+
+    Args:
+        which: DOCUMENTS (trained without the document of the text) or DOMAIN (trained without its domain).
+
+    Returns:
+        One valence per rated text, −4 … +4; NaN where no such training was run.
+    """
+    stored = _contents()[1][which]
+    return np.where(stored == UNKNOWN, np.nan, stored / 10.0**DIGITS)
 
 
 def merge(encoder) -> None:
-    """Add the adapter to the weights of `encoder`, an MPNetModel in float32, in place: W + (ALPHA / RANK) · B
-    · A."""
+    """Add the adapter to the weights of `encoder` in place: W + (ALPHA / RANK) · B · A.
+
+    Args:
+        encoder: An MPNetModel in float32.
+    """
     import torch
 
     tensors = _contents()[1]
@@ -57,14 +70,20 @@ def merge(encoder) -> None:
 def save(
     changes: dict[str, np.ndarray], documents: np.ndarray, domain: np.ndarray, made: dict[str, str]
 ) -> None:
-    """Write FILE: `changes` by layer, module and side (A, B), and what is said of unseen texts (NaN:
-    unknown)."""
-    said = {DOCUMENTS: documents, DOMAIN: domain}
+    """Write FILE.
+
+    Args:
+        changes: Adapter weights by layer, module and side (A, B), as `adapter_training.changes` returns them.
+        documents: Predictions for each rated text without its document; NaN where unknown.
+        domain: Predictions for each rated text without its domain; NaN where unknown.
+        made: How the adapter was trained, see `facts`.
+    """
+    predictions = {DOCUMENTS: documents, DOMAIN: domain}
     rounded = {
         name: np.where(np.isnan(values), UNKNOWN, np.round(np.nan_to_num(values) * 10**DIGITS)).astype(
             np.int16
         )
-        for name, values in said.items()
+        for name, values in predictions.items()
     }
     save_file({name: change.astype(np.float16) for name, change in changes.items()} | rounded, FILE, made)
     _contents.cache_clear()

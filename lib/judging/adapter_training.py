@@ -1,9 +1,9 @@
-"""Train the adapter of the judge's encoder and write the file that ships (make fit-adapter; for a GPU).
+"""Train the adapter of the judge's encoder and write the file that ships (make fit-adapter; meant for a GPU).
 
-Encoder with adapter, pooling, and a linear head on the standardised columns of `regression.design` are
-trained together on weighted squared error; the head starts as the ridge regression on the frozen encoder.
-What is said of unseen texts is said as the judge says it: by a ridge regression on the features of the
-trained encoder, never by the head.
+The encoder with the adapter, the pooling and a linear head on the standardised columns of `regression.design`
+are trained together on weighted squared error. The head starts as the ridge regression on the frozen encoder.
+Predictions for unseen texts are made as the judge makes them: by a ridge regression on the features of the
+trained encoder, not by the head.
 """
 
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ SEED, FEATURE_BATCH = 1, 512
 
 @dataclass
 class Texts:
-    """Token ids of each text, and VADER's valence (texts, 1)."""
+    """Token ids of each text, and VADER's valence, shape (texts, 1)."""
 
     ids: list[list[int]]
     vader: torch.Tensor
 
     @classmethod
     def read(cls, texts: list[str]) -> "Texts":
-        """Tokenise as `mpnet.features` does."""
+        """Tokenise `texts` as `mpnet.features` does."""
         tokenizer, _ = mpnet.load(max(mpnet.LAYERS), False)
         ids = tokenizer(
             [normalize(text) for text in texts], truncation=True, max_length=mpnet.MAX_TOKENS
@@ -45,48 +45,60 @@ class Texts:
 
 
 def device() -> str:
-    """Where there is an accelerator, there."""
+    """Return "cuda" where an accelerator is available, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def pooled(encoder, ids: list[list[int]]) -> torch.Tensor:
-    """The columns of `mpnet.features` of a padded batch, with gradients, shape (texts, columns)."""
+    """Return the columns of `mpnet.features` of a padded batch, with gradients, shape (texts, columns)."""
     length = max(map(len, ids))
-    # 1: the encoder's padding
+    # 1 is the encoder's padding token
     tokens = torch.tensor([row + [1] * (length - len(row)) for row in ids], device=device())
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids], device=device())
     states = encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
-    there, columns = mask[..., None].bool(), []
+    is_token, columns = mask[..., None].bool(), []
     for layer in mpnet.LAYERS:
         state = states[layer].float()
-        columns += [(state * there).sum(1) / there.sum(1), state.masked_fill(~there, -torch.inf).amax(1)]
+        columns += [
+            (state * is_token).sum(1) / is_token.sum(1),
+            state.masked_fill(~is_token, -torch.inf).amax(1),
+        ]
     return torch.cat(columns, dim=1)
 
 
 @torch.inference_mode()
 def features(encoder, texts: Texts) -> np.ndarray:
-    """`regression.design` of all texts by an encoder as it is, float32."""
+    """Return `regression.design` of all texts, computed with `encoder` as it is, float32."""
     encoder.eval()
     order = np.argsort(texts.lengths, kind="stable")
-    found = np.empty((len(order), len(mpnet.LAYERS) * len(mpnet.POOLINGS) * mpnet.WIDTH), np.float32)
+    encoded = np.empty((len(order), len(mpnet.LAYERS) * len(mpnet.POOLINGS) * mpnet.WIDTH), np.float32)
     for start in range(0, len(order), FEATURE_BATCH):
         rows = order[start : start + FEATURE_BATCH]
         with torch.autocast(device(), torch.bfloat16, enabled=device() == "cuda"):
-            found[rows] = pooled(encoder, [texts.ids[row] for row in rows]).cpu().numpy()
-    return np.column_stack([found, texts.vader.numpy()])
+            encoded[rows] = pooled(encoder, [texts.ids[row] for row in rows]).cpu().numpy()
+    return np.column_stack([encoded, texts.vader.numpy()])
 
 
 def batches(rows: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """`rows` in batches of texts of about one length, in random order."""
+    """Split `rows` into batches of texts of similar length, in random order."""
     order = rows[np.argsort(lengths[rows] + rng.uniform(0, 4, len(rows)))]
-    parts = np.array_split(order, -(-len(rows) // adapter.BATCH))
-    rng.shuffle(parts)
-    return parts
+    result = np.array_split(order, -(-len(rows) // adapter.BATCH))
+    rng.shuffle(result)
+    return result
 
 
 def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarray):
-    """An encoder with an adapter taught by the `rows` of `table` (mean, weight); `frozen`: the design without
-    an adapter."""
+    """Train an adapter on the given `rows` of `table`.
+
+    Args:
+        texts: The texts of `table`, tokenised.
+        table: One row per text, with columns mean and weight.
+        frozen: The design of all texts computed without an adapter.
+        rows: Positions of the training rows.
+
+    Returns:
+        The encoder with its trained adapter.
+    """
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(SEED)
@@ -111,13 +123,15 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
     means, weights = (torch.tensor(table[name].to_numpy(dtype=np.float32)) for name in ("mean", "weight"))
     rng = np.random.default_rng(SEED)
     with progress.bar(steps, "training", "steps") as bar:
-        for part in (part for _ in range(adapter.EPOCHS) for part in batches(rows, texts.lengths, rng)):
+        for batch in (batch for _ in range(adapter.EPOCHS) for batch in batches(rows, texts.lengths, rng)):
             with torch.autocast(device(), torch.bfloat16, enabled=device() == "cuda"):
-                read = pooled(encoder, [texts.ids[row] for row in part])
+                encoded = pooled(encoder, [texts.ids[row] for row in batch])
             columns = (
-                torch.cat([read, texts.vader[part].to(device())], dim=1) - centre.to(device())
+                torch.cat([encoded, texts.vader[batch].to(device())], dim=1) - centre.to(device())
             ) / scale.to(device())
-            loss = (weights[part].to(device()) * (head(columns)[:, 0] - means[part].to(device())) ** 2).mean()
+            loss = (
+                weights[batch].to(device()) * (head(columns)[:, 0] - means[batch].to(device())) ** 2
+            ).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_([*trained, *head.parameters()], 1.0)
@@ -128,38 +142,46 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
 
 
 def predicted(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, splits: Iterator) -> np.ndarray:
-    """What is said of each text by an adapter and a regression that did not learn from it; NaN if in no
-    split."""
-    found = np.full(len(table), np.nan)
+    """Predict each text with an adapter and a regression that were not trained on it; NaN if in no split.
+
+    Args:
+        texts: The texts of `table`, tokenised.
+        table: One row per text, with columns mean and weight.
+        frozen: The design of all texts computed without an adapter.
+        splits: Pairs of training rows and left-out rows.
+    """
+    result = np.full(len(table), np.nan)
     for seen, left_out in splits:
-        read = features(train(texts, table, frozen, seen), texts)
-        coefficients, intercept = regression.fit_table(read[seen], table.iloc[seen])
-        found[left_out] = read[left_out] @ coefficients + intercept
-    return learned.rounded(found)
+        design = features(train(texts, table, frozen, seen), texts)
+        coefficients, intercept = regression.fit_table(design[seen], table.iloc[seen])
+        result[left_out] = design[left_out] @ coefficients + intercept
+    return learned.rounded(result)
 
 
 def domains(table: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to learn from and rows to test on: without each domain of rated texts; the words are always learnt
-    from."""
+    """Yield training rows and test rows, leaving out one domain of rated texts at a time.
+
+    The words are always part of the training rows.
+    """
     for domain in table["domain"].drop(table.index[table["domain"] == training_data.WORDS]).unique():
-        out = (table["domain"] == domain).to_numpy()
-        yield np.flatnonzero(~out), np.flatnonzero(out)
+        is_left_out = (table["domain"] == domain).to_numpy()
+        yield np.flatnonzero(~is_left_out), np.flatnonzero(is_left_out)
 
 
 def changes(encoder) -> dict[str, np.ndarray]:
-    """The adapter of a trained encoder as `adapter.FILE` holds it: by layer, module and side."""
-    found = {}
+    """Return the adapter of a trained encoder as `adapter.FILE` holds it: by layer, module and side."""
+    result = {}
     for number, layer in enumerate(encoder.base_model.model.encoder.layer):
         for name in adapter.MODULES:
             module = getattr(layer.attention.attn, name)
-            found |= {
+            result |= {
                 f"{number}.{name}.{side}": getattr(module, f"lora_{side}")["default"]
                 .weight.detach()
                 .cpu()
                 .numpy()
                 for side in "AB"
             }
-    return found
+    return result
 
 
 def main() -> None:
@@ -170,19 +192,19 @@ def main() -> None:
     frozen = features(encoder.to(device()), texts)
     documents = predicted(texts, table, frozen, regression.folds(table))[:rated]
     domain = predicted(texts, table, frozen, domains(table))[:rated]
-    made = changes(train(texts, table, frozen, np.arange(len(table))))
-    numbers = sum(change.size for change in made.values())
-    where = torch.cuda.get_device_name() if device() == "cuda" else "CPU"
+    weights = changes(train(texts, table, frozen, np.arange(len(table))))
+    n_weights = sum(change.size for change in weights.values())
+    device_name = torch.cuda.get_device_name() if device() == "cuda" else "CPU"
     facts = {
         "rank": adapter.RANK,
         "alpha": adapter.ALPHA,
         "modules": ", ".join(adapter.MODULES),
         "epochs": adapter.EPOCHS,
         "batch": adapter.BATCH,
-        "numbers": f"{numbers:,}",
-        "trained_on": where,
+        "numbers": f"{n_weights:,}",
+        "trained_on": device_name,
     }
-    adapter.save(made, documents, domain, {name: str(fact) for name, fact in facts.items()})
+    adapter.save(weights, documents, domain, {name: str(fact) for name, fact in facts.items()})
     progress.message(f"written: {adapter.FILE}; now make fit-judge and make bench-judges")
 
 

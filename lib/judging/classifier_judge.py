@@ -1,5 +1,8 @@
-"""A judge that is a text classifier of the transformers library: its labels have valences, which count by
-their probability."""
+"""A judge that is a text classifier of the transformers library.
+
+Each label of the classifier has a valence; the valence of a text is their mean, weighted by the labels'
+probabilities.
+"""
 
 import hashlib
 import json
@@ -12,16 +15,19 @@ from lib.config.specs import Judge, ParameterError, nearest
 from lib.models.checkpoints import found, identity, trained
 from lib.nlp.text import VERSION as TEXT_VERSION
 
-VERSION = 2  # of this code: change it with anything that changes a valence
-BATCH = 64  # texts read side by side, of like length
-MOST_TOKENS = 256  # of a longer text the beginning is judged
+VERSION = 2  # of this code: change it with any change that alters a valence
+BATCH = 64  # texts per forward pass, of similar length
+MOST_TOKENS = 256  # of a longer text only the beginning is judged
 
 
 def version(judge: Judge) -> str:
-    """The judge's name with a hash of its weights, labels and this code; ParameterError if the model cannot
-    be had or asked."""
+    """Return the judge's name with a hash of its weights, labels and this code.
+
+    Raises:
+        ParameterError: If the model or its tokenizer cannot be loaded, or the labels do not fit the model.
+    """
     _config(judge)
-    # may want a package that is missing: said here, before any work
+    # the tokenizer may need a package that is missing: fail here, before any work
     found("AutoTokenizer", *_asked(judge), **_place(judge))
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
     depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
@@ -29,48 +35,51 @@ def version(judge: Judge) -> str:
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Σ p(label) · valence of the label, for each text, shape (texts,); ParameterError if model and labels do
-    not fit."""
+    """Return Σ p(label) · valence of the label for each text, shape (texts,).
+
+    Raises:
+        ParameterError: If the model and the labels do not fit, or the model gives no finite logits.
+    """
     config = _config(judge)
-    worth = np.array([judge.labels[config.id2label[place]] for place in range(len(config.id2label))])
-    return _probabilities(judge, texts) @ worth
+    label_valences = np.array([judge.labels[config.id2label[index]] for index in range(len(config.id2label))])
+    return _probabilities(judge, texts) @ label_valences
 
 
 def _config(judge: Judge):
-    """The model's configuration, checked: a classifier of one label at a time, and the judge has a valence
-    for each label."""
+    """Return the model's configuration, checked: a single-label classifier with a valence for each label."""
     config = found("AutoConfig", *_asked(judge), **_place(judge))
     if fault := _unfit(config):
         raise ParameterError(f"judge {judge.name}: id {judge.id!r} {fault}")
-    theirs, ours = set(config.id2label.values()), set(judge.labels)
-    if theirs != ours:
-        lacking = f"labels lacks {', '.join(sorted(theirs - ours))}; " * bool(theirs - ours)
-        alien = [
-            f"{label!r} is none of its labels{nearest(label, theirs)}; " for label in sorted(ours - theirs)
+    source, canonical = set(config.id2label.values()), set(judge.labels)
+    if source != canonical:
+        missing = f"labels lacks {', '.join(sorted(source - canonical))}; " * bool(source - canonical)
+        unexpected = [
+            f"{label!r} is none of its labels{nearest(label, source)}; "
+            for label in sorted(canonical - source)
         ]
         raise ParameterError(
-            f"judge {judge.name}: {lacking}{''.join(alien)}id {judge.id!r} has the labels "
-            f"{', '.join(sorted(theirs))}; give each a valence"
+            f"judge {judge.name}: {missing}{''.join(unexpected)}id {judge.id!r} has the labels "
+            f"{', '.join(sorted(source))}; give each a valence"
         )
     return config
 
 
 def _unfit(config) -> str | None:
-    """Why a model does not give a text one label of several, and what to do; None if it does."""
+    """Explain why a model is not a single-label classifier, and the remedy; None if it is one."""
     kinds, names = config.architectures or [], config.id2label or {}
-    several = "name a model for text classification with a label for each of its outputs"
+    remedy = "name a model for text classification with a label for each of its outputs"
     if (
         not any("SequenceClassification" in kind for kind in kinds)
         or config.problem_type == "multi_label_classification"
     ):
         return (
             "gives no text one label of several "
-            f"({config.problem_type or ', '.join(kinds) or 'of unknown kind'}); {several}"
+            f"({config.problem_type or ', '.join(kinds) or 'of unknown kind'}); {remedy}"
         )
     if config.problem_type == "regression" or len(names) < 2:
         return (
             f"gives a number on a scale that its files do not state ({len(names)} output, no labels to "
-            f"weigh); {several}"
+            f"weigh); {remedy}"
         )
     if sorted(names) != list(range(len(names))):
         return (
@@ -95,7 +104,7 @@ def _place(judge: Judge) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _loaded(asked: tuple[str, str, str], place: tuple):
-    """Tokenizer and model."""
+    """Return tokenizer and model."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -105,29 +114,30 @@ def _loaded(asked: tuple[str, str, str], place: tuple):
     ).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id  # a decoder looks for the last token that is none
+    # a decoder finds the last token of a text by it
+    model.config.pad_token_id = tokenizer.pad_token_id
     return tokenizer, model
 
 
 def _probabilities(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Shape (texts, labels), batched by length."""
+    """Return the label probabilities, shape (texts, labels); texts are batched by length."""
     import torch
 
     tokenizer, model = _loaded(_asked(judge), tuple(_place(judge).items()))
-    read = tokenizer(texts, truncation=True, max_length=min(MOST_TOKENS, tokenizer.model_max_length))
-    order = np.argsort([len(ids) for ids in read.input_ids], kind="stable")
-    given = np.empty((len(texts), model.config.num_labels))
+    encoded = tokenizer(texts, truncation=True, max_length=min(MOST_TOKENS, tokenizer.model_max_length))
+    order = np.argsort([len(ids) for ids in encoded.input_ids], kind="stable")
+    probabilities = np.empty((len(texts), model.config.num_labels))
     with torch.inference_mode():
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            part = {name: [read[name][row] for row in rows] for name in read}
-            batch = tokenizer.pad(part, padding_side="right", return_tensors="pt").to(model.device)
-            given[rows] = model(**batch).logits.softmax(dim=-1).cpu().numpy()
-    bad = ~np.isfinite(given).all(axis=1)  # NaN or +inf among the logits
+            subset = {name: [encoded[name][row] for row in rows] for name in encoded}
+            batch = tokenizer.pad(subset, padding_side="right", return_tensors="pt").to(model.device)
+            probabilities[rows] = model(**batch).logits.softmax(dim=-1).cpu().numpy()
+    bad = ~np.isfinite(probabilities).all(axis=1)  # NaN or +inf among the logits
     if bad.any():
         first = texts[bad.argmax()][:60]
         raise ParameterError(
             f"judge {judge.name}: id {judge.id!r} gives no finite logits in float32 for {bad.sum()} of "
             f"{len(texts)} texts, the first {first!r}; its weights are damaged, fetch them again"
         )
-    return given
+    return probabilities

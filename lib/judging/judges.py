@@ -1,8 +1,7 @@
-"""Judges: from the text of a completion to its valence on the human scale, −4 (most negative) to +4 (most
-positive).
+"""Judges: from the text of a completion to its valence, −4 (most negative) to +4 (most positive).
 
-A judge is data (`specs.Judge`) with a version; of whatever kind, it gives an array of valences, NaN where it
-has no verdict.
+A judge is data (`specs.Judge`) with a version. Judges of every kind return an array of valences on the human
+scale, NaN where there is no verdict.
 """
 
 import re
@@ -32,20 +31,25 @@ _DESCRIBED = [
 
 
 def version(judge: Judge) -> str:
-    """What a verdict depends on beside the text, as a name: another version, another judge."""
+    """Return the judge's version: a name for everything but the text that a verdict depends on.
+
+    Two versions are two judges.
+    """
     return vader.VERSION if judge.kind == "vader" else _module(judge).version(judge)
 
 
 def prepare(judge: Judge) -> None:
-    """Fetch what a judge needs, or say what is wrong with it, before anything runs; no weights are loaded."""
+    """Fetch what a judge needs, or raise the error that explains what is wrong with it, before anything runs.
+
+    No weights are loaded.
+    """
     if judge.kind == "learned":
         _module(judge).fetch()
     version(judge)
 
 
 def _module(judge: Judge):
-    """The module of a judge's kind, with `version(judge)` and `valences(judge, texts)`; imported when it is
-    asked."""
+    """Import and return the module of a judge's kind, with `version(judge)` and `valences(judge, texts)`."""
     try:
         if judge.kind == "learned":
             import lib.judging.learned as module
@@ -63,38 +67,42 @@ def _module(judge: Judge):
 
 
 def valences(judge: Judge, texts: list[str]) -> np.ndarray:
-    """Valence of each text, shape (texts,), NaN where the judge has no verdict; each distinct text is judged
-    once, for good.
+    """Return the valence of each text, shape (texts,), NaN where the judge has no verdict.
 
-    A text is judged as `normalize` leaves it, so that no verdict hangs on the shape of an apostrophe.
+    Each distinct text is judged once; the verdicts of every kind but vader are stored. Texts are judged as
+    `normalize` returns them, so a verdict does not depend on the shape of an apostrophe.
     """
     plain = [normalize(text) if isinstance(text, str) else None for text in texts]
-    places, distinct = pd.factorize(np.array(plain, dtype=object))  # −1 where there is no text
-    if judge.kind == "vader":  # faster than looking up what it said before
-        given = vader.valences(distinct)
+    codes, distinct = pd.factorize(np.array(plain, dtype=object))  # −1 where there is no text
+    if judge.kind == "vader":  # faster than looking up stored verdicts
+        values = vader.valences(distinct)
     else:
-        given = verdicts.kept(version(judge), distinct, lambda texts: _module(judge).valences(judge, texts))
-    return np.append(given, np.nan)[places]
+        values = verdicts.kept(version(judge), distinct, lambda texts: _module(judge).valences(judge, texts))
+    return np.append(values, np.nan)[codes]
 
 
 def of_rated(judge: Judge, ratings: pd.DataFrame) -> np.ndarray:
-    """Valence of each text of `human_ratings.read()`, by a judge that did not learn from the text or its
-    document; or of `own_ratings.read`, from which no judge has learnt.
+    """Return the valence of each rated text, by a judge that was not trained on the text or its document.
 
-    ValueError of `llm_reliability.demand_scored` where too many replies of a judge that is asked hold no
-    verdict.
+    Args:
+        judge: The judge; one of kind learned gives its held-out predictions for `human_ratings.read()`.
+        ratings: Rows of `human_ratings.read()`, or of `own_ratings.read`, on which no judge was trained.
+
+    Raises:
+        ValueError: Of `llm_reliability.demand_scored`, if too many replies of a judge of kind llm hold no
+            verdict.
     """
     if judge.kind == "learned" and not ("own" in ratings and ratings["own"].all()):
         return _module(judge).out_of_fold(judge, ratings)
     texts = ratings["text"].tolist()
-    given = valences(judge, texts)
-    if judge.kind == "llm" and np.isnan(given).any():
+    values = valences(judge, texts)
+    if judge.kind == "llm" and np.isnan(values).any():
         from lib.judging import llm_judge, llm_reliability
 
         llm_reliability.demand_scored(
             llm_judge.ask_single(judge, texts), judge.name, llm_judge.replies_alone(judge)
         )
-    return given
+    return values
 
 
 def judgements(
@@ -104,12 +112,20 @@ def judgements(
     charged_threshold: float,
     replies: Path | None = None,
 ) -> pd.DataFrame:
-    """The completions with what describes their prompt and with the columns judge, valence, charged, repeats.
+    """Return the completions with the description of their prompt and the verdicts of `judge`.
 
-    A judge of kind llm sees pairs of completions, and its replies are kept in the journal `replies`.
-    charged: |valence| above `charged_threshold`, missing where there is no valence. repeats: see
-    `repeats_charge`. A completion that is missing (`lib.replies.outcomes`) has neither valence nor the
-    others.
+    A completion that is missing (`lib.replies.outcomes`) has neither valence nor charged nor repeats.
+
+    Args:
+        completions: Completions of `lib.generation.runner`.
+        prompts: The prompts; their columns that describe a prompt are joined on prompt_id.
+        judge: The judge. One of kind llm sees pairs of completions.
+        charged_threshold: A completion is charged if its |valence| is above this value.
+        replies: The journal in which the replies of a judge of kind llm are kept.
+
+    Returns:
+        The completions with the columns judge, valence, charged (missing where there is no valence) and
+        repeats (see `repeats_charge`) added.
     """
     described = prompts[_DESCRIBED]
     table = completions.merge(described, on="prompt_id", how="left", validate="many_to_one")
@@ -121,25 +137,28 @@ def judgements(
     table["charged"] = charged(table["valence"], charged_threshold)
     about = zip(table["completion"], table["context"], table["literal_senses"], strict=True)
     table["repeats"] = pd.array(
-        [None if pd.isna(told[0]) else repeats_charge(*told) for told in about], "boolean"
+        [None if pd.isna(texts[0]) else repeats_charge(*texts) for texts in about], "boolean"
     )
     return table
 
 
 def charged(valence: pd.Series, charged_threshold: float) -> pd.Series:
-    """Whether each |valence| is above the threshold, missing where there is no valence."""
+    """Return whether each |valence| is above the threshold, missing where there is no valence."""
     return (valence.abs() > charged_threshold).astype("boolean").mask(valence.isna())
 
 
 def repeats_charge(completion: str, context: str, literal_senses: str = "") -> bool:
-    """Whether a completion holds a word of its context that VADER's lexicon scores, or one of its
-    `literal_senses`.
+    """Return whether a completion repeats a charged word of its context or one of the `literal_senses`.
 
-    The latter are the words of an idiom that have a sense of their own ("blue"), joined by ';'. Exact form,
-    case ignored.
+    A word counts in its exact form, ignoring case.
+
+    Args:
+        completion: The completion.
+        context: Its context; the words that VADER's lexicon scores are looked for.
+        literal_senses: The words of an idiom that have a sense of their own ("blue"), joined by ';'.
     """
-    telling = (_words(context) & vader.lexicon().keys()) | set(literal_senses.split(";"))
-    return bool(telling & _words(completion))
+    charged_words = (_words(context) & vader.lexicon().keys()) | set(literal_senses.split(";"))
+    return bool(charged_words & _words(completion))
 
 
 def _words(text: str) -> set[str]:

@@ -1,5 +1,4 @@
-"""What the replies of a judge that is a language model tell of it: position bias, test–retest, and how many
-hold no verdict."""
+"""Reliability of a language model as a judge: position bias, test–retest, and replies without a verdict."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,9 @@ from lib.judging import llm_judge
 from lib.replies import outcomes
 from lib.stats import inference
 
-MOST_UNSCORED = 0.02  # of a judge's replies; beyond it nothing may be reported
+MOST_UNSCORED = 0.02  # share of a judge's replies; above it nothing may be reported
 
-_REMEDIES = {  # of the reason why most are unscored
+_REMEDIES = {  # for the commonest reason why replies are unscored
     llm_judge.CUT_THINKING: "raise the thinking_tokens of the judge's model, or switch its thinking off, as "
     "with "
     "chat_template_kwargs: {enable_thinking: false}",
@@ -30,39 +29,59 @@ RETESTS = (AGREEMENT, PEARSON)
 
 
 def reasons(asked: pd.DataFrame) -> str:
-    """Why replies of `llm_judge.ask` are unscored, the commonest first: "3 cut off, 1 filtered"."""
+    """Count why replies of `llm_judge.ask` are unscored, commonest first: "3 cut off, 1 filtered"."""
     return ", ".join(f"{count:,} {reason}" for reason, count in asked["unscored"].value_counts().items())
 
 
 def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: float = MOST_UNSCORED) -> None:
-    """ValueError, with the remedy of the commonest reason, if more than the share `most` of the replies holds
-    no verdict. A missing verdict is no chance event: what is left would be a selection."""
+    """Check that at most the share `most` of the replies holds no verdict.
+
+    A missing verdict is not a chance event: the remaining verdicts would be a selection.
+
+    Args:
+        asked: The table of `llm_judge.ask`.
+        judge_name: Name of the judge, for the message.
+        replies: The journal of the replies, for the message.
+        most: Largest share of unscored replies, between 0 and 1.
+
+    Raises:
+        ValueError: If more replies are unscored; the message gives the remedy for the commonest reason.
+    """
     unscored = asked[asked["unscored"].notna()]
     if len(unscored) <= most * len(asked):
         return
     commonest = unscored["unscored"].value_counts().index[0]
-    one = unscored[unscored["unscored"] == commonest].iloc[0]
+    example = unscored[unscored["unscored"] == commonest].iloc[0]
     raise ValueError(
         f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies "
         f"({len(unscored) / len(asked):.1%}) hold no verdict: "
         f"{reasons(asked)}; at most {most:.0%} may, so nothing is reported\n"
         f"the raw replies are in {replies}; one that is {commonest!r} begins "
-        f"{(one['reply'] or one['note'])[:80]!r}\n"
+        f"{(example['reply'] or example['note'])[:80]!r}\n"
         f"{_REMEDIES[commonest]}; then run again"
     )
 
 
 def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    """POSITION, ORDERS, AGREEMENT and PEARSON of `llm_judge.ask`: a long table of quantity, estimate, low,
-    high, n, n_stems.
+    """Estimate POSITION, ORDERS, AGREEMENT and PEARSON from the replies of a judge.
 
-    Position bias: mean valence of a text as first less as second of the same pair, points of the human scale;
-    ORDERS is how often it has the same valence in both places, for biases of either sign may cancel. RETESTS
-    compare the two replies to a question that was asked twice, text by text: how often the label is the same,
-    and the correlation of the valences (interval: bootstrap of stems). A stem is where a pair comes first.
+    POSITION is the mean valence of a text as the first less as the second of the same pair, in points of the
+    human scale. ORDERS is how often it has the same valence in both places, because biases of either sign may
+    cancel. AGREEMENT and PEARSON compare the two replies to a question that was asked twice, text by text:
+    how often the label is the same, and the correlation of the valences (interval: bootstrap of stems). The
+    stem of a pair is the one where it occurs first.
+
+    Args:
+        asked: The table of `llm_judge.ask`.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of bootstrap resamples.
+        rng: Random generator of the bootstrap.
+
+    Returns:
+        One row per quantity: quantity, estimate, ci_low, ci_high, n, n_stems.
     """
-    given = llm_judge.votes(asked).dropna(subset="valence")
-    bias, again = position_pairs(given), retest_pairs(given)
+    scored = llm_judge.votes(asked).dropna(subset="valence")
+    bias, again = position_pairs(scored), retest_pairs(scored)
     favoured = inference.clustered_mean(
         bias["first"] - bias["second"], bias["stem_id"], confidence, limits=(-8, 8)
     )
@@ -80,7 +99,7 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
 
 
 def position_pairs(given: pd.DataFrame) -> pd.DataFrame:
-    """Texts scored in both places of a pair: stem_id, first, second (valences)."""
+    """Return the texts scored in both places of a pair: stem_id, first, second (valences)."""
     paired = given[(given["sample_index"] == 0) & given["other"].notna()]
     first, second = (
         paired[paired["place"] == place][["text", "other", "stem_id", "valence"]] for place in (1, 2)
@@ -90,8 +109,11 @@ def position_pairs(given: pd.DataFrame) -> pd.DataFrame:
 
 
 def retest_pairs(given: pd.DataFrame) -> pd.DataFrame:
-    """Texts scored in both replies to a question: stem_id, valence, again (valences), same (1.0 where the
-    labels are equal)."""
+    """Return the texts scored in both replies to a question.
+
+    Returns:
+        stem_id, valence, again (valences), same (1.0 where the labels are equal).
+    """
     once, again = (given[given["sample_index"] == index] for index in (0, 1))
     both = once.merge(again, on=["text", "other", "place"], suffixes=("", "_again"))
     same = (both["label"] == both["label_again"]).astype(float)
@@ -105,14 +127,14 @@ def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.ran
         varied = len(part) > 1 and part["valence"].std() > 0 and part["again"].std() > 0
         return np.array([part["valence"].corr(part["again"]) if varied else np.nan])
 
-    found = {
+    estimate = {
         "n": len(again),
         "n_stems": again["stem_id"].nunique(),
         "estimate": pearson(again)[0],
         "ci_low": np.nan,
         "ci_high": np.nan,
     }
-    if not np.isnan(found["estimate"]) and found["n_stems"] > 1:
-        spread = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
-        found["ci_low"], found["ci_high"] = inference.percentile_interval(spread, confidence)[:, 0]
-    return found
+    if not np.isnan(estimate["estimate"]) and estimate["n_stems"] > 1:
+        resamples = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
+        estimate["ci_low"], estimate["ci_high"] = inference.percentile_interval(resamples, confidence)[:, 0]
+    return estimate

@@ -1,7 +1,7 @@
-"""The regression of the learned judge: what it reads of a text, and how it is fitted to mean ratings.
+"""The regression of the learned judge: its features, and how it is fitted to mean ratings.
 
-Columns are standardised; VADER's valence stands VADER_COLUMNS times among them, so that the ridge's penalty
-hardly shrinks it.
+Columns are standardised. VADER's valence is repeated VADER_COLUMNS times among them, so that the ridge
+penalty hardly shrinks it.
 """
 
 from collections.abc import Iterator
@@ -13,18 +13,32 @@ from lib.judging import mpnet
 from lib.nlp import vader
 
 VADER_COLUMNS = 20
-PENALTY = 10_000.0  # chosen for the frozen encoder on documents left out; ours
+PENALTY = 10_000.0  # chosen by this project for the frozen encoder, on left-out documents
 FOLDS = 5
 
 
 def design(texts: list[str], adapted: bool = True) -> np.ndarray:
-    """Encoder features, with the adapter or without, and, last, VADER's valence of each text, shape (texts,
-    columns)."""
+    """Return encoder features and, last, VADER's valence of each text, shape (texts, columns).
+
+    Args:
+        texts: The texts.
+        adapted: Whether the encoder carries the adapter.
+    """
     return np.column_stack([mpnet.features(texts, adapted=adapted), vader.valences(texts).astype(np.float32)])
 
 
 def fit(read: np.ndarray, means: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Coefficients of the columns of `design` (float64), and intercept."""
+    """Fit a weighted ridge regression.
+
+    Args:
+        read: The matrix of `design`.
+        means: Mean rating of each text.
+        weights: Weight of each text.
+        penalty: Ridge penalty.
+
+    Returns:
+        Coefficients of the columns of `design` (float64), and intercept.
+    """
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
 
@@ -38,21 +52,21 @@ def fit(read: np.ndarray, means: np.ndarray, weights: np.ndarray, penalty: float
 
 
 def fit_table(read: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, float]:
-    """As `fit`, to the columns mean and weight of `table`, with PENALTY."""
+    """Return `fit` to the columns mean and weight of `table`, with PENALTY."""
     return fit(read, table["mean"].to_numpy(), table["weight"].to_numpy(), PENALTY)
 
 
 def folds(table: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to learn from and rows to test on, FOLDS times, divided by the column `document`."""
+    """Return training rows and test rows of FOLDS folds, grouped by the column `document`."""
     from sklearn.model_selection import GroupKFold
 
     return GroupKFold(FOLDS).split(table, groups=table["document"])
 
 
 def predict_unseen(read: np.ndarray, table: pd.DataFrame, splits) -> np.ndarray:
-    """Prediction of each row by a regression (`fit_table`) that did not learn from it; NaN if in no split."""
-    found = np.full(len(table), np.nan)
+    """Predict each row with a regression (`fit_table`) that was not fitted to it; NaN if in no split."""
+    result = np.full(len(table), np.nan)
     for seen, unseen in splits:
         coefficients, intercept = fit_table(read[seen], table.iloc[seen])
-        found[unseen] = read[unseen] @ coefficients + intercept
-    return found
+        result[unseen] = read[unseen] @ coefficients + intercept
+    return result

@@ -1,13 +1,14 @@
-"""What the learned judge learns from: the 23,703 texts that people rated (`lib.corpora.human_ratings`), and
-single words.
+"""Training data of the learned judge: 23,703 texts rated by people, and single words.
 
-Reviews tell of sorrow and terror that nobody feels, so who learns from them alone hardly hears such words. Of
-VADER's words and emoticons ten people each said what they feel (Hutto & Gilbert, ICWSM 2014). COMMON further
-words, the most frequent ones that neither VADER nor AFINN (Nielsen, 2011) rates, are taught as 0; the
-encoder's vocabulary, which is that of BERT, tells which are
-frequent: its whole words stand roughly in that order. Every word is told in a plain sentence, one of FRAMES,
-with no regard to grammar. Two things are this project's assumption and no person's rating: that common words
-are neutral, and that a word told is felt as the word.
+The texts are those of `lib.corpora.human_ratings`. Reviews describe sorrow and terror that their writers do
+not feel, so a regression trained on them alone hardly reacts to such words. VADER's words and emoticons were
+each rated by ten people (Hutto & Gilbert, ICWSM 2014). COMMON further words, the most frequent ones that
+neither VADER nor AFINN (Nielsen, 2011) rates, get the rating 0. Their frequency is taken from the encoder's
+vocabulary, which is that of BERT: its whole words are roughly in order of frequency.
+
+Every word is put into a plain sentence, one of FRAMES, without regard to grammar. Two things are assumptions
+of this project and not ratings: that common words are neutral, and that the sentence has the valence of its
+word.
 """
 
 import json
@@ -26,12 +27,16 @@ WORDS = "words"  # the domain of the words
 COMMON = 3_000
 FRAMES = ("He seems {}.", "She felt {}.", "They are full of {}.", "There was {} in it.")
 WORDS_WEIGHT = 0.75  # of all words together, in domains
-_FAMILY = 5  # letters that words of one family have in common: sorrow, sorrowful, sorrowing
+_FAMILY = 5  # letters that words of one family share: sorrow, sorrowful, sorrowing
 
 
 def read() -> pd.DataFrame:
-    """One row a text, then one row a word: domain, document, text, mean (−4 … +4), weight (each domain the
-    same in sum, the words WORDS_WEIGHT of one)."""
+    """Return the training table: one row per text, then one row per word.
+
+    Returns:
+        domain, document, text, mean (−4 … +4), weight. Each domain has the same sum of weights; the words
+        have WORDS_WEIGHT of that sum.
+    """
     table = pd.concat([human_ratings.read(), words().assign(domain=WORDS)], ignore_index=True)
     weight = np.where(table["domain"] == WORDS, WORDS_WEIGHT, 1.0) / table.groupby("domain")[
         "domain"
@@ -40,10 +45,13 @@ def read() -> pd.DataFrame:
 
 
 def words() -> pd.DataFrame:
-    """One row a word: word, text (told in a sentence), mean (−4 … +4), rated (by people, or taught as 0),
-    document.
+    """Return one row per word.
 
-    Words that begin alike are one document, so that no word is unseen whose family is not.
+    Words that begin alike are one document, so that a word is held out only together with its family.
+
+    Returns:
+        word, text (a sentence with the word), mean (−4 … +4), rated (True: by people; False: set to 0),
+        document.
     """
     rated = pd.DataFrame(
         {"word": list(vader.lexicon()), "mean": list(vader.lexicon().values()), "rated": True}
@@ -56,7 +64,7 @@ def words() -> pd.DataFrame:
 
 
 def common_words() -> list[str]:
-    """The COMMON most frequent words of two letters or more that no lexicon rates."""
+    """Return the COMMON most frequent words of two letters or more that no lexicon rates."""
     file = packages.unpacked(mpnet.ENCODER) / "tokenizer.json"
     vocabulary = json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"]
     whole = (

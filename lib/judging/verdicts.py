@@ -1,8 +1,7 @@
-"""Verdicts that were given before: a text is judged once by a judge of one version, whatever run asks and
-however often killed.
+"""Stored verdicts: a judge of one version judges each text once, across runs and even if a run is killed.
 
-Kept in the user's cache, by the hash of the text, one SQLite file for each version. Of a million texts only
-the answers and a number each are held, never all their hashes.
+Verdicts are kept in the user's cache by the hash of the text, in one SQLite file per version. For a million
+texts only the verdicts and one number each are held in memory, never all their hashes.
 """
 
 import contextlib
@@ -17,21 +16,26 @@ import pandas as pd
 from lib.runtime import progress
 from lib.storage import packages
 
-BLOCK = 2048  # texts that are looked up, judged and kept together: all that a killed run loses
+BLOCK = 2048  # texts that are looked up, judged and stored together: the most that a killed run loses
 
 
 def path(version: str) -> Path:
-    """The file that keeps the verdicts of one version."""
+    """Return the file that stores the verdicts of one version."""
     return packages.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
 
 
 def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
-    """Valence of each text, shape (texts,): as kept, or as `give` says of those never judged, and then kept.
+    """Return the valence of each text, shape (texts,), from the store where it holds one.
 
-    Shortest first, so that the texts of a block are alike in length. What another process has judged
-    meanwhile is taken over.
+    Texts are processed shortest first, so that those of a block have similar lengths. Verdicts that another
+    process stored in the meantime are reused.
+
+    Args:
+        version: Version of the judge.
+        texts: The texts.
+        give: Judges texts that have no stored verdict; its verdicts are stored.
     """
-    places, distinct = pd.factorize(np.array(texts, dtype=object))
+    codes, distinct = pd.factorize(np.array(texts, dtype=object))
     order = np.argsort([len(text) for text in distinct], kind="stable")
     valences = np.empty(len(distinct))
     with contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
@@ -44,24 +48,27 @@ def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]
             for block in blocks:
                 valences[block] = _of_block(file, distinct[block], give)
                 bar.step(len(block))
-    return valences[places]
+    return valences[codes]
 
 
 def _of_block(
     file: sqlite3.Connection, texts: np.ndarray, give: Callable[[list[str]], np.ndarray]
 ) -> list[float]:
-    """Valence of each of BLOCK distinct texts at most; those judged now are kept all or not at all."""
+    """Return the valence of each of at most BLOCK distinct texts.
+
+    New verdicts are stored all or not at all.
+    """
     keys = [hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts]
-    found = dict(
+    stored = dict(
         file.execute(f"SELECT text, valence FROM verdicts WHERE text IN ({','.join('?' * len(keys))})", keys)
     )
-    requested = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+    requested = {key: text for key, text in zip(keys, texts, strict=True) if key not in stored}
     if requested:
-        given = dict(
+        judged = dict(
             zip(requested, (float(valence) for valence in give(list(requested.values()))), strict=True)
         )
         with file:  # one transaction
-            # NaN is kept as NULL
-            file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", given.items())
-        found |= given
-    return [np.nan if found[key] is None else found[key] for key in keys]
+            # NaN is stored as NULL
+            file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", judged.items())
+        stored |= judged
+    return [np.nan if stored[key] is None else stored[key] for key in keys]

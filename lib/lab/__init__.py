@@ -1,2 +1,1 @@
-"""The leak lab: one context, its neutral partner and a stem of one's own, played with by hand
-(notebooks/00_leak_lab.ipynb)."""
+"""The leak lab: try one context, its neutral partner and your own stem (notebooks/00_leak_lab.ipynb)."""

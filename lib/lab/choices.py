@@ -1,4 +1,4 @@
-"""Which models the lab offers, and which judge it shows."""
+"""Models that the lab offers, and the judge that it shows."""
 
 import json
 import re
@@ -14,7 +14,7 @@ VADER = Judge(name="vader", kind="vader")
 
 
 class Choice(NamedTuple):
-    """A model as the menu shows it: under which heading, by what name, and its spec."""
+    """A model in the menu: its heading (group), its label, and its spec."""
 
     group: str
     label: str
@@ -22,8 +22,11 @@ class Choice(NamedTuple):
 
 
 def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
-    """The models of the parameter set, those that ship with the project, and those in the hub's cache, by a
-    key of their own."""
+    """List the models of the parameter set, those that ship with the project, and those in the hub cache.
+
+    Returns:
+        The models by key, `<group>/<label>`.
+    """
     of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
     shipped = [
         Choice(
@@ -41,21 +44,29 @@ def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
 
 
 def _is_at_hand(model_id: str) -> bool:
-    """Whether a bundled model can be had within seconds: none that is yet to be fetched from many packages,
-    not the ladder, which is trained on first use, nor the mock models that only differ in how much they
-    leak."""
+    """Return whether a bundled model is available within seconds.
+
+    Left out are models that must still be fetched from many packages, the ladder, which is trained on first
+    use, and mock models that differ only in how much they leak.
+    """
     return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "canned:leak-50"
 
 
 def _model(name: str, model_id: str) -> Model:
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-")
+    safe_name = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-")
     tuning = "instruct" if re.search(r"instruct|chat|-it\b", name, re.IGNORECASE) else "base"
-    return Model(name=plain, id=model_id, family=plain, tuning=tuning, mode="completion")
+    return Model(name=safe_name, id=model_id, family=safe_name, tuning=tuning, mode="completion")
 
 
 def cached_folders(cache: Path | None = None) -> dict[str, Path]:
-    """The folders of causal language models in the local Hugging Face hub cache, newest snapshot, by hub id;
-    none without one."""
+    """Find the causal language models in the local Hugging Face hub cache.
+
+    Args:
+        cache: Folder of the cache; None takes the default.
+
+    Returns:
+        The folder of the newest snapshot by hub id; empty if there is no cache.
+    """
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -76,14 +87,21 @@ def _generates_text(folder: Path) -> bool:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    named = config.get("architectures") if isinstance(config, dict) else None
+    architectures = config.get("architectures") if isinstance(config, dict) else None
     weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
-    return bool(weights) and any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named or [])
+    return bool(weights) and any(
+        str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in architectures or []
+    )
 
 
 def judge(wanted: Judge) -> tuple[Judge, str]:
-    """The judge that is shown, and a note where it is not the one of the parameter set: what takes minutes or
-    money is not asked at every change."""
+    """Choose the judge that the lab shows.
+
+    A judge that takes minutes or costs money is not asked at every change.
+
+    Returns:
+        The judge, and a note if it is not the judge of the parameter set (else "").
+    """
     if wanted.kind == "learned" and not mpnet.is_fetched():
         return VADER, "the encoder of judge learned is not fetched yet; notebook 03 fetches it"
     if wanted.kind == "llm":

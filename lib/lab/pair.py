@@ -1,5 +1,8 @@
-"""One context, its neutral partner and a stem: what a model goes on with after each, draw by draw with the
-same noise, and what the context does to its next token. Tables in, tables out; no widget."""
+"""Complete a stem after a context and after its neutral partner, with the same noise in each draw.
+
+The module also computes how the context changes the next token. Its functions take and return tables, and use
+no widget.
+"""
 
 import re
 import time
@@ -16,17 +19,17 @@ from lib.nlp.text import normalize
 from lib.replies import outcomes
 
 ARMS = ("context", "neutral")
-# keys the noise: the same for every pair, so that a line stays the same draw while the sentences are changed
+# keys the noise; equal for every pair, so that a draw keeps its noise while the sentences change
 GROUP = "lab"
 MOST_DRAWS, MOST_CHARACTERS, HOTTEST = 20, 1000, 5.0
-QUICK = 1.5  # seconds of a draw below which the others are asked for together
+QUICK = 1.5  # seconds; if a draw takes less, the others are requested together
 COLUMNS = ["sample_index", "arm", "completion", "outcome", "note", "valence"]
 TOKEN_COLUMNS = ["token", "neutral", "context", "difference"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be changed in the lab; `model` is a key of `choices.models`."""
+    """The settings that can be changed in the lab; `model` is a key of `choices.models`."""
 
     context: str
     neutral: str
@@ -37,7 +40,11 @@ class Settings:
 
 
 def settings(values: dict) -> Settings:
-    """`values` as typed into the lab, checked; ValueError with one line on the first that cannot be used."""
+    """Validate `values` as typed into the lab.
+
+    Raises:
+        ValueError: If a value cannot be used; the message is one line on the first such value.
+    """
     names = {"context": "context", "neutral": "neutral partner", "stem": "stem"}
     texts = {name: normalize(str(values.get(name) or "")) for name in names}
     for name, text in texts.items():
@@ -67,7 +74,15 @@ def _number(values: dict, name: str) -> float:
 
 
 def requests(pair: Settings, model) -> pd.DataFrame:
-    """One row for each completion, two rows a draw, in the columns that `model.reply` asks for."""
+    """Build the requests: one row per completion, two rows per draw.
+
+    Args:
+        pair: Settings of the lab.
+        model: Backend that renders the prompts.
+
+    Returns:
+        The requests, with the columns that `model.reply` needs.
+    """
     shared = {
         "group_id": GROUP,
         "stem_id": GROUP,
@@ -91,12 +106,19 @@ def requests(pair: Settings, model) -> pd.DataFrame:
 def complete(
     requested: pd.DataFrame, model, judge: Judge, sampled: dict, on_prompts: Callable | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The completions of `requests`, COLUMNS, as they are finished: draw by draw, or the first, then the rest
-    of a quick model.
+    """Yield the completions of `requests` as they are finished.
 
-    `sampled`: temperature, max_new_tokens and seed. What is missing has an outcome and no valence (see
-    `lib.replies.outcomes`).
-    `on_prompts`: see `Transformer.reply`.
+    Draws are requested one by one. Once a draw is quick (QUICK), the rest is requested together.
+
+    Args:
+        requested: Table of `requests`.
+        model: Backend that generates.
+        judge: Judge of the completions.
+        sampled: temperature, max_new_tokens and seed.
+        on_prompts: See `HuggingFaceModel.reply`.
+
+    Yields:
+        Tables with COLUMNS. A missing completion has an outcome and no valence (see `lib.replies.outcomes`).
     """
     first, size, draws = 0, 1, requested["sample_index"].max() + 1
     while first < draws:
@@ -110,26 +132,32 @@ def complete(
 
 
 def settle(batch: pd.DataFrame, replies: list, model, judge: Judge) -> pd.DataFrame:
-    """Replies as COLUMNS, judged."""
+    """Judge replies, and return them as a table with COLUMNS."""
     markers, thinking = tuple(model.spec.thought_markers), model.opens_thought(batch["rendered"].iloc[0])
-    settled = [
+    outcomes_of_batch = [
         outcomes.settle(reply, row.context, row.stem, "", markers, thinking)
         for row, reply in zip(batch.itertuples(), replies, strict=True)
     ]
     table = batch.assign(
-        completion=[each.completion for each in settled],
-        outcome=[each.outcome for each in settled],
-        note=[each.note for each in settled],
+        completion=[each.completion for each in outcomes_of_batch],
+        outcome=[each.outcome for each in outcomes_of_batch],
+        note=[each.note for each in outcomes_of_batch],
     )
     return table.assign(valence=judges.valences(judge, table["completion"].tolist()))[COLUMNS]
 
 
 def next_tokens(rendered: dict[str, str], prompts: list[str], logits, tokenizer) -> pd.DataFrame:
-    """What the context does to the next token: TOKEN_COLUMNS, one row a token of the vocabulary, most gained
-    first.
+    """Compute how the context changes the probability of each next token.
 
-    The probabilities are the model's own (temperature 1), in %; `rendered` are the prompts by arm, `logits`
-    has a row for each of `prompts`.
+    Args:
+        rendered: Prompts by arm.
+        prompts: Prompts in the order of the rows of `logits`.
+        logits: Tensor of shape (prompts, vocabulary).
+        tokenizer: Tokenizer of the model.
+
+    Returns:
+        One row per token of the vocabulary, with TOKEN_COLUMNS; the largest gain comes first. Probabilities
+        are the model's own (temperature 1), in %.
     """
     probability = {
         arm: 100.0 * logits[prompts.index(prompt)].double().softmax(dim=-1).cpu().numpy()
@@ -143,25 +171,28 @@ def next_tokens(rendered: dict[str, str], prompts: list[str], logits, tokenizer)
 
 
 def most_changed(table: pd.DataFrame, tokenizer, count: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The `count` tokens of `next_tokens` that gain most and those that lose most, spelled out; without those
-    that do neither."""
+    """Select the `count` tokens of `next_tokens` that gain most, and those that lose most.
+
+    Tokens are decoded to text. Tokens that neither gain nor lose are left out.
+    """
     gains = table.head(count)[lambda rows: rows["difference"] > 0]
     losses = table.tail(count)[::-1][lambda rows: rows["difference"] < 0]
     return tuple(
-        part.assign(token=[tokenizer.decode([token]) for token in part["token"]]) for part in (gains, losses)
+        subset.assign(token=[tokenizer.decode([token]) for token in subset["token"]])
+        for subset in (gains, losses)
     )
 
 
 def marked(text: str) -> list[tuple[str, float]]:
-    """`text` in pieces, each with its valence in VADER's lexicon (−4 … +4), 0 where it has none."""
+    """Split `text` into pieces, each with its valence in VADER's lexicon (−4 … +4; 0 if it has none)."""
     lexicon, pieces = vader.lexicon(), []
     for token in re.findall(r"\s+|\S+", text):
-        whole = lexicon.get(normalize(token).casefold())
-        parts = [token] if whole else re.findall(r"\w+(?:['’-]\w+)*|\W+", token)
-        for part in parts:
-            valence = float(lexicon.get(normalize(part).casefold(), 0.0))
+        token_valence = lexicon.get(normalize(token).casefold())
+        segments = [token] if token_valence else re.findall(r"\w+(?:['’-]\w+)*|\W+", token)
+        for segment in segments:
+            valence = float(lexicon.get(normalize(segment).casefold(), 0.0))
             if pieces and not pieces[-1][1] and not valence:
-                pieces[-1] = (pieces[-1][0] + part, 0.0)
+                pieces[-1] = (pieces[-1][0] + segment, 0.0)
             else:
-                pieces.append((part, valence))
+                pieces.append((segment, valence))
     return pieces

@@ -1,5 +1,7 @@
-"""A sitting at the lab: settings in, the state of the page out, as plain values; the model that was loaded
-last is kept."""
+"""A session of the lab: it takes settings, and returns the state of the page as plain values.
+
+The model that was loaded last stays in memory.
+"""
 
 import hashlib
 import json
@@ -31,23 +33,27 @@ START = {
     "draws": 5,
 }
 NO_TOKENS = "The model is behind a server, or a mock, and shows no probabilities of its next token."
-_PATIENCE = {"retries": 1, "timeout": 30.0}  # of a server: a person waits
+_PATIENCE = {"retries": 1, "timeout": 30.0}  # for a server: short, because a person is waiting
 
 
 class Superseded(Exception):
-    """Newer settings are there, so nobody waits for this result."""
+    """Newer settings have arrived, so that this result is no longer needed."""
 
 
 def explained(error: Exception) -> str:
-    """An error as the page shows it, in three lines at most; one that this project does not raise on purpose
-    with its type."""
+    """Format an error for the page, in at most three lines.
+
+    An error that this project does not raise on purpose is shown with its type.
+    """
     lines = "\n".join(str(error).splitlines()[:3])
     return lines if isinstance(error, ValueError | OSError) and lines else f"{type(error).__name__}: {lines}"
 
 
 class Session:
-    """What one page of the lab does with the models of a parameter set; `kept` is the file that keeps
-    pairs."""
+    """What one page of the lab does with the models of a parameter set.
+
+    `kept` is the file that stores the pairs a user keeps.
+    """
 
     def __init__(self, set_name: str, kept: Path | None = None):
         self.parameters = params.load(set_name)
@@ -56,7 +62,7 @@ class Session:
         self._set_name, self._backend, self._prompts, self._last = set_name, None, None, None
 
     def start(self) -> dict:
-        """The settings with which the page opens."""
+        """Return the settings with which the page opens."""
         return {
             **START,
             "model": next(iter(self.models)),
@@ -66,11 +72,14 @@ class Session:
     def run(
         self, values: dict, publish: Callable[[dict], object], is_stale: Callable[[], bool] = lambda: False
     ) -> None:
-        """Complete the pair of `values`; `publish` is given the state of the page whenever there is more to
-        see.
+        """Complete the pair of `values`, and publish each new state of the page.
 
-        A state has status (loading, writing, done or error), message, and, as they come, model, judge, toy,
-        rows, tokens and seconds. Nothing is published once `is_stale()`.
+        Args:
+            values: Settings as typed into the lab.
+            publish: Called with the state of the page whenever there is more to see. A state has status
+                (loading, writing, done or error), message, and, as they come, model, judge, toy, rows, tokens
+                and seconds.
+            is_stale: Returns whether newer settings have arrived; nothing is published after that.
         """
 
         def show(state: dict) -> None:
@@ -83,7 +92,7 @@ class Session:
                 self._run(pair.settings(values), show, is_stale)
             except Superseded:
                 raise
-            except Exception as error:  # on the page, where it is seen: a thread's traceback is not
+            except Exception as error:  # shown on the page, because the traceback of a thread is not seen
                 show({"status": "error", "message": explained(error)})
 
     def _run(self, wanted: pair.Settings, show: Callable, is_stale: Callable) -> None:
@@ -97,11 +106,11 @@ class Session:
             "judge": {"version": judges.version(judge), "note": note},
             "toy": reports.TOY if spec.id.startswith("canned:") else "",
         }
-        requested, of_set = pair.requests(wanted, model), self.parameters.generation
+        requested, generation = pair.requests(wanted, model), self.parameters.generation
         sampled = {
             "temperature": wanted.temperature,
-            "max_new_tokens": of_set["max_new_tokens"],
-            "seed": of_set["seed"],
+            "max_new_tokens": generation["max_new_tokens"],
+            "seed": generation["seed"],
         }
         prompt_checks.check(requested, model, sampled["max_new_tokens"])
         state |= {
@@ -130,8 +139,8 @@ class Session:
             state
             | {"status": "done", "message": f"{wanted.draws} draws in {seconds:g} s", "seconds": seconds}
         )
-        made_by = {"model": spec.model_dump(), **sampled, "judge": judges.version(judge)}
-        self._last = (wanted, made_by, pd.concat(tables), state["tokens"])
+        provenance = {"model": spec.model_dump(), **sampled, "judge": judges.version(judge)}
+        self._last = (wanted, provenance, pd.concat(tables), state["tokens"])
 
     def _judge(self):
         values = params.cell_values(
@@ -156,19 +165,22 @@ class Session:
         )
 
     def _load(self, spec: Model):
-        """The backend of `spec`; weights that the last one has loaded already are not loaded again."""
-        before = self._backend
-        if before is not None and before.spec == spec:
-            return before
-        made = registry.load(spec)
-        if before is not None and "weights" in vars(before) and _weights_of(before.spec) == _weights_of(spec):
-            made.weights = before.weights
-        self._backend = made
-        return made
+        """Return the backend of `spec`; weights that the last backend has already loaded are reused."""
+        previous = self._backend
+        if previous is not None and previous.spec == spec:
+            return previous
+        backend = registry.load(spec)
+        if (
+            previous is not None
+            and "weights" in vars(previous)
+            and _weights_of(previous.spec) == _weights_of(spec)
+        ):
+            backend.weights = previous.weights
+        self._backend = backend
+        return backend
 
     def surprise(self, rng: np.random.Generator) -> dict[str, str]:
-        """Context, neutral and stem of a random group of the benchmark, its charged context of either
-        polarity."""
+        """Return context, neutral and stem of a random group, its context charged with a random polarity."""
         if self._prompts is None:
             self._prompts = self._benchmark()
         group = self._prompts[
@@ -179,24 +191,30 @@ class Session:
         return {**contexts, "stem": group.at["neutral", "stem"]}
 
     def _benchmark(self) -> pd.DataFrame:
-        """The prompts of the set's run; the curated ones where it has not run, or is of sentences that are
-        held out."""
+        """Return the prompts of the set's run; curated ones if it has not run or uses held-out sentences."""
         held_out = self.parameters.dataset.get("part") == HELD_OUT
         if not held_out and records.table_path(self._set_name, "prompts").exists():
             return records.read_table(self._set_name, "prompts")
         return curated_prompts.build(self.parameters.dataset["seed"], None, 1)
 
     def keep(self) -> str:
-        """Append the finished pair to the file of kept ones, durably; returns a line that says so."""
+        """Append the finished pair to the file of kept pairs, durably.
+
+        Returns:
+            A line that says so.
+
+        Raises:
+            ValueError: If no pair is finished.
+        """
         if self._last is None:
             raise ValueError("nothing to keep yet: wait until all draws are there")
-        wanted, made_by, table, tokens = self._last
-        time_ = datetime.now(UTC).isoformat(timespec="milliseconds")
+        settings, provenance, table, tokens = self._last
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         completions = json.loads(table.to_json(orient="records"))
         record = {
-            "time": time_,
-            **asdict(wanted),
-            **made_by,
+            "time": timestamp,
+            **asdict(settings),
+            **provenance,
             "completions": completions,
             "next_token": tokens,
         }
@@ -207,24 +225,33 @@ class Session:
         return f"Kept: pair {count} of outputs/lab/{self.kept.name}."
 
     def forget(self) -> None:
-        """What was completed last is no longer what the page shows, so it cannot be kept."""
+        """Discard the last pair, which the page no longer shows, so that it cannot be kept."""
         self._last = None
 
     def make_stem(self, values: dict) -> dict:
-        """`values` (stem, domain, slot, subject, pronoun) as a line of the benchmark, and what the lint says:
-        csv, findings."""
-        known, names = curated_prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
-        made = stems.row(**{name: str(values.get(name) or "").strip() for name in names}, stems=known)
-        if not made["stem"] or not made["domain"]:
+        """Format `values` as a line of the benchmark, and check it with the lint.
+
+        Args:
+            values: The fields stem, domain, slot, subject and pronoun.
+
+        Returns:
+            csv (the line) and findings (of the lint).
+
+        Raises:
+            ValueError: If the stem has no text or no domain.
+        """
+        curated, names = curated_prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
+        row = stems.row(**{name: str(values.get(name) or "").strip() for name in names}, stems=curated)
+        if not row["stem"] or not row["domain"]:
             raise ValueError("a stem needs its text and a domain; write or choose them")
         findings = stems.findings(
-            made, known, curated_prompts.read_contexts(), curated_prompts.read_exclusions()
+            row, curated, curated_prompts.read_contexts(), curated_prompts.read_exclusions()
         )
-        return {"csv": stems.csv_line(made), "findings": findings}
+        return {"csv": stems.csv_line(row), "findings": findings}
 
 
 def _weights_of(spec: Model) -> list:
-    """What the weights of a model depend on."""
+    """Return the fields on which the weights of a model depend."""
     return [
         getattr(spec, name) for name in ("id", "revision", "gguf_file", "dtype", "quantization", "device_map")
     ]
@@ -232,8 +259,7 @@ def _weights_of(spec: Model) -> list:
 
 @contextmanager
 def _interruptible(model, is_stale: Callable[[], bool]):
-    """A model that runs here stops before its next token once its result is stale; a server's request is let
-    go on."""
+    """Stop a local model before its next token once its result is stale; a request to a server goes on."""
 
     def stop(*_) -> None:
         if is_stale():

@@ -1,4 +1,4 @@
-"""Tables of `lib.lab.pair` as the page shows them: plain values that can be sent to it."""
+"""Convert the tables of `lib.lab.pair` to plain values that can be sent to the page."""
 
 import pandas as pd
 
@@ -6,8 +6,10 @@ from lib.lab import pair
 
 
 def rows(table: pd.DataFrame) -> list[dict]:
-    """The completions as the page shows them: a line a draw, each arm with its pieces, outcome, note and
-    valence."""
+    """Return the completions for the page, one entry per draw.
+
+    An entry has the number of the draw and, for each arm, pieces, text, outcome, note and valence.
+    """
     lines: dict[int, dict] = {}
     for row in table.itertuples():
         text = row.completion if isinstance(row.completion, str) else None
@@ -22,13 +24,15 @@ def rows(table: pd.DataFrame) -> list[dict]:
 
 
 def tokens(table: pd.DataFrame, tokenizer) -> dict[str, list[dict]]:
-    """The tokens that gain and lose most, as the page shows them, with their lexicon valence where they begin
-    a word."""
-    parts = {}
-    for name, part in zip(("gains", "losses"), pair.most_changed(table, tokenizer), strict=True):
+    """Return the tokens that gain most and those that lose most, for the page.
+
+    A token that begins a word has its lexicon valence; all others have 0.
+    """
+    changes = {}
+    for name, subset in zip(("gains", "losses"), pair.most_changed(table, tokenizer), strict=True):
         valences = [
             sum(valence for _, valence in pair.marked(token)) if token[:1] == " " else 0.0
-            for token in part["token"]
+            for token in subset["token"]
         ]
-        parts[name] = part.round(3).assign(valence=valences).to_dict("records")
-    return parts
+        changes[name] = subset.round(3).assign(valence=valences).to_dict("records")
+    return changes

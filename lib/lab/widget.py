@@ -1,5 +1,7 @@
-"""The lab in a notebook: hands what is typed and clicked to a `Session`, whose work is done in a thread of
-its own."""
+"""The lab as a notebook widget.
+
+It passes what is typed and clicked to a `Session`, which works in a separate thread.
+"""
 
 import threading
 from collections.abc import Callable
@@ -18,15 +20,17 @@ _FOLDER = ROOT / "lib" / "lab"
 
 
 class Newest:
-    """A thread that does the newest of the jobs it is given; an older one learns that it is stale from
-    `is_stale()`."""
+    """A thread that does only the newest of the jobs it receives.
+
+    For a job that is no longer the newest, `is_stale()` returns True.
+    """
 
     def __init__(self, work: Callable[[dict, Callable[[], bool]], object]):
         self._work, self._jobs, self._newest = work, SimpleQueue(), None
         threading.Thread(target=self._loop, daemon=True, name="leak lab").start()
 
     def submit(self, job: dict) -> None:
-        """Do `job` next, and whatever was given before it no more."""
+        """Do `job` next, and drop all jobs before it."""
         self._newest = job
         self._jobs.put(job)
 
@@ -38,8 +42,10 @@ class Newest:
 
 
 class Lab(anywidget.AnyWidget):
-    """The page: `state` is what is to be seen of the settings numbered `state["number"]`; `notice` answers a
-    button."""
+    """The page of the lab.
+
+    `state` belongs to the settings numbered `state["number"]`; `notice` answers a button.
+    """
 
     _esm = _FOLDER / "lab.js"
     _css = _FOLDER / "lab.css"
@@ -62,7 +68,7 @@ class Lab(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def _receive(self, widget, message: dict, buffers) -> None:
-        self.send({"seen": message.get("id")})  # at once: the page then knows that the kernel lives
+        self.send({"seen": message.get("id")})  # at once, so that the page knows that the kernel is alive
         values = message.get("values") or {}
         if message["do"] == "complete":
             self._session.forget()
@@ -82,16 +88,19 @@ class Lab(anywidget.AnyWidget):
         self._session.run(job["values"], publish, is_stale)
 
     def _answer(self, act: Callable[[], dict]) -> None:
-        """Show what `act` returns, or its error, as a notice; each has a number of its own, so that the page
-        sees it."""
+        """Show what `act` returns, or its error, as a notice; its count makes every notice a new one."""
         try:
-            said = act()
-        except Exception as error:  # on the page, where it is seen: a callback's traceback is not
-            said = {"error": explained(error)}
+            notice = act()
+        except Exception as error:  # shown on the page, because the traceback of a callback is not seen
+            notice = {"error": explained(error)}
         self._count += 1
-        self.notice = {**said, "count": self._count}
+        self.notice = {**notice, "count": self._count}
 
 
 def lab(set_name: str) -> Lab:
-    """The lab with the models and the judge of a parameter set; ParameterError if there is no such set."""
+    """Return the lab with the models and the judge of a parameter set.
+
+    Raises:
+        ParameterError: If there is no such set.
+    """
     return Lab(set_name)

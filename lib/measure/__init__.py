@@ -1,8 +1,14 @@
-"""The front door: measure one's own model with one command (`python -m lib.measure`), and compare finished
-sets.
+"""Measure your own model with one command (`python -m lib.measure`), and compare finished parameter sets.
 
-Takes what a person has (a hub id, a folder, a GGUF file, a server, a table of completions) and a time budget;
-gives a parameter set, its finished run, and a card. `identify` tells what the model is, `budget` chooses the
-design, `answers` asks for it, `sets` writes the parameter set, `tables` is for completions made elsewhere,
-`compare` puts finished sets side by side; the card itself is `lib.report.card`.
+The input is a model (hub id, folder, GGUF file or server URL) or a table of completions, and a time budget.
+The output is a parameter set, its finished run, and a card.
+
+- `identify` finds out what the model is.
+- `budget` chooses the design.
+- `answers` generates the completions of the design.
+- `sets` writes the parameter set.
+- `tables` handles completions made elsewhere.
+- `compare` compares finished sets.
+
+The card itself is in `lib.report.card`.
 """

@@ -1,9 +1,8 @@
-"""Measure one's own model: find out what it is, ask it as much as the time allows, judge, and tell the result
-on a card.
+"""Identify a model, ask it as much as the time budget allows, judge its answers, and print a result card.
 
 A model is a hub id, a folder, a .gguf file, a bundled model, or the URL of a server that speaks OpenAI's
-protocol; --table takes completions made elsewhere, and without a path writes the prompts to fill in. Called
-again with a larger budget it goes on.
+protocol. --table measures completions made elsewhere; with an empty path it writes the prompts to fill in. A
+second call with a larger budget continues the measurement.
 """
 
 import argparse
@@ -27,69 +26,84 @@ from lib.storage import packages, records
 
 JUDGES = ("learned", "vader")
 _BUDGET = "10m"
-SPOILT = 3.0  # % of the first answers that may be missing before a chat model is asked in another form
-_CALIBRATE = 120.0  # seconds for answers below which calibrating the machine costs more than it gains
-_PAGES = 0.2  # share of the budget kept for judging and pages, until they have been timed on this machine
+SPOILT = 3.0  # % of the first answers; if more are missing, answers of a chat model are prefilled
+_CALIBRATE = 120.0  # seconds for answers; with fewer, calibrating the machine costs more than it gains
+_PAGES = 0.2  # share of the budget reserved for judging and pages, until they were timed on this machine
 
 
 def measure(request: identify.Request, given: argparse.Namespace) -> None:
-    """One measurement, from what was given on the command line to the card."""
-    started, whole = time.monotonic(), budget.seconds(given.budget)
+    """Run one measurement, from the command-line options to the printed card.
+
+    Args:
+        request: The model to measure, as the user named it.
+        given: Parsed options of the command line, with judge and budget filled in.
+    """
+    start, budget_seconds = time.monotonic(), budget.seconds(given.budget)
     model, notes = identify.identify(request)
     name = model.name if given.set is None else given.set
     sets.check_name(name)
-    before = sets.earlier(name, model)
-    if before:  # as it was found out then, so that its answers count
-        model = before.models[0].model_copy(
-            update={"mitigate": False, "dtype": request.dtype or before.models[0].dtype}
+    previous = sets.earlier(name, model)
+    if previous:  # identified as before, so that its stored answers count
+        model = previous.models[0].model_copy(
+            update={"mitigate": False, "dtype": request.dtype or previous.models[0].dtype}
         )
     print("\n".join([f"{model.name} ({model.id})", *(f"  {note}" for note in notes)]), flush=True)
-    told, stopped = sets.values(model, given.judge), ""
-    benchmark = answers.benchmark(told)
+    config, stopped = sets.values(model, given.judge), ""
+    benchmark = answers.benchmark(config)
     if model.table:
-        design = tables.design(registry.load(model), *benchmark, told["mitigations"])
+        design = tables.design(registry.load(model), *benchmark, config["mitigations"])
     else:
-        pages = _pages_seconds(given.judge, whole)
+        pages_seconds = _pages_seconds(given.judge, budget_seconds)
         model, design, stopped = _answer(
-            name, model, told, benchmark, whole - pages, before and sets.design(before)
+            name, model, config, benchmark, budget_seconds - pages_seconds, previous and sets.design(previous)
         )
     path = sets.write(name, sets.values(model, given.judge, design))
     print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
-    judged = time.monotonic()
+    judging_start = time.monotonic()
     batch.run(name, available_cores())
-    _remember_pages(given.judge, time.monotonic() - judged)
+    _remember_pages(given.judge, time.monotonic() - judging_start)
     print("\n" + "\n".join(card.lines(card.read(name), stopped)))
-    print(f"In all {command_line.format_duration(time.monotonic() - started)}.")
+    print(f"In all {command_line.format_duration(time.monotonic() - start)}.")
 
 
 def _answer(
     name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None
 ) -> tuple:
-    """Ask the model for as much as `available` seconds allow; returns the model as it was asked, the design
-    that is finished, and what was left undone, in words."""
+    """Ask the model for as many completions as `available` seconds allow.
+
+    Returns:
+        The Model as it was asked, the Design that is finished, and a note on what was left undone (or "").
+    """
     table, ordered = benchmark
     backend = _ready(answers.parameters(told, name, model, 1, mitigate=False), table)
     started = time.monotonic()
-    asked = answers.Answers(name, _in_its_form(name, backend, told, benchmark), table)
+    collector = answers.Answers(name, _in_its_form(name, backend, told, benchmark), table)
     print("  measuring how fast it answers", flush=True)
-    most = answers.parameters(told, name, asked.model.spec, max(budget.SAMPLES), mitigate=True)
-    pace, run = answers.pace(asked, most, ordered, available > _CALIBRATE)
-    known, source = _known(name)
-    left, stems, lacks = (
+    full_run = answers.parameters(told, name, collector.model.spec, max(budget.SAMPLES), mitigate=True)
+    pace, run = answers.pace(collector, full_run, ordered, available > _CALIBRATE)
+    variances, source = _known(name)
+    remaining, n_stems, count_missing = (
         available - (time.monotonic() - started),
         table["stem_id"].nunique(),
-        asked.lacks(most, ordered),
+        collector.lacks(full_run, ordered),
     )
     design = budget.choose(
-        known, pace, left, stems, lacks, len(told["mitigations"]), told["judging"]["margin"], earlier
+        variances,
+        pace,
+        remaining,
+        n_stems,
+        count_missing,
+        len(told["mitigations"]),
+        told["judging"]["margin"],
+        earlier,
     )
-    requested = lacks(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
-    print(f"{budget.summary(design, requested * pace)} Variances are those of {source}.", flush=True)
-    kept = {"batch_size": run.batch_size, "workers": run.workers}
+    n_requested = count_missing(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
+    print(f"{budget.summary(design, n_requested * pace)} Variances are those of {source}.", flush=True)
+    settings = {"batch_size": run.batch_size, "workers": run.workers}
     run = answers.parameters(
-        told, name, asked.model.spec, design.samples, bool(design.mitigation_samples)
-    ).model_copy(update=kept)
-    _, finished = asked.ask(run, ordered[: design.groups], pace, started + available)
+        told, name, collector.model.spec, design.samples, bool(design.mitigation_samples)
+    ).model_copy(update=settings)
+    _, finished = collector.ask(run, ordered[: design.groups], pace, started + available)
     stopped = ""
     if finished < design.groups:
         stopped = (
@@ -97,17 +111,17 @@ def _answer(
             "from there"
         )
     if earlier and finished < earlier.groups:
-        return asked.model.spec, earlier, stopped  # whose answers are at hand
+        return collector.model.spec, earlier, stopped  # all answers of the earlier design are stored
     if finished < 2:
         raise ParameterError(
             f"BUDGET: {available:.0f} s for answers were too few for two whole groups; what is made is "
             "kept: give a larger one"
         )
-    return asked.model.spec, replace(design, groups=finished), stopped
+    return collector.model.spec, replace(design, groups=finished), stopped
 
 
 def _ready(run, table):
-    """The backend of a model, its prompts checked and its weights loaded, which no budget counts."""
+    """Return the backend with its prompts checked and its weights loaded; no budget counts this time."""
     backend = registry.load(run.model)
     prompt_checks.check(
         runner.requests(table.head(len(curated_prompts.ARMS)), run, backend), backend, run.max_new_tokens
@@ -118,33 +132,31 @@ def _ready(run, table):
 
 
 def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
-    """The backend, asked with begun answers if it is a chat model that else says too little to judge."""
+    """Return the backend; answers are prefilled if a chat model otherwise says too little to judge."""
     spec = backend.spec
     if spec.mode != "chat" or spec.server or spec.assistant_prefill or spec.thinking_tokens:
         return backend
     run, ordered = answers.parameters(told, name, spec, 1, mitigate=False), benchmark[1][: answers.TRIAL]
-    made, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered)
-    lost = answers.unusable(made)
-    if lost <= SPOILT:
+    completions, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered)
+    missing_percent = answers.unusable(completions)
+    if missing_percent <= SPOILT:
         return backend
     print(
-        f"  {lost:.0f} % of its first {len(made)} answers hold nothing new: answers are begun with the "
-        "sentence (assistant_prefill) "
-        "and must hold a word (require_word)",
+        f"  {missing_percent:.0f} % of its first {len(completions)} answers hold nothing new: "
+        "answers are begun with the sentence (assistant_prefill) and must hold a word (require_word)",
         flush=True,
     )
-    begun = registry.load(spec.model_copy(update={"assistant_prefill": True, "require_word": True}))
-    begun.weights = backend.weights
-    return begun
+    prefilled = registry.load(spec.model_copy(update={"assistant_prefill": True, "require_word": True}))
+    prefilled.weights = backend.weights
+    return prefilled
 
 
 def _known(name: str) -> tuple[power.Components, str]:
-    """Variances of a pair's net excess, and the set that they were estimated in: this one, or else the
-    reference run."""
+    """Return the variances of a pair's net excess and their source: this set, or else the reference run."""
     for source in (name, card.REFERENCE):
-        found = card.read(source)
-        if found and found["variances"]:
-            return power.Components(**found["variances"]), source
+        source_card = card.read(source)
+        if source_card and source_card["variances"]:
+            return power.Components(**source_card["variances"]), source
     raise FileNotFoundError(
         f"outputs/{card.REFERENCE}/card.json is missing: it is part of the project; run `git checkout` on it"
     )
@@ -155,18 +167,16 @@ def _pages_file():
 
 
 def _pages_known() -> dict[str, float]:
-    """Seconds that judging and pages took last time on this machine, by judge; what is not readable counts as
-    not known."""
+    """Read how many seconds judging and pages took last time here, by judge; {} if unreadable."""
     try:
-        known = json.loads(_pages_file().read_text())
-        return {judge: float(seconds) for judge, seconds in known.items() if float(seconds) > 0}
+        stored = json.loads(_pages_file().read_text())
+        return {judge: float(seconds) for judge, seconds in stored.items() if float(seconds) > 0}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def _pages_seconds(judge: str, whole: float) -> float:
-    """Seconds of the budget to keep for judging and pages: what they took last time on this machine, else a
-    share."""
+    """Return the seconds to reserve for judging and pages: the last time here, or else a share."""
     seconds = _pages_known().get(judge, _PAGES * whole)
     if seconds > whole / 2:
         last = command_line.format_duration(seconds)
@@ -181,36 +191,43 @@ def _remember_pages(judge: str, seconds: float) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     bundled = f"bundled models: {', '.join(BUNDLED_MODELS)}; sizes and licences: params/README.md"
-    made = new_parser("lib.measure", __doc__, bundled)
-    made.add_argument(
+    arg_parser = new_parser("lib.measure", __doc__, bundled)
+    arg_parser.add_argument(
         "model", nargs="?", help="hub id, folder, .gguf file, bundled model, or URL of a server"
     )
-    made.add_argument(
+    arg_parser.add_argument(
         "--table",
         help="file of completions made elsewhere (CSV, JSONL, parquet, xlsx); '' writes an empty one",
     )
-    made.add_argument(
+    arg_parser.add_argument(
         "--name", help="what the server calls the model; of a table, whose completions these are"
     )
-    made.add_argument(
+    arg_parser.add_argument(
         "--mode", choices=identify.MODES, help="how the model is asked, if it is not as found out"
     )
-    made.add_argument(
+    arg_parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16", "auto"), help="number format of the weights"
     )
-    made.add_argument("--judge", choices=JUDGES, help=f"who judges (default {JUDGES[0]})")
-    made.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
-    made.add_argument("--set", help="name of the parameter set, if not the model's")
-    made.add_argument("--api-key-env", help="environment variable that holds the server's key")
-    made.add_argument("--groups", type=int, help="groups of an empty table (default: each stem once)")
-    made.add_argument("--samples", type=int, help="answers a prompt of an empty table (default 1)")
-    return made
+    arg_parser.add_argument("--judge", choices=JUDGES, help=f"who judges (default {JUDGES[0]})")
+    arg_parser.add_argument("--budget", help=f"time at hand: 90s, 10m, 1h30m (default {_BUDGET})")
+    arg_parser.add_argument("--set", help="name of the parameter set, if not the model's")
+    arg_parser.add_argument("--api-key-env", help="environment variable that holds the server's key")
+    arg_parser.add_argument("--groups", type=int, help="groups of an empty table (default: each stem once)")
+    arg_parser.add_argument("--samples", type=int, help="answers a prompt of an empty table (default 1)")
+    return arg_parser
 
 
 def blank(given: argparse.Namespace) -> None:
-    """Write the prompts to fill in."""
+    """Write an empty table of the prompts to fill in.
+
+    Args:
+        given: Parsed options of the command line; missing `groups` and `samples` are filled in.
+
+    Raises:
+        ParameterError: If `groups` or `samples` is out of range.
+    """
     model = Model(
         name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"}
     )
@@ -232,7 +249,7 @@ def blank(given: argparse.Namespace) -> None:
 
 
 def _check_options(given: argparse.Namespace) -> None:
-    """ParameterError for an option that has no effect on what is measured."""
+    """Raise ParameterError for an option that has no effect on what is measured."""
     kind = "an empty table" if given.table == "" else "a table" if given.table else _kind(given.model)
     allowed = {
         "an empty table": ("mode", "groups", "samples"),
@@ -255,9 +272,9 @@ def _kind(model: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and measure; returns the exit code of `lib.runtime.command_line`."""
-    given = parser().parse_args(arguments)
-    return exit_code(lambda: _measure_or_blank(given), "what is finished is kept: the same command goes on")
+    """Parse the command line and measure; return the exit code of `lib.runtime.command_line`."""
+    args = parser().parse_args(arguments)
+    return exit_code(lambda: _measure_or_blank(args), "what is finished is kept: the same command goes on")
 
 
 def _measure_or_blank(given: argparse.Namespace) -> None:

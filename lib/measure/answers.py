@@ -1,4 +1,7 @@
-"""Asking a model within a time: a short trial tells its pace, and whole groups are finished in order."""
+"""Ask a model for completions within a time limit.
+
+A short trial measures the model's speed. After it, whole groups are finished in order.
+"""
 
 import time
 
@@ -15,28 +18,43 @@ from lib.measure import budget
 from lib.runtime import progress
 from lib.storage import records
 
-TRIAL = 16  # groups that are asked first, and kept
+TRIAL = 16  # groups that are asked first; their answers are kept
 
 
 def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
-    """All prompts that a measurement may ask, and their groups in the order in which it asks them."""
-    of = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["contexts_per_stem"])
-    groups = curated_prompts.design(*of)
-    ordered = curated_prompts.design(*of, first_groups=len(groups))["group_id"].tolist()
-    return curated_prompts.build(*of), ordered
+    """Build all prompts that a measurement may ask.
+
+    Args:
+        told: Values of the parameter set (`sets.values`).
+
+    Returns:
+        The prompts (`curated_prompts.build`), and the group_ids in the order in which they are asked.
+    """
+    design_args = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["contexts_per_stem"])
+    groups = curated_prompts.design(*design_args)
+    ordered = curated_prompts.design(*design_args, first_groups=len(groups))["group_id"].tolist()
+    return curated_prompts.build(*design_args), ordered
 
 
 def parameters(told: dict, set_name: str, model: Model, samples: int, mitigate: bool) -> Generation:
-    """What notebook 02 will be told, for so many samples."""
-    given = {**told["generation"], "samples": samples, "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1)}
+    """Build the parameters of notebook 02 for a number of samples.
+
+    Args:
+        told: Values of the parameter set (`sets.values`).
+        set_name: Name of the parameter set.
+        model: Model that is asked.
+        samples: Completions per prompt.
+        mitigate: Whether the mitigations of the set are included.
+    """
+    values = {**told["generation"], "samples": samples, "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1)}
     mitigations = told["mitigations"] if mitigate else {}
     return Generation(
-        set_name=set_name, is_mock=told["is_mock"], model=model, mitigations=mitigations, **given
+        set_name=set_name, is_mock=told["is_mock"], model=model, mitigations=mitigations, **values
     )
 
 
 class Answers:
-    """The completions of one model for one set, kept in the journals that notebook 02 reads."""
+    """The completions of one model for one set, stored in the journals that notebook 02 reads."""
 
     def __init__(self, set_name: str, model, table: pd.DataFrame):
         folder = records.run_folder(set_name)
@@ -46,102 +64,121 @@ class Answers:
         self._next_token = folder / "next_token" / f"{model.spec.name}.jsonl"
 
     def missing(self, run: Generation) -> pd.DataFrame:
-        """The completions of all groups that are not at hand."""
+        """Return the requests of all groups whose completions are not stored yet."""
         return runner.missing(
             runner.requests(self.table, run, self.model), records.journal_keys(self._completions)
         )
 
     def lacks(self, run: Generation, ordered: list[str]) -> budget.Lacks:
-        """How many of the completions of `run` each group still needs, as `budget.choose` asks for it."""
+        """Return a function that counts the completions of `run` that each group still needs.
+
+        It is the `lacks` argument of `budget.choose`. Its array has the order of `ordered`.
+        """
         missing = self.missing(run)
 
         def of(samples: int, mitigated: bool) -> np.ndarray:
-            wanted = (missing["sample_index"] < samples) & (
+            counted = (missing["sample_index"] < samples) & (
                 mitigated | (missing["mitigation"] == NO_MITIGATION)
             )
-            return missing[wanted].groupby("group_id").size().reindex(ordered, fill_value=0).to_numpy()
+            return missing[counted].groupby("group_id").size().reindex(ordered, fill_value=0).to_numpy()
 
         return of
 
     def requested(self, run: Generation, groups: list[str]) -> pd.DataFrame:
-        """The requests of `groups`."""
+        """Return the requests of `groups`."""
         return runner.requests(self.table[self.table["group_id"].isin(groups)], run, self.model)
 
     def ask(
         self, run: Generation, groups: list[str], seconds=0.0, deadline=np.inf
     ) -> tuple[pd.DataFrame, int]:
-        """The completions of `groups` made by `deadline` (`time.monotonic`), and how many groups are whole,
-        from the first on.
+        """Generate the missing completions of `groups`, in rounds, until `deadline`.
 
-        `seconds` a completion is what is expected at first. Groups are asked in rounds, as large as a batch
-        and the time left allow.
+        A round is as large as a batch and the time left allow.
+
+        Args:
+            run: Parameters of the generation.
+            groups: The group_ids, in the order in which they are asked.
+            seconds: Expected seconds per completion in the first round; 0 if unknown.
+            deadline: Time of `time.monotonic` at which the asking ends.
+
+        Returns:
+            The completions of the groups that were asked, and how many groups are complete, counted from the
+            first.
         """
         requested = self.requested(run, groups)
         missing = runner.missing(requested, records.journal_keys(self._completions))
-        lacks = missing.groupby("group_id").size().reindex(groups, fill_value=0)
+        n_missing = missing.groupby("group_id").size().reindex(groups, fill_value=0)
         recorder = next_token.recorder(
             self.table[self.table["group_id"].isin(groups)], self.model, self._next_token
         )
-        made, done = [], 0
+        batches, n_done = [], 0
         with progress.bar(
-            len(requested), run.model.name, "completions", len(requested) - int(lacks.sum())
+            len(requested), run.model.name, "completions", len(requested) - int(n_missing.sum())
         ) as bar:
-            while done < len(groups):
+            while n_done < len(groups):
                 size = _round(
-                    lacks.iloc[done:],
+                    n_missing.iloc[n_done:],
                     run.batch_size or throughput.LARGEST,
                     seconds,
                     deadline - time.monotonic(),
                 )
                 if not size:
                     break
-                part, started = groups[done : done + size], time.monotonic()
-                rows = requested[requested["group_id"].isin(part)]
-                made.append(runner.generate(rows, run, self.model, self._completions, recorder, bar))
-                if count := lacks[part].sum():
+                subset, started = groups[n_done : n_done + size], time.monotonic()
+                rows = requested[requested["group_id"].isin(subset)]
+                batches.append(runner.generate(rows, run, self.model, self._completions, recorder, bar))
+                if count := n_missing[subset].sum():
                     seconds = (time.monotonic() - started) / count
-                done += size
-        return pd.concat(made) if made else requested.iloc[:0], done
+                n_done += size
+        return pd.concat(batches) if batches else requested.iloc[:0], n_done
 
 
 def _round(lacks: pd.Series, batch: int, seconds: float, left: float) -> int:
-    """How many groups, of which each `lacks` so many completions, are asked next: a batch, or what fits into
-    the time left."""
+    """Return how many groups come next (`lacks`: completions each): a batch, or what fits the time left."""
     in_time = max(left, 0.0) / seconds if seconds else np.inf
     fits = int((lacks.cumsum() <= min(batch, in_time)).sum())
     return fits or int(batch < lacks.iloc[0] <= in_time)  # a batch may be smaller than a group
 
 
 def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool) -> tuple[float, Generation]:
-    """Seconds a completion takes, and `run` with the batch and division of cores that suit it.
+    """Measure the seconds per completion, and choose the batch size and the division of cores.
 
-    The first groups that are not at hand are asked, and kept. Before them, a model that runs here is
-    calibrated where there is time to `calibrate`, as it is for `make plan`.
+    The first groups with missing completions are asked as a trial, and their answers are kept. A local model
+    is calibrated before the trial, as for `make plan`, if there is time for it.
+
+    Args:
+        answers: Completions of the model so far.
+        run: Parameters of the generation.
+        ordered: The group_ids, in the order in which they are asked.
+        calibrate: Whether there is time to calibrate.
+
+    Returns:
+        Seconds per completion (0 if none is missing), and `run` with the batch size and workers that suit it.
     """
     missing = answers.missing(run)
     if missing.empty:
         return 0.0, run
-    model, local = answers.model, calibrate and answers.model.is_local
-    if local:
-        found = throughput.measure(model, missing.drop_duplicates("rendered"), run)
-        run = run.model_copy(update={"batch_size": found.batch_size, "workers": found.workers})
-    lacking = set(missing["group_id"])
-    trial = [group for group in ordered if group in lacking][:TRIAL]
-    bare = run.model_copy(update={"samples": 1, "mitigations": {}})
-    lacks_bare = set(missing["key"]) & set(answers.requested(bare, trial)["key"])
-    of = bare if lacks_bare else run
-    asked = missing[missing["key"].isin(answers.requested(of, trial)["key"])]
+    model, is_calibrated = answers.model, calibrate and answers.model.is_local
+    if is_calibrated:
+        plan = throughput.measure(model, missing.drop_duplicates("rendered"), run)
+        run = run.model_copy(update={"batch_size": plan.batch_size, "workers": plan.workers})
+    incomplete = set(missing["group_id"])
+    trial = [group for group in ordered if group in incomplete][:TRIAL]
+    unmitigated = run.model_copy(update={"samples": 1, "mitigations": {}})
+    missing_unmitigated = set(missing["key"]) & set(answers.requested(unmitigated, trial)["key"])
+    trial_run = unmitigated if missing_unmitigated else run
+    requests = missing[missing["key"].isin(answers.requested(trial_run, trial)["key"])]
     started = time.monotonic()
-    made, _ = answers.ask(of, trial)
-    took = time.monotonic() - started
-    if local:
-        rows = made[made["key"].isin(asked["key"])]
-        planned = planning.corrected(model, found, missing, run, rows, took).seconds
+    completions, _ = answers.ask(trial_run, trial)
+    elapsed = time.monotonic() - started
+    if is_calibrated:
+        rows = completions[completions["key"].isin(requests["key"])]
+        planned = planning.corrected(model, plan, missing, run, rows, elapsed).seconds
         # large batches are slower than planned, and faster than the small trial
-        return (planned + took / len(asked)) / 2, run
-    return took / len(asked), run
+        return (planned + elapsed / len(requests)) / 2, run
+    return elapsed / len(requests), run
 
 
 def unusable(made: pd.DataFrame) -> float:
-    """Share of completions that are missing, %."""
+    """Return the share of completions that are missing, in %."""
     return 100.0 * float(usability.is_missing(made).mean())

@@ -1,5 +1,4 @@
-"""Models of several finished sets side by side, on the prompts that they share: `python -m
-lib.measure.compare SET SET …`."""
+"""Compare models of several finished sets on shared prompts: `python -m lib.measure.compare SET SET …`."""
 
 import io
 import sys
@@ -17,35 +16,43 @@ from lib.runtime.command_line import exit_code, new_parser
 from lib.storage import records
 
 SHOWN = ("net", "towards", "away", "leak")
-MISSING = "\ufdd0"  # stands for no completion: a code point that is no character
-_PROMPT = ["prompt_id", "context", "stem"]  # what must be the same
+MISSING = "\ufdd0"  # stands for a missing completion: a code point that is not a character
+_PROMPT = ["prompt_id", "context", "stem"]  # columns that must be equal
 
 
 def shared(set_names: list[str]) -> tuple[pd.DataFrame, int]:
-    """Unmitigated judgements of every model of the sets, of the groups all of whose prompts every model was
-    asked; and how many groups are left out.
+    """Collect the unmitigated judgements of all models on the groups that they share.
 
-    The column model is the model's name, headed by the set's where two sets use one name. ParameterError for
-    a set that is not finished, sets judged by different judges or thresholds, and sets without a prompt in
-    common.
+    A group is shared if every model was asked all of its prompts.
+
+    Args:
+        set_names: Names of finished parameter sets.
+
+    Returns:
+        The judgements, and the number of groups that are left out. The column model holds the model's name,
+        prefixed with the name of the set where two sets use one name.
+
+    Raises:
+        ParameterError: If a set is not finished, if the sets were judged by different judges or thresholds,
+            or if they have no group of prompts in common.
     """
     tables = {name: _judgements(name) for name in set_names}
     names = pd.concat([table[["model"]].drop_duplicates().assign(set=name) for name, table in tables.items()])
-    twice = set(names.loc[names["model"].duplicated(keep=False), "model"])
+    ambiguous = set(names.loc[names["model"].duplicated(keep=False), "model"])
     for name, table in tables.items():
-        table["model"] = [f"{name}/{model}" if model in twice else model for model in table["model"]]
+        table["model"] = [f"{name}/{model}" if model in ambiguous else model for model in table["model"]]
     table = pd.concat(tables.values(), ignore_index=True)
     if len(judged := table.groupby("judged", sort=False)["set"].unique()) > 1:
-        said = "; ".join(f"{judge}: {', '.join(sets)}" for judge, sets in judged.items())
+        details = "; ".join(f"{judge}: {', '.join(sets)}" for judge, sets in judged.items())
         raise ParameterError(
-            f"SETS: judged by different judges ({said})\nmeasure one of them again with the other's JUDGE"
+            f"SETS: judged by different judges ({details})\nmeasure one of them again with the other's JUDGE"
         )
-    asked = (
+    prompts = (
         table.groupby([*_PROMPT, "group_id"], sort=False)["model"].nunique().rename("models").reset_index()
     )
-    common = asked["models"] == table["model"].nunique()
-    whole = common.groupby(asked["group_id"]).all()
-    groups = whole.index[whole & (asked.groupby("group_id")["prompt_id"].nunique() > 1)]
+    common = prompts["models"] == table["model"].nunique()
+    complete = common.groupby(prompts["group_id"]).all()
+    groups = complete.index[complete & (prompts.groupby("group_id")["prompt_id"].nunique() > 1)]
     if len(groups) == 0:
         raise ParameterError(
             f"SETS: {', '.join(set_names)} share no group of prompts: give sets on the same benchmark and "
@@ -67,34 +74,45 @@ def _judgements(set_name: str) -> pd.DataFrame:
 
 
 def summary(judgements: pd.DataFrame, confidence: float, shift_margin: float) -> pd.DataFrame:
-    """A row for each model: set, model, completions, the quantities SHOWN as estimate, low and high, n,
-    n_stems, cluster_unit, fault; `shift_margin` of the placebo rule."""
+    """Estimate the quantities SHOWN for each model.
+
+    Args:
+        judgements: Unmitigated judgements (`shared`).
+        confidence: Level of the intervals, between 0 and 1.
+        shift_margin: Margin of the placebo rule, in points of the human scale.
+
+    Returns:
+        One row per model and quantity: model, set, completions, quantity, estimate, ci_low, ci_high, n,
+        n_stems, cluster_unit and fault, among others.
+    """
     pairs = leakage.pairs(judgements)
-    found = leakage.summarise(leakage.charged_pairs(pairs), ["model"], confidence)
+    estimates = leakage.summarise(leakage.charged_pairs(pairs), ["model"], confidence)
     faults = usability.faults(judgements, pairs, confidence, shift_margin)
     rows = (
         judgements.groupby("model", sort=False)
         .agg(set=("set", "first"), completions=("completion", "size"))
         .reset_index()
     )
-    return rows.merge(found[found["quantity"].isin(SHOWN)]).assign(
+    return rows.merge(estimates[estimates["quantity"].isin(SHOWN)]).assign(
         fault=lambda table: table["model"].map(faults)
     )
 
 
 def identical(judgements: pd.DataFrame) -> list[tuple[str, str]]:
-    """Every two models whose completions are the same, prompt by prompt and draw by draw, what is missing
-    included."""
+    """Find the pairs of models whose completions are equal in every prompt and draw.
+
+    Missing completions count: they must be missing in both. Models without any completion are not compared.
+    """
     texts = judgements.assign(
         text=judgements["completion"].astype(object).where(judgements["completion"].notna(), MISSING)
     )
     wide = texts.pivot(index=["prompt_id", "sample_index"], columns="model", values="text")
-    asked = [model for model in wide if (wide[model].dropna() != MISSING).any()]
-    return [(one, other) for one, other in combinations(asked, 2) if wide[one].equals(wide[other])]
+    answered = [model for model in wide if (wide[model].dropna() != MISSING).any()]
+    return [(one, other) for one, other in combinations(answered, 2) if wide[one].equals(wide[other])]
 
 
 def format_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `summary` as people read it: a row for each model."""
+    """Format a table of `summary` for display, with one row per model."""
     cells = table.assign(
         cell=[reports.interval(row, sign=row.quantity != "leak") for row in table.itertuples()]
     )
@@ -104,63 +122,75 @@ def format_table(table: pd.DataFrame) -> pd.DataFrame:
     net = table[table["quantity"] == "net"].set_index("model")[
         ["set", "completions", "n", "n_stems", "fault"]
     ]
-    shown = net.join(wide).rename(columns={"n": "pairs", "n_stems": "stems"})
-    return shown[["set", *wide.columns, "completions", "pairs", "stems", "fault"]].reset_index()
+    joined = net.join(wide).rename(columns={"n": "pairs", "n_stems": "stems"})
+    return joined[["set", *wide.columns, "completions", "pairs", "stems", "fault"]].reset_index()
 
 
 def write(set_names: list[str]) -> list[str]:
-    """Compare, write outputs/comparisons/<sets>.md, .csv and .svg, and return the lines to print."""
+    """Compare sets, and write outputs/comparisons/<sets>.md, .csv and .svg.
+
+    Returns:
+        The lines to print.
+    """
     judgements, left_out = shared(set_names)
     confidence, margin = (_agreed(set_names, "judging", key) for key in ("confidence", "margin"))
-    found = summary(judgements, confidence, _agreed(set_names, "scaling", "margin"))
-    between = comparisons.models(leakage.pairs(judgements), margin, confidence)
-    table, paired = format_table(found), comparison_reports.family(between)
-    toys = [name for name in set_names if params.load(name).is_mock]
-    stamp = f"TOY: no conclusion. Canned models wrote the completions of {', '.join(toys)}." if toys else ""
+    estimates = summary(judgements, confidence, _agreed(set_names, "scaling", "margin"))
+    differences = comparisons.models(leakage.pairs(judgements), margin, confidence)
+    table, paired = format_table(estimates), comparison_reports.family(differences)
+    mock_sets = [name for name in set_names if params.load(name).is_mock]
+    banner = (
+        f"TOY: no conclusion. Canned models wrote the completions of {', '.join(mock_sets)}."
+        if mock_sets
+        else ""
+    )
     head = (
         f"{judgements['group_id'].nunique():,} groups that all {len(table)} models were asked, "
         f"{left_out:,} others left out; "
-        f"{100 * confidence:g} % intervals clustered by {found['cluster_unit'].iloc[0]}"
+        f"{100 * confidence:g} % intervals clustered by {estimates['cluster_unit'].iloc[0]}"
     )
-    reading = comparison_reports.models_reading(between, margin, confidence)
-    same = "; ".join(f"{one} and {other} wrote the same completions" for one, other in identical(judgements))
-    reading = f"{reading} {same}." if same else reading
+    summary_text = comparison_reports.models_reading(differences, margin, confidence)
+    identical_text = "; ".join(
+        f"{one} and {other} wrote the same completions" for one, other in identical(judgements)
+    )
+    summary_text = f"{summary_text} {identical_text}." if identical_text else summary_text
     path = ROOT / "outputs" / "comparisons" / "+".join(set_names)
     body = [
         f"# {' and '.join(set_names)}",
-        stamp,
+        banner,
         f"{head}.",
         table.to_markdown(index=False),
-        reading,
+        summary_text,
         paired.to_markdown(index=False),
         f"![Net excess of each model]({path.name}.svg)",
     ]
     records.write_text(path.with_name(f"{path.name}.md"), "\n\n".join(filter(None, body)) + "\n")
-    records.write_text(path.with_name(f"{path.name}.csv"), found.to_csv(index=False, float_format="%.9g"))
-    records.write_text(path.with_name(f"{path.name}.svg"), _picture(found, margin, stamp))
-    lines = [_line(row) for row in found[found["quantity"] == "net"].itertuples()]
+    records.write_text(path.with_name(f"{path.name}.csv"), estimates.to_csv(index=False, float_format="%.9g"))
+    records.write_text(path.with_name(f"{path.name}.svg"), _picture(estimates, margin, banner))
+    lines = [_line(row) for row in estimates[estimates["quantity"] == "net"].itertuples()]
     return [
-        *([stamp] if stamp else []),
+        *([banner] if banner else []),
         f"{head}:",
         *lines,
-        reading,
+        summary_text,
         f"Written: {_shown(path)}.md, .csv, .svg",
     ]
 
 
 def _agreed(set_names: list[str], section: str, key: str) -> float:
-    """The value of `section`.`key`, which must be the same in all sets."""
+    """Return the value of `section`.`key`, which must be equal in all sets."""
     values = {name: getattr(params.load(name), section)[key] for name in set_names}
     if len(set(values.values())) > 1:
-        said = ", ".join(f"{value:g} in {name}" for name, value in values.items())
-        raise ParameterError(f"SETS: {section}.{key} differs ({said}); make it the same and run them again")
+        details = ", ".join(f"{value:g} in {name}" for name, value in values.items())
+        raise ParameterError(
+            f"SETS: {section}.{key} differs ({details}); make it the same and run them again"
+        )
     return values[set_names[0]]
 
 
 def _line(row) -> str:
     estimate = f"{reports.interval(row)} points".replace("not estimated points", "not estimated")
-    said = f"  {row.model}: net excess {estimate}, n {row.n:,} pairs in {row.n_stems:,} stems"
-    return f"{said}; {'no verdict: ' * usability.allows_none(row.fault)}{row.fault}" if row.fault else said
+    line = f"  {row.model}: net excess {estimate}, n {row.n:,} pairs in {row.n_stems:,} stems"
+    return f"{line}; {'no verdict: ' * usability.allows_none(row.fault)}{row.fault}" if row.fault else line
 
 
 def _shown(path: Path) -> str:
@@ -168,7 +198,7 @@ def _shown(path: Path) -> str:
 
 
 def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
-    """The net excess of each model as the text of an SVG file."""
+    """Draw the net excess of each model, and return the text of the SVG file."""
     figures.style()
     file = io.StringIO()
     net = found[found["quantity"] == "net"]
@@ -182,7 +212,7 @@ def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and compare; returns the exit code of `lib.runtime.command_line`."""
+    """Parse the command line and compare; return the exit code of `lib.runtime.command_line`."""
     parser = new_parser("lib.measure.compare", __doc__)
     parser.add_argument("sets", nargs="+", help="names of finished parameter sets, two or more")
     names = list(dict.fromkeys(parser.parse_args(arguments).sets))

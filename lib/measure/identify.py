@@ -1,5 +1,7 @@
-"""What a person named, as a Model of a parameter set: what can be found out is found out and said, the
-ambiguous is asked for."""
+"""Turn what the user names into a Model of a parameter set.
+
+What can be inferred is inferred and reported. What is ambiguous raises an error that asks for it.
+"""
 
 import re
 from dataclasses import dataclass
@@ -14,9 +16,9 @@ from lib.generation import prompt_checks
 from lib.models import chat_templates
 
 MODES = ("chat", "completion")
-THINKING_TOKENS = 1024  # for a model whose thoughts cannot be switched off
+THINKING_TOKENS = 1024  # for a model whose thinking cannot be switched off
 _SIZE = re.compile(r"[-_. ]?\d+(\.\d+)?[bm](?![a-z])", re.IGNORECASE)
-_QUANTIZED = re.compile(r"[-_.](i?q\d\w*|[bf]+p?16|f32|fp32)$", re.IGNORECASE)  # how names of GGUF files end
+_QUANTIZED = re.compile(r"[-_.](i?q\d\w*|[bf]+p?16|f32|fp32)$", re.IGNORECASE)  # endings of GGUF file names
 _TUNED = re.compile(r"instruct|chat|assistant|(?:^|[-_.])(?:it|sft|dpo|rlhf)(?:[-_.]|$)", re.IGNORECASE)
 _BASE = re.compile(r"(?:^|[-_.])(?:base|pt|pretrained)(?:[-_.]|$)", re.IGNORECASE)
 _ROOM = 0.8  # share of free memory that weights may take
@@ -24,19 +26,28 @@ _ROOM = 0.8  # share of free memory that weights may take
 
 @dataclass(frozen=True)
 class Request:
-    """What was given on the command line; None is to be found out."""
+    """Options of the command line; None means that the value is to be inferred."""
 
     model: str | None = None  # hub id, folder, GGUF file, bundled model, or URL of a server
     table: str | None = None  # path of a file of completions made elsewhere
-    name: str | None = None  # what the server calls the model; of a table, whose completions these are
+    name: str | None = None  # of the model on the server; for a table, of the model that wrote it
     mode: str | None = None
     dtype: str | None = None
     api_key_env: str | None = None  # environment variable that holds a server's key
 
 
 def identify(request: Request) -> tuple[Model, list[str]]:
-    """The model to measure, and a line for each thing that was found out. ParameterError, with the remedy,
-    where it cannot be."""
+    """Identify the model to measure.
+
+    Args:
+        request: The model, as the user named it.
+
+    Returns:
+        The model, and one line for each fact that was inferred.
+
+    Raises:
+        ParameterError: If the model cannot be identified; the message names the remedy.
+    """
     if request.table is not None:
         return _of_table(request)
     if is_url(request.model):
@@ -57,32 +68,36 @@ def identify(request: Request) -> tuple[Model, list[str]]:
 
 
 def is_url(model: str) -> bool:
-    """Whether what was given is the URL of a server."""
+    """Return whether `model` is the URL of a server."""
     return bool(re.match(r"https?://", model))
 
 
 def _model(place: str, **fields) -> Model:
-    """A Model; ParameterError, naming `place`, where no such model is possible."""
+    """Build a Model; raise ParameterError, naming `place`, if the fields allow none."""
     try:
         return Model(**fields)
     except ValidationError as error:
         first = error.errors()[0]  # without the value, which may hold a password
-        where = ".".join(map(str, first["loc"]))
+        field = ".".join(map(str, first["loc"]))
         raise ParameterError(
-            f"{place}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+            f"{place}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}"
         ) from None
 
 
 def slug(label: str) -> str:
-    """A name for results and files out of the end of a path or id: 'org/My-Model-7B.Q4_K_M.gguf' gives
-    'my-model-7b.q4_k_m'."""
+    """Derive a name for results and files from the end of a path or id.
+
+    'org/My-Model-7B.Q4_K_M.gguf' gives 'my-model-7b.q4_k_m'.
+    """
     last = re.split(r"[/\\:]", label.rstrip("/\\"))[-1].removesuffix(".gguf")
     return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("-._") or "model"
 
 
 def family(label: str) -> str:
-    """What a name says before the size: 'Qwen2.5-7B-Instruct' gives 'qwen2.5'. Models of one family are
-    compared by size."""
+    """Derive the family of a model: the part of its name before the size.
+
+    'Qwen2.5-7B-Instruct' gives 'qwen2.5'. Models of one family are compared by size.
+    """
     name = _QUANTIZED.sub("", slug(label))
     size = _SIZE.search(name)
     name = name[: size.start()] if size and size.start() else _BASE.sub("", _TUNED.sub("", name))
@@ -113,10 +128,10 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
     if not urlsplit(url).path:
         url += "/v1"
         notes.append(f"asking at {url}")
-    place, mode = "MODEL: the URL of the server", request.mode or "chat"
+    location, mode = "MODEL: the URL of the server", request.mode or "chat"
     if request.mode is None:
         notes.append("asked in chat mode; MODE=completion for a base model")
-    given = {
+    fields = {
         "family": "server",
         "tuning": "instruct",
         "mode": mode,
@@ -124,48 +139,48 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
     }
     name = request.name
     if name is None:
-        listed = Server(_model(place, name="server", id="server", **given), check=False).listed()
+        listed = Server(_model(location, name="server", id="server", **fields), check=False).listed()
         if len(listed) != 1:
-            offers = (
+            listing = (
                 f"lists {', '.join(listed[:8])}{', …' * (len(listed) > 8)}" if listed else "lists no models"
             )
-            raise ParameterError(f"NAME is missing: the server {url} {offers}; say which one with NAME=…")
+            raise ParameterError(f"NAME is missing: the server {url} {listing}; say which one with NAME=…")
         name = listed[0]
         notes.append(f"the server's only model, {name}")
     tuning = "base" if mode == "completion" and _BASE.search(name) else "instruct"
     return _model(
-        place, name=slug(name), id=name, **{**given, "family": family(name), "tuning": tuning}
+        location, name=slug(name), id=name, **{**fields, "family": family(name), "tuning": tuning}
     ), notes
 
 
 def _of_weights(request: Request) -> tuple[Model, list[str]]:
     from lib.models import huggingface
 
-    place = _place(request.model)
-    label = place["id"] if Path(place["id"]).is_dir() and "gguf_file" not in place else request.model
-    named = {
+    source = _place(request.model)
+    label = source["id"] if Path(source["id"]).is_dir() and "gguf_file" not in source else request.model
+    names = {
         "name": slug(label),
         "family": family(label),
         "dtype": request.dtype or "bfloat16",
-    }  # what needs least may be fetched
-    draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **named, **place)
+    }  # a draft: bfloat16 needs least, so that weights may be fetched
+    draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **names, **source)
     backend = huggingface.HuggingFaceModel(draft)
-    mode, tuning, why = _asked(backend, label, request.mode)
-    dtype, of_dtype = _dtype(backend, request.dtype)
+    mode, tuning, reason = _asked(backend, label, request.mode)
+    dtype, dtype_reason = _dtype(backend, request.dtype)
     draft = draft.model_copy(update={"mode": mode, "tuning": tuning, "dtype": dtype})
-    found, notes = _chat_form(backend.tokenizer, draft) if mode == "chat" else ({}, [])
+    chat_fields, notes = _chat_form(backend.tokenizer, draft) if mode == "chat" else ({}, [])
     size = f"{backend.parameters / 1e6:,.0f} M weights outside the embeddings, family {draft.family}"
-    return draft.model_copy(update=found), [size, f"{why}; {of_dtype}", *notes]
+    return draft.model_copy(update=chat_fields), [size, f"{reason}; {dtype_reason}", *notes]
 
 
 def _place(model: str) -> dict[str, str]:
-    """Where the weights lie, as keys of Model; ParameterError for a file or folder that is not there."""
+    """Locate the weights, as keys of Model; raise ParameterError if the file or folder does not exist."""
     path = Path(model).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
-            there = [file.name for file in path.parent.glob("*.gguf")]
+            siblings = [file.name for file in path.parent.glob("*.gguf")]
             raise ParameterError(
-                f"MODEL={model}: no such file{nearest(path.name, there)}; give the path of a .gguf file"
+                f"MODEL={model}: no such file{nearest(path.name, siblings)}; give the path of a .gguf file"
             )
         return {"id": str(path.parent.resolve()), "gguf_file": path.name}
     if path.is_file():
@@ -188,13 +203,13 @@ def _place(model: str) -> dict[str, str]:
 
 
 def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
-    """Mode, tuning, and why: from the chat template, the name, and whether the template ends a turn as the
-    model ends a text.
+    """Choose mode and tuning, with the reason, from the chat template, the name and the end token.
 
-    A base model that carries a template, as those of some families do, ends its texts in another way.
+    A base model may carry a template, as in some families. Its end token then differs from the one that ends
+    a turn of the template.
     """
     tokenizer = backend.tokenizer
-    has_template, tuned, base = (
+    has_template, is_tuned, is_base = (
         bool(tokenizer.chat_template),
         bool(_TUNED.search(label)),
         bool(_BASE.search(label)),
@@ -206,14 +221,16 @@ def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
     if mode is not None:
         return (
             mode,
-            "base" if mode == "completion" and not (has_template and (tuned or not base)) else "instruct",
+            "base"
+            if mode == "completion" and not (has_template and (is_tuned or not is_base))
+            else "instruct",
             f"{mode} mode, as told",
         )
     if not has_template:
         return "completion", "base", "no chat template: completion mode"
-    if base:
+    if is_base:
         return "completion", "base", "its name says base: completion mode"
-    if tuned or _ends_turns(tokenizer, backend.spec):
+    if is_tuned or _ends_turns(tokenizer, backend.spec):
         return "chat", "instruct", "a chat template, and tuned on it: chat mode"
     raise ParameterError(
         f"MODE is ambiguous: {label} has a chat template, but neither its name nor its end token tells "
@@ -223,17 +240,20 @@ def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
 
 
 def _ends_turns(tokenizer, spec: Model) -> bool:
-    """Whether the template ends the assistant's turn with the token with which the model ends a text."""
+    """Return whether the template ends the assistant's turn with the end token of the model."""
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-    said = chat_templates.apply(
+    rendered = chat_templates.apply(
         tokenizer, spec.model_copy(update={"mode": "chat"}), turns, add_generation_prompt=False
     )
-    return bool(tokenizer.eos_token) and said.rstrip().endswith(tokenizer.eos_token)
+    return bool(tokenizer.eos_token) and rendered.rstrip().endswith(tokenizer.eos_token)
 
 
 def _dtype(backend, dtype: str | None) -> tuple[str, str]:
-    """The number format, and why: as told; on an accelerator the model's own; else float32 if it fits into
-    memory."""
+    """Choose the number format, and give the reason.
+
+    It is the format that was requested; else, on an accelerator, the model's own; else float32 if it fits
+    into memory.
+    """
     import torch
 
     from lib.models import huggingface
@@ -252,17 +272,17 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
 
 
 def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:
-    """How the model is to be asked in its template, as keys of Model, and a line for each."""
-    found, notes = {}, []
+    """Return the settings of the chat template, as keys of Model, and one line for each."""
+    fields, notes = {}, []
     if switch := chat_templates.switch(tokenizer):
-        found["chat_template_kwargs"] = {switch: False}
+        fields["chat_template_kwargs"] = {switch: False}
         notes.append(f"it can think before it answers; switched off ({switch}: false)")
-    spec = spec.model_copy(update=found)
-    if added := prompt_checks.added_system_text(tokenizer, spec):
-        found["keep_template_system"] = True
-        notes.append(f"its template's own system text stays, as it was tuned: {added[:60]!r}")
+    spec = spec.model_copy(update=fields)
+    if system_text := prompt_checks.added_system_text(tokenizer, spec):
+        fields["keep_template_system"] = True
+        notes.append(f"its template's own system text stays, as it was tuned: {system_text[:60]!r}")
     prompt = chat_templates.apply(tokenizer, spec, [{"role": "user", "content": "x"}])
     if chat_templates.opens_thought(prompt, "", spec.thought_markers):
-        found["thinking_tokens"] = THINKING_TOKENS
+        fields["thinking_tokens"] = THINKING_TOKENS
         notes.append(f"its template opens a thought: {THINKING_TOKENS} tokens are set aside for it")
-    return found, notes
+    return fields, notes

@@ -1,4 +1,4 @@
-"""Completions made elsewhere: an empty table of the prompts to fill in, and what a filled one measures."""
+"""Completions made elsewhere: write an empty table of prompts, and read the design of a filled one."""
 
 import pandas as pd
 
@@ -13,25 +13,37 @@ COLUMNS = ["prompt_id", "prompt", "sample_index", "completion", "outcome"]
 
 
 def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: int, mode: str) -> list:
-    """Write the table of the first `groups` groups to fill in, as CSV and JSONL; FileExistsError if one is
-    there.
+    """Write the table of the first `groups` groups to fill in, as CSV and JSONL.
 
-    prompt is what to send, in mode 'chat' with the question that goes before the sentence; completion is left
-    empty, and outcome, which only answers that are none need (`lib.replies.outcomes`).
+    The column prompt is the text to send. The column completion is left empty, and so is outcome, which only
+    missing answers need (`lib.replies.outcomes`; the JSONL file leaves it out).
+
+    Args:
+        table: Prompts (`answers.benchmark`).
+        ordered: The group_ids, in the order in which they are asked.
+        groups: Number of groups.
+        samples: Rows per prompt.
+        mode: 'chat' puts the instruction before the sentence.
+
+    Returns:
+        The paths of the two files.
+
+    Raises:
+        FileExistsError: If one of the files exists.
     """
     rows = table[table["group_id"].isin(ordered[:groups])]
-    place = rows["group_id"].map({group: place for place, group in enumerate(ordered)})
+    position = rows["group_id"].map({group: position for position, group in enumerate(ordered)})
     rows = (
-        rows.assign(place=place)
+        rows.assign(place=position)
         .sort_values(["place", "prompt_id"])
         .merge(pd.DataFrame({"sample_index": range(samples)}), how="cross")
     )
-    asked = f"{INSTRUCTION} " if mode == "chat" else ""
-    blank = rows.assign(prompt=asked + rows["text"], completion="", outcome="")[COLUMNS]
+    instruction = f"{INSTRUCTION} " if mode == "chat" else ""
+    blank = rows.assign(prompt=instruction + rows["text"], completion="", outcome="")[COLUMNS]
     paths = [records.ROOT / "outputs" / f"{BLANK}.{suffix}" for suffix in ("csv", "jsonl")]
-    if there := [path for path in paths if path.exists()]:
+    if existing := [path for path in paths if path.exists()]:
         raise FileExistsError(
-            f"outputs/{there[0].name} is there already, and may have answers in it; move it away first"
+            f"outputs/{existing[0].name} is there already, and may have answers in it; move it away first"
         )
     records.write_text(paths[0], blank.to_csv(index=False))
     records.write_text(
@@ -41,75 +53,82 @@ def write_blank(table: pd.DataFrame, ordered: list[str], groups: int, samples: i
 
 
 def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) -> Design:
-    """What the filled table of `model` (`lib.models.precomputed.Precomputed`) measures: its groups, from the
-    first on, and samples of each.
+    """Return what a filled table measures: its groups, counted from the first, and samples of each prompt.
 
-    ParameterError, naming rows, for unknown prompts, answers not filled in, and groups that lack an arm.
+    Args:
+        model: Backend of the table (`lib.models.precomputed.Precomputed`).
+        table: Prompts (`answers.benchmark`).
+        ordered: The group_ids, in the order in which they are asked.
+        mitigations: Mitigations of the parameter set, by name.
+
+    Raises:
+        ParameterError: If prompts are unknown, answers are not filled in, or groups lack an arm; the message
+            names the rows.
     """
-    place = f"TABLE={model.spec.table.path}"
+    location = f"TABLE={model.spec.table.path}"
     rows = model.rows
     if model.by != "prompt_id":
         raise ParameterError(
-            f"{place}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that "
+            f"{location}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that "
             "has it"
         )
     if rows.empty:
-        raise ParameterError(f"{place}: holds no answers; fill in what `make measure TABLE=` writes")
-    known = table.set_index("prompt_id")["group_id"]
-    foreign = rows[~rows["prompt"].isin(known.index)]
-    if len(foreign):
+        raise ParameterError(f"{location}: holds no answers; fill in what `make measure TABLE=` writes")
+    group_of_prompt = table.set_index("prompt_id")["group_id"]
+    unknown = rows[~rows["prompt"].isin(group_of_prompt.index)]
+    if len(unknown):
         raise ParameterError(
-            f"{place}: {len(foreign):,} rows ask an unknown prompt_id, such as {foreign['prompt'].iloc[0]!r} "
-            f"({model.unit} {foreign.index[0]}); take them out; `make measure TABLE=` writes those there are"
+            f"{location}: {len(unknown):,} rows ask an unknown prompt_id, such as "
+            f"{unknown['prompt'].iloc[0]!r} ({model.unit} {unknown.index[0]}); take them out; "
+            "`make measure TABLE=` writes those there are"
         )
     outcome = rows["outcome"] if "outcome" in rows else pd.Series("", rows.index)
     unfilled = rows[(rows["completion"].fillna("").str.strip() == "") & (outcome == "")]
     if len(unfilled):
         raise ParameterError(
-            f"{place}: {len(unfilled):,} of {len(rows):,} completions are not filled in ({model.unit} "
+            f"{location}: {len(unfilled):,} of {len(rows):,} completions are not filled in ({model.unit} "
             f"{tables.some(unfilled.index, len(unfilled))})\nfill them in, or write 'empty' into the column "
             "outcome where the model said nothing"
         )
-    bare = rows[rows["mitigation"] == NO_MITIGATION]
-    if bare.empty:
+    unmitigated = rows[rows["mitigation"] == NO_MITIGATION]
+    if unmitigated.empty:
         raise ParameterError(
-            f"{place}: every answer has a mitigation; add the answers to the bare prompts (mitigation: none)"
+            f"{location}: every answer has a mitigation; add the answers to the bare prompts "
+            "(mitigation: none)"
         )
-    count = max(map(ordered.index, set(known.loc[rows["prompt"]]))) + 1
+    count = max(map(ordered.index, set(group_of_prompt.loc[rows["prompt"]]))) + 1
     if count < 2:
         raise ParameterError(
-            f"{place}: holds one group; at least two are needed: fill in more of what `make measure "
+            f"{location}: holds one group; at least two are needed: fill in more of what `make measure "
             "TABLE=` writes"
         )
-    samples = int(bare.groupby("prompt").size().max())
-    asked = [name for name in rows["mitigation"].unique() if name != NO_MITIGATION]
-    if lacking := set(mitigations) - set(asked) if asked else None:
+    samples = int(unmitigated.groupby("prompt").size().max())
+    mitigated = [name for name in rows["mitigation"].unique() if name != NO_MITIGATION]
+    if missing := set(mitigations) - set(mitigated) if mitigated else None:
         raise ParameterError(
-            f"{place}: answers under {', '.join(asked)}, but none under {', '.join(sorted(lacking))}; add "
-            "them, or "
-            "take all mitigated answers out"
+            f"{location}: answers under {', '.join(mitigated)}, but none under "
+            f"{', '.join(sorted(missing))}; add them, or take all mitigated answers out"
         )
-    _refuse_gaps(place, rows, table[table["group_id"].isin(ordered[:count])], samples, asked)
-    return Design(count, samples, int(bool(asked)), len(mitigations), float("nan"))
+    _refuse_gaps(location, rows, table[table["group_id"].isin(ordered[:count])], samples, mitigated)
+    return Design(count, samples, int(bool(mitigated)), len(mitigations), float("nan"))
 
 
 def _refuse_gaps(
     place: str, rows: pd.DataFrame, requested: pd.DataFrame, samples: int, mitigations: list[str]
 ) -> None:
-    """ParameterError if a prompt of `requested` lacks one of its `samples`, counted from 0, or the first
-    under a mitigation."""
+    """Raise ParameterError if a prompt lacks one of `samples` (from 0), or the first under a mitigation."""
     charged = requested.loc[requested["arm"].isin(CHARGED_ARMS), "prompt_id"]
     needed = [(prompt, NO_MITIGATION, index) for prompt in requested["prompt_id"] for index in range(samples)]
     needed += [(prompt, name, 0) for prompt in charged for name in mitigations]
-    given = set(zip(rows["prompt"], rows["mitigation"], rows["sample_index"], strict=True))
-    lacking = [key for key in needed if key not in given]
-    if lacking:
-        groups = {prompt.split("/")[0] for prompt, _, _ in lacking}
-        said = [f"{prompt} {index}" for prompt, _, index in lacking]
+    present = set(zip(rows["prompt"], rows["mitigation"], rows["sample_index"], strict=True))
+    missing = [key for key in needed if key not in present]
+    if missing:
+        groups = {prompt.split("/")[0] for prompt, _, _ in missing}
+        details = [f"{prompt} {index}" for prompt, _, index in missing]
         raise ParameterError(
-            f"{place}: lacks {len(lacking):,} of {len(needed):,} answers, in {len(groups):,} groups, which "
+            f"{place}: lacks {len(missing):,} of {len(needed):,} answers, in {len(groups):,} groups, which "
             "need all of "
             f"{', '.join(curated_prompts.ARMS)}, sample_index 0 to "
-            f"{samples - 1}\n{tables.some(said, len(said))}: add them, or take "
+            f"{samples - 1}\n{tables.some(details, len(details))}: add them, or take "
             "these groups and all after them out"
         )

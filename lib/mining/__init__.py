@@ -1,4 +1,4 @@
-"""A benchmark out of free text: pages to candidate sentences, filtered, matched, assigned.
+"""A benchmark mined from free text: pages to candidate sentences, filtered, matched and assigned to stems.
 
-Takes WET files; gives the same table of prompts as the curated one.
+Takes WET files; returns the same table of prompts as the curated benchmark.
 """

@@ -1,4 +1,4 @@
-"""Which prompts a run is about: the curated ones, those mined from text, or those that others published."""
+"""The prompts of a run: curated, mined from text, or published by others."""
 
 import pandas as pd
 
@@ -7,16 +7,21 @@ from lib.dataset import curated_prompts, own_sentences, prompt_tables
 
 
 def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
-    """The prompts of a run (columns of `curated_prompts.PROMPTS`), and the `mined.Benchmark` they are part
-    of, None if not mined.
+    """Build the prompts of a run.
 
-    `sentences` saves reading them again where `own_sentences.read` has.
+    Args:
+        run: The dataset section of a parameter set.
+        sentences: The result of `own_sentences.read`, if it has been called already; None reads them.
+
+    Returns:
+        The prompts, with the columns of `curated_prompts.PROMPTS`, and the `mined.Benchmark` that they belong
+        to, None if they are not mined.
     """
     if run.mining:
         from lib.mining import mined  # its libraries take seconds to load, and few runs mine
 
-        found = mined.build(run)
-        return found.prompts, found
+        benchmark = mined.build(run)
+        return benchmark.prompts, benchmark
     if run.published_prompts:
         return prompt_tables.build(run.published_prompts), None
     sentences = sentences or own_sentences.read(run)
@@ -26,14 +31,13 @@ def build(run: Dataset, sentences: curated_prompts.Sentences | None = None):
 
 
 def mining_reading(felt: pd.DataFrame) -> str:
-    """How often people rate the mined sentences as they were mined, from the column `felt` of
-    `mined.Benchmark`."""
-    said = []
-    for scope, part in felt[felt["domain"] == "all"].groupby("scope", sort=False):
+    """A sentence on how often people rate mined sentences as mined, from `felt` of `mined.Benchmark`."""
+    summaries = []
+    for scope, subset in felt[felt["domain"] == "all"].groupby("scope", sort=False):
         shares = [
             f"{row.role} {100 * row.share:.0f} % [{100 * row.ci_low:.0f}, {100 * row.ci_high:.0f}] "
             f"(n {row.n} in {row.documents} documents)"
-            for row in part.itertuples()
+            for row in subset.itertuples()
         ]
-        said.append(f"{scope}: {', '.join(shares)}")
-    return f"Share of mined sentences that people rate as they were mined; {'; '.join(said)}."
+        summaries.append(f"{scope}: {', '.join(shares)}")
+    return f"Share of mined sentences that people rate as they were mined; {'; '.join(summaries)}."

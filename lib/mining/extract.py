@@ -1,13 +1,12 @@
-"""From the text of a page to candidates: neutral sentences cut into stems, and charged and neutral sentences
-to put before them.
+"""From the text of a page to candidates: neutral sentences cut into stems, and charged and neutral contexts.
 
-A candidate's role is stem, neutral, negative or positive. Nothing is dropped silently; of the counts that
-`candidates` keeps
+A candidate's role is stem, neutral, negative or positive. Nothing is dropped silently; the counts that
+`candidates` keeps satisfy
 
     lines == line_read + all other line_*        sentences == all sentence_* + all role_*
 
-The rules are ours, made for precision: what is lost is cheap, as there is more text than anyone can use.
-Those on wording are in `lib.mining.standalone`.
+The rules are this project's own and made for precision: a lost sentence costs little, because there is more
+text than needed. The rules on wording are in `lib.mining.standalone`.
 """
 
 import re
@@ -28,16 +27,16 @@ from lib.mining.standalone import vocabulary
 from lib.nlp import vader
 from lib.nlp.text import normalize
 
-# change it with any change here or in lib/mining/standalone.py that changes what a page gives
+# change it with any change here or in lib/mining/standalone.py that affects the candidates of a page
 VERSION = "extract-1"
 ROLES = ("stem", "neutral", "negative", "positive")
 LINE = 25  # characters: shorter lines are menus and captions
 SENTENCE = (5, 26)  # words
-STEM_SENTENCE = (9, 20)  # words of a sentence that is cut
+STEM_SENTENCE = (9, 20)  # words of a sentence that is cut into a stem
 STEM = (5, 13)  # words before the cut
-REFERENCE = (3, 8)  # words after it, so that a short continuation ends the sentence
+REFERENCE = (3, 8)  # words after the cut, so that a short continuation ends the sentence
 CONTEXT = (5, 20)  # words
-LETTERS = 0.7  # least share of letters among its characters
+LETTERS = 0.7  # least share of letters among the characters of a sentence
 
 _ODD = re.compile(r"\.\.|[\ufffd\x00-\x08\x0e-\x1f\x7f@#{}|<>\[\]\\^~*_=+%$£€]|https?:|www\.")
 _END = re.compile(r"""[.!?]["'”’)]*$""")
@@ -53,11 +52,11 @@ class Candidate(NamedTuple):
 
     role: str  # one of ROLES
     sentence: str
-    stem: str  # what stands before the cut, of a stem
-    reference: str  # how the sentence really goes on, of a stem
-    valence: float  # VADER's, on the human scale; 0 of a neutral sentence, which holds no word of a lexicon
-    line: int  # of its page, from 0
-    place: int  # in its line, from 0
+    stem: str  # of a stem: the words before the cut
+    reference: str  # of a stem: the words after the cut
+    valence: float  # VADER's, on the human scale; 0 for neutral sentences, which have no word of a lexicon
+    line: int  # number of the line in its page, from 0
+    place: int  # number of the sentence in its line, from 0
 
 
 def _none(name: str, words: list[str]) -> bool:
@@ -76,7 +75,7 @@ def lexicon() -> dict[str, int]:
 
 
 def words_of(sentence: str) -> list[str]:
-    """Its words in lower case, with their apostrophes and without anything else."""
+    """The words of a sentence in lower case, with their apostrophes and without any other sign."""
     return _WORD.findall(normalize(sentence).lower())
 
 
@@ -86,20 +85,29 @@ def is_bare(sentence: str) -> bool:
 
 
 def candidates(text: str, charge: float, counts: Counter, edited: bool = True) -> Iterator[Candidate]:
-    """The candidates in a page's text, in its order; charged ones have at least `charge` points of
-    |valence|."""
+    """Find the candidates in a page's text.
+
+    Args:
+        text: The page's text, in lines.
+        charge: Least |VADER valence| of a charged candidate, in points of the human scale.
+        counts: Counts of lines and sentences by outcome, updated in place.
+        edited: Whether a sentence must also be whole and stand alone (see `judged`).
+
+    Yields:
+        The candidates in the order of the page.
+    """
     for number, line in enumerate(text.split("\n")):
         counts["lines"] += 1
         reason = _line_fault(line := line.strip())
         counts[reason or "line_read"] += 1
         if reason:
             continue
-        for place, sentence in enumerate(sentencex.segment("en", line)):
+        for index, sentence in enumerate(sentencex.segment("en", line)):
             counts["sentences"] += 1
-            found = judged(sentence.strip(), charge, edited)
-            counts[found if isinstance(found, str) else f"role_{found.role}"] += 1
-            if not isinstance(found, str):
-                yield found._replace(line=number, place=place)
+            result = judged(sentence.strip(), charge, edited)
+            counts[result if isinstance(result, str) else f"role_{result.role}"] += 1
+            if not isinstance(result, str):
+                yield result._replace(line=number, place=index)
 
 
 @cache
@@ -122,10 +130,16 @@ def _line_fault(line: str) -> str | None:
 
 
 def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str:
-    """The sentence as a candidate, or the reason why it is none (sentence_*).
+    """Classify a sentence.
 
-    Not `edited`: by what it says alone, whether or not it is whole and stands by itself (see
-    `lib.mining.standalone`).
+    Args:
+        sentence: One sentence, stripped.
+        charge: Least |VADER valence| of a charged candidate, in points of the human scale.
+        edited: If False, only what the sentence says counts, not whether it is whole and stands alone (see
+            `lib.mining.standalone`).
+
+    Returns:
+        The sentence as a candidate, or the reason why it is none (sentence_*).
     """
     length = sentence.count(" ") + 1
     if not SENTENCE[0] <= length <= SENTENCE[1]:
@@ -137,21 +151,20 @@ def judged(sentence: str, charge: float, edited: bool = True) -> Candidate | str
     words = words_of(sentence)
     rated = lexicon()
     signs = [rated[word] for word in words if word in rated]
-    found = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words, edited)
-    if isinstance(found, str):
-        return found
+    result = _charged(sentence, words, signs, charge) if signs else _neutral(sentence, words, edited)
+    if isinstance(result, str):
+        return result
     if sum(map(str.isalpha, sentence)) < LETTERS * len(sentence):
         return "sentence_letters"
     if _none("english", words):
         return "sentence_language"
-    if edited and found.role != "stem":
-        return standalone.context_fault(sentence, words, charged=bool(signs)) or found
-    return found
+    if edited and result.role != "stem":
+        return standalone.context_fault(sentence, words, charged=bool(signs)) or result
+    return result
 
 
 def _context_fault(sentence: str, words: list[str]) -> str | None:
-    """Why a sentence cannot stand before a stem: too long or short, leaning on another, to the reader, of
-    somebody by name."""
+    """Why a sentence cannot precede a stem: length, a reference back, an address to the reader, a name."""
     if not CONTEXT[0] <= sentence.count(" ") + 1 <= CONTEXT[1]:
         return "sentence_context_length"
     if (
@@ -172,7 +185,7 @@ def _addresses(words: list[str]) -> bool:
 
 
 def is_neutral_context(sentence: str) -> bool:
-    """Whether a sentence without charged words can stand before a stem."""
+    """Whether a sentence without charged words can precede a stem."""
     words = words_of(sentence)
     return bool(words) and not (
         _context_fault(sentence, words) or standalone.context_fault(sentence, words, charged=False)
@@ -185,7 +198,7 @@ def _phrases() -> tuple[str, ...]:
 
 
 def _names(sentence: str) -> bool:
-    """Whether a capital stands anywhere but in front or in "I"."""
+    """Whether any word but the first and "I" has a capital letter."""
     return any(
         word[0].isupper() and not re.fullmatch(r"I(?:['’]\w+)?[,.]?", word)
         for word in sentence.split(" ")[1:]
@@ -199,8 +212,8 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
         return "sentence_negated"
     if fault := _context_fault(sentence, words):
         return fault
-    if all(before == "to" for before, word in pairwise(["", *words]) if word in lexicon()):
-        return "sentence_weak"  # "The board has cause to reject the plan": nothing of the kind has happened
+    if all(previous == "to" for previous, word in pairwise(["", *words]) if word in lexicon()):
+        return "sentence_weak"  # "The board has cause to reject the plan": it has not happened
     valence = float(vader.valences([sentence])[0])
     if abs(valence) < charge or valence * signs[0] < 0:
         return "sentence_weak"
@@ -210,15 +223,17 @@ def _charged(sentence: str, words: list[str], signs: list[int], charge: float) -
 def _neutral(sentence: str, words: list[str], edited: bool) -> Candidate | str:
     if not _none("topics", words):
         return "sentence_topic"
-    split = sentence.split(" ")
-    place = cut(split) if _stands_alone(sentence, words) else None
-    if place and not (edited and standalone.stem_leans(split[:place])):
-        return Candidate("stem", sentence, " ".join(split[:place]), " ".join(split[place:]), 0.0, 0, 0)
+    tokens = sentence.split(" ")
+    position = cut(tokens) if _stands_alone(sentence, words) else None
+    if position and not (edited and standalone.stem_leans(tokens[:position])):
+        return Candidate(
+            "stem", sentence, " ".join(tokens[:position]), " ".join(tokens[position:]), 0.0, 0, 0
+        )
     return _context_fault(sentence, words) or Candidate("neutral", sentence, "", "", 0.0, 0, 0)
 
 
 def _stands_alone(sentence: str, words: list[str]) -> bool:
-    """Whether a sentence can open a text: it tells of no person and does not lean on what was said before."""
+    """Whether a sentence can open a text: it mentions no person and does not refer to an earlier sentence."""
     if not STEM_SENTENCE[0] <= sentence.count(" ") + 1 <= STEM_SENTENCE[1]:
         return False
     if (
@@ -237,16 +252,15 @@ def _stands_alone(sentence: str, words: list[str]) -> bool:
 
 
 def cut(words: list[str]) -> int | None:
-    """How many words of a sentence to keep, so that it is open and soon ended; None if there is no such
-    place.
+    """How many words of a sentence to keep as a stem, so that it is open and soon ends; None if impossible.
 
-    After a word of the list `open`, not inside a name or a fixed phrase; of several places the one that
-    leaves nearest to 5 words.
+    The cut comes after a word of the list `open`, and not inside a name or a fixed phrase. Of several
+    positions, the one with closest to 5 words after it is taken.
     """
-    places = range(max(STEM[0], len(words) - REFERENCE[1]), min(STEM[1], len(words) - REFERENCE[0]) + 1)
+    positions = range(max(STEM[0], len(words) - REFERENCE[1]), min(STEM[1], len(words) - REFERENCE[0]) + 1)
     return min(
-        (place for place in places if _is_open(words, place)),
-        key=lambda place: (abs(len(words) - place - 5), -place),
+        (position for position in positions if _is_open(words, position)),
+        key=lambda position: (abs(len(words) - position - 5), -position),
         default=None,
     )
 
@@ -261,16 +275,16 @@ def _is_open(words: list[str], place: int) -> bool:
     ):
         return False
     if words[place - 2] in ("and", "but", "or") and last not in ("a", "an", "the"):
-        return False  # "…, and for": a second thought, hardly begun
+        return False  # "…, and for": a second clause that has hardly begun
     if any(word.endswith(",") and word[:-1] in listed["finite"] for word in words[:place]):
-        return False  # "will, for the": an aside, and then the verb
+        return False  # "will, for the": an aside comes before the main verb
     return not (
         following[0].isupper() and any(word[0].isupper() for word in words[max(1, place - 3) : place])
     )
 
 
 class Miner(PipelineStep):
-    """A step of a datatrove pipeline: pages in, one document a candidate out, with the page's metadata."""
+    """A step of a datatrove pipeline: pages in, one document per candidate out, with the page's metadata."""
 
     type = "⛏ - MINER"
     name = "candidates"
@@ -283,11 +297,11 @@ class Miner(PipelineStep):
         counts = Counter()
         for page in data:
             counts["pages"] += 1
-            for place, found in enumerate(candidates(page.text, self.charge, counts)):
+            for index, candidate in enumerate(candidates(page.text, self.charge, counts)):
                 metadata = {key: value for key, value in page.metadata.items() if key != "language"}
-                found_at = {**metadata, "record_id": page.id}
+                source = {**metadata, "record_id": page.id}
                 yield Document(
-                    text=found.sentence, id=f"{page.id}#{place}", metadata=found_at | found._asdict()
+                    text=candidate.sentence, id=f"{page.id}#{index}", metadata=source | candidate._asdict()
                 )
         for reason, count in counts.items():
             self.stat_update(reason, value=count)

@@ -1,7 +1,6 @@
-"""From all candidates of all pages to those worth matching: no repeats, no bad sites, none that people would
-feel otherwise.
+"""From all candidates of all pages to those worth matching: no repeats, unwanted sites or wrong sentiment.
 
-What `choose` returns does not depend on how the pages were sharded: candidates are taken in the order of
+The result of `choose` does not depend on how the pages were sharded: candidates are taken in the order of
 their hashes.
 """
 
@@ -22,23 +21,26 @@ from lib.nlp import similarity
 
 _WORDS = 3  # words of a shingle
 _PERMUTATIONS = 128
-# least probability that a sentence is English; less than this is quoted, misspelt or a list of names
+# least probability that a sentence is English; below it are quotations, misspellings and lists of names
 ENGLISH = 0.7
-ENCYCLOPEDIAS = (
-    "wikipedia.org",
-    "wikimedia.org",
-    "britannica.com",
-    "encyclopedia.com",
-)  # state facts: no source of charged contexts
+# sites that state facts: no source of charged contexts
+ENCYCLOPEDIAS = ("wikipedia.org", "wikimedia.org", "britannica.com", "encyclopedia.com")
 
 
 def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
-    """The candidates that may be matched, best first within a role, and the sentence vectors of their `shown`
-    text.
+    """Choose the candidates that may be matched.
 
-    Adds sentence_sha1, site, shown (what a prompt will show: the stem, or the whole sentence) and predicted
-    (see `lib.mining.neutrality`; of a stem the larger of its own and its sentence's). Counts chosen_* for
-    what is left and dropped_* for all else.
+    Args:
+        candidates: One row per candidate, with the columns of `mining_job.COLUMNS`.
+        told: The mining section of a parameter set.
+        counts: Counts by outcome, updated in place: chosen_* for the candidates that are left, dropped_* for
+            all others.
+
+    Returns:
+        The chosen candidates, best first within a role, and the sentence vectors of their `shown` text. The
+        added columns are sentence_sha1, site, shown (what a prompt will show: the stem, or the whole
+        sentence) and predicted (see `lib.mining.neutrality`; for a stem the larger of its own and its
+        sentence's).
     """
     table = candidates.assign(
         sentence_sha1=[
@@ -68,36 +70,39 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
             counts,
         )
     table, vectors = _felt_right(table.reset_index(drop=True), told, counts)
-    better = np.argsort(
+    order = np.argsort(
         np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable"
     )
-    table, vectors = table.iloc[better], vectors[better]
+    table, vectors = table.iloc[order], vectors[order]
     stems = table["role"] == "stem"
-    kept = np.ones(len(table), dtype=bool)
-    for column, most, reason in (
+    keep = np.ones(len(table), dtype=bool)
+    for column, limit, reason in (
         ("url", told.max_per_page, "page_full"),
         ("site", told.max_per_site, "site_full"),
     ):
-        if most is not None:
+        if limit is not None:
             full = (
-                kept
+                keep
                 & (
-                    table[kept].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0) >= most
+                    table[keep].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0)
+                    >= limit
                 ).to_numpy()
             )
             counts[f"dropped_{reason}"] += int(full.sum())
-            kept &= ~full
-    counts.update({f"chosen_{role}": int(n) for role, n in table.loc[kept, "role"].value_counts().items()})
-    return table[kept].reset_index(drop=True), vectors[kept]
+            keep &= ~full
+    counts.update({f"chosen_{role}": int(n) for role, n in table.loc[keep, "role"].value_counts().items()})
+    return table[keep].reset_index(drop=True), vectors[keep]
 
 
 def _shared_out(table: pd.DataFrame) -> pd.Series:
-    """The roles, where every second stem whose sentence can be a context is one: a match takes two, and most
-    text has few."""
+    """The roles, with every second stem made neutral if it can be a context: a match takes two.
+
+    Most text has few neutral contexts.
+    """
     even = table["sentence_sha1"].str[-1].isin(list("02468ace"))
-    able = (table["role"] == "stem") & even
+    eligible = (table["role"] == "stem") & even
     return table["role"].mask(
-        able & table["sentence"].where(able, "").map(extract.is_neutral_context), "neutral"
+        eligible & table["sentence"].where(eligible, "").map(extract.is_neutral_context), "neutral"
     )
 
 
@@ -107,20 +112,19 @@ def _drop(table: pd.DataFrame, lost: pd.Series, reason: str, counts: Counter) ->
 
 
 def _nearly_repeated(sentences: pd.Series) -> pd.Series:
-    """Whether nearly the same sentence came before: MinHash over word trigrams, bands for a Jaccard
-    similarity of .8 (rensa)."""
+    """Whether a near-duplicate came before: MinHash of word trigrams, Jaccard similarity of .8 (rensa)."""
     seen = rensa.RMinHashDeduplicator(
         threshold=0.8, num_perm=_PERMUTATIONS, use_lsh=True, num_bands=16, seed=1
     )
-    lost = []
-    for place, sentence in enumerate(sentences):
+    repeated = []
+    for index, sentence in enumerate(sentences):
         words = extract.words_of(sentence)
         minhash = rensa.RMinHash(num_perm=_PERMUTATIONS, seed=1)
         minhash.update(
             [" ".join(words[start : start + _WORDS]) for start in range(max(1, len(words) - _WORDS + 1))]
         )
-        lost.append(not seen.add(str(place), minhash))
-    return pd.Series(lost, index=sentences.index, dtype=bool)
+        repeated.append(not seen.add(str(index), minhash))
+    return pd.Series(repeated, index=sentences.index, dtype=bool)
 
 
 def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
@@ -128,18 +132,18 @@ def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table["predicted"] = neutrality.predicted(table["sentence"].tolist(), table["valence"], vectors)
     bare = table["role"].isin(["stem", "neutral"])
     signed = table["predicted"] * np.where(table["role"] == "negative", -1, 1)
-    right = np.where(bare, signed <= told.max_predicted_rating, signed >= told.min_predicted_rating)
-    table, vectors = _drop(table, pd.Series(~right), "felt_otherwise", counts), vectors[right]
+    passed = np.where(bare, signed <= told.max_predicted_rating, signed >= told.min_predicted_rating)
+    table, vectors = _drop(table, pd.Series(~passed), "felt_otherwise", counts), vectors[passed]
     stems = (table["role"] == "stem").to_numpy()
     if stems.any():
-        cut = table.loc[stems, "shown"].tolist()
-        vectors[stems] = similarity.embed(cut)
-        alone = neutrality.predicted(
-            table.loc[stems, "sentence"].tolist(), np.zeros(len(cut)), vectors[stems]
+        stem_texts = table.loc[stems, "shown"].tolist()
+        vectors[stems] = similarity.embed(stem_texts)
+        predicted_alone = neutrality.predicted(
+            table.loc[stems, "sentence"].tolist(), np.zeros(len(stem_texts)), vectors[stems]
         )
-        table.loc[stems, "predicted"] = np.maximum(table.loc[stems, "predicted"], alone)
-    right = ~stems | (table["predicted"] <= told.max_predicted_rating).to_numpy()
-    return _drop(table, pd.Series(~right, index=table.index), "felt_otherwise", counts), vectors[right]
+        table.loc[stems, "predicted"] = np.maximum(table.loc[stems, "predicted"], predicted_alone)
+    passed = ~stems | (table["predicted"] <= told.max_predicted_rating).to_numpy()
+    return _drop(table, pd.Series(~passed, index=table.index), "felt_otherwise", counts), vectors[passed]
 
 
 @cache
@@ -148,8 +152,8 @@ def _detector() -> LangDetector:
 
 
 def _is_english(sentence: str) -> bool:
-    told = _detector().detect(sentence)[0]
-    return told["lang"] == "en" and told["score"] >= ENGLISH
+    detected = _detector().detect(sentence)[0]
+    return detected["lang"] == "en" and detected["score"] >= ENGLISH
 
 
 @cache
@@ -158,8 +162,10 @@ def _suffixes() -> TLDExtract:
 
 
 def site(url: str | None) -> str:
-    """The registered domain of a page, or host and first folder where there is none: 'bbc.co.uk',
-    'embedded.invalid/nyt'."""
+    """The registered domain of a page, or host and first folder if there is none.
+
+    Examples are 'bbc.co.uk' and 'embedded.invalid/nyt'.
+    """
     parts = urlsplit(url or "")
     return _suffixes()(url or "").top_domain_under_public_suffix or "/".join(
         [parts.netloc or "unknown", parts.path.strip("/").split("/")[0]]
@@ -170,14 +176,13 @@ def site(url: str | None) -> str:
 def _url_filter():
     from datatrove.pipeline.filters import URLFilter
 
-    found = URLFilter()
-    found.tldextractor = _suffixes()  # its own would ask the network first
-    return found
+    url_filter = URLFilter()
+    url_filter.tldextractor = _suffixes()  # the default one would access the network first
+    return url_filter
 
 
 def _is_decent(url: str | None) -> bool:
-    """Whether datatrove's lists of adult and fraudulent sites (4.6 million, 800 MB in memory) let the page
-    pass."""
+    """Whether a page passes datatrove's lists of adult and fraudulent sites (4.6 million sites, 800 MB)."""
     from datatrove.data import Document
 
     return bool(url) and _url_filter().filter(Document("", "", metadata={"url": url})) is True

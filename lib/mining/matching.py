@@ -1,9 +1,8 @@
-"""Contexts that differ in sentiment and in nothing else that can be counted, and stems that have nothing to
-do with them.
+"""Match contexts that differ in sentiment but in nothing else that is counted, and pair them with stems.
 
 A match is a negative, a positive and two neutral contexts of one length; the two charged ones are equally
-strong. A stem meets a match if it is unlike all four. Both are assignment problems (scipy), solved in parts
-where there is much to match.
+strong. A stem meets a match if it is unrelated to all four contexts. Both steps are assignment problems
+(scipy), split into chunks if there is much to match.
 """
 
 import numpy as np
@@ -18,14 +17,18 @@ from lib.mining import extract
 CHARGED, ALL = ("negative", "positive"), ("negative", "positive", "neutral", "placebo")
 WORDS = {"charged": 1, "neutral": 2}  # most words that two contexts of a match differ by
 CHARACTERS = 15  # most characters that they differ by
-STRENGTH = 0.4  # most points of predicted |rating| that negative and positive differ by
+STRENGTH = 0.4  # most points of predicted |rating| that negative and positive contexts differ by
 _PART = 500  # rows of one assignment problem
 _NEVER = 1e6
 
 
 def describe(chosen: pd.DataFrame) -> pd.DataFrame:
-    """`chosen` with what contexts are matched on: words, characters, strength and person (whether it tells of
-    a person)."""
+    """Add the properties that contexts are matched on to `chosen`.
+
+    Returns:
+        `chosen` with words and characters (numbers), strength (predicted |rating|) and person (whether a
+        person is mentioned).
+    """
     persons = {"i", "he", "she", "we", "they", "my", "his", "her", "our"}
     return chosen.assign(
         words=chosen["shown"].str.split().str.len(),
@@ -36,20 +39,19 @@ def describe(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apart(first: pd.DataFrame, second: pd.DataFrame, kind: str) -> np.ndarray:
-    """What it costs to put each of `first` with each of `second`; _NEVER beyond the limits above or within
-    one page."""
+    """Cost of pairing each of `first` with each of `second`; _NEVER beyond the limits or within one page."""
 
     def differ(column: str) -> np.ndarray:
         return np.abs(first[column].to_numpy(float)[:, None] - second[column].to_numpy(float)[None, :])
 
     words, characters = differ("words"), differ("characters")
     cost = words + characters / 5 + differ("person")
-    never = (words > WORDS[kind]) | (characters > CHARACTERS)
-    never |= first["url"].to_numpy()[:, None] == second["url"].to_numpy()[None, :]
+    forbidden = (words > WORDS[kind]) | (characters > CHARACTERS)
+    forbidden |= first["url"].to_numpy()[:, None] == second["url"].to_numpy()[None, :]
     if kind == "charged":
         strength = differ("strength")
-        cost, never = cost + 4 * strength, never | (strength > STRENGTH)
-    return np.where(never, _NEVER, cost)
+        cost, forbidden = cost + 4 * strength, forbidden | (strength > STRENGTH)
+    return np.where(forbidden, _NEVER, cost)
 
 
 def _pairs(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,13 +61,20 @@ def _pairs(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def matches(chosen: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Row numbers of `chosen` (as `describe` gives it) in the columns of ALL, one row a match; each context
-    serves once."""
+    """Match the contexts; each context serves once.
+
+    Args:
+        chosen: The candidates, as `describe` returns them.
+        rng: Decides which neutral context of a match is the placebo.
+
+    Returns:
+        One row per match, with row numbers of `chosen` in the columns of ALL.
+    """
     pools = {role: chosen[chosen["role"] == role] for role in ("negative", "positive", "neutral")}
-    parts = max(1, -(-len(pools["negative"]) // _PART))
-    found = [_matched(*(pool.iloc[part::parts] for pool in pools.values())) for part in range(parts)]
-    table = pd.concat([pd.DataFrame(columns=list(ALL), dtype=int), *found], ignore_index=True).astype(int)
-    swapped = rng.permutation(np.arange(len(table)) % 2 == 1)  # so that neither is tied to an arm
+    n_chunks = max(1, -(-len(pools["negative"]) // _PART))
+    chunks = [_matched(*(pool.iloc[chunk::n_chunks] for pool in pools.values())) for chunk in range(n_chunks)]
+    table = pd.concat([pd.DataFrame(columns=list(ALL), dtype=int), *chunks], ignore_index=True).astype(int)
+    swapped = rng.permutation(np.arange(len(table)) % 2 == 1)  # so that neither context is tied to an arm
     table.loc[swapped, ["neutral", "placebo"]] = table.loc[swapped, ["placebo", "neutral"]].to_numpy()
     return table
 
@@ -75,7 +84,7 @@ def _matched(negative: pd.DataFrame, positive: pd.DataFrame, neutral: pd.DataFra
     negative, positive = negative.iloc[rows], positive.iloc[columns]
     cost = np.maximum(_apart(negative, neutral, "neutral"), _apart(positive, neutral, "neutral"))
     cost = cost + 10 * neutral["predicted"].to_numpy()
-    rows, columns = _pairs(np.vstack([cost, cost]))  # each pair asks for two
+    rows, columns = _pairs(np.vstack([cost, cost]))  # each pair takes two neutral contexts
     pair, wanted = rows % len(negative) if len(negative) else rows, rows // max(1, len(negative))
     table = pd.DataFrame({"pair": pair, "wanted": wanted, "row": neutral.index[columns]})
     table = table.pivot(index="pair", columns="wanted", values="row")
@@ -93,24 +102,33 @@ def _matched(negative: pd.DataFrame, positive: pd.DataFrame, neutral: pd.DataFra
 
 
 def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told: Mining) -> pd.DataFrame:
-    """Which stem meets which match: columns stem and match (row numbers of `chosen` and of `found`), at most
-    told.groups rows.
+    """Assign matches to stems.
 
-    Each stem serves once, each match told.max_stems_per_match times; of more matches than that takes, the
-    strongest serve. Stem and contexts come from different pages, share no content word, and their vectors'
-    cosine is below told.max_cosine.
+    Each stem serves once, each match told.max_stems_per_match times. If there are more matches than needed,
+    the strongest serve. Stem and contexts come from different pages, share no content word, and the cosine of
+    their vectors is below told.max_cosine.
+
+    Args:
+        chosen: The candidates, as `describe` returns them.
+        vectors: Sentence vectors of the rows of `chosen`.
+        found: The matches, as `matches` returns them.
+        told: The mining section of a parameter set.
+
+    Returns:
+        At most told.groups rows, with columns stem (row number of `chosen`) and match (row number of
+        `found`).
     """
     stems = chosen.index[chosen["role"] == "stem"].to_numpy()
     strength = chosen["strength"].to_numpy()[found[list(CHARGED)].to_numpy()].min(axis=1)
     strongest = np.argsort(-strength, kind="stable")[: -(-told.groups // told.max_stems_per_match)]
     seats = np.tile(strongest, told.max_stems_per_match)[: told.groups]
-    parts = max(1, -(-len(seats) // (2 * _PART)))
+    n_chunks = max(1, -(-len(seats) // (2 * _PART)))
     limit = told.max_cosine
-    made = [
-        _seated(chosen, vectors, found, stems[part::parts], seats[part::parts], limit)
-        for part in range(parts)
+    assigned = [
+        _seated(chosen, vectors, found, stems[chunk::n_chunks], seats[chunk::n_chunks], limit)
+        for chunk in range(n_chunks)
     ]
-    return pd.concat(made, ignore_index=True).sort_values(["match", "stem"], ignore_index=True)
+    return pd.concat(assigned, ignore_index=True).sort_values(["match", "stem"], ignore_index=True)
 
 
 def _seated(chosen, vectors, found, stems, seats, max_cosine) -> pd.DataFrame:
@@ -124,8 +142,8 @@ def _seated(chosen, vectors, found, stems, seats, max_cosine) -> pd.DataFrame:
         contexts = found[arm].to_numpy()[seats]
         cosine = vectors[stems] @ vectors[contexts].T
         shared = (content[stems] @ content[contexts].T).toarray() > 0
-        never = shared | (cosine >= max_cosine) | (urls[stems][:, None] == urls[contexts][None, :])
-        cost += np.where(never, _NEVER, np.abs(cosine))
+        forbidden = shared | (cosine >= max_cosine) | (urls[stems][:, None] == urls[contexts][None, :])
+        cost += np.where(forbidden, _NEVER, np.abs(cosine))
     cost += chosen["predicted"].to_numpy()[stems][:, None]
     rows, columns = _pairs(cost)
     return pd.DataFrame({"stem": stems[rows], "match": seats[columns]})

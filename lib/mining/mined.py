@@ -1,13 +1,13 @@
-"""The mined benchmark: prompts out of free text, made as the curated ones are, with where every sentence was
-found.
+"""The mined benchmark: prompts from free text in the format of the curated ones, with their sources.
 
-WET files → candidates (`lib.mining.extract`, run by `lib.mining.mining_job`) → those that people would feel
-so (`lib.mining.filters`) → matches and groups (`lib.mining.matching`) → the table of prompts, the table of
-what they are made of, the counts of everything left out, and gates that stop a bad benchmark
+The steps: WET files → candidates (`lib.mining.extract`, run by `lib.mining.mining_job`) → candidates with the
+right predicted rating (`lib.mining.filters`) → matches and groups (`lib.mining.matching`) → the table of
+prompts, the table of their sources, the counts of everything left out, and gates that stop a bad benchmark
 (`lib.mining.mined_checks`).
 
-What differs from the curated benchmark: a curated context speaks of the stem's own subject; a mined one is of
-another page and of somebody else. Nobody labelled slots, emotions or intensities, so these are 'unknown'.
+It differs from the curated benchmark in two ways. A curated context is about the stem's own subject; a mined
+one comes from another page and is about somebody else. Slots, emotions and intensities have no labels, so
+they are 'unknown'.
 """
 
 from collections import Counter
@@ -39,38 +39,42 @@ PROVENANCE = [
 
 
 class Benchmark(NamedTuple):
-    """What `build` gives; each a table."""
+    """The result of `build`; each field is a table."""
 
-    prompts: pd.DataFrame  # with the columns of prompts.PROMPTS
-    # one row a stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
+    prompts: pd.DataFrame  # with the columns of curated_prompts.PROMPTS
+    # one row per stem or context: text_id, role, text, sentence, reference, valence, predicted, PROVENANCE
     sources: pd.DataFrame
     counts: pd.DataFrame  # stage, what, count, share
     gates: pd.DataFrame  # gate, must_be, value, limit, passed
-    felt: pd.DataFrame  # what people said of the chosen sentences, and of all that the rules choose
+    felt: pd.DataFrame  # human ratings of the chosen sentences, and of all sentences that the rules choose
 
 
 def build(run: Dataset) -> Benchmark:
-    """The benchmark that `run.mining` asks for. ValueError if a gate fails, naming all that do."""
-    told = run.mining
-    folder = mining_job.prepare(records.run_folder(run.set_name) / "mined", files(told, run.seed), told)
+    """Build the benchmark that `run.mining` describes.
+
+    Raises:
+        ValueError: If any gate fails; the message names all that do.
+    """
+    config = run.mining
+    folder = mining_job.prepare(records.run_folder(run.set_name) / "mined", files(config, run.seed), config)
     mining_job.run(folder)
-    read = wet.counted(folder)
-    wet.demand_pages(read)
+    record_counts = wet.counted(folder)
+    wet.demand_pages(record_counts)
     counts = mining_job.counted(folder)
-    table, sources = assemble(mining_job.candidates(folder), told, run.seed, counts)
-    found = Benchmark(
+    table, sources = assemble(mining_job.candidates(folder), config, run.seed, counts)
+    benchmark = Benchmark(
         table,
         sources,
-        mined_checks.counts(read, counts),
-        mined_checks.gates(table, sources, read, counts, told),
-        mined_checks.felt(sources, told),
+        mined_checks.counts(record_counts, counts),
+        mined_checks.gates(table, sources, record_counts, counts, config),
+        mined_checks.felt(sources, config),
     )
-    mined_checks.demand(found.gates)
-    return found
+    mined_checks.demand(benchmark.gates)
+    return benchmark
 
 
 def files(told: Mining, seed: int) -> list[Path]:
-    """The WET files to read; those of a crawl are fetched first."""
+    """The WET files to read; files of a crawl are downloaded first."""
     if told.source == "embedded":
         return packaged_text.wet_files()
     if isinstance(told.source, Crawl):
@@ -81,13 +85,23 @@ def files(told: Mining, seed: int) -> list[Path]:
 def assemble(
     candidates: pd.DataFrame, told: Mining, seed: int, counts: Counter
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Prompts and their sources out of candidates; the same for the same candidates in any order."""
+    """Prompts and their sources from candidates; the result does not depend on the order of candidates.
+
+    Args:
+        candidates: One row per candidate, with the columns of `mining_job.COLUMNS`.
+        told: The mining section of a parameter set.
+        seed: Seed of the matching.
+        counts: Counts by outcome, updated in place.
+
+    Returns:
+        The prompts, with the columns of `curated_prompts.PROMPTS`, and the sources, as in `Benchmark`.
+    """
     chosen, vectors = filters.choose(candidates, told, counts)
     chosen = matching.describe(chosen)
-    found = matching.matches(chosen, np.random.default_rng(seed))
-    groups = matching.groups(chosen, vectors, found, told)
+    match_table = matching.matches(chosen, np.random.default_rng(seed))
+    groups = matching.groups(chosen, vectors, match_table, told)
     used = np.unique(
-        np.concatenate([groups["stem"], *(found.loc[groups["match"], arm] for arm in matching.ALL)])
+        np.concatenate([groups["stem"], *(match_table.loc[groups["match"], arm] for arm in matching.ALL)])
     ).astype(int)
     counts["used"] += len(used)
     counts["dropped_unmatched"] += len(chosen) - len(used)
@@ -104,11 +118,13 @@ def assemble(
         *PROVENANCE,
     ]
     sources = chosen.loc[used, columns]
-    return _prompts(chosen, found, groups), sources.rename(columns={"shown": "text"}).reset_index(drop=True)
+    return _prompts(chosen, match_table, groups), sources.rename(columns={"shown": "text"}).reset_index(
+        drop=True
+    )
 
 
 def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """One row a group and arm, as prompts.PROMPTS asks."""
+    """One row per group and arm, as curated_prompts.PROMPTS requires."""
     stems = chosen.loc[groups["stem"]].reset_index(drop=True)
     negative = chosen.loc[found.loc[groups["match"], "negative"], "text_id"].to_numpy()
     common = pd.DataFrame(
@@ -124,11 +140,11 @@ def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) ->
             "stem": stems["shown"],
         }
     )
-    parts = [common.assign(arm="none", context_id="", context="", emotion="none", intensity="none")]
+    arm_tables = [common.assign(arm="none", context_id="", context="", emotion="none", intensity="none")]
     for arm in matching.ALL:
         contexts = chosen.loc[found.loc[groups["match"], arm]]
         emotion = "unknown" if arm in matching.CHARGED else "none"
-        parts.append(
+        arm_tables.append(
             common.assign(
                 arm=arm,
                 context_id=contexts["text_id"].to_numpy(),
@@ -137,7 +153,7 @@ def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) ->
                 intensity="unknown",
             )
         )
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(arm_tables, ignore_index=True)
     table["prompt_id"] = table["group_id"] + "/" + table["arm"]
     table["text"] = (table["context"] + " " + table["stem"]).str.strip()
     table["arm"] = pd.Categorical(table["arm"], curated_prompts.ARMS)

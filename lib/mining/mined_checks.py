@@ -1,5 +1,4 @@
-"""Whether a mined benchmark is as it should be: where everything went, gates that must hold, what people say
-of its sentences."""
+"""Checks of a mined benchmark: accounting, gates that must hold, and human ratings of its sentences."""
 
 from collections import Counter
 
@@ -13,19 +12,22 @@ from lib.mining import extract, neutrality
 from lib.stats import inference
 
 CONFIDENCE = 0.95
-NEUTRAL, CHARGED = (
-    0.5,
-    1.0,
-)  # people find neutral what has a mean rating below the one, charged what reaches the other; ours
-LEAST = {
-    "neutral": 0.65,
-    "charged": 0.85,
-}  # shares of all rated sentences that the rules choose which people rate so; ours
+# a sentence is neutral if its |mean rating| is below NEUTRAL, charged if it reaches CHARGED; own choice
+NEUTRAL, CHARGED = 0.5, 1.0
+# least share of the rated sentences chosen by the rules that people rate accordingly; own choice
+LEAST = {"neutral": 0.65, "charged": 0.85}
 
 
 def counts(read: Counter, mined: Counter) -> pd.DataFrame:
-    """Where records, lines, sentences and candidates went: stage, what, count, share (of the stage's total,
-    its first row)."""
+    """What became of all records, lines, sentences and candidates.
+
+    Args:
+        read: Counts of records, as `wet.counted` returns them.
+        mined: Counts of pages, lines, sentences and candidates.
+
+    Returns:
+        One row per stage and outcome: stage, what, count, share (of the stage's total, its first row).
+    """
     stages = {
         "records": {"records": read["records"], "kept": read["kept"], **wet.dropped(read)},
         "lines": _of(mined, "line"),
@@ -36,7 +38,7 @@ def counts(read: Counter, mined: Counter) -> pd.DataFrame:
             **_starting(mined, "dropped_"),
         },
     }
-    rows = [(stage, what, count) for stage, part in stages.items() for what, count in part.items()]
+    rows = [(stage, what, count) for stage, outcomes in stages.items() for what, count in outcomes.items()]
     table = pd.DataFrame(rows, columns=["stage", "what", "count"])
     return table.assign(
         share=table["count"] / table.groupby("stage")["count"].transform("first").clip(lower=1)
@@ -44,8 +46,8 @@ def counts(read: Counter, mined: Counter) -> pd.DataFrame:
 
 
 def _starting(counted: Counter, *starts: str) -> dict[str, int]:
-    found = {key: count for key, count in counted.items() if key.startswith(starts)}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    selected = {key: count for key, count in counted.items() if key.startswith(starts)}
+    return dict(sorted(selected.items(), key=lambda item: -item[1]))
 
 
 def _sum(counted: Counter, *starts: str) -> int:
@@ -57,7 +59,7 @@ def _of(counted: Counter, what: str, *more: str) -> dict[str, int]:
 
 
 def _unaccounted(read: Counter, mined: Counter) -> int:
-    """Records, pages, lines, sentences and candidates that no counter tells of."""
+    """Number of records, pages, lines, sentences and candidates that no counter covers."""
     return sum(
         abs(gap)
         for gap in (
@@ -73,7 +75,18 @@ def _unaccounted(read: Counter, mined: Counter) -> int:
 def gates(
     table: pd.DataFrame, sources: pd.DataFrame, read: Counter, mined: Counter, told: Mining
 ) -> pd.DataFrame:
-    """One row a gate: gate, must_be (at least, at most), value, limit, passed. Limits are ours."""
+    """The gates that a mined benchmark must pass; the limits are this project's own.
+
+    Args:
+        table: The prompts.
+        sources: Their sources, as in `mined.Benchmark`.
+        read: Counts of records, as `wet.counted` returns them.
+        mined: Counts of pages, lines, sentences and candidates.
+        told: The mining section of a parameter set.
+
+    Returns:
+        One row per gate: gate, must_be (at least, at most), value, limit, passed.
+    """
     by_id = sources.set_index("text_id")
     arms = table[table["arm"] != "none"]
     arms = arms.assign(
@@ -82,15 +95,15 @@ def gates(
         url=arms["context_id"].map(by_id["url"]),
     )
     words, strength = arms.groupby("arm")["words"].mean(), arms.groupby("arm")["strength"].mean()
-    own = pd.concat([arms["url"], table.loc[table["arm"] == "none", "stem_id"].map(by_id["url"])])
-    pages = own.groupby(table["group_id"]).nunique()
-    rules = (
+    urls = pd.concat([arms["url"], table.loc[table["arm"] == "none", "stem_id"].map(by_id["url"])])
+    pages = urls.groupby(table["group_id"]).nunique()
+    agreement = (
         felt(sources, told)
         .query("scope == 'all that the rules choose' and domain == 'all'")
         .set_index("role")["share"]
     )
     bare = [*table["stem"].unique(), *arms.loc[arms["arm"].isin(["neutral", "placebo"]), "context"].unique()]
-    between = abs(strength["negative"] - strength["positive"])
+    strength_gap = abs(strength["negative"] - strength["positive"])
     rows = [
         ("groups", "at least", table["group_id"].nunique(), told.groups),
         ("records, lines, sentences and candidates unaccounted for", "at most", _unaccounted(read, mined), 0),
@@ -101,7 +114,7 @@ def gates(
             0.3,
         ),
         ("words between the means of charged and neutral contexts", "at most", np.ptp(words.to_numpy()), 1.0),
-        ("points between the strengths of negative and positive contexts", "at most", between, 0.1),
+        ("points between the strengths of negative and positive contexts", "at most", strength_gap, 0.1),
         (
             "stems and neutral contexts with a word of a lexicon",
             "at most",
@@ -118,19 +131,19 @@ def gates(
         (
             "share of rated sentences mined as neutral that people rate so",
             "at least",
-            rules["neutral"],
+            agreement["neutral"],
             LEAST["neutral"],
         ),
         (
             "share of rated sentences mined as negative that people rate so",
             "at least",
-            rules["negative"],
+            agreement["negative"],
             LEAST["charged"],
         ),
         (
             "share of rated sentences mined as positive that people rate so",
             "at least",
-            rules["positive"],
+            agreement["positive"],
             LEAST["charged"],
         ),
     ]
@@ -140,7 +153,11 @@ def gates(
 
 
 def demand(gates: pd.DataFrame) -> None:
-    """ValueError, naming every gate that did not hold, with its value and limit."""
+    """Check that all gates hold.
+
+    Raises:
+        ValueError: If any gate fails; the message names each with its value and limit.
+    """
     failed = [
         f"{row.gate}: {row.value:.3g}, must be {row.must_be} {row.limit:g}"
         for row in gates[~gates["passed"]].itertuples()
@@ -151,34 +168,44 @@ def demand(gates: pd.DataFrame) -> None:
 
 
 def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
-    """How often people rate a sentence as it was mined: scope, role, domain, share, low, high, n, documents.
+    """How often people rate a sentence as it was mined.
 
-    Scope 'in the benchmark': its stems and contexts whose whole sentence is a rated text. 'all that the rules
-    choose': every rated text that passes the rules of `lib.mining.extract` and the thresholds, each predicted
-    by a model that did not see its document, whether or not it is whole and stands alone
-    (`lib.mining.standalone`): how a sentence is felt is asked here, not how it is worded.
-    Neutral: |mean| < NEUTRAL; charged: mean of the right sign and |mean| ≥ CHARGED. Intervals are clustered
-    by document.
+    There are two scopes. 'in the benchmark' covers its stems and contexts whose whole sentence is a rated
+    text. 'all that the rules choose' covers every rated text that passes the rules of `lib.mining.extract`
+    and the thresholds, each predicted by a model that did not see its document. Here a text need not be whole
+    and stand alone (`lib.mining.standalone`), because the question is how a sentence is rated, not how it is
+    worded.
+
+    A neutral sentence agrees if |mean| < NEUTRAL, a charged one if its mean has the right sign and |mean| ≥
+    CHARGED. Intervals are clustered by document.
+
+    Args:
+        sources: The sources, as in `mined.Benchmark`.
+        told: The mining section of a parameter set.
+
+    Returns:
+        One row per scope, role and domain ('all' and each domain): scope, role, domain, share, ci_low,
+        ci_high, n, documents.
     """
     texts = neutrality.learnt()[1]
     signed = texts["predicted"] * np.where(texts["role"] == "negative", -1, 1)
     bare = texts["role"].isin(["stem", "neutral"])
     charged = (signed >= told.min_predicted_rating) & (texts["valence"].abs() >= told.min_abs_vader)
-    right = np.where(bare, signed <= told.max_predicted_rating, charged)
-    texts = texts[right & texts["role"].isin(extract.ROLES)]
-    own = sources[["role"]].join(neutrality.felt(sources["sentence"])).dropna(subset="mean")
-    both = pd.concat(
-        [own.assign(scope="in the benchmark"), texts.assign(scope="all that the rules choose")],
+    passed = np.where(bare, signed <= told.max_predicted_rating, charged)
+    texts = texts[passed & texts["role"].isin(extract.ROLES)]
+    in_benchmark = sources[["role"]].join(neutrality.felt(sources["sentence"])).dropna(subset="mean")
+    combined = pd.concat(
+        [in_benchmark.assign(scope="in the benchmark"), texts.assign(scope="all that the rules choose")],
         ignore_index=True,
     )
-    both["role"] = both["role"].replace("stem", "neutral")
-    mean, sign = both["mean"], np.where(both["role"] == "negative", -1, 1)
-    both["agrees"] = np.where(both["role"] == "neutral", mean.abs() < NEUTRAL, mean * sign >= CHARGED).astype(
-        float
-    )
-    both = pd.concat([both.assign(domain="all"), both], ignore_index=True)
+    combined["role"] = combined["role"].replace("stem", "neutral")
+    mean, sign = combined["mean"], np.where(combined["role"] == "negative", -1, 1)
+    combined["agrees"] = np.where(
+        combined["role"] == "neutral", mean.abs() < NEUTRAL, mean * sign >= CHARGED
+    ).astype(float)
+    combined = pd.concat([combined.assign(domain="all"), combined], ignore_index=True)
     table = inference.clustered_shares(
-        both, "agrees", ["scope", "role", "domain"], CONFIDENCE, "document", 1.0
+        combined, "agrees", ["scope", "role", "domain"], CONFIDENCE, "document", 1.0
     )
     table = table.rename(columns={"estimate": "share", "n_stems": "documents"})
     return table[["scope", "role", "domain", "share", "ci_low", "ci_high", "n", "documents"]].sort_values(

@@ -1,11 +1,11 @@
-"""The part of mining that reads every page, as a datatrove job: WET files in, a table of candidates out, task
-by task.
+"""The step of mining that reads every page, as a datatrove job: WET files in, a table of candidates out.
 
-The job runs in a process of its own (`python -m lib.mining.mining_job <folder>`), holds a lock on its folder
-while it lives, and keeps a marker for each finished task; started again, it does what is left. A local job
-shares its tasks among worker processes: if one of them is killed, it ends with an error, and if it ends
-itself, in whatever way, so do they. Its folder, named after all that its result depends on, holds job.json,
-candidates/<task>.parquet, datatrove's logs, stats and completions, and log.txt.
+The job runs in its own process (`python -m lib.mining.mining_job <folder>`), locks its folder while it runs,
+and keeps a marker for each finished task. When it is started again, it does the remaining tasks. A local job
+shares its tasks among worker processes. If a worker is killed, the job ends with an error; if the job ends,
+for any reason, the workers end too. The name of its folder is a hash of everything that its result depends
+on. The folder holds job.json, candidates/<task>.parquet, datatrove's logs, stats and completions, and
+log.txt.
 """
 
 import hashlib
@@ -54,7 +54,16 @@ _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64()}
 
 
 def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
-    """The folder of the job, with its job.json: the same for the same files and rules."""
+    """Write the job.json of a job and return the job's folder, the same for the same files and rules.
+
+    Args:
+        parent: Folder in which the job's folder lies.
+        files: The WET files to read.
+        told: The mining section of a parameter set.
+
+    Returns:
+        The job's folder.
+    """
     job = {
         "rules": [extract.VERSION, wet.VERSION, packages.sha256(standalone.WORDS)],
         "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
@@ -62,15 +71,19 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
         "charge": told.min_abs_vader,
     }
     key = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]
-    cores = available_cores() if told.executor == "local" else -1  # -1: as many as Slurm allows
-    how = {"executor": told.executor, "workers": told.workers or cores, "slurm": told.slurm}
+    cores = available_cores() if told.executor == "local" else -1  # -1: no limit but that of Slurm
+    execution = {"executor": told.executor, "workers": told.workers or cores, "slurm": told.slurm}
     folder = parent / key
-    records.write_text(folder / "job.json", json.dumps(job | how, indent=1))
+    records.write_text(folder / "job.json", json.dumps(job | execution, indent=1))
     return folder
 
 
 def run(folder: Path) -> None:
-    """Do what is left of a job, showing how far it is. RuntimeError if it fails, or is left to Slurm."""
+    """Do the remaining tasks of a job and show the progress.
+
+    Raises:
+        RuntimeError: If the job fails, or if tasks are left to Slurm.
+    """
     job = json.loads((folder / "job.json").read_text())
     with records.only_run(folder) as lock:
         done = finished(folder)
@@ -104,7 +117,7 @@ def run(folder: Path) -> None:
 
 
 def _reason(folder: Path, code: int) -> str:
-    """Why the job's process ended with an exit code: killed, else the last line that it wrote."""
+    """Why the job's process ended: the signal that killed it, or the last line that it wrote."""
     if code < 0:
         name = signal.Signals(-code).name
         return f"its process was killed by {name}" + (f", {_MEMORY}" if name == "SIGKILL" else "")
@@ -112,7 +125,7 @@ def _reason(folder: Path, code: int) -> str:
 
 
 def finished(folder: Path) -> int:
-    """How many tasks of a job are finished."""
+    """The number of finished tasks of a job."""
     return len(list((folder / "completions").glob("*")))
 
 
@@ -127,7 +140,7 @@ def executor(folder: Path):
 
     job = json.loads((folder / "job.json").read_text())
     schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
-    pipeline = [  # without what datatrove writes for hubs
+    pipeline = [  # without the options of datatrove that serve model hubs
         wet.WetReader([Path(path) for path, _ in job["files"]]),
         extract.Miner(job["charge"]),
         ParquetWriter(
@@ -139,12 +152,13 @@ def executor(folder: Path):
             write_page_index=False,
         ),
     ]
-    given = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
-    if job["executor"] == "slurm":  # one task a job: more would add up the counts of several tasks
+    options = {"tasks": job["tasks"], "workers": job["workers"], "logging_dir": str(folder)}
+    # one task per Slurm job: with more, the counts of several tasks would be added up
+    if job["executor"] == "slurm":
         return Slurm(
-            pipeline, **given, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"]
+            pipeline, **options, job_name="mining", slurm_logs_folder=str(folder / "slurm"), **job["slurm"]
         )
-    return LocalPipelineExecutor(pipeline, **given)
+    return LocalPipelineExecutor(pipeline, **options)
 
 
 def _row(_, document) -> dict:
@@ -152,18 +166,22 @@ def _row(_, document) -> dict:
 
 
 def candidates(folder: Path) -> pd.DataFrame:
-    """The candidates of a finished job, with the columns COLUMNS, in no order that means anything."""
-    parts = sorted((folder / "candidates").glob("*.parquet"))
-    if not parts:
+    """The candidates of a finished job, with the columns of COLUMNS, in no particular order.
+
+    Raises:
+        ValueError: If there is no table of candidates.
+    """
+    paths = sorted((folder / "candidates").glob("*.parquet"))
+    if not paths:
         raise ValueError(
             "mining found no candidate at all in "
             f"{json.loads((folder / 'job.json').read_text())['files']}; give more text"
         )
-    return pyarrow.dataset.dataset(parts).to_table().to_pandas()
+    return pyarrow.dataset.dataset(paths).to_table().to_pandas()
 
 
 def counted(folder: Path) -> Counter:
-    """What became of every line and sentence of the pages that were mined."""
+    """The counts of lines and sentences of the mined pages by outcome."""
     counts = Counter()
     for path in (folder / "stats").glob("*.json"):
         step = next(
@@ -176,7 +194,7 @@ def counted(folder: Path) -> Counter:
 
 
 def _run_local(folder: Path) -> None:
-    """Do what is left of a local job. datatrove would wait for ever for a worker process that was killed."""
+    """Do the remaining tasks of a local job; datatrove would wait for ever for a worker that was killed."""
     job = executor(folder)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(job.workers, context, initializer=end_with_parent) as pool:
@@ -192,12 +210,12 @@ def _run_local(folder: Path) -> None:
 
 
 def _run_task(folder: Path, rank: int) -> None:
-    # an executor of its own, since the steps of one hold the counts of all tasks that it has done
+    # a new executor for each task, because the steps of an executor accumulate the counts of its tasks
     executor(folder)._run_for_rank(rank, local_rank=rank)
 
 
 def main(folder: Path, parent: int | None = None) -> None:
-    """Do what is left of a job, or hand it to Slurm; ends when the process `parent` does."""
+    """Do the remaining tasks of a job, or hand them to Slurm; end when the process `parent` ends."""
     if parent is not None:
         end_with(parent)
     if json.loads((folder / "job.json").read_text())["executor"] == "slurm":
@@ -207,6 +225,6 @@ def main(folder: Path, parent: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    from lib.mining import mining_job  # what is pickled for other processes is found there under its own name
+    from lib.mining import mining_job  # objects pickled for other processes are found under this module name
 
     mining_job.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,5 +1,7 @@
-"""datatrove's Slurm executor for folders of any name: its scripts write paths as they are, which a space or
-quote would tear."""
+"""A Slurm executor of datatrove for folders of any name: spaces and quotes in paths are escaped.
+
+datatrove's own executor writes paths into its scripts unquoted.
+"""
 
 import re
 import shlex
@@ -11,8 +13,7 @@ _PROGRAMS = ("launch_pickled_pipeline", "merge_stats")
 
 
 class Slurm(SlurmPipelineExecutor):
-    """SlurmPipelineExecutor with quoted paths; without an environment of its own it runs the Python that it
-    is called from."""
+    """SlurmPipelineExecutor with quoted paths; without an environment it uses the calling Python."""
 
     def get_launch_file_contents(self, sbatch_args: dict, run_script: str) -> str:
         folder = self.logging_dir.resolve_paths("").rstrip("/")
@@ -28,6 +29,6 @@ class Slurm(SlurmPipelineExecutor):
 
 
 def _directive(value) -> str:
-    """A value as sbatch reads it in a line of #SBATCH, where quotation marks hold words together."""
+    """A value as sbatch reads it in an #SBATCH line, where quotation marks hold words together."""
     text = str(value)
     return '"' + text.replace('"', '\\"') + '"' if re.search(r"[\s\"']", text) else text

@@ -1,4 +1,4 @@
-"""Backends: text in, text out. Keyed sampling, and the models of transformers, servers, files and tests.
+"""Backends (text in, text out): keyed sampling, and models of transformers, servers, files and tests.
 
-Takes a Model of a parameter set; gives a `base.Backend`.
+Input: a Model of a parameter set. Output: a `base.Backend`.
 """

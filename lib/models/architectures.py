@@ -1,11 +1,13 @@
-"""What an architecture of transformers can do here, told from its configuration before any weights load.
+"""What an architecture of transformers supports here, decided from its configuration before weights load.
 
-Three ways to read a batch, by what a model keeps of the tokens it has read:
-- keys and values of each token (Llama, Qwen3, DeepSeek, …): what all prompts begin with is read once, the
-  rest is padded;
-- those of the last tokens only (Gemma, Mistral, …): likewise, as long as no row outgrows the window;
-- a state that every token goes into (Mamba, Qwen3.5, LFM2, Granite 4 H, Falcon H1, …): only prompts of equal
-  length are read side by side, without padding, for the state would hold the padding too.
+There are three ways to read (prefill) a batch. They depend on what a model caches of the tokens that it has
+read:
+- Keys and values of each token (Llama, Qwen3, DeepSeek, …): the common beginning of all prompts is read once,
+  the rest is padded.
+- Keys and values of the last tokens only (Gemma, Mistral, …): the same, as long as no row is longer than the
+  window.
+- A state that every token changes (Mamba, Qwen3.5, LFM2, Granite 4 H, Falcon H1, …): only prompts of equal
+  length are read together, without padding, because the state would include the padding.
 """
 
 import inspect
@@ -20,12 +22,10 @@ _TOKENWISE = (
     cache_utils.DynamicIndexedLayer,
     cache_utils.DummyLayer,
 )
-_COUNT_PLACES = {
-    "mpt",
-    "gpt_neo",
-}  # attend by place in the batch, padding counted, though their cache shows no window
+# attend by position in the batch, padding included, although their cache shows no window
+_COUNT_PLACES = {"mpt", "gpt_neo"}
 _POSITIONS_FROM_MASK = {"mpt", "bloom"}
-# with transformers 5.23 they answer otherwise with a cache than without, or bring a cache of another make
+# with transformers 5.23 their answers differ with and without a cache, or they have their own kind of cache
 _UNUSABLE = {
     "minimax": "keeps a cache of its own",
     "moshi": "answers otherwise with its cache than without",
@@ -35,26 +35,25 @@ _UNUSABLE = {
 
 
 def refusal(config) -> str | None:
-    """Why a model of this configuration cannot be asked, as the end of a sentence about it; None if it
-    can."""
-    made_for = ", ".join(config.architectures or []) or "of no stated class"
+    """Why a model with this configuration cannot be used, as the end of a sentence; None if it can."""
+    classes = ", ".join(config.architectures or []) or "of no stated class"
     if getattr(config, "is_encoder_decoder", False):
-        return f"is an encoder-decoder model ({made_for}), which does not continue a text"
+        return f"is an encoder-decoder model ({classes}), which does not continue a text"
     if type(config) in MODEL_FOR_MASKED_LM_MAPPING or config.model_type == "bert-generation":
-        return f"is an encoder ({made_for}), which does not continue a text"
+        return f"is an encoder ({classes}), which does not continue a text"
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return f"does not continue a text ({made_for})"
+        return f"does not continue a text ({classes})"
     if config.model_type in _UNUSABLE:
         return _UNUSABLE[config.model_type]
-    takes = inspect.signature(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].forward).parameters
-    if cache_argument(takes) is None:
+    arguments = inspect.signature(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].forward).parameters
+    if cache_argument(arguments) is None:
         return "keeps no cache that rows can be taken out of"
     try:
         DynamicCache(config=config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return f"has layers without a cache of transformers ({error!r})"
     if (
-        "position_ids" not in takes
+        "position_ids" not in arguments
         and config.model_type not in _POSITIONS_FROM_MASK
         and not needs_equal_lengths(config)
     ):
@@ -63,8 +62,7 @@ def refusal(config) -> str | None:
 
 
 def needs_equal_lengths(config) -> bool:
-    """Whether only prompts of equal length may be read side by side, for what the model keeps would hold the
-    padding too."""
+    """Whether only prompts of equal length may be read together, because the cache would include padding."""
     return keeps_state(DynamicCache(config=config))
 
 
@@ -74,9 +72,9 @@ def keeps_state(cache: DynamicCache) -> bool:
 
 
 def window(config) -> int | None:
-    """How many tokens back its layers see at least; None if all of them see everything.
+    """The smallest window of its layers, in tokens; None if all of them see everything.
 
-    A window is counted in places, so padding in the middle of a row must lie within.
+    The window counts positions in a row, so padding in the middle of a row must fit within it.
     """
     if config.model_type in _COUNT_PLACES:
         return 0
@@ -91,11 +89,11 @@ def window(config) -> int | None:
 
 
 def cache_argument(takes) -> str | None:
-    """How the forward function with these parameters calls its cache."""
+    """Name of the cache among the parameters `takes` of a forward function; None if it has no cache."""
     return next((name for name in ("past_key_values", "cache_params") if name in takes), None)
 
 
 @lru_cache
 def cache_argument_of(model_class: type) -> str:
-    """How the forward function of a model's class calls its cache."""
+    """Name of the cache argument in the forward function of a model class."""
     return cache_argument(inspect.signature(model_class.forward).parameters) or "past_key_values"

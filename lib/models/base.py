@@ -1,5 +1,4 @@
-"""What a backend of a model is: text in, text out. `lib.models.registry` tells which one a model of a
-parameter set needs."""
+"""The interface of a backend (text in, text out); `lib.models.registry` selects the backend of a model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,20 +8,25 @@ import pandas as pd
 from lib.config.specs import Model
 from lib.replies.reply import Reply
 
-INSTRUCTION = "Complete the sentence:"  # Gonen et al. (2025) ask chat models so
+INSTRUCTION = "Complete the sentence:"  # the wording of Gonen et al. (2025) for chat models
 
 
 def no_progress(count: int) -> None:
-    """Progress that nobody wants to see."""
+    """Ignore the progress."""
 
 
 class Backend:
-    """A model that can be asked. Making one reads no weights; they load at the first reply.
+    """A model that can be asked for completions.
 
-    spec: the model of the parameter set. fingerprint: everything that its answers depend on beside the
-    request. parameters: the number of its weights outside the embedding tables, None if nobody can tell.
-    tokenizer: None if prompts cannot be seen token by token. is_local: its weights run in this process, so
-    that its pace can be measured and its probabilities seen.
+    Creating an instance reads no weights; they load at the first reply.
+
+    Attributes:
+        spec: The model of the parameter set.
+        fingerprint: Everything that the answers depend on, apart from the request.
+        parameters: Number of weights outside the embedding tables; None if it cannot be known.
+        tokenizer: The tokenizer; None if prompts cannot be inspected token by token.
+        is_local: Whether the weights run in this process, so that the throughput can be measured and the
+            probabilities are visible.
     """
 
     spec: Model
@@ -32,20 +36,26 @@ class Backend:
     is_local = False
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The prompt as it is sent."""
+        """Render the prompt as it is sent."""
         raise NotImplementedError(f"{type(self).__name__} renders no prompts")
 
     def question(self, text: str) -> str:
-        """A free question as it is sent."""
+        """Render a free question as it is sent."""
         raise NotImplementedError(f"{type(self).__name__} is asked no free questions")
 
     def opens_thought(self, rendered: str) -> bool:
-        """Whether a prompt ends within a thought that it has opened, so that the reply goes on with it."""
+        """Whether a prompt ends within a thought that it has opened, so that the reply continues it."""
         return False
 
     def check(self, requested: pd.DataFrame) -> None:
-        """ParameterError if the model cannot answer these requests (columns as for `reply`), told before any
-        is asked."""
+        """Check that the model can answer these requests, before any is sent.
+
+        Args:
+            requested: One row per request, with the columns that `reply` needs.
+
+        Raises:
+            ParameterError: If the model cannot answer one of them.
+        """
 
     def reply(
         self,
@@ -55,7 +65,20 @@ class Backend:
         seed: int,
         progress: Callable[[int], None] = no_progress,
     ) -> list[Reply]:
-        """One Reply for each row of `requests`: rendered, prompt_id, mitigation, mitigation_text, context,
-        stem, group_id, sample_index. It calls progress(count) as replies are finished. The reply to a free
-        question, whose row has neither context nor stem (None), is not cut after its first sentence."""
+        """Answer each of the requests.
+
+        The reply to a free question, a row with neither context nor stem (None), is not cut after its first
+        sentence.
+
+        Args:
+            requests: One row per request: rendered, prompt_id, mitigation, mitigation_text, context, stem,
+                group_id, sample_index.
+            temperature: Sampling temperature.
+            max_new_tokens: Most tokens that an answer may take.
+            seed: Seed of the draws.
+            progress: Called with the number of replies that have finished since the last call.
+
+        Returns:
+            One Reply for each row of `requests`, in their order.
+        """
         raise NotImplementedError(f"{type(self).__name__} gives no replies")

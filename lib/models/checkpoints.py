@@ -1,5 +1,4 @@
-"""Files of a model: loading what an Auto class of transformers makes of them, saying why it cannot, and
-telling models apart."""
+"""Files of a model: load them with transformers, explain failures, and identify their content."""
 
 import importlib.metadata
 import json
@@ -46,10 +45,19 @@ _SERVER = "or set `server` to one that runs it, such as llama.cpp or vLLM"
 
 
 def found(loader: str, who: str, id_: str, source: str, **options):
-    """What the Auto class `loader` makes of a folder or hub id; ParameterError, naming `who` wants it, if it
-    cannot.
+    """Load a folder or hub id with the Auto class `loader`.
 
     Code that comes with a model is never run.
+
+    Args:
+        loader: Name of an Auto class of transformers.
+        who: Who needs the model; error messages begin with it.
+        id_: The model's id in the parameter set; error messages name it.
+        source: Folder or hub id to load from.
+        **options: Options of from_pretrained.
+
+    Raises:
+        ParameterError: If it cannot be loaded.
     """
     import transformers
 
@@ -60,7 +68,7 @@ def found(loader: str, who: str, id_: str, source: str, **options):
 
 @contextmanager
 def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[None]:
-    """Turns what transformers raises into a ParameterError that names who wants the model, and the remedy."""
+    """Convert exceptions of transformers to a ParameterError that names `who` and the remedy."""
     import torch
 
     try:
@@ -72,7 +80,7 @@ def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[N
         raise ParameterError(
             f"{who}: id {id_!r} needs a package that is missing ({reason}); install it"
         ) from None
-    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+    except Exception as error:  # a damaged file can raise any exception of its reader
         reason = (str(error).strip().splitlines() or [""])[0].strip()
         if not isinstance(error, OSError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
@@ -84,10 +92,13 @@ def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[N
 
 
 def trained(loader: str, who: str, id_: str, source: str, **options):
-    """What `found` loads; ParameterError if some of its weights are in no file, for these would be drawn at
-    random."""
-    model, loading = found(loader, who, id_, source, output_loading_info=True, **options)
-    if absent := sorted({name for name, _ in model.named_parameters()} & set(loading["missing_keys"])):
+    """Load with `found`, and demand that all weights come from files. The arguments are those of `found`.
+
+    Raises:
+        ParameterError: If some weights are in no file, because these would be drawn at random.
+    """
+    model, loading_info = found(loader, who, id_, source, output_loading_info=True, **options)
+    if absent := sorted({name for name, _ in model.named_parameters()} & set(loading_info["missing_keys"])):
         raise ParameterError(
             f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "
             "would be drawn at random; fetch it again, or name a model that was trained for this"
@@ -96,24 +107,28 @@ def trained(loader: str, who: str, id_: str, source: str, **options):
 
 
 def check_gguf(who: str, source: str, gguf_file: str | None) -> None:
-    """ParameterError, naming the GGUF files of a folder, if `gguf_file` is none of them, or is not given
-    where it is needed."""
+    """Check that a folder contains `gguf_file`, or that none is needed.
+
+    Raises:
+        ParameterError: If the folder does not contain `gguf_file`, or if none is given where one is needed.
+            The message lists the GGUF files of the folder.
+    """
     folder = Path(source)
     if not folder.is_dir() or (gguf_file and (folder / gguf_file).is_file()):
         return
-    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
+    gguf_files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf"))
     if gguf_file:
-        holds = (
-            f"{', '.join(there)}{specs.nearest(gguf_file, there)}"
-            if there
+        contents = (
+            f"{', '.join(gguf_files)}{specs.nearest(gguf_file, gguf_files)}"
+            if gguf_files
             else "no GGUF file; take gguf_file out"
         )
         raise ParameterError(
-            f"{who}: gguf_file {gguf_file!r}: no such file in {source!r}, which holds {holds}"
+            f"{who}: gguf_file {gguf_file!r}: no such file in {source!r}, which holds {contents}"
         )
-    if there and not (folder / "config.json").is_file():
+    if gguf_files and not (folder / "config.json").is_file():
         raise ParameterError(
-            f"{who}: {source!r} holds only GGUF files; set gguf_file to one of {', '.join(there)}"
+            f"{who}: {source!r} holds only GGUF files; set gguf_file to one of {', '.join(gguf_files)}"
         )
 
 
@@ -152,10 +167,9 @@ def _remedy(error: str, id_: str, source: str, is_gguf: bool) -> str:
 
 
 def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[str, str] | str:
-    """What tells a model from another: the hash of each file of its folder that is read, or the commit of the
-    hub.
+    """Identify the content of a model: the hash of each file of its folder that is read, or the hub's commit.
 
-    Of the weights only those that load count: the GGUF file that is named, else what transformers prefers.
+    Only the weights that load are included: the named GGUF file, or otherwise what transformers prefers.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -169,16 +183,19 @@ def identity(source: str, revision: str, gguf_file: str | None = None) -> dict[s
 
 
 def gguf_identity(who: str, id_: str, source: str, revision: str, gguf_file: str) -> dict[str, str] | str:
-    """`identity` of a GGUF file; ParameterError, naming `who` wants it, if there is no such file or the hub
-    does not give it."""
+    """`identity` of a GGUF file.
+
+    Raises:
+        ParameterError: If there is no such file or the hub does not provide it; the message begins with
+            `who`.
+    """
     check_gguf(who, source, gguf_file)
     with _named(who, id_, source, gguf_file):
         return identity(source, revision, gguf_file)
 
 
 def _commit(source: str, revision: str, file: str) -> str:
-    """The commit of the hub that a revision of a model is: it stands in the path of each of its files in the
-    hub's cache."""
+    """The hub's commit of a model's revision, taken from the path of its file in the hub's cache."""
     from transformers.utils import hub
 
     commit = hub.extract_commit_hash(hub.cached_file(source, file, revision=revision), None)
@@ -191,8 +208,7 @@ def _commit(source: str, revision: str, file: str) -> str:
 
 
 def _loaded_weights(folder: Path, names: set[str]) -> set[str]:
-    """The files that hold the weights, with the list that names them; all that may be weights where none has
-    a usual name."""
+    """The files that hold the weights, with their index; all possible ones if none has a usual name."""
     first = next((name for name in _WEIGHTS if name in names), None)
     if first is None:
         return {name for name in names if Path(name).suffix in _WEIGHT_ENDINGS}
@@ -202,22 +218,20 @@ def _loaded_weights(folder: Path, names: set[str]) -> set[str]:
 
 
 def _is_read(name: str) -> bool:
-    """Whether a file that holds no weights may change what a model answers: its configuration, tokenizer,
-    template, adapter."""
+    """Whether a file without weights (configuration, tokenizer, template, adapter) may change the answers."""
     if name in _NOT_READ_NAMES or name.startswith("."):
         return False
     return name.startswith("adapter_") or Path(name).suffix.lower() not in _WEIGHT_ENDINGS | _NOT_READ
 
 
 def _known_ids() -> set[str]:
-    """Models that a misspelt id may have meant: those of the parameter sets and those in the hub's cache on
-    this machine."""
+    """Ids that a misspelt id may have meant: in the parameter sets and in the hub's cache on this machine."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     known = set()
     for name in specs.set_names():
-        with suppress(ParameterError):  # of another set than the one that is run
+        with suppress(ParameterError):  # in a parameter set other than the one that runs
             known |= {model.id for model in params.load(name).models}
     with suppress(CacheNotFound):
         known |= {repository.repo_id for repository in scan_cache_dir().repos}

@@ -1,8 +1,7 @@
-"""GGUF files in the form that loads at once: configuration, tokenizer and dequantised weights, made once and
-kept in the cache.
+"""GGUF files converted once to a form that loads quickly: configuration, tokenizer and dequantised weights.
 
-A folder of the cache belongs to one content and one version of transformers, which converts; the weights in
-it have a folder for each number format.
+The results are kept in the cache. A folder of the cache belongs to one content and one version of
+transformers, which does the conversion. Its weights have a subfolder for each number format.
 """
 
 import hashlib
@@ -19,14 +18,18 @@ from lib.storage import packages
 from lib.storage.artifacts import Artifact
 from lib.storage.caching import cache_folder, check_room, fresh, locked
 
-Load = Callable[..., Any]  # (name of an Auto class, source, options of from_pretrained) -> what it makes
+Load = Callable[..., Any]  # (name of an Auto class, source, options of from_pretrained) -> the loaded object
 
 
 class Gguf(NamedTuple):
-    """A GGUF file: its name, what tells its content from another, and how to have it.
+    """A GGUF file: its name, its content, and how to obtain it.
 
-    `locate(room)` gives the folder or hub id that holds it and the options with which from_pretrained reads
-    it; `room` is how many bytes will be written beside it, for what has to be fetched before.
+    Attributes:
+        name: Name of the file.
+        content: What identifies its content: hashes of files, or a commit of the hub.
+        locate: Function of `room`, the number of bytes that will be written in addition (for what has to be
+            fetched before). It returns the folder or hub id with the file, and the options with which
+            from_pretrained reads it.
     """
 
     name: str
@@ -35,14 +38,14 @@ class Gguf(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where what is made of it is kept."""
-        made_of = json.dumps(
+        """The cache folder of everything that is made from the file."""
+        depends_on = json.dumps(
             [self.content, self.name, importlib.metadata.version("transformers")], sort_keys=True
         )
         return (
             cache_folder()
             / "gguf"
-            / f"{Path(self.name).stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+            / f"{Path(self.name).stem}-{hashlib.sha256(depends_on.encode()).hexdigest()[:12]}"
         )
 
 
@@ -62,31 +65,50 @@ def of_artifact(about: Artifact) -> Gguf:
 
 
 def is_described(gguf: Gguf) -> bool:
-    """Whether its configuration and tokenizer are in the cache, so that it was had before."""
+    """Whether its configuration and tokenizer are in the cache, so that it has been obtained before."""
     return (gguf.folder / "described").exists()
 
 
 def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
-    """The folder with its configuration and tokenizer; `room` is what its weights will take, for what has to
-    be fetched."""
-    made = gguf.folder / "described"
+    """Write the configuration and tokenizer of a GGUF file to the cache, unless they are there.
+
+    Args:
+        gguf: The GGUF file.
+        load: Function that loads with a named Auto class.
+        room: Number of bytes that the weights will take, for what has to be fetched.
+
+    Returns:
+        The folder with both.
+    """
+    path = gguf.folder / "described"
     with locked(gguf.folder, f"reads {gguf.name}"):
-        if not made.exists():
-            source, place = gguf.locate(room)
-            config, tokenizer = (load(loader, source, **place) for loader in ("AutoConfig", "AutoTokenizer"))
-            making = fresh(made)
-            config.save_pretrained(making)
-            save_tokenizer(tokenizer, making)
-            making.rename(made)
-    return made
+        if not path.exists():
+            source, options = gguf.locate(room)
+            config, tokenizer = (
+                load(loader, source, **options) for loader in ("AutoConfig", "AutoTokenizer")
+            )
+            tmp_path = fresh(path)
+            config.save_pretrained(tmp_path)
+            save_tokenizer(tokenizer, tmp_path)
+            tmp_path.rename(path)
+    return path
 
 
 def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
-    """The folder with its weights in the number format `dtype`, `size` bytes of them; None, and a message,
-    where the disk has no room for them."""
-    made = gguf.folder / dtype
+    """Write the dequantised weights of a GGUF file to the cache, unless they are there.
+
+    Args:
+        gguf: The GGUF file.
+        dtype: Number format of the weights.
+        size: Bytes that the weights take.
+        load: Function that loads with a named Auto class.
+
+    Returns:
+        The folder with the weights; None, after a message, if the disk has no room for them.
+    """
+    path = gguf.folder / dtype
     with locked(gguf.folder, f"converts {gguf.name}"):
-        if not made.exists():
+        if not path.exists():
             try:
                 check_room(gguf.name, cache_folder(), size)
             except OSError as error:
@@ -97,28 +119,30 @@ def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
             progress.message(
                 f"converting {gguf.name} to {dtype}: once, {size / 1e9:.1f} GB of disk", sys.stderr
             )
-            _convert(gguf, dtype, load, made)
-    return made
+            _convert(gguf, dtype, load, path)
+    return path
 
 
 def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
-    source, place = gguf.locate(0)
-    model = dequantised(load, source, **place, dtype=dtype)
-    making = fresh(made)
-    model.save_pretrained(making)
-    making.rename(made)
+    source, options = gguf.locate(0)
+    model = dequantised(load, source, **options, dtype=dtype)
+    tmp_path = fresh(made)
+    model.save_pretrained(tmp_path)
+    tmp_path.rename(made)
 
 
 def save_tokenizer(tokenizer, folder: Path) -> None:
-    """Save a tokenizer in the same bytes whether it was loaded with or without a network, which transformers
-    notes with it."""
+    """Save a tokenizer in the same bytes whether it was loaded with or without a network.
+
+    transformers stores this difference with the tokenizer.
+    """
     if "local_files_only" in tokenizer.init_kwargs:
         tokenizer.init_kwargs["local_files_only"] = False
     tokenizer.save_pretrained(folder)
 
 
 def dequantised(load: Load, source: str, **options):
-    """The causal language model of a GGUF file in plain numbers, so that it can be saved."""
+    """Load the causal language model of a GGUF file with plain numbers, so that it can be saved."""
     from transformers import GgufConfig
 
     with _without_bar():
@@ -133,12 +157,14 @@ def dequantised(load: Load, source: str, **options):
 
 @contextmanager
 def _without_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar over this project's own while it unpacks a GGUF file, which no
-    setting of it does."""
+    """Keep transformers from drawing a progress bar over this project's own while it unpacks a GGUF file.
+
+    transformers has no setting for this.
+    """
     from transformers import modeling_gguf_pytorch_utils as reader
 
-    drawn, reader.tqdm = reader.tqdm, lambda items, **options: items
+    original, reader.tqdm = reader.tqdm, lambda items, **options: items
     try:
         yield
     finally:
-        reader.tqdm = drawn
+        reader.tqdm = original

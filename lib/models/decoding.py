@@ -1,7 +1,7 @@
-"""Batched decoding of a causal language model with coupled noise, doing no forward work twice.
+"""Batched decoding of a causal language model with coupled noise, without repeating any forward pass.
 
-What all prompts of a batch begin with is read once, each distinct prompt once for all its samples, and a row
-leaves the batch as soon as its first sentence has ended.
+The common beginning of all prompts of a batch is read once, and each distinct prompt once for all its
+samples. A row leaves the batch as soon as its first sentence has ended.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _REMEDIES = {"float16": "set dtype to 'bfloat16' or 'float32'", "bfloat16": "set
 
 
 class NotFinite(ValueError):
-    """The logits after a prompt hold no greatest finite value, so no token can be drawn."""
+    """The logits after a prompt have no finite maximum, so no token can be drawn."""
 
 
 @torch.inference_mode()
@@ -36,11 +36,28 @@ def decode(
     progress: Callable[[int], object] = no_progress,
     on_prompts: Callable[[torch.Tensor], object] | None = None,
 ) -> list[Reply]:
-    """One reply a row. Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`.
+    """Decode one reply per row of a batch.
 
-    A key is (seed, group_id, sample_index). `is_complete(row, text)` tells whether a row needs no further
-    token; `progress` is told how many rows have finished; `on_prompts` is given the logits after each prompt
-    (prompts, vocabulary). Prompts are padded on the left.
+    Row r continues prompt `token_ids[prompt_of_row[r]]` with the noise of `keys[r]`. Prompts are padded on
+    the left.
+
+    Args:
+        model: The causal language model.
+        tokenizer: Its tokenizer.
+        token_ids: Tokens of each distinct prompt.
+        prompt_of_row: Index of each row's prompt in `token_ids`.
+        keys: (seed, group_id, sample_index) of each row.
+        is_complete: Function of (row, text): whether the row needs no further token.
+        temperature: Sampling temperature; 0 takes the most probable token.
+        limits: Length of a reply, and what its first token may be.
+        progress: Called with the number of rows that have finished since the last call.
+        on_prompts: Called with the logits after each prompt (prompts, vocabulary).
+
+    Returns:
+        One Reply per row.
+
+    Raises:
+        NotFinite: If the logits of a row have no finite maximum.
     """
     logits, mask, cache = read(model, tokenizer, token_ids, limits.max_new_tokens + limits.thinking_tokens)
     if on_prompts:
@@ -49,37 +66,37 @@ def decode(
     cache.reorder_cache(rows)
     logits, mask = logits[rows], mask[rows]
 
-    ends, hidden = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
-    first = first_words.Allowed(tokenizer, logits.shape[-1], ends) if limits.require_word else None
-    written: list[list[int]] = [[] for _ in prompt_of_row]
+    end_ids, hidden_ids = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
+    first_word = first_words.Allowed(tokenizer, logits.shape[-1], end_ids) if limits.require_word else None
+    generated: list[list[int]] = [[] for _ in prompt_of_row]
     texts = [""] * len(prompt_of_row)
     replies: list[Reply | None] = [None] * len(prompt_of_row)
-    alive = list(range(len(prompt_of_row)))
+    active = list(range(len(prompt_of_row)))
     for step in range(limits.max_new_tokens + limits.thinking_tokens):
-        if first:
-            logits = first.restrict(logits, [texts[row] for row in alive])
-        tokens = draw(logits, temperature, [keys[row] for row in alive], step)
+        if first_word:
+            logits = first_word.restrict(logits, [texts[row] for row in active])
+        tokens = draw(logits, temperature, [keys[row] for row in active], step)
         keep = []
-        for place, (row, token) in enumerate(zip(alive, tokens.tolist(), strict=True)):
-            stopped = token in ends
-            if not stopped and token not in hidden:
-                written[row].append(token)
-                texts[row] = tokenizer.decode(written[row])
-            ended = stopped or is_complete(row, texts[row])
-            if ended or step + 1 >= limits.of(texts[row]):
-                replies[row] = Reply(texts[row], step + 1 - stopped, ended)
+        for index, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
+            stopped = token in end_ids
+            if not stopped and token not in hidden_ids:
+                generated[row].append(token)
+                texts[row] = tokenizer.decode(generated[row])
+            finished = stopped or is_complete(row, texts[row])
+            if finished or step + 1 >= limits.of(texts[row]):
+                replies[row] = Reply(texts[row], step + 1 - stopped, finished)
             else:
-                keep.append(place)
-        if len(keep) < len(alive):
-            progress(len(alive) - len(keep))
+                keep.append(index)
+        if len(keep) < len(active):
+            progress(len(active) - len(keep))
         if not keep:
             break
-        alive = [alive[place] for place in keep]
-        kept = torch.tensor(keep, device=model.device)
+        active = [active[index] for index in keep]
+        kept_rows = torch.tensor(keep, device=model.device)
         if len(keep) < len(tokens):
-            cache.reorder_cache(kept)
-        logits, mask = write(model, tokens[kept], mask[kept], cache)
-        demand_finite(logits, model, tokenizer, [token_ids[prompt_of_row[row]] for row in alive])
+            cache.reorder_cache(kept_rows)
+        logits, mask = write(model, tokens[kept_rows], mask[kept_rows], cache)
+        demand_finite(logits, model, tokenizer, [token_ids[prompt_of_row[row]] for row in active])
     return replies
 
 
@@ -87,9 +104,12 @@ def decode(
 class Limits:
     """How long a reply may be, and what its first token may be.
 
-    An answer may take `max_new_tokens`; one that holds a thought, told by `markers` (how it opens and closes)
-    or because the prompt has opened it (`thinking`), `thinking_tokens` more. `require_word`: see
-    `lib.models.first_words`.
+    Attributes:
+        max_new_tokens: Most tokens of an answer.
+        thinking_tokens: Most tokens in addition for a reply that holds a thought.
+        markers: How a thought opens and closes; a reply with one of them holds a thought.
+        thinking: Whether the prompt has opened a thought, so that every reply holds one.
+        require_word: Whether a reply must begin with a word; see `lib.models.first_words`.
     """
 
     max_new_tokens: int
@@ -99,7 +119,7 @@ class Limits:
     require_word: bool = False
 
     def of(self, text: str) -> int:
-        """The most tokens that a reply which begins with `text` may take."""
+        """Most tokens of a reply that begins with `text`."""
         thinks = self.thinking or any(marker in text for marker in self.markers)
         return self.max_new_tokens + self.thinking_tokens * thinks
 
@@ -107,11 +127,23 @@ class Limits:
 def read(
     model, tokenizer, token_ids: list[list[int]], steps: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
-    """Read the prompts: logits after each (prompts, vocabulary), attention mask, cache. `steps` tokens may
-    follow.
+    """Read (prefill) the prompts.
 
-    What all of them begin with is read once for all, where the model allows it. ValueError for prompts of
-    different lengths if the model takes none side by side (see `alike`); NotFinite.
+    Their common beginning is read once for all where the model allows it.
+
+    Args:
+        model: The causal language model.
+        tokenizer: Its tokenizer.
+        token_ids: Tokens of each prompt.
+        steps: Number of tokens that may follow.
+
+    Returns:
+        The logits after each prompt (prompts, vocabulary), the attention mask, and the cache.
+
+    Raises:
+        ValueError: If the prompts differ in length and the model reads only equal lengths together (see
+            `alike`).
+        NotFinite: If the logits after a prompt have no finite maximum.
     """
     shared = _shared(model.config, token_ids, steps)
     cache = DynamicCache(config=model.config)
@@ -121,8 +153,8 @@ def read(
             model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache
         )
         cache.reorder_cache(torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
-    rests = {"input_ids": [ids[shared:] for ids in token_ids]}
-    padded = tokenizer.pad(rests, padding_side="left", return_tensors="pt").to(model.device)
+    suffixes = {"input_ids": [ids[shared:] for ids in token_ids]}
+    padded = tokenizer.pad(suffixes, padding_side="left", return_tensors="pt").to(model.device)
     mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
     logits = _forward(model, padded.input_ids, mask, _positions(mask)[:, shared:], cache)
     demand_finite(logits, model, tokenizer, token_ids)
@@ -130,7 +162,7 @@ def read(
 
 
 def _shared(config, token_ids: list[list[int]], steps: int) -> int:
-    """How many tokens of the prompts' common beginning are read once for all."""
+    """Number of tokens of the prompts' common beginning that are read once for all."""
     if architectures.needs_equal_lengths(config):
         if len(set(map(len, token_ids))) > 1:
             raise ValueError(
@@ -139,63 +171,77 @@ def _shared(config, token_ids: list[list[int]], steps: int) -> int:
                 "side; read those of one length at a time"
             )
         return 0
-    reach = architectures.window(config)
-    return common_prefix(token_ids) if reach is None or max(map(len, token_ids)) + steps <= reach else 0
+    window = architectures.window(config)
+    return common_prefix(token_ids) if window is None or max(map(len, token_ids)) + steps <= window else 0
 
 
 def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
-    """The places of the prompts that may be read side by side: all of them, or those of one length at a
-    time."""
+    """Group the prompts, as their indices, into those that may be read together.
+
+    The result is one group of all prompts, or one group per length.
+    """
     if not architectures.needs_equal_lengths(config):
         return [list(range(len(token_ids)))]
-    places: dict[int, list[int]] = {}
-    for place, ids in enumerate(token_ids):
-        places.setdefault(len(ids), []).append(place)
-    return list(places.values())
+    indices_by_length: dict[int, list[int]] = {}
+    for index, ids in enumerate(token_ids):
+        indices_by_length.setdefault(len(ids), []).append(index)
+    return list(indices_by_length.values())
 
 
 def write(
     model, tokens: torch.Tensor, mask: torch.Tensor, cache: DynamicCache
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add one token to each row: the logits after it (rows, vocabulary) and the longer attention mask."""
+    """Append one token to each row.
+
+    Returns:
+        The logits after it (rows, vocabulary), and the longer attention mask.
+    """
     mask = torch.cat([mask, mask.new_ones(len(tokens), 1)], dim=1)
     return _forward(model, tokens[:, None], mask, _positions(mask)[:, -1:], cache), mask
 
 
 def demand_finite(logits: torch.Tensor, model, tokenizer, prompts: list[list[int]]) -> None:
-    """NotFinite, naming the prompt, if a row of logits holds NaN or +inf, or nothing but -inf; `prompts` has
-    a row's tokens.
+    """Check that each row of logits has a finite maximum.
 
-    A single -inf forbids a token and is no fault, so each row's greatest value tells.
+    A single -inf forbids a token and is no error, so only the maximum of a row is checked.
+
+    Args:
+        logits: The logits (rows, vocabulary).
+        model: The model, for its number format.
+        tokenizer: Its tokenizer, for the error message.
+        prompts: Tokens of each row's prompt.
+
+    Raises:
+        NotFinite: If a row holds NaN or +inf, or nothing but -inf; the message names the prompt.
     """
-    greatest = logits.amax(dim=-1)  # NaN where any is
-    if greatest.isfinite().all():
+    maxima = logits.amax(dim=-1)  # NaN if the row holds any
+    if maxima.isfinite().all():
         return
-    place = int((~greatest.isfinite()).nonzero()[0])
+    row = int((~maxima.isfinite()).nonzero()[0])
     dtype = str(model.dtype).removeprefix("torch.")
-    prompt = tokenizer.decode(prompts[place])[:60]
+    prompt = tokenizer.decode(prompts[row])[:60]
     remedy = _REMEDIES.get(dtype, "its weights are damaged or were converted wrongly; fetch them again")
     raise NotFinite(
-        f"its logits after the prompt {prompt!r} are not finite ({greatest[place].item()}) in {dtype}; "
-        f"{remedy}"
+        f"its logits after the prompt {prompt!r} are not finite ({maxima[row].item()}) in {dtype}; {remedy}"
     )
 
 
 def common_prefix(token_ids: list[list[int]]) -> int:
-    """How many tokens all prompts begin with, leaving each at least one of its own."""
-    at_most = min(map(len, token_ids)) - 1
-    return next((place for place in range(at_most) if len({ids[place] for ids in token_ids}) > 1), at_most)
+    """Number of tokens with which all prompts begin; each prompt keeps at least one token of its own."""
+    longest = min(map(len, token_ids)) - 1
+    return next(
+        (position for position in range(longest) if len({ids[position] for ids in token_ids}) > 1), longest
+    )
 
 
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
-    given = {architectures.cache_argument_of(type(model)): cache}
-    if not architectures.keeps_state(
-        cache
-    ):  # else nothing is padded, and Mamba would lay the whole mask over its one new token
-        given["attention_mask"] = mask
+    arguments = {architectures.cache_argument_of(type(model)): cache}
+    # with a state nothing is padded, and Mamba would apply the whole mask to its one new token
+    if not architectures.keeps_state(cache):
+        arguments["attention_mask"] = mask
     return model(
-        input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **given
+        input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **arguments
     ).logits[:, -1]
 
 
@@ -205,10 +251,10 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
 
 def _end_tokens(model, tokenizer) -> set[int]:
     configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return {token for token in (*listed, tokenizer.eos_token_id) if token is not None}
+    eos_ids = configured if isinstance(configured, list) else [configured]
+    return {token for token in (*eos_ids, tokenizer.eos_token_id) if token is not None}
 
 
 def _hidden_tokens(tokenizer, markers: tuple[str, str]) -> set[int]:
-    """The special tokens, which are no text; but a mark of a thought is looked for in the text."""
+    """The special tokens, except the markers of thoughts, which have to appear in the text."""
     return set(tokenizer.all_special_ids) - set(tokenizer.convert_tokens_to_ids(list(markers)))

@@ -1,10 +1,10 @@
-"""A reply may have to begin with a word: which tokens can be drawn before a letter or digit stands.
+"""The option that a reply begins with a word: which tokens may be drawn before the first letter or digit.
 
-Without this, a small chat model whose answer is begun for it mostly ends it at once, or with a lone period.
-Held back, until a letter or digit is written, are the tokens that end a reply and those without a letter or
-digit; but spaces may come first, and one opening mark such as a quotation mark may stand before the word.
-Among the tokens that are left, the model's probabilities keep their proportions. This is a choice of a
-parameter set (`require_word`), and ours.
+Without it, a small chat model with a prefilled answer mostly ends the answer at once, or with a lone period.
+Until a letter or digit is written, two kinds of tokens are excluded: those that end a reply, and those
+without a letter or digit. Two exceptions may precede the word: spaces, and one opening mark such as a
+quotation mark. The probabilities of the remaining tokens keep their proportions. This is a choice of a
+parameter set (`require_word`), and of this project.
 """
 
 from functools import lru_cache
@@ -12,21 +12,28 @@ from functools import lru_cache
 import torch
 
 _OPENING = set("\"'`“‘«‹„([{$€£¥#¿¡*_~ ")
-_PART_OF_A_LETTER = "\N{REPLACEMENT CHARACTER}"  # what one byte of several decodes to
+_PART_OF_A_LETTER = "\N{REPLACEMENT CHARACTER}"  # result of decoding one byte of several
 
 
 class Allowed:
-    """Which tokens may be drawn next, for one vocabulary: `size` logits, of which `ends` end a reply."""
+    """The tokens of a vocabulary that may be drawn next: `size` logits, of which `ends` end a reply."""
 
     def __init__(self, tokenizer, size: int, ends: set[int]):
         words, opening = _kinds(tokenizer, size)
-        kept = torch.ones(size, dtype=torch.bool)
-        kept[[token for token in ends if token < size]] = False
-        self.word, self.opening_or_word = words & kept, (words | opening) & kept
+        not_end = torch.ones(size, dtype=torch.bool)
+        not_end[[token for token in ends if token < size]] = False
+        self.word, self.opening_or_word = words & not_end, (words | opening) & not_end
 
     def restrict(self, logits: torch.Tensor, texts: list[str]) -> torch.Tensor:
-        """`logits` (rows, vocabulary) with −∞ for the tokens that no reply which begins with `texts` may go
-        on with."""
+        """Set the logits of excluded tokens to −∞.
+
+        Args:
+            logits: The logits (rows, vocabulary).
+            texts: The beginning of each row's reply.
+
+        Returns:
+            The logits (rows, vocabulary), with −∞ for the tokens that may not follow a row's text.
+        """
         wordless = [row for row, text in enumerate(texts) if not any(map(str.isalnum, text))]
         if not wordless:
             return logits
@@ -38,8 +45,7 @@ class Allowed:
 
 @lru_cache(maxsize=4)
 def _kinds(tokenizer, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each of `size` tokens: does it hold a letter or digit, or part of one; may it stand before the
-    word."""
+    """For each of `size` tokens: does it hold (part of) a letter or digit; may it precede the word."""
     texts = tokenizer.batch_decode(
         [[token] for token in range(min(size, len(tokenizer)))], skip_special_tokens=True
     )

@@ -1,5 +1,4 @@
-"""Causal language models of the transformers library: the bundled one, the ladder, a folder, a hub id, a GGUF
-file."""
+"""Causal language models of transformers: bundled, the ladder, a folder, a hub id or a GGUF file."""
 
 import ctypes
 import json
@@ -29,7 +28,7 @@ class HuggingFaceModel(Backend):
 
     def __init__(self, spec: Model):
         self.spec = spec
-        self.workers, self.threads = 1, None  # see calibration.Pace; None leaves torch's own number
+        self.workers, self.threads = 1, None  # see lib.generation.throughput; None keeps torch's own number
         self.files = ModelFiles(spec)
         to_fetch = self.files.weights_to_fetch * _bits(spec.dtype) // 8
         self._check_memory(to_fetch)
@@ -51,7 +50,7 @@ class HuggingFaceModel(Backend):
 
     def _check_tokenizer(self) -> None:
         spec, tokenizer = self.spec, self.tokenizer
-        # what is made where its files are missing
+        # transformers builds such a tokenizer where its files are missing
         if len(set(tokenizer("a b c", add_special_tokens=False).input_ids)) < 2:
             raise ParameterError(
                 f"model {spec.name}: {spec.id!r} tells no word from another; add the files of its tokenizer"
@@ -64,7 +63,7 @@ class HuggingFaceModel(Backend):
 
     @cached_property
     def fingerprint(self) -> str:
-        """What its answers depend on beside the request: weights, tokenizer and number format."""
+        """What its answers depend on, apart from the request: weights, tokenizer and number format."""
         format_ = {
             "dtype": self.spec.dtype,
             "gguf_file": self.spec.gguf_file,
@@ -81,7 +80,7 @@ class HuggingFaceModel(Backend):
         try:
             with torch.device("meta"):
                 return AutoModelForCausalLM.from_config(self.config)
-        except Exception as error:  # whatever an architecture stumbles over
+        except Exception as error:  # an architecture can raise any exception
             raise ParameterError(
                 f"model {self.spec.name}: no model can be made of the configuration of {self.spec.id!r} "
                 f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch it again, name "
@@ -91,24 +90,24 @@ class HuggingFaceModel(Backend):
 
     @cached_property
     def parameters(self) -> int:
-        """Number of weights outside the embedding tables, counted on the architecture without loading it."""
+        """Number of weights outside the embedding tables, counted without loading the weights."""
         both = (_embeddings(self._empty, "input"), _embeddings(self._empty, "output"))
-        tables = {id(part.weight) for part in both if hasattr(part, "weight")}
+        tables = {id(module.weight) for module in both if hasattr(module, "weight")}
         return sum(weight.numel() for weight in self._empty.parameters() if id(weight) not in tables)
 
     @property
     def weight_bytes(self) -> int:
-        """How much memory its weights take, estimated before they are loaded."""
+        """Bytes of memory that its weights take, estimated before they are loaded."""
         return self.bytes_as(self.spec.dtype, self.spec.quantization)
 
     def bytes_as(self, dtype: str, quantization: str | None = None) -> int:
-        """How much its weights take in a number format; embeddings are not quantised."""
+        """Bytes that its weights take in a number format; embeddings are not quantised."""
         whole = _bits(getattr(self.config, "dtype", None) if dtype == "auto" else dtype)
         tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
         return (self.parameters * _BITS.get(quantization, whole) + tables * whole) // 8
 
     def _check_memory(self, needed: int) -> None:
-        """ParameterError if weights of so many bytes cannot fit into what is free."""
+        """ParameterError if weights of `needed` bytes do not fit into the free memory."""
         free = free_bytes()
         if needed > free:
             raise ParameterError(
@@ -118,21 +117,27 @@ class HuggingFaceModel(Backend):
 
     @cached_property
     def weights(self):
-        """The model itself, loaded when first asked for; ParameterError before that if it cannot fit into
-        memory."""
+        """The model itself, loaded at the first access.
+
+        Raises:
+            ParameterError: Before loading, if the weights do not fit into memory.
+        """
         from transformers import BitsAndBytesConfig
         from transformers.utils import logging
 
         self._check_memory(self.weight_bytes)
-        logging.disable_progress_bar()  # it would break into the one that counts completions
+        logging.disable_progress_bar()  # it would interrupt the one that counts completions
         options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
         if self.spec.quantization:
             options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.spec.quantization}": True})
         return self.files.weights(self.bytes_as(self.spec.dtype), **options).eval()
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The prompt as the model sees it: plain text, or its chat template with the answer begun where the
-        set says so."""
+        """Render the prompt as the model sees it.
+
+        It is plain text, or the model's chat template, with the answer prefilled if the parameter set says
+        so.
+        """
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
@@ -141,7 +146,7 @@ class HuggingFaceModel(Backend):
         )
 
     def question(self, text: str) -> str:
-        """A message of the user as the model sees it: in its chat template, with the answer opened."""
+        """Render a message of the user in the chat template, up to the start of the answer."""
         return chat_templates.apply(self.tokenizer, self.spec, self._messages(text))
 
     def _messages(self, text: str) -> list[dict[str, str]]:
@@ -153,8 +158,10 @@ class HuggingFaceModel(Backend):
         return [*system, {"role": "user", "content": text}]
 
     def opens_thought(self, rendered: str) -> bool:
-        """Whether a rendered prompt ends inside a thought that its template has opened, so that the reply
-        begins within it."""
+        """Whether a rendered prompt ends inside a thought that its template has opened.
+
+        The reply then begins within the thought.
+        """
         markers = self.spec.thought_markers
         if self.spec.mode == "completion":
             return rendered.rstrip().endswith(markers[0])
@@ -162,8 +169,10 @@ class HuggingFaceModel(Backend):
         return chat_templates.opens_thought(rendered, tail, markers)
 
     def token_ids(self, rendered: list[str]) -> list[list[int]]:
-        """The tokens of rendered prompts; a chat template has put its special tokens already, plain text gets
-        them here."""
+        """Tokenize rendered prompts.
+
+        Special tokens are added to plain text only, because a chat template already contains them.
+        """
         return self.tokenizer(rendered, add_special_tokens=self.spec.mode == "completion").input_ids
 
     def reply(
@@ -175,28 +184,38 @@ class HuggingFaceModel(Backend):
         progress=no_progress,
         on_prompts=None,
     ) -> list[Reply]:
-        """One Reply for each row of `requests`, decoded in `workers` parts side by side, each on `threads`
-        cores.
+        """Answer each of the requests.
 
-        `on_prompts`, if given, is called with rendered prompts and the logits after each (prompts,
-        vocabulary), in any thread.
+        The requests are decoded in `workers` parallel parts, each on `threads` cores.
+
+        Args:
+            requests: One row per request, with the columns of `Backend.reply`.
+            temperature: Sampling temperature.
+            max_new_tokens: Most tokens that an answer may take.
+            seed: Seed of the draws.
+            progress: Called with the number of replies that have finished since the last call.
+            on_prompts: Called, in any thread, with rendered prompts and the logits after each (prompts,
+                vocabulary).
+
+        Returns:
+            One Reply for each row of `requests`, in their order.
         """
-        asked = (temperature, max_new_tokens, seed, progress, on_prompts)
+        settings = (temperature, max_new_tokens, seed, progress, on_prompts)
         # a group shares prompts and noise, so it stays together
-        turn = requests["group_id"].factorize()[0] % self.workers
-        places = [np.flatnonzero(turn == worker) for worker in range(self.workers)]
+        worker_of_row = requests["group_id"].factorize()[0] % self.workers
+        rows_by_worker = [np.flatnonzero(worker_of_row == worker) for worker in range(self.workers)]
         parts = map_threads(
             self,
-            lambda rows: self._reply(requests.iloc[rows], *asked),
-            [rows for rows in places if len(rows)],
+            lambda rows: self._reply(requests.iloc[rows], *settings),
+            [rows for rows in rows_by_worker if len(rows)],
         )
-        replies = dict(zip(np.concatenate(places).tolist(), chain.from_iterable(parts), strict=True))
+        replies = dict(zip(np.concatenate(rows_by_worker).tolist(), chain.from_iterable(parts), strict=True))
         give_back_memory()
         return [replies[row] for row in range(len(requests))]
 
     @contextmanager
     def named(self):
-        """Gives an error about logits that are not finite the name of the model, as a ParameterError."""
+        """Convert an error about logits that are not finite to a ParameterError that names the model."""
         try:
             yield
         except decoding.NotFinite as error:
@@ -209,16 +228,15 @@ class HuggingFaceModel(Backend):
         ids = self.token_ids(rendered)
         groups = decoding.alike(self.config, ids)
         with torch.inference_mode(), self.named():
-            read = [
-                decoding.read(self.weights, self.tokenizer, [ids[place] for place in group])[0]
+            logits = [
+                decoding.read(self.weights, self.tokenizer, [ids[index] for index in group])[0]
                 for group in groups
             ]
-        order = torch.tensor([place for group in groups for place in group], device=read[0].device)
-        return torch.cat(read)[order.argsort()]
+        order = torch.tensor([index for group in groups for index in group], device=logits[0].device)
+        return torch.cat(logits)[order.argsort()]
 
     def _reply(self, requests: pd.DataFrame, *asked) -> list[Reply]:
-        """One Reply a row; rows whose prompts cannot be read side by side are decoded one group after the
-        other."""
+        """One Reply per row; prompts that cannot be read together are decoded one group after the other."""
         ids = self.token_ids(requests["rendered"].tolist())
         groups = decoding.alike(self.config, ids)
         parts = [self._decode(requests.iloc[rows], *asked) for rows in groups]
@@ -238,20 +256,20 @@ class HuggingFaceModel(Backend):
         import torch
 
         prompts = list(dict.fromkeys(requests["rendered"]))
-        number = {prompt: place for place, prompt in enumerate(prompts)}
-        # one template: all of its prompts open a thought, or none
+        index_of_prompt = {prompt: index for index, prompt in enumerate(prompts)}
+        # all prompts of a template open a thought, or none does
         limits = self._limits(max_new_tokens, prompts[0])
-        asked = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
+        arguments = list(zip(requests["context"], requests["stem"], requests["mitigation_text"], strict=True))
         try:
             with self.named():
                 return decoding.decode(
                     self.weights,
                     self.tokenizer,
                     self.token_ids(prompts),
-                    prompt_of_row=[number[prompt] for prompt in requests["rendered"]],
+                    prompt_of_row=[index_of_prompt[prompt] for prompt in requests["rendered"]],
                     keys=[(seed, row.group_id, row.sample_index) for row in requests.itertuples()],
                     is_complete=lambda row, text: outcomes.is_complete(
-                        text, *asked[row], limits.markers, limits.thinking
+                        text, *arguments[row], limits.markers, limits.thinking
                     ),
                     temperature=temperature,
                     limits=limits,
@@ -262,23 +280,22 @@ class HuggingFaceModel(Backend):
             if len(requests) == 1:
                 raise
         # no draw depends on the batch, so one that does not fit can be halved
-        asked = (temperature, max_new_tokens, seed, progress, on_prompts)
+        arguments = (temperature, max_new_tokens, seed, progress, on_prompts)
         half = len(requests) // 2
         return [
             reply
-            for part in (requests.iloc[:half], requests.iloc[half:])
-            for reply in self._decode(part, *asked)
+            for subset in (requests.iloc[:half], requests.iloc[half:])
+            for reply in self._decode(subset, *arguments)
         ]
 
 
 def _bits(dtype) -> int:
-    """Bits of a number of that format; 32 where it is not known."""
+    """Bits of a number in this format; 32 for an unknown format."""
     return 16 if "16" in str(dtype) else 32
 
 
 def _embeddings(model, side: str):
-    """The embedding table where words come in ("input") or out ("output"), None for an architecture that
-    names none."""
+    """The embedding table of the input or the output (`side`); None for an architecture that names none."""
     try:
         return getattr(model, f"get_{side}_embeddings")()
     except (NotImplementedError, AttributeError):
@@ -286,13 +303,14 @@ def _embeddings(model, side: str):
 
 
 def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
-    """`function` of each argument, `model.workers` at a time, each on `model.threads` cores.
+    """Apply `function` to each argument, `model.workers` at a time, each on `model.threads` cores.
 
-    Threads, not processes: torch works outside Python's lock, and the weights are in memory once.
+    It uses threads rather than processes: torch releases Python's lock, and the weights are in memory only
+    once.
     """
     import torch
 
-    model.weights  # noqa: B018  loaded before the threads part
+    model.weights  # noqa: B018  load before the threads start
     with ThreadPoolExecutor(
         model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)
     ) as pool:
@@ -300,9 +318,9 @@ def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
 
 
 def give_back_memory() -> None:
-    """Give freed memory back to the system where C's library can (glibc).
+    """Return freed memory to the system where the C library can (glibc).
 
-    Caches that grow by a token and shrink by a row leave holes in its heaps, which add up from batch to
+    Caches that grow by a token and shrink by a row leave holes in the heap, which accumulate from batch to
     batch.
     """
     with suppress(AttributeError, OSError, TypeError):
@@ -310,10 +328,9 @@ def give_back_memory() -> None:
 
 
 def free_bytes() -> int:
-    """Memory that a model can use: of all accelerators if there are any (accelerate spreads it), and of the
-    machine."""
+    """Free bytes for a model: of the machine and of all accelerators, over which accelerate spreads it."""
     import psutil
     import torch
 
-    accelerators = sum(torch.cuda.mem_get_info(place)[0] for place in range(torch.cuda.device_count()))
+    accelerators = sum(torch.cuda.mem_get_info(device)[0] for device in range(torch.cuda.device_count()))
     return accelerators + psutil.virtual_memory().available

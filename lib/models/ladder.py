@@ -1,12 +1,12 @@
-"""The ladder: Llama models of four sizes, trained here from scratch on the same text. Model organisms, of no
-other use.
+"""The ladder: small Llama models of four sizes, trained by this project from scratch on the same text.
 
-They differ in size alone: the same text in the same order, tokenizer, seed, number of tokens, rule for the
-learning rate. The text ships in packages (`lib.corpora.packaged_text`, and the rated tweets); a tenth of its
-documents is held out. Made once and kept in the user's cache under a hash of text and code. What such models
-show says nothing about large ones by itself.
+They are model organisms and have no other use. They differ in size only: text, its order, tokenizer, seed,
+number of tokens and the rule for the learning rate are the same. The text ships in packages
+(`lib.corpora.packaged_text`, and the rated tweets); a tenth of its documents is held out. The models are
+trained once and kept in the user's cache under a hash of text and code. Results on such models alone say
+nothing about large models.
 
-`python -m lib.cli.train_ladder` makes it and tells how well each size learnt.
+`python -m lib.cli.train_ladder` trains the models and reports how well each size learned.
 """
 
 import ast
@@ -31,22 +31,36 @@ BEGIN, END = "<s>", "</s>"
 
 
 def documents() -> list[str]:
-    """Encyclopaedia articles, editorials, reviews and tweets that ship in packages. OSError if a package
-    cannot be had."""
+    """Collect the encyclopaedia articles, editorials, reviews and tweets that ship in packages.
+
+    Raises:
+        OSError: If a package is not available.
+    """
     pages = [page.text for path in packaged_text.wet_files() for page in wet.pages(path, Counter())]
     rated = human_ratings.read()
     return pages + rated.loc[rated["domain"] == "tweets", "text"].tolist()
 
 
 def folder(size: str) -> Path:
-    """The model of one of the sizes ("3.1M"), with its tokenizer; all sizes that are not there yet are
-    trained first."""
+    """The folder of the model of one size ("3.1M") and its tokenizer; all missing sizes are trained first."""
     return made(documents(), Recipe(), packages.cache_folder()) / size
 
 
 def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
-    """The folder that holds a model for each size and, beside it, what `train` tells of it; OSError if it
-    cannot be written."""
+    """Train the sizes that are missing.
+
+    Args:
+        texts: The documents.
+        recipe: How the models are trained.
+        parent: The folder in which the ladder's folder is created.
+
+    Returns:
+        The ladder's folder: a folder with the model of each size, and next to it what `train` reports on that
+        size.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
     ladder = parent / f"ladder-{key(texts, recipe)}"
     with records.explained(ladder), FileLock(f"{ladder}.lock"):
         missing = [size for size in recipe.sizes if not (ladder / size).exists()]
@@ -59,8 +73,7 @@ def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
 
 
 def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
-    """OSError, before the work rather than after it, if the disk cannot hold the models and the blocks of
-    text."""
+    """OSError, before the training starts, if the disk cannot hold the models and the blocks of text."""
     ladder.mkdir(exist_ok=True)
     weights = sum(
         12 * width**2 * layers + width * recipe.vocabulary for width, layers in map(recipe.sizes.get, missing)
@@ -71,17 +84,19 @@ def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
 
 
 def key(texts: list[str], recipe: Recipe) -> str:
-    """A hash of all that the models depend on: the text, the recipe, the code that makes them (its comments
-    left out)."""
+    """A hash of everything that the models depend on: the text, the recipe and the code that trains them.
+
+    Comments are excluded from the code; docstrings and local names are included.
+    """
     makers = (_prepare, _tokenizer, _blocks, *ladder_training.MAKERS)
     code = [ast.unparse(ast.parse(inspect.getsource(maker))) for maker in makers]
     return hashlib.sha256(json.dumps([texts, asdict(recipe), code]).encode()).hexdigest()[:12]
 
 
 def told(ladder: Path) -> pd.DataFrame:
-    """What `train` told of each size of a ladder, a row each, the smallest first."""
-    found = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis("size").sort_values("parameters")
+    """What `train` reported on each size of a ladder, one row per size, the smallest first."""
+    reports = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
+    return pd.DataFrame.from_dict(reports, orient="index").rename_axis("size").sort_values("parameters")
 
 
 def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:

@@ -1,5 +1,4 @@
-"""How the models of the ladder (lib/models/ladder.py) are trained: side by side in processes of their own,
-one core each."""
+"""Training of the ladder's models (lib/models/ladder.py): in parallel processes, each on one core."""
 
 import json
 import multiprocessing
@@ -15,32 +14,31 @@ import numpy as np
 from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with_parent
 
-_counter = None  # operations done by all processes that train, shared with the one that shows them
+_counter = None  # operations done by all training processes, shared with the process that shows the progress
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the models are made by."""
+    """How the models are trained."""
 
     # name: width and layers; heads are 32 wide, and a layer has 12 · width² weights
     sizes: dict = field(
         default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)}
     )
-    vocabulary: int = 4096  # tokens; more would cost a small model more than its layers do
-    block: int = 128  # tokens that are read together
-    batch: int = 4  # blocks a step
+    vocabulary: int = 4096  # tokens; a larger table would cost a small model more than its layers
+    block: int = 128  # tokens of a training sequence
+    batch: int = 4  # blocks per step
     epochs: int = 1
     rate: float = 0.006  # peak learning rate; tried on a fifth of the text
     held_out: float = 0.1  # of the documents
     seed: int = 20251118
 
     def learning_rate(self, size: str) -> float:
-        """Peak learning rate of the matrices of the layers: `rate` · 64 / width; that of the embeddings and
-        norms is `rate`.
+        """Peak learning rate of the layers' matrices: `rate` · 64 / width. Embeddings and norms use `rate`.
 
-        The one rule for all sizes, that of Yang et al. (2022, arXiv 2203.03466) for Adam: a matrix that sums
-        over more inputs has to change less. With one rate for all weights the larger models learnt no better
-        than the smaller.
+        This one rule for all sizes is that of Yang et al. (2022, arXiv 2203.03466) for Adam: a matrix that
+        sums over more inputs has to change less. With one rate for all weights, the larger models learned no
+        better than the smaller ones.
         """
         return self.rate * 64 / self.sizes[size][0]
 
@@ -88,7 +86,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
     from transformers import AutoTokenizer, get_cosine_schedule_with_warmup
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # of saving; it would break into the one that counts operations
+    logging.disable_progress_bar()  # the bar of saving would interrupt the one that counts operations
     started, blocks = time.monotonic(), np.load(ladder / "blocks.npz")
     learnt, unseen = (torch.from_numpy(blocks[part]).long() for part in ("train", "held_out"))
     tokenizer = AutoTokenizer.from_pretrained(ladder / "tokenizer")
@@ -100,7 +98,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
     untrained = losses(empty, unseen, recipe).mean()
     optimizer = torch.optim.AdamW(_weights(empty, rate, recipe), betas=(0.9, 0.95))
     schedule = get_cosine_schedule_with_warmup(optimizer, len(steps) // 10, len(steps))
-    accelerator = Accelerator(cpu=True)  # the same numbers whether there is an accelerator or not
+    accelerator = Accelerator(cpu=True)  # the same numbers with and without an accelerator
     model, optimizer, schedule = accelerator.prepare(empty, optimizer, schedule)
     for batch in steps:
         accelerator.backward(model(input_ids=learnt[batch], labels=learnt[batch]).loss)
@@ -159,26 +157,25 @@ def losses(model, blocks, recipe: Recipe) -> np.ndarray:
 def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
     from safetensors import SafetensorError
 
-    beside = ladder / f".{size}.making"
-    shutil.rmtree(beside, ignore_errors=True)
+    tmp_path = ladder / f".{size}.making"
+    shutil.rmtree(tmp_path, ignore_errors=True)
     try:
-        model.save_pretrained(beside)
+        model.save_pretrained(tmp_path)
     except SafetensorError as error:  # a full disk, among others
         raise OSError(str(error)) from None
-    tokenizer.save_pretrained(beside)
+    tokenizer.save_pretrained(tmp_path)
     (ladder / f"{size}.json").write_text(json.dumps(found, indent=1))
-    beside.rename(ladder / size)
+    tmp_path.rename(ladder / size)
 
 
 def _operations(size: str, recipe: Recipe) -> float:
-    """Floating-point operations that training on a token takes: 6 for each weight, those of the last layer's
-    table included."""
+    """Floating-point operations to train on one token: 6 per weight, including those of the output table."""
     width, layers = recipe.sizes[size]
     return 6 * (12 * width**2 * layers + width * recipe.vocabulary)
 
 
 def train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
-    """Train the missing sizes side by side, the largest first, one core each, and show how far they are."""
+    """Train the missing sizes in parallel, the largest first, one core each, and show the progress."""
     tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
     cost = {
         size: _operations(size, recipe) * tokens
@@ -208,7 +205,7 @@ def _begin(counter) -> None:
     global _counter
     _counter = counter
     torch.set_num_threads(1)
-    end_with_parent()  # the next call trains the same size, and must do so alone
+    end_with_parent()  # the next call trains the same size and must be the only one
 
 
 def _tell(operations: float) -> None:
@@ -217,10 +214,6 @@ def _tell(operations: float) -> None:
             _counter.value += operations
 
 
-MAKERS = (
-    _empty,
-    order,
-    train,
-    _weights,
-    losses,
-)  # the code that the weights, and what is told of them, depend on
+# the code that the weights and the reports on them depend on: lib.models.ladder.key hashes it, with its
+# docstrings and local names
+MAKERS = (_empty, order, train, _weights, losses)

@@ -1,4 +1,4 @@
-"""A canned model for tests and for the smoke set: no weights, a known leak."""
+"""A mock model for tests and the smoke set: no weights, a known leak rate."""
 
 import json
 from typing import ClassVar
@@ -13,14 +13,13 @@ from lib.replies.reply import Reply
 
 
 class Canned(Backend):
-    """A stand-in for tests and for the smoke set: draws a stock phrase, and takes on the mood of its context
-    at a known rate.
+    """A mock model that draws a stock phrase and adopts the mood of its context at a known rate.
 
-    `canned:leak-30` takes it on in 30 % of draws. Its number of parameters is made up: the less it leaks, the
-    larger it poses.
+    `canned:leak-30` adopts it in 30 % of draws. Its number of parameters is invented: the less it leaks, the
+    larger it claims to be.
     """
 
-    CHARGED = 0.1  # how often it writes a charged phrase of itself
+    CHARGED = 0.1  # rate of charged phrases that are independent of the context
     PHRASES: ClassVar = {
         "plain": (
             "the one by the door.",
@@ -42,13 +41,13 @@ class Canned(Backend):
         self.fingerprint = json.dumps({"canned": spec.id, "phrases": self.PHRASES, "charged": self.CHARGED})
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The bare text of the prompt."""
+        """Render the plain text of the prompt."""
         return f"{mitigation} {context} {stem}".strip()
 
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
-        """One Reply for each row of `requests`, the same for the same seed, group, sample_index and mood."""
+        """One Reply per row of `requests`, the same for the same seed, group_id, sample_index and mood."""
         moods = np.sign(vader.valences(requests["context"].tolist()))
         keys = zip(requests["group_id"], requests["sample_index"], moods, strict=True)
         texts = [self._phrase(group, index, mood, seed) for group, index, mood in keys]

@@ -1,5 +1,7 @@
-"""The files that a model of transformers is read from: bundled, trained here, a folder, a hub id; a GGUF file
-converted once."""
+"""The files of a model that runs locally: bundled, trained by this project, a folder or a hub id.
+
+A GGUF file is converted once.
+"""
 
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,8 +11,11 @@ from lib.models import bundled, checkpoints, converted
 
 
 class ModelFiles:
-    """Where the files of a model lie, and loading from them; ParameterError, naming the model, where they
-    cannot be loaded."""
+    """The files of a model, and loading from them.
+
+    Raises:
+        ParameterError: If they cannot be loaded; the message names the model.
+    """
 
     def __init__(self, spec: Model):
         self.spec, self._who = spec, f"model {spec.name}"
@@ -19,29 +24,33 @@ class ModelFiles:
 
     @property
     def weights_to_fetch(self) -> int:
-        """How many weights a bundled model has that is not in the cache yet; 0 for others."""
+        """Number of weights of a bundled model that is not in the cache yet; 0 for other models."""
         return self.artifact.weights if self.artifact and not converted.is_described(self._gguf) else 0
 
     @cached_property
     def identity(self) -> dict[str, str] | str:
-        """What tells its content from another's: hashes of files, or the commit of the hub."""
+        """What identifies the content of the model: hashes of files, or the commit of the hub."""
         return self._gguf.content if self._gguf else checkpoints.identity(self.source, self.spec.revision)
 
     def describe(self, loader: str, room: int = 0):
-        """Its configuration or tokenizer; `room` is how many bytes the weights of a file will take that is
-        fetched for it."""
+        """Load its configuration or tokenizer.
+
+        Args:
+            loader: Name of an Auto class of transformers.
+            room: Number of bytes that the weights of a file will take, if it has to be fetched.
+        """
         if self._gguf:
             return self._load(loader, str(converted.described(self._gguf, self._load, room)))
         return self._load(loader, self.source, **self._revision)
 
     def weights(self, size: int, **options):
-        """Its weights, `size` bytes of them, loaded with `options` of from_pretrained."""
+        """Load its weights, which take `size` bytes, with `options` of from_pretrained."""
         load = partial(self._load, load=checkpoints.trained)
-        source, place = self.source, self._revision
+        source, file_options = self.source, self._revision
         if self._gguf:
             folder = converted.weights(self._gguf, self.spec.dtype, size, load)
-            source, place = (str(folder), {}) if folder else self._gguf.locate(0)
-        return load("AutoModelForCausalLM", source, **place, **options)
+            source, file_options = (str(folder), {}) if folder else self._gguf.locate(0)
+        return load("AutoModelForCausalLM", source, **file_options, **options)
 
     @cached_property
     def _gguf(self) -> converted.Gguf | None:
@@ -62,8 +71,7 @@ class ModelFiles:
 
 
 def _source(model_id: str) -> str:
-    """The folder or hub id that holds a model; the bundled one is fetched, and the ladder trained, on first
-    use."""
+    """The folder or hub id of a model; the bundled one is fetched and the ladder trained on first use."""
     if model_id.startswith("bundled:"):
         return str(bundled.folder())
     if model_id.startswith("ladder:"):

@@ -1,4 +1,4 @@
-"""Models that a server runs and answers for in OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
+"""Models behind a server with OpenAI's protocol: vLLM, llama.cpp, Ollama, a hosted API."""
 
 import hashlib
 import ipaddress
@@ -18,7 +18,7 @@ from lib.models.base import INSTRUCTION, Backend, no_progress
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 
-_NO_KEY = "no-key-needed"  # the client insists on a key; a server that needs none does not look at it
+_NO_KEY = "no-key-needed"  # the client requires a key; a server that needs none ignores it
 _KEY_REFUSED = (openai.AuthenticationError, openai.PermissionDeniedError)
 _MAY_PASS = (openai.RateLimitError, openai.InternalServerError)
 _FAILURES = (openai.OpenAIError, json.JSONDecodeError)
@@ -26,17 +26,21 @@ _SAMPLING = {"temperature": 1.0, "max_tokens": 1, "seed": 0}
 
 
 class Server(Backend):
-    """A model behind a server. Making one asks whether the server is there and answers for the model;
-    ParameterError if not.
+    """A model behind a server.
 
-    Every request carries a seed of its own. How far the server honours it is the server's affair, and so is
-    what it adds to plain sampling (top_k, min_p, penalties) unless `server.extra_body` say otherwise:
-    completions may depend on how it batches, and a second run may differ.
+    Creating an instance checks that the server is reachable and serves the model.
 
-    `server.parameter_names` leave out what the server does not take. Without `seed` no draw can be repeated,
-    and the arms share no seed; without `temperature` or `top_p` the server's own value holds, whatever the
-    set says; without `max_tokens` its own limit. A prompt that a content filter stops gets a Reply with the
-    outcome `filtered`, and the others go on.
+    Every request carries a seed of its own. Whether the server honours it is up to the server. So is what it
+    adds to plain sampling (top_k, min_p, penalties), unless `server.extra_body` sets it. Completions may
+    therefore depend on how the server batches, and a second run may differ.
+
+    `server.parameter_names` omits what the server does not accept. Without `seed`, no draw can be repeated
+    and the arms share no seed. Without `temperature` or `top_p`, the server's own value applies instead of
+    that of the parameter set; without `max_tokens`, its own limit applies. A prompt that a content filter
+    stops gets a Reply with the outcome `filtered`, and the other prompts continue.
+
+    Raises:
+        ParameterError: If the server cannot be reached or does not serve the model.
     """
 
     def __init__(self, spec: Model, check: bool = True):
@@ -52,20 +56,26 @@ class Server(Backend):
             self._check()
 
     def listed(self) -> list[str]:
-        """The ids that the server lists, none if it keeps no list; ParameterError if it cannot be reached."""
+        """The ids that the server lists; empty if it has no list.
+
+        Raises:
+            ParameterError: If the server cannot be reached.
+        """
         with self._client() as client:
             return self._listed(client)
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The prompt as it is sent: plain text, or the JSON of the messages, which the server puts into the
-        model's template."""
+        """Render the prompt as it is sent: plain text, or messages as JSON.
+
+        The server puts the messages into the model's template.
+        """
         text = f"{context} {stem}".strip()
         if self.spec.mode == "completion":
             return f"{mitigation} {text}".strip()
         return self.question(f"{mitigation} {INSTRUCTION} {text}".strip())
 
     def question(self, text: str) -> str:
-        """A message of the user as it is sent: the JSON of the messages."""
+        """Render a message of the user as it is sent: the messages as JSON."""
         messages = [{"role": "user", "content": text}]
         if self.spec.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
@@ -74,10 +84,13 @@ class Server(Backend):
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
-        """One Reply for each row of `requests`, at most `server.concurrency` of them asked at a time;
-        ParameterError if one of them cannot be had, however often it is asked."""
+        """One Reply for each row of `requests`, with at most `server.concurrency` requests in flight.
+
+        Raises:
+            ParameterError: If one of them fails after all retries.
+        """
         pool = ThreadPoolExecutor(self.spec.server.concurrency)
-        with self._client() as client:  # closed after an error or an interrupt, it asks nothing more
+        with self._client() as client:  # closed after an error or an interrupt, it sends no further request
             try:
                 answers = pool.map(
                     lambda row: self._reply(client, row, temperature, max_new_tokens, seed),
@@ -92,22 +105,23 @@ class Server(Backend):
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _client(self) -> openai.OpenAI:
-        # It waits before a retry as long as the server says (Retry-After), else 0.5, 1, 2, 4 and then always
-        # 8 seconds, each less up to a quarter: 12 retries of a refused connection last 50 to 70 seconds.
+        # Before a retry it waits as long as the server says (Retry-After), otherwise 0.5, 1, 2, 4 and then
+        # always 8 seconds, each reduced by up to a quarter: 12 retries of a refused connection take 50 to 70
+        # seconds.
         server = self.spec.server
-        told = {
+        options = {
             "base_url": server.url,
             "api_key": self._key(),
             "timeout": server.timeout,
             "max_retries": server.retries,
         }
-        if is_here(server.url):  # a proxy of the environment would look for it on another machine
-            told["http_client"] = openai.DefaultHttpxClient(
+        if is_here(server.url):  # a proxy set in the environment would look for it on another machine
+            options["http_client"] = openai.DefaultHttpxClient(
                 trust_env=False, verify=ssl.create_default_context()
             )
         try:
-            return openai.OpenAI(**told)
-        except (ImportError, ValueError) as error:  # of httpx: a kind of proxy that it does not speak
+            return openai.OpenAI(**options)
+        except (ImportError, ValueError) as error:  # from httpx: a kind of proxy that it does not support
             proxies = [
                 name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")
             ]
@@ -134,8 +148,11 @@ class Server(Backend):
     def _without_answer(
         self, error: Exception, listed: list[str] | tuple = (), checking: bool = False
     ) -> Reply:
-        """The Reply to a prompt that a filter stopped, a thought used up, or the server gave no choice for;
-        ParameterError of whatever else went wrong. `checking`: one that never gives a choice is none to ask.
+        """The Reply to a prompt without an answer; ParameterError for any other error.
+
+        A prompt has no answer if a filter stopped it, a thought used all tokens, or the server returned no
+        choice. The last one is an error while `checking`, because a server that never returns a choice is of
+        no use.
         """
         if server_errors.is_filter(error):
             return Reply("", 0, False, outcomes.FILTERED, self._said(error))
@@ -146,12 +163,14 @@ class Server(Backend):
         raise self._explained(error, listed) from None
 
     def _ask(self, client: openai.OpenAI, rendered: str, **sampling) -> tuple[dict, dict]:
-        """The first choice of the answer, and its usage, as the server sent them."""
-        told = {"model": self.spec.id, "extra_body": self._parameters(sampling)}
+        """The first choice of the answer and its usage, as the server sent them."""
+        options = {"model": self.spec.id, "extra_body": self._parameters(sampling)}
         if self.spec.mode == "chat":
-            answer = client.chat.completions.with_raw_response.create(messages=json.loads(rendered), **told)
+            answer = client.chat.completions.with_raw_response.create(
+                messages=json.loads(rendered), **options
+            )
         else:
-            answer = client.completions.with_raw_response.create(prompt=rendered, **told)
+            answer = client.completions.with_raw_response.create(prompt=rendered, **options)
         body = server_errors.parsed(answer.http_response.content)
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -161,20 +180,24 @@ class Server(Backend):
         return choices[0], body["usage"] if isinstance(body.get("usage"), dict) else {}
 
     def _parameters(self, sampling: dict) -> dict:
-        """What is sent with the prompt, under the server's own names, without what it does not take."""
+        """What is sent with the prompt, under the server's names, without what it does not accept."""
         names = self.spec.server.parameter_names
-        asked = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
-        called = {
-            names.get(name, name): value for name, value in asked.items() if names.get(name, name) is not None
+        parameters = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
+        renamed = {
+            names.get(name, name): value
+            for name, value in parameters.items()
+            if names.get(name, name) is not None
         }
-        for_template = (
+        template_options = (
             {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
         )
-        return called | for_template | self.spec.server.extra_body
+        return renamed | template_options | self.spec.server.extra_body
 
     def _check(self) -> None:
-        """Ask for one token of a model that the server does not list: some list none, or go by other names as
-        well."""
+        """Request one token from a model that the server does not list.
+
+        Some servers list no models, or accept other names too.
+        """
         with self._client() as client:
             listed = self._listed(client)
             if self.spec.id not in listed:
@@ -185,16 +208,15 @@ class Server(Backend):
 
     def _listed(self, client: openai.OpenAI) -> list[str]:
         server = self.spec.server
-        hasty = client.with_options(timeout=min(server.timeout, 10.0), max_retries=min(server.retries, 2))
+        quick_client = client.with_options(
+            timeout=min(server.timeout, 10.0), max_retries=min(server.retries, 2)
+        )
         try:
-            return [model.id for model in hasty.models.list().data]
+            return [model.id for model in quick_client.models.list().data]
         except openai.APIConnectionError as error:
             raise self._explained(error) from None
-        except (
-            *_FAILURES,
-            AttributeError,
-            TypeError,
-        ):  # AttributeError, TypeError: it answers with something else
+        # AttributeError, TypeError: the answer is not a list of models
+        except (*_FAILURES, AttributeError, TypeError):
             return []
 
     def _key(self) -> str:
@@ -238,27 +260,29 @@ class Server(Backend):
             remedy = f"wait, or lower concurrency ({server.concurrency})"
         else:
             what = f"refused a request for {self.spec.id!r}"
-            known = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
-            remedy = f"check id, mode and url (most end in /v1){known}{specs.nearest(self.spec.id, listed)}"
+            listing = f"; it lists {', '.join(listed[:5])}{', …' * (len(listed) > 5)}" if listed else ""
+            remedy = f"check id, mode and url (most end in /v1){listing}{specs.nearest(self.spec.id, listed)}"
         return ParameterError(
             f"model {self.spec.name}: server {server.url} {what} ({self._said(error)})\n"
             f"{remedy}; then run again: what is finished is kept"
         )
 
     def _said(self, error: Exception) -> str:
-        """The server's words, without the key."""
+        """The server's message, without the key."""
         return server_errors.reason(error).replace(self._key(), "[key]")[:300]
 
 
 def request_seed(seed: int, group_id: str, sample_index: int) -> int:
-    """The seed sent with a request, 31 bits, a hash of these three and nothing else: the arms of a group
-    share it."""
+    """The seed sent with a request: 31 bits, a hash of the three arguments only.
+
+    The arms of a group therefore share it.
+    """
     digest = hashlib.sha256(f"{seed}\x1f{group_id}\x1f{sample_index}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def is_here(url: str) -> bool:
-    """Whether `url` names the machine on which this runs."""
+    """Whether `url` names the machine on which this process runs."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         address = ipaddress.ip_address(host)
@@ -269,19 +293,23 @@ def is_here(url: str) -> bool:
 
 
 def _fingerprint(spec: Model) -> str:
-    """Whom it asks and what it sends beside the request. What is at its default is left out, so that older
-    keys stay."""
-    asked = {
+    """The server, the model, and what is sent apart from the request.
+
+    Defaults are omitted, so that existing keys stay valid.
+    """
+    depends_on = {
         "url": spec.server.url.rstrip("/"),
         "id": spec.id,
         "mode": spec.mode,
         "options": spec.server.extra_body,
     }
     if dropped := sorted(
-        name for name, theirs in spec.server.parameter_names.items() if theirs is None and name != "n"
+        name
+        for name, server_name in spec.server.parameter_names.items()
+        if server_name is None and name != "n"
     ):
-        asked["left_out"] = dropped  # n is 1 anyway
+        depends_on["left_out"] = dropped  # n is 1 anyway
     for name in ("chat_template_kwargs", "thinking_tokens", "thought_markers"):
         if getattr(spec, name) != type(spec).model_fields[name].default:
-            asked[name] = getattr(spec, name)
-    return json.dumps(asked, sort_keys=True)
+            depends_on[name] = getattr(spec, name)
+    return json.dumps(depends_on, sort_keys=True)

@@ -1,21 +1,22 @@
-"""Completions made elsewhere, looked up in a file in place of asking a model.
+"""Completions from elsewhere, looked up in a file instead of asking a model.
 
-The file has these columns, under our names or under those that the model's `table.columns` gives:
+The file has these columns, under these names or under those that the model's `table.columns` gives:
 
-- `completion`: what was written after the prompt; it is cut after its first sentence like any other,
-- `outcome`: one of lib.replies.outcomes.OUTCOMES, where the tool knew it (`refused`, `filtered`, `failed`,
-  …), and `note`, why; empty, or without this column, the text tells. A row whose outcome says that there is
-  no answer may lack a completion,
+- `completion`: The text after the prompt. It is cut after its first sentence like any other.
+- `outcome`: One of lib.replies.outcomes.OUTCOMES where the tool knew it (`refused`, `filtered`, `failed`, …),
+  and `note`, the reason. If it is empty, or without this column, the text decides. A row may lack a
+  completion if its outcome says that there is no answer.
 - `prompt_id` as in prompts.parquet or, without it, `prompt`: the column `text` of prompts.parquet, white
-  space ignored,
-- `mitigation`: the mitigation's name, "none" or empty for the bare prompt; without this column all prompts
-  are bare. Of several wordings a group is asked in the one that `lib.config.mitigation_texts.of_group` says:
-  a column `wording`, from 1 on and empty for the bare prompt, is held against it; without one the answers are
-  taken to be in it, which the run says,
-- `sample_index`: 0, 1, … within prompt and mitigation; without this column the order of appearance.
+  space ignored.
+- `mitigation`: Name of the mitigation, "none" or empty for the bare prompt. Without this column all prompts
+  are bare. If a mitigation has several wordings, each group of prompts is asked in the one that
+  `lib.config.mitigation_texts.of_group` returns. The column `wording`, from 1 on and empty for the bare
+  prompt, must then hold that number. Without it the answers are assumed to use that wording, and a message
+  says so.
+- `sample_index`: 0, 1, … within prompt and mitigation. Without this column it is the order of appearance.
 
-An empty text is a completion, whose outcome becomes `empty`; null or a blank cell of a sheet is a missing
-one. CSV, and xlsx as pandas writes it, cannot tell the two apart: there nothing is an empty text.
+An empty text is a completion with the outcome `empty`; null or a blank cell of a sheet is a missing
+completion. CSV, and xlsx as pandas writes it, cannot distinguish the two: a blank is an empty text there.
 """
 
 import json
@@ -38,8 +39,12 @@ _KEY = ["prompt", "mitigation", "sample_index"]
 
 
 class Precomputed(Backend):
-    """The completions of `spec.table`; ParameterError, naming the rows, if the file or what it holds is not
-    as said above."""
+    """The completions of `spec.table`.
+
+    Raises:
+        ParameterError: If the file or its content is not as the module docstring says; the message names the
+            rows.
+    """
 
     def __init__(self, spec: Model):
         self.spec, self.parameters = spec, spec.parameters
@@ -52,27 +57,32 @@ class Precomputed(Backend):
         )
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
-        """The bare text of the prompt."""
+        """Render the plain text of the prompt."""
         return f"{mitigation} {context} {stem}".strip()
 
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress
     ) -> list[Reply]:
-        """One Reply for each row of `requests`, its tokens counted in words; ParameterError if the file lacks
-        one.
+        """One Reply for each row of `requests`; its tokens are counted in words.
 
-        Each has ended unless its outcome is `truncated`: of a text without a sentence end nobody can tell
-        whether it was cut off.
+        Each reply has ended unless its outcome is `truncated`, because a text without a sentence end does not
+        show whether it was cut off.
+
+        Raises:
+            ParameterError: If the file lacks one.
         """
         self._refuse_missing(requests)
         progress(len(requests))
         return [self._replies[key] for key in self._sought(requests)]
 
     def check(self, requested: pd.DataFrame) -> None:
-        """Raise ParameterError if the file lacks any of `requested` (`runner.requests`), or holds an unknown
-        prompt or mitigation.
+        """Check that the file holds everything in `requested` (`runner.requests`).
 
-        Says how many completions are left over or empty, and how many are missing by their outcome.
+        A message reports how many completions are unused or empty, and how many are missing by their outcome.
+
+        Raises:
+            ParameterError: If the file lacks a requested completion, or holds an unknown prompt or mitigation
+                or the wrong wording.
         """
         wanted = pd.DataFrame(self._sought(requested), columns=_KEY)
         self._refuse_foreign(
@@ -102,36 +112,35 @@ class Precomputed(Backend):
             )
 
     def _check_wordings(self, wanted: pd.DataFrame) -> None:
-        """ParameterError for answers in another wording than a group is asked in; a message where the file
-        does not tell."""
+        """ParameterError for answers in a wrong wording; a message if the file has no column for it."""
         several = wanted.groupby("mitigation")["wording"].transform("max") > 1
         if not several.any():
             return
         if "wording" not in self.rows:
-            named = ", ".join(wanted.loc[several, "mitigation"].unique())
+            names = ", ".join(wanted.loc[several, "mitigation"].unique())
             progress.message(
-                f"{self.path.name}: no column wording: answers under {named} are taken to be in the "
+                f"{self.path.name}: no column wording: answers under {names} are taken to be in the "
                 "wording that "
                 "lib.config.mitigation_texts.of_group names"
             )
             return
-        due = wanted[several].drop_duplicates(_KEY).set_index(_KEY)["wording"].to_dict()
-        asked = pd.Series(_keys(self.rows), self.rows.index).map(due)
-        given = self.rows["wording"].fillna("").str.strip().str.removesuffix(".0")
-        wrong = asked.notna() & (given != asked.fillna(0).astype(int).astype(str))
-        if wrong.any():
+        expected = wanted[several].drop_duplicates(_KEY).set_index(_KEY)["wording"].to_dict()
+        expected_wording = pd.Series(_keys(self.rows), self.rows.index).map(expected)
+        values = self.rows["wording"].fillna("").str.strip().str.removesuffix(".0")
+        mismatch = expected_wording.notna() & (values != expected_wording.fillna(0).astype(int).astype(str))
+        if mismatch.any():
             fault = (
-                f"in another wording than its group is asked in: {given[wrong].iloc[0]!r} in place of "
-                f"{asked[wrong].iloc[0]:.0f}"
+                f"in another wording than its group is asked in: {values[mismatch].iloc[0]!r} in place of "
+                f"{expected_wording[mismatch].iloc[0]:.0f}"
             )
             self._refuse_rows(
-                wrong,
+                mismatch,
                 fault,
                 "ask in that (lib.config.mitigation_texts.of_group), or give the mitigation one text",
             )
 
     def _read(self) -> pd.DataFrame:
-        """The file as it is, indexed by line or row as people count them."""
+        """The file as it is, indexed by line or row number."""
         if not self.path.is_file():
             self._refuse(f"no such file: {self.path.resolve()}")
         suffix = self.path.suffix.lower()
@@ -143,54 +152,61 @@ class Precomputed(Backend):
         self.unit, reader = tables.READERS[suffix]
         try:
             return reader(self.path, self._needed())
-        except Exception as error:  # every reader has its own
+        except Exception as error:  # every reader has its own exceptions
             self._refuse(f"cannot be read: {' '.join(str(error).split())[:600]}")
 
     def _needed(self) -> tables.Needed:
-        """The columns that the file must have, under its names."""
-        given = self.spec.table.columns
-        prompt = tuple(given.get(ours, ours) for ours in ("prompt_id", "prompt"))
-        return [prompt, (given.get("completion", "completion"),), *((name,) for name in given.values())]
+        """The columns that the file must have, under its own names."""
+        mapping = self.spec.table.columns
+        prompt = tuple(mapping.get(field, field) for field in ("prompt_id", "prompt"))
+        return [prompt, (mapping.get("completion", "completion"),), *((name,) for name in mapping.values())]
 
     def _under_our_names(self, file: pd.DataFrame) -> pd.DataFrame:
-        """The columns prompt, completion and, where given, mitigation, sample_index, outcome and note, as
-        text."""
-        given, there = self.spec.table.columns, [str(name) for name in file.columns]
-        named = {ours: given.get(ours, ours) for ours in _COLUMNS}
-        holds = f"\nthe file's columns: {', '.join(there[:20])}{' …' * (len(there) > 20)}"
-        for ours in [*given, "completion"]:
-            if named[ours] not in there:
+        """Select and rename the columns, as text.
+
+        These are prompt, completion and, if present, mitigation, sample_index, outcome, note and wording.
+        """
+        mapping, columns = self.spec.table.columns, [str(name) for name in file.columns]
+        source = {field: mapping.get(field, field) for field in _COLUMNS}
+        listing = f"\nthe file's columns: {', '.join(columns[:20])}{' …' * (len(columns) > 20)}"
+        for field in [*mapping, "completion"]:
+            if source[field] not in columns:
                 self._refuse(
-                    f"no column {named[ours]!r} for {ours}{nearest(named[ours], there)}; mend "
-                    f"table.columns{holds}"
+                    f"no column {source[field]!r} for {field}{nearest(source[field], columns)}; mend "
+                    f"table.columns{listing}"
                 )
-        by = [ours for ours in ("prompt_id", "prompt") if named[ours] in there]
-        if not by:
-            self._refuse(f"neither a column prompt_id nor a column prompt; name one in table.columns{holds}")
-        self.by = min(by, key=lambda ours: ours not in given)  # a column that is named outright comes first
-        taken = {ours: named[ours] for ours in (self.by, *_COLUMNS[2:]) if named[ours] in there}
-        if "outcome" not in taken:
-            # it says why there is no answer; of an answer it says nothing that is asked
-            taken.pop("note", None)
-        for name in taken.values():
-            if there.count(name) > 1:
+        key_columns = [field for field in ("prompt_id", "prompt") if source[field] in columns]
+        if not key_columns:
+            self._refuse(
+                f"neither a column prompt_id nor a column prompt; name one in table.columns{listing}"
+            )
+        # a column that is named explicitly comes first
+        self.by = min(key_columns, key=lambda field: field not in mapping)
+        selected = {field: source[field] for field in (self.by, *_COLUMNS[2:]) if source[field] in columns}
+        if "outcome" not in selected:
+            # a note says why there is no answer; a note on an answer is not used
+            selected.pop("note", None)
+        for name in selected.values():
+            if columns.count(name) > 1:
                 self._refuse(f"two columns are called {name!r}; rename one")
-        cells = {ours: file.iloc[:, there.index(name)] for ours, name in taken.items()}
-        for ours, column in cells.items():
+        cells = {field: file.iloc[:, columns.index(name)] for field, name in selected.items()}
+        for field, column in cells.items():
             wrong = column.map(tables.is_no_text).astype(bool)
-            shown = str(next(iter(column[wrong]), ""))[:60]
-            self._refuse_rows(wrong, f"whose {ours} is no text: {shown}", "write the text itself there")
-        rows = pd.DataFrame({ours: column.map(tables.text) for ours, column in cells.items()}, dtype=object)
+            example = str(next(iter(column[wrong]), ""))[:60]
+            self._refuse_rows(wrong, f"whose {field} is no text: {example}", "write the text itself there")
+        rows = pd.DataFrame({field: column.map(tables.text) for field, column in cells.items()}, dtype=object)
         rows = self._with_outcomes(rows)
         answered = ~rows["outcome"].isin(_MISSING) if "outcome" in rows else True
-        for ours, due in ((self.by, True), ("completion", answered)):
-            self._refuse_rows(rows[ours].isna() & due, f"without a {ours}", "supply it or take the row out")
+        for field, required in ((self.by, True), ("completion", answered)):
+            self._refuse_rows(
+                rows[field].isna() & required, f"without a {field}", "supply it or take the row out"
+            )
         rows = rows.fillna({name: "" for name in ("completion", "note") if name in rows})
         rows = rows.rename(columns={self.by: "prompt"})
         return rows.assign(prompt=rows["prompt"].map(_one_line)) if self.by == "prompt" else rows
 
     def _with_outcomes(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """`rows` with the outcome, where there is such a column, "" or one of OUTCOMES."""
+        """`rows` with the outcome, if there is such a column, as "" or one of OUTCOMES."""
         if "outcome" not in rows:
             return rows
         rows = rows.assign(outcome=rows["outcome"].fillna("").str.strip().str.lower())
@@ -211,14 +227,14 @@ class Precomputed(Backend):
         rows = rows.assign(mitigation=mitigation)
         if "sample_index" not in rows:
             return rows.assign(sample_index=rows.groupby(["prompt", "mitigation"]).cumcount())
-        whole = rows["sample_index"].fillna("").str.fullmatch(r"[0-9]{1,9}(\.0*)?")
+        is_integer = rows["sample_index"].fillna("").str.fullmatch(r"[0-9]{1,9}(\.0*)?")
         self._refuse_rows(
-            ~whole.astype(bool), "with a sample_index that is no whole number from 0 on", "mend it"
+            ~is_integer.astype(bool), "with a sample_index that is no whole number from 0 on", "mend it"
         )
         return rows.assign(sample_index=rows["sample_index"].astype(float).astype(int))
 
     def _sought(self, requests: pd.DataFrame) -> list[tuple]:
-        """What each of `requests` is found by."""
+        """The key by which each of `requests` is looked up."""
         by_id = self.by == "prompt_id"
         prompt = (
             requests["prompt_id"] if by_id else (requests["context"] + " " + requests["stem"]).map(_one_line)
@@ -226,33 +242,33 @@ class Precomputed(Backend):
         return _keys(requests.assign(prompt=prompt))
 
     def _refuse_repeated(self) -> None:
-        again = self.rows[self.rows.duplicated(_KEY)]
-        if again.empty:
+        repeated = self.rows[self.rows.duplicated(_KEY)]
+        if repeated.empty:
             return
         first = self.rows.drop_duplicates(_KEY).reset_index(names="row").set_index(_KEY)["row"]
         pairs = [
             f"{self.unit}s {first[key]} and {row}: {key[0]!r}, mitigation {key[1]}, sample_index {key[2]}"
-            for row, key in zip(again.index[: tables.SHOWN], _keys(again[: tables.SHOWN]), strict=True)
+            for row, key in zip(repeated.index[: tables.SHOWN], _keys(repeated[: tables.SHOWN]), strict=True)
         ]
         remedy = "take one out or number them apart" + "; prompts that read alike need prompt_id" * (
             self.by == "prompt"
         )
-        self._refuse("\n".join([f"{len(again):,} completions are given twice; {remedy}", *pairs]))
+        self._refuse("\n".join([f"{len(repeated):,} completions are given twice; {remedy}", *pairs]))
 
     def _refuse_foreign(self, column: str, wanted: pd.DataFrame, reason: str, remedy: str) -> None:
         known = wanted[column].unique()
-        foreign = ~self.rows[column].isin(known)
-        if foreign.any():
-            value = self.rows.loc[foreign, column].iloc[0]
+        unexpected = ~self.rows[column].isin(known)
+        if unexpected.any():
+            value = self.rows.loc[unexpected, column].iloc[0]
             self._refuse_rows(
-                foreign, f"with an unknown {column}: {value!r} {reason}{nearest(value, known)}", remedy
+                unexpected, f"with an unknown {column}: {value!r} {reason}{nearest(value, known)}", remedy
             )
 
     def _refuse_missing(self, requests: pd.DataFrame) -> None:
-        lacks = [key not in self._replies for key in self._sought(requests)]
-        missing = requests[lacks]
+        is_missing = [key not in self._replies for key in self._sought(requests)]
+        missing = requests[is_missing]
         if len(missing):
-            shown = (
+            examples = (
                 missing[["prompt_id", "mitigation", "sample_index"]]
                 .head(tables.SHOWN)
                 .astype(str)
@@ -262,7 +278,9 @@ class Precomputed(Backend):
                 "supply them (sample_index counts from 0), lower samples or mitigation_samples, or set "
                 "mitigate: false"
             )
-            self._refuse(f"lacks {len(missing):,} completions: {tables.some(shown, len(missing))}\n{remedy}")
+            self._refuse(
+                f"lacks {len(missing):,} completions: {tables.some(examples, len(missing))}\n{remedy}"
+            )
 
     def _refuse_rows(self, wrong: pd.Series, fault: str, remedy: str) -> None:
         count, numbers = int(wrong.sum()), wrong.index[wrong]
@@ -275,8 +293,7 @@ class Precomputed(Backend):
 
 
 def _reply(row: dict) -> Reply:
-    """A row as a Reply; where its outcome says that there is no answer, the text that stands there is the
-    note if there is no other."""
+    """A row as a Reply; without an answer, its text becomes the note unless there is a note already."""
     text, outcome = row["completion"] or "", row.get("outcome")
     missing = outcome if outcome in _MISSING else None
     note = (row.get("note") or text) if missing else ""

@@ -1,10 +1,14 @@
-"""Which backend a model of a parameter set needs (`lib.models.base` says what a backend is)."""
+"""Selection of the backend of a model in a parameter set (`lib.models.base` defines the interface)."""
 
 from lib.config.specs import Model
 
 
 def load(spec: Model):
-    """The backend for `spec`; ParameterError if the model cannot be found."""
+    """Create the backend of `spec`.
+
+    Raises:
+        ParameterError: If the model cannot be found.
+    """
     if spec.server:
         from lib.models.openai_api import Server
 

@@ -1,10 +1,9 @@
-"""Coupled noise: completions drawn by the Gumbel-max trick with noise keyed by (seed, group, sample_index,
-step).
+"""Coupled noise: completions are drawn by the Gumbel-max trick with keyed noise.
 
-Adding independent standard Gumbel noise to logits / temperature and taking the largest draws from the softmax
-distribution (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030). Keying the noise by what is drawn, and by
-nothing else, makes a completion independent of batch size, order, sharding and resume, and gives the arms of
-a group the same luck.
+Adding independent standard Gumbel noise to logits / temperature and taking the maximum draws from the softmax
+distribution (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030). The noise is keyed by (seed, group,
+sample_index, step): by what is drawn, and by nothing else. So a completion does not depend on batch size,
+order, sharding or resumption, and the arms of a group share the same noise.
 """
 
 import hashlib
@@ -18,8 +17,10 @@ _SMALLEST = np.float32(2**-27)
 
 
 def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: int) -> np.ndarray:
-    """Standard Gumbel noise of shape (size,), float32; the same for the same key on every machine with the
-    same NumPy."""
+    """Standard Gumbel noise of shape (size,), float32.
+
+    It is the same for the same key on every machine with the same NumPy.
+    """
     digest = hashlib.blake2b(f"{seed}\x1f{group_id}\x1f{sample_index}".encode(), digest_size=16).digest()
     bits = np.random.Philox(key=int.from_bytes(digest, "little"), counter=[0, 0, 0, step])
     exponential = np.random.Generator(bits).standard_exponential(size, dtype=np.float32)
@@ -27,10 +28,18 @@ def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: i
 
 
 def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int):
-    """One token for each row of the tensor `logits` (rows, vocabulary); `keys` are the rows' (seed, group_id,
-    sample_index).
+    """Draw one token for each row.
 
-    Noise is made once per distinct key and shared by its rows. Temperature 0 takes the most probable token.
+    Noise is generated once per distinct key and shared by its rows.
+
+    Args:
+        logits: Tensor of logits (rows, vocabulary).
+        temperature: Sampling temperature; 0 takes the most probable token.
+        keys: (seed, group_id, sample_index) of each row.
+        step: Index of the token within its reply.
+
+    Returns:
+        The token of each row.
     """
     import torch
 
@@ -40,7 +49,7 @@ def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int
     for row, key in enumerate(keys):
         rows_of.setdefault(key, []).append(row)
     tokens = torch.empty(len(keys), dtype=torch.long, device=logits.device)
-    for key, rows in rows_of.items():  # one key after the other stays in the processor's cache
+    for key, rows in rows_of.items():  # the noise of one key at a time stays in the processor's cache
         noise = torch.from_numpy(gumbel_noise(*key, step, logits.shape[-1])).to(logits.device)
         tokens[rows] = (logits[rows].float() / temperature + noise).argmax(dim=-1)
     return tokens

@@ -1,5 +1,4 @@
-"""What a server's error is about: a filter that stopped one prompt, a parameter that it does not take, or
-something else."""
+"""Classification of server errors: a filter stopped one prompt, a parameter is refused, or something else."""
 
 import json
 import re
@@ -10,14 +9,9 @@ import openai
 
 from lib.config.specs import Server
 
-_REPEATED = (
-    "input",
-    "flagged_input",
-    "prompt",
-    "messages",
-    "ctx",
-)  # of a body: the request over again, which may say anything
-# half a surrogate pair cannot be written as UTF-8; NUL ends a text for many readers
+# fields of a body that repeat the request, which may contain anything
+_REPEATED = ("input", "flagged_input", "prompt", "messages", "ctx")
+# half a surrogate pair cannot be written as UTF-8, and NUL ends a text for many readers
 _HALF = re.compile("[\0\ud800-\udfff]")
 
 _FILTER = re.compile(
@@ -34,7 +28,7 @@ _FILTER = re.compile(
     r"|nsfw|^moderation$|敏感|违规|违禁|不安全|不合规",
     re.IGNORECASE | re.MULTILINE,  # each text of the body is a line
 )
-_ACCOUNT = re.compile(  # a ban concerns every prompt
+_ACCOUNT = re.compile(  # a ban affects every prompt
     r"(account|organi[sz]ation|api[\s_-]key|subscription|workspace|resource|your access)\b.{0,60}"
     r"(suspend|deactivat|disabl|banned|terminat|block|restrict|flagged)|(suspended|disabled|banned|blocked) "
     r"(your|this|the) "
@@ -71,7 +65,8 @@ _INSTEAD = re.compile(
 )
 _OUT_OF_TOKENS = re.compile(r"could not finish the message because \S+ or model output limit", re.IGNORECASE)
 _NAMES = get_args(get_args(Server.model_fields["parameter_names"].annotation)[0])
-_DEFAULTS = {"max_tokens": "max_completion_tokens"}  # what a server that refuses ours is likely to take
+# what a server that refuses the canonical name is likely to accept
+_DEFAULTS = {"max_tokens": "max_completion_tokens"}
 _LOST = {
     "seed": "without seed no draw can be repeated",
     "temperature": "without temperature the server's own holds",
@@ -80,13 +75,12 @@ _LOST = {
 
 
 def clean(text: str) -> str:
-    """`text` with U+FFFD for each half of a surrogate pair and each NUL, so that it can be written
-    anywhere."""
+    """Replace halves of surrogate pairs and NUL in `text` by U+FFFD, so that it can be written anywhere."""
     return _HALF.sub("\ufffd", text)
 
 
 class NoCompletion(openai.OpenAIError):
-    """An answer, status 200, that holds an error in place of a completion; `body` is that error."""
+    """An answer with status 200 that holds an error in place of a completion; `body` is that error."""
 
     status_code = 200
 
@@ -96,19 +90,19 @@ class NoCompletion(openai.OpenAIError):
 
 
 def reason(error: Exception) -> str:
-    """On one line, what the server said, or why nothing could be heard from it."""
-    said = getattr(error, "body", None) or error.__cause__ or error
-    said = said[0] if isinstance(said, list) and len(said) == 1 else said
-    while isinstance(said, dict) and (
-        inner := said.get("message") or said.get("detail") or said.get("error")
+    """The server's message on one line, or the reason why there is none."""
+    message = getattr(error, "body", None) or error.__cause__ or error
+    message = message[0] if isinstance(message, list) and len(message) == 1 else message
+    while isinstance(message, dict) and (
+        inner := message.get("message") or message.get("detail") or message.get("error")
     ):
-        said = inner
+        message = inner
     status = f"{error.status_code}: " if isinstance(error, openai.APIStatusError) else ""
-    return status + clean(" ".join(str(said).split()))
+    return status + clean(" ".join(str(message).split()))
 
 
 def is_filter(error: Exception) -> bool:
-    """Whether a content filter stopped this one prompt; a ban of the key or the account is none."""
+    """Whether a content filter stopped this one prompt; a ban of the key or the account is not a filter."""
     if getattr(error, "status_code", 401) in (401, 404, 429):
         return False
     text = _text(error.body)
@@ -117,8 +111,7 @@ def is_filter(error: Exception) -> bool:
 
 
 def _is_flagged(body) -> bool:
-    """Whether an answer without a completion says that its prompt was stopped, as in prompt_filter_results or
-    blockReason."""
+    """Whether an answer says that its prompt was stopped, as in prompt_filter_results or blockReason."""
     if isinstance(body, dict):
         flags = (
             body.get("filtered"),
@@ -133,8 +126,7 @@ def _is_flagged(body) -> bool:
 
 
 def is_without_choices(error: Exception) -> bool:
-    """Whether the server answered as it should, but with no choice at all, as Gemini does to a prompt that it
-    blocks."""
+    """Whether the server answered correctly but without any choice, as Gemini does for a blocked prompt."""
     return (
         isinstance(error, NoCompletion) and isinstance(error.body, dict) and error.body.get("choices") == []
     )
@@ -151,17 +143,23 @@ def is_too_long(error: Exception) -> bool:
 
 
 def is_out_of_tokens(error: Exception) -> bool:
-    """Whether the model's hidden thought took all tokens of this one request, which some servers answer with
-    an error."""
+    """Whether the model's hidden thought used all tokens of this request, an error with some servers."""
     return bool(_OUT_OF_TOKENS.search(_text(getattr(error, "body", None))))
 
 
 def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
-    """Which of the names `sent` with the request the server does not take, in their order; none if it is
-    about something else."""
+    """Find the parameters that the server refuses.
+
+    Args:
+        error: The error of the server.
+        sent: Names of the parameters in the request.
+
+    Returns:
+        The refused names in the order of `sent`; empty if the error has another cause.
+    """
     if getattr(error, "status_code", 401) in (401, 403, 404, 429):
         return []
-    located = [place for place, text in _located(error.body) if _REFUSED.search(text)]
+    located = [field for field, text in _located(error.body) if _REFUSED.search(text)]
     if not located:
         text = _text(error.body)
         if not _REFUSED.search(text) or (_SIZE.search(text) and not _UNKNOWN.search(text)):
@@ -171,17 +169,16 @@ def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
 
 
 def _named(body, text: str, sent: list[str]) -> list[str]:
-    """The names that an error has in its field `param`, or else in its text before it lists what is
-    allowed."""
-    if found := [name for name in _fields(body, "param") if name in sent]:
-        return found
-    before = text[: menu.start()] if (menu := _MENU.search(text)) else text
-    found = [name for name in sent if _mentions(before, name)] or [
+    """The names in the error's field `param`, or otherwise in its text before it lists what is allowed."""
+    if matches := [name for name in _fields(body, "param") if name in sent]:
+        return matches
+    before_menu = text[: menu.start()] if (menu := _MENU.search(text)) else text
+    matches = [name for name in sent if _mentions(before_menu, name)] or [
         name for name in sent if _mentions(text, name)
     ]
-    if {"temperature", "top_p"} <= set(found) and re.search(r"\b(both|only one)\b", text):
+    if {"temperature", "top_p"} <= set(matches) and re.search(r"\b(both|only one)\b", text):
         return ["top_p"]
-    return found
+    return matches
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -190,29 +187,40 @@ def _mentions(text: str, name: str) -> bool:
 
 
 def remedy(refused: list[str], error: Exception, server: Server) -> str:
-    """What to write into the set so that `refused`, names as they were sent, are called otherwise or left
-    out."""
-    ours = {name: name for name in _NAMES} | {
-        theirs: name for name, theirs in server.parameter_names.items() if theirs
+    """What to change in the parameter set so that the refused parameters are renamed or omitted.
+
+    Args:
+        refused: The refused parameters, under the names in the request.
+        error: The error of the server.
+        server: The server's entry in the parameter set.
+    """
+    canonical = {name: name for name in _NAMES} | {
+        server_name: name for name, server_name in server.parameter_names.items() if server_name
     }
     names, steps = dict(server.parameter_names), []
     hint = _INSTEAD.search(_text(error.body)) if len(refused) == 1 else None
     for name in refused:
-        if name not in ours or name in server.extra_body:
+        if name not in canonical or name in server.extra_body:
             steps.append(f"take {name} out of {'extra_body' if name in server.extra_body else 'the model'}")
             continue
-        instead = hint[1] if hint and hint[1] != name else _DEFAULTS.get(name)
-        names[ours[name]] = None if instead in ours and instead != ours[name] else instead
-    names = {name: theirs for name, theirs in names.items() if theirs != name}
-    if set(refused) & set(ours) - set(server.extra_body):
-        shown = ", ".join(f"{name}: {'null' if theirs is None else theirs}" for name, theirs in names.items())
-        lost = [
-            _LOST[ours[name]]
+        replacement = hint[1] if hint and hint[1] != name else _DEFAULTS.get(name)
+        names[canonical[name]] = (
+            None if replacement in canonical and replacement != canonical[name] else replacement
+        )
+    names = {name: server_name for name, server_name in names.items() if server_name != name}
+    if set(refused) & set(canonical) - set(server.extra_body):
+        mapping = ", ".join(
+            f"{name}: {'null' if server_name is None else server_name}" for name, server_name in names.items()
+        )
+        consequences = [
+            _LOST[canonical[name]]
             for name in refused
-            if ours.get(name) in _LOST and names.get(ours[name], "") is None
+            if canonical.get(name) in _LOST and names.get(canonical[name], "") is None
         ]
         steps.insert(
-            0, f"write server: {{parameter_names: {{{shown}}}}}" + f" ({'; '.join(lost)})" * bool(lost)
+            0,
+            f"write server: {{parameter_names: {{{mapping}}}}}"
+            + f" ({'; '.join(consequences)})" * bool(consequences),
         )
     return ", and ".join(steps)
 
@@ -222,7 +230,7 @@ def _text(body) -> str:
 
 
 def _strings(body) -> Iterator[str]:
-    """Every text in a body, however nested, but what it repeats of the request."""
+    """Every text in a body, however nested, except what it repeats from the request."""
     if isinstance(body, dict):
         for name, value in body.items():
             yield from () if name in _REPEATED else _strings(value)
@@ -234,7 +242,7 @@ def _strings(body) -> Iterator[str]:
 
 
 def _located(body) -> Iterator[tuple[str, str]]:
-    """Each fault that a server located in the request: the name of the parameter, and what it says of it."""
+    """Each fault that a server located in the request: name of the parameter, and message."""
     if isinstance(body, dict):
         if isinstance(body.get("loc"), list) and body["loc"]:
             yield str(body["loc"][-1]), f"{body.get('type')} {body.get('msg')}"
@@ -246,7 +254,7 @@ def _located(body) -> Iterator[tuple[str, str]]:
 
 
 def _fields(body, name: str) -> Iterator[str]:
-    """Last word of every text under the key `name`: seed of body.seed."""
+    """Last word of every text under the key `name`, such as seed for body.seed."""
     if isinstance(body, dict):
         for key, value in body.items():
             if key == name and isinstance(value, str):
@@ -259,5 +267,9 @@ def _fields(body, name: str) -> Iterator[str]:
 
 
 def parsed(content: bytes) -> dict:
-    """The JSON of an answer, also where a byte of its text is broken; json.JSONDecodeError if it is none."""
+    """Parse the JSON of an answer, even if a byte of its text is broken.
+
+    Raises:
+        json.JSONDecodeError: If it is not JSON.
+    """
     return json.loads(content.decode("utf-8-sig", errors="replace"))

@@ -1,8 +1,8 @@
-"""From a choice of a server's answer to the Reply: what it wrote, or why there is nothing to judge.
+"""Conversion of a choice in a server's answer to a Reply: the text, or why there is nothing to judge.
 
-Where a server sets thoughts apart, it puts them into `reasoning_content` (DeepSeek, SGLang, llama.cpp, older
+Some servers separate thoughts. They put them into `reasoning_content` (DeepSeek, SGLang, llama.cpp, older
 vLLM), `reasoning` (vLLM, OpenRouter, Ollama), `thinking`, `reasoning_details`, or a part of the content with
-such a type (Mistral); a thought that stands in the text itself is left there.
+such a type (Mistral). A thought within the text itself is left there.
 """
 
 from lib.config.specs import Model
@@ -36,12 +36,11 @@ _FILTERED = (
 _BROKEN_OFF = ("error", "abort", "aborted", "network_error", "insufficient_system_resource", "cancelled")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_content")
-_MOST = 300  # characters of a server's words in a note
+_MOST = 300  # characters of a server's message in a note
 
 
 def broken_off(choice: dict) -> dict | None:
-    """An error's body where the server gave up in the middle of this answer; asked again, it may finish
-    it."""
+    """The body of an error if the server stopped in the middle of this answer; a retry may complete it."""
     if error := choice.get("error"):
         return {"error": error}
     finish = _finish(choice)
@@ -49,8 +48,14 @@ def broken_off(choice: dict) -> dict | None:
 
 
 def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
-    """What came of the prompt of `row` (context, stem, mitigation_text) that a model `spec` was asked: a
-    choice and the usage as the server sent them."""
+    """Convert a choice to a Reply.
+
+    Args:
+        choice: The choice, as the server sent it.
+        usage: The usage, as the server sent it.
+        row: The request, with context, stem and mitigation_text.
+        spec: The model.
+    """
     message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
     content = choice.get("text") if spec.mode == "completion" else message.get("content")
     text, finish = clean(_written(content)), _finish(choice)
@@ -63,10 +68,10 @@ def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
 
 
 def unfinished(spec: Model) -> str:
-    """What to do about a thought that took every token."""
-    given = f" ({spec.thinking_tokens} now)" if spec.thinking_tokens else ""
+    """What to do about a thought that used every token."""
+    current = f" ({spec.thinking_tokens} now)" if spec.thinking_tokens else ""
     return (
-        f"the thought took every token: raise the model's thinking_tokens{given}, or switch thinking off, "
+        f"the thought took every token: raise the model's thinking_tokens{current}, or switch thinking off, "
         "as with "
         "chat_template_kwargs: {enable_thinking: false}"
     )
@@ -75,8 +80,10 @@ def unfinished(spec: Model) -> str:
 def _without_answer(
     choice: dict, message: dict, text: str, spec: Model, apart: str
 ) -> tuple[str | None, str]:
-    """Outcome and note of a choice that holds no answer; (None, "") if the text is one. `apart`: the thought
-    set apart."""
+    """Outcome and note of a choice without an answer; (None, "") if `text` is the answer.
+
+    `apart` is the thought that the server separated.
+    """
     finish, refusal = _finish(choice), _refusal(message)
     if finish.partition(":")[0].strip() in _FILTERED:  # Gemini says "content_filter: SAFETY"
         return (
@@ -87,12 +94,12 @@ def _without_answer(
         return outcomes.REFUSED, refusal or text or "finish_reason refusal"
     limited, answered = finish in _AT_LIMIT, bool(text.strip())
     if apart and not answered:
-        said = "" if limited else " (it ended without an answer)"
-        return outcomes.THOUGHT_UNFINISHED, unfinished(spec) + said
+        suffix = "" if limited else " (it ended without an answer)"
+        return outcomes.THOUGHT_UNFINISHED, unfinished(spec) + suffix
     if limited and not apart and spec.thinking_tokens and spec.thought_markers[1] not in text:
         return outcomes.THOUGHT_UNFINISHED, unfinished(spec)
-    if not answered and (called := message.get("tool_calls") or message.get("function_call")):
-        return outcomes.FAILED, f"the model called a tool in place of an answer: {called}"
+    if not answered and (tool_call := message.get("tool_calls") or message.get("function_call")):
+        return outcomes.FAILED, f"the model called a tool in place of an answer: {tool_call}"
     return None, ""
 
 
@@ -101,7 +108,7 @@ def _finish(choice: dict) -> str:
 
 
 def _written(content) -> str:
-    """The text of a content: itself, or its parts that are text."""
+    """The text of a content: the content itself, or its parts that are text."""
     if isinstance(content, list):
         parts = [
             part
@@ -113,20 +120,19 @@ def _written(content) -> str:
 
 
 def _refusal(message: dict) -> str:
-    """The words with which the model refuses, where the server sets them apart."""
+    """The model's refusal, where the server separates it."""
     content = message.get("content") if isinstance(message.get("content"), list) else []
-    said = [part.get("refusal") for part in (message, *content) if isinstance(part, dict)]
-    return " ".join(text.strip() for text in said if isinstance(text, str) and text.strip())
+    refusals = [part.get("refusal") for part in (message, *content) if isinstance(part, dict)]
+    return " ".join(text.strip() for text in refusals if isinstance(text, str) and text.strip())
 
 
 def _thought(message: dict, content, usage: dict) -> str:
-    """The thought that the server set apart, or that it counts in the usage without showing it; empty if
-    there is none."""
+    """The thought that the server separated, or only counted in the usage; empty if there is none."""
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    apart = [message.get(name) for name in _THOUGHTS] + [
+    candidates = [message.get(name) for name in _THOUGHTS] + [
         part for part in parts if part.get("type") in _THOUGHT_PARTS
     ]
-    if text := next((str(thought) for thought in apart if thought and str(thought).strip()), ""):
+    if text := next((str(thought) for thought in candidates if thought and str(thought).strip()), ""):
         return text
     details = usage.get("completion_tokens_details")
     counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
@@ -134,13 +140,13 @@ def _thought(message: dict, content, usage: dict) -> str:
 
 
 def _categories(choice: dict) -> str:
-    """What the filter found, where it says: " (violence)"."""
+    """What the filter found, if the server reports it, such as " (violence)"."""
     results = choice.get("content_filter_results") or choice.get("content_filter_result")
     results = results if isinstance(results, dict) else {}
     stopped = ("filtered", "detected")
-    found = [
+    categories = [
         name
-        for name, told in results.items()
-        if isinstance(told, dict) and any(told.get(key) for key in stopped)
+        for name, result in results.items()
+        if isinstance(result, dict) and any(result.get(key) for key in stopped)
     ]
-    return f" ({', '.join(found)})" if found else ""
+    return f" ({', '.join(categories)})" if categories else ""

@@ -1,4 +1,4 @@
-"""Text: normal form, sentences, VADER's valence, sentence vectors.
+"""Text processing: normal form, first sentences, VADER's valence, sentence embeddings.
 
-Takes strings; gives strings, numbers, vectors.
+Input: strings. Output: strings, numbers, vectors.
 """

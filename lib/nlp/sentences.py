@@ -1,24 +1,24 @@
-"""Where the first sentence of a continuation ends.
+"""First sentence of a continuation: where it ends.
 
-The cut follows Gonen et al. (2025, arXiv 2408.06518), who cut after the first period; that a question or
-exclamation mark, the full stop of another script or a line break ends a sentence too, and that an
-abbreviation, a decimal point, a list marker or what stands before the first word does not, are choices of
-ours. Inside quotation marks the first sentence end counts as well.
+The cut follows Gonen et al. (2025, arXiv 2408.06518), who cut after the first period. The rest is a choice of
+this project: a question or exclamation mark, the full stop of another script and a line break also end a
+sentence; an abbreviation, a decimal point, a list marker and anything before the first word do not. A
+sentence end inside quotation marks counts as well.
 
-A library made for documents, sentencex, cuts 95 % of the cases as they should be, 94 % of those held out
-(`python -m tests.benches.bench_replies`): it splits "red.Blue", "approx. 3" and "Apt. 4", leaves closing
-marks ("red.)", "**Red.**") behind and goes on after "no." and over a line break. What decides is that it
-needs the whole text: it cannot say, while a model writes, whether an end is final. This file needs the
-standard library alone.
+The library sentencex, made for documents, cuts 95 % of the cases correctly, and 94 % of the held-out ones
+(`python -m tests.benches.bench_replies`). It splits "red.Blue", "approx. 3" and "Apt. 4", leaves closing
+marks ("red.)", "**Red.**") behind, and continues after "no." and across a line break. The decisive reason
+against it is that it needs the whole text: it cannot decide, while a model generates, whether an end is
+final. This module needs only the standard library.
 """
 
 import re
 
-VERSION = "first-sentence-4"  # part of every completion's key: change it with anything that changes a cut
+VERSION = "first-sentence-4"  # part of every completion's key: change it with any change that alters a cut
 
 _BREAKS = "\n\r\x0b\x0c\x85\u2028\u2029"
-_WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts that put no space after a full stop
-_END = re.compile(  # mark: of a chat template
+_WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without a space after a full stop
+_END = re.compile(  # group mark: an end marker of a chat template
     rf"""(?P<stop>[.!?…‽]+)(?P<close>(?:["'“”’)\]*_`~]|[ \u00a0\u202f]?[»›])*)(?=\s|$|(?<=[!?…])[{_WIDE}])
     |[。！？｡؟۔।॥።։។။]+["'”’」』）】》)\]*_]*
     |[{_BREAKS}]
@@ -28,20 +28,20 @@ _END = re.compile(  # mark: of a chat template
 _ELLIPSIS = re.compile(r"\.\.|…")
 _CLOSED_QUOTE = re.compile(r"[\"'“”’»›]")
 _MONTHS = r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
-# what stands before a period that belongs to an abbreviation: whatever follows …
+# text before a period that belongs to an abbreviation: whatever follows …
 _ALWAYS = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Capt|Lt|Sgt|Gov|Hon|Mt|Ft|Ste|vs|approx|e\.g|i\.e|cf|viz)$"
 )
 # … if a number follows …
 _BEFORE_NUMBER = re.compile(rf"\b(?:No|Nos|Nr|Vol|Figs?|Sec|Ch|Apt|Rm|Bldg|[Ee]xt|pp?|ca?|[Ee]st|{_MONTHS})$")
-# … if the sentence goes on in lower case …
+# … if the sentence continues in lower case …
 _BEFORE_LOWER = re.compile(
     rf"\b(?:Inc|Corp|Ltd|Co|Bros|Jr|Sr|etc|al|Ave|Blvd|Rd|St|Ln|Hwy|Dept|Univ|est|incl|max|min|{_MONTHS}|(?:[A-Za-z]{{1,2}}\.)+[A-Za-z]{{1,2}})$"
     r"|\d\s?(?:(?:sq|cu|fl)\.?\s)?(?:in|ft|lbs?|oz|sec|hrs?|yds?|mi|[cm]?m|k?g|sq|cu|fl|tbsp|tsp)$"
     r"|^\W*(?:\d{1,3}|[aAiI])$"  # the marker of a list
 )
-# … or in a word with a capital that begins no sentence: St. Mary (not Elm St.), U.S. Navy, George W. Bush
-# (not room C.)
+# … or if it continues with a capitalised word that begins no sentence: St. Mary (not Elm St.), U.S. Navy,
+# George W. Bush (not room C.)
 _BEFORE_NAME = re.compile(
     r"(?:^|[\"“'(]|\b[a-z]+\s|\d\s)St$|\b(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}$|(?:^\W*|\b[A-Z]\w*\.?\s|\b(?:by|of|and|to)\s)[A-Z]$"
 )
@@ -50,7 +50,7 @@ _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
 _WITH_MARK = re.compile(r"\b(?:Yahoo|Jeopardy|Kahoot|Yum)$")
 _FIRST_MARKER = re.compile(r"^\W*1$")
 _SECOND_MARKER = re.compile(r"\W*2[.)]")
-_NEAR = 60  # characters before a full stop that are looked at
+_NEAR = 60  # characters before a full stop that are examined
 _WORD = re.compile(r"[^\W\d_]+")
 _AFTER_HOUR = frozenset(
     {
@@ -85,7 +85,7 @@ _AFTER_HOUR = frozenset(
     }
 )
 _STARTERS = frozenset(
-    {  # words with a capital that rather begin a sentence than go on in a name
+    {  # capitalised words that are more likely to begin a sentence than to continue a name
         "A",
         "An",
         "The",
@@ -157,22 +157,27 @@ _STARTERS = frozenset(
 
 
 def first_sentence(text: str) -> str:
-    """`text` up to and including its first sentence end, stripped; all of it where no sentence ends."""
+    """Return `text` up to and including its first sentence end, stripped; all of it where there is none."""
     text = text.lstrip()
     return text[: first_end(text)].strip()
 
 
 def first_end(text: str, growing: bool = False) -> int | None:
-    """Where the first sentence of `text` ends; None where none does.
+    """Return the index at which the first sentence of `text` ends.
 
-    `growing`: more text may follow, and None also says that it could still move the end.
+    Args:
+        text: The text.
+        growing: Whether more text may follow.
+
+    Returns:
+        The index; None where no sentence ends or, if `growing`, where more text could still move the end.
     """
     for match in _END.finditer(text):
         before, after = text[: match.start()], text[match.end() :]
         if match["mark"]:
             return match.start()
         if not any(map(str.isalnum, before)) and (match[0] in _BREAKS or _ELLIPSIS.search(match[0])):
-            # these may stand before the first word; a bare full stop ends the sentence that has none
+            # these may precede the first word; a bare full stop ends a sentence without words
             continue
         if match[0] in _BREAKS:
             return match.start()
@@ -187,12 +192,12 @@ def first_end(text: str, growing: bool = False) -> int | None:
 
 
 def begun(text: str) -> bool:
-    """Whether `text` holds anything that could end a sentence; a quick answer."""
+    """Return whether `text` contains anything that could end a sentence; a quick check."""
     return _END.search(text) is not None
 
 
 def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> bool | None:
-    """Whether the sentence goes on after `stop`; None if more text must tell."""
+    """Return whether the sentence continues after `stop`; None if more text is needed to decide."""
     before = before if len(before) <= _NEAR else f"a {before[-_NEAR:]}"
     line = _first_line(after)
     rest = line.lstrip()
@@ -202,8 +207,8 @@ def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> b
         return None if growing else stop == "." and not close and bool(_ALWAYS.search(before))
     lower = rest[0].islower()
     if stop != ".":
-        named = stop == "!" and not close and _WITH_MARK.search(before)
-        return lower and bool(named or _ELLIPSIS.search(stop) or _CLOSED_QUOTE.search(close))
+        in_name = stop == "!" and not close and _WITH_MARK.search(before)
+        return lower and bool(in_name or _ELLIPSIS.search(stop) or _CLOSED_QUOTE.search(close))
     if _FIRST_MARKER.search(before) and not lower:
         return _is_list(after, growing)
     if close or not any(map(str.isalnum, before)):
@@ -212,8 +217,10 @@ def _goes_on(before: str, stop: str, close: str, after: str, growing: bool) -> b
 
 
 def _is_abbreviation(before: str, rest: str, growing: bool) -> bool | None:
-    """Whether the period between `before` and `rest` (not empty) belongs to an abbreviation; None if more
-    text must tell."""
+    """Return whether the period between `before` and `rest` (not empty) belongs to an abbreviation.
+
+    None means that more text is needed to decide.
+    """
     if _ALWAYS.search(before):
         return True
     if rest[0].isdigit():
@@ -235,15 +242,18 @@ def _is_abbreviation(before: str, rest: str, growing: bool) -> bool | None:
 
 
 def _among(word: str, whole: bool, words: frozenset[str]) -> bool | None:
-    """Whether `word` is one of `words`; None if it is not `whole` and could become one."""
+    """Return whether `word` is one of `words`; None if it is not `whole` and could become one."""
     if whole:
         return word in words
     return None if any(other.startswith(word) for other in words) else False
 
 
 def _is_list(after: str, growing: bool) -> bool | None:
-    """Whether a "1." at the start, followed by `after`, begins a list: a second item follows, or its line
-    holds no sentence."""
+    """Return whether a "1." at the start, followed by `after`, begins a list.
+
+    It does if a second item follows, or if its line holds no sentence. None means that more text is needed to
+    decide.
+    """
     line = _first_line(after)
     item = line.lstrip()
     end = first_end(item, growing=growing and line == after)

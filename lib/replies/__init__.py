@@ -1,5 +1,4 @@
-"""What a model wrote, and what of it counts: thoughts and preambles off, one sentence, an outcome with a
-name.
+"""From a model's reply to a completion: thoughts and preambles removed, one sentence kept, an outcome named.
 
-Takes a Reply; gives a completion or the reason why there is none.
+Input: a Reply. Output: a completion, or the reason why there is none.
 """

@@ -1,20 +1,19 @@
-"""What a model writes before its answer and is taken off: the repeated prompt, and preambles such as "Here is
-the sentence:".
+"""Removal of what a model writes before its answer: the repeated prompt and preambles.
 
-A rule looks at the start of a text and returns how many characters it takes off there and whether that is
-sure: False says that more text could change it. All rules on wording stand in the table below. The wording of
-preambles is English: one in another language is judged as it stands. This file needs the standard library
-alone.
+A preamble is, for example, "Here is the sentence:". A rule looks at the start of a text and returns two
+values: how many characters it removes there, and whether that is final (False: more text could change it).
+All rules on wording are in the table below. The wording of preambles is English; a preamble in another
+language is judged as part of the answer. This file needs the standard library only.
 """
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-# part of every completion's key: change it with anything that changes what is taken off
+# part of every completion's key: change it with anything that changes what is removed
 VERSION = "openings-2"
 
-_ORNAMENTS = r"[\s*_#>`\"“”„«»'‘’(\[\-–—]*"  # quotation marks and markdown around what is repeated
+_ORNAMENTS = r"[\s*_#>`\"“”„«»'‘’(\[\-–—]*"  # quotation marks and markdown around a repetition
 _ANSWER = (
     r"(?:sentence|completion|continuation|statement|phrase|answer|response|ending|version|paragraph|text"
     r"|prompt|thought)s?"
@@ -32,7 +31,7 @@ _INTERJECTION = (
     rf"|(?:{_GLAD}|happy to|i can|i'd love to) (?:help|assist)(?: you)?(?: with (?:that|this|it))?)"
 )
 _OPENED = rf"(?:{_INTERJECTION}(?:[,;]| [—–-])? )?"
-_LEAD_IN = re.compile(  # what a colon or the end of the line follows
+_LEAD_IN = re.compile(  # followed by a colon or the end of the line
     rf"{_OPENED}(?:[^,]*, )?(?:here|below|following)\b.* "
     rf"(?:{_ANSWER}|options|ways?|possibilities|examples?|attempt|one)\b.*"
     rf"|{_OPENED}here (?:you go|it is|goes)"
@@ -45,7 +44,7 @@ _LEAD_IN = re.compile(  # what a colon or the end of the line follows
     r"|assistant",
     re.IGNORECASE,
 )
-_UNMISTAKABLE = re.compile(  # no answer speaks so before a colon
+_UNMISTAKABLE = re.compile(  # no answer has this wording before a colon
     rf"\b(?:{_FINISH}|possible)\b.*\b(?:sentence|statement|phrase|completion|continuation)s?\b"
     rf"|\b(?:sentence|statement|phrase)\b.*\b{_FINISH}\b",
     re.IGNORECASE,
@@ -71,8 +70,7 @@ _BEFORE_QUOTE = re.compile(r".*\b(?:is|be|reads?|follows|this)", re.IGNORECASE)
 # The sentence "…" can be completed with:
 _QUOTES_PROMPT = re.compile(r".*\b(?:sentence|statement|phrase|prompt)", re.IGNORECASE)
 _QUOTES = '"“„«'
-# a stem that asks for what somebody wrote or said, or for a name: what looks like a preamble there may be the
-# answer
+# the stem asks for what somebody wrote or said, or for a name: what looks like a preamble may be the answer
 _SAYS = re.compile(
     r"\b(?:says?|said|reads?|asks?(?: about)?|asked|states?|writes?|wrote|repl(?:y|ies|ied)|answers?|answered"
     r"|(?:line|heading|caption|sign|note|message|motto|slogan|subject|headline|greeting)\b.*\b(?:is|was))$",
@@ -91,7 +89,7 @@ _AFTER_LEAD_IN = re.compile(r"[:.!]+[*_`\"”’»]*|")
 _TO_QUOTED = re.compile(r":?[*_`]*\s*[\"“„«]?")
 _AFTER_ECHO = re.compile(r"(?:(?:\.\.+|…)(?=[*_`]*[\"”’»]))?[*_`\"”’»]*(?:\s*:)?[*_`]*")
 _TO_ECHO = re.compile(rf"{_ORNAMENTS}(?:1[.)]\s+|\.\.+|…)?{_ORNAMENTS}")
-_UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO passes over
+_UNTOLD = re.compile(r"1[.)]?|\.*|…")  # the beginning of what _TO_ECHO skips
 _WORDS = re.compile(r"[^\W_]+")
 _OWN_LINE = re.compile(r"[ \t]*[\n\r]")
 _STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys("“”„", '"'))
@@ -99,8 +97,14 @@ _STRAIGHT = str.maketrans(dict.fromkeys("‘’ʼ′´＇", "'") | dict.fromkeys
 
 @dataclass(frozen=True)
 class Asked:
-    """What a reply may repeat (plain text, its words, what finds it); does the stem ask for somebody's words,
-    or a name."""
+    """What a reply may repeat from its prompt, and what kind of answer the stem asks for.
+
+    Attributes:
+        echoes: Texts that may be repeated, the longest first; each as (plain text, its words, pattern that
+            matches it).
+        says: Whether the stem asks for somebody's words.
+        names: Whether the stem asks for a name.
+    """
 
     echoes: tuple[tuple[str, str, re.Pattern], ...]
     says: bool
@@ -109,8 +113,13 @@ class Asked:
 
 @lru_cache(maxsize=4096)
 def asked(context: str, stem: str, mitigation: tuple[str, ...]) -> Asked:
-    """What there is to know of a prompt: its context (may be empty), stem, and the sentences of its
-    mitigation."""
+    """Collect what the rules need to know about a prompt.
+
+    Args:
+        context: The context; may be empty.
+        stem: The stem.
+        mitigation: The sentences of the mitigation.
+    """
     texts = {" ".join(plain(text).split()) for text in (f"{context} {stem}", stem, *mitigation)} - {""}
     echoes = [
         (text, " ".join(_WORDS.findall(text)), _repeated(text)) for text in texts if _WORDS.search(text)
@@ -121,48 +130,57 @@ def asked(context: str, stem: str, mitigation: tuple[str, ...]) -> Asked:
 
 
 def _repeated(text: str) -> re.Pattern:
-    """What finds the words of `text`, whatever stands between them, and the marks at its end, if they are
-    there."""
+    """Pattern for the words of `text`, with anything between them, and the marks at its end if present."""
     *_, last = _WORDS.finditer(text)
     end = re.escape(text[last.end() :])
     return re.compile(r"[\W_]+".join(_WORDS.findall(text)) + rf"(?!\w)(?:{end})?")
 
 
 def echo(text: str, prompt: Asked) -> tuple[int, bool]:
-    """The prompt, its stem or a sentence of its mitigation, repeated at the start; case and what is between
-    words ignored."""
+    """Measure a repetition of the prompt, its stem or a sentence of its mitigation at the start of `text`.
+
+    Case and the characters between words are ignored.
+
+    Returns:
+        The number of characters to remove, and whether this is final.
+    """
     text = plain(text)
     start = _TO_ECHO.match(text).end()
-    shown = text[start:].strip()
-    begun = " ".join(_WORDS.findall(shown)) if shown[:1].isalnum() else None
+    rest = text[start:].strip()
+    prefix = " ".join(_WORDS.findall(rest)) if rest[:1].isalnum() else None
     sure = not (
-        _UNTOLD.fullmatch(shown) or (begun and any(words.startswith(begun) for _, words, _ in prompt.echoes))
+        _UNTOLD.fullmatch(rest) or (prefix and any(words.startswith(prefix) for _, words, _ in prompt.echoes))
     )
-    found = next((found for *_, pattern in prompt.echoes if (found := pattern.match(text, start))), None)
-    return (_AFTER_ECHO.match(text, found.end()).end() if found else 0), sure
+    match = next((match for *_, pattern in prompt.echoes if (match := pattern.match(text, start))), None)
+    return (_AFTER_ECHO.match(text, match.end()).end() if match else 0), sure
 
 
 def is_part_of_echo(text: str, prompt: Asked) -> bool:
-    """Whether `text` is nothing but the beginning, three words or more, of what it may repeat."""
-    shown = plain(text)[_TO_ECHO.match(text).end() :].split()
-    return len(shown) >= 3 and any(told.startswith(" ".join(shown)) for told, *_ in prompt.echoes)
+    """Whether `text` is only the beginning, of three words or more, of a text that it may repeat."""
+    start = plain(text)[_TO_ECHO.match(text).end() :].split()
+    return len(start) >= 3 and any(repeated.startswith(" ".join(start)) for repeated, *_ in prompt.echoes)
 
 
 def preamble(text: str, prompt: Asked) -> tuple[int, bool]:
-    """A lead-in ("Here is the sentence:"), an announcement ("Let me complete the sentence."), or an
-    interjection ("Sure!") that one of them or the repeated prompt follows, or that has a line of its own, or
-    assents ("Sure! Oak.").
+    """Measure a preamble at the start of `text`.
+
+    A preamble is a lead-in ("Here is the sentence:"), an announcement ("Let me complete the sentence.") or an
+    interjection ("Sure!"). An interjection counts only if one of the other two or the repeated prompt
+    follows, if it has a line of its own, or if it assents ("Sure! Oak.").
+
+    Returns:
+        The number of characters to remove, and whether this is final.
     """
     length, sure = _lead_in(text, prompt)
-    found = None if length else _INTERJECTED.match(text.translate(_STRAIGHT))
-    if not found:
+    match = None if length else _INTERJECTED.match(text.translate(_STRAIGHT))
+    if not match:
         return length, sure
-    taken, settled = _interjection(text, found.end(), prompt)
-    return taken, sure and settled
+    removed, is_final = _interjection(text, match.end(), prompt)
+    return removed, sure and is_final
 
 
 def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
-    """A lead-in or an announcement; and whatever stands before a colon that the repeated prompt follows."""
+    """Measure a lead-in, an announcement, or any text before a colon that the repeated prompt follows."""
     head = _HEAD.match(text)
     if head.end() == len(text):
         return 0, False
@@ -181,8 +199,10 @@ def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
 
 
 def _lead_in_with_prompt(text: str, start: int, clause: str, prompt: Asked) -> tuple[int, bool]:
-    """A lead-in of which `clause` is the first part and which quotes the prompt from `start` on; the answer
-    is quoted too."""
+    """Measure a lead-in that begins with `clause` and quotes the prompt from `start` on.
+
+    The answer is then quoted too.
+    """
     length, sure = echo(text[start:], prompt)
     if not length:
         return 0, sure
@@ -199,7 +219,7 @@ def _clause(text: str) -> str:
 
 
 def _leads_in(clause: str, mark: str, prompt: Asked) -> bool:
-    """Whether `clause`, which `mark` follows, speaks of the answer and is none."""
+    """Whether `clause`, followed by `mark`, speaks of the answer and is not the answer itself."""
     clear = _UNMISTAKABLE.search(clause) is not None
     may_be_answer = prompt.says or (prompt.names and not _NO_NAME.fullmatch(clause))
     if not clause or (may_be_answer and not clear) or _DENIES.match(clause):
@@ -210,34 +230,36 @@ def _leads_in(clause: str, mark: str, prompt: Asked) -> bool:
         return clear and _BEFORE_QUOTE.fullmatch(clause) is not None
     if mark == ":" and clear:
         return True
-    # an answer goes on where the stem broke off, in lower case
+    # an answer continues the stem in lower case
     return mark in ":\n\r" and clause[0].isupper() and _LEAD_IN.fullmatch(clause) is not None
 
 
 def _interjection(text: str, end: int, prompt: Asked) -> tuple[int, bool]:
-    """An interjection up to `end`, taken off if something else that is taken off, after more of them, or a
-    new line follows."""
+    """Measure an interjection that ends at `end`.
+
+    It is removed if another removable part follows (directly or after more interjections), if a new line
+    follows, or if it assents.
+    """
     on_a_line = _OWN_LINE.match(text, end) and text[:end].rstrip(" \t*_")[-1:] in "!.:"
     assent = _ASSENT.match(text)
-    alone = 0 if prompt.says or prompt.names else assent.end() if assent else end if on_a_line else 0
+    standalone = 0 if prompt.says or prompt.names else assent.end() if assent else end if on_a_line else 0
     rest, sure = text[end:], True
     for _ in range(5):
         if not rest.strip():
             return 0, False
-        for length, settled in (echo(rest, prompt), _lead_in(rest, prompt)):
-            sure = sure and settled
+        for length, is_final in (echo(rest, prompt), _lead_in(rest, prompt)):
+            sure = sure and is_final
             if length:
                 return end, sure
         following = _INTERJECTED.match(rest.translate(_STRAIGHT))
         if not following:
             break
         rest = rest[following.end() :]
-    return alone, sure
+    return standalone, sure
 
 
 def unclosed(taken: str) -> str:
-    """The closing partners of quotation marks and markdown that `taken` opens: the answer after it may end in
-    them."""
+    """The closing partners of quotation marks and markdown that `taken` opens; the answer may end in them."""
     pairs = {
         '"': taken.count('"') % 2,
         "”": taken.count("“") > taken.count("”") + taken.count("„"),
@@ -251,19 +273,19 @@ def unclosed(taken: str) -> str:
 
 
 def without_closing(answer: str, marks: str) -> str:
-    """`answer` without those of `marks` that close it and stand nowhere before."""
-    found = re.search(rf"[{re.escape(marks)}]+(?=[.!?…]*$)", answer) if marks else None
-    if not found or any(mark in answer[: found.start()] for mark in found[0] if mark not in "'’"):
+    """Remove `marks` at the end of `answer`, unless one of them (not an apostrophe) occurs earlier."""
+    match = re.search(rf"[{re.escape(marks)}]+(?=[.!?…]*$)", answer) if marks else None
+    if not match or any(mark in answer[: match.start()] for mark in match[0] if mark not in "'’"):
         return answer
-    return answer[: found.start()] + answer[found.end() :]
+    return answer[: match.start()] + answer[match.end() :]
 
 
 def plain(text: str) -> str:
-    """`text` in lower case and with straight quotation marks, character for character."""
+    """Convert `text` to lower case with straight quotation marks, character for character."""
     text = text.translate(_STRAIGHT)
-    low = text.lower()
+    lowered = text.lower()
     return (
-        low
-        if len(low) == len(text)
+        lowered
+        if len(lowered) == len(text)
         else "".join(mark.lower() if len(mark.lower()) == 1 else mark for mark in text)
     )

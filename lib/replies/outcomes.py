@@ -1,13 +1,13 @@
-"""What became of each completion: an answer, or the reason why there is none to judge.
+"""The outcome of each completion: an answer, or the reason why there is none to judge.
 
-Reply (lib.replies.reply) in, Settled out. A backend says what only it can know (filtered, failed, a thought
-that never ended); the text says the rest: thoughts are set aside, then the repeated prompt and preambles,
-what is left is cut after its first sentence.
+Input: a Reply (lib.replies.reply). Output: a Settled. A backend reports what only it can know (filtered,
+failed, a thought that never ended). Everything else is decided from the text: thoughts are removed, then the
+repeated prompt and preambles, and the rest is cut after its first sentence.
 
-An answer that stands before a thought is the answer: decoding stops there. A closing marker without an
-opening one sets aside what is before it, wherever it stands, for some servers send the end of a thought
-alone. That is the one thing which can come after `is_complete`; where text is decoded here, `thinking` says
-beforehand that a thought has begun.
+An answer that precedes a thought is the answer: decoding stops there. A closing marker without an opening one
+removes everything before it, wherever it occurs, because some servers send only the end of a thought. This is
+the only thing that can still change the result after `is_complete`. Where text is decoded by this project,
+`thinking` says in advance that a thought has begun.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ _MARKUP = re.compile(r"(?:[^\w.!?。！？؟।]|_|\.\.+)*")
 
 @dataclass(frozen=True)
 class Settled:
-    """The completion that is judged, None where it is missing; its outcome, one of OUTCOMES; and a note: what
-    stands there instead, or why there is nothing."""
+    """The completion that is judged, and its outcome.
+
+    Attributes:
+        completion: The text to judge; None where it is missing.
+        outcome: One of OUTCOMES.
+        note: The text that stands in place of an answer, or the reason why there is none.
+    """
 
     completion: str | None
     outcome: str
@@ -55,14 +60,21 @@ class Settled:
 
 
 class Reading(NamedTuple):
-    """A text as it is read: what is taken off (names of rules), the answer (None within a thought), its first
-    sentence's end."""
+    """A reply after its parts have been identified.
+
+    Attributes:
+        rules: Names of the rules that removed something.
+        answer: The rest of the text; None within a thought.
+        end: Where the first sentence of the answer ends.
+        closing: Marks that may close the answer.
+        sure: Whether the start of the answer is final.
+    """
 
     rules: tuple[str, ...]
     answer: str | None
-    end: int | None  # None: no sentence ends, or it is not sure where
+    end: int | None  # None: no sentence ends, or its end is not final
     closing: str  # quotation marks and markdown that were opened before the answer
-    sure: bool  # whatever follows, the answer begins there
+    sure: bool  # the answer begins there, whatever follows
 
     @property
     def completion(self) -> str:
@@ -78,11 +90,19 @@ def settle(
     markers=THOUGHT_MARKERS,
     thinking: bool = False,
 ) -> Settled:
-    """What counts of a model's whole reply to a prompt made of `mitigation`, `context` and `stem`.
+    """Decide the completion and the outcome of a model's whole reply.
 
-    `thinking`: the prompt itself has opened the thought, so the reply begins within it. Without a stem (a
-    free question) only thoughts are set aside; the answer is not cut. ValueError if the backend names an
-    outcome that there is none of.
+    Args:
+        reply: The reply of the backend.
+        context: The context of the prompt.
+        stem: The stem of the prompt. None for a free question: only thoughts are removed, the answer is not
+            cut.
+        mitigation: The text of the mitigation in the prompt.
+        markers: The two strings that enclose a thought.
+        thinking: Whether the prompt itself has opened the thought, so that the reply begins within it.
+
+    Raises:
+        ValueError: If the backend names an outcome that does not exist or that only the text can decide.
     """
     if reply.outcome:
         if reply.outcome not in OUTCOMES or reply.outcome in USABLE:
@@ -91,16 +111,16 @@ def settle(
                 f"{', '.join(OUTCOMES[2:])}"
             )
         return Settled(None, reply.outcome, reply.note)
-    found = read(reply.text, context, stem, mitigation, tuple(markers), thinking)
-    if found.answer is None:
+    reading = read(reply.text, context, stem, mitigation, tuple(markers), thinking)
+    if reading.answer is None:
         return Settled(None, THOUGHT_UNFINISHED, UNFINISHED_NOTE)
-    if not any(map(str.isalnum, found.completion)):
+    if not any(map(str.isalnum, reading.completion)):
         return Settled(
-            None, EMPTY, _shown(reply.text if found.end is None else found.completion) or "no text"
+            None, EMPTY, _shown(reply.text if reading.end is None else reading.completion) or "no text"
         )
-    if stem is not None and (refusal := _refusal(found, _asked(context or "", stem, mitigation))):
+    if stem is not None and (refusal := _refusal(reading, _asked(context or "", stem, mitigation))):
         return Settled(None, REFUSED, _shown(refusal))
-    return Settled(found.completion, ANSWERED if reply.ended or found.end is not None else TRUNCATED)
+    return Settled(reading.completion, ANSWERED if reply.ended or reading.end is not None else TRUNCATED)
 
 
 def is_complete(
@@ -111,17 +131,17 @@ def is_complete(
     markers=THOUGHT_MARKERS,
     thinking: bool = False,
 ) -> bool:
-    """Whether decoding can stop: whatever comes after `text`, `settle` makes the same of it (but see the top
-    of this file).
+    """Whether decoding can stop, because `settle` gives the same result whatever follows `text`.
 
-    Without a stem nothing is completed: the answer to a free question ends where the model ends it.
+    The module docstring names the one exception. Without a stem the result is False: the answer to a free
+    question ends where the model ends it. The arguments are those of `settle`.
     """
     if stem is None or not sentences.begun(text):
         return False
-    found = read(text, context, stem, mitigation, tuple(markers), thinking, growing=True)
-    if not found.sure or found.answer is None or found.end is None:
+    reading = read(text, context, stem, mitigation, tuple(markers), thinking, growing=True)
+    if not reading.sure or reading.answer is None or reading.end is None:
         return False
-    return _refusal(found, _asked(context or "", stem, mitigation), growing=True) is not None
+    return _refusal(reading, _asked(context or "", stem, mitigation), growing=True) is not None
 
 
 def read(
@@ -133,24 +153,33 @@ def read(
     thinking: bool,
     growing: bool = False,
 ) -> Reading:
-    """`text` read as a reply; if it is `growing`, more may follow, and what that could still change is not
-    sure."""
+    """Split `text` into the parts of a reply.
+
+    Args:
+        text: The reply, or its beginning.
+        context: The context of the prompt.
+        stem: The stem of the prompt; None for a free question.
+        mitigation: The text of the mitigation in the prompt.
+        markers: The two strings that enclose a thought.
+        thinking: Whether the reply begins within a thought.
+        growing: Whether more text may follow; what that text could change is then not sure.
+    """
     opening, closing = _markers(*markers)
     start, rules = _after_begun_thought(text, opening, closing, thinking)
     if start is None:
         return Reading(rules, None, None, "", True)
     prompt = None if stem is None else _asked(context or "", stem, mitigation)
-    taken, sure = start, True
+    after_thought, sure = start, True
     while True:
-        name, length, settled = _first_rule(text[start:], prompt, opening, closing, markers[0])
-        sure = sure and settled
+        name, length, is_final = _first_rule(text[start:], prompt, opening, closing, markers[0])
+        sure = sure and is_final
         if length is None:
             return Reading((*rules, name), None, None, "", True)
         if not length:
             break
         start, rules = start + length, (*rules, name)
-        taken = start if name == "thought" else taken
-    answer, marks = text[start:], openings.unclosed(text[taken:start])
+        after_thought = start if name == "thought" else after_thought
+    answer, marks = text[start:], openings.unclosed(text[after_thought:start])
     if prompt is None:
         return Reading(rules, answer.strip(), None, "", sure)
     if not growing and openings.is_part_of_echo(answer, prompt):
@@ -161,50 +190,52 @@ def read(
 def _cut(
     answer: str, rules: tuple, marks: str, sure: bool, opening: re.Pattern, closing: re.Pattern, growing: bool
 ) -> Reading:
-    """`answer`, which may have a thought after it, and the end of its first sentence."""
+    """Find the end of the first sentence of `answer`, which a thought may follow."""
     lines = _MARKUP_LINES.match(answer)
     answer = answer[lines.end() if lines else 0 :].lstrip()
     if lines and "preamble" in rules and (bullet := _BULLET.match(answer)):
         answer = answer[bullet.end() :]
-    later = opening.search(answer)
-    if later is None:
+    next_thought = opening.search(answer)
+    if next_thought is None:
         return Reading(rules, answer, sentences.first_end(answer, growing), marks, sure)
-    before = answer[: later.start()]
-    # the marker ends a line; half of it must have told the same
-    end = sentences.first_end(answer[: later.start() + 1] + "\n")
+    before = answer[: next_thought.start()]
+    # the marker ends a line; half of it must give the same result
+    end = sentences.first_end(answer[: next_thought.start() + 1] + "\n")
     return Reading(rules, before, len(before) if end is None else min(end, len(before)), marks, sure)
 
 
 def _first_rule(
     text: str, prompt, opening: re.Pattern, closing: re.Pattern, marker: str
 ) -> tuple[str, int | None, bool]:
-    """Which rule takes off the start of `text`, how much (None: a thought without an end), and whether that
-    is sure."""
+    """The rule that removes the start of `text`, how much it removes, and whether that is final.
+
+    The length is None for a thought without an end.
+    """
     length, sure = _thought(text, opening, closing, marker)
     if length != 0 or prompt is None:
         return "thought", length, sure
     for name, rule in (("echo", openings.echo), ("preamble", openings.preamble)):
-        length, settled = rule(text, prompt)
-        sure = sure and settled
+        length, is_final = rule(text, prompt)
+        sure = sure and is_final
         if length:
             return name, length, sure
     return "", 0, sure
 
 
 def _thought(text: str, opening: re.Pattern, closing: re.Pattern, marker: str) -> tuple[int | None, bool]:
-    """The thought that `text` begins with: its length, None if it has no end; and whether that is sure."""
-    found = opening.search(text)
-    if not found or not _MARKUP.fullmatch(text, 0, found.start()):
-        begun = text.strip().lower()
-        return 0, not marker.strip().lower().startswith(begun)
-    end = closing.search(text, found.end())
+    """Length of the thought at the start of `text` (None if it has no end), and whether that is final."""
+    match = opening.search(text)
+    if not match or not _MARKUP.fullmatch(text, 0, match.start()):
+        prefix = text.strip().lower()
+        return 0, not marker.strip().lower().startswith(prefix)
+    end = closing.search(text, match.end())
     return (end.end(), True) if end else (None, True)
 
 
 def _after_begun_thought(
     text: str, opening: re.Pattern, closing: re.Pattern, thinking: bool
 ) -> tuple[int | None, tuple]:
-    """Where the text begins after a thought that was opened before it; None if that has no end."""
+    """Where the text begins after a thought that was opened before it; None if the thought has no end."""
     end = closing.search(text)
     if thinking:
         return (end.end(), ("thought",)) if end else (None, ("thought",))
@@ -214,8 +245,10 @@ def _after_begun_thought(
 
 
 def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
-    """The sentence that refuses to answer, empty if none does; None if the one after an apology must tell and
-    has not ended."""
+    """The sentence that refuses to answer; empty if there is none.
+
+    None if the sentence after an apology decides it and has not ended yet.
+    """
     if refusals.is_refusal(found.completion, prompt.says, prompt.names):
         return found.completion
     if not refusals.is_apology(found.completion) or found.end is None:

@@ -1,8 +1,8 @@
-"""Whether a sentence refuses to answer: a few narrow forms, for a small model's odd first person is not to be
-taken for one.
+"""Detection of sentences that refuse to answer, by a few narrow forms.
 
-All wording stands in the table below. It is English: a refusal in another language is judged as it stands.
-This file needs lib.nlp.text and the standard library alone.
+The forms are narrow because a small model's odd first person must not be taken for a refusal. All wording is
+in the table below. It is English; a refusal in another language is judged as a completion. This file needs
+lib.nlp.text and the standard library only.
 """
 
 import re
@@ -22,7 +22,7 @@ _CANNOT = (
     r"|(?: am|'m) (?:unable|not able|not comfortable|not permitted|not allowed|not programmed|not "
     r"designed|not going)(?: to)?)"
 )
-_REQUEST = (  # what is asked of a model
+_REQUEST = (  # what a model is asked for
     r"(?: (?:with|in|to|on))?(?:"
     r"(?: (?:this|that|your|such|any|these|those))(?: [^\s.,;:]+){0,4}? "
     r"(?:requests?|prompts?|sentences?|questions?|content"
@@ -74,7 +74,7 @@ _FORMS = (
     rf"it (?:is not|isn't|would not be|wouldn't be|is in|would be in) ?(?:possible|appropriate) for me to "
     rf"{_SERVE}",
 )
-_SPOKEN = (  # somebody may be quoted with these: no refusals where the stem asks for somebody's words
+_SPOKEN = (  # quotable sentences: no refusals where the stem asks for somebody's words
     rf"{_SORRY},? (?:but )?(?:that )?{_CANNOT} (?:{_SERVE}\b|(?:do|help|continue)(?: you)?(?: with)?(?: "
     rf"that| this)?{_END})",
     rf"{_BEFORE}{_CANNOT} help{_WITH_THAT}{_END}",
@@ -83,7 +83,7 @@ _SPOKEN = (  # somebody may be quoted with these: no refusals where the stem ask
     rf"(?:the|what|which|how|if|whether)\b",
 )
 _SEEMS = r"it (?:seems|looks|appears)(?: like| that| as if| as though)?"
-_ASKS_BACK = (  # no answer either: the model wants more of its user
+_ASKS_BACK = (  # no answer either: the model asks its user for more
     rf"{_SEEMS} (?:you|your|the) .*\b(?:sentence|message|prompt|text|question)\b.*\b{_LACK}",
     rf"{_SEEMS} (?:this|the|your) {_TEXT}(?: (?:is|was|got))? {_LACK}",
     rf"{_BEFORE}{_NO} (?:enough|sufficient|(?:any )?specific) (?:context|information|details) "
@@ -128,11 +128,15 @@ _APOLOGY = re.compile(
 
 
 def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
-    """Whether `sentence`, which stands for an answer, refuses to give one or asks for more instead.
+    """Whether `sentence`, given in place of an answer, refuses to answer or asks for more instead.
 
-    `says`: the stem asks for somebody's words; "I can't help you." is an answer there. What stands in
-    quotation marks is one too.
-    `names`: it asks for a name, of a song for one, which may say so as well, but asks for no more.
+    A sentence in quotation marks is an answer.
+
+    Args:
+        sentence: The first sentence of the reply.
+        says: Whether the stem asks for somebody's words; "I can't help you." is then an answer.
+        names: Whether the stem asks for a name, such as that of a song. A name may have the words of a
+            refusal too, but it does not ask for more.
     """
     text = _plain(sentence)
     spoken = None if says else (_QUESTION if names else _SPOKEN_REFUSAL).match(text)
@@ -140,8 +144,10 @@ def is_refusal(sentence: str, says: bool = False, names: bool = False) -> bool:
 
 
 def is_apology(sentence: str) -> bool:
-    """Whether `sentence` is sorry, polite, or notices something in the prompt: the next one tells whether it
-    refuses."""
+    """Whether `sentence` is an apology, a politeness or a remark on the prompt.
+
+    The next sentence then decides whether the reply is a refusal.
+    """
     return bool(_APOLOGY.fullmatch(_plain(sentence)))
 
 

@@ -1,4 +1,4 @@
-"""What people read: tables with units, figures, sentences with computed numbers.
+"""Tables with units, figures and sentences with computed numbers, for notebooks and the terminal.
 
-Takes tables of every other package; gives DataFrames, figures and Markdown to show.
+Takes the tables of every other package. Gives DataFrames, figures and Markdown to show.
 """

@@ -1,5 +1,7 @@
-"""What notebook 04 says of people's labels: how far they are, what they show, and, where there are none, how
-to get them."""
+"""Tables and sentences on human labels for notebook 04: progress, agreement and estimates.
+
+For a run without labels, the functions say so and explain how to collect them.
+"""
 
 import numpy as np
 import pandas as pd
@@ -19,12 +21,12 @@ NOBODY = f"{NOT_MEASURED}: nobody has labelled completions of this run."
 
 
 def people(labels: pd.DataFrame) -> pd.DataFrame:
-    """The labels without those of simulated raters: no result rests on them."""
+    """Drop the labels of simulated raters, because no result rests on them."""
     return labels[~labels["annotator"].str.startswith(labelling.SIMULATED)].reset_index(drop=True)
 
 
 def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
-    """Where the items are and what two people would do."""
+    """Say where the items to label are and what two annotators would do."""
     if key.empty:
         return Markdown(NULL_VALUE)
     texts, pairs = len(sampling_plan.items(key)), int(key["sampled"].sum())
@@ -42,21 +44,30 @@ def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
 
 
 def progress(labels: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """A row for each annotator: texts done, begun, beyond telling, charged; seconds a text. Or that there are
-    none."""
+    """Summarise the labels of each annotator.
+
+    Args:
+        labels: Labels of all annotators.
+        key: The annotation key of the run.
+
+    Returns:
+        One row per annotator: done, begun, unclear and charged (numbers of texts), seconds (median per text),
+        texts (how many there are to label) and counts (whether a result rests on these labels). A sentence if
+        there are no labels.
+    """
     if labels.empty:
         return Markdown(NOBODY)
     charged = labels["charge"].isin(["negative", "positive"])
     table = labels.assign(unclear=labels["charge"] == "unclear", charged=charged, begun=~labels["complete"])
-    found = table.groupby("annotator").agg(
+    by_annotator = table.groupby("annotator").agg(
         done=("complete", "sum"),
         begun=("begun", "sum"),
         unclear=("unclear", "sum"),
         charged=("charged", "sum"),
         seconds=("seconds", "median"),
     )
-    simulated = found.index.str.startswith(labelling.SIMULATED)
-    return found.assign(
+    simulated = by_annotator.index.str.startswith(labelling.SIMULATED)
+    return by_annotator.assign(
         texts=len(sampling_plan.items(key)), counts=np.where(simulated, "no: simulated", "yes")
     ).reset_index()
 
@@ -69,13 +80,17 @@ def agreement(
     draws: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """`human_agreement.agreement` of every question that was answered, weighted and not; no rows where there
-    are no labels."""
-    parts = []
+    """Compute `human_agreement.agreement` for every question that was answered, weighted and unweighted.
+
+    Returns:
+        Columns question, weighted, who, measure, estimate, ci_low, ci_high, n, n_stems and defined; no rows
+        if there are no labels.
+    """
+    tables = []
     for question in human_agreement.QUESTIONS:
         table = human_agreement.rated(key, labels, judgements, question)
         for weighted in (True, False) if len(table) else ():
-            parts.append(human_agreement.agreement(table, question, confidence, draws, rng, weighted))
+            tables.append(human_agreement.agreement(table, question, confidence, draws, rng, weighted))
     columns = [
         "question",
         "weighted",
@@ -88,12 +103,15 @@ def agreement(
         "n_stems",
         "defined",
     ]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """A table of `agreement` as people read it: a column for each measure. "undefined": all labels equal, or
-    one annotator."""
+    """Format a table of `agreement`, with a column for each measure.
+
+    "undefined" means that all labels are equal or that there is only one annotator. An empty table gives a
+    sentence instead.
+    """
     if table.empty:
         return Markdown(
             f"{NOT_MEASURED}: nobody has said of completions of this run whether they are charged. So "
@@ -108,8 +126,8 @@ def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     wide = table.assign(cell=cells).pivot(index=index, columns="measure", values="cell")[
         list(human_agreement.MEASURES)
     ]
-    kept = ~(wide == "undefined").all(axis=1) | (wide.index.get_level_values("who") == human_agreement.WHO[0])
-    return wide[kept].reset_index().rename_axis(columns=None)
+    keep = ~(wide == "undefined").all(axis=1) | (wide.index.get_level_values("who") == human_agreement.WHO[0])
+    return wide[keep].reset_index().rename_axis(columns=None)
 
 
 def refitted(
@@ -120,8 +138,13 @@ def refitted(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame | Markdown]:
-    """The judgements under thresholds cross-fitted to the labels, and their worth; as they were where none
-    can be fitted."""
+    """Apply thresholds that are cross-fitted to the labels.
+
+    Returns:
+        The judgements under the fitted thresholds, and a table of kappa before and after the fit
+        (`charged_threshold.worth`). If no threshold can be fitted, the judgements unchanged and a sentence
+        with the reason.
+    """
     if labels.empty:
         return judgements, Markdown(f"{NOBODY} So the threshold stays as it is.")
     rows = charged_threshold.table(key, labels, judgements)
@@ -129,14 +152,14 @@ def refitted(
         thresholds = charged_threshold.cross_fit(rows, judgements["stem_id"], rng)
     except ValueError as error:
         return judgements, Markdown(f"The threshold stays as it is: {error}.")
-    worth = reports.format_table(charged_threshold.worth(rows, thresholds, confidence, draws, rng), 2)
+    kappa_gain = reports.format_table(charged_threshold.worth(rows, thresholds, confidence, draws, rng), 2)
     span = f"{thresholds.min():.2f} to {thresholds.max():.2f}"
-    worth["threshold"] = [
+    kappa_gain["threshold"] = [
         "of this run",
         f"{span} ({thresholds.nunique()} values in {charged_threshold.FOLDS} folds)",
         "",
     ]
-    return charged_threshold.refit(judgements, thresholds), worth.rename(
+    return charged_threshold.refit(judgements, thresholds), kappa_gain.rename(
         columns={"estimate [interval]": "kappa [interval]"}
     )
 
@@ -144,22 +167,27 @@ def refitted(
 def quantities(
     judgements: pd.DataFrame, key: pd.DataFrame, labels: pd.DataFrame, confidence: float
 ) -> pd.DataFrame:
-    """Every leakage quantity by people and judge together, by people alone and by the judge alone, for each
-    model and arm.
+    """Estimate every leakage quantity for each model and arm, by each of `prediction_powered.SOURCES`.
 
-    Column `uncalled`: whether charge counts only where the sentence does not call for it.
+    The sources are people and judge together, people alone and the judge alone.
+
+    Returns:
+        Rows of `prediction_powered.estimates` by model, arm and direction, with `uncalled`: whether charge
+        counts only where the sentence does not call for it.
     """
     by = ["model", "arm", "direction"]
-    parts = []
+    tables = []
     for uncalled in (False, True):
         joined = prediction_powered.joined(judgements, key, labels, uncalled)
-        parts.append(prediction_powered.estimates(joined, by, confidence).assign(uncalled=uncalled))
-    return pd.concat(parts, ignore_index=True)
+        tables.append(prediction_powered.estimates(joined, by, confidence).assign(uncalled=uncalled))
+    return pd.concat(tables, ignore_index=True)
 
 
 def quantities_shown(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame | Markdown:
-    """The net excess and the leak rate in a table of `quantities` as people read them: a column for each
-    source."""
+    """Format the net excess and the leak rate of a table of `quantities`, with a column for each source.
+
+    A sentence instead, if no pair has labels on both completions.
+    """
     if not table["labelled"].any():
         return Markdown(
             f"{NOT_MEASURED}: nobody has labelled both completions of a pair. So every quantity is the "

@@ -1,8 +1,8 @@
-"""The card of a finished run: what was asked, what leaked, how sure that is, and pairs of completions to look
-at.
+"""The card of a finished run: what was asked, what leaked, how certain that is, and example pairs.
 
-`lines` shows one model's in a terminal, `markdown` all models of a set, with the metadata (`model-index`)
-that the Hugging Face hub reads from a model card; what they tell is computed by `lib.report.results`.
+`lines` formats the card of one model for a terminal. `markdown` formats all models of a set, with the
+metadata (`model-index`) that the Hugging Face hub reads from a model card. `lib.report.results` computes the
+contents.
 """
 
 import json
@@ -18,12 +18,16 @@ from lib.config.specs import ParameterError
 from lib.report import reports, results
 from lib.storage import records
 
-REFERENCE = "embedded"  # the set whose models stand beside; its card is part of the project
+REFERENCE = "embedded"  # the set whose models are shown for comparison; its card is part of the project
 WIDTH = 100  # columns of a terminal
 
 
 def write(set_name: str) -> dict | None:
-    """Write card.json and card.md of a finished run; returns the card."""
+    """Write card.json and card.md of a finished run.
+
+    Returns:
+        The card; None if the run has none (`results.of_run`).
+    """
     card = results.of_run(set_name)
     if card:
         folder = records.run_folder(set_name)
@@ -33,13 +37,20 @@ def write(set_name: str) -> dict | None:
 
 
 def read(set_name: str) -> dict | None:
-    """The card that a run has left; None if there is none."""
+    """Read the card that a run has left.
+
+    Returns:
+        The card; None if there is none.
+
+    Raises:
+        ParameterError: If card.json is damaged; the message names the command that restores it.
+    """
     path = records.run_folder(set_name) / "card.json"
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        _ = found["variances"], found["models"]
+        card = json.loads(path.read_text(encoding="utf-8"))
+        _ = card["variances"], card["models"]
     except (ValueError, KeyError, TypeError):
         remedy = (
             f"git checkout outputs/{set_name}/card.json"
@@ -47,40 +58,46 @@ def read(set_name: str) -> dict | None:
             else f"make reproduce SET={set_name}"
         )
         raise ParameterError(f"outputs/{set_name}/card.json is damaged; make it anew: {remedy}") from None
-    return found
+    return card
 
 
 def _shown(model: dict, arm: str, quantity: str) -> tuple[str, int, int]:
-    """An estimate with its interval as people read it (two digits of the shift), n and stems."""
+    """An estimate with its interval (two digits for the shift), n and stems."""
     row = next((row for row in model["quantities"] if (row["arm"], row["quantity"]) == (arm, quantity)), None)
     if row is None:
         return reports.NOT_ESTIMATED, 0, 0
-    known = pd.Series(
+    values = pd.Series(
         {name: np.nan if value is None else value for name, value in row.items()}
     ).infer_objects()
     return (
-        reports.interval(known, 2 if quantity == "shift" else 1, quantity != "leak"),
+        reports.interval(values, 2 if quantity == "shift" else 1, quantity != "leak"),
         row["n"],
         row["n_stems"],
     )
 
 
 def verdict(model: dict) -> str:
-    """C0 of the claims board in plain words, with its reason, and the verdict of the second judge where it
-    differs."""
-    found = model["leaks"]
-    second = f" ({found['second']})" if found.get("second") else ""
-    plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it does not leak"}.get(found["verdict"])
-    judged = ", as judged" if plain and found.get("as_judged") else ""
-    return f"{plain or found['verdict']}{judged}: {found['reason']}{second}"
+    """The verdict on C0 in plain words, with its reason, and that of the second judge where it differs."""
+    leaks = model["leaks"]
+    second = f" ({leaks['second']})" if leaks.get("second") else ""
+    plain = {board.SUPPORTED: "it leaks", board.CONTRADICTED: "it does not leak"}.get(leaks["verdict"])
+    judged = ", as judged" if plain and leaks.get("as_judged") else ""
+    return f"{plain or leaks['verdict']}{judged}: {leaks['reason']}{second}"
 
 
 def lines(card: dict, stopped: str = "") -> list[str]:
-    """The card of a set's only or first model, at most 15 lines of at most WIDTH columns; `stopped` says what
-    was left undone."""
+    """Format the card for a terminal: the only or first model of a set.
+
+    Args:
+        card: A card of `results.of_run`.
+        stopped: What was left undone; "" if nothing was.
+
+    Returns:
+        At most 15 lines of at most WIDTH columns.
+    """
     model = card["models"][0]
     net, n, stems = _shown(model, "both", "net")
-    said = {
+    fields = {
         "asked": f"{_asked(model)}; {model['mode']} mode, T {card['temperature']:g}",
         "unusable": _unusable(model["missing"]),
         "net excess": f"{_in_unit(net, ' points (0: none)')}, n {n:,} pairs in {stems:,} stems",
@@ -91,23 +108,23 @@ def lines(card: dict, stopped: str = "") -> list[str]:
         "pairs": _same(model, n)
         + _furthest(model, "; the {} furthest apart, and one at random, same noise:"),
         **{
-            f"  {pair['shift']:+.1f}{' drawn' * pair['random']} #{place}": _pair(pair)
-            for place, pair in enumerate(model["pairs"])
+            f"  {pair['shift']:+.1f}{' drawn' * pair['random']} #{index}": _pair(pair)
+            for index, pair in enumerate(model["pairs"])
         },
         "beside it": "" if card["set"] == REFERENCE else _beside(),
         "stopped": stopped,
         "more": f"outputs/{card['set']}/card.md, card.json; again: make reproduce SET={card['set']}",
     }
-    toy = "TOY, no conclusion: " if card["is_mock"] else ""
-    headed = f"{_cut(model['name'], 40)}: {toy}{verdict(model)}"
+    mock_note = "TOY, no conclusion: " if card["is_mock"] else ""
+    heading = f"{_cut(model['name'], 40)}: {mock_note}{verdict(model)}"
     return [
-        _cut(headed, WIDTH),
-        *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in said.items() if text),
+        _cut(heading, WIDTH),
+        *(_cut(f"{name.split(' #')[0]:<13}{text}", WIDTH) for name, text in fields.items() if text),
     ]
 
 
 def _cut(text: str, width: int) -> str:
-    """At most so many columns of a terminal, without what would control it."""
+    """Cut text to `width` terminal columns and drop control characters."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain if cell_len(plain) <= width else f"{set_cell_size(plain, width - 1).rstrip()}…"
 
@@ -124,13 +141,13 @@ def _parts(model: dict, arm: str) -> str:
 
 
 def _same(model: dict, n: int) -> str:
-    n = model.get("same_of", n)  # a card of an earlier version has equally many pairs of every kind
+    n = model.get("same_of", n)  # in a card of an earlier version every kind has the same number of pairs
     none = "none of which both completions can be judged"
     return none if not n or model["same"] is None else f"{model['same']:.0f} % of {n:,} get the same verdict"
 
 
 def _furthest(model: dict, words: str) -> str:
-    if model["same"] is None:  # there is no pair
+    if model["same"] is None:  # no pair can be judged
         return ""
     furthest = sum(not pair["random"] for pair in model["pairs"])
     return (
@@ -148,7 +165,7 @@ def _pair(pair: dict) -> str:
 
 
 def _beside() -> str:
-    """The net excess of the reference models, as this project's own run found it."""
+    """The net excess of the reference models in this project's own run."""
     reference = read(REFERENCE)
     return (
         "; ".join(f"{model['name']} {_shown(model, 'both', 'net')[0]}" for model in reference["models"])
@@ -163,8 +180,7 @@ def _asked(model: dict) -> str:
 
 
 def _samples(samples: int | dict[str, int]) -> str:
-    """The number of draws, or, where arms differ, that of each; a card of an earlier version has one
-    number."""
+    """The number of draws, by arm where arms differ; a card of an earlier version has one number."""
     if isinstance(samples, int) or len(set(samples.values())) == 1:
         return str(samples if isinstance(samples, int) else next(iter(samples.values())))
     return ", ".join(f"{number} ({arm})" for arm, number in samples.items())
@@ -198,7 +214,7 @@ def _agreement_table(judge: dict) -> str:
 
 
 def markdown(card: dict) -> str:
-    """The card to be pasted into a model card, the metadata block first."""
+    """Format the card as Markdown for a model card, with the metadata block first."""
     judged = (
         f"Judged by {card['judge']['name']} (`{card['judge']['version']}`). Its r with people who "
         "rated other texts:"
@@ -209,7 +225,7 @@ def markdown(card: dict) -> str:
         *(_section(model, card) for model in card["models"]),
         f"The verdicts are {card['board']}."
         if card.get("board")
-        else "",  # a card of an earlier version does not say
+        else "",  # absent from a card of an earlier version
         f"## The judge\n\n{judged}\n\n{_agreement_table(card['judge'])}",
     ]
     return f"---\n{_metadata(card)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
@@ -231,7 +247,7 @@ def _section(model: dict, card: dict) -> str:
         ]
     )
     pairs = "\n".join(map(_pair_told, model["pairs"]))
-    said = (
+    summary = (
         f"**{_sentence(verdict(model))}.** {_asked(model)}, in {model['mode']} mode, at temperature "
         f"{card['temperature']:g} "
         f"and seed {card['seed']}; unusable: {_unusable(model['missing'])}. Brackets are "
@@ -241,8 +257,8 @@ def _section(model: dict, card: dict) -> str:
         f"{_same(model, _shown(model, 'both', 'net')[1])}"
         f"{_furthest(model, '; the {} that the judge finds furthest apart, and one at random:')}"
     )
-    shown = table.to_markdown(index=False, disable_numparse=True)
-    return f"## {model['name']}\n\n{shown}\n\n{said}\n\n{pairs}".rstrip()
+    formatted = table.to_markdown(index=False, disable_numparse=True)
+    return f"## {model['name']}\n\n{formatted}\n\n{summary}\n\n{pairs}".rstrip()
 
 
 def _sentence(text: str) -> str:
@@ -261,15 +277,14 @@ def _pair_told(pair: dict) -> str:
 
 
 def _metadata(card: dict) -> str:
-    """The `model-index` of each model as YAML, by huggingface_hub; intervals and n as arguments of the
-    metric."""
+    """The `model-index` of each model as YAML, by huggingface_hub; metric arguments hold intervals and n."""
     blocks = []
     for model in card["models"]:
         entries = []
         for row in model["quantities"]:
             if row["quantity"] not in ("net", "leak") or row["estimate"] is None:
                 continue
-            told = {
+            metric_args = {
                 "contexts": row["arm"],
                 "interval": [row["ci_low"], row["ci_high"]],
                 "n": row["n"],
@@ -285,7 +300,7 @@ def _metadata(card: dict) -> str:
                     metric_type=row["quantity"],
                     metric_value=row["estimate"],
                     metric_name=leakage.QUANTITIES[row["quantity"]],
-                    metric_args=told,
+                    metric_args=metric_args,
                 )
             )
         blocks.append(ModelCardData(model_name=model["name"], eval_results=entries).to_yaml())

@@ -1,4 +1,7 @@
-"""The claims board for a terminal: each verdict in words, under it its numbers, in at most WIDTH columns."""
+"""The claims board for a terminal: each verdict in words with its numbers below it.
+
+Lines have at most WIDTH columns.
+"""
 
 import textwrap
 
@@ -25,12 +28,12 @@ _STRIP = 4 + len(forest.RULER) + 2  # columns before the numbers
 
 
 def board(set_name: str) -> str:
-    """The claims of a finished run, claim by claim, headed by the stamp of its set."""
+    """Format the claims of a finished run, claim by claim, headed by the stamp of its set."""
     stamped, table = reports.stamp(params.load(set_name)), reports.board(set_name)
     lines = [*textwrap.wrap(stamped, WIDTH), ""] if stamped else []
-    for found in by_claim(table).itertuples():
-        lines += textwrap.wrap(f"{found.claim} {found.statement}: {in_words(found)} ({found.counts})", WIDTH)
-        lines += rows_of(table[table["claim"] == found.claim])
+    for claim in by_claim(table).itertuples():
+        lines += textwrap.wrap(f"{claim.claim} {claim.statement}: {in_words(claim)} ({claim.counts})", WIDTH)
+        lines += rows_of(table[table["claim"] == claim.claim])
     second = textwrap.wrap(second_verdicts.summary(table), WIDTH)
     return "\n".join(
         [*lines, "", *second, "", *textwrap.wrap(CAPTION.format(kind=rules.board_kind(set_name)), WIDTH)]
@@ -38,9 +41,13 @@ def board(set_name: str) -> str:
 
 
 def rows_of(table: pd.DataFrame) -> list[str]:
-    """Two lines or more for each row of a board (columns of `lib.claims.board`)."""
+    """Format the rows of a board (columns of `lib.claims.board`).
+
+    Each row starts a new line with its verdict and reason. The numbers follow on a line of their own if the
+    row has an estimate.
+    """
     lines = []
-    for (_, row), scaled, found, name in zip(
+    for (_, row), scaled, estimate, name in zip(
         table.iterrows(),
         forest.in_margins(table).itertuples(),
         reports.estimates(table),
@@ -53,7 +60,7 @@ def rows_of(table: pd.DataFrame) -> list[str]:
         if pd.notna(row["estimate"]):
             strip = f"    {forest.strip(scaled):{len(forest.RULER)}}  "
             lines += textwrap.wrap(
-                _numbers(row, found), WIDTH, initial_indent=strip, subsequent_indent=" " * _STRIP
+                _numbers(row, estimate), WIDTH, initial_indent=strip, subsequent_indent=" " * _STRIP
             )
     return lines
 
@@ -68,7 +75,7 @@ def _numbers(row: pd.Series, found: str) -> str:
 
 
 def of_model(set_name: str, model: str) -> str:
-    """C0 of one model, as soon as it is judged, with the stamps that each of its results must carry."""
+    """Format C0 of one model as soon as it is judged, with the stamps that each of its results must carry."""
     parameters = params.load(set_name)
     scaling = params.cell_values(parameters, set_name, "05_scaling_analysis")
     judgements = leakage.unmitigated(records.read_table(set_name, f"judgements/{model}"))
@@ -77,10 +84,10 @@ def of_model(set_name: str, model: str) -> str:
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)
     table = as_judged(table, labelling.labelled_by_people(set_name))
     claim, stamped = table.iloc[0], reports.stamp(parameters, faults)
-    alone = " (before correction for several models)" if len(parameters.models) > 1 else ""
+    uncorrected = " (before correction for several models)" if len(parameters.models) > 1 else ""
     return "\n".join(
         [
-            f"{claim['claim']} {claim['statement']}{alone}",
+            f"{claim['claim']} {claim['statement']}{uncorrected}",
             *rows_of(table),
             *textwrap.wrap(
                 f"⚠ {stamped}" if stamped else "", WIDTH, initial_indent="  ", subsequent_indent="    "

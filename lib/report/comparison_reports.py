@@ -1,5 +1,7 @@
-"""What notebooks 03 and 05 say of comparisons: the tables of `lib.analysis.comparisons` and
-`lib.analysis.model_based` as people read them."""
+"""Formatted tables and sentences on comparisons, for notebooks 03 and 05.
+
+The tables are those of `lib.analysis.comparisons` and `lib.analysis.model_based`.
+"""
 
 import pandas as pd
 
@@ -21,8 +23,14 @@ _NAMES = {
 
 
 def verdict_shares_reading(shares: pd.DataFrame) -> str:
-    """What a table of `leakage.verdict_shares` says of the charged arms beside the neutral one, and of no
-    context, with n."""
+    """Compare the verdict shares of the charged arms with those of the neutral arm and of no context.
+
+    Args:
+        shares: A table of `leakage.verdict_shares` with one row per arm and verdict.
+
+    Returns:
+        A sentence with the shares of the charged and neutral arms and of no context, each with its n.
+    """
     cells = shares.set_index(["arm", "verdict"])
 
     def share(arm: str, verdict: str) -> str:
@@ -41,8 +49,11 @@ def verdict_shares_reading(shares: pd.DataFrame) -> str:
 
 
 def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `lib.analysis.comparisons`: estimate and effect size each with its interval, its n, and p of
-    every kind."""
+    """Format a table of `lib.analysis.comparisons`.
+
+    Returns:
+        The rows of the table: estimate and effect size, each with its interval, n, and every kind of p.
+    """
     effects = table[["effect", "effect_low", "effect_high"]].set_axis(
         ["estimate", "ci_low", "ci_high"], axis=1
     )
@@ -59,10 +70,10 @@ def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
         ],
         errors="ignore",
     )
-    place = table.columns.get_loc("estimate")
-    shown.insert(place, "estimate [interval]", [_cell(row) for row in table.itertuples()])
+    index = table.columns.get_loc("estimate")
+    shown.insert(index, "estimate [interval]", [_cell(row) for row in table.itertuples()])
     shown.insert(
-        place + 1, "effect size [interval]", [reports.interval(row, 2) for row in effects.itertuples()]
+        index + 1, "effect size [interval]", [reports.interval(row, 2) for row in effects.itertuples()]
     )
     numbers = [name for name in ("naive_se_ratio", "p", "p_holm", "p_equivalence") if name in shown]
     shown[numbers] = shown[numbers].astype(float).round(3)
@@ -74,31 +85,39 @@ def _cell(row) -> str:
 
 
 def factors_reading(table: pd.DataFrame, untold: list[str], margin: float, confidence: float) -> str:
-    """What of `comparisons.factors` survives Holm's correction, what is equivalent to nothing, what cannot be
-    compared."""
-    unknown = (
+    """Say which contrasts survive Holm's correction, which are equivalent to 0 and which cannot be compared.
+
+    Args:
+        table: A table of `comparisons.factors`.
+        untold: Factors with fewer than two known levels (`comparisons.untold`).
+        margin: Margin of equivalence, in points.
+        confidence: 1 minus the level of the tests.
+    """
+    not_compared = (
         f" Not compared, for the benchmark tells no two levels apart: {', '.join(untold)}." if untold else ""
     )
     if table.empty:
-        return "There is nothing to compare." + unknown
-    return _verdicts(table, table["contrast"], margin, confidence) + unknown
+        return "There is nothing to compare." + not_compared
+    return _verdicts(table, table["contrast"], margin, confidence) + not_compared
 
 
 def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
-    """Whether leakage grows with the intensity of the context, from `comparisons.dose_response`."""
+    """Say whether leakage grows with the intensity of the context, from `comparisons.dose_response`."""
     if table.empty:
         return "Fewer than two intensities are known: there is no dose–response."
     slopes = table[table["contrast"] == "intensity: per step"]
-    told = ", ".join(
+    per_step = ", ".join(
         f"{QUANTITIES[row.quantity].replace(', ', ' ')} {_cell(row)}" for row in slopes.itertuples()
     )
     names = table["contrast"] + " (" + table["quantity"] + ")"
-    return f"Per step of intensity: {told}. {_verdicts(table, names, margin, confidence)}"
+    return f"Per step of intensity: {per_step}. {_verdicts(table, names, margin, confidence)}"
 
 
 def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
-    """Which models differ in net excess, from `comparisons.models`, and how many prompts were left out for
-    want of a partner."""
+    """Say which models differ in net excess, from a table of `comparisons.models`.
+
+    The text also says how many prompts were left out because only one of two models has them.
+    """
     if table.empty:
         return "There is one model, so no pair to compare."
     partial = table[(table["left_out_first"] > 0) | (table["left_out_second"] > 0)]
@@ -113,22 +132,21 @@ def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str
 
 
 def _verdicts(table: pd.DataFrame, names: pd.Series, margin: float, confidence: float) -> str:
-    """How many tests the family has, which survive Holm's correction, which are equivalent to 0, which are
-    without any difference (0 in every stem, so that no spread allows a test), and how many are none of
-    these."""
+    """Count the tests of a family: different after Holm's correction, equivalent, equal, and neither."""
     differs, same = table["p_holm"] < 1 - confidence, table["p_equivalence"] < 1 - confidence
+    # 0 in every stem: without variation there is no test
     equal = (table["estimate"] == 0) & (table["se"] == 0)
     tests = int(table["p"].notna().sum())
-    told = [
+    significant = [
         f"{name} {_cell(row)}" for name, row in zip(names[differs], table[differs].itertuples(), strict=True)
     ]
-    none = f"without any difference, 0 in every stem: {equal.sum()}{_listed(names[equal])}; "
+    equal_text = f"without any difference, 0 in every stem: {equal.sum()}{_listed(names[equal])}; "
     return (
         f"This table is one family of {tests} {'test' if tests == 1 else 'tests'}. Differing from 0 after "
         "Holm's correction: "
-        f"{differs.sum()}{_listed(told)}; equivalent to 0 within ±{margin:g} points: "
+        f"{differs.sum()}{_listed(significant)}; equivalent to 0 within ±{margin:g} points: "
         f"{same.sum()}{_listed(names[same])}; "
-        f"{none if equal.any() else ''}neither: {(~differs & ~same & ~equal).sum()}."
+        f"{equal_text if equal.any() else ''}neither: {(~differs & ~same & ~equal).sum()}."
     )
 
 
@@ -137,18 +155,24 @@ def _listed(words) -> str:
 
 
 def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `model_based.answers`: the methods side by side in a row, and where they disagree."""
+    """Format a table of `model_based.answers`: the methods side by side, and where they disagree.
+
+    Returns:
+        One row per quantity, arm and slot: a column for each of METHODS, pairs, stems and disagreement.
+    """
     key = ["quantity", "arm", "slot"]
     cells = table.assign(
         cell=[_cell(row) if row.estimate == row.estimate else row.said for row in table.itertuples()]
     )
     wide = cells.pivot(index=key, columns="method", values="cell").reindex(columns=METHODS)
     counts = cells[cells["method"] == "mean"].set_index(key)[["n", "n_stems"]]
-    found = disagreements(table)
-    told = (
-        (found["method"] + ": " + found["disagreement"]).groupby([found[name] for name in key]).agg("; ".join)
+    contradictions = disagreements(table)
+    remarks = (
+        (contradictions["method"] + ": " + contradictions["disagreement"])
+        .groupby([contradictions[name] for name in key])
+        .agg("; ".join)
     )
-    shown = counts.join(wide).join(told.rename("disagreement")).reset_index()
+    shown = counts.join(wide).join(remarks.rename("disagreement")).reset_index()
     shown["model"] = [f"{MODELS[row.quantity]}: {row.model}" for row in shown.itertuples()]
     shown["quantity"] = shown["quantity"].map(QUANTITIES)
     shown = shown[[*key, *METHODS, "n", "n_stems", "disagreement"]].fillna({"disagreement": "none"})
@@ -158,21 +182,23 @@ def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def answers_reading(table: pd.DataFrame) -> str:
-    """In how many rows of those with an interval the bootstrap or the model contradicts the mean, or has no
-    answer, and how."""
+    """Say in how many rows the bootstrap or the model contradicts the mean or has no answer, and how.
+
+    The count is out of the rows whose mean has an interval.
+    """
     rows = int(table.loc[table["method"] == "mean", "ci_low"].notna().sum())
     if not rows:
         return "No mean has an interval: nothing can be compared."
-    found = disagreements(table)
-    contradicted = len(found.drop_duplicates(["quantity", "arm", "slot"]))
-    told = [
+    contradictions = disagreements(table)
+    contradicted = len(contradictions.drop_duplicates(["quantity", "arm", "slot"]))
+    listed = [
         f"{QUANTITIES[row.quantity]}, {row.arm}, {row.slot}: {row.disagreement} ({_method(row)})"
-        for row in found.itertuples()
+        for row in contradictions.itertuples()
     ]
     agreeing = (
         f"In {rows - contradicted} of {rows} rows neither the bootstrap nor the model contradicts the mean."
     )
-    return agreeing + f" Elsewhere: {'; '.join(told)}." * bool(told)
+    return agreeing + f" Elsewhere: {'; '.join(listed)}." * bool(listed)
 
 
 def _method(row) -> str:

@@ -1,9 +1,9 @@
-"""Long table in, axes out: every figure draws its intervals, carries the stamp of its run, and tells in words
-what it shows.
+"""Figures from long tables: each draws its intervals, carries the stamp of its run and has alternative text.
 
-One look for all notebooks. A page is read in print, on dark screens, on phones and by people who see few
-colours or nothing: so the ground is white whatever is around it, figures are narrow, whatever differs in
-colour differs in marker too, and `style` has a figure shown with its words as the image's alternative text.
+All notebooks share one look. A page is read in print, on dark screens, on phones, and by people with limited
+or no colour vision or with no sight. Therefore the ground is white on every background, figures are narrow,
+and series that differ in colour also differ in marker. `style` shows each figure with its description as the
+alternative text of the image.
 """
 
 import base64
@@ -31,45 +31,61 @@ ARM_COLOURS = {
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
 WIDTH = 6.4  # inches
-DPI = 144  # an inch: sharp in print; shown at 96
-_LETTERS = 76  # that fit in a line of legend
-_NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # of each sentence of a stamp
+DPI = 144  # dots per inch: sharp in print; shown at 96
+_LETTERS = 76  # letters that fit in a line of the legend
+_NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # the name that opens each sentence of a stamp
 _REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
 
 
 def style() -> None:
-    """Seaborn's white grid with a colour-blind safe palette (Okabe & Ito); in a notebook, figures are shown
-    as `html`."""
+    """Set seaborn's white grid with a colour-blind safe palette (Okabe & Ito).
+
+    In a notebook, figures are shown as `html`.
+    """
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
     plt.rcParams.update({"figure.dpi": 96, "savefig.bbox": "tight", "figure.constrained_layout.use": True})
     if shell := get_ipython():
-        shell.enable_matplotlib("inline")  # before the rest: it resets how figures are shown
-        shown = shell.display_formatter.formatters
-        shown["image/png"].pop(Figure, None)
-        shown["text/html"].for_type(Figure, html)
-        shown["text/plain"].for_type(Figure, lambda figure, printer, cycle: printer.text(figure.get_label()))
+        shell.enable_matplotlib("inline")  # first, because it resets how figures are shown
+        formatters = shell.display_formatter.formatters
+        formatters["image/png"].pop(Figure, None)
+        formatters["text/html"].for_type(Figure, html)
+        formatters["text/plain"].for_type(
+            Figure, lambda figure, printer, cycle: printer.text(figure.get_label())
+        )
 
 
 def html(figure: Figure) -> str:
-    """The figure as an HTML image with its words (its label) as alternative text, which no viewer takes from
-    an image alone."""
+    """Render the figure as an HTML image with its label as alternative text.
+
+    No notebook viewer takes alternative text from a bare image.
+    """
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     picture = file.getvalue()
-    width = int.from_bytes(picture[16:20]) * 96 // DPI  # as its header says
+    width = int.from_bytes(picture[16:20]) * 96 // DPI  # from the PNG header
     source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return f'<img alt="{escape(figure.get_label())}" width="{width}" style="max-width: 100%" src="{source}">'
 
 
 def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
-    """The same end of every figure: title, stamp across it, words. Returns `axes`."""
+    """Finish a figure with a title, its stamp across it and a description.
+
+    Args:
+        axes: The axes that carry the title, or any axes of a figure with several.
+        title: Title of the figure.
+        stamp: Text of `reports.stamp`; "" for none.
+        alt: Description in words, the alternative text of the image.
+
+    Returns:
+        `axes`.
+    """
     figure = axes.figure
     names, reasons = _NAME.findall(stamp), _REASON.findall(stamp)
-    headed = "\n".join([title, *(f"inconclusive: {reason}" for reason in reasons)])
+    heading = "\n".join([title, *(f"inconclusive: {reason}" for reason in reasons)])
     if len(figure.axes) == 1:
-        axes.set_title(headed, loc="left", fontsize=11)
+        axes.set_title(heading, loc="left", fontsize=11)
     else:
-        figure.suptitle(headed, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=11)
     if names:
         figure.text(
             0.55,
@@ -82,22 +98,22 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
             alpha=0.25,
             rotation=min(20, 6 * figure.get_figheight()),
         )
-    for each in figure.axes:
-        sns.despine(ax=each, left=True)
-    said = "".join(f"Inconclusive: {reason}. " for reason in reasons)
-    figure.set_label(" ".join(f"{' '.join(names)} {title}. {said}{alt}".split()))
+    for panel in figure.axes:
+        sns.despine(ax=panel, left=True)
+    inconclusive = "".join(f"Inconclusive: {reason}. " for reason in reasons)
+    figure.set_label(" ".join(f"{' '.join(names)} {title}. {inconclusive}{alt}".split()))
     return axes
 
 
 def blank(title: str, stamp: str) -> plt.Axes:
-    """Empty axes with a title that says why."""
+    """Draw empty axes with a title that says why."""
     _, axes = plt.subplots(figsize=(WIDTH, 1))
     axes.set_axis_off()
     return finish(axes, title, stamp, "Nothing is drawn.")
 
 
 def legend(figure: Figure, axes: plt.Axes) -> None:
-    """One legend under the whole figure, as many columns as fit."""
+    """Draw one legend under the whole figure, with as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max(len(str(label)) for label in labels) + 6
     figure.legend(
@@ -111,29 +127,38 @@ def legend(figure: Figure, axes: plt.Axes) -> None:
 
 
 def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> str:
-    """What a table of estimates holds, in words: how many, the lowest and highest with their intervals, n of
-    each."""
+    """Describe a table of estimates in words: how many, and the lowest and highest with their intervals.
+
+    Args:
+        table: Columns estimate, ci_low, ci_high, `names` and, if known, n.
+        names: Columns that identify a row.
+        label: What is estimated.
+        digits: Number of decimals.
+
+    Returns:
+        A sentence, with the smallest and largest n if the table has a column n.
+    """
     known = table.dropna(subset="estimate")
     if known.empty:
         return f"No estimate of {label}."
-    ends = dict.fromkeys(
+    extremes = dict.fromkeys(
         (known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax())
     )
-    said = " to ".join(_said(known.iloc[end], names, digits) for end in ends)
+    described = " to ".join(_said(known.iloc[extreme], names, digits) for extreme in extremes)
     counts = (
         " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max())))
         if "n" in known
         else ""
     )
     how_many = "1 estimate," if len(known) == 1 else f"{len(known)} estimates, from"
-    return f"{label[0].upper()}{label[1:]}: {how_many} {said}.{counts and f' n = {counts} each.'}"
+    return f"{label[0].upper()}{label[1:]}: {how_many} {described}.{counts and f' n = {counts} each.'}"
 
 
 def _said(row: pd.Series, names: list[str], digits: int) -> str:
-    estimate, low, high = (
+    estimate, ci_low, ci_high = (
         f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "ci_low", "ci_high")
     )
-    bounds = "no interval" if pd.isna(row["ci_low"]) else f"interval {low} to {high}"
+    bounds = "no interval" if pd.isna(row["ci_low"]) else f"interval {ci_low} to {ci_high}"
     return f"{estimate} ({bounds})" + (f" for {', '.join(str(row[name]) for name in names)}" if names else "")
 
 
@@ -143,7 +168,7 @@ def marker(number: int) -> str:
 
 
 def reach(part: pd.DataFrame) -> np.ndarray:
-    """How far low and high lie from the estimate, shape (2, rows), as error bars are given."""
+    """Distances of ci_low and ci_high from the estimate, shape (2, rows), as error bars need them."""
     return np.abs(part[["ci_low", "ci_high"]].to_numpy(float).T - part["estimate"].to_numpy(float))
 
 
@@ -158,10 +183,21 @@ def intervals(
     palette: dict | None = None,
     margin: float | None = None,
 ) -> plt.Axes:
-    """A forest plot: a row for each level of `y`, estimates side by side for each level of `hue`, a line at
-    `nothing`.
+    """Draw a forest plot with one row for each level of `y`.
 
-    `margin` shades the range around `nothing` that counts as nothing.
+    Args:
+        table: Columns `y`, `hue`, estimate, ci_low, ci_high and, if known, n.
+        y: Column with the levels that become rows.
+        hue: Column with the levels that stand side by side in a row; None for a single series.
+        nothing: The value that means no effect, marked by a line.
+        label: Label of the horizontal axis.
+        title: Title of the figure.
+        stamp: Text of `reports.stamp`; "" for none.
+        palette: Colour of each level of `hue`; None for the default colours.
+        margin: Half-width of the shaded range around `nothing` that counts as no effect; None for no shading.
+
+    Returns:
+        The axes.
     """
     if table.empty:
         return blank(f"{title}: no estimates", stamp)
@@ -170,14 +206,14 @@ def intervals(
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
     for number, level in enumerate(hues):
-        part = table[table[hue] == level] if hue else table
-        place = np.array([rows.index(row) for row in part[y]]) + (number - (len(hues) - 1) / 2) * 0.66 / len(
-            hues
-        )
+        subset = table[table[hue] == level] if hue else table
+        positions = np.array([rows.index(row) for row in subset[y]]) + (
+            number - (len(hues) - 1) / 2
+        ) * 0.66 / len(hues)
         axes.errorbar(
-            part["estimate"],
-            place,
-            xerr=reach(part),
+            subset["estimate"],
+            positions,
+            xerr=reach(subset),
             fmt=marker(number),
             capsize=3,
             label=level,
@@ -193,13 +229,15 @@ def intervals(
     if hue:
         legend(figure, axes)
     digits = 1 if table["estimate"].abs().max() >= 2 else 2
-    aside = f" Shaded: within {margin:g} of {nothing:g}." if margin else ""
-    return finish(axes, title, stamp, told(table, [y, hue] if hue else [y], label, digits) + aside)
+    shading = f" Shaded: within {margin:g} of {nothing:g}." if margin else ""
+    return finish(axes, title, stamp, told(table, [y, hue] if hue else [y], label, digits) + shading)
 
 
 def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
-    """The net excess in a table of `leakage.summarise`, a row for each level of `y`, negative and positive
-    side by side."""
+    """Draw the net excess of a table of `leakage.summarise`, with a row for each level of `y`.
+
+    The negative and the positive arm stand side by side.
+    """
     net = table[table["quantity"] == "net"]
     return intervals(
         net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS
@@ -207,7 +245,7 @@ def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.
 
 
 def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Words of the context sentence, a panel for each arm."""
+    """Draw the number of words in the context sentence, with a panel for each arm."""
     shown = prompts[prompts["arm"] != "none"]
     words = shown["context"].str.split().str.len()
     edges = np.arange(words.min() - 0.5, words.max() + 1)
@@ -215,7 +253,7 @@ def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
 
 
 def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """VADER valence of the context sentences, a panel for each arm."""
+    """Draw the VADER valence of the context sentences, with a panel for each arm."""
     shown = prompts[prompts["arm"] != "none"]
     shown = shown.assign(value=vader.valences(shown["context"].tolist()))
     return _histograms(
@@ -250,18 +288,20 @@ def _histograms(shown: pd.DataFrame, edges: np.ndarray, label: str, title: str, 
 
 
 def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") -> plt.Axes:
-    """The human mean by what each judge said (`rated_threshold.calibration`), beside the diagonal on which
-    both are equal."""
+    """Draw the mean human rating against the valence by each judge, with the diagonal where both are equal.
+
+    `tables` holds a table of `rated_threshold.calibration` under the name of each judge.
+    """
     figure, axes = plt.subplots(figsize=(5, 4.8))
     axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--", label="equal")
     for number, (name, table) in enumerate(tables.items()):
-        look = {
+        format_options = {
             "marker": marker(number),
             "color": sns.color_palette("colorblind")[number],
             "label": name,
             "capsize": 3,
         }
-        axes.errorbar(table["valence"], table["estimate"], yerr=reach(table), **look)
+        axes.errorbar(table["valence"], table["estimate"], yerr=reach(table), **format_options)
     axes.set_xlabel("valence by the judge, points")
     axes.set_ylabel("mean human rating, points")
     legend(figure, axes)

@@ -1,5 +1,7 @@
-"""The card of the learned judge, written beside its coefficients: what it is, how it agrees with people, what
-it learnt from."""
+"""The card of the learned judge: what it is, how it agrees with people and what it was trained on.
+
+The card is written next to the coefficients of the judge.
+"""
 
 import numpy as np
 import pandas as pd
@@ -24,33 +26,37 @@ _COLUMNS = {
 
 
 def write(facts: dict[str, str]) -> None:
-    """Write FILE; `facts` are the metadata of the coefficients."""
+    """Write FILE.
+
+    Args:
+        facts: The metadata of the coefficients.
+    """
     validity = rated_agreement.validity(
         human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0)
     )
-    told = told_feelings.said([LEARNED, VADER])
+    face_validity = told_feelings.said([LEARNED, VADER])
     FILE.write_text(
         _CARD.format(
             **facts,
             trained_on=adapter.facts()["trained_on"],
             version=learned.version(LEARNED),
             table=_by_domain(validity).to_markdown(),
-            told=told_feelings.reading(told),
+            told=told_feelings.reading(face_validity),
         ),
         encoding="utf-8",
     )
 
 
 def _by_domain(validity: pd.DataFrame) -> pd.DataFrame:
-    """Agreement by domain on unseen documents, a row for each."""
-    own = validity[(validity["by"] == "domain") & validity["measure"].isin(_COLUMNS)]
-    cells = own.assign(
-        cell=[interval(row, 2, sign=row.measure == "judge − one rater") for row in own.itertuples()]
+    """Agreement by domain on unseen documents, one row each."""
+    rows = validity[(validity["by"] == "domain") & validity["measure"].isin(_COLUMNS)]
+    cells = rows.assign(
+        cell=[interval(row, 2, sign=row.measure == "judge − one rater") for row in rows.itertuples()]
     )
     wide = cells.pivot(index="level", columns="measure", values="cell")[list(_COLUMNS)].rename(
         columns=_COLUMNS
     )
-    counts = own.groupby("level", sort=False)[["n", "n_documents"]].first()
+    counts = rows.groupby("level", sort=False)[["n", "n_documents"]].first()
     return counts.join(wide).rename(columns={"n_documents": "documents"}).rename_axis("domain")
 
 

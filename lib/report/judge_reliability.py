@@ -1,4 +1,4 @@
-"""What notebook 03 says of a judge's own steadiness (`lib.judging.llm_reliability`)."""
+"""The reliability of a judge that is a language model (`lib.judging.llm_reliability`), for notebook 03."""
 
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from lib.report import reports
 def reading(
     judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng
 ) -> str:
-    """What the replies of a judge that was asked tell of it, as Markdown; ValueError if too many of them hold
-    no verdict."""
+    """Summarise the replies of a judge as Markdown; a judge that is no language model gives a sentence.
+
+    Raises:
+        ValueError: If too many replies hold no verdict.
+    """
     if judge.kind != "llm":
         return (
             f"Does not apply: {judge.name} is no language model that is asked; it gives a text the same "
@@ -26,17 +29,18 @@ def reading(
 def _of_asked(
     judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng
 ) -> str:
-    """`reliability` as Markdown; ValueError of `demand_scored` where too many replies hold no verdict."""
-    asked = llm_judge.asked_of(judge, completions, replies)
-    llm_reliability.demand_scored(asked, judge.name, replies)
-    found = llm_reliability.reliability(asked, confidence, draws, rng)
-    shown = [
+    """`llm_reliability.reliability` as Markdown; ValueError if too many replies hold no verdict."""
+    requests = llm_judge.asked_of(judge, completions, replies)
+    llm_reliability.demand_scored(requests, judge.name, replies)
+    estimates = llm_reliability.reliability(requests, confidence, draws, rng)
+    lines = [
         f"- **{row.quantity}**: {reports.interval(row, 2, sign=row.quantity == POSITION)}, n {row.n} in "
         f"{row.n_stems} stems"
-        for row in found.itertuples()
+        for row in estimates.itertuples()
     ]
-    unscored = int(asked["unscored"].notna().sum())
-    told = (
-        f"{len(asked):,} replies of {judge.name}, {unscored} unscored ({unscored / max(len(asked), 1):.1%})"
+    unscored = int(requests["unscored"].notna().sum())
+    summary = (
+        f"{len(requests):,} replies of {judge.name}, {unscored} unscored "
+        f"({unscored / max(len(requests), 1):.1%})"
     )
-    return "\n".join([f"{told}{f': {llm_reliability.reasons(asked)}' if unscored else ''}.\n", *shown])
+    return "\n".join([f"{summary}{f': {llm_reliability.reasons(requests)}' if unscored else ''}.\n", *lines])

@@ -1,8 +1,7 @@
-"""How the judge was chosen: agreement with people on what a candidate had not seen, as `make bench-judges`
-measured and kept it.
+"""How the judge was chosen: agreement with people on texts that a candidate had not seen.
 
-Fitting all candidates again takes too long for a run, so the figures lie in lib/data/judge_selection.csv with
-the version of the judge that they speak of.
+`make bench-judges` measures it. Fitting all candidates again takes too long for a run, so the results are
+stored in lib/data/judge_selection.csv with the version of the judge that they describe.
 """
 
 import pandas as pd
@@ -15,7 +14,7 @@ FILE = ROOT / "lib" / "data" / "judge_selection.csv"
 DOCUMENTS, DOMAIN, NULL_VALUE = "unseen documents", "unseen domain", "nothing to learn"
 CEILING, FROZEN = "one rater", "mpnet, layers 7, 9, 11, mean and max"
 CHOSEN = f"{FROZEN}, adapter"  # the judge in use
-UNTRIED = "not tried"  # a domain without which no adapter was trained
+UNTRIED = "not tried"  # no adapter was trained without this domain
 COLUMNS = [
     "judge",
     "learnt_from",
@@ -31,14 +30,19 @@ COLUMNS = [
 
 
 def read() -> pd.DataFrame:
-    """Pearson's r with the other raters, long: COLUMNS; learnt_from counts texts, version is the learned
-    judge's."""
+    """Read Pearson's r of each candidate with the other raters.
+
+    Returns:
+        A long table with COLUMNS. learnt_from counts texts; version is that of the learned judge.
+    """
     return pd.read_csv(FILE)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """As people read it: a row for each judge and way of testing, a column for each domain, then the number
-    of texts."""
+    """Format a table of `read`: a row for each judge and test, a column for each domain.
+
+    The last row holds the number of texts.
+    """
     rows = ["judge", "learnt_from", "tested_on"]
     cells = table.assign(cell=[interval(row, 2, sign=False) for row in table.itertuples()])
     order = dict.fromkeys(table[rows].itertuples(index=False, name=None))
@@ -51,38 +55,37 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading(table: pd.DataFrame, judge: Judge) -> str:
-    """Where the chosen judge has the highest r, whether it reaches one rater, and whether it is the one in
-    use."""
-    said = []
-    for way in (DOCUMENTS, DOMAIN):
-        tested = table[table["tested_on"].isin([way, NULL_VALUE]) & (table["judge"] != CEILING)]
+    """Say where the chosen judge has the highest r, whether it reaches one rater and whether it is in use."""
+    sentences = []
+    for split in (DOCUMENTS, DOMAIN):
+        tested = table[table["tested_on"].isin([split, NULL_VALUE]) & (table["judge"] != CEILING)]
         best = tested.loc[tested.groupby("domain", sort=False)["estimate"].idxmax()]
         won = best[best["judge"] == CHOSEN]["domain"].tolist()
         others = [f"*{row.judge}* in {row.domain}" for row in best[best["judge"] != CHOSEN].itertuples()]
-        said.append(f"On an {way}, " if way == DOMAIN else f"On {way}, ")
-        said[-1] += f"*{CHOSEN}* has the highest r of the candidates in {', '.join(won) or 'no domain'}"
-        said[-1] += f"; {', '.join(others)}." if others else "."
-        mine = set(tested.loc[tested["judge"] == CHOSEN, "domain"])
-        untried = [domain for domain in dict.fromkeys(table["domain"]) if domain not in mine]
-        said[-1] += f" It was not tried there on {', '.join(untried)}." if untried else ""
+        sentences.append(f"On an {split}, " if split == DOMAIN else f"On {split}, ")
+        sentences[-1] += f"*{CHOSEN}* has the highest r of the candidates in {', '.join(won) or 'no domain'}"
+        sentences[-1] += f"; {', '.join(others)}." if others else "."
+        tried = set(tested.loc[tested["judge"] == CHOSEN, "domain"])
+        untried = [domain for domain in dict.fromkeys(table["domain"]) if domain not in tried]
+        sentences[-1] += f" It was not tried there on {', '.join(untried)}." if untried else ""
     ceiling = table[table["judge"] == CEILING].set_index("domain")["estimate"]
-    used = table[(table["judge"] == CHOSEN) & (table["tested_on"] == DOCUMENTS)].set_index("domain")[
+    chosen = table[(table["judge"] == CHOSEN) & (table["tested_on"] == DOCUMENTS)].set_index("domain")[
         "estimate"
     ]
-    missed = [domain for domain in used.index if used[domain] < ceiling[domain]]
+    missed = [domain for domain in chosen.index if chosen[domain] < ceiling[domain]]
     outcome = f"missed in {', '.join(missed)}" if missed else "reached"
-    said.append(f"The aim, one rater's worth in every domain, is {outcome} by *{CHOSEN}*.")
-    return " ".join([*said, _whose(table, judge)])
+    sentences.append(f"The aim, one rater's worth in every domain, is {outcome} by *{CHOSEN}*.")
+    return " ".join([*sentences, _whose(table, judge)])
 
 
 def _whose(table: pd.DataFrame, judge: Judge) -> str:
     measured = table["version"].iloc[0]
     if judge.kind != "learned":
         return f"The judge of this run is {judge.name}; the learned one measured here is {measured}."
-    load_model = judges.version(judge)
-    if load_model == measured:
+    version_in_use = judges.version(judge)
+    if version_in_use == measured:
         return f"It is the judge in use, {measured}."
     return (
-        f"**It is not the judge in use**: measured was {measured}, in use is {load_model}; `make "
+        f"**It is not the judge in use**: measured was {measured}, in use is {version_in_use}; `make "
         "bench-judges` measures anew."
     )

@@ -1,5 +1,4 @@
-"""What notebook 05 says of the models that were trained here: how well each learnt, and whether larger ones
-learnt better."""
+"""The models trained from scratch for a set, for notebook 05: their losses, and whether loss falls."""
 
 import numpy as np
 import pandas as pd
@@ -10,29 +9,32 @@ from lib.report import reports
 from lib.stats import inference
 from lib.storage import packages
 
-_STRETCH = 20  # blocks; an article runs over several, so neighbours are one cluster
+_STRETCH = 20  # blocks; an article spans several, so neighbours form one cluster
 
 
 def trained(set_name: str) -> pd.DataFrame:
-    """The models of a set that were trained here, a row each, the smallest first; no row where there are
-    none.
+    """List the models of a set that were trained from scratch, the smallest first.
 
-    Columns: model, parameters (outside the embeddings), tokens (trained on, all epochs), epochs,
-    learning_rate (peak), and mean cross-entropies of a token in nats: init_loss and val_loss of the
-    held-out text, train_loss of as much of the other. `losses` is an array, that of each held-out block.
+    Returns:
+        One row per model; no rows if there are none. Columns: model, parameters (outside the embeddings),
+        tokens (trained on, all epochs), epochs, learning_rate (peak), and mean cross-entropies of a token in
+        nats: init_loss and val_loss of the held-out text, train_loss of the same amount of training text.
+        losses is an array with the loss of each held-out block.
     """
     models = params.load(set_name).models if set_name in specs.set_names() else []
     sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
     if not sizes:
         return pd.DataFrame()
-    made = ladder.made(ladder.documents(), ladder.Recipe(), packages.cache_folder())
-    table = ladder.told(made).loc[lambda told: told.index.isin(sizes)].drop(columns="minutes")
+    ladder_path = ladder.made(ladder.documents(), ladder.Recipe(), packages.cache_folder())
+    table = ladder.told(ladder_path).loc[lambda reported: reported.index.isin(sizes)].drop(columns="minutes")
     table.insert(0, "model", [sizes[size] for size in table.index])
-    return table.assign(losses=[np.load(made / f"{size}.npy") for size in table.index]).reset_index(drop=True)
+    return table.assign(losses=[np.load(ladder_path / f"{size}.npy") for size in table.index]).reset_index(
+        drop=True
+    )
 
 
 def shown(table: pd.DataFrame, stamped: str = ""):
-    """A table of `trained` as people read it; None, which shows nothing, if it is empty."""
+    """Format a table of `trained`; None, which a notebook shows as nothing, if it is empty."""
     if table.empty:
         return None
     names = {
@@ -41,27 +43,27 @@ def shown(table: pd.DataFrame, stamped: str = ""):
         "train_loss": "learnt text",
         "val_loss": "held-out text",
     }
-    cells = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(
+    formats = {"parameters": "{:,}", "tokens": "{:,}", "learning_rate": "{:.2g}"} | dict.fromkeys(
         list(names)[1:], "{:.3f}"
     )
-    text = table.assign(**{column: table[column].map(form.format) for column, form in cells.items()}).drop(
-        columns="losses"
-    )
-    return text.rename(columns=names).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    formatted = table.assign(
+        **{column: table[column].map(form.format) for column, form in formats.items()}
+    ).drop(columns="losses")
+    return formatted.rename(columns=names).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
 def reading(table: pd.DataFrame, confidence: float) -> str:
-    """Whether the held-out loss of `trained` falls from each size to the next, paired by held-out block."""
+    """Say whether the held-out loss of `trained` falls with each size, paired by held-out block."""
     if table.empty:
         return "No model of this set was trained here."
     if len(table) == 1:
         return f"{table['model'].iloc[0]} is the only one that was trained here: no sizes to compare."
-    said, falls = [], []
+    changes, falls = [], []
     for smaller, larger in zip(table.iloc[:-1].itertuples(), table.iloc[1:].itertuples(), strict=True):
         change = larger.losses - smaller.losses
-        found = inference.clustered_mean(change, np.arange(len(change)) // _STRETCH, confidence)
-        falls.append(inference.side_of_zero(found) < 0)
-        said.append(f"{smaller.model} to {larger.model} {reports.interval(found, 3)}")
+        estimate = inference.clustered_mean(change, np.arange(len(change)) // _STRETCH, confidence)
+        falls.append(inference.side_of_zero(estimate) < 0)
+        changes.append(f"{smaller.model} to {larger.model} {reports.interval(estimate, 3)}")
     verdict = (
         "yes"
         if all(falls)
@@ -70,5 +72,5 @@ def reading(table: pd.DataFrame, confidence: float) -> str:
     return (
         f"Held-out loss falls with size: {verdict}. Nats a token, over {len(table['losses'].iloc[0]):,} "
         "held-out blocks, "
-        f"neighbours clustered: {'; '.join(said)}."
+        f"neighbours clustered: {'; '.join(changes)}."
     )

@@ -1,9 +1,9 @@
-"""Agreement with people on texts as long as completions are: the rated texts, weighted by the lengths of a
-run's completions.
+"""Agreement with people on the rated texts, weighted to the lengths of a run's completions.
 
-Completions are short, rated texts mostly are not. Each text is weighted by the share of completions with its
-number of words over the share of rated texts with it (post-stratification); a text as long as no completion
-counts nothing. What differs beside length still does: a short tweet is no completion.
+Completions are short, and rated texts mostly are not. Each rated text is weighted by the share of completions
+with its number of words over the share of rated texts with that number (post-stratification). A text that is
+as long as no completion has weight 0. Differences other than length remain: a short tweet is not a
+completion.
 """
 
 import numpy as np
@@ -24,19 +24,31 @@ MEASURES = ("pearson", "error", "judge", "one rater", rated_agreement.DIFFERENCE
 
 
 def words(completions: pd.DataFrame) -> pd.Series:
-    """Words of each completion of a table of judgements without a mitigation; those without a valence or a
-    word are left out."""
-    told = completions[(completions["mitigation"] == NO_MITIGATION) & completions["valence"].notna()]
-    counts = told["completion"].str.split().str.len()
+    """Count the words of each completion of a table of judgements without a mitigation.
+
+    Completions without a valence or without a word are left out.
+    """
+    scored = completions[(completions["mitigation"] == NO_MITIGATION) & completions["valence"].notna()]
+    counts = scored["completion"].str.split().str.len()
     return counts[counts > 0]
 
 
 def weights(rated: pd.Series, completions: pd.Series) -> tuple[np.ndarray, float]:
-    """The weight of each rated text, by the words of each text and of each completion; and how many of the
-    completions, in %, are as long as no rated text, so that nothing speaks for them."""
-    wanted, there = (column.value_counts(normalize=True) for column in (completions, rated))
-    ratio = (wanted / there).dropna()
-    return rated.map(ratio).fillna(0.0).to_numpy(), 100.0 * wanted[~wanted.index.isin(there.index)].sum()
+    """Weight the rated texts to the lengths of the completions.
+
+    Args:
+        rated: Words of each rated text.
+        completions: Words of each completion.
+
+    Returns:
+        The weight of each rated text, and the % of completions that are as long as no rated text, so that no
+        text represents them.
+    """
+    completion_shares, rated_shares = (column.value_counts(normalize=True) for column in (completions, rated))
+    ratio = (completion_shares / rated_shares).dropna()
+    return rated.map(ratio).fillna(0.0).to_numpy(), 100.0 * completion_shares[
+        ~completion_shares.index.isin(rated_shares.index)
+    ].sum()
 
 
 def validity(
@@ -47,24 +59,32 @@ def validity(
     draws: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Rows as of `rated_agreement.validity`, of MEASURES, all domains together, weighted to the words of
-    `completions` (`words`).
+    """Estimate agreement with people, weighted to the words of the completions, over all domains together.
 
-    Bootstrap over documents, weights fixed. n counts the texts with a weight; n_effective is Kish's, (Σw)² /
-    Σw²: as many equal texts would be as sure; uncovered is in % of the completions. No rows if no text is as
-    long as any completion.
+    Args:
+        ratings: Rated texts (`lib.corpora.human_ratings`).
+        judge: The judge to compare with people.
+        completions: Words of each completion (`words`).
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Bootstrap resamples of documents; the weights are fixed.
+        rng: Source of randomness.
+
+    Returns:
+        Rows as of `rated_agreement.validity`, one for each of MEASURES. n counts the texts with a weight.
+        n_effective is Kish's (Σw)² / Σw²: the number of equally weighted texts with the same precision.
+        uncovered is in % of the completions. No rows if no text is as long as any completion.
     """
     scored = rated_agreement.scored(ratings, judge, rng)
     weight, uncovered = weights(scored["text"].str.split().str.len(), completions)
-    part = scored.assign(weight=weight)[weight > 0]
-    if part.empty:
+    weighted = scored.assign(weight=weight)[weight > 0]
+    if weighted.empty:
         return pd.DataFrame()
-    table = resamples.table(part, _measures, "document", confidence, draws, rng)
-    effective = part["weight"].sum() ** 2 / (part["weight"] ** 2).sum()
+    table = resamples.table(weighted, _measures, "document", confidence, draws, rng)
+    n_effective = weighted["weight"].sum() ** 2 / (weighted["weight"] ** 2).sum()
     counts = {
-        "n": len(part),
-        "n_documents": part["document"].nunique(),
-        "n_effective": effective,
+        "n": len(weighted),
+        "n_documents": weighted["document"].nunique(),
+        "n_effective": n_effective,
         "uncovered": uncovered,
     }
     return table.assign(judge=judge.name, by=BY, level=LEVEL, question="valence", **counts)
@@ -78,7 +98,7 @@ def _measures(part: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """Rows of `validity` as people read them, or a sentence where there are none."""
+    """Format rows of `validity`; a sentence if there are none."""
     if table.empty:
         return Markdown(_NOTHING)
     wide = validity_reports.by_level(table)
@@ -87,13 +107,15 @@ def shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
 
 
 def summary(table: pd.DataFrame, completions: pd.Series) -> str:
-    """How long completions are, and how each judge stands to one rater on texts weighted so, a sentence
-    each."""
+    """Say how long completions are, and how each judge compares with one rater on the weighted texts.
+
+    The text has a sentence for each judge.
+    """
     if table.empty:
         return _NOTHING
     quartiles = completions.quantile([0.25, 0.5, 0.75])
     row = table.iloc[0]
-    said = [
+    sentences = [
         f"Half of the {len(completions):,} completions have {quartiles[0.25]:g} to {quartiles[0.75]:g} "
         "words, the median "
         f"{quartiles[0.5]:g}. Weighted to their lengths, {row.n:,} rated texts in {row.n_documents:,} "
@@ -102,12 +124,12 @@ def summary(table: pd.DataFrame, completions: pd.Series) -> str:
         "as long "
         "as no rated text."
     ]
-    for judge, own in table.groupby("judge", sort=False):
-        of = own.set_index("measure")
-        said.append(
-            f"There **{judge}** has r {interval(of.loc['judge'], 2, sign=False)} with the other raters, "
-            "one rater "
-            f"{interval(of.loc['one rater'], 2, sign=False)}: "
-            f"{interval(of.loc[rated_agreement.DIFFERENCE], 2)}."
+    for judge, rows in table.groupby("judge", sort=False):
+        by_measure = rows.set_index("measure")
+        sentences.append(
+            f"There **{judge}** has r {interval(by_measure.loc['judge'], 2, sign=False)} with "
+            "the other raters, one rater "
+            f"{interval(by_measure.loc['one rater'], 2, sign=False)}: "
+            f"{interval(by_measure.loc[rated_agreement.DIFFERENCE], 2)}."
         )
-    return " ".join(said)
+    return " ".join(sentences)

@@ -1,5 +1,7 @@
-"""What notebook 04 says of a language model that was asked about a sample (`lib.agreement.llm_sample`):
-tables, sentences, faults."""
+"""Tables, sentences and warnings on language models that judge a sample, for notebook 04.
+
+The sample and its estimates are those of `lib.agreement.llm_sample`.
+"""
 
 import pandas as pd
 from IPython.display import Markdown
@@ -17,42 +19,44 @@ NONE = (
 )
 _NAMES = {"pearson": "r with the others", "kappa": "kappa with the others"}
 _ROW = ["judge", "measure", "who"]
-_FORMS = {UNSCORED: (1, False), llm_reliability.POSITION: (2, True)}  # digits, sign; of the rest (2, False)
+_FORMS = {UNSCORED: (1, False), llm_reliability.POSITION: (2, True)}  # digits, sign; (2, False) for the rest
 
 
 def asked_about(
     asked: list[Asked], run: Agreement, sample: pd.DataFrame, completions: pd.DataFrame
 ) -> Markdown:
-    """What the sample is, and how many questions each judge was asked; how long they took is told, but is no
-    part of a page."""
+    """Describe the sample and how many questions each judge was asked.
+
+    The time that they took is shown as a progress message and is not part of the text.
+    """
     if not asked:
         return Markdown(NONE)
     counts = sample["domain"].value_counts(sort=False)
     pairs = int((completions["arm"] != "neutral").sum())
-    said = [
+    paragraphs = [
         f"{len(sample):,} of the rated texts "
         f"({', '.join(f'{count} {domain}' for domain, count in counts.items())}), and the "
         f"{pairs:,} pairs of completions drawn for annotators, each in both orders; drawn with seed "
         f"{run.seed}."
     ]
-    for one in asked:
-        model, again = (
-            one.judge.model,
-            sum((table["sample_index"] == 1).sum() for table in (one.texts, one.pairs)),
+    for entry in asked:
+        model, repeats = (
+            entry.judge.model,
+            sum((table["sample_index"] == 1).sum() for table in (entry.texts, entry.pairs)),
         )
-        said.append(
-            f"**{one.judge.name}**: model {model.name} in {model.dtype}, rubric {one.judge.rubric}, "
+        paragraphs.append(
+            f"**{entry.judge.name}**: model {model.name} in {model.dtype}, rubric {entry.judge.rubric}, "
             "temperature "
-            f"{one.judge.temperature:g}; {len(one.texts):,} questions about texts and {len(one.pairs):,} "
-            f"about pairs, {again:,} "
+            f"{entry.judge.temperature:g}; {len(entry.texts):,} questions about texts and "
+            f"{len(entry.pairs):,} about pairs, {repeats:,} "
             "of them a second time."
         )
-        tell_seconds(one)
-    return Markdown("\n\n".join(said))
+        tell_seconds(entry)
+    return Markdown("\n\n".join(paragraphs))
 
 
 def tell_seconds(one: Asked) -> None:
-    """Seconds a question, as measured when questions were last asked on this machine."""
+    """Show the seconds a question took when questions were last asked on this machine."""
     for form in (TEXTS, PAIRS):
         known = llm_sample.seconds(one.judge, form)
         pace = (
@@ -64,7 +68,7 @@ def tell_seconds(one: Asked) -> None:
 
 
 def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """`llm_sample.agreement_with_people` as people read it: a column for each domain; then n."""
+    """Format `llm_sample.agreement_with_people`: a column for each domain, then n."""
     if table.empty:
         return Markdown("")
     cells = [
@@ -85,7 +89,7 @@ def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
 
 
 def replies_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
-    """`llm_sample.replies` as people read it."""
+    """Format a table of `llm_sample.replies`."""
     if table.empty:
         return Markdown("")
     joined = [interval(row, *_FORMS.get(row.quantity, (2, False))) for row in table.itertuples()]
@@ -99,42 +103,46 @@ def replies_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
 
 
 def reading(asked: list[Asked], table: pd.DataFrame, replies: pd.DataFrame, judge: str) -> Markdown:
-    """For each judge that was asked: how it stands to people beside the others, how steady it is, and what is
-    wrong, in red."""
-    said = []
-    for one in asked:
-        own = table[(table["judge"] == one.judge.name) & (table["level"] == "all texts")]
-        steady = replies[replies["judge"] == one.judge.name]
-        said += [
-            _agreement(own, one.judge.name, judge),
-            _steadiness(one, steady),
-            _faults_shown(one, table, replies),
+    """Summarise each judge that was asked: agreement with people, reliability and, in red, warnings.
+
+    Agreement stands next to that of the run's judge, of VADER and of one rater.
+    """
+    paragraphs = []
+    for entry in asked:
+        agreement = table[(table["judge"] == entry.judge.name) & (table["level"] == "all texts")]
+        reliability = replies[replies["judge"] == entry.judge.name]
+        paragraphs += [
+            _agreement(agreement, entry.judge.name, judge),
+            _steadiness(entry, reliability),
+            _faults_shown(entry, table, replies),
         ]
-    return Markdown("\n\n".join(part for part in said if part))
+    return Markdown("\n\n".join(paragraph for paragraph in paragraphs if paragraph))
 
 
 def _agreement(own: pd.DataFrame, name: str, judge: str) -> str:
     if own.empty:
         return f"**{name}** left so many texts unscored that its agreement with people cannot be told."
-    given = {(row.who, row.measure): row for row in own.itertuples()}
-    whose = dict.fromkeys([name, judge, VADER.name, ONE_RATER])
-    parts = [
-        ", ".join(f"{who} {interval(given[who, measure], 2, sign=False)}" for who in whose)
+    estimates = {(row.who, row.measure): row for row in own.itertuples()}
+    raters = dict.fromkeys([name, judge, VADER.name, ONE_RATER])
+    listed = [
+        ", ".join(f"{who} {interval(estimates[who, measure], 2, sign=False)}" for who in raters)
         for measure in _NAMES
     ]
     return (
         f"Over all {own['n'].iloc[0]:,} texts that **{name}** scored, Pearson's r with the other raters: "
-        f"{parts[0]}; kappa of "
-        f"verdicts with their majority: {parts[1]}."
+        f"{listed[0]}; kappa of "
+        f"verdicts with their majority: {listed[1]}."
     )
 
 
 def _steadiness(one: Asked, steady: pd.DataFrame) -> str:
     rows = {(row.asked_about, row.quantity): row for row in steady.itertuples()}
     bias, orders = rows[PAIRS, llm_reliability.POSITION], rows[PAIRS, llm_reliability.ORDERS]
-    twice = [rows[form, llm_reliability.AGREEMENT] for form in (TEXTS, PAIRS)]
-    again = " and ".join(f"{interval(row, 2, False)} (n = {row.n:,}, {row.asked_about})" for row in twice)
-    trivial = (
+    retest_rows = [rows[form, llm_reliability.AGREEMENT] for form in (TEXTS, PAIRS)]
+    retests = " and ".join(
+        f"{interval(row, 2, False)} (n = {row.n:,}, {row.asked_about})" for row in retest_rows
+    )
+    caveat = (
         "" if one.judge.temperature else " (asked at temperature 0, which tells nothing of how steady it is)"
     )
     return (
@@ -142,44 +150,49 @@ def _steadiness(one: Asked, steady: pd.DataFrame) -> str:
         f"{bias.n:,}), and the same "
         f"label in both places at a rate of {interval(orders, 2, False)}. Asked twice, the same label "
         "comes at a rate of "
-        f"{again}{trivial}."
+        f"{retests}{caveat}."
     )
 
 
 def faults(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> list[str]:
-    """What makes the judge poor: below VADER on the same texts, no better than chance, moved by the place in
-    a pair, unscored replies; each with its figures. An interval decides, for what is unscored the share that
-    stops a run."""
+    """List what makes the judge poor, each item with its numbers.
+
+    An item is too few scored texts, training on these texts, agreement below VADER's on the same texts or no
+    better than chance, position bias within a pair, or unscored replies. The interval decides; for unscored
+    replies, the share that stops a run decides.
+    """
     name = one.judge.name
-    own, replied = table[table["judge"] == name], replies[replies["judge"] == name]
-    found = ["it scored too few texts to be compared"] if own.empty else []
-    found += (
+    agreement, reliability = table[table["judge"] == name], replies[replies["judge"] == name]
+    warnings = ["it scored too few texts to be compared"] if agreement.empty else []
+    warnings += (
         ["it was trained on these very texts, so its agreement with them proves nothing"]
         if one.judge.trained_on_ratings
         else []
     )
-    below = own[(own["who"] == f"{name} − {VADER.name}") & (own["ci_high"] < 0)]
+    below = agreement[(agreement["who"] == f"{name} − {VADER.name}") & (agreement["ci_high"] < 0)]
     if len(below):
-        found.append(f"worse than VADER on the same texts: {_places(below)}")
-    chance = own[(own["who"] == name) & ~(own["ci_low"] > 0)]
+        warnings.append(f"worse than VADER on the same texts: {_places(below)}")
+    chance = agreement[(agreement["who"] == name) & ~(agreement["ci_low"] > 0)]
     if len(chance):
-        found.append(f"no better than chance: {_places(chance)}")
-    bias = replied[
-        (replied["quantity"] == llm_reliability.POSITION)
-        & ((replied["ci_low"] > 0) | (replied["ci_high"] < 0))
+        warnings.append(f"no better than chance: {_places(chance)}")
+    bias = reliability[
+        (reliability["quantity"] == llm_reliability.POSITION)
+        & ((reliability["ci_low"] > 0) | (reliability["ci_high"] < 0))
     ]
-    found += [
+    warnings += [
         f"position bias: {interval(row, 2)} points for the first of a pair (n = {row.n:,})"
         for row in bias.itertuples()
     ]
-    least = 100 * llm_reliability.MOST_UNSCORED
-    for row in replied[(replied["quantity"] == UNSCORED) & (replied["estimate"] > least)].itertuples():
+    limit = 100 * llm_reliability.MOST_UNSCORED
+    for row in reliability[
+        (reliability["quantity"] == UNSCORED) & (reliability["estimate"] > limit)
+    ].itertuples():
         why = llm_reliability.reasons(one.texts if row.asked_about == TEXTS else one.pairs)
-        found.append(
+        warnings.append(
             f"{interval(row, 1, False)} % of the replies about {row.asked_about} hold no verdict (n = "
             f"{row.n:,}: {why})"
         )
-    return found
+    return warnings
 
 
 def _places(rows: pd.DataFrame) -> str:
@@ -189,11 +202,11 @@ def _places(rows: pd.DataFrame) -> str:
 
 
 def _faults_shown(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> str:
-    wrong = faults(one, table, replies)
-    if not wrong:
+    warnings = faults(one, table, replies)
+    if not warnings:
         return (
             f"**{one.judge.name}**: not shown to be worse than VADER, at chance, biased by position, or "
             "often unscored."
         )
-    listed = "; ".join(wrong)
+    listed = "; ".join(warnings)
     return f'<span style="color: #c00000">**⚠ {one.judge.name} is a poor judge here: {listed}.**</span>'

@@ -1,5 +1,4 @@
-"""What notebook 06 says of mitigation: the tables of `lib.claims.mitigation` as people read them, and a
-sentence under each."""
+"""Formatted tables and sentences on mitigation (`lib.claims.mitigation`), for notebook 06."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,11 @@ from lib.report.reports import COUNTS
 
 
 def texts(mitigations: dict[str, str | list[str]], controls: list[str]) -> pd.DataFrame:
-    """The mitigation prompts in all their wordings, and which of them are controls."""
+    """List the mitigation prompts in all their wordings.
+
+    Returns:
+        Columns mitigation, wording (a number from 1), text and role, which marks the controls.
+    """
     rows = [
         (name, wording, text, CONTROL if name in controls else "asks for less leakage")
         for name, value in mitigations.items()
@@ -21,8 +24,12 @@ def texts(mitigations: dict[str, str | list[str]], controls: list[str]) -> pd.Da
 
 
 def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.DataFrame:
-    """`count` random charged prompts of a model: the completion with the same noise under each mitigation,
-    one column each."""
+    """Sample `count` charged prompts of a model, with the completion under each mitigation.
+
+    Returns:
+        One row per prompt and draw: model, context, stem, sample_index, and a column for each mitigation. The
+        completions of a row have the same noise.
+    """
     charged = judgements[judgements["arm"].isin(["negative", "positive"])]
     wide = charged.pivot(
         index=["model", "context", "stem", "sample_index"], columns="mitigation", values="completion"
@@ -34,18 +41,20 @@ def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.Data
 
 
 def effects(table: pd.DataFrame, stamped: str = "", places: int = 2) -> pd.DataFrame:
-    """A table of `mitigation.effects` as people read it: a row for each mitigation, its change and what it
-    retains of the leak, against none and against the controls. Intervals are simultaneous over the prompts; a
-    control has its own."""
+    """Format a table of `mitigation.effects`: a row for each mitigation.
+
+    A row holds its change and what it retains of the leak, against none and against the controls. Intervals
+    are simultaneous over the prompts; a control has its own.
+    """
     key = [name for name in ("model", "arm") if name in table] + ["mitigation"]
-    first, second = (
+    against_none, against_controls = (
         _compared(table[table["against"] == against], key, places) for against in (NONE, CONTROLS)
     )
     counts = table[table["against"] == NONE][[*key, "role", *COUNTS, "left_out"]]
     shown = (
         counts[[*key, "role"]]
-        .merge(first, on=key)
-        .merge(second, on=key, how="left", suffixes=("", ", against controls"))
+        .merge(against_none, on=key)
+        .merge(against_controls, on=key, how="left", suffixes=("", ", against controls"))
     )
     counts = counts.drop(columns="role").rename(columns={**COUNTS, "n": "cells", "left_out": "left out"})
     return reports.stamped_table(shown.astype(object).fillna("–").merge(counts, on=key), stamped)
@@ -66,7 +75,7 @@ def _compared(table: pd.DataFrame, key: list[str], places: int) -> pd.DataFrame:
 
 
 def by_wording(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `mitigation.by_wording` as people read it: a row for each prompt and wording."""
+    """Format a table of `mitigation.by_wording`: a row for each prompt and wording."""
     shown = table[["model", "mitigation", "wording", "baseline"]].round({"baseline": 2})
     shown["change [interval]"] = [reports.interval(row, 2) for row in table.itertuples()]
     counts = table[list(COUNTS)].rename(columns={**COUNTS, "n": "cells"})
@@ -74,34 +83,34 @@ def by_wording(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def spread_reading(spread: pd.DataFrame) -> str:
-    """One sentence for each prompt of a table of `mitigation.spread`."""
+    """Describe each prompt of a table of `mitigation.spread`, one sentence each."""
     if spread.empty:
         return "No prompt of this set was asked in several wordings."
-    said = []
+    sentences = []
     for row in spread.itertuples():
         ends = " to ".join(f"{end + 0:+.2f}".replace("-", "−") for end in (row.least, row.greatest))
-        beyond = "not known, as an error is missing" if np.isnan(row.deviation) else f"{row.deviation:.2f}"
-        said.append(
+        deviation = "not known, as an error is missing" if np.isnan(row.deviation) else f"{row.deviation:.2f}"
+        sentences.append(
             f"{row.mitigation} on {row.model} changes the shift by {ends} over its {row.wordings} "
             "wordings; standard "
-            f"deviation between wordings beyond their errors: {beyond}."
+            f"deviation between wordings beyond their errors: {deviation}."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def effects_reading(table: pd.DataFrame) -> str:
-    """One sentence for each prompt: what is retained of the leak against none and against the controls."""
+    """Say what each prompt retains of the leak, against none and against the controls."""
     prompts = table[table["role"] == PROMPT]
     if prompts.empty:
         return "No model of this set was asked with a mitigation beside the controls."
-    said = []
-    for (model, name), part in prompts.groupby(["model", "mitigation"], sort=False):
-        kept = [
+    sentences = []
+    for (model, name), rows in prompts.groupby(["model", "mitigation"], sort=False):
+        retained = [
             f"{_share(row)} against {'none' if row.against == NONE else 'the controls'}"
-            for row in part.itertuples()
+            for row in rows.itertuples()
         ]
-        said.append(f"{name} on {model} retains {' and '.join(kept)}.")
-    return " ".join(said)
+        sentences.append(f"{name} on {model} retains {' and '.join(retained)}.")
+    return " ".join(sentences)
 
 
 def _share(row) -> str:

@@ -1,5 +1,4 @@
-"""From tables to what people read: stamps, formatted estimates, sentences with computed numbers, the headline
-table."""
+"""Formatting for notebooks: stamps, estimates with intervals, sentences and the table of claims."""
 
 from collections.abc import Mapping
 
@@ -25,9 +24,14 @@ NO_FAULTS: Mapping[str, str] = {}
 
 
 def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FAULTS) -> str:
-    """What every table and figure of a run must carry: empty for a sound run of a real model.
+    """The warnings that every table and figure of a run must carry.
 
-    `faults`: those of `lib.analysis.usability`, by model.
+    Args:
+        parameters: Parameters of a notebook or a parameter set.
+        faults: Faults by model (`lib.analysis.usability`).
+
+    Returns:
+        The warnings and the note of the set in one line; "" for a sound run of a real model.
     """
     note = parameters.note if isinstance(parameters, ParameterSet) else params.note(parameters.set_name)
     invalid = PLACEBO_BROKEN in faults.values()
@@ -38,13 +42,13 @@ def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FA
     ]
     return " ".join(
         text
-        for text, due in (
+        for text, applies in (
             (TOY, parameters.is_mock),
             (INVALID, invalid),
             *((text, True) for text in unusable),
             (note, note),
         )
-        if due
+        if applies
     )
 
 
@@ -53,45 +57,64 @@ COUNTS = {
     "n_stems": "stems",
     "n_matches": "matches",
     "cluster_unit": "clustered by",
-}  # as people read them
+}  # as shown in tables
 
 
 def begin(stamped: str) -> Markdown:
-    """Set how tables and figures look in this notebook; returns the stamp as a line of its own, nothing where
-    there is none."""
+    """Set how tables and figures look in this notebook.
+
+    Returns:
+        The stamp as a line of its own; empty if there is none.
+    """
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
     figures.style()
     return Markdown(f"**⚠ {stamped}**" if stamped else "")
 
 
 def interval(row, digits: int = 1, sign: bool = True) -> str:
-    """'+3.1 [+1.0, +5.2]' from anything with estimate, low and high; 'not estimated' where there is no
-    estimate."""
+    """Format an estimate with its interval, such as '+3.1 [+1.0, +5.2]'.
+
+    Args:
+        row: Anything with estimate, ci_low and ci_high.
+        digits: Number of decimals.
+        sign: Whether positive numbers carry a plus sign.
+
+    Returns:
+        The text; 'not estimated' if there is no estimate.
+    """
     if pd.isna(row.estimate):
         return NOT_ESTIMATED
-    form = f"{'+' if sign else ''}.{digits}f"
-    # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is shown
-    estimate, low, high = (f"{round(bound, 9):{form}}" for bound in (row.estimate, row.ci_low, row.ci_high))
-    bounds = "no interval" if pd.isna(row.ci_low) else f"{low}, {high}"
+    number_format = f"{'+' if sign else ''}.{digits}f"
+    # machines differ in the last bits of a sum, which must not decide how a tie such as 6.25 is rounded
+    estimate, ci_low, ci_high = (
+        f"{round(bound, 9):{number_format}}" for bound in (row.estimate, row.ci_low, row.ci_high)
+    )
+    bounds = "no interval" if pd.isna(row.ci_low) else f"{ci_low}, {ci_high}"
     return f"{estimate} [{bounds}]".replace("-", "−").replace("inf", "∞")
 
 
 def format_table(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.DataFrame:
-    """`table` with estimate, low and high joined into one column, and other numbers rounded."""
+    """Join estimate, ci_low and ci_high of `table` into one column, and round other numbers."""
     joined = [interval(row, digits, sign) for row in table.itertuples()]
-    place = table.columns.get_loc("estimate")
+    index = table.columns.get_loc("estimate")
     shown = table.drop(columns=["estimate", "ci_low", "ci_high"]).round(3)
-    shown.insert(min(place, shown.shape[1]), "estimate [interval]", joined)
+    shown.insert(min(index, shown.shape[1]), "estimate [interval]", joined)
     return shown
 
 
 def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
-    """A table of `leakage.summarise` as people read it: a row for each level of `by`, a column for each
-    quantity, then n.
+    """Format a table of `leakage.summarise`.
 
-    `matches` is 0 where they are not told, and `clustered by` says for what the interval holds
-    (`lib.analysis.clustered`). The last column is the ratio of naive to clustered errors, from the least to
-    the greatest of the quantities.
+    Args:
+        table: One row per quantity and level of `by`.
+        by: Columns whose levels become rows.
+        stamped: Text of `stamp`; "" for none.
+
+    Returns:
+        One row per level of `by`, a column for each quantity, then n. `matches` is 0 where they are not
+        known. `clustered by` says what the interval generalises to (`lib.analysis.clustered`). The last
+        column is the ratio of naive to clustered standard errors, from the smallest to the largest of the
+        quantities.
     """
     digits = {quantity: 2 if quantity == "shift" else 1 for quantity in QUANTITIES}
     cells = table.assign(
@@ -110,16 +133,16 @@ def _span(ratios: pd.Series) -> str:
 
 
 def outcomes(shares: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `usability.outcome_shares` as people read it: shares in %."""
-    named = {name: f"{name}, %" for name in shares.columns if name != "completions"}
-    return stamped_table(shares.round(1).rename(columns=named).reset_index(), stamped)
+    """Format a table of `usability.outcome_shares`, with shares in %."""
+    names = {name: f"{name}, %" for name in shares.columns if name != "completions"}
+    return stamped_table(shares.round(1).rename(columns=names).reset_index(), stamped)
 
 
 def usability_reading(checked: pd.DataFrame, fault: str) -> str:
-    """What a model's rows of `usability.check` come to, in a sentence."""
+    """Say what a model's rows of `usability.check` show and whether it breaks the usability rule."""
     shares = checked[~checked["test"].str.contains("−")]
     worst = shares.loc[shares["estimate"].idxmax()]
-    said = (
+    missing = (
         f"At most {interval(worst, sign=False)} % of the completions of an arm are missing "
         f"({worst.test.split(', ')[1]}"
         f"{'' if worst.mitigation == NO_MITIGATION else f' under {worst.mitigation}'}, n of {worst.n:,} in "
@@ -127,13 +150,13 @@ def usability_reading(checked: pd.DataFrame, fault: str) -> str:
         "stems)."
     )
     return (
-        f"{said} The usability rule is "
+        f"{missing} The usability rule is "
         f"{f'**broken: {fault}**: no verdict may rest on this model' if fault else 'passed'}."
     )
 
 
 def placebo(checked: pd.DataFrame) -> pd.DataFrame:
-    """A table of `placebo.check` as people read it."""
+    """Format a table of `placebo.check`."""
     shown = format_table(checked, 2).assign(quantity=checked["quantity"].map(QUANTITIES))
     return (
         shown.rename(
@@ -188,7 +211,7 @@ def arms_reading(by_arm: pd.DataFrame) -> str:
 
 
 def rules_reading(fault: str) -> str:
-    """What a fault of `usability.faults` comes to, in a sentence."""
+    """Say what a fault of `usability.faults` means for the verdicts."""
     if fault == PLACEBO_BROKEN:
         return "The placebo rule is **broken, or there is no placebo arm**: no quantity below may be trusted."
     if fault == PLACEBO_OPEN:
@@ -201,7 +224,13 @@ def rules_reading(fault: str) -> str:
 
 
 def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
-    """The answer of notebook 03 to C0, from `leakage.summarise` of both polarities, indexed by quantity."""
+    """Answer C0 for notebook 03.
+
+    Args:
+        both: `leakage.summarise` of both polarities together, indexed by quantity.
+        fault: The fault of the model (`usability.faults`); "" for none.
+        stamped: Text of `stamp`; "" for none.
+    """
     shift, net = both.loc["shift"], both.loc["net"]
     side = "lies above 0" if shift.ci_low > 0 else "does not lie above 0"
     counted = f"n {shift.n:,} pairs in {shift.n_stems:,} stems"
@@ -213,8 +242,7 @@ def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
 
 
 def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
-    """A table of `leakage.unscored_bounds` as people read it, or a sentence if every completion has a
-    valence."""
+    """Format a table of `leakage.unscored_bounds`; a sentence if every completion has a valence."""
     if not count:
         return Markdown(
             "Every completion has a valence, so no quantity depends on what is missing or left open by the "
@@ -224,45 +252,54 @@ def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | 
 
 
 def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
-    """How far the net excess of each model could lie from what is shown; `bounds` of
-    `leakage.unscored_bounds` by model."""
+    """Say how far the net excess of each model could lie from the value shown.
+
+    `bounds` is a table of `leakage.unscored_bounds` by model.
+    """
     net = bounds[bounds["quantity"] == "net"].set_index(["model", "unscored"])
-    lost = judgements["valence"].isna().groupby(judgements["model"], sort=False).sum()
-    said = []
-    for model, count in lost.items():
+    n_unscored = judgements["valence"].isna().groupby(judgements["model"], sort=False).sum()
+    clauses = []
+    for model, count in n_unscored.items():
         shown, none, every = (
             net.loc[(model, case), "estimate"] for case in ("left out", "none leaked", "all leaked")
         )
         as_shown = NOT_ESTIMATED if pd.isna(shown) else f"{shown:+.1f} points as shown"
         moved = f"{as_shown}, {none:+.1f} had none of them leaked, {every:+.1f} had all".replace("-", "−")
-        said.append(
+        clauses.append(
             f"{model}: {count:,} completions without a valence" + (f", net excess {moved}" if count else "")
         )
-    return "; ".join(said) + "."
+    return "; ".join(clauses) + "."
 
 
 def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
-    """A table of Estimates without what is read in their intervals already."""
+    """Drop the columns of a table of Estimates that its intervals already convey."""
     return shown.drop(columns=["se", "p", "df", "skew"]).rename(
         columns={"naive_se_ratio": "naive / clustered error"}
     )
 
 
 def stamped_table(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
+    """Show the stamp in the header of a table."""
     return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
 
 
 def stacked(tables: dict[str, pd.DataFrame], fault: str) -> pd.DataFrame:
-    """Several tables of `leakage.summarise` in one, long: the column `table` names them, `fault` is that of
-    `lib.analysis.usability`."""
-    return pd.concat([part.assign(table=name) for name, part in tables.items()], ignore_index=True).assign(
+    """Join tables of `leakage.summarise` into one long table.
+
+    Returns:
+        The rows of all tables, with the columns table (the name) and fault (of `lib.analysis.usability`).
+    """
+    return pd.concat([table.assign(table=name) for name, table in tables.items()], ignore_index=True).assign(
         fault=fault
     )
 
 
 def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """`count` random unmitigated completions of each arm, or as many as each has, with context, completion
-    and verdict."""
+    """Draw `count` random unmitigated completions of each arm, or as many as the smallest arm has.
+
+    Returns:
+        Columns arm, context, stem, completion, outcome, valence and charged.
+    """
     arms = judgements[judgements["mitigation"] == NO_MITIGATION].groupby("arm", sort=False)
     drawn = arms.sample(min(count, arms.size().min()), random_state=seed)
     return drawn[["arm", "context", "stem", "completion", "outcome", "valence", "charged"]].reset_index(
@@ -271,21 +308,25 @@ def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
 
 def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
-    """Our estimates beside published ones; `agrees` tells whether the published number lies inside our
-    interval."""
+    """Compare estimates with published values.
+
+    Returns:
+        The estimates with the columns published and agrees, which says whether the published value lies
+        inside the interval of the estimate.
+    """
     shown = table[[key, "estimate", "ci_low", "ci_high", "n"]].assign(published=table[key].map(published))
     shown["agrees"] = shown["published"].between(shown["ci_low"], shown["ci_high"])
     return format_table(shown, digits=3, sign=False)
 
 
 def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `next_token_shift.beside_sampled` as people read it."""
-    drawn = table[["estimate_sampled", "ci_low_sampled", "ci_high_sampled"]].rename(
+    """Format a table of `next_token_shift.beside_sampled`."""
+    sampled = table[["estimate_sampled", "ci_low_sampled", "ci_high_sampled"]].rename(
         columns=lambda name: name.removesuffix("_sampled")
     )
     shown = table[["slot", "arm", "quantity"]].copy()
     shown["next token [interval]"] = [interval(row, 2) for row in table.itertuples()]
-    shown["sampled [interval]"] = [interval(row, 2) for row in drawn.itertuples()]
+    shown["sampled [interval]"] = [interval(row, 2) for row in sampled.itertuples()]
     shown = shown.assign(pairs=table["n"], stems=table["n_stems"], same_sign=table["same_sign"])
     shown["naive / clustered error"] = [
         _span(ratios) for _, ratios in table[["naive_se_ratio", "naive_se_ratio_sampled"]].iterrows()
@@ -294,14 +335,16 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `next_token_shift.precision` as people read it: standard errors from 0, a column for each
-    quantity."""
+    """Format a table of `next_token_shift.precision`, with a column for each quantity.
+
+    Values are distances from 0 in standard errors.
+    """
     wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
     return stamped_table(wide.astype(float).round(2).reset_index(), stamped)
 
 
 def variance_reduction(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `common_random_numbers.variance_reduction` as people read it."""
+    """Format a table of `common_random_numbers.variance_reduction`."""
     shown = table[["quantity", "shared", "independent"]].round(2)
     bounds = table.rename(columns={"narrower": "estimate"})
     shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
@@ -310,8 +353,7 @@ def variance_reduction(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
-    """Whether the exact and the sampled quantities agree in sign and rank, and what a forward pass buys in
-    each."""
+    """Say whether exact and sampled quantities agree in sign and rank, and what a forward pass buys."""
     if beside.empty:
         return "This backend shows no probabilities: there is no next-token shift to compare."
     rho = " and ".join(
@@ -333,80 +375,93 @@ def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.
 
 
 def narrowing_reading(table: pd.DataFrame) -> str:
-    """What the shared noise did to each interval, one clause a quantity."""
+    """Say what the shared noise did to each interval, one clause for each quantity."""
     if table["narrower"].isna().all():
         return (
             "Fewer than 3 draws a prompt: what the shared noise does to the intervals cannot be told "
             "from this run."
         )
-    said = [
+    clauses = [
         f"{row.quantity} {row.narrower:.0f} % [{row.ci_low:.0f}, {row.ci_high:.0f}] "
         f"({row.narrower_as_run:.0f} % "
         "with the "
         f"{row.samples} draws of this run)"
         for row in table.itertuples()
     ]
-    return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(said) + "."
+    return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(clauses) + "."
 
 
 def range_reading(table: pd.DataFrame, names: list[str]) -> str:
-    """The lowest and highest net excess in a table of estimates, of `leakage.summarise` for one, and how many
-    lie above 0.
+    """Say what the lowest and highest net excess are, and how many intervals lie above 0.
 
-    `names` are the columns that tell what a row is of.
+    Args:
+        table: A table of estimates, such as one of `leakage.summarise`.
+        names: Columns that identify a row.
     """
     net = table[table["quantity"] == "net"] if "quantity" in table else table
     net = net.dropna(subset="estimate")
     if net.empty:
         return "No net excess could be estimated."
     lowest, highest = (
-        net.iloc[place]
-        for place in (net["estimate"].to_numpy().argmin(), net["estimate"].to_numpy().argmax())
+        net.iloc[index]
+        for index in (net["estimate"].to_numpy().argmin(), net["estimate"].to_numpy().argmax())
     )
-    said = [
+    ends = [
         f"{interval(row)} points ({', '.join(str(row[name]) for name in names)})" for row in (lowest, highest)
     ]
     pairs = " to ".join(f"{count:,}" for count in dict.fromkeys((net["n"].min(), net["n"].max())))
     return (
-        f"Net excess from {said[0]} to {said[1]}, with {pairs} pairs each; the whole interval lies above 0 "
+        f"Net excess from {ends[0]} to {ends[1]}, with {pairs} pairs each; the whole interval lies above 0 "
         "in "
         f"{(net['ci_low'] > 0).sum()} of {len(net)}."
     )
 
 
 def board(set_name: str) -> pd.DataFrame:
-    """The claims of a run, as its notebooks left them, in the order C0 to C5."""
-    written = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
-    table = pd.concat([part for part in written if len(part)], ignore_index=True)[
+    """Read the claims of a run from the tables of its notebooks, in the order C0 to C5."""
+    tables = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
+    table = pd.concat([part for part in tables if len(part)], ignore_index=True)[
         [*COLUMNS, *second_verdicts.COLUMNS]
     ]
     return table.sort_values("claim", kind="stable").reset_index(drop=True)
 
 
 def kept_board(set_name: str) -> pd.DataFrame:
-    """The board that a finished run has left in headline.csv, with the column rules, their version when it
-    was made."""
-    kept = pd.read_csv(
+    """Read the board that a finished run has left in headline.csv.
+
+    The column rules holds the version of the rules when the board was made.
+    """
+    table = pd.read_csv(
         run_folder(set_name) / "headline.csv", dtype=dict.fromkeys(("model", "rules", "fault"), str)
     )
-    return kept.fillna({"fault": ""}).astype({"as_judged": bool})
+    return table.fillna({"fault": ""}).astype({"as_judged": bool})
 
 
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
-    """The verdict on each claim over its models, from a board: what stands first, before the rows."""
-    found = by_claim(claims)
-    verdicts = [in_words(row) for row in found.itertuples()]
+    """The verdict on each claim over its models, from a board.
+
+    It is shown before the rows of the board.
+    """
+    summary = by_claim(claims)
+    verdicts = [in_words(row) for row in summary.itertuples()]
     return pd.DataFrame(
-        {"claim": found["claim"] + " " + found["statement"], "verdict": verdicts, "models": found["counts"]}
+        {
+            "claim": summary["claim"] + " " + summary["statement"],
+            "verdict": verdicts,
+            "models": summary["counts"],
+        }
     )
 
 
 def headline(claims: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a board as people read them: claim, model, what was measured and its test, estimate, n, MDE
-    / margin, the net excess beside it, verdict with reason.
+    """Format the rows of a board.
 
-    MDE is the minimum detectable effect: the smallest that the run would have told from 0 four times of five;
-    it decides nothing. Then what `lib.claims.second_verdicts` adds, if any row has a second judge.
+    The minimum detectable effect (MDE) is the smallest effect that the run would have distinguished from 0
+    four times out of five. It decides nothing.
+
+    Returns:
+        Claim, model, what was measured and its test, estimate, n, MDE / margin, the net excess, and the
+        verdict with its reason. If any row has a second judge, also what `lib.claims.second_verdicts` adds.
     """
     rows = list(claims.itertuples())
     second = (
@@ -435,38 +490,37 @@ def _net(row) -> str:
 
 
 def _by_second(row) -> str:
-    """Whether the second judge's verdict is the same, its estimate, and what that is of where it is of
-    something else (another prompt, another domain)."""
+    """The second judge's verdict and estimate, and what it measured if that differs (prompt, domain)."""
     if pd.isna(row.verdict_vader):
         return "–"
     if pd.isna(row.estimate) and pd.isna(row.estimate_vader):
         return NOT_ESTIMATED
     numbers = {name: getattr(row, f"{name}_vader") for name in ("estimate", "ci_low", "ci_high")}
-    said = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
+    verdict = "same" if row.verdict_vader == row.verdict else f"**differs**: {row.verdict_vader}"
     other = f" ({row.measured_vader})" if row.measured_vader != row.measured else ""
-    return f"{said}, {interval(pd.Series(numbers), digits(row.unit))}{other}"
+    return f"{verdict}, {interval(pd.Series(numbers), digits(row.unit))}{other}"
 
 
 def verdicts_reading(claims: pd.DataFrame, kind: str = EXPLORATORY) -> str:
-    """How many rows of a board came to which verdict, and what kind of board it is (`rules.board_kind`)."""
+    """Count the rows of a board by verdict, and say what kind of board it is (`rules.board_kind`)."""
     counts = claims["verdict"].value_counts()
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
-    return f"Of {len(claims)} rows: {said} ({kind})."
+    counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+    return f"Of {len(claims)} rows: {counted} ({kind})."
 
 
 def rows_reading(claims: pd.DataFrame) -> str:
-    """The rows of a board, a sentence each."""
-    said = []
-    for row, label, found in zip(claims.itertuples(), labels(claims), estimates(claims), strict=True):
-        said.append(
-            f"{label}: {found}{'' if pd.isna(row.estimate) else f' {row.unit}'}, {in_words(row)} "
+    """Describe the rows of a board, one sentence each."""
+    sentences = []
+    for row, label, estimate in zip(claims.itertuples(), labels(claims), estimates(claims), strict=True):
+        sentences.append(
+            f"{label}: {estimate}{'' if pd.isna(row.estimate) else f' {row.unit}'}, {in_words(row)} "
             f"({row.reason})."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def estimates(claims: pd.DataFrame) -> list[str]:
-    """The estimate with its interval of each row of a board, in its own unit."""
+    """Format the estimate of each row of a board with its interval, in the unit of the row."""
     return [interval(row, digits(row.unit)) for row in claims.itertuples()]
 
 

@@ -1,5 +1,7 @@
-"""Figures of how much hangs on a choice of analysis, in the look of `lib.report.figures`: curves by
-threshold, specification curves."""
+"""Figures of how results depend on choices of analysis: curves by threshold and specification curves.
+
+They have the look of `lib.report.figures`.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,24 +25,26 @@ _CURVE, _ROW, _HEADING = (
     0.145,
     0.6,
 )  # inches of a curve, of a row of dots below it, and of a heading above it
-_ABREAST = 3  # panels of prompts
+_ABREAST = 3  # panels of prompts side by side
 _DIMENSIONS = ["judge", "threshold", "reference", "temperature"]
-_NARROWEST = 7  # analyses, to which no panel is drawn narrower
+_NARROWEST = 7  # analyses; no panel is drawn narrower than for this many
 
 
 def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
-    """Net excess, and D, of a table of `specificity.by_threshold` against the threshold; dashed are the run's
-    own and the one of fixed specificity."""
+    """Draw net excess, and D, of a table of `specificity.by_threshold` against the threshold.
+
+    Vertical lines mark the threshold of the run and the one of fixed specificity.
+    """
     figure, axes = plt.subplots(figsize=(figures.WIDTH, 3.4))
     curve = table[table["rule"] == specificity.CURVE]
     for number, (quantity, label) in enumerate(SERIES.items()):
         estimates = curve[curve["quantity"] == quantity]
-        look = {"marker": figures.marker(number), "capsize": 3, "label": label}
+        format_options = {"marker": figures.marker(number), "capsize": 3, "label": label}
         axes.errorbar(
             estimates["positive"] + 0.02 * number,
             estimates["estimate"],
             yerr=figures.reach(estimates),
-            **look,
+            **format_options,
         )
     named = table[table["rule"].isin([specificity.OWN, specificity.FIXED])].drop_duplicates("rule")
     for number, row in enumerate(named.itertuples()):
@@ -58,12 +62,11 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
 
 
 def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Every analysis of a table of `lib.claims.multiverse`, sorted by its estimate, above the choices that
-    make it; the main one marked.
+    """Draw every analysis of a table of `lib.claims.multiverse`, sorted by its estimate, above its choices.
 
-    Two rows of panels for each claim, a panel for each quantity; of C3, all of which are changes in % of the
-    leak, two rows for each model, a panel for each prompt, headed by how many analyses there are and where
-    their intervals lie.
+    The main analysis is marked. Each claim has two rows of panels, with a panel for each quantity. C3, whose
+    analyses are all changes in % of the leak, has two rows for each model, with a panel for each prompt. The
+    heading of such a panel says how many analyses there are and where their intervals lie.
     """
     if table.empty:
         return np.array([figures.blank(f"{title}: no analyses", stamp)])
@@ -71,7 +74,7 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
     heights = [block.height for block in blocks]
     figure = plt.figure(figsize=(figures.WIDTH, sum(heights) + 0.8))
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
-    panels = [_draw(figure, place, block) for place, block in zip(grid, blocks, strict=True)]
+    panels = [_draw(figure, cell, block) for cell, block in zip(grid, blocks, strict=True)]
     figures.legend(figure, panels[0])
     words = [_words(panel.name, panel.table) for block in blocks for panel in block.told]
     figures.finish(panels[0], title, stamp, " ".join(words))
@@ -80,23 +83,23 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
 
 @dataclass(frozen=True)
 class _Panel:
-    name: str  # what it is of
+    name: str  # what it shows
     heading: str
     table: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Panels side by side, which share their rows of dots."""
+    """Panels side by side that share their rows of dots."""
 
     panels: list[_Panel]
-    labels: list[str]  # of the vertical axis of each panel; "" where it has that of the first
+    labels: list[str]  # of the vertical axis of each panel; "" where it shares that of the first
     choices: list[tuple[str, str]]  # rows of dots: a dimension with several levels, and its level
-    told: list[_Panel]  # what its words are of
+    told: list[_Panel]  # panels that the alternative text describes
 
     @property
     def height(self) -> float:
-        """Inches."""
+        """Height in inches."""
         return _CURVE + _ROW * len(self.choices) + _HEADING * bool(self.panels[0].heading)
 
 
@@ -110,17 +113,17 @@ def _blocks(claim: str, table: pd.DataFrame) -> Iterator[_Block]:
         return
     for model, rows in table.groupby("model", sort=False):
         panels = [
-            _Panel(f"{claim}, {model}, {name}", _heading(name, part), part)
-            for name, part in rows.groupby("mitigation", sort=False)
+            _Panel(f"{claim}, {model}, {name}", _heading(name, subset), subset)
+            for name, subset in rows.groupby("mitigation", sort=False)
         ]
         for start in range(0, len(panels), _ABREAST):
-            beside = panels[start : start + _ABREAST]
-            labels = [f"{model}:\n{CHANGE}", *[""] * (len(beside) - 1)]
-            yield _Block(beside, labels, _choices(rows, ["quantity", *_DIMENSIONS]), beside)
+            row = panels[start : start + _ABREAST]
+            labels = [f"{model}:\n{CHANGE}", *[""] * (len(row) - 1)]
+            yield _Block(row, labels, _choices(rows, ["quantity", *_DIMENSIONS]), row)
 
 
 def _choices(table: pd.DataFrame, dimensions: list[str]) -> list[tuple[str, str]]:
-    """Dimensions with several levels, and each level, in the order in which they are first met."""
+    """Dimensions with several levels, and each level, in order of first appearance."""
     levels = {
         name: [level for level in dict.fromkeys(table[name]) if level != multiverse.ANY]
         for name in dimensions
@@ -129,26 +132,26 @@ def _choices(table: pd.DataFrame, dimensions: list[str]) -> list[tuple[str, str]
 
 
 def _heading(name: str, table: pd.DataFrame) -> str:
-    below, still, above, lacking = (
+    below, includes, above, missing = (
         (table["side"] == side).sum() for side in ("below", "open", "above", multiverse.NO_INTERVAL)
     )
-    without = f" ({lacking} {multiverse.NO_INTERVAL})" if lacking else ""
-    return f"{name}\n{len(table)} analyses{without}:\n{below} below, {still} open, {above} above 0"
+    without = f" ({missing} {multiverse.NO_INTERVAL})" if missing else ""
+    return f"{name}\n{len(table)} analyses{without}:\n{below} below, {includes} open, {above} above 0"
 
 
 def _draw(figure: plt.Figure, place, block: _Block) -> plt.Axes:
-    alike = bool(block.panels[0].heading)  # one unit, and as wide
-    widths = [1 if alike else max(_NARROWEST, len(panel.table)) for panel in block.panels]
+    shared = bool(block.panels[0].heading)  # same unit and width
+    widths = [1 if shared else max(_NARROWEST, len(panel.table)) for panel in block.panels]
     heights = [_CURVE, _ROW * len(block.choices) + 0.2]
     grid = place.subgridspec(2, len(block.panels), width_ratios=widths, height_ratios=heights)
     first = None
     for column, (panel, label) in enumerate(zip(block.panels, block.labels, strict=True)):
         ranked = panel.table.sort_values("estimate", kind="stable", ignore_index=True)
-        estimates = figure.add_subplot(grid[0, column], sharey=first if alike else None)
+        estimates = figure.add_subplot(grid[0, column], sharey=first if shared else None)
         dots = figure.add_subplot(grid[1, column], sharex=estimates)
         _estimates(estimates, ranked, label)
         estimates.set_title(panel.heading, fontsize=7.5, loc="left")
-        estimates.tick_params(labelleft=not alike or not column)
+        estimates.tick_params(labelleft=not shared or not column)
         _dots(dots, ranked, block.choices, labelled=not column)
         first = first or estimates
     return first
@@ -157,8 +160,14 @@ def _draw(figure: plt.Figure, place, block: _Block) -> plt.Axes:
 def _estimates(axes: plt.Axes, table: pd.DataFrame, label: str) -> None:
     for side, (shape, colour) in SIDES.items():
         rows = table[table["side"] == side]
-        look = {"fmt": shape, "color": colour, "markersize": 3.5, "linewidth": 0.8, "label": LABELS[side]}
-        axes.errorbar(rows.index, rows["estimate"], yerr=figures.reach(rows), **look)
+        format_options = {
+            "fmt": shape,
+            "color": colour,
+            "markersize": 3.5,
+            "linewidth": 0.8,
+            "label": LABELS[side],
+        }
+        axes.errorbar(rows.index, rows["estimate"], yerr=figures.reach(rows), **format_options)
     axes.axhline(0, color="black", linewidth=1, linestyle="--")
     _shade(axes, table)
     axes.set_ylabel(label, fontsize=8)
@@ -178,8 +187,8 @@ def _dots(axes: plt.Axes, table: pd.DataFrame, choices: list[tuple[str, str]], l
 
 
 def _shade(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for number, place in enumerate(table.index[table["main"]]):
-        axes.axvspan(place - 0.5, place + 0.5, color="gold", alpha=0.4, label="_" * bool(number) + MAIN)
+    for number, position in enumerate(table.index[table["main"]]):
+        axes.axvspan(position - 0.5, position + 0.5, color="gold", alpha=0.4, label="_" * bool(number) + MAIN)
 
 
 def _words(name: str, table: pd.DataFrame) -> str:

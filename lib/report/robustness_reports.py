@@ -1,5 +1,7 @@
-"""What notebooks 03 and 06 say of choices of analysis: the tables of `lib.analysis.polarity`, `specificity`
-and `multiverse` as read."""
+"""Formatted tables and sentences on choices of analysis, for notebooks 03 and 06.
+
+The tables are those of `lib.analysis.polarity`, `lib.analysis.specificity` and `lib.claims.multiverse`.
+"""
 
 import numpy as np
 import pandas as pd
@@ -18,11 +20,11 @@ _MAIN = {multiverse.NO_INTERVAL: "which has no interval", "open": "whose interva
 def by_reference(
     differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame, stamped: str = ""
 ) -> pd.DataFrame:
-    """A model's `polarity.by_reference`, `balance` and `tipping` in one: a row for each charged arm and each
-    reference.
+    """Format `polarity.by_reference`, `balance` and `tipping` of a model in one table.
 
-    "sign turns at": the ratio of sensitivities at which it would, and between which ratios the interval
-    includes 0.
+    Returns:
+        One row per charged arm and per reference. "sign turns at" is the ratio of sensitivities at which the
+        sign would turn, and the range of ratios in which the interval includes 0.
     """
     rows = pd.Index([*leakage.DIRECTIONS, *dict.fromkeys(differences["reference"])], name="arm or reference")
     shown = pd.DataFrame(index=rows)
@@ -70,28 +72,30 @@ def _ratio(row) -> str:
 
 
 def decided_reading(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame) -> str:
-    """Whether all references give one model's negative − positive the same sign, how they lean, and what
-    would turn the sign."""
-    words = []
+    """Say whether all references give negative − positive of one model the same sign.
+
+    The text also says how the references lean and what would turn the sign.
+    """
+    sentences = []
     for row in polarity.decided(differences).itertuples():
         p = "" if np.isnan(row.p) else f" (p = {row.p:.3f}, the largest of all references)"
-        words.append(
+        sentences.append(
             f"By {leakage.QUANTITIES[row.quantity].split(',')[0]}, {row.reason}{p}; sign: {_SIGNS[row.sign]}."
         )
     references = balance[(balance["quantity"] == "verdicts") & ~balance["arm"].isin(leakage.DIRECTIONS)]
     leaning = "; ".join(f"{interval(row)} after {row.arm} (n = {row.n:,})" for row in references.itertuples())
-    words.append(f"How the references themselves lean, % positive − % negative verdicts: {leaning}.")
+    sentences.append(f"How the references themselves lean, % positive − % negative verdicts: {leaning}.")
     main = tipping[(tipping["reference"] == polarity.POOLED) & (tipping["quantity"] == "shift")].iloc[0]
-    words.append(
+    sentences.append(
         f"Against {polarity.POOLED}, the sign of the shift turns where the judge's sensitivity to negative "
         "charge, as a multiple "
         f"of that to positive, is: {_ratio(main)}."
     )
-    return " ".join(words)
+    return " ".join(sentences)
 
 
 def by_threshold(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `specificity.by_threshold` as people read it: a row for each rule and threshold."""
+    """Format a table of `specificity.by_threshold`: a row for each rule and threshold."""
     key = ["rule", "negative", "positive", "charged_negative", "charged_positive"]
     net, difference = (
         table[table["quantity"] == quantity].reset_index(drop=True) for quantity in ("net", "difference")
@@ -121,33 +125,38 @@ def _in_errors(table: pd.DataFrame) -> pd.Series:
 
 
 def threshold_reading(table: pd.DataFrame) -> str:
-    """How net excess and its distance from 0 in errors change with the threshold, and the two rules that fix
-    it."""
+    """Say how net excess changes with the threshold, also in standard errors from 0.
+
+    The text also covers the two rules that fix the threshold.
+    """
     rows = {(row.rule, row.quantity): row for row in table.itertuples()}
     curve = table[(table["rule"] == specificity.CURVE) & (table["quantity"] == "net")]
     ends = [f"{interval(row)} beyond {row.positive:g}" for row in curve.iloc[[0, -1]].itertuples()]
     errors = _in_errors(curve)
     span = f"{errors.min():.1f} to {errors.max():.1f}".replace("-", "−")
     distance = "" if errors.isna().all() else f", {span} standard errors from 0"
-    fixed, both = rows[specificity.FIXED, "net"], rows[specificity.EQUAL, "difference"]
+    fixed, equal = rows[specificity.FIXED, "net"], rows[specificity.EQUAL, "difference"]
     return (
         f"Net excess goes from {ends[0]} to {ends[1]} points{distance} (n of {curve['n'].min():,} pairs in "
         f"{curve['n_stems'].min():,} stems). At a specificity of {specificity.SPECIFICITY:g} %, beyond "
         f"±{fixed.positive:.2f}, it "
-        f"is {interval(fixed)}. At thresholds that call {both.charged_negative:.1f} % of the neutral arms "
+        f"is {interval(fixed)}. At thresholds that call {equal.charged_negative:.1f} % of the neutral arms "
         "negative and "
-        f"{both.charged_positive:.1f} % positive, negative − positive is {interval(both)}; sign by all "
+        f"{equal.charged_positive:.1f} % positive, negative − positive is {interval(equal)}; sign by all "
         "references: "
-        f"{_SIGNS[both.sign]}."
+        f"{_SIGNS[equal.sign]}."
     )
 
 
 def multiverse_reading(table: pd.DataFrame) -> str:
-    """How many analyses of a table of `lib.claims.multiverse` come to the same side as the main one, a
-    sentence for each claim."""
+    """Say how many analyses of a table of `lib.claims.multiverse` agree with the main one.
+
+    An analysis agrees if its interval lies on the same side. Each claim and model has a sentence, and for C3
+    each mitigation.
+    """
     if table.empty:
         return "There is no analysis of it: no model was asked so."
-    words = []
+    sentences = []
     for row in multiverse.agreement(table).itertuples():
         name = f"{row.claim}, {row.model}" + ("" if row.claim != "C3" else f", {row.mitigation}")
         sides = {
@@ -158,8 +167,8 @@ def multiverse_reading(table: pd.DataFrame) -> str:
         }
         counts = "; ".join(f"{count} {side}" for side, count in sides.items())
         main = _MAIN.get(row.side, f"{row.side} 0")
-        words.append(
+        sentences.append(
             f"**{name}**: {row.agree} of {row.analyses} analyses ({row.share:.0f} %) agree with the main "
             f"one, {main} ({counts})."
         )
-    return " ".join(words)
+    return " ".join(sentences)

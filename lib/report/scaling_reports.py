@@ -1,5 +1,4 @@
-"""What notebook 05 says of leakage against size: the tables of `lib.analysis.scaling` as people read them,
-and a sentence under each."""
+"""Formatted tables and sentences on leakage against model size (`lib.analysis.scaling`), for notebook 05."""
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,10 @@ _SHORT = {"shift": "valence shift", "net": "net excess", "leak": "leak rate"}
 
 
 def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """A table of `scaling.meta_regression`, estimate and interval in one column, tau² as the standard
-    deviation it is of."""
+    """Format a table of `scaling.meta_regression`.
+
+    Estimate and interval share a column. tau² is shown as the standard deviation between models.
+    """
     table = table.reset_index(drop=True)
     shown = table[[*LINE, "quantity", "sizes", "models"]].assign(
         quantity=table["quantity"].map(leakage.QUANTITIES)
@@ -37,16 +38,20 @@ def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
 
 
 def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
-    """What tables of `scaling.meta_regression`, one below the other, say of each line; the mean slope over
-    families."""
+    """Describe the slope of each line, and the mean slope over families.
+
+    Args:
+        slopes: Tables of `scaling.meta_regression`, concatenated.
+        families: A table of `scaling.families`.
+    """
     sentences = []
-    for _, part in slopes.groupby(LINE, sort=False):
-        if part["estimate"].isna().all():
-            sentences.append(f"{_name(part.iloc[0])}: {part['message'].iloc[0]}.")
+    for _, rows in slopes.groupby(LINE, sort=False):
+        if rows["estimate"].isna().all():
+            sentences.append(f"{_name(rows.iloc[0])}: {rows['message'].iloc[0]}.")
             continue
-        cells = [f"{_SHORT[row['quantity']]} {_slope(row)}" for _, row in part.iterrows()]
+        cells = [f"{_SHORT[row['quantity']]} {_slope(row)}" for _, row in rows.iterrows()]
         sentences.append(
-            f"{_name(part.iloc[0])}, per tenfold size over {part['sizes'].iloc[0]} sizes: {'; '.join(cells)}."
+            f"{_name(rows.iloc[0])}, per tenfold size over {rows['sizes'].iloc[0]} sizes: {'; '.join(cells)}."
         )
     for row in families.itertuples():
         sentences.append(
@@ -62,14 +67,13 @@ def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
 
 
 def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
-    """What a table of `scaling.meta_regression` cannot tell, and why: lines of fewer sizes than a verdict
-    takes."""
-    few = slopes[slopes["sizes"] < min_sizes].drop_duplicates(LINE)
-    if few.empty:
+    """Say which lines of a table of `scaling.meta_regression` have too few sizes for a verdict."""
+    too_few = slopes[slopes["sizes"] < min_sizes].drop_duplicates(LINE)
+    if too_few.empty:
         return f"Every family has the {min_sizes} sizes that a verdict takes."
-    unknown = few["left_out"].map(lambda models: f" (size unknown: {models})" if models else "")
-    counts = few["sizes"].map(lambda sizes: f"{sizes} size{'s' * (sizes != 1)}") + unknown
-    cells = [f"{_name(row)}, of {count}" for (_, row), count in zip(few.iterrows(), counts, strict=True)]
+    size_unknown = too_few["left_out"].map(lambda models: f" (size unknown: {models})" if models else "")
+    counts = too_few["sizes"].map(lambda sizes: f"{sizes} size{'s' * (sizes != 1)}") + size_unknown
+    cells = [f"{_name(row)}, of {count}" for (_, row), count in zip(too_few.iterrows(), counts, strict=True)]
     return (
         f"What cannot be told: whether leakage changes with size in {'; '.join(cells)}. A verdict takes "
         f"{min_sizes} sizes "
@@ -80,7 +84,7 @@ def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
 
 
 def pairs_reading(pairs: pd.DataFrame) -> str:
-    """The differences of `scaling.pair_differences`."""
+    """Describe the differences of `scaling.pair_differences`."""
     if pairs.empty:
         return "No family has just two sizes."
     cells = [
@@ -92,7 +96,7 @@ def pairs_reading(pairs: pd.DataFrame) -> str:
 
 
 def parts_reading(parts: pd.DataFrame) -> str:
-    """The slope in each polarity and kind of slot, from `scaling.meta_regression` by arm and slot."""
+    """Describe the slope by polarity and kind of slot, from `scaling.meta_regression` by arm and slot."""
     cells = [
         f"{_name(row)}, {row['arm']}, {row['slot']} slots: {_SHORT[row['quantity']]} {_slope(row)}"
         for _, row in parts.dropna(subset="estimate").iterrows()
@@ -103,8 +107,10 @@ def parts_reading(parts: pd.DataFrame) -> str:
 
 
 def shape_reading(table: pd.DataFrame, confidence: float) -> str:
-    """Of each line of `scaling.monotonicity`: tau, and whether leakage falls all the way, or bends, in these
-    models."""
+    """Describe each line of `scaling.monotonicity`: tau, and whether leakage falls all the way or bends.
+
+    The statements hold for these models only.
+    """
     sentences = []
     for _, row in table.iterrows():
         if row.message:
@@ -123,13 +129,13 @@ def shape_reading(table: pd.DataFrame, confidence: float) -> str:
 
 
 def published_reading(table: pd.DataFrame) -> str:
-    """How many published series rise, fall or bend with size."""
+    """Count the published series that rise, fall or bend with size."""
     kinds = []
-    for _, part in table.sort_values("billions").groupby(
+    for _, series in table.sort_values("billions").groupby(
         ["source", "prompts", "family", "tuning", "measure"]
     ):
-        if len(part) >= MIN_DESCRIBED:
-            steps = np.sign(part["leak_rate"].diff().dropna())
+        if len(series) >= MIN_DESCRIBED:
+            steps = np.sign(series["leak_rate"].diff().dropna())
             kinds.append("rise" if (steps > 0).all() else "fall" if (steps < 0).all() else "bend")
     counts = {kind: kinds.count(kind) for kind in ("rise", "fall", "bend")}
     return (
@@ -154,7 +160,7 @@ def _number(value: float, quantity: str) -> str:
 
 
 def _slope(row: pd.Series) -> str:
-    """'−0.20 [−0.31, −0.09], falling with size'."""
+    """A slope in words: '−0.20 [−0.31, −0.09], falling with size'."""
     if pd.isna(row["estimate"]):
         return f"no slope ({row['message']})"
     sides = {-1: "falling with size", 0: "not surely changing", 1: "rising with size"}

@@ -1,5 +1,7 @@
-"""Figures of leakage against model size, in the look of `lib.report.figures`: size on a log scale, intervals
-wherever there are any."""
+"""Figures of leakage against model size, on a log scale, with intervals wherever there are any.
+
+They have the look of `lib.report.figures`.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,12 +15,20 @@ from lib.report import figures
 def regression(
     points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = ""
 ) -> np.ndarray:
-    """Each model's estimate (`scaling.by_size`, by nothing else) and the meta-regression (`scaling.fitted`)
-    with its band.
+    """Draw each model's estimate, and the meta-regression with its band.
 
-    A panel for each family, tuning and mode. Models of unknown size cannot be placed and are left out; a
-    panel without a line has too few sizes. The range shown is that of the models' intervals, which a band of
-    few models leaves.
+    Each family, tuning and mode has a panel. Models of unknown size are left out. A panel without a line has
+    too few sizes. The vertical range is that of the models' intervals, which a band from few models exceeds.
+
+    Args:
+        points: A table of `scaling.by_size` with an empty `by`.
+        line: A table of `scaling.fitted`.
+        quantity: One of `leakage.QUANTITIES`.
+        title: Title of the figure.
+        stamp: Text of `reports.stamp`; "" for none.
+
+    Returns:
+        The axes, as an array.
     """
     points, line = _with_lines(points), _with_lines(line)
     if points.empty:
@@ -26,9 +36,14 @@ def regression(
     grid, names = _grid(points["line"], quantity)
     colour = sns.color_palette("colorblind")[0]
     for axes, name in zip(grid.flat, names, strict=False):
-        part = points[points["line"] == name]
+        subset = points[points["line"] == name]
         axes.errorbar(
-            part["parameters"], part["estimate"], yerr=figures.reach(part), fmt="o", color=colour, capsize=3
+            subset["parameters"],
+            subset["estimate"],
+            yerr=figures.reach(subset),
+            fmt="o",
+            color=colour,
+            capsize=3,
         )
     limits = grid[0, 0].get_ylim()
     for axes, name in zip(grid.flat, names, strict=False):
@@ -46,8 +61,10 @@ def regression(
 
 
 def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
-    """Small multiples of a table of `scaling.by_size`: a panel for each arm and slot, a line for each family,
-    tuning and mode."""
+    """Draw a table of `scaling.by_size` as small multiples.
+
+    Each arm and slot has a panel, and each family, tuning and mode has a line.
+    """
     table = _with_lines(table)
     if table.empty:
         return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
@@ -56,18 +73,23 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
     table = table.assign(panel=table["arm"] + ", " + table["slot"] + " slots")
     grid, names = _grid(table["panel"], quantity)
     for axes, name in zip(grid.flat, names, strict=False):
-        for number, one in enumerate(series):
-            part = table[(table["panel"] == name) & (table["line"] == one)]
-            # intervals at one size must not hide each other
-            beside = 1 + 0.06 * (number - (len(series) - 1) / 2)
-            look = {
+        for number, label in enumerate(series):
+            subset = table[(table["panel"] == name) & (table["line"] == label)]
+            # intervals at the same size must not hide each other
+            offset = 1 + 0.06 * (number - (len(series) - 1) / 2)
+            format_options = {
                 "marker": figures.marker(number),
                 "color": colours[number],
                 "linestyle": ":",
-                "label": one,
+                "label": label,
                 "capsize": 3,
             }
-            axes.errorbar(part["parameters"] * beside, part["estimate"], yerr=figures.reach(part), **look)
+            axes.errorbar(
+                subset["parameters"] * offset,
+                subset["estimate"],
+                yerr=figures.reach(subset),
+                **format_options,
+            )
     figures.legend(grid[0, 0].figure, grid[0, 0])
     alt = figures.told(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
     return _finished(grid, names, table, quantity, title, stamp, alt)
@@ -83,8 +105,7 @@ def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
-    """Axes for each level of `panel`, two beside each other, with a line at no leakage; the levels in the
-    order of the axes."""
+    """Axes for each level of `panel`, two per row, with a line at no leakage, and the levels in order."""
     names = sorted(set(panel))
     rows, columns = -(-len(names) // 2), min(2, len(names))
     size = (figures.WIDTH, 1.1 + 2.2 * rows)
@@ -97,7 +118,7 @@ def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
 def _finished(
     grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, stamp: str, alt: str
 ) -> np.ndarray:
-    """Titles, axes and words of a grid of panels."""
+    """Set titles, axes and alternative text of a grid of panels."""
     for axes, name in zip(grid.flat, names, strict=False):
         axes.set_title(name, loc="left", fontsize=10)
     for axes in grid.flat[len(names) :]:
@@ -114,27 +135,29 @@ def _finished(
 
 
 def _size_axis(axes: plt.Axes, sizes: np.ndarray) -> None:
-    """A log scale with a tick at each size, as 135M, but for those too near the one before."""
-    marked: list[float] = []
-    apart = max(1.5, (max(sizes) / min(sizes)) ** 0.2)  # a fifth of the axis holds a label
+    """Set a log scale with a tick at each size, such as 135M, except those too near the previous one."""
+    ticks: list[float] = []
+    min_ratio = max(1.5, (max(sizes) / min(sizes)) ** 0.2)  # a fifth of the axis holds a label
     for size in sorted(sizes):
-        if not marked or size > apart * marked[-1]:
-            marked.append(size)
+        if not ticks or size > min_ratio * ticks[-1]:
+            ticks.append(size)
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
-    axes.set_xticks(marked, [_short(size) for size in marked])
+    axes.set_xticks(ticks, [_short(size) for size in ticks])
     axes.xaxis.set_minor_locator(plt.NullLocator())
 
 
 def _short(size: float) -> str:
-    """1.3B, 135M, 0.4M, 1K."""
+    """A size in short form: 1.3B, 135M, 0.4M, 1K."""
     unit, name = (1e9, "B") if size >= 1e9 else (1e6, "M") if size >= 1e5 else (1e3, "K")
     return f"{size / unit:.3g}{name}"
 
 
 def published(table: pd.DataFrame, title: str) -> np.ndarray:
-    """Published leak rates of semantic leakage (`scaling.published`) against size, a panel for each measure;
-    no intervals."""
+    """Draw published leak rates of semantic leakage (`scaling.published`) against size, without intervals.
+
+    Each measure has a panel.
+    """
     table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
     measures, series = (list(dict.fromkeys(table[name])) for name in ("measure", "series"))
     colours = dict(zip(series, sns.color_palette("colorblind", len(series)), strict=True))
@@ -142,10 +165,15 @@ def published(table: pd.DataFrame, title: str) -> np.ndarray:
         1, len(measures), figsize=(figures.WIDTH, 4), sharex=True, sharey=True, squeeze=False
     )
     for axes, measure in zip(grid.flat, measures, strict=True):
-        for place, one in enumerate(series):
-            part = table[(table["measure"] == measure) & (table["series"] == one)].sort_values("billions")
-            look = {"marker": figures.marker(place), "color": colours[one], "linestyle": ":", "label": one}
-            axes.plot(part["billions"], part["leak_rate"], **look)
+        for number, label in enumerate(series):
+            subset = table[(table["measure"] == measure) & (table["series"] == label)].sort_values("billions")
+            format_options = {
+                "marker": figures.marker(number),
+                "color": colours[label],
+                "linestyle": ":",
+                "label": label,
+            }
+            axes.plot(subset["billions"], subset["leak_rate"], **format_options)
         axes.axhline(50, color="black", linewidth=1, linestyle="--")
         axes.set_title(measure, loc="left", fontsize=10)
     axes.set_xscale("log")
@@ -155,9 +183,9 @@ def published(table: pd.DataFrame, title: str) -> np.ndarray:
     grid[0, 0].set_ylabel("semantic leak rate, %\n(50 = none)", fontsize=10.5)
     figures.legend(figure, grid[0, 0])
     span = f"from {table['leak_rate'].min():.1f} to {table['leak_rate'].max():.1f} %"
-    said = (
+    described = (
         f"{len(table)} published rates, {span}, in {len(series)} series by size, without intervals. "
         "Dashed: 50 %, no leakage."
     )
-    figures.finish(grid[0, 0], title, "", said)
+    figures.finish(grid[0, 0], title, "", described)
     return grid

@@ -1,1 +1,1 @@
-"""What any process of the project needs: progress with its ETA, cores, how a command begins and ends."""
+"""What any process of the project needs: progress and its time left, cores, start and end of a command."""

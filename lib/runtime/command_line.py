@@ -1,5 +1,7 @@
-"""How a command of the project begins and ends: its help, a mistake of the user's in a line, Ctrl-C in
-another."""
+"""Behaviour that all commands of the project share: help texts, user errors and interruption.
+
+A user error and an interruption with Ctrl-C are each one short message, without a traceback.
+"""
 
 import argparse
 import shutil
@@ -8,8 +10,8 @@ from collections.abc import Callable
 
 from lib.runtime import progress
 
-WIDTH = 100  # columns of a help text, at most
-USER_ERROR, INTERRUPTED = 1, 130  # exit codes; 130 is 128 + SIGINT, as shells have it
+WIDTH = 100  # maximum columns of a help text
+USER_ERROR, INTERRUPTED = 1, 130  # exit codes; 130 is 128 + SIGINT, as in shells
 
 
 class UserError(Exception):
@@ -17,23 +19,30 @@ class UserError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose help, and that of its subcommands, is at most WIDTH columns wide."""
+    """A parser whose help, and that of its subcommands, is at most WIDTH columns wide."""
 
     def _get_formatter(self) -> argparse.HelpFormatter:
         return argparse.HelpFormatter(self.prog, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
 
 
 def new_parser(program: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser of `python -m program`, whose help is as wide as the terminal, WIDTH columns at most."""
+    """A parser for `python -m program`; its help is as wide as the terminal, but at most WIDTH columns."""
     return _Parser(prog=f"python -m {program}", description=description, epilog=epilog)
 
 
 def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that was there is lost") -> int:
-    """Do the work of a command and return its exit code: what `work` returns, 0 for None.
+    """Run a command and return its exit code.
 
-    A mistake of the user's (UserError, ValueError, OSError, ImportError) is one message and USER_ERROR,
-    Ctrl-C the message `interrupted` and INTERRUPTED; both go to standard error, or, in a job of the batch, to
-    what shows the batch.
+    A user error (UserError, ValueError, OSError, ImportError) is printed as one message to standard error or,
+    in a job of the batch, recorded for the display of the batch. Ctrl-C prints the message `interrupted` to
+    standard error.
+
+    Args:
+        work: The command; it returns its exit code, or None for 0.
+        interrupted: What to say about the state of the work after Ctrl-C.
+
+    Returns:
+        The exit code of `work`; USER_ERROR after a user error, INTERRUPTED after Ctrl-C.
     """
     try:
         return work() or 0
@@ -47,7 +56,7 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that w
 
 
 def format_duration(seconds: float) -> str:
-    """A time as people say it: '40 seconds', '12 minutes', '3.5 hours'."""
+    """Format a duration in words: '40 seconds', '12 minutes', '3.5 hours'."""
     if seconds < 95:
         return f"{max(10 * round(seconds / 10), 10)} seconds"
     if seconds < 100 * 60:

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and worker processes that do not outlive the one that started them."""
+"""How many cores this process may use, and worker processes that end with the process that started them."""
 
 import multiprocessing
 import os
@@ -9,24 +9,30 @@ import psutil
 
 
 def available_cores() -> int:
-    """How many cores this process may use, on systems that tell; else how many there are."""
+    """Number of cores that this process may use or, where the system does not report it, of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_threads() -> int:
-    """How many threads may compute at once, a core each; OMP_NUM_THREADS lowers it by its first number, if it
-    has one."""
-    wished = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return min(available_cores(), int(wished)) if wished.isdecimal() and int(wished) else available_cores()
+    """Number of threads that may compute at once, one per core.
+
+    The first number of OMP_NUM_THREADS, if it has one, lowers it.
+    """
+    requested = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return (
+        min(available_cores(), int(requested))
+        if requested.isdecimal() and int(requested)
+        else available_cores()
+    )
 
 
 def end_with_parent() -> None:
-    """Called in a worker process: end it when its parent is gone, however that went."""
+    """In a worker process: end it as soon as its parent has ended, for whatever reason."""
     _end_after(multiprocessing.parent_process().join)
 
 
 def end_with(process: int) -> None:
-    """End this process when the one with the id `process` is gone."""
+    """End this process as soon as the one with the id `process` has ended."""
     try:
         _end_after(psutil.Process(process).wait)
     except psutil.NoSuchProcess:
@@ -36,6 +42,6 @@ def end_with(process: int) -> None:
 def _end_after(wait: Callable) -> None:
     def end() -> None:
         wait()
-        os._exit(1)  # at once: what is half done is done again
+        os._exit(1)  # at once: unfinished work is done again
 
     threading.Thread(target=end, daemon=True).start()

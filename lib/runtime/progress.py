@@ -1,10 +1,10 @@
-"""How far a piece of work is: a bar of tqdm by hand, records in a file where the batch shows the progress of
-all its jobs.
+"""Progress of a piece of work: a bar of tqdm by hand, or records in a file when the batch runs it.
 
-A job of the batch finds its file in the environment variable FILE. A record is a line of JSON with `time`
-(seconds, Unix) and: `jobs` (what will run), `begin`, `end` (seconds that the job took), `error`, `message`,
-or of a bar `phase`, `done`, `total`, `initial`, `unit`, `left` (seconds, None while nothing is measured). A
-process that is killed just stops to write.
+A job of the batch finds the path of its file in the environment variable FILE. A record is a line of JSON
+with `time` (seconds, Unix) and one of: `jobs` (what will run), `facts` (what estimates of the run depend on),
+`begin`, `end` (seconds that the job took), `error`, `message`; or, for a bar, `phase`, `done`, `total`,
+`initial`, `unit` and `left` (seconds, None while nothing is measured). A process that is killed just stops
+writing.
 """
 
 import json
@@ -19,19 +19,24 @@ from pathlib import Path
 FILE = "EXPRESSION_LEAKAGE_PROGRESS"
 EVERY = 1.0  # seconds between two records of a bar
 _SELDOM = 30.0  # seconds between two lines where there is no terminal
-_OVERDUE = 0.1  # share of a step that is taken to be left when it lasts longer than it should
+_OVERDUE = 0.1  # share of a step that is assumed to be left when it takes longer than expected
 
 
 def begin(name: str) -> None:
-    """From here on this process and its children are the job `name` of the batch, if it is run by one."""
+    """Make this process and its children the job `name` of the batch, if the batch runs this process."""
     if FILE in os.environ:
         os.environ[FILE] = str(Path(os.environ[FILE]).with_name(f"{name}.jsonl"))
         tell(begin=name)
 
 
 def tell(**record) -> bool:
-    """Add a record to the job's file; whether there is one. A full disk stops the work elsewhere, never
-    here."""
+    """Add a record to the job's file.
+
+    A failed write is ignored here: a full disk stops the work elsewhere.
+
+    Returns:
+        Whether this process has such a file.
+    """
     path = os.environ.get(FILE)
     if path:
         line = json.dumps({"time": time.time(), **record}, ensure_ascii=False) + "\n"
@@ -45,22 +50,29 @@ def tell(**record) -> bool:
 
 
 def is_told() -> bool:
-    """Whether this process is part of a batch that shows what it tells."""
+    """Whether this process is part of a batch, which shows its records."""
     return FILE in os.environ
 
 
 def message(text: str, file=None) -> None:
-    """Say what a person must see: in the batch above its bar, else on `file` (standard output)."""
+    """Print a message for the user: in the batch above its bar, else on `file` (standard output)."""
     if not tell(message=text):
         print(text, file=file or sys.stdout, flush=True)
 
 
 class Bar:
-    """Work of `total` units, `initial` of them done before; `costs` are those of the steps in which the rest
-    is done.
+    """The progress of work, shown by tqdm or recorded for the batch.
 
-    Without costs the time left follows from the rate. With costs, relative or `in_seconds`, it follows from
-    the steps done: call `step` after each, and `update` for what is done within one.
+    Without costs, the time left follows from the rate. With costs, it follows from the steps done: call
+    `step` after each of them, and `update` for what is done within one.
+
+    Args:
+        total: Units of work.
+        phase: Name of the work.
+        unit: Name of the units.
+        initial: Units that were done before.
+        costs: Costs of the steps in which the rest is done, relative or in seconds.
+        in_seconds: Whether the costs are in seconds.
     """
 
     def __init__(
@@ -76,9 +88,9 @@ class Bar:
         if FILE not in os.environ and _has_a_place():
             from tqdm.auto import tqdm
 
-            seldom = {} if sys.stderr.isatty() or "ipykernel" in sys.modules else {"mininterval": _SELDOM}
+            options = {} if sys.stderr.isatty() or "ipykernel" in sys.modules else {"mininterval": _SELDOM}
             self._tqdm = tqdm(
-                total=self.total, initial=self.done, desc=self.phase, unit=f" {self.unit}", **seldom
+                total=self.total, initial=self.done, desc=self.phase, unit=f" {self.unit}", **options
             )
         self._show(now=True)
         return self
@@ -90,13 +102,13 @@ class Bar:
             self._show(now=True)
 
     def update(self, count: int = 1) -> None:
-        """So many more units are done; from any thread."""
+        """Count so many more units as done; callable from any thread."""
         with self._lock:
             self.done += count
             self._show()
 
     def step(self, count: int) -> None:
-        """A step of `count` units is finished, whatever `update` has counted of it."""
+        """Finish a step of `count` units, whatever `update` has counted of it."""
         with self._lock:
             self._settled += count
             self.done, self._steps, self._step_begun = self._settled, self._steps + 1, time.monotonic()
@@ -133,7 +145,7 @@ class Bar:
             )
 
     def _by_rate(self, moment: float) -> float | None:
-        """Seconds left at the rate since the first unit: what came before it was preparation."""
+        """Seconds left at the rate since the first unit; the time before it was preparation."""
         if self.done >= self.total:
             return 0.0
         if self._first is None or self.done == self._first[1] or moment - self._first[0] < EVERY:
@@ -142,26 +154,34 @@ class Bar:
 
 
 def _has_a_place() -> bool:
-    """Whether there is a place to draw a bar: a thread beside a notebook's own, such as that of a widget,
-    belongs to no cell."""
+    """Whether there is a place to draw a bar."""
+    # in a notebook, a thread other than the main one, such as that of a widget, belongs to no cell
     return "ipykernel" not in sys.modules or threading.current_thread() is threading.main_thread()
 
 
 def seconds_left(
     costs: list[float], in_seconds: bool, steps: int, earlier: float, within: float
 ) -> float | None:
-    """Seconds left of work in steps of these costs: `steps` of them took `earlier` seconds, the next one
-    `within` so far.
+    """Seconds left of work in steps whose costs are known.
 
-    None before the first step is finished, unless the costs are in seconds.
+    Args:
+        costs: Cost of each step, relative or in seconds.
+        in_seconds: Whether the costs are in seconds.
+        steps: Number of steps that are finished.
+        earlier: Seconds that these steps took.
+        within: Seconds that the next step has taken so far.
+
+    Returns:
+        Seconds. None before the first step is finished, unless the costs are in seconds; also if all costs
+        that remain are 0.
     """
     if steps >= len(costs):
         return 0.0
-    paid, current, later = sum(costs[:steps]), costs[steps], sum(costs[steps + 1 :])
-    if not (paid or in_seconds) or not current + later:
+    completed, current, remaining = sum(costs[:steps]), costs[steps], sum(costs[steps + 1 :])
+    if not (completed or in_seconds) or not current + remaining:
         return None
-    scale = earlier / paid if paid else max(1.0, within / current)
-    return scale * (max(current - within / scale, _OVERDUE * current) + later)
+    scale = earlier / completed if completed else max(1.0, within / current)
+    return scale * (max(current - within / scale, _OVERDUE * current) + remaining)
 
 
 def bar(
@@ -177,9 +197,16 @@ def bar(
 
 
 def track(items: Iterable, phase: str, unit: str, costs: Sequence[float] | None = None) -> Iterator:
-    """`items` one by one, with a bar; `costs` as of a Bar, one for each item."""
+    """Yield `items` one by one, with a progress bar.
+
+    Args:
+        items: The items.
+        phase: Name of the work.
+        unit: Name of the items.
+        costs: The cost of each item, as for a Bar.
+    """
     items = list(items)
-    with bar(len(items), phase, unit, costs=costs) as shown:
+    with bar(len(items), phase, unit, costs=costs) as progress_bar:
         for item in items:
             yield item
-            shown.step(1)
+            progress_bar.step(1)

@@ -1,5 +1,4 @@
-"""Statistics that know nothing of leakage: clustered estimates, resamples, meta-regression, simultaneous
-intervals.
+"""Statistics independent of leakage: clustered estimates, resamples, meta-regression, simultaneous intervals.
 
-Takes arrays, clusters; gives estimates with their intervals.
+Takes arrays and clusters; returns estimates with their intervals.
 """

@@ -1,17 +1,19 @@
 """Statistics: estimates with clustered intervals, paired differences, equivalence, trends over model size.
 
-Which clusters a mean over pairs has, of stems, of matches or of both, is for lib/analysis/clustered.py to
-say.
+The clusters of a mean over pairs, stems, matches or both, are chosen in lib/analysis/clustered.py.
 
 The interval is Student's t on the CR2 sandwich with the degrees of freedom of Bell & McCaffrey (2002), as
-Imbens & Kolesár (2016) and Pustejovsky & Tipton (2018) advise for few or unequal clusters, lengthened on the
-side where Hall's (1992) removal of skewness reaches further; never shortened, but cut at the least and
-greatest value possible, where these are given. Shares have Wilson's interval (`clustered_share`), which never
-leaves 0 … 100 %. Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a
-low mean and a small error, so that t alone misses the truth above too often, while Hall's interval alone is
-too short where nothing is skewed. The choice is ours, made among the ways of
-tests/simulations/interval_candidates.py by `make simulate`, which tells how often each holds the truth. It
-falls short with two dozen stems that nearly all leak always or never: a run may hold too few of the former.
+Imbens & Kolesár (2016) and Pustejovsky & Tipton (2018) advise for few or unequal clusters. It is lengthened
+on the side where Hall's (1992) removal of skewness reaches further. It is never shortened, but it is cut at
+the smallest and largest possible value, where these are given. Shares have Wilson's interval
+(`clustered_share`), which never leaves 0 … 100 %.
+
+Leakage is skewed: a few stems leak a lot. A run that by chance holds few of them has both a low mean and a
+small error. So t alone misses the truth above the interval too often, while Hall's interval alone is too
+short where nothing is skewed. The choice is this project's. It was made among the methods of
+tests/simulations/interval_candidates.py by `make simulate`, which reports how often each interval holds the
+truth. Coverage is too low with two dozen stems that nearly all leak always or never: a run may hold too few
+of those that always leak.
 """
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from statsmodels.stats.multitest import multipletests
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or slope with an interval from a clustered standard error; NaN is what cannot be told."""
+    """A mean or slope with an interval from a clustered standard error; NaN is unknown."""
 
     estimate: float
     ci_low: float
@@ -33,7 +35,7 @@ class Estimate:
     n: int  # values
     n_stems: int  # clusters
     se: float  # clustered standard error; 0 where all clusters agree
-    naive_se_ratio: float  # naive to clustered standard error; below 1 where clustering matters
+    naive_se_ratio: float  # ratio of naive to clustered standard error; below 1 where clustering matters
     p: float  # two-sided, against 0
     df: float = np.nan  # degrees of freedom
     skew: float = np.nan  # skewness of the estimate's distribution
@@ -42,12 +44,17 @@ class Estimate:
 def clustered_mean(
     values, clusters, confidence: float = 0.95, limits: tuple[float, float] | None = None
 ) -> Estimate:
-    """Mean of `values` with an interval clustered by `clusters`; NaN values are left out, fewer than 2
-    clusters give no interval.
+    """Estimate the mean of `values` with an interval clustered by `clusters`.
 
-    `limits` are the least and the greatest value possible, at which the interval is cut. Clusters that all
-    have the same mean show no spread to judge by: there is no interval then, or, with `limits`, an exact one
+    NaN values are left out. Fewer than 2 clusters give no interval. Clusters that all have the same mean show
+    no variation to estimate an error from: then there is no interval or, with `limits`, an exact one
     (`_agreeing`).
+
+    Args:
+        values: One number per row.
+        clusters: The cluster of each row.
+        confidence: Level of the interval, between 0 and 1.
+        limits: The smallest and the largest possible value, at which the interval is cut.
     """
     codes, values = known(clusters, values)
     if codes.max(initial=0) == 0:
@@ -56,35 +63,37 @@ def clustered_mean(
 
 
 def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 100.0) -> Estimate:
-    """Mean of `values` from 0 to `whole` (yes or no, or shares) with Wilson's interval for clustered data.
+    """Estimate the mean of `values` from 0 to `whole` with Wilson's interval for clustered data.
 
-    Wilson's (1927) interval of as many independent values as would have the clustered error (the effective
-    sample size p(1 − p) / error², Kish 1965), with Student's quantile for the normal one: what Dean & Pagano
-    (2015) and Franco, Little, Louis & Slud (2019) advise for shares of clustered samples, near 0 and 1 above
-    all. Where all clusters agree, as at 0 and `whole`, Clopper & Pearson's of clusters (`_agreeing`); of one
-    cluster none.
+    The values are yes or no, or shares. The interval is Wilson's (1927) for as many independent values as
+    would have the clustered error: the effective sample size p(1 − p) / error² (Kish 1965). Student's
+    quantile replaces the normal one. Dean & Pagano (2015) and Franco, Little, Louis & Slud (2019) advise this
+    for shares of clustered samples, near 0 and 1 above all. Where all clusters agree, as at 0 and `whole`,
+    the interval is Clopper & Pearson's of clusters (`_agreeing`). One cluster gives no interval.
     """
     return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
 
 
 def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
-    """`found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`; as it is where it
-    has no error."""
+    """Return `found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`.
+
+    An estimate without a standard error above 0 is returned unchanged.
+    """
     if not found.se > 0:
         return found
     p, critical = found.estimate / whole, special.stdtrit(found.df, (1 + confidence) / 2)
     n_effective = p * (1 - p) / (found.se / whole) ** 2
-    middle = p + critical**2 / (2 * n_effective)
+    center = p + critical**2 / (2 * n_effective)
     half_width = critical * np.sqrt((p * (1 - p) + critical**2 / (4 * n_effective)) / n_effective)
-    low, high = ((middle + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
-    return replace(found, ci_low=float(whole * max(low, 0.0)), ci_high=float(whole * min(high, 1.0)))
+    ci_low, ci_high = ((center + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
+    return replace(found, ci_low=float(whole * max(ci_low, 0.0)), ci_high=float(whole * min(ci_high, 1.0)))
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
-    """Slope of `values` on `regressor` (with an intercept) by least squares; interval clustered as in
-    `clustered_mean`.
+    """Estimate the slope of `values` on `regressor` (with an intercept) by least squares.
 
-    Fewer than 2 clusters, or 2 distinct values of the regressor, give no estimate.
+    The interval is clustered as in `clustered_mean`. Fewer than 2 clusters, or fewer than 2 distinct values
+    of the regressor, give no estimate.
     """
     codes, values, regressor = known(clusters, values, regressor)
     if codes.max(initial=0) == 0 or np.ptp(regressor) == 0:
@@ -94,7 +103,7 @@ def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Es
 
 
 def known(clusters, *columns) -> tuple[np.ndarray, ...]:
-    """The clusters as numbers from 0, and the columns, of the rows in which nothing is missing."""
+    """Return the clusters as numbers from 0, and the columns, of the rows in which nothing is missing."""
     codes = pd.factorize(np.asarray(clusters))[0]
     columns = [np.asarray(column, dtype=float) for column in columns]
     known = (codes >= 0) & ~np.isnan(columns).any(axis=0)
@@ -112,78 +121,75 @@ def least_squares(
     confidence: float,
     limits: tuple[float, float] | None = None,
 ) -> Estimate:
-    """Least squares on the orthogonal columns of `design`; the estimate is the coefficient of the last one.
+    """Fit least squares on the orthogonal columns of `design`; the estimate is the last coefficient.
 
-    `clusterings` are the clusters of the rows as numbers from 0, of one kind or of two that cross
-    (`_moments`). `limits` as in `clustered_mean`.
+    Args:
+        values: One number per row, shape (rows,).
+        design: Orthogonal columns, shape (rows, columns).
+        clusterings: The clusters of the rows as numbers from 0, of one kind or of two that cross
+            (`_moments`).
+        confidence: Level of the interval, between 0 and 1.
+        limits: As in `clustered_mean`.
     """
     n, columns = design.shape
     squares = (design**2).sum(axis=0)
     coefficients = design.T @ values / squares
     residuals = values - design @ coefficients
-    variance, third, freedom, n_clusters = _moments(design / np.sqrt(squares), residuals, clusterings)
-    error = np.sqrt(variance)
-    if np.isclose(error / np.sqrt(squares[-1]), 0, atol=1e-9):
+    variance, third, df, n_clusters = _moments(design / np.sqrt(squares), residuals, clusterings)
+    se = np.sqrt(variance)
+    if np.isclose(se / np.sqrt(squares[-1]), 0, atol=1e-9):
         return _agreeing(float(np.round(coefficients[-1], 9)), n, n_clusters, confidence, limits)
     naive = np.sqrt(residuals @ residuals / (n - columns))
-    found = _estimate(
-        coefficients[-1],
-        error / np.sqrt(squares[-1]),
-        freedom,
-        third / error**3,
-        confidence,
-        n,
-        n_clusters,
-        naive / error,
+    result = _estimate(
+        coefficients[-1], se / np.sqrt(squares[-1]), df, third / se**3, confidence, n, n_clusters, naive / se
     )
     return (
-        found
+        result
         if limits is None
-        else replace(found, ci_low=max(found.ci_low, limits[0]), ci_high=min(found.ci_high, limits[1]))
+        else replace(result, ci_low=max(result.ci_low, limits[0]), ci_high=min(result.ci_high, limits[1]))
     )
 
 
 def _moments(
     basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]
 ) -> tuple[float, float, float, int]:
-    """Variance and third central moment of the last coefficient on an orthonormal `basis`, degrees of
-    freedom, clusters.
+    """Return variance and third central moment of the last coefficient, degrees of freedom and clusters.
 
-    Of two kinds of clusters: Cameron, Gelbach & Miller (2011), the sum of both less that of their
-    intersections, each CR2; the third moment alike. The difference may be too small, or negative: never less
-    than the larger of the two alone, as MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies,
-    D'Haultfœuille & Guyonvarch (2025) have it. The fewer degrees of freedom of the two, and the fewer
-    clusters, as for their t of min(G, H) − 1.
+    `basis` is orthonormal. For two kinds of clusters the variance follows Cameron, Gelbach & Miller (2011):
+    the sum of both minus that of their intersections, each CR2. The third moment is computed likewise. The
+    result may be too small, or negative. So it is never less than the larger variance of the two kinds alone,
+    as in MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025).
+    The degrees of freedom are the fewer of the two, and so are the clusters, as for their t of min(G, H) − 1.
     """
-    found = [_cr2(basis, residuals, codes) for codes in clusterings]
-    moments = np.array([[(parts**2).sum(), (parts**3).sum()] for parts, _ in found])
+    results = [_cr2(basis, residuals, codes) for codes in clusterings]
+    moments = np.array([[(contributions**2).sum(), (contributions**3).sum()] for contributions, _ in results])
     if len(clusterings) > 1:
         cells = pd.factorize(clusterings[0] * (clusterings[1].max() + 1) + clusterings[1])[0]
-        parts, _ = _cr2(basis, residuals, cells)
-        both = moments.sum(axis=0) - [(parts**2).sum(), (parts**3).sum()]
-        moments = np.vstack([moments, both])
+        contributions, _ = _cr2(basis, residuals, cells)
+        two_way = moments.sum(axis=0) - [(contributions**2).sum(), (contributions**3).sum()]
+        moments = np.vstack([moments, two_way])
     variance, third = moments[moments[:, 0].argmax()]
     return (
         variance,
         third,
-        np.fmin.reduce([freedom for _, freedom in found]),
-        min(len(parts) for parts, _ in found),
+        np.fmin.reduce([df for _, df in results]),
+        min(len(contributions) for contributions, _ in results),
     )
 
 
 def _estimate(
     estimate, error, freedom, skew, confidence: float, n: int, n_clusters: int, ratio: float = np.nan
 ) -> Estimate:
-    """The interval and p that follow from error, degrees of freedom and skewness."""
+    """Return the interval and p that follow from standard error, degrees of freedom and skewness."""
     critical = special.stdtrit(freedom, (1 + confidence) / 2)
-    low = estimate - error * max(critical, _untransformed(critical, skew))
-    high = estimate + error * max(critical, _untransformed(critical, -skew))
+    ci_low = estimate - error * max(critical, _untransformed(critical, skew))
+    ci_high = estimate + error * max(critical, _untransformed(critical, -skew))
     t = estimate / error
     p = min(1.0, 2 * min(_tail(t, freedom, skew), _tail(-t, freedom, -skew)))
     return Estimate(
         float(estimate),
-        float(low),
-        float(high),
+        float(ci_low),
+        float(ci_high),
         n,
         n_clusters,
         float(error),
@@ -195,28 +201,29 @@ def _estimate(
 
 
 def _tail(t: float, freedom: float, skew: float) -> float:
-    """One-sided p of a mean of `t` errors above what is tested: Student's, or that of Hall's transform if
-    larger."""
+    """Return the one-sided p of a mean that lies `t` standard errors above the tested value.
+
+    It is Student's, or that of Hall's transform if larger.
+    """
     transformed = t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6  # Hall (1992)
     return float(special.stdtr(freedom, -min(t, transformed)))
 
 
 def _untransformed(transformed: float, skew: float) -> float:
-    """The mean, in errors, whose transform in `_tail` is `transformed`."""
+    """Return the mean, in standard errors, that the transform in `_tail` maps to `transformed`."""
     if abs(skew) < 1e-6:
         return transformed
     return 3 / skew * (np.cbrt(1 + skew * (transformed - skew / 6)) - 1)
 
 
 def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, float]:
-    """What each cluster adds to the last coefficient on an orthonormal `basis`, and the degrees of freedom of
-    its error.
+    """Return each cluster's contribution to the last coefficient, and the degrees of freedom of its error.
 
-    Bell & McCaffrey (2002): each cluster's residuals times the inverse root of I − its block of the hat
-    matrix, which makes the sum of squares an unbiased variance if values are independent; Satterthwaite's
-    degrees of freedom under the same. In terms of the clusters' own cross-products P of the basis, I − P has
-    the same inverse root in few dimensions; its null space, where a cluster alone decides a coefficient, is
-    left out.
+    `basis` is orthonormal. By Bell & McCaffrey (2002), each cluster's residuals are multiplied by the inverse
+    root of I − its block of the hat matrix. This makes the sum of squares an unbiased variance if values are
+    independent. The degrees of freedom are Satterthwaite's under the same assumption. In terms of the
+    clusters' own cross-products P of the basis, I − P has the same inverse root in few dimensions. Its null
+    space, where a cluster alone decides a coefficient, is left out.
     """
     sizes = (int(codes.max()) + 1, basis.shape[1])
     scores, products = np.zeros(sizes), np.zeros((*sizes, sizes[1]))
@@ -224,8 +231,8 @@ def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[n
         scores[:, i] = np.bincount(codes, basis[:, i] * residuals)
         for j in range(sizes[1]):
             products[:, i, j] = np.bincount(codes, basis[:, i] * basis[:, j])
-    left, vectors = np.linalg.eigh(np.eye(sizes[1]) - products)
-    root = np.where(left > 1e-10, left, np.inf) ** -0.5
+    eigenvalues, vectors = np.linalg.eigh(np.eye(sizes[1]) - products)
+    root = np.where(eigenvalues > 1e-10, eigenvalues, np.inf) ** -0.5
     weights = np.einsum("gj,gj,gkj->gk", vectors[:, -1], root, vectors)
     reached = np.einsum("gij,gj->gi", products, weights)
     own, shared = (weights * reached).sum(axis=1), (reached**2).sum(axis=1)
@@ -239,26 +246,29 @@ def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[n
 def _agreeing(
     estimate: float, n: int, n_clusters: int, confidence: float, limits: tuple[float, float] | None
 ) -> Estimate:
-    """A mean of clusters that all agree: error 0, and the exact interval that `limits` of the values allow.
+    """Return the mean of clusters that all agree: error 0, and the exact interval that `limits` allow.
 
-    If no cluster of `n_clusters` departs, a share of more than 1 − (α/2)^(1/`n_clusters`) of all clusters
-    does so with a confidence of less than α/2 (Clopper & Pearson 1934; the "rule of three"); they can do no
-    more than lie at a limit.
+    If none of `n_clusters` clusters departs from the mean, the confidence that more than a share of 1 −
+    (α/2)^(1/`n_clusters`) of all clusters depart is less than α/2 (Clopper & Pearson 1934; the "rule of
+    three"). A cluster that departs can at most lie at a limit.
     """
     if limits is None:
         return Estimate(estimate, np.nan, np.nan, n, n_clusters, 0.0, np.nan, np.nan)
     share = 1 - ((1 - confidence) / 2) ** (1 / n_clusters)
-    low, high = (estimate + share * (limit - estimate) for limit in limits)
-    beyond = limits[0] if estimate > 0 else limits[1]
-    p = 1.0 if estimate == 0 else min(1.0, 2 * max(0.0, beyond / (beyond - estimate)) ** n_clusters)
-    return Estimate(estimate, low, high, n, n_clusters, 0.0, np.nan, p)
+    ci_low, ci_high = (estimate + share * (limit - estimate) for limit in limits)
+    far_limit = limits[0] if estimate > 0 else limits[1]
+    p = 1.0 if estimate == 0 else min(1.0, 2 * max(0.0, far_limit / (far_limit - estimate)) ** n_clusters)
+    return Estimate(estimate, ci_low, ci_high, n, n_clusters, 0.0, np.nan, p)
 
 
 def clustered_means(
     table: pd.DataFrame, value: str, by: list[str], confidence: float, cluster: str = "stem_id", limits=None
 ) -> pd.DataFrame:
-    """`clustered_mean` of a column within each combination of `by`: one row each, with the fields of Estimate
-    as columns."""
+    """Estimate `clustered_mean` of a column within each combination of `by`.
+
+    Returns:
+        One row per combination, with the fields of Estimate as columns.
+    """
     return _by_level(
         table, value, by, cluster, lambda values, codes: clustered_mean(values, codes, confidence, limits)
     )
@@ -272,7 +282,7 @@ def clustered_shares(
     cluster: str = "stem_id",
     whole: float = 100.0,
 ) -> pd.DataFrame:
-    """`clustered_share` of a column within each combination of `by`, as `clustered_means`."""
+    """Estimate `clustered_share` of a column within each combination of `by`, as `clustered_means`."""
     return _by_level(
         table, value, by, cluster, lambda values, codes: clustered_share(values, codes, confidence, whole)
     )
@@ -283,57 +293,61 @@ def _by_level(
 ) -> pd.DataFrame:
     codes, values = pd.factorize(table[cluster])[0], table[value].to_numpy(dtype=float)
     codes = np.where(codes < 0, np.nan, codes)
-    places = (
+    groups = (
         table[by]
         .assign(place=np.arange(len(table)))
         .groupby(by, sort=False, observed=True, dropna=False)["place"]
     )
     rows = [
-        {**dict(zip(by, levels, strict=True)), **asdict(estimated(values[at], codes[at]))}
-        for levels, at in places
+        {**dict(zip(by, levels, strict=True)), **asdict(estimated(values[index], codes[index]))}
+        for levels, index in groups
     ]
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(Estimate))])
 
 
 def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:
-    """`first` − `second` of two estimates from different stems (Welch's degrees of freedom); no interval if
-    one has no spread."""
+    """Estimate `first` − `second` of two estimates from different stems, with Welch's degrees of freedom.
+
+    There is no interval if one of them has no standard error above 0.
+    """
     n, clusters = first.n + second.n, first.n_stems + second.n_stems
-    estimate, error = first.estimate - second.estimate, np.hypot(first.se, second.se)
+    estimate, se = first.estimate - second.estimate, np.hypot(first.se, second.se)
     if not min(first.se, second.se) > 0:
         return Estimate(estimate, np.nan, np.nan, n, clusters, np.nan, np.nan, np.nan)
-    freedom = error**4 / (first.se**4 / first.df + second.se**4 / second.df)
-    skew = (first.skew * first.se**3 - second.skew * second.se**3) / error**3
-    return _estimate(estimate, error, freedom, skew, confidence, n, clusters)
+    df = se**4 / (first.se**4 / first.df + second.se**4 / second.df)
+    skew = (first.skew * first.se**3 - second.skew * second.se**3) / se**3
+    return _estimate(estimate, se, df, skew, confidence, n, clusters)
 
 
 def side_of_zero(found: Estimate) -> int:
-    """+1 or −1 if the whole interval lies above or below 0, else 0."""
+    """Return +1 or −1 if the whole interval lies above or below 0, else 0."""
     return int(found.ci_low > 0) - int(found.ci_high < 0)
 
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:
-    """p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`; NaN where no spread
-    tells."""
+    """Return the p of the two one-sided tests (Schuirmann 1987) that the mean lies inside ±`margin`.
+
+    NaN without a standard error above 0.
+    """
     return float(np.max([above_p(estimate, -margin), below_p(estimate, margin)]))
 
 
 def above_p(estimate: Estimate, bound: float) -> float:
-    """One-sided p that the mean lies above `bound`; NaN where no spread tells."""
+    """Return the one-sided p that the mean lies above `bound`; NaN without a standard error above 0."""
     if not estimate.se > 0:
         return np.nan
     return _tail((estimate.estimate - bound) / estimate.se, estimate.df, estimate.skew)
 
 
 def below_p(estimate: Estimate, bound: float) -> float:
-    """One-sided p that the mean lies below `bound`; NaN where no spread tells."""
+    """Return the one-sided p that the mean lies below `bound`; NaN without a standard error above 0."""
     if not estimate.se > 0:
         return np.nan
     return _tail((bound - estimate.estimate) / estimate.se, estimate.df, -estimate.skew)
 
 
 def holm(p_values) -> np.ndarray:
-    """p-values corrected for their family by Holm's method; NaN stays NaN and does not count."""
+    """Return p-values corrected for their family by Holm's method; NaN stays NaN and does not count."""
     p = np.asarray(p_values, dtype=float)
     corrected = np.full(p.shape, np.nan)
     known = ~np.isnan(p)
@@ -349,8 +363,11 @@ def cluster_bootstrap(
     draws: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """`statistic` (an array) of `draws` resamples of whole clusters, with replacement; shape (draws,
-    statistics)."""
+    """Compute `statistic` (an array) of `draws` resamples of whole clusters, with replacement.
+
+    Returns:
+        An array of shape (draws, statistics).
+    """
     codes = pd.factorize(frame[cluster])[0]
     rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     resamples = (
@@ -361,6 +378,6 @@ def cluster_bootstrap(
 
 
 def percentile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
-    """Lower and upper percentile bound of each column of `draws`; shape (2, statistics)."""
+    """Return lower and upper percentile bound of each column of `draws`; shape (2, statistics)."""
     tail = (1 - confidence) / 2
     return np.nanquantile(draws, [tail, 1 - tail], axis=0)

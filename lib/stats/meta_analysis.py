@@ -1,12 +1,11 @@
-"""Meta-regression of estimates on a covariate: each has a sampling error of its own, and varies beyond it by
-a variance tau².
+"""Meta-regression of estimates on a covariate; estimates vary beyond their sampling errors by tau².
 
-The mixed-effects model y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the estimates'
-sampling errors, which need not be independent; tau² is the variance between the units (here models), by
-restricted maximum likelihood. Intervals are those of Knapp & Hartung (2003), Student's t with k − 2 degrees
-of freedom of k estimates, but never shorter than V + tau²
-allows: their factor, the residual scatter over that expected (the `scale` of statsmodels' GLS), counts as at
-least 1 (Röver, Knapp & Friede 2015), for few estimates may lie on a line by chance.
+The mixed-effects model is y ~ N(Xb, V + tau² I) of Berkey et al. (1995). V is the covariance of the
+estimates' sampling errors, which need not be independent. tau² is the variance between the units (here
+models), by restricted maximum likelihood. Intervals are those of Knapp & Hartung (2003), Student's t with k −
+2 degrees of freedom for k estimates, but never shorter than V + tau² allows. Their factor is the residual
+scatter divided by the expected scatter (the `scale` of statsmodels' GLS). It counts as at least 1 (Röver,
+Knapp & Friede 2015), because few estimates may lie on a line by chance.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import stats
 
-MIN_ESTIMATES = 3  # fewer leave no degree of freedom
+MIN_ESTIMATES = 3  # fewer leave no degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -33,21 +32,21 @@ class MetaRegression:
 
     @property
     def se(self) -> float:
-        """Standard error of the slope."""
+        """The standard error of the slope."""
         return float(np.sqrt(self.covariance[1, 1]))
 
     @property
     def p(self) -> float:
-        """Two-sided p of the slope against 0."""
+        """The two-sided p of the slope against 0."""
         return float(2 * stats.t.sf(abs(self.slope) / self.se, self.df))
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """The confidence interval of the slope."""
+        """Return the confidence interval of the slope."""
         half_width = stats.t.ppf((1 + confidence) / 2, self.df) * self.se
         return self.slope - half_width, self.slope + half_width
 
     def band(self, x: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The line at each of `x`, and the lower and upper bound of its pointwise confidence interval."""
+        """Return the line at each of `x`, and both bounds of its pointwise confidence interval."""
         design = sm.add_constant(np.asarray(x, dtype=float), has_constant="add")
         mean = design @ self.coefficients
         se = np.sqrt(np.einsum("ij,jk,ik->i", design, self.covariance, design))
@@ -56,10 +55,16 @@ class MetaRegression:
 
 
 def fit(y, covariance, x) -> MetaRegression:
-    """The meta-regression of `y` (k,) with sampling covariance `covariance` (k, k) on `x` (k,).
+    """Fit the meta-regression of `y` on `x`.
 
-    ValueError if there are fewer than 3 estimates, fewer than 2 values of `x`, or an estimate without a
-    sampling variance.
+    Args:
+        y: The estimates, shape (k,).
+        covariance: The covariance of their sampling errors, shape (k, k).
+        x: The covariate, shape (k,).
+
+    Raises:
+        ValueError: If there are fewer than 3 estimates, fewer than 2 values of `x`, or an estimate without a
+            sampling variance.
     """
     y, covariance, x = (np.asarray(values, dtype=float) for values in (y, covariance, x))
     if len(y) < MIN_ESTIMATES or len(np.unique(x)) < 2:
@@ -78,19 +83,21 @@ def fit(y, covariance, x) -> MetaRegression:
 
 
 def _reml(y: np.ndarray, covariance: np.ndarray, design: np.ndarray) -> float:
-    """tau² of the greatest restricted likelihood (Viechtbauer 2005): the best of a grid of tau, then of a
-    finer one beside it."""
+    """Return the tau² with the largest restricted likelihood (Viechtbauer 2005).
+
+    It is the best of a grid of tau, then of finer grids around the best.
+    """
     residuals = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    low, high = 0.0, 3 * np.sqrt(residuals @ residuals / (len(y) - design.shape[1])) + 1e-9
+    lower, upper = 0.0, 3 * np.sqrt(residuals @ residuals / (len(y) - design.shape[1])) + 1e-9
     for _ in range(4):
-        grid = np.linspace(low, high, 61)
+        grid = np.linspace(lower, upper, 61)
         best = int(np.argmin(_restricted(grid, y, covariance, design)))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 60)]
+        lower, upper = grid[max(best - 1, 0)], grid[min(best + 1, 60)]
     return float(grid[best] ** 2)
 
 
 def _restricted(tau: np.ndarray, y: np.ndarray, covariance: np.ndarray, design: np.ndarray) -> np.ndarray:
-    """−2 × the restricted log-likelihood at each tau, but for a constant."""
+    """Return −2 × the restricted log-likelihood at each tau, up to a constant."""
     total = _total(covariance, tau[:, None, None] ** 2)
     weighted = np.linalg.solve(total, np.broadcast_to(np.column_stack([design, y]), (len(tau), len(y), 3)))
     # X'X, X'y, y'y in the metric of the total covariance
@@ -101,5 +108,5 @@ def _restricted(tau: np.ndarray, y: np.ndarray, covariance: np.ndarray, design: 
 
 
 def _total(covariance: np.ndarray, tau2: float | np.ndarray) -> np.ndarray:
-    """V + tau² I, invertible though errors that move together may leave V singular."""
+    """Return V + tau² I, which is invertible even where correlated errors leave V singular."""
     return covariance + (tau2 + 1e-9 * np.diag(covariance).mean()) * np.eye(len(covariance))

@@ -1,8 +1,8 @@
 """Statistics of many bootstrap resamples at once.
 
-A resample is an array of weights: how often each row is in it. A statistic takes `weights` of shape
-(resamples, rows) and gives an array of shape (resamples,), which is what it would be of the rows so often
-repeated; NaN where it is undefined.
+A resample is an array of weights: how often it contains each row. A statistic takes `weights` of shape
+(resamples, rows) and returns an array of shape (resamples,): its value if each row were repeated that often,
+NaN where it is undefined.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,10 @@ Statistic = Callable[[pd.DataFrame, np.ndarray], dict[str, np.ndarray]]
 
 
 def drawn(clusters, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Weights of `draws` resamples of whole clusters, with replacement, BLOCK resamples at a time."""
+    """Yield the weights of `draws` resamples of whole clusters, with replacement.
+
+    Each array holds at most BLOCK resamples; its shape is (resamples, rows).
+    """
     codes = pd.factorize(np.asarray(clusters))[0]
     count = codes.max() + 1
     for start in range(0, draws, BLOCK):
@@ -34,18 +37,29 @@ def table(
     draws: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Named statistics of `part` with percentile intervals over clusters: measure, estimate, low, high.
+    """Estimate named statistics of `part` with percentile intervals over clusters.
 
-    Bounds are order statistics, so that one may be infinite; resamples in which a statistic is undefined do
-    not count.
+    Bounds are order statistics, so one of them may be infinite. Resamples in which a statistic is undefined
+    do not count.
+
+    Args:
+        part: One row per observation.
+        statistic: A function of `part` and weights that returns values by name.
+        cluster: The column of `part` that holds the clusters.
+        confidence: Level of the intervals, between 0 and 1.
+        draws: Number of resamples.
+        rng: Source of the resamples.
+
+    Returns:
+        One row per statistic: measure (its name), estimate, ci_low, ci_high.
     """
     estimates = {name: values[0] for name, values in statistic(part, np.ones((1, len(part)))).items()}
     blocks = [statistic(part, weights) for weights in drawn(part[cluster], draws, rng)]
     bounds = [_bounds(np.concatenate([block[name] for block in blocks]), confidence) for name in estimates]
-    found = pd.DataFrame({"measure": list(estimates), "estimate": list(estimates.values())})
-    found[["ci_low", "ci_high"]] = np.array(bounds)
-    found.loc[found["estimate"].isna(), ["ci_low", "ci_high"]] = np.nan
-    return found
+    result = pd.DataFrame({"measure": list(estimates), "estimate": list(estimates.values())})
+    result[["ci_low", "ci_high"]] = np.array(bounds)
+    result.loc[result["estimate"].isna(), ["ci_low", "ci_high"]] = np.nan
+    return result
 
 
 def _bounds(spread: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -57,7 +71,10 @@ def _bounds(spread: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def mean(values, weights: np.ndarray) -> np.ndarray:
-    """Mean of `values`, shape (rows,), or (resamples, rows) where they differ between resamples."""
+    """Return the mean of `values` in each resample.
+
+    `values` has the shape (rows,), or (resamples, rows) where it differs between resamples.
+    """
     values = np.asarray(values, dtype=float)
     total = weights @ values if values.ndim == 1 else np.einsum("dn,dn->d", weights, values)
     with np.errstate(invalid="ignore"):
@@ -65,47 +82,53 @@ def mean(values, weights: np.ndarray) -> np.ndarray:
 
 
 def covariance(first, second, weights: np.ndarray) -> np.ndarray:
-    """Covariance (of a population) of two series of values as in `mean`."""
+    """Return the (population) covariance of two series of values as in `mean`."""
     first, second = (np.asarray(values, dtype=float) for values in (first, second))
-    first, second = first - first.mean(), second - second.mean()  # a shift changes nothing but the rounding
+    first, second = first - first.mean(), second - second.mean()  # a shift changes only the rounding
     return mean(first * second, weights) - mean(first, weights) * mean(second, weights)
 
 
 def variance(values, weights: np.ndarray) -> np.ndarray:
-    """Variance (of a population) of values as in `mean`; NaN where all are equal."""
+    """Return the (population) variance of values as in `mean`; NaN where all are equal."""
     values = np.asarray(values, dtype=float)
     values = values - values.mean()
-    found, most = covariance(values, values, weights), mean(values**2, weights)
-    return np.where(found > 1e-12 * most, found, np.nan)
+    variances, mean_square = covariance(values, values, weights), mean(values**2, weights)
+    return np.where(variances > 1e-12 * mean_square, variances, np.nan)
 
 
 def pearson(first, second, weights: np.ndarray) -> np.ndarray:
-    """Pearson's r of two series of values as in `mean`; NaN where one does not vary."""
+    """Return Pearson's r of two series of values as in `mean`; NaN where one does not vary."""
     return covariance(first, second, weights) / np.sqrt(variance(first, weights) * variance(second, weights))
 
 
 def ranks(values, weights: np.ndarray) -> np.ndarray:
-    """Rank of each row among all rows of a resample, the middle one of ties, shape (resamples, rows)."""
-    places = np.unique(np.asarray(values), return_inverse=True)[1]
-    counts = _sums_by(places, weights)
-    return (np.cumsum(counts, axis=1) - (counts - 1) / 2)[:, places]
+    """Return the rank of each row among all rows of a resample, shape (resamples, rows).
+
+    Ties have their middle rank.
+    """
+    codes = np.unique(np.asarray(values), return_inverse=True)[1]
+    counts = _sums_by(codes, weights)
+    return (np.cumsum(counts, axis=1) - (counts - 1) / 2)[:, codes]
 
 
 def spearman(first, second, weights: np.ndarray) -> np.ndarray:
-    """Spearman's rho: Pearson's r of the ranks within each resample."""
+    """Return Spearman's rho: Pearson's r of the ranks within each resample."""
     return pearson(ranks(first, weights), ranks(second, weights), weights)
 
 
 def kendall(first, second, weights: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b, by scipy, one resample after the other."""
+    """Return Kendall's tau-b, by scipy, one resample after the other."""
     first, second = np.asarray(first), np.asarray(second)
     rows = [np.repeat(np.arange(len(first)), weight.astype(int)) for weight in weights]
     return np.array([stats.kendalltau(first[chosen], second[chosen])[0] for chosen in rows])
 
 
 def cross_table(first, second, categories, weights: np.ndarray) -> np.ndarray:
-    """How often each pair of two series of values out of `categories` occurs, shape (resamples, categories,
-    categories)."""
+    """Count how often each pair of values from `categories` occurs in two series.
+
+    Returns:
+        An array of shape (resamples, categories, categories).
+    """
     size = len(categories)
     rows, columns = (np.searchsorted(categories, np.asarray(values)) for values in (first, second))
     counts = _sums_by(rows * size + columns, weights, size * size)
@@ -113,7 +136,7 @@ def cross_table(first, second, categories, weights: np.ndarray) -> np.ndarray:
 
 
 def _sums_by(places: np.ndarray, weights: np.ndarray, count: int | None = None) -> np.ndarray:
-    """Sum of the weights at each place, shape (resamples, places)."""
+    """Return the sum of the weights at each place, shape (resamples, places)."""
     shape = (count or places.max() + 1, len(places))
     return (
         sparse.csr_array((np.ones(len(places)), (places, np.arange(len(places)))), shape=shape) @ weights.T

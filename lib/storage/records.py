@@ -1,9 +1,8 @@
-"""Where a run's files lie, and the only code that writes them: whole tables at once, finished completions one
-batch at a time.
+"""The paths of a run's files, and the only code that writes them: tables, texts and journals.
 
-A table appears complete or not at all (written beside, then renamed). A journal only grows: one JSON record a
-line, flushed to disk batch by batch, so that a killed run loses at most the batch in hand; a torn last record
-is cut off when it is reopened.
+A table appears complete or not at all, because it is written to a temporary file and then renamed. A journal
+only grows: it has one JSON record per line and is flushed to disk batch by batch, so that a killed run loses
+at most the current batch. A last record that was cut short is removed when the journal is reopened.
 """
 
 import fcntl
@@ -39,27 +38,27 @@ _NEEDED = {
     "completions": ("outcome", "note"),
     "judgements": ("outcome", "note"),
     "claims": ("fault", "verdict_vader"),
-}  # not in older tables
+}  # columns that older tables lack
 
 
 def run_folder(set_name: str) -> Path:
-    """outputs/<set_name>/ of this project, wherever the notebook was started."""
+    """The folder outputs/<set_name>/ of this project, whatever the working directory."""
     return ROOT / "outputs" / set_name
 
 
 def table_path(set_name: str, table: str) -> Path:
-    """Path of a table such as 'prompts' or 'judgements/<model>' of one run."""
+    """Path of a table of one run, such as 'prompts' or 'judgements/<model>'."""
     return run_folder(set_name) / f"{table}.parquet"
 
 
 def replies_path(set_name: str, model_name: str, judge_name: str) -> Path:
-    """Path of the journal of what a judge replied when it was asked about a model's completions."""
+    """Path of the journal of a judge's replies about a model's completions."""
     return run_folder(set_name) / "replies" / f"{model_name}--{judge_name}.jsonl"
 
 
 @contextmanager
 def explained(path: Path):
-    """Say which file could not be written, and what to do, in place of a bare OSError."""
+    """Turn a bare OSError of the block into one that names the file and says what to do."""
     try:
         yield
     except OSError as error:
@@ -74,63 +73,88 @@ def _shown(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file, or nothing."""
+    """Write a whole file or nothing."""
     _replace(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def write_table(set_name: str, table: str, frame: pd.DataFrame) -> Path:
-    """Write a whole table as parquet, or nothing; returns its path."""
+    """Write a whole table as parquet, or nothing.
+
+    Returns:
+        Its path.
+    """
     path = table_path(set_name, table)
     _replace(path, lambda target: frame.to_parquet(target, index=False))
     return path
 
 
 def _replace(path: Path, write) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    tmp_path = path.with_name(f".{path.name}.{os.getpid()}")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(beside)
-            with beside.open("rb") as file:
+            write(tmp_path)
+            with tmp_path.open("rb") as file:
                 os.fsync(file.fileno())
-            beside.replace(path)
+            tmp_path.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            tmp_path.unlink(missing_ok=True)
 
 
 def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:
-    """Read a table of a run; FileNotFoundError tells which notebook writes it. ValueError if an older version
-    wrote it, unless `any_version` will do."""
+    """Read a table of a run.
+
+    Args:
+        set_name: The parameter set.
+        table: Such as 'prompts' or 'judgements/<model>'.
+        any_version: Whether a table that an older version wrote is accepted.
+
+    Raises:
+        FileNotFoundError: If it is missing; the message names the notebook that writes it.
+        ValueError: If an older version wrote it, unless `any_version`.
+    """
     path, kind = table_path(set_name, table), table.split("/")[0]
     notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
     if not path.exists():
         raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
-    found = pd.read_parquet(path)
-    if lacking := [name for name in _NEEDED.get(kind, ()) if name not in found and not any_version]:
+    frame = pd.read_parquet(path)
+    if missing := [name for name in _NEEDED.get(kind, ()) if name not in frame and not any_version]:
         raise ValueError(
-            f"{_shown(path)} has no column {' and no column '.join(map(repr, lacking))}: an older version "
+            f"{_shown(path)} has no column {' and no column '.join(map(repr, missing))}: an older version "
             "wrote it\n"
             f"run {notebook} with the same set_name again"
         )
-    return found
+    return frame
 
 
 def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
-    """The tables '<table>/<model>' of several models, one below the other; see `read_table`."""
+    """Read the tables '<table>/<model>' of several models into one; see `read_table`."""
     return pd.concat(
         [read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True
     )
 
 
 def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
-    """As `read_models`, of those models whose table another run has written; no rows of `like` if there is
-    none."""
-    found = [name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()]
-    return read_models(set_name, table, found) if found else like.iloc[:0]
+    """As `read_models`, for those models whose table exists in another run.
+
+    Args:
+        set_name: The parameter set of the other run; None if there is none.
+        table: The kind of table.
+        model_names: The models.
+        like: A table with the same columns, which is returned without rows if no table exists.
+    """
+    available = [
+        name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()
+    ]
+    return read_models(set_name, table, available) if available else like.iloc[:0]
 
 
 def check_writable(folder: Path) -> None:
-    """OSError, saying what to do, if nothing can be written to `folder`."""
+    """Check that files can be written to `folder`.
+
+    Raises:
+        OSError: If not; the message says what to do.
+    """
     probe = folder / f".probe.{os.getpid()}"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,8 +166,11 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path):
-    """Hold the run folder against other runs; gives a file descriptor that keeps the hold in whichever
-    process inherits it."""
+    """Lock the run folder against other runs, after waiting for an earlier one.
+
+    Yields:
+        A file descriptor; the lock lasts as long as a process that inherits it.
+    """
     lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -160,10 +187,18 @@ def only_run(folder: Path):
 
 
 def manifest(set_name: str, inputs: list[str]) -> dict:
-    """What a finished run is made of: package versions, machine, and the hash of its parameter set, of every
-    table, and of the files that the set names in `inputs`."""
+    """Describe what a finished run is made of.
+
+    Args:
+        set_name: The parameter set.
+        inputs: Paths of the files that the set names.
+
+    Returns:
+        parameters (hash of the parameter set), inputs (hash by path), tables (hash by path), versions (of
+        packages) and machine.
+    """
     folder = run_folder(set_name)
-    shown = (
+    packages = (
         "accelerate",
         "numpy",
         "pandas",
@@ -177,19 +212,19 @@ def manifest(set_name: str, inputs: list[str]) -> dict:
         "parameters": sha256(ROOT / "params" / f"{set_name}.yaml"),
         "inputs": {path: sha256(ROOT / path) for path in inputs},
         "tables": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.parquet"))},
-        "versions": {name: importlib.metadata.version(name) for name in shown}
+        "versions": {name: importlib.metadata.version(name) for name in packages}
         | {"python": platform.python_version()},
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
     }
 
 
 def journal_keys(path: Path) -> set[str]:
-    """The keys of a journal's sound records, without opening it; empty if there is none."""
+    """The keys of a journal's valid records, without locking it; empty if there is no journal."""
     return {record["key"] for record in _records(path, [])} if path.exists() else set()
 
 
 def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
-    """The records of a journal; lines that are none are added to `damaged`."""
+    """The records of a journal; lines that are not records are added to `damaged`."""
     with path.open("rb") as file:
         for line in file:
             try:
@@ -203,8 +238,14 @@ def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
 
 
 class Journal:
-    """An append-only file of JSON records with a `key` each, open to one process at a time (`with
-    Journal(path) as journal`)."""
+    """An append-only file of JSON records, each with a `key`, open to one process at a time.
+
+    It is used as `with Journal(path) as journal`.
+
+    Args:
+        path: The file.
+        patience: Seconds to wait for another process; then TimeoutError is raised.
+    """
 
     def __init__(self, path: Path, patience: float = 3600):
         self.path = path
@@ -238,42 +279,53 @@ class Journal:
 
     def _cut_torn_record(self) -> None:
         data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
+        end = data.rfind(b"\n") + 1
+        if end < len(data):
             progress.message(
                 f"{_shown(self.path)}: its last record was cut short; it is dropped and made again"
             )
-            os.ftruncate(self._file, whole)
+            os.ftruncate(self._file, end)
 
     def keys(self, columns: list[str] | tuple = ()) -> set[str]:
-        """The key of every record that has these columns. Others, of an older version, and damaged lines are
-        reported and treated as never written."""
+        """The key of every record that has these columns.
+
+        Records of an older version and damaged lines are reported, and treated as never written.
+        """
         damaged: list[bytes] = []
         records = [(record["key"], record.keys() >= {*columns}) for record in _records(self.path, damaged)]
-        older = sum(not whole for _, whole in records)
-        for count, what in ((len(damaged), "damaged records"), (older, "records of an older version")):
+        older = sum(not complete for _, complete in records)
+        for count, kind in ((len(damaged), "damaged records"), (older, "records of an older version")):
             if count:
                 progress.message(
-                    f"{_shown(self.path)}: {count} {what} are ignored, and made again if they are asked for"
+                    f"{_shown(self.path)}: {count} {kind} are ignored, and made again if they are asked for"
                 )
-        return {key for key, whole in records if whole}
+        return {key for key, complete in records if complete}
 
     def read(self, columns: list[str]) -> pd.DataFrame:
-        """These columns of every record that has them all, indexed by key, the last where a key is there
-        twice; damaged lines are passed over."""
-        whole = (record for record in _records(self.path, []) if record.keys() >= {*columns})
-        rows = {record["key"]: tuple(record[name] for name in columns) for record in whole}
+        """Read these columns of every record that has all of them.
+
+        Damaged lines are skipped.
+
+        Returns:
+            A table indexed by key. Of several records with the same key, it holds the last.
+        """
+        complete = (record for record in _records(self.path, []) if record.keys() >= {*columns})
+        rows = {record["key"]: tuple(record[name] for name in columns) for record in complete}
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
 
     def append(self, records: list[dict]) -> None:
-        """Add records and return once they are on disk; nothing of them stays if the disk is full."""
+        """Append records, and return once they are on disk.
+
+        Raises:
+            OSError: If they cannot be written, for example because the disk is full; then none of them stays.
+        """
         data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
         start = os.fstat(self._file).st_size
         with explained(self.path):
             try:
-                written = 0
-                while written < len(data):
-                    written += os.write(self._file, data[written:])
+                n_written = 0
+                while n_written < len(data):
+                    n_written += os.write(self._file, data[n_written:])
                 os.fsync(self._file)
             except OSError:
                 os.ftruncate(self._file, start)

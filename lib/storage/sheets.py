@@ -1,6 +1,6 @@
-"""Workbooks of others (xlsx): the one sheet that has the table, and what its cells show.
+"""Read workbooks of others (xlsx): find the one sheet that has the table, and what its cells show.
 
-Hidden sheets, rows and columns count like others. The size that a sheet states of itself is not believed.
+Hidden sheets, rows and columns count like others. The size that a sheet declares is ignored.
 """
 
 import re
@@ -15,17 +15,22 @@ from openpyxl.utils.cell import range_boundaries
 
 from lib.storage.headers import Needed, below, described, fits, headed, some
 
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # as _x000D_; openpyxl decodes it nowhere while it reads
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # such as _x000D_; openpyxl does not decode it while reading
 _MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\s[^>]*?ref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
 _PLAIN = re.compile(r"General|@|#|(#,##)?0(\.0+)?")  # formats in which a number shows its digits
-_STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"  # of a form of xlsx that openpyxl finds nothing in
+# the namespace of a form of xlsx in which openpyxl finds nothing
+_STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 _KINDS = {"f": "a formula", "e": "an error", "d": "a date"}
 
 
 @dataclass(frozen=True)
 class NoText:
-    """A cell that holds no text or plain number: `kind` says what (a formula, an error, a date, …), `shown`
-    its value."""
+    """A cell that holds no text or plain number.
+
+    Attributes:
+        kind: What it holds instead (a formula, an error, a date, …).
+        shown: Its value.
+    """
 
     kind: str
     shown: str
@@ -35,10 +40,15 @@ class NoText:
 
 
 def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
-    """The sheet that has the columns needed; a blank cell is None, an empty text is one, what is no text is
-    NoText.
+    """Read the sheet that has the needed columns.
 
-    ValueError if no sheet has them, or several, or if cells of the table are merged.
+    Returns:
+        The rows of the sheet. A blank cell is None, an empty text stays one, and what is no text or plain
+        number is NoText.
+
+    Raises:
+        ValueError: If the file is no xlsx workbook, if no sheet has the columns or several have them, or if
+            cells of the table are merged.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError(
@@ -60,7 +70,7 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if title is None:
             return pd.DataFrame()
         sheet = next(sheet for sheet in book.worksheets if sheet.title == title)
-        # a sheet that is only read hides what is merged
+        # a sheet in read-only mode does not show which cells are merged
         _refuse_merged(book._archive.read(sheet._worksheet_path), tables[title])
     return headed(tables[title], needed, f"sheet {title!r}, row" if len(tables) > 1 else "row")
 
@@ -86,28 +96,28 @@ def _value(cell):
         return str(cell.value).upper()
     if cell.data_type == "n" and not _PLAIN.fullmatch(
         cell.number_format
-    ):  # 50%, $5 or 007, of which the file has 0.5, 5 and 7
+    ):  # 50%, $5 or 007, which the file holds as 0.5, 5 and 7
         return NoText("a number in a format of its own", f"{cell.value} as {cell.number_format}")
     return (
-        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell.value)
+        _ESCAPED.sub(lambda match: chr(int(match[1], 16)), cell.value)
         if isinstance(cell.value, str)
         else cell.value
     )
 
 
 def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
-    """The title of the sheet that is meant; None where all are blank."""
-    fitting = [title for title, rows in tables.items() if fits(next(iter(rows.values())), needed)]
-    if len(fitting) > 1:
+    """The title of the sheet that is meant; None if all are blank."""
+    matches = [title for title, rows in tables.items() if fits(next(iter(rows.values())), needed)]
+    if len(matches) > 1:
         raise ValueError(
-            f"{len(fitting)} sheets have the columns {described(needed)}: {some(fitting, len(fitting))}; "
+            f"{len(matches)} sheets have the columns {described(needed)}: {some(matches, len(matches))}; "
             "leave one of them in the file (hidden ones count)"
         )
-    if fitting or len(tables) < 2:
-        return next(iter(fitting or tables), None)
-    lower = [title for title, rows in tables.items() if below(rows, needed)]
-    if lower:
-        return lower[0]
+    if matches or len(tables) < 2:
+        return next(iter(matches or tables), None)
+    misplaced = [title for title, rows in tables.items() if below(rows, needed)]
+    if misplaced:
+        return misplaced[0]
     first = {title: [cell for cell in next(iter(rows.values())) if cell] for title, rows in tables.items()}
     shown = [f"{title!r} ({some(cells, len(cells))})" for title, cells in first.items()]
     raise ValueError(
@@ -117,12 +127,12 @@ def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
 
 
 def _refuse_merged(source: bytes, rows: dict[int, list]) -> None:
-    """ValueError if cells of the table are merged: but for the first, they would seem blank."""
+    """ValueError if cells of the table are merged: all but the first would appear blank."""
     (top, header), last = next(iter(rows.items())), max(rows)
     merged = []
-    for found in _MERGED.finditer(source):
-        left, first, _, bottom = range_boundaries(found[1].decode())
-        named = left <= len(header) and first <= last and bottom >= top
-        merged += [found[1].decode()] * named
+    for match in _MERGED.finditer(source):
+        left, first, _, bottom = range_boundaries(match[1].decode())
+        in_table = left <= len(header) and first <= last and bottom >= top
+        merged += [match[1].decode()] * in_table
     if merged:
         raise ValueError(f"cells are merged: {some(merged, len(merged))}; unmerge them and fill in each cell")

@@ -1,5 +1,7 @@
-"""A table that somebody else wrote, read as text: each row under the number by which people find it in the
-file."""
+"""Read a table of others as text.
+
+Each row keeps the number under which a person finds it in the file.
+"""
 
 import json
 from functools import partial
@@ -19,10 +21,12 @@ __all__ = ["READERS", "SHOWN", "Needed", "is_no_text", "read", "some", "text"]
 
 
 def text(value) -> str | None:
-    """A cell as text, 7.0 as "7", half a character (as JSON may hold) as U+FFFD; None where there is no
-    text."""
+    """A cell as text; None if it holds no text.
+
+    7.0 becomes "7"; half a character, which JSON may hold, becomes U+FFFD.
+    """
     if isinstance(value, str):
-        # joins two halves that belong together
+        # joins two halves of one character
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -34,7 +38,7 @@ def text(value) -> str | None:
 
 
 def is_no_text(value) -> bool:
-    """Whether something stands in a cell that is no text: a formula, an error, a date, bytes, a list."""
+    """Whether a cell holds something that is no text: a formula, an error, a date, bytes or a list."""
     return text(value) is None and not (pd.api.types.is_scalar(value) and pd.isna(value))
 
 
@@ -50,8 +54,7 @@ def _parquet(path: Path, needed: Needed = ()) -> pd.DataFrame:
 
 
 def _jsonl(path: Path, needed: Needed = ()) -> pd.DataFrame:
-    """A JSON object a line; ValueError says which lines are none, and where the whole file is one list, or is
-    cut short."""
+    """Read a JSON object per line; ValueError if some are none, or if the file is one list or cut short."""
     records, broken = {}, []
     content = delimited.decoded(path)
     for number, line in enumerate(StringIO(content, newline=None), start=1):
@@ -75,17 +78,16 @@ def _jsonl(path: Path, needed: Needed = ()) -> pd.DataFrame:
 
 
 def _object(line: int, pairs: list[tuple]) -> dict:
-    """An object of line `line`; ValueError if it names something twice, for json would keep the last
-    alone."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise ValueError(f"line {line} names {twice!r} twice; leave one of them")
-    return made
+    """An object of line `line`; ValueError if it has a key twice, because json would keep only the last."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        repeated = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise ValueError(f"line {line} names {repeated!r} twice; leave one of them")
+    return result
 
 
 def _not_lines(content: str, broken: list[int], last: int) -> str:
-    """What is wrong with a file whose `broken` lines are no JSON objects."""
+    """What is wrong with a file if its lines `broken` are no JSON objects."""
     if content.lstrip().startswith("["):
         try:
             if isinstance(json.loads(content), list):
@@ -107,8 +109,8 @@ def _not_lines(content: str, broken: list[int], last: int) -> str:
     )
 
 
-# suffix -> what its rows are counted in (the header is 1, but for parquet, which has none), reader(path,
-# needed columns)
+# suffix -> (what its rows are counted in, reader(path, needed columns)); the header is number 1, except in
+# parquet, which has none
 READERS = {
     ".parquet": ("row", _parquet),
     ".csv": ("line", delimited.read),
@@ -119,22 +121,30 @@ READERS = {
 
 
 def read(path: str, needed: Needed, place: str) -> tuple[pd.DataFrame, str]:
-    """A file as it is, indexed by line or row as people count them, and which of the two that is.
+    """Read a file as it is.
 
-    `path` is relative to the project's folder, or absolute. ParameterError, headed by `place`, if there is no
-    such file, or if it cannot be read.
+    Args:
+        path: Relative to the project's folder, or absolute.
+        needed: The columns that the header must have.
+        place: What an error message begins with.
+
+    Returns:
+        The table, indexed by line or row as people count them, and which of the two that is.
+
+    Raises:
+        ParameterError: If there is no such file, or if it cannot be read.
     """
-    found = specs.ROOT / path
-    suffix = found.suffix.lower()
-    if not found.is_file():
-        raise ParameterError(f"{place}: no such file: {found.resolve()}")
+    full_path = specs.ROOT / path
+    suffix = full_path.suffix.lower()
+    if not full_path.is_file():
+        raise ParameterError(f"{place}: no such file: {full_path.resolve()}")
     if suffix not in READERS:
         raise ParameterError(
             f"{place}: unknown suffix {suffix!r}{nearest(suffix, READERS)}; give {', '.join(READERS)}"
         )
     unit, reader = READERS[suffix]
     try:
-        file = reader(found, needed)
-    except Exception as error:  # every reader has its own
+        file = reader(full_path, needed)
+    except Exception as error:  # each reader raises its own exceptions
         raise ParameterError(f"{place}: cannot be read: {' '.join(str(error).split())[:600]}") from None
     return file.set_axis([str(name) for name in file.columns], axis=1), unit

@@ -1,5 +1,4 @@
-"""What jobs took on this machine, kept in the user's cache for the estimates of later runs
-(`lib.cli.eta`)."""
+"""How long jobs took on this machine, cached for the estimates of later runs (`lib.cli.eta`)."""
 
 import json
 import platform
@@ -11,8 +10,10 @@ from lib.storage import packages, records
 
 
 class Times:
-    """By key, the size of the last job of a kind and its seconds; `of` tells what was known at first,
-    whatever `keep` adds."""
+    """The size and the seconds of the last job of each kind, by key.
+
+    `of` returns what was known at the start, whatever `keep` adds.
+    """
 
     def __init__(self):
         self._path = packages.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
@@ -23,18 +24,20 @@ class Times:
         return tuple(self._known[key]) if key in self._known else None
 
     def keep(self, key: str, size: float, seconds: float) -> None:
-        """Keep what a job took, where there is room."""
+        """Save the size and seconds of a job, if the disk has room."""
         with suppress(OSError):
             records.write_text(self._path, json.dumps(_read(self._path) | {key: [size, seconds]}, indent=1))
 
 
 def _read(path: Path) -> dict:
-    """What a file holds; nothing if it is not there or damaged."""
+    """The entries of a file; none if it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {key: value for key, value in found.items() if _is_time(value)} if isinstance(found, dict) else {}
+    return (
+        {key: value for key, value in content.items() if _is_time(value)} if isinstance(content, dict) else {}
+    )
 
 
 def _is_time(value) -> bool:
