@@ -62,10 +62,12 @@ class Case(NamedTuple):
 
     @property
     def shown(self) -> Estimate | None:
+        """The estimate on the row: the first one, None if there is none."""
         return self.estimates[0] if self.estimates else None
 
     @property
     def p(self) -> float:
+        """The largest p of the estimates, all of which must hold."""
         return rules.largest_p([estimate.p for estimate in self.estimates])
 
 

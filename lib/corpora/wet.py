@@ -147,6 +147,7 @@ class WetReader(BaseReader):
         self.files = [str(path) for path in files]
 
     def run(self, data=None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """The pages of the files of task `rank`, as documents of datatrove."""
         if data:
             yield from data
         counts = Counter()

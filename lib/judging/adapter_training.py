@@ -41,6 +41,7 @@ class Texts:
 
     @property
     def lengths(self) -> np.ndarray:
+        """Tokens of each text."""
         return np.array([len(ids) for ids in self.ids])
 
 

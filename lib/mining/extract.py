@@ -294,6 +294,7 @@ class Miner(PipelineStep):
         self.charge = charge
 
     def run(self, data, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """The candidates in the pages of task `rank`, as documents of datatrove."""
         counts = Counter()
         for page in data:
             counts["pages"] += 1

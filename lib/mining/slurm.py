@@ -16,6 +16,7 @@ class Slurm(SlurmPipelineExecutor):
     """SlurmPipelineExecutor with quoted paths; without an environment it uses the calling Python."""
 
     def get_launch_file_contents(self, sbatch_args: dict, run_script: str) -> str:
+        """The batch script, with quoted paths."""
         folder = self.logging_dir.resolve_paths("").rstrip("/")
         script = run_script.replace(folder, shlex.quote(folder))
         if not (self.env_command or self.condaenv or self.venv_path):

@@ -124,8 +124,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
 
 
 def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
-    """What AdamW is given: the layers' matrices, which learn at `rate` and decay; the embeddings and norms,
-    which do not."""
+    """Parameter groups of AdamW: the layers' matrices with `rate` and decay, embeddings and norms without."""
     table = model.get_input_embeddings().weight
     parts = {True: [], False: []}
     for weight in model.parameters():
@@ -212,8 +211,3 @@ def _tell(operations: float) -> None:
     if _counter is not None:
         with _counter.get_lock():
             _counter.value += operations
-
-
-# the code that the weights and the reports on them depend on: lib.models.ladder.key hashes it, with its
-# docstrings and local names
-MAKERS = (_empty, order, train, _weights, losses)

@@ -111,6 +111,7 @@ def known(clusters, *columns) -> tuple[np.ndarray, ...]:
 
 
 def without_interval(estimate: float, codes: np.ndarray) -> Estimate:
+    """An estimate without an interval, a standard error or a p; `codes` are the clusters of its values."""
     return Estimate(estimate, np.nan, np.nan, len(codes), len(np.unique(codes)), np.nan, np.nan, np.nan)
 
 

@@ -28,6 +28,7 @@ class MetaRegression:
 
     @property
     def slope(self) -> float:
+        """The slope, in units of y per unit of x."""
         return float(self.coefficients[1])
 
     @property

@@ -55,9 +55,9 @@ def clustered_leakage() -> Metric:
 
 @scorer(metrics=[clustered_leakage()])
 def valence() -> Scorer:
-    """The valence of a completion, −4 … +4, by VADER, NaN for a reply that is no answer; and its outcome, a
-    place in OUTCOMES.
+    """The valence of a completion by VADER (−4 … +4, NaN for a reply that is no answer) and its outcome.
 
+    The outcome is an index into OUTCOMES.
     Both in one value: Inspect would keep a sample whose whole value is NaN from the metric, which is to count
     it.
     """

@@ -1,5 +1,4 @@
-"""From a model's reply to leakage: its outcome, VADER valence, quantities on pairs of arms with errors
-clustered by stem.
+"""From a model's reply to leakage: outcome, VADER valence, quantities on pairs of arms with clustered errors.
 
 A reply that is no answer (empty, refused, an unfinished thought, …) has no valence and is counted by its
 outcome. The definitions are those of the project expression-leakage (lib/replies/outcomes.py,
@@ -52,8 +51,9 @@ def read_prompts() -> list[dict]:
 def judged(
     reply: str, prompt: dict, sample_index: int, ended: bool = True, outcome: str | None = None
 ) -> dict:
-    """One judged completion: its outcome, what counts of `reply` (None if missing), its valence (−4 … +4, NaN
-    if missing), and what says with which others it is paired.
+    """One judged completion: its outcome, what counts of `reply` (None if missing), its valence, its keys.
+
+    The valence is from −4 to +4, NaN if missing; the keys say with which others it is paired.
 
     `ended`: not cut off at the token limit; a harness that does not tell counts no reply as truncated.
     `outcome`: what the harness knows of it, such as filtered.
@@ -75,8 +75,9 @@ def judged(
 
 
 def leakage(rows: list[dict]) -> dict[str, float]:
-    """Each of REPORTED and its clustered standard error, of rows as `judged` gives them, NaN where there is
-    no pair; and COUNTS.
+    """Each of REPORTED with its clustered standard error, and COUNTS, of rows as `judged` returns them.
+
+    NaN where there is no pair.
 
     leak: %, 50 is none, against all references of the group. towards, away, net: percentage points. shift:
     points of the human scale. A row without its reference (same group and sample_index) is left out; so is
@@ -112,9 +113,9 @@ def leakage(rows: list[dict]) -> dict[str, float]:
 def _quantities(
     valence: float, reference: float, references: list[float], direction: int
 ) -> tuple[float, ...]:
-    """QUANTITIES of a completion and its reference, for the leak rate all of its group, counted in the
-    injected direction.
+    """QUANTITIES of a completion and its reference, counted in the injected direction.
 
+    The leak rate is against all references of the group.
     What a missing valence leaves untold is NaN.
     """
     if math.isnan(valence):
@@ -133,8 +134,9 @@ def _quantities(
 
 
 def _clustered_mean(values: list[tuple[str, float]]) -> tuple[float, float]:
-    """Mean and its standard error, clustered (Liang & Zeger 1986) and corrected for few and unequal clusters
-    (CR2, Bell & McCaffrey 2002); NaN without values, and the error of fewer than two clusters.
+    """Mean and its clustered standard error (Liang & Zeger 1986); NaN without values.
+
+    The error is corrected for few and unequal clusters (CR2, Bell & McCaffrey 2002); NaN for fewer than two.
     """
     if not values:
         return math.nan, math.nan

@@ -1,5 +1,7 @@
-"""What the task's YAML files name: documents, scoring, aggregation. A document is a prompt; pairs are made in
-the aggregation."""
+"""What the task's YAML files name: documents, scoring, aggregation.
+
+A document is a prompt; pairs are made in the aggregation.
+"""
 
 import sys
 from functools import partial
