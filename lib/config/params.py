@@ -5,14 +5,24 @@ share, and one section per notebook. `cell_values` extracts the values of one no
 `from_cell` turns a notebook's parameters cell into a checked object.
 """
 
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args, overload
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lib.config import specs
 from lib.config.mitigation_texts import Texts, asked_once
-from lib.config.sections import NOTEBOOKS, PER_MODEL, Agreement, Dataset, Notebook
+from lib.config.sections import (
+    NOTEBOOKS,
+    PER_MODEL,
+    Agreement,
+    Dataset,
+    Generation,
+    Judging,
+    Mitigation,
+    Notebook,
+    Scaling,
+)
 from lib.config.specs import HELD_OUT, Model, Name, ParameterError, Strict, nearest, set_names
 
 
@@ -250,6 +260,18 @@ def agreement(set_name: str) -> Agreement:
     return from_cell("04_human_agreement", cell_values(load(set_name), set_name, "04_human_agreement"))
 
 
+@overload
+def from_cell(notebook: Literal["01_dataset"], cell: dict) -> Dataset: ...
+@overload
+def from_cell(notebook: Literal["02_generation"], cell: dict) -> Generation: ...
+@overload
+def from_cell(notebook: Literal["03_judging", "03b_leakage", "03c_robustness"], cell: dict) -> Judging: ...
+@overload
+def from_cell(notebook: Literal["04_human_agreement"], cell: dict) -> Agreement: ...
+@overload
+def from_cell(notebook: Literal["05_scaling_analysis"], cell: dict) -> Scaling: ...
+@overload
+def from_cell(notebook: Literal["06_prompting_mitigation_ablation"], cell: dict) -> Mitigation: ...
 def from_cell(notebook: str, cell: dict) -> Notebook:
     """Turn the values of a notebook's parameters cell into one checked, frozen object.
 
