@@ -22,7 +22,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare test plan verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -48,7 +48,11 @@ confirm: .venv/ready
 	@$(BIN)/python -m lib.cli.confirm $(SET)
 
 test: .venv/ready
-	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest
+	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest -n auto --dist worksteal
+
+# Those of them that take a minute in all.
+test-fast: .venv/ready
+	@$(BIN)/python -m pytest -m "not slow"
 
 plan: .venv/ready
 	@$(BIN)/python -m lib.cli.batch plan $(SET) --effect $(EFFECT)
@@ -112,7 +116,7 @@ bench-replies: .venv/ready
 	@$(BIN)/python -m tests.benches.bench_replies
 
 lint: .venv/ready
-	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/lint-imports && $(BIN)/python -m mypy && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
 
 lint-dataset: .venv/ready
 	@$(BIN)/python -m lib.dataset.lint
@@ -136,6 +140,10 @@ lab: .venv/ready
 
 dry-run: .venv/ready
 	$(BIN)/python -m snakemake $(SET) --cores all --dry-run
+
+# How the packages of lib import each other, drawn into CONTRIBUTING.md.
+architecture: .venv/ready
+	$(BIN)/python -m lib.cli.architecture
 
 # The README's numbers, written from the reference run.
 readme: .venv/ready
