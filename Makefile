@@ -116,7 +116,7 @@ bench-replies: .venv/ready
 	@$(BIN)/python -m tests.benches.bench_replies
 
 lint: .venv/ready
-	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/lint-imports && $(BIN)/python -m mypy && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m ruff check && $(BIN)/python -m ruff format --check && $(BIN)/python -c 'from importlinter.cli import lint_imports as run; exit(run(no_cache=True))' && $(BIN)/python -m mypy && $(BIN)/python -m nbstripout --verify --keep-id notebooks/*.ipynb
 
 lint-dataset: .venv/ready
 	@$(BIN)/python -m lib.dataset.lint

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lib.config import params, sections, specs
 from lib.storage import records
@@ -40,11 +41,27 @@ def call(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 @pytest.fixture(scope="session")
-def smoke(copy) -> Path:
-    """The run folder of a finished smoke run, all six notebooks executed."""
-    done = call(copy, "run", "smoke")
+def smoke(copy, tmp_path_factory, worker_id) -> Path:
+    """The run folder of a finished smoke run, all notebooks executed: once, whichever worker of the tests is first."""
+    made = copy / "outputs" / "smoke"
+    if worker_id == "master":
+        _run_smoke(copy)
+        return made
+    shared = tmp_path_factory.getbasetemp().parent / "smoke"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            _run_smoke(copy)
+            for name in ("outputs/smoke", ".snakemake"):
+                shutil.copytree(copy / name, shared.with_suffix(".making") / name)
+            shared.with_suffix(".making").rename(shared)
+            return made
+    shutil.copytree(shared, copy, dirs_exist_ok=True)
+    return made
+
+
+def _run_smoke(folder: Path) -> None:
+    done = call(folder, "run", "smoke")
     assert done.returncode == 0, done.stdout
-    return copy / "outputs" / "smoke"
 
 
 @pytest.fixture(scope="session")

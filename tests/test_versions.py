@@ -1,0 +1,72 @@
+"""What is cached has a version beside its code: a change that alters a result must change the version too.
+
+If a test fails: is the new result meant? Then raise the VERSION that it names, and put the new value here.
+"""
+
+import hashlib
+import itertools
+from collections import Counter
+
+import pytest
+
+from lib.agreement import rated_threshold
+from lib.config.specs import Judge
+from lib.corpora import packaged_text, wet
+from lib.mining import extract
+from lib.nlp import similarity
+
+
+def digest(rows) -> str:
+    return hashlib.sha256("\x1f".join(map(str, rows)).encode()).hexdigest()[:16]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[packaged_text.Text]:
+    rated = [text for kind in packaged_text.KINDS.values() for text in packaged_text.rated(kind)[:40]]
+    return rated + list(itertools.islice(packaged_text.wikipedia(), 8))
+
+
+def test_packaged_text(texts):
+    found = digest(cell for text in texts for cell in text)
+    assert (packaged_text.VERSION, found) == ("packaged-text-1", "7c93fbdfb4b47476")
+
+
+def test_extraction(texts):
+    counts = Counter()
+    found = [one for text in texts for one in extract.candidates(text.text, 1.6, counts)]
+    assert (extract.VERSION, digest(found), digest(sorted(counts.items()))) == (
+        "extract-1",
+        "bebf8990be1c2ec6",
+        "d7304df53ab51c82",
+    )
+
+
+def test_pages_of_a_file(tmp_path):
+    members = [
+        packaged_text.page_record(
+            "http://a.example/", "2020-01-01T00:00:00Z", "It is a street.\nIt is long."
+        ),
+        packaged_text.page_record("http://b.example/", "2020-01-01T00:00:00Z", "Это улица.", "rus"),
+        packaged_text.page_record("http://c.example/", "2020-01-01T00:00:00Z", "This street is calm.", None),
+    ]
+    path = tmp_path / "pages.warc.wet.gz"
+    path.write_bytes(b"".join(members))
+    counts = Counter()
+    found = [
+        (page.url, page.text, page.line if hasattr(page, "line") else "") for page in wet.pages(path, counts)
+    ]
+    assert (wet.VERSION, digest(found), dict(counts)) == PAGES
+
+
+def test_sentence_vectors():
+    vectors = similarity.embed(["The street is long.", "She is delighted with her garden."])[:, :4]
+    assert similarity.VERSION == "minilm-1"
+    assert vectors.tolist() == [
+        pytest.approx([0.0616, 0.0376, 0.0398, 0.0042], abs=2e-4),
+        pytest.approx([0.0808, 0.0540, 0.0524, -0.0178], abs=2e-4),
+    ]
+
+
+def test_threshold_from_ratings():
+    threshold = rated_threshold.threshold(Judge(name="vader", kind="vader"))
+    assert (rated_threshold.VERSION, threshold) == ("rated-threshold-1", pytest.approx(0.309))
