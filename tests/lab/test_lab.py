@@ -156,7 +156,7 @@ def test_a_surprise_is_a_pair_of_the_benchmark(lab, tmp_path, monkeypatch):
 
 def test_the_lint_reads_a_stem_and_its_line_fits_the_file(lab, monkeypatch):
     monkeypatch.setattr(
-        stems.lint.unrelated, "related", lambda *_: pd.DataFrame(columns=["match_id", "scope", "reason"])
+        stems.lint.relatedness, "related", lambda *_: pd.DataFrame(columns=["match_id", "scope", "reason"])
     )
     made = lab.make_stem({"stem": "The colour of the kite she flies is", "domain": "hobby", "slot": "closed"})
     assert made == {
