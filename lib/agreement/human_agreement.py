@@ -7,6 +7,7 @@ completions that could be drawn, unweighted ones those that are labelled.
 """
 
 from itertools import combinations
+from typing import Literal
 
 import krippendorff
 import numpy as np
@@ -21,10 +22,11 @@ from lib.stats import inference
 
 MEASURES = ("raw", "alpha", "kappa", "AC1")
 JUDGE = "judge"
+Level = Literal["nominal", "ordinal", "interval"]  # of measurement
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
 # question -> level of measurement, values; strength is signed, and "called for" is asked only of charged
 # completions
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[Level, tuple[int, ...]]] = {
     "polarity": ("nominal", (-1, 0, 1)),
     "strength, as ranks": ("ordinal", _STEPS),
     "strength, as numbers": ("interval", _STEPS),
@@ -89,7 +91,7 @@ def rated(
     return texts.join(answers(labels, question).dropna(how="all"), how="inner").reset_index()
 
 
-def measures(values: np.ndarray, weights: np.ndarray | None, level: str, categories: tuple) -> np.ndarray:
+def measures(values: np.ndarray, weights: np.ndarray | None, level: Level, categories: tuple) -> np.ndarray:
     """Compute the MEASURES of ratings.
 
     alpha is that of Krippendorff (2011), by the package krippendorff where unweighted. kappa is the mean of
@@ -119,13 +121,13 @@ def measures(values: np.ndarray, weights: np.ndarray | None, level: str, categor
     return np.array([raw, alpha, _kappa(values, weight, level, categories), (raw - chance) / (1 - chance)])
 
 
-def _alpha(values: np.ndarray, level: str) -> float:
+def _alpha(values: np.ndarray, level: Level) -> float:
     if len(np.unique(values[~np.isnan(values)])) < 2:  # the package raises there
         return np.nan
     return float(krippendorff.alpha(reliability_data=values.T, level_of_measurement=level))
 
 
-def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:
+def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: Level, categories: tuple) -> float:
     """Return Krippendorff's alpha with a weight for each unit.
 
     The coincidence matrix is that of Krippendorff (2011), each unit's share multiplied by its weight. Weights
@@ -143,7 +145,7 @@ def weighted_alpha(counts: np.ndarray, weights: np.ndarray, level: str, categori
     return float(alpha_of_coincidences(coincidences[None], level, categories)[0])
 
 
-def alpha_of_coincidences(coincidences: np.ndarray, level: str, categories: tuple) -> np.ndarray:
+def alpha_of_coincidences(coincidences: np.ndarray, level: Level, categories: tuple) -> np.ndarray:
     """Return Krippendorff's alpha of coincidence matrices, shape (matrices, categories, categories).
 
     NaN where all ratings are equal.
@@ -180,7 +182,7 @@ def measures_of_tables(tables: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(MEASURES, (raw, alpha, kappa, (raw - chance) / (1 - chance)), strict=True))
 
 
-def _kappa(values: np.ndarray, weights: np.ndarray, level: str, categories: tuple) -> float:
+def _kappa(values: np.ndarray, weights: np.ndarray, level: Level, categories: tuple) -> float:
     kappas = []
     for first, second in combinations(values.T, 2):
         both = ~np.isnan(first) & ~np.isnan(second)

@@ -151,17 +151,17 @@ def _of_judge(one: Asked, run: Agreement, ratings: pd.DataFrame, sample: pd.Data
     if table["document"].nunique() < rated_threshold.FOLDS:
         return pd.DataFrame(columns=COLUMNS)
 
-    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict[tuple, np.ndarray]:
+    def statistic(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         values = {}
         for name in names:
             crossed = resamples.cross_table(
                 part[f"verdict {name}"], part["majority"], rated_threshold.POLARITIES, weights
             )
-            values[name, "pearson"] = resamples.pearson(part[f"valence {name}"], part["others"], weights)
-            values[name, "kappa"] = human_agreement.measures_of_tables(crossed)["kappa"]
-        judge_values = {measure: values[names[0], measure] for measure in WITH_PEOPLE}
+            values[f"pearson {name}"] = resamples.pearson(part[f"valence {name}"], part["others"], weights)
+            values[f"kappa {name}"] = human_agreement.measures_of_tables(crossed)["kappa"]
+        judge_values = {measure: values[f"{measure} {names[0]}"] for measure in WITH_PEOPLE}
         return values | {
-            (f"{names[0]} − {name}", measure): judge_values[measure] - values[name, measure]
+            f"{measure} {names[0]} − {name}": judge_values[measure] - values[f"{measure} {name}"]
             for name in names[1:]
             for measure in WITH_PEOPLE
         }
@@ -169,7 +169,8 @@ def _of_judge(one: Asked, run: Agreement, ratings: pd.DataFrame, sample: pd.Data
     tables = []
     for level, part in [*table.groupby("domain", sort=False), ("all texts", table)]:
         rows = resamples.table(part, statistic, "document", run.confidence, run.n_resamples, rng)
-        rows["who"], rows["measure"] = rows["measure"].str[0], rows["measure"].str[1]
+        parts = rows["measure"].str.split(" ", n=1)
+        rows["measure"], rows["who"] = parts.str[0], parts.str[1]
         tables.append(
             rows.assign(judge=names[0], level=level, n=len(part), n_documents=part["document"].nunique())
         )

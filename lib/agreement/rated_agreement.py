@@ -13,7 +13,8 @@ from lib.runtime import progress
 from lib.stats import resamples
 
 STATISTICS = ("pearson", "spearman", "kendall")
-ALPHAS = {"alpha, ordinal": "ordinal", "alpha, interval": "interval"}  # measure -> level of measurement
+# measure -> level of measurement
+ALPHAS: dict[str, human_agreement.Level] = {"alpha, ordinal": "ordinal", "alpha, interval": "interval"}
 OF_MEANS = (*STATISTICS, "error", "bias", *ALPHAS)  # measures for which the human mean is enough
 DIFFERENCE = "judge − one rater"
 OF_RATERS = (
@@ -153,7 +154,8 @@ def beside_rater(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarra
 
 def _measures(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     judged, human = (part[column].to_numpy() for column in ("judged", "mean"))
-    table = resamples.cross_table(*_half_points(judged, human), HALF_POINTS, weights)
+    first, second = _half_points(judged, human)
+    table = resamples.cross_table(first, second, HALF_POINTS, weights)
     alphas = [
         human_agreement.alpha_of_coincidences(table + table.swapaxes(1, 2), scale, tuple(HALF_POINTS))
         for scale in ALPHAS.values()
@@ -226,7 +228,7 @@ def _half_points(judged, human) -> np.ndarray:
     return np.round(2 * np.vstack([judged, human]).astype(float)).clip(HALF_POINTS[0], HALF_POINTS[-1])
 
 
-def alpha_of_values(judged, human, scale: str) -> float:
+def alpha_of_values(judged, human, scale: human_agreement.Level) -> float:
     """Return Krippendorff's alpha of two series of valences rounded to half points, at the level `scale`.
 
     NaN where all are equal.

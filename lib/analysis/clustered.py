@@ -125,17 +125,16 @@ def design_difference(
         first=first[known].astype(float)
     )
     unit, clusterings, _ = clusters_of(rows)
-    one, other = (rows[rows["first"] == side] for side in (1.0, 0.0))
     if any(
         pd.Series(codes).groupby(rows["first"].to_numpy()).nunique().sum() > codes.max(initial=-1) + 1
         for codes in clusterings
     ):
         return design_slope(rows, value, "first", confidence), False
-    sides = [design_mean(side, value, confidence) for side in (one, other)]
-    result = inference.difference(*sides, confidence)
-    naive = np.hypot(*(side.se * side.naive_se_ratio for side in sides))
+    one, other = (design_mean(rows[rows["first"] == side], value, confidence) for side in (1.0, 0.0))
+    result = inference.difference(one, other, confidence)
+    naive = np.hypot(one.se * one.naive_se_ratio, other.se * other.naive_se_ratio)
     result = replace(result, naive_se_ratio=naive / result.se if result.se > 0 else np.nan)
-    return _of_design(result, (result.n_stems, sides[0].n_matches + sides[1].n_matches), unit), True
+    return _of_design(result, (result.n_stems, one.n_matches + other.n_matches), unit), True
 
 
 def design_share(

@@ -11,6 +11,8 @@ is compared with every reference draw of its group. This narrows the interval an
 unchanged (`make simulate`; `python -m tests.simulations.simulate_leakage --run SET` for your own run).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -121,7 +123,7 @@ def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     return 50 * further / count
 
 
-def within_limits(table: pd.DataFrame, limits: dict[str, tuple[float, float]] = SUPPORT) -> pd.DataFrame:
+def within_limits(table: pd.DataFrame, limits: Mapping[str, tuple[float, float]] = SUPPORT) -> pd.DataFrame:
     """Cut the intervals of a table of estimates at the least and greatest possible values.
 
     Args:

@@ -262,9 +262,8 @@ def _tipping(table: pd.DataFrame, limits: tuple[float, float], confidence: float
 
     def bounds(ratio: float) -> tuple[float, float]:
         scaled = table.assign(difference=table["difference"] + ratio * table["positive"])
-        estimate = design_mean(
-            scaled, "difference", confidence, tuple(max(1, ratio) * limit for limit in limits)
-        )
+        least, greatest = (max(1, ratio) * limit for limit in limits)
+        estimate = design_mean(scaled, "difference", confidence, (least, greatest))
         return estimate.ci_low, estimate.ci_high
 
     ratios = np.union1d(RATIOS, tips) if tips > 0 else RATIOS

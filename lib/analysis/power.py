@@ -15,6 +15,7 @@ power than stated. Under strong positive skew, designs of some dozens of stems h
 """
 
 from functools import cache
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ _PARTS = {"match": "matches", "stem": "stems", "group": "groups", "sample": "sam
 _MOST_STEMS = 10**7
 
 
-def deviation(found: Components, groups: int, samples: float) -> float:
+def deviation(found: Components, groups: float, samples: float) -> float:
     """Standard deviation of the mean of a stem, in points.
 
     Args:
@@ -60,7 +61,7 @@ def deviation(found: Components, groups: int, samples: float) -> float:
 
 
 def standard_error(
-    found: Components, stems: float, groups: int = 1, samples: float = 1, matches: float | None = None
+    found: Components, stems: float, groups: float = 1, samples: float = 1, matches: float | None = None
 ) -> float:
     """Standard error of the mean over a design, in points.
 
@@ -90,7 +91,7 @@ def achieved(
     found: Components,
     effect: float,
     stems: int,
-    groups: int = 1,
+    groups: float = 1,
     samples: float = 1,
     level: float = LEVEL,
     matches=None,
@@ -120,7 +121,7 @@ def achieved(
 def minimum_detectable_effect(
     found: Components,
     stems: float,
-    groups: int = 1,
+    groups: float = 1,
     samples: float = 1,
     power: float = POWER,
     level: float = LEVEL,
@@ -166,7 +167,7 @@ def floor(
 def stems_needed(
     found: Components,
     effect: float,
-    groups: int = 1,
+    groups: float = 1,
     samples: float = 1,
     power: float = POWER,
     level: float = LEVEL,
@@ -219,7 +220,7 @@ def _detectable(stems: float, power: float, level: float) -> float:
     return optimize.brentq(lambda shift: _power(shift, stems, level) - power, 0.0, highest)
 
 
-def finished(set_name: str | None) -> bool:
+def finished(set_name: str | None) -> TypeGuard[str]:
     """Whether a finished run of this set exists; an interrupted run is not analysed."""
     return set_name is not None and (records.run_folder(set_name) / "manifest.json").is_file()
 
@@ -280,7 +281,7 @@ def spreads(differences: pd.DataFrame) -> pd.DataFrame:
 def detectable(
     differences: pd.DataFrame,
     stems: int,
-    groups: int,
+    groups: float,
     rng: np.random.Generator,
     draws: int = 200,
     matches: int | None = None,
@@ -317,7 +318,7 @@ def detectable(
 
 
 def needed(
-    differences: pd.DataFrame, groups: int, effects: tuple[float, ...] = EFFECTS, matches: int | None = None
+    differences: pd.DataFrame, groups: float, effects: tuple[float, ...] = EFFECTS, matches: int | None = None
 ) -> pd.DataFrame:
     """Number of stems that each effect requires.
 
@@ -471,5 +472,10 @@ def variances(differences) -> Components:
         part: float(np.mean([getattr(each, part) for each in by_model]))
         for part in ("stem", "group", "sample", "match")
     }
-    counts = {name: sum(getattr(each, name) for each in by_model) for name in ("n_stems", "n_groups", "n")}
-    return Components(**variances, **counts, n_matches=max(each.n_matches for each in by_model))
+    return Components(
+        **variances,
+        n_stems=sum(each.n_stems for each in by_model),
+        n_groups=sum(each.n_groups for each in by_model),
+        n=sum(each.n for each in by_model),
+        n_matches=max(each.n_matches for each in by_model),
+    )

@@ -108,11 +108,16 @@ def estimate(groups: pd.DataFrame) -> Components:
     included = [name for name, is_separable in separable.items() if is_separable]
     result = _solved(groups, parts, included)
     while min(result.values()) < 0:
-        included.remove(min(result, key=result.get))
+        included.remove(min(result, key=result.__getitem__))
         result = _solved(groups, parts, included)
-    counts = {"n_stems": levels["stem"], "n_groups": levels["group"], "n": n}
     variances = {name: float(result.get(name, 0.0)) for name in separable}
-    return Components(**variances, **counts, n_matches=levels["match"] if separable["match"] else 0)
+    return Components(
+        **variances,
+        n_stems=levels["stem"],
+        n_groups=levels["group"],
+        n=n,
+        n_matches=levels["match"] if separable["match"] else 0,
+    )
 
 
 def _codes(column: pd.Series) -> np.ndarray:

@@ -23,11 +23,12 @@ class Form(anywidget.AnyWidget):
     _esm = _DATA / "annotation_form.js"
     _css = _DATA / "annotation_form.css"
     guide = traitlets.Tuple(default_value=labelling.GUIDE).tag(sync=True)
-    state = traitlets.Dict({"message": ""}).tag(sync=True)
+    state = traitlets.Dict(dict[str, object](message="")).tag(sync=True)
 
     def __init__(self, place: Path):
         super().__init__()
-        self._place, self._session, self._shown = place, None, 0
+        self._place, self._shown = place, 0
+        self._session: labelling.Session | None = None
         self.on_msg(self._receive)
 
     def _receive(self, widget, message: dict, buffers) -> None:
@@ -46,16 +47,19 @@ class Form(anywidget.AnyWidget):
         if message["do"] == "begin":
             self._session = labelling.Session(self._place, message["name"])
             return ""
+        session = self._session
+        assert session is not None
         if message["do"] == "answer":
-            self._session.answer(message["field"], message["value"])
+            session.answer(message["field"], message["value"])
             return "Saved."
         if message["do"] == "undo":
-            return "Taken back." if self._session.undo() else "There is nothing to take back."
+            return "Taken back." if session.undo() else "There is nothing to take back."
         if message["do"] == "back":
-            return self._session.back() or ""
-        if not self._session.next():
+            session.back()
+            return ""
+        if not session.next():
             return "Not complete: answer the questions that are open, or choose “cannot tell”."
-        state = self._session.state()
+        state = session.state()
         return (
             "All items are done. Thank you: you may close the page."
             if state["done"] == state["total"]

@@ -297,7 +297,8 @@ class Session:
         Returns:
             True; False if there is nothing to undo.
         """
-        states, changes = {}, []
+        states: dict[str, dict] = {}
+        changes: list[tuple[str, dict]] = []
         for record in self._history():
             if record["undo"]:
                 states[record["key"]] = changes.pop()[1]

@@ -85,7 +85,7 @@ def row(
         **other: Values that replace those derived from `claim` and `found`: detectable, p, p_holm,
             p_equivalence, unit, cluster_unit, test.
     """
-    numbers = dict.fromkeys(
+    numbers: dict[str, float | str] = dict.fromkeys(
         ("estimate", "ci_low", "ci_high", "detectable", "p", "p_holm", "p_equivalence"), np.nan
     )
     numbers |= {

@@ -165,7 +165,7 @@ def _against(own: pd.DataFrame) -> str:
 
 def _of_model(estimates: pd.DataFrame, model: str) -> list[Estimate]:
     """Return the estimates of a model against its references; none if one of them cannot be estimated."""
-    results = [
+    results: list[Estimate] = [
         DesignEstimate(**row)
         for row in estimates.loc[estimates["model"] == model, ESTIMATE].to_dict("records")
     ]
@@ -307,7 +307,10 @@ def mined(mined: Benchmark, curated: Benchmark, margin: float, confidence: float
         )
     faults = {name: mined.faults[name] or curated.faults[name] for name in shared}
     shifts, nets = (
-        {name: [_mean(source, name, quantity, confidence) for source in (mined, curated)] for name in shared}
+        {
+            name: (_mean(mined, name, quantity, confidence), _mean(curated, name, quantity, confidence))
+            for name in shared
+        }
         for quantity in (leakage.PRIMARY, "net")
     )
     sign = {name: ([first], [second]) for name, (first, second) in shifts.items()}
@@ -360,7 +363,11 @@ def _sides(
 
 
 def _sizes(
-    shifts: dict[str, list], nets: dict[str, list], faults: dict[str, str], margin: float, confidence: float
+    shifts: dict[str, tuple[Estimate, Estimate]],
+    nets: dict[str, tuple[Estimate, Estimate]],
+    faults: dict[str, str],
+    margin: float,
+    confidence: float,
 ) -> list[dict]:
     """Return the rows of size: mined minus curated mean shift."""
     differences = {name: inference.difference(*pair, confidence) for name, pair in shifts.items()}

@@ -77,7 +77,7 @@ def judge_agreement_on_leakage(
     """
     of_kappa = agreement[(agreement["question"] == "polarity") & (agreement["measure"] == "kappa")]
     row = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
-    estimate, other = None, {}
+    estimate, p, p_holm = None, np.nan, np.nan
     if row.empty or np.isnan(row["estimate"].iloc[0]):
         message = (
             "nobody has labelled completions yet"
@@ -91,9 +91,6 @@ def judge_agreement_on_leakage(
             result.estimate, result.ci_low, result.ci_high, int(result.n), int(result.n_stems), confidence
         )
         verdict, p, p_holm = rules.no_worse({"completions": estimate}, margin, confidence)
-        other = {"p": p, "p_holm": p_holm}
     measured = "completions: kappa of judge − kappa of annotators"
-    row_arguments = CLAIM, f"judge {judge}", measured
-    return board.table(
-        [board.row(*row_arguments, estimate, verdict, margin, confidence, unit="of kappa", **other)]
-    )
+    row_arguments = CLAIM, f"judge {judge}", measured, estimate, verdict, margin, confidence
+    return board.table([board.row(*row_arguments, unit="of kappa", p=p, p_holm=p_holm)])

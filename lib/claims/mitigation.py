@@ -236,9 +236,9 @@ def spread(wordings: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (model, name), subset in wordings.groupby(["model", "mitigation"], sort=False):
         estimates, se = subset[["estimate", "se"]].to_numpy().T
-        known = (se > 0).all()
-        result = combine_effects(estimates, se**2, method_re="iterated") if known else None
-        deviation = np.sqrt(max(result.tau2, 0.0)) if known else np.nan
+        deviation = np.nan
+        if (se > 0).all():
+            deviation = np.sqrt(max(combine_effects(estimates, se**2, method_re="iterated").tau2, 0.0))
         rows.append((model, name, len(subset), estimates.min(), estimates.max(), deviation))
     return pd.DataFrame(rows, columns=["model", "mitigation", "wordings", "least", "greatest", "deviation"])
 
@@ -343,7 +343,9 @@ def _decided(
     tested = "p_keeps" if verdict.verdict == SUPPORTED else "p_lowers"
     leak = first["baseline"] if leaks else np.nan  # without a leak, no share of it can be detected
     estimate = DesignEstimate(
-        *(first[name] - 1 for name in ("ratio", "ratio_low", "ratio_high")),
+        first["ratio"] - 1,
+        first["ratio_low"] - 1,
+        first["ratio_high"] - 1,
         int(first["n"]),
         int(first["n_stems"]),
         first["se"] / leak,

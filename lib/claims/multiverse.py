@@ -50,7 +50,7 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
     for choices, pairs in _analyses([unmitigated(judgements) for judgements in judged]):
         quantity = choices["quantity"]
         leak = pairs.assign(leak=pairs[quantity] - leakage.NULL_VALUE[quantity])
-        support = tuple(limit - leakage.NULL_VALUE[quantity] for limit in leakage.SUPPORT[quantity])
+        least, greatest = (limit - leakage.NULL_VALUE[quantity] for limit in leakage.SUPPORT[quantity])
         difference = leakage.polarity_difference(pairs, quantity)
         estimates = {
             "C4": polarity.design_mean(
@@ -58,7 +58,8 @@ def of_leakage(judged: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
             )
         }
         if choices["reference"] == PRIMARY["reference"] or quantity not in CANCELLED:
-            estimates = {"C0": polarity.design_mean(leak, "leak", confidence, support), **estimates}
+            mean = polarity.design_mean(leak, "leak", confidence, (least, greatest))
+            estimates = {"C0": mean, **estimates}
         rows += [_row(claim, NO_MITIGATION, choices, estimate) for claim, estimate in estimates.items()]
     return _marked(rows)
 
@@ -140,7 +141,7 @@ def _analyses(judged: list[pd.DataFrame]) -> Iterator[tuple[dict, pd.DataFrame]]
 
 def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield `judgements` charged beyond each of THRESHOLDS; those that repeat an earlier one are left out."""
-    different = []
+    different: list[pd.Series] = []
     for name, level in {**THRESHOLDS, FIXED: specificity.symmetric(judgements)}.items():
         if level is not None and np.isnan(level):
             continue

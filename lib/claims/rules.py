@@ -83,7 +83,7 @@ class Verdict(NamedTuple):
 def board_kind(set_name: str) -> str:
     """Return the kind of the board of a set (`kind`); exploratory if there is no such set."""
     confirms = params.load(set_name).confirms if set_name in set_names() else None
-    return kind(confirms and confirms.rules)
+    return kind(confirms.rules if confirms else None)
 
 
 def kind(frozen: str | None) -> str:

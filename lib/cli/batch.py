@@ -8,6 +8,7 @@ board. `python -m lib.cli.batch plan embedded` prints what that would cost. The 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -227,8 +228,14 @@ def main(arguments: list[str] | None = None) -> int:
     finish_parser = commands.add_parser("finish", help="write the claims board and the manifest of a run")
     finish_parser.add_argument("set_name")
     options = vars(parser.parse_args(arguments))
-    commands = {"run": run, "prepare": prepare, "notebook": notebook, "plan": plan, "finish": finish}
-    command = commands[options.pop("command")]
+    functions: dict[str, Callable[..., None]] = {
+        "run": run,
+        "prepare": prepare,
+        "notebook": notebook,
+        "plan": plan,
+        "finish": finish,
+    }
+    command = functions[options.pop("command")]
     return command_line.exit_code(lambda: command(**options), "run the same command again to go on")
 
 

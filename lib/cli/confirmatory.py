@@ -139,6 +139,7 @@ def check_frozen(name: str) -> None:
         ParameterError: If the rules or the values of the set that `name` confirms have changed.
     """
     confirms = params.load(name).confirms
+    assert confirms is not None
     frozen, now = _read(name), values(confirms.set)
     changed = (
         [] if confirms.rules == rules.RULES_VERSION else [f"{confirms.rules}, now {rules.RULES_VERSION}"]

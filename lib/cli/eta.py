@@ -79,7 +79,8 @@ class Estimator:
     """Estimates a run from its jobs and from the facts that its preparation (`reproduce.prepare`) records."""
 
     def __init__(self, cores: int):
-        self._cores, self._times, self._kept = cores, Times(), set()
+        self._cores, self._times = cores, Times()
+        self._kept: set[str] = set()
 
     def estimate(self, found: jobs.Jobs, now: float) -> Estimate:
         """Estimate what is left of the jobs that are waiting or running."""
@@ -161,9 +162,10 @@ class Estimator:
     def _slower(self, measured: dict) -> float:
         """Ratio of the seconds of this run's jobs to those expected from earlier runs."""
         known = [
-            (seconds, self._times.of(job_work.key), job_work.size) for job_work, seconds in measured.values()
+            (seconds, earlier[1] * job_work.size / earlier[0])
+            for job_work, seconds in measured.values()
+            if (earlier := self._times.of(job_work.key))
         ]
-        known = [(seconds, earlier[1] * size / earlier[0]) for seconds, earlier, size in known if earlier]
         return sum(seconds for seconds, _ in known) / sum(expected for _, expected in known) if known else 1.0
 
     def _second_per_cost(self, measured: dict, generation: bool = False) -> float | None:
@@ -254,7 +256,7 @@ def work(job: Job, facts: dict) -> Work:
         key += " and a sample" if sample else ""
         if facts.get("judge") in ("llm", "classifier") or sample:
             return Work(key, count, None)
-        per_completion += JUDGED.get(facts.get("judge"), 0.0) * (job.notebook == "03_judging")
+        per_completion += JUDGED.get(facts.get("judge", ""), 0.0) * (job.notebook == "03_judging")
     return Work(key, count, fixed + per_completion * count)
 
 
@@ -270,8 +272,8 @@ def _gap(found: list[Job]) -> float:
         sorted(job.begun for job in found if job.begun),
         sorted(job.ended for job in found if job.ended),
     )
-    gaps = [min((start - end for end in ended if end <= start), default=None) for start in begun]
-    gaps = sorted(gap for gap in gaps if gap is not None)
+    waits = [min((start - end for end in ended if end <= start), default=None) for start in begun]
+    gaps = sorted(wait for wait in waits if wait is not None)
     return gaps[len(gaps) // 2] if gaps else 0.0
 
 

@@ -6,6 +6,7 @@ tasks need nothing else: they hold the prompts, the settings, the rules that cla
 leakage_rules) and the scoring (lib/data/export/).
 """
 
+import inspect
 import json
 import re
 import sys
@@ -124,7 +125,7 @@ def task_files(settings: dict) -> dict[str, dict[str, str]]:
 
 def _scoring() -> dict[str, str]:
     """The files that both tasks share: the scoring and, in a package, modules of lib/ that read replies."""
-    paths = {f"{RULES}/{Path(module.__file__).name}": Path(module.__file__) for module in _RULE_MODULES}
+    paths = {f"{RULES}/{path.name}": path for path in map(Path, map(inspect.getfile, _RULE_MODULES))}
     paths["leakage_scoring.py"] = PARTS / "leakage_scoring.py"
     texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     texts = {

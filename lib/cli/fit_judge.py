@@ -45,7 +45,7 @@ def read_all(texts: list[str], read) -> np.ndarray:
     """
     order = np.argsort([len(each) for each in texts], kind="stable")
     blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
-    result = None
+    result: np.ndarray | None = None
     with progress.bar(
         len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]
     ) as bar:
@@ -54,6 +54,7 @@ def read_all(texts: list[str], read) -> np.ndarray:
             result = np.empty((len(texts), features.shape[1]), features.dtype) if result is None else result
             result[rows] = features
             bar.step(len(rows))
+    assert result is not None
     return result
 
 
@@ -93,9 +94,8 @@ def main() -> None:
         "penalty": f"{regression.PENALTY:g}",
         "texts": f"{len(ratings):,}",
         "words": f"{len(table) - len(ratings):,}",
-        "threshold": round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3),
+        "threshold": str(round(charged_threshold.fit(rated_threshold.weighed(ratings, unseen)), 3)),
     }
-    facts = {name: str(fact) for name, fact in facts.items()}
     save(tensors, facts)
     stored = pd.read_csv(learned.STORED, keep_default_na=False)
     valences = learned.valences(judge_card.LEARNED, stored["text"].tolist())

@@ -92,12 +92,14 @@ def planned(notebook: str, executed: str, model: str) -> dict:
     return {"name": name, "notebook": notebook, "set_name": name.split(".")[0], "model": model}
 
 
-class Jobs(dict):
+class Jobs(dict[str, Job]):
     """Jobs by name, kept up to date from the records in a folder."""
 
     def __init__(self, folder: Path):
         super().__init__()
-        self._folder, self._read, self.facts = folder, {}, {}
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+        self.facts: dict = {}
 
     def update_from_records(self) -> list[Event]:
         """Read what was written since the last call.

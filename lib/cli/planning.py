@@ -14,7 +14,7 @@ from lib.generation import prompt_checks, runner, throughput
 from lib.judging import llm_judge
 from lib.mining import benchmarks
 from lib.models import registry
-from lib.models.base import Backend
+from lib.models.huggingface import HuggingFaceModel
 from lib.runtime import progress
 from lib.storage import records
 
@@ -82,7 +82,7 @@ class Pilot:
     longest: int
 
 
-def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
+def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
     """Measure the throughput on this machine, corrected by timing a few of the `missing` completions.
 
     These completions are discarded.
@@ -101,13 +101,13 @@ def pilot(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> Pi
 
 
 def corrected(
-    model,
+    model: HuggingFaceModel,
     pace: throughput.ThroughputPlan,
     missing: pd.DataFrame,
     run: sections.Generation,
     asked: pd.DataFrame,
     took: float,
-):
+) -> Pilot:
     """Correct a throughput plan by the time that one batch of completions took.
 
     Args:
@@ -133,7 +133,7 @@ def corrected(
     return Pilot(pace, seconds / len(missing), tokens, prompt_tokens, longest)
 
 
-def _measured(model: Backend, missing: pd.DataFrame, run: sections.Generation) -> dict:
+def _measured(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> dict:
     measured = pilot(model, missing, run)
     working = measured.pace.batch_size * throughput.row_bytes(model, measured.longest + run.most_tokens)
     return {
@@ -154,9 +154,9 @@ def rated_questions(set_name: str) -> int:
     counts once.
     """
     parameters = params.load(set_name)
-    judging, agreement = (
-        params.from_cell(notebook, params.cell_values(parameters, set_name, notebook))
-        for notebook in ("03_judging", "04_human_agreement")
+    judging = params.from_cell("03_judging", params.cell_values(parameters, set_name, "03_judging"))
+    agreement = params.from_cell(
+        "04_human_agreement", params.cell_values(parameters, set_name, "04_human_agreement")
     )
     to_fit = [] if judging.charged_threshold else [judging.judge]
     judges = {judge.model_dump_json() for judge in (agreement.judge, *to_fit) if judge.kind == "llm"}

@@ -41,7 +41,7 @@ def _modules(code: str) -> list:
     named = {
         name
         for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and node.module
         for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
     }
     direct = named & graph.modules

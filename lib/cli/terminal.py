@@ -42,7 +42,8 @@ class View(AbstractContextManager):
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if self._is_live else None
         )
-        self._begun, self._told, self._told_at = time.time(), None, 0.0
+        self._begun, self._told_at = time.time(), 0.0
+        self._told: float | None = None  # the estimated total that was printed last
         self._now = self._plain_at = self._begun
         self.refusal = ""  # why the preparation ended with an error
 
@@ -123,17 +124,15 @@ class View(AbstractContextManager):
         if self._told is None:
             rest = f"; not measured yet: {', '.join(estimate.unknown)}" if estimate.unknown else ""
             self.say(f"This takes {bound} {format_duration(total)} on this machine{rest}.")
-        elif self._has_moved(total, now):
+        elif self._has_moved(self._told, total, now):
             self.say(f"Corrected: {bound} {format_duration(total)} in all on this machine.")
         else:
             return
         self._told, self._told_at = total, now
 
-    def _has_moved(self, total: float, now: float) -> bool:
+    def _has_moved(self, told: float, total: float, now: float) -> bool:
         """Whether the estimated total has changed enough to be printed again."""
-        is_other = abs(total / self._told - 1) > MOVED and format_duration(total) != format_duration(
-            self._told
-        )
+        is_other = abs(total / told - 1) > MOVED and format_duration(total) != format_duration(told)
         return is_other and now - self._told_at >= PLAIN_EVERY
 
     def _clock(self, estimate: Estimate, now: float) -> str:

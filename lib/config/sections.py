@@ -348,7 +348,7 @@ class Mitigation(Notebook):
         return self
 
 
-NOTEBOOKS = {
+NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "01_dataset": ("dataset", Dataset),
     "02_generation": ("generation", Generation),
     "03_judging": ("judging", Judging),

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -29,7 +29,8 @@ CHARGED_ARMS = ("negative", "positive")
 MITIGATED_ARMS = ("neutral", *CHARGED_ARMS)
 NO_MITIGATION = "none"
 # stems and contexts of any run, and those reserved for a confirmatory one
-MAIN, HELD_OUT = "main", "held_out"
+MAIN: Final = "main"
+HELD_OUT: Final = "held_out"
 PARTS = (MAIN, HELD_OUT)
 _JUDGE_FIELDS = {  # kind of judge -> (fields that it needs, other fields that it may have)
     "classifier": (("id", "labels"), ("revision",)),
@@ -229,12 +230,12 @@ class Judge(Strict):
                 f"judge {self.name}: kind {self.kind!r} takes no {unexpected[0]}; take it out, "
                 f"or set kind to {kind!r}"
             )
-        if self.kind == "llm":
-            self._can_be_asked()
+        if self.model:
+            self._can_be_asked(self.model)
         return self
 
-    def _can_be_asked(self) -> None:
-        model, path = self.model, rubric_path(self.rubric)
+    def _can_be_asked(self, model: Model) -> None:
+        path = rubric_path(self.rubric)
         if model.temperature is not None:
             raise ValueError(
                 f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take "

@@ -155,7 +155,7 @@ def _download(wanted: _Download) -> None:
     deadline = tenacity.stop_before_delay(wanted.until - time.monotonic())
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_MayPass),
-        wait=lambda state: max(state.outcome.exception().pause, backoff(state)),
+        wait=lambda state: max(_failure(state).pause, backoff(state)),
         stop=tenacity.stop_any(tenacity.stop_after_attempt(TRIES), deadline),
         before_sleep=_tell,
         reraise=True,
@@ -168,8 +168,15 @@ def _download(wanted: _Download) -> None:
     wanted.partial.rename(wanted.path)
 
 
+def _failure(state: tenacity.RetryCallState) -> _MayPass:
+    """Return the error of a request that is tried again."""
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _MayPass)
+    return error
+
+
 def _tell(state: tenacity.RetryCallState) -> None:
-    progress.message(f"{state.outcome.exception()}; next try in {state.upcoming_sleep:.0f} s", sys.stderr)
+    progress.message(f"{_failure(state)}; next try in {state.upcoming_sleep:.0f} s", sys.stderr)
 
 
 def _try(wanted: _Download) -> None:

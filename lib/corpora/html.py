@@ -66,11 +66,9 @@ def html_of(record: WarcRecord, limit: int) -> Html | str:
             record.parse_http(quirks_mode=True)
         except OSError:  # the header is longer than FastWARC reads
             return "page_headless"
-    header = record.http_headers.get if head else {}.get
-    media = re.split(
-        r"[;,\s]",
-        (header("Content-Type") or record.headers.get("WARC-Identified-Payload-Type") or "").strip(),
-    )[0]
+    stated = record.http_headers.get("Content-Type") if head else None
+    stated = stated or record.headers.get("WARC-Identified-Payload-Type") or ""
+    media = re.split(r"[;,\s]", stated.strip())[0]
     # as a browser treats an invalid type, or one that states it is unknown
     media = media.lower() if _TYPE.fullmatch(media) else ""
     if media and media not in _MEDIA:
@@ -109,7 +107,8 @@ def _decoded(body: bytes, codings: list[str], limit: int) -> tuple[bytes, bool]:
 
 
 def _chunks(body: bytes, limit: int) -> tuple[bytes, bool] | None:
-    data, position = [], 0
+    data: list[bytes] = []
+    position = 0
     while size := _CHUNK.match(body, position):
         position = size.end() + int(size[1], 16)
         if position == size.end():
@@ -191,7 +190,11 @@ def _text(body: bytes, named: str | None) -> str | None:
     if not detected and _is_utf8(body):
         detected = "utf-8"
     texts = (
-        bytes_to_str(body, map_encoding_to_html5(encoding), errors="replace")
+        bytes_to_str(
+            body,
+            map_encoding_to_html5(encoding),  # type: ignore[arg-type]  # None only with fallback_utf8=False
+            errors="replace",
+        )
         for encoding in (detected or stated, likely)
         if encoding
     )

@@ -30,11 +30,19 @@ def read() -> pd.DataFrame:
         ratings (array), mean, n_raters.
     """
     archive = packages.fetch(PACKAGE)
-    with tarfile.open(archive) as outer:
-        member = next(m for m in outer.getmembers() if m.name.endswith("hutto_ICWSM_2014.tar.gz"))
-        with tarfile.open(fileobj=io.BytesIO(outer.extractfile(member).read())) as inner:
-            parts = [_domain(inner, prefix).assign(domain=domain) for prefix, domain in DOMAINS.items()]
+    with (
+        tarfile.open(archive) as outer,
+        tarfile.open(fileobj=io.BytesIO(_content(outer, "hutto_ICWSM_2014.tar.gz"))) as inner,
+    ):
+        parts = [_domain(inner, prefix).assign(domain=domain) for prefix, domain in DOMAINS.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def _content(archive: tarfile.TarFile, ending: str) -> bytes:
+    """Return the bytes of the file in `archive` whose name ends so."""
+    file = archive.extractfile(next(m for m in archive.getmembers() if m.name.endswith(ending)))
+    assert file is not None  # it is no folder
+    return file.read()
 
 
 def _domain(archive: tarfile.TarFile, prefix: str) -> pd.DataFrame:
@@ -52,8 +60,7 @@ def _domain(archive: tarfile.TarFile, prefix: str) -> pd.DataFrame:
 
 
 def _rows(archive: tarfile.TarFile, name: str, columns: list[str]) -> pd.DataFrame:
-    member = next(m for m in archive.getmembers() if m.name.endswith(f"/{name}"))
-    text = archive.extractfile(member).read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    text = _content(archive, f"/{name}").decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     return pd.DataFrame(
         [line.split("\t", len(columns) - 1) for line in text.split("\n") if line.strip()], columns=columns
     )

@@ -125,27 +125,24 @@ def _cells(ratings: Ratings) -> tuple[pd.DataFrame, list[str]]:
 
     Ratings are on the scale from −4 to +4.
     """
-    place, names = _place(ratings), ratings.columns
+    place, sources = _place(ratings), ratings.columns.values()
+    names: dict[str, str] = {
+        canonical: source for canonical, source in ratings.columns.items() if isinstance(source, str)
+    }
+    raters = [name for source in sources if isinstance(source, list) for name in source]
     text = names.get("text", "text")
-    needed = [
-        (text,),
-        *((each,) for name in names.values() for each in ([name] if isinstance(name, str) else name)),
-    ]
-    if not names.keys() & {"mean", "ratings", "rating"}:
+    listed = [name for source in sources for name in ([source] if isinstance(source, str) else source)]
+    needed: list[tuple[str, ...]] = [(name,) for name in (text, *listed)]
+    if not ratings.columns.keys() & {"mean", "ratings", "rating"}:
         needed.append(("mean", "rating"))
     file, unit = tables.read(ratings.path, needed, place)
     columns = {"text": _column(file, "text", text, place)}
     columns |= {
         name: _column(file, name, names[name], place) for name in ("document", "n_raters") if name in names
     }
-    raters = names.get("ratings", [])
-    single = next(
-        (name for name in ("rating", "mean") if name in names or (not raters and name in file)), None
-    )
     if not raters:
-        columns[single or "mean"] = _column(
-            file, single or "mean", names.get(single, single or "mean"), place
-        )
+        single = next((name for name in ("rating", "mean") if name in names or name in file), "mean")
+        columns[single] = _column(file, single, names.get(single, single), place)
     columns |= {
         f"rater {number}": _column(file, "ratings", name, place) for number, name in enumerate(raters)
     }

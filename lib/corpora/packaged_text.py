@@ -134,11 +134,18 @@ def wikipedia() -> Iterator[Text]:
     ):
         for _, element in ElementTree.iterparse(dump):
             if element.tag == f"{_XML}page" and element.find(f"{_XML}redirect") is None:
-                title, revision = element.findtext(f"{_XML}title"), element.find(f"{_XML}revision")
-                name, version = quote(title.replace(" ", "_")), revision.findtext(f"{_XML}id")
+                title, version = _part(element, "title"), _part(element, "revision", "id")
+                name = quote(title.replace(" ", "_"))
                 url = f"https://en.wikipedia.org/wiki/{name}?oldid={version}"
-                text = plain(revision.findtext(f"{_XML}text"))
-                yield Text(url, revision.findtext(f"{_XML}timestamp"), f"{title}\n{text}")
+                text = plain(_part(element, "revision", "text"))
+                yield Text(url, _part(element, "revision", "timestamp"), f"{title}\n{text}")
+
+
+def _part(page: ElementTree.Element, *names: str) -> str:
+    """Return the text of the element of a page that lies below these elements."""
+    text = page.findtext("/".join(f"{_XML}{name}" for name in names))
+    assert text is not None
+    return text
 
 
 def plain(markup: str) -> str:

@@ -60,7 +60,7 @@ def records(file: BinaryIO, lenient: bool) -> Iterator[WarcRecord]:
 
 def _demand_no_stray(file: BinaryIO, start: int, end: int | None) -> None:
     file.seek(start)
-    stray = file.read(None if end is None else max(0, end - start)).strip()
+    stray = file.read(-1 if end is None else max(0, end - start)).strip()
     if stray:
         raise OSError(f"{len(stray)} bytes that are no record, {stray[:24]!r}")
 

@@ -27,7 +27,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -87,7 +87,8 @@ def pages(path: Path, counts: Counter) -> Iterator[Page]:
         return _fault(counts, "file_missing", path, "no such file")
     before = Counter(counts)
     with path.open("rb") as file:
-        source, size, offset = _source(file, path), path.stat().st_size, 0
+        source, size = _source(file, path), path.stat().st_size
+        offset: int | None = 0
         while offset is not None and offset < size:
             offset = yield from _run(source, offset, counts)
     if counts == before:
@@ -101,8 +102,7 @@ def page_at(path: Path, offset: int) -> Page:
         ValueError: If there is no English page.
     """
     with path.open("rb") as file:
-        source, counts = _source(file, path), Counter()
-        page = next(_run(source, offset, counts), None)
+        page = next(_run(_source(file, path), offset, Counter()), None)
     if page is None or page.offset != offset:
         raise ValueError(
             f"{path}: no page at offset {offset}; give the offset and the file of one row of the table"
@@ -150,7 +150,7 @@ class WetReader(BaseReader):
         """The pages of the files of task `rank`, as documents of datatrove."""
         if data:
             yield from data
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for path in self.files[rank::world_size]:
             for page in pages(Path(path), counts):
                 metadata = page._asdict()
@@ -164,7 +164,7 @@ def counted(logging_folder: Path) -> Counter:
 
     Ranks that an earlier run of the job had finished are included.
     """
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for path in sorted((logging_folder / "stats").glob("*.json")):
         reader = next(
             step for step in json.loads(path.read_text()) if step["name"].endswith(f": {WetReader.name}")
@@ -204,7 +204,7 @@ def _crawl(file: BinaryIO) -> str | None:
     return match and match[1].decode(errors="replace")
 
 
-def _run(source: _Source, start: int, counts: Counter) -> Iterator[Page]:
+def _run(source: _Source, start: int, counts: Counter) -> Generator[Page, None, int | None]:
     """Yield pages from `start` to the end or to damage; return where to continue, None if nowhere."""
     source.file.seek(start)
     offset, reason, broken = start, None, None

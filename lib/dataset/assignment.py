@@ -106,7 +106,8 @@ def _deal(
     slots: np.ndarray, free: np.ndarray, margins: np.ndarray, turns: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Pairs (stem, match) as row and column numbers of `free`; each round gives every stem one match."""
-    free, pairs = free.copy(), []
+    free = free.copy()
+    pairs: list[tuple[int, int]] = []
     uses = {slot: np.zeros(free.shape[1]) for slot in np.unique(slots)}
     exposure = np.zeros((len(free), len(margins)))
     # a level that few matches have costs more to repeat
@@ -115,9 +116,10 @@ def _deal(
         for slot in uses:
             rows = np.flatnonzero(slots == slot)
             for _ in range(TRIES):
-                drawn = _draw(margins, len(rows), uses[slot], sum(uses.values()), free[rows].sum(axis=0), rng)
+                in_all = sum(uses.values(), start=np.zeros(free.shape[1]))
+                drawn = _draw(margins, len(rows), uses[slot], in_all, free[rows].sum(axis=0), rng)
                 columns = None if drawn is None else _seat(free[rows], exposure[rows] @ rarity, drawn, rng)
-                if columns is not None:
+                if drawn is not None and columns is not None:
                     break
             else:
                 raise ParameterError(
@@ -153,7 +155,7 @@ def _draw(
         target = rows.sum(axis=1) * (previous.sum() + count) / n_matches
         lower.append(np.floor(target + 1e-9) - rows @ previous)
         upper.append(np.ceil(target - 1e-9) - rows @ previous)
-    rows, lower, upper = np.vstack([rows] * 3), np.concatenate(lower), np.concatenate(upper)
+    rows = np.vstack([rows] * 3)
     slack = np.eye(len(rows))
     is_use = np.concatenate([np.ones(n_matches), np.zeros(2 * len(rows))])
     max_uses = np.ceil((in_slot.sum() + count) / n_matches)
@@ -162,7 +164,7 @@ def _draw(
         np.concatenate([rng.random(n_matches), np.full(2 * len(rows), 10.0 * n_matches)]),
         integrality=is_use,
         constraints=[
-            LinearConstraint(np.hstack([rows, slack, -slack]), lower, upper),
+            LinearConstraint(np.hstack([rows, slack, -slack]), np.concatenate(lower), np.concatenate(upper)),
             LinearConstraint(is_use[None], count, count),
         ],
         bounds=Bounds(

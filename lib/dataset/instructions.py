@@ -46,7 +46,7 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
     pairs = pairs.copy()
     while True:  # a prompt may begin with several instructions
         shared = _shared(pairs)
-        beginnings = {
+        found = {
             name: [
                 _beginning(text, concept, shared)
                 for text, concept in zip(pairs[name], pairs["concept"], strict=True)
@@ -54,10 +54,10 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
             for name in ("prompt", "control")
         }
         # test and control are treated alike
-        unchanged = [None in both for both in zip(*beginnings.values(), strict=True)]
+        unchanged = [None in both for both in zip(*found.values(), strict=True)]
         beginnings = {
-            name: ["" if keep else text for keep, text in zip(unchanged, texts, strict=True)]
-            for name, texts in beginnings.items()
+            name: [text if text and not keep else "" for keep, text in zip(unchanged, texts, strict=True)]
+            for name, texts in found.items()
         }
         if not any(map(any, beginnings.values())):
             return pairs, {name: list(rows) for name, rows in removed.items()}
@@ -92,8 +92,8 @@ def _beginning(text: str, concept: str, shared: str | None) -> str | None:
 def _shared(pairs: pd.DataFrame) -> str | None:
     """The beginning with a colon that all tests share, in lower case; None if none or with a concept."""
     matches = [_COLON.match(text) for text in pairs["prompt"]]
-    beginnings = {match and match[0].casefold() for match in matches}
-    if len(beginnings) != 1 or None in beginnings or pairs["prompt"].str.casefold().nunique() < 2:
+    beginnings = {match[0].casefold() for match in matches if match}
+    if len(beginnings) != 1 or None in matches or pairs["prompt"].str.casefold().nunique() < 2:
         return None
     (shared,) = beginnings
     return None if any(mentions(shared, concept) for concept in pairs["concept"]) else shared

@@ -80,9 +80,9 @@ def under_our_names(file: pd.DataFrame, unit: str, prior: sections.PublishedProm
                 [None] * len(file) if name is None else [_one_line(tables.text(cell)) for cell in file[name]]
             )
         else:
-            prefix = prior.columns.get(canonical, source_names[0])
+            prefix = prior.columns[canonical] if canonical in prior.columns else source_names[0]
             numbered = [name for name in file.columns if re.fullmatch(re.escape(prefix) + r"\d+", name)]
-            numbered.sort(key=lambda name, prefix=prefix: int(name.removeprefix(prefix)))
+            numbered.sort(key=lambda name: int(name.removeprefix(prefix)))
             replies = file[numbered].to_numpy(dtype=object)
             cells[_BEGINNINGS[canonical]] = [[tables.text(cell) or None for cell in row] for row in replies]
             cells["no_text"] |= np.array([any(map(tables.is_no_text, row)) for row in replies], dtype=bool)

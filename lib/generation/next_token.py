@@ -64,7 +64,9 @@ class Recorder:
         requested, self._path = _owed(prompts, model), journal_path
         cached = journal_keys(journal_path)
         self._keys = {row.rendered: row.key for row in requested.itertuples() if row.key not in cached}
-        self._model, self._records, self._valences = model, [], None
+        self._model = model
+        self._records: list[dict] = []
+        self._valences: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, rendered: list[str], logits) -> None:
         """Record the measures of `rendered` prompts; may be called from several threads at once.

@@ -81,7 +81,7 @@ def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Th
     wide = _device(model) == "cpu" and not parameters.workers
     divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
     prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
-    plans = []
+    plans: list[ThroughputPlan] = []
     for workers in (number for number in divisions if number <= cores):
         if plans and time.monotonic() - started > SECONDS * len(plans) / (len(plans) + 1):
             break
@@ -95,7 +95,7 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
     seconds = (
-        pd.DataFrame(huggingface.map_threads(model, lambda _: _time_one(model, ids), range(workers)))
+        pd.DataFrame(huggingface.map_threads(model, lambda _: _time_one(model, ids), list(range(workers))))
         .mean()
         .to_dict()
     )
@@ -143,7 +143,7 @@ def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
         seconds = {"read": (time.perf_counter() - started) / mask.numel()}
         for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
             rows_kept = torch.arange(rows, device=tokens.device) % len(tokens)
-            cache.reorder_cache(rows_kept)
+            cache.reorder_cache(rows_kept)  # type: ignore[arg-type]  # transformers names a legacy type
             mask, tokens, times = mask[rows_kept], tokens[rows_kept], []
             for _ in range(3):
                 started = time.perf_counter()

@@ -119,7 +119,9 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
         head.bias[:] = intercept + float(coefficients @ centre.numpy())
     trained = [weight for weight in encoder.parameters() if weight.requires_grad]
     rates, steps = [adapter.RATE, adapter.HEAD_RATE], adapter.EPOCHS * -(-len(rows) // adapter.BATCH)
-    optimiser = torch.optim.AdamW([{"params": trained}, {"params": head.parameters()}], weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        [{"params": trained}, {"params": list(head.parameters())}], weight_decay=0.01
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
     means, weights = (torch.tensor(table[name].to_numpy(dtype=np.float32)) for name in ("mean", "weight"))
     rng = np.random.default_rng(SEED)
@@ -171,7 +173,7 @@ def domains(table: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def changes(encoder) -> dict[str, np.ndarray]:
     """Return the adapter of a trained encoder as `adapter.FILE` holds it: by layer, module and side."""
-    result = {}
+    result: dict[str, np.ndarray] = {}
     for number, layer in enumerate(encoder.base_model.model.encoder.layer):
         for name in adapter.MODULES:
             module = getattr(layer.attention.attn, name)

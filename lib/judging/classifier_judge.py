@@ -30,7 +30,7 @@ def version(judge: Judge) -> str:
     # the tokenizer may need a package that is missing: fail here, before any work
     found("AutoTokenizer", *_asked(judge), **_place(judge))
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
-    depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
+    depends_on = {**code, "weights": identity(_id(judge), judge.revision), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
@@ -94,12 +94,17 @@ def _unfit(config) -> str | None:
     return None
 
 
+def _id(judge: Judge) -> str:
+    assert judge.id is not None
+    return judge.id
+
+
 def _asked(judge: Judge) -> tuple[str, str, str]:
-    return f"judge {judge.name}", judge.id, judge.id
+    return f"judge {judge.name}", _id(judge), _id(judge)
 
 
 def _place(judge: Judge) -> dict[str, str]:
-    return {} if Path(judge.id).is_dir() else {"revision": judge.revision}
+    return {} if Path(_id(judge)).is_dir() else {"revision": judge.revision}
 
 
 @lru_cache(maxsize=1)

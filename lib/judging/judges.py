@@ -6,6 +6,7 @@ scale, NaN where there is no verdict.
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -48,16 +49,20 @@ def prepare(judge: Judge) -> None:
     version(judge)
 
 
-def _module(judge: Judge):
+def _module(judge: Judge) -> ModuleType:
     """Import and return the module of a judge's kind, with `version(judge)` and `valences(judge, texts)`."""
     try:
         if judge.kind == "learned":
-            import lib.judging.learned as module
-        elif judge.kind == "classifier":
-            import lib.judging.classifier_judge as module
-        else:
-            import lib.judging.llm_judge as module
-        return module
+            from lib.judging import learned
+
+            return learned
+        if judge.kind == "classifier":
+            from lib.judging import classifier_judge
+
+            return classifier_judge
+        from lib.judging import llm_judge
+
+        return llm_judge
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "

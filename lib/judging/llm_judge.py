@@ -52,16 +52,21 @@ def version(judge: Judge) -> str:
     if model.tokenizer and (fault := prompt_checks.thought_fault([model.question("x")], model)):
         raise ParameterError(f"judge {judge.name}: {fault}")
     settings = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
-    settings |= {name: getattr(judge.model, name) for name in _OF_THE_MODEL}
+    settings |= {name: getattr(_model(judge), name) for name in _OF_THE_MODEL}
     versions = {"code": VERSION, "outcomes": outcomes.VERSION, "text": TEXT_VERSION, "rubric": rubric.digest}
     depends_on = {"model": model.fingerprint, **versions, **settings}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{rubric.version}-{digest[:8]}"
 
 
+def _model(judge: Judge) -> Model:
+    assert judge.model is not None
+    return judge.model
+
+
 def backend(judge: Judge):
     """Return the model that is asked; its weights load at the first question."""
-    return _backend(judge.model.model_dump_json())
+    return _backend(_model(judge).model_dump_json())
 
 
 @lru_cache(maxsize=1)
@@ -218,11 +223,17 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     ]
     # pandas may have turned None into NaN
     answers = [None if pd.isna(reply) else reply for reply in completed["completion"]]
-    answered = zip(answers, completed["ended"], texts, strict=True)
-    labels = [rubrics.verdict(rubric, reply, ended, about) for reply, ended, about in answered]
-    scores = [answers and tuple(rubric.labels[label] for label in answers) for answers in labels]
+    labels = [
+        rubrics.verdict(rubric, reply, ended, about)
+        for reply, ended, about in zip(answers, completed["ended"], texts, strict=True)
+    ]
+    scores = [
+        None if verdict is None else tuple(rubric.labels[label] for label in verdict) for verdict in labels
+    ]
     answered = zip(answers, completed["outcome"], completed["ended"], labels, strict=True)
-    reasons = [None if verdict else _unscored(*reply) for *reply, verdict in answered]
+    reasons = [
+        None if verdict else _unscored(reply, outcome, ended) for reply, outcome, ended, verdict in answered
+    ]
     columns = completed[["first", "second", "stem_id", "sample_index", "outcome", "note", "ended"]]
     objects = {"reply": answers, "labels": labels, "valences": scores, "unscored": reasons}
     return columns.assign(
@@ -239,7 +250,7 @@ def _answered(requested: pd.DataFrame, judge: Judge, model, replies: Path) -> pd
     """
     config = _told(judge)
     requested = runner.keyed(requested, config, model)
-    if judge.model.server or judge.model.dtype == "float32":
+    if _model(judge).server or _model(judge).dtype == "float32":
         return runner.generate(requested, config, model, replies)
     distinct = runner.missing(requested, set())
     known = distinct["key"].isin(records.journal_keys(replies))
@@ -256,6 +267,7 @@ def _unscored(reply: str | None, outcome: str, ended: bool) -> str:
         return CUT_THINKING
     if outcome not in outcomes.USABLE:
         return outcome
+    assert reply is not None
     if not any(letter.isalnum() for letter in reply):
         return outcomes.EMPTY
     return SILENT if ended else CUT

@@ -54,8 +54,14 @@ def _is_at_hand(model_id: str) -> bool:
 
 def _model(name: str, model_id: str) -> Model:
     safe_name = re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-")
-    tuning = "instruct" if re.search(r"instruct|chat|-it\b", name, re.IGNORECASE) else "base"
-    return Model(name=safe_name, id=model_id, family=safe_name, tuning=tuning, mode="completion")
+    is_tuned = re.search(r"instruct|chat|-it\b", name, re.IGNORECASE)
+    return Model(
+        name=safe_name,
+        id=model_id,
+        family=safe_name,
+        tuning="instruct" if is_tuned else "base",
+        mode="completion",
+    )
 
 
 def cached_folders(cache: Path | None = None) -> dict[str, Path]:

@@ -65,8 +65,8 @@ def settings(values: dict) -> Settings:
 
 def _number(values: dict, name: str) -> float:
     try:
-        number = float(values.get(name))
-    except (TypeError, ValueError):
+        number = float(values[name])
+    except (KeyError, TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number):
         raise ValueError(f"{name} {values.get(name)!r}: is no number; give one")
@@ -185,7 +185,8 @@ def most_changed(table: pd.DataFrame, tokenizer, count: int = 10) -> tuple[pd.Da
 
 def marked(text: str) -> list[tuple[str, float]]:
     """Split `text` into pieces, each with its valence in VADER's lexicon (−4 … +4; 0 if it has none)."""
-    lexicon, pieces = vader.lexicon(), []
+    lexicon = vader.lexicon()
+    pieces: list[tuple[str, float]] = []
     for token in re.findall(r"\s+|\S+", text):
         token_valence = lexicon.get(normalize(token).casefold())
         segments = [token] if token_valence else re.findall(r"\w+(?:['’-]\w+)*|\W+", token)

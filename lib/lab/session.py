@@ -22,6 +22,7 @@ from lib.generation import prompt_checks
 from lib.judging import judges
 from lib.lab import choices, pair, stems, view
 from lib.models import registry
+from lib.models.base import Backend
 from lib.report import reports
 from lib.storage import records
 from lib.storage.records import Journal
@@ -59,7 +60,10 @@ class Session:
         self.parameters = params.load(set_name)
         self.models = choices.models(set_name, self.parameters)
         self.kept = kept or records.run_folder("lab") / "kept.jsonl"
-        self._set_name, self._backend, self._prompts, self._last = set_name, None, None, None
+        self._set_name = set_name
+        self._backend: Backend | None = None
+        self._prompts: pd.DataFrame | None = None
+        self._last: tuple[pair.Settings, dict, pd.DataFrame, dict | str | None] | None = None
 
     def start(self) -> dict:
         """Return the settings with which the page opens."""
@@ -97,7 +101,7 @@ class Session:
 
     def _run(self, wanted: pair.Settings, show: Callable, is_stale: Callable) -> None:
         started, spec = time.monotonic(), self._spec(wanted.model)
-        state = {"status": "loading", "message": f"loading {spec.name} …", "rows": [], "tokens": None}
+        state: dict = {"status": "loading", "message": f"loading {spec.name} …", "rows": [], "tokens": None}
         if self._backend is None or self._backend.spec != spec:
             show(state)
         model, (judge, note) = self._load(spec), choices.judge(self._judge())
@@ -175,7 +179,7 @@ class Session:
             and "weights" in vars(previous)
             and _weights_of(previous.spec) == _weights_of(spec)
         ):
-            backend.weights = previous.weights
+            backend.weights = vars(previous)["weights"]
         self._backend = backend
         return backend
 

@@ -5,6 +5,7 @@ It passes what is typed and clicked to a `Session`, which works in a separate th
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -26,7 +27,9 @@ class Newest:
     """
 
     def __init__(self, work: Callable[[dict, Callable[[], bool]], object]):
-        self._work, self._jobs, self._newest = work, SimpleQueue(), None
+        self._work = work
+        self._jobs: SimpleQueue[dict] = SimpleQueue()
+        self._newest: dict | None = None
         threading.Thread(target=self._loop, daemon=True, name="leak lab").start()
 
     def submit(self, job: dict) -> None:
@@ -38,7 +41,10 @@ class Newest:
         while True:
             job = self._jobs.get()
             if job is self._newest:
-                self._work(job, lambda job=job: job is not self._newest)
+                self._work(job, partial(self._is_stale, job))
+
+    def _is_stale(self, job: dict) -> bool:
+        return job is not self._newest
 
 
 class Lab(anywidget.AnyWidget):
@@ -49,11 +55,11 @@ class Lab(anywidget.AnyWidget):
 
     _esm = _FOLDER / "lab.js"
     _css = _FOLDER / "lab.css"
-    choices = traitlets.List().tag(sync=True)
-    domains = traitlets.List().tag(sync=True)
+    choices: traitlets.List[dict] = traitlets.List().tag(sync=True)
+    domains: traitlets.List[str] = traitlets.List().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict({"number": 0, "status": "", "message": ""}).tag(sync=True)
-    notice = traitlets.Dict({"message": ""}).tag(sync=True)
+    notice = traitlets.Dict(dict[str, object](message="")).tag(sync=True)
 
     def __init__(self, set_name: str, kept: Path | None = None):
         self._session, self._rng, self._count = Session(set_name, kept), np.random.default_rng(), 0

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from lib.analysis import power
 from lib.cli import batch
-from lib.config.specs import BUNDLED_MODELS, ROOT, Model, ParameterError
+from lib.config.specs import BUNDLED_MODELS, ROOT, Model, ParameterError, Table
 from lib.dataset import curated_prompts
 from lib.generation import prompt_checks, runner
 from lib.measure import answers, budget, identify, sets, tables
@@ -55,14 +55,21 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     else:
         pages_seconds = _pages_seconds(given.judge, budget_seconds)
         model, design, stopped = _answer(
-            name, model, config, benchmark, budget_seconds - pages_seconds, previous and sets.design(previous)
+            name,
+            model,
+            config,
+            benchmark,
+            budget_seconds - pages_seconds,
+            sets.design(previous) if previous else None,
         )
     path = sets.write(name, sets.values(model, given.judge, design))
     print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
     judging_start = time.monotonic()
     batch.run(name, available_cores())
     _remember_pages(given.judge, time.monotonic() - judging_start)
-    print("\n" + "\n".join(card.lines(card.read(name), stopped)))
+    written = card.read(name)
+    assert written is not None
+    print("\n" + "\n".join(card.lines(written, stopped)))
     print(f"In all {command_line.format_duration(time.monotonic() - start)}.")
 
 
@@ -229,7 +236,12 @@ def blank(given: argparse.Namespace) -> None:
         ParameterError: If `groups` or `samples` is out of range.
     """
     model = Model(
-        name="blank", id="blank", family="blank", tuning="instruct", mode="chat", table={"path": "blank.csv"}
+        name="blank",
+        id="blank",
+        family="blank",
+        tuning="instruct",
+        mode="chat",
+        table=Table(path="blank.csv"),
     )
     table, ordered = answers.benchmark(sets.values(model, given.judge))
     given.groups, given.samples = given.groups or table["stem_id"].nunique(), given.samples or 1

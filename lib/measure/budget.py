@@ -44,13 +44,13 @@ def seconds(text: str) -> float:
         ParameterError: If `text` has another form.
     """
     matched = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text.strip().lower())
+    numbers = matched.groups()[::-1] if matched else ()
     try:
         total = sum(
-            float(number) * unit
-            for number, unit in zip(matched.groups()[::-1], _UNITS.values(), strict=True)
-            if number
+            (float(number) * unit for number, unit in zip(numbers, _UNITS.values(), strict=False) if number),
+            0.0,
         )
-    except (AttributeError, ValueError):
+    except ValueError:
         total = 0.0
     if total <= 0:
         raise ParameterError(f"BUDGET={text}: no such time; give for example 90s, 10m or 1h30m")

@@ -206,8 +206,9 @@ def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
         axes = figures.intervals(
             net, "model", None, 0, "net excess, points", "Net excess on shared prompts", stamp, margin=margin
         )
-        axes.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(axes.figure)
+        figure = axes.figure.get_figure(root=True)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
     return file.getvalue()
 
 

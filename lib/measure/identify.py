@@ -49,22 +49,22 @@ def identify(request: Request) -> tuple[Model, list[str]]:
         ParameterError: If the model cannot be identified; the message names the remedy.
     """
     if request.table is not None:
-        return _of_table(request)
-    if is_url(request.model):
-        return _of_server(request)
-    if request.model.startswith("canned:"):
-        if request.model not in specs.BUNDLED_MODELS:
-            raise ParameterError(
-                f"MODEL={request.model}: no such model{nearest(request.model, specs.BUNDLED_MODELS)}"
-            )
+        return _of_table(request.table, request)
+    model = request.model
+    assert model is not None
+    if is_url(model):
+        return _of_server(model, request)
+    if model.startswith("canned:"):
+        if model not in specs.BUNDLED_MODELS:
+            raise ParameterError(f"MODEL={model}: no such model{nearest(model, specs.BUNDLED_MODELS)}")
         return Model(
-            name=slug(request.model.replace(":", "-")),
-            id=request.model,
+            name=slug(model.replace(":", "-")),
+            id=model,
             family="canned",
             tuning="instruct",
             mode="completion",
         ), ["a canned model with a known leak, for trying this out: it allows no conclusion"]
-    return _of_weights(request)
+    return _of_weights(model, request)
 
 
 def is_url(model: str) -> bool:
@@ -104,26 +104,26 @@ def family(label: str) -> str:
     return name.strip("-._") or slug(label)
 
 
-def _of_table(request: Request) -> tuple[Model, list[str]]:
-    label = request.name or Path(request.table).stem
+def _of_table(table: str, request: Request) -> tuple[Model, list[str]]:
+    label = request.name or Path(table).stem
     model = _model(
-        f"TABLE={request.table}",
+        f"TABLE={table}",
         name=slug(label),
         id=label,
         family=family(label),
         tuning="instruct",
         mode=request.mode or "chat",
-        table={"path": str(Path(request.table).expanduser())},
+        table={"path": str(Path(table).expanduser())},
     )
     return model, [
         f"completions of {label}, made elsewhere" + ("" if request.name else "; NAME=… tells whose they are")
     ]
 
 
-def _of_server(request: Request) -> tuple[Model, list[str]]:
+def _of_server(given: str, request: Request) -> tuple[Model, list[str]]:
     from lib.models.openai_api import Server
 
-    url = request.model.rstrip("/")
+    url = given.rstrip("/")
     notes = []
     if not urlsplit(url).path:
         url += "/v1"
@@ -153,17 +153,17 @@ def _of_server(request: Request) -> tuple[Model, list[str]]:
     ), notes
 
 
-def _of_weights(request: Request) -> tuple[Model, list[str]]:
+def _of_weights(given: str, request: Request) -> tuple[Model, list[str]]:
     from lib.models import huggingface
 
-    source = _place(request.model)
-    label = source["id"] if Path(source["id"]).is_dir() and "gguf_file" not in source else request.model
+    source = _place(given)
+    label = source["id"] if Path(source["id"]).is_dir() and "gguf_file" not in source else given
     names = {
         "name": slug(label),
         "family": family(label),
         "dtype": request.dtype or "bfloat16",
     }  # a draft: bfloat16 needs least, so that weights may be fetched
-    draft = _model(f"MODEL={request.model}", tuning="instruct", mode="completion", **names, **source)
+    draft = _model(f"MODEL={given}", tuning="instruct", mode="completion", **names, **source)
     backend = huggingface.HuggingFaceModel(draft)
     mode, tuning, reason = _asked(backend, label, request.mode)
     dtype, dtype_reason = _dtype(backend, request.dtype)
@@ -273,7 +273,8 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
 
 def _chat_form(tokenizer, spec: Model) -> tuple[dict, list[str]]:
     """Return the settings of the chat template, as keys of Model, and one line for each."""
-    fields, notes = {}, []
+    fields: dict[str, dict[str, bool] | bool | int] = {}
+    notes = []
     if switch := chat_templates.switch(tokenizer):
         fields["chat_template_kwargs"] = {switch: False}
         notes.append(f"it can think before it answers; switched off ({switch}: false)")

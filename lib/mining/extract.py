@@ -295,7 +295,7 @@ class Miner(PipelineStep):
 
     def run(self, data, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """The candidates in the pages of task `rank`, as documents of datatrove."""
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for page in data:
             counts["pages"] += 1
             for index, candidate in enumerate(candidates(page.text, self.charge, counts)):

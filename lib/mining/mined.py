@@ -56,6 +56,7 @@ def build(run: Dataset) -> Benchmark:
         ValueError: If any gate fails; the message names all that do.
     """
     config = run.mining
+    assert config is not None
     folder = mining_job.prepare(records.run_folder(run.set_name) / "mined", files(config, run.seed), config)
     mining_job.run(folder)
     record_counts = wet.counted(folder)

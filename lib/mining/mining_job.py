@@ -182,7 +182,7 @@ def candidates(folder: Path) -> pd.DataFrame:
 
 def counted(folder: Path) -> Counter:
     """The counts of lines and sentences of the mined pages by outcome."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for path in (folder / "stats").glob("*.json"):
         step = next(
             step for step in json.loads(path.read_text()) if step["name"].endswith(f": {extract.Miner.name}")

@@ -80,7 +80,8 @@ def features(vectors: np.ndarray, valences) -> np.ndarray:
 
 def _encyclopedic() -> pd.DataFrame:
     """Charged candidates of the embedded Wikipedia articles, with a mean rating of 0."""
-    counts, rows = Counter(), []
+    counts: Counter[str] = Counter()
+    rows = []
     for page in wet.pages(packaged_text.wet_files()[0], counts):
         candidates = extract.candidates(page.text, 0.0, counts, edited=False)
         rows += [

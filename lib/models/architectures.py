@@ -13,6 +13,7 @@ read:
 import inspect
 from functools import lru_cache
 
+from torch.nn import Module
 from transformers import DynamicCache, cache_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
@@ -45,7 +46,9 @@ def refusal(config) -> str | None:
         return f"does not continue a text ({classes})"
     if config.model_type in _UNUSABLE:
         return _UNUSABLE[config.model_type]
-    arguments = inspect.signature(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].forward).parameters
+    mapped = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    # transformers declares the pair of tokenizers that only its mapping of tokenizers holds
+    arguments = inspect.signature(mapped.forward).parameters  # type: ignore[attr-defined]  # it is a class
     if cache_argument(arguments) is None:
         return "keeps no cache that rows can be taken out of"
     try:
@@ -82,7 +85,7 @@ def window(config) -> int | None:
         (
             layer.sliding_window
             for layer in DynamicCache(config=config).layers
-            if getattr(layer, "is_sliding", False)
+            if isinstance(layer, cache_utils.DynamicSlidingWindowLayer)
         ),
         default=None,
     )
@@ -94,6 +97,6 @@ def cache_argument(takes) -> str | None:
 
 
 @lru_cache
-def cache_argument_of(model_class: type) -> str:
+def cache_argument_of(model_class: type[Module]) -> str:
     """Name of the cache argument in the forward function of a model class."""
     return cache_argument(inspect.signature(model_class.forward).parameters) or "past_key_values"

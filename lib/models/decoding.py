@@ -63,14 +63,14 @@ def decode(
     if on_prompts:
         on_prompts(logits)
     rows = torch.tensor(prompt_of_row, device=model.device)
-    cache.reorder_cache(rows)
+    _select(cache, rows)
     logits, mask = logits[rows], mask[rows]
 
     end_ids, hidden_ids = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
     first_word = first_words.Allowed(tokenizer, logits.shape[-1], end_ids) if limits.require_word else None
     generated: list[list[int]] = [[] for _ in prompt_of_row]
     texts = [""] * len(prompt_of_row)
-    replies: list[Reply | None] = [None] * len(prompt_of_row)
+    replies: dict[int, Reply] = {}
     active = list(range(len(prompt_of_row)))
     for step in range(limits.max_new_tokens + limits.thinking_tokens):
         if first_word:
@@ -94,10 +94,10 @@ def decode(
         active = [active[index] for index in keep]
         kept_rows = torch.tensor(keep, device=model.device)
         if len(keep) < len(tokens):
-            cache.reorder_cache(kept_rows)
+            _select(cache, kept_rows)
         logits, mask = write(model, tokens[kept_rows], mask[kept_rows], cache)
         demand_finite(logits, model, tokenizer, [token_ids[prompt_of_row[row]] for row in active])
-    return replies
+    return [replies[row] for row in range(len(prompt_of_row))]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def read(
         _forward(
             model, prefix, torch.ones_like(prefix), torch.arange(shared, device=model.device)[None], cache
         )
-        cache.reorder_cache(torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
+        _select(cache, torch.zeros(len(token_ids), dtype=torch.long, device=model.device))
     suffixes = {"input_ids": [ids[shared:] for ids in token_ids]}
     padded = tokenizer.pad(suffixes, padding_side="left", return_tensors="pt").to(model.device)
     mask = torch.cat([padded.attention_mask.new_ones(len(token_ids), shared), padded.attention_mask], dim=1)
@@ -236,13 +236,18 @@ def common_prefix(token_ids: list[list[int]]) -> int:
 
 def _forward(model, token_ids, mask, positions, cache) -> torch.Tensor:
     """Logits after the last token of each row, shape (rows, vocabulary); `cache` grows by the tokens read."""
-    arguments = {architectures.cache_argument_of(type(model)): cache}
+    arguments = {architectures.cache_argument_of(model.__class__): cache}
     # with a state nothing is padded, and Mamba would apply the whole mask to its one new token
     if not architectures.keeps_state(cache):
         arguments["attention_mask"] = mask
     return model(
         input_ids=token_ids, position_ids=positions, use_cache=True, logits_to_keep=1, **arguments
     ).logits[:, -1]
+
+
+def _select(cache: DynamicCache, rows: torch.Tensor) -> None:
+    """Keep these rows of the cache, in this order; a row may occur several times."""
+    cache.reorder_cache(rows)  # type: ignore[arg-type]  # it says LongTensor, torch says Tensor
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,8 @@ class HuggingFaceModel(Backend):
 
     def __init__(self, spec: Model):
         self.spec = spec
-        self.workers, self.threads = 1, None  # see lib.generation.throughput; None keeps torch's own number
+        self.workers = 1  # see lib.generation.throughput
+        self.threads: int | None = None  # None keeps torch's own number
         self.files = ModelFiles(spec)
         to_fetch = self.files.weights_to_fetch * _bits(spec.dtype) // 8
         self._check_memory(to_fetch)
@@ -62,7 +63,7 @@ class HuggingFaceModel(Backend):
         chat_templates.check(tokenizer, spec, self._messages("x"))
 
     @cached_property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str:  # type: ignore[override]  # mypy: read-only, but it can be set
         """What its answers depend on, apart from the request: weights, tokenizer and number format."""
         format_ = {
             "dtype": self.spec.dtype,
@@ -89,7 +90,7 @@ class HuggingFaceModel(Backend):
             ) from None
 
     @cached_property
-    def parameters(self) -> int:
+    def parameters(self) -> int:  # type: ignore[override]  # as above
         """Number of weights outside the embedding tables, counted without loading the weights."""
         both = (_embeddings(self._empty, "input"), _embeddings(self._empty, "output"))
         tables = {id(module.weight) for module in both if hasattr(module, "weight")}
@@ -104,7 +105,8 @@ class HuggingFaceModel(Backend):
         """Bytes that its weights take in a number format; embeddings are not quantised."""
         whole = _bits(getattr(self.config, "dtype", None) if dtype == "auto" else dtype)
         tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
-        return (self.parameters * _BITS.get(quantization, whole) + tables * whole) // 8
+        bits = _BITS[quantization] if quantization else whole
+        return (self.parameters * bits + tables * whole) // 8
 
     def _check_memory(self, needed: int) -> None:
         """ParameterError if weights of `needed` bytes do not fit into the free memory."""
@@ -245,9 +247,10 @@ class HuggingFaceModel(Backend):
 
     def _limits(self, max_new_tokens: int, rendered: str) -> decoding.Limits:
         spec = self.spec
-        markers = tuple(spec.thought_markers)
+        opening, closing = spec.thought_markers
+        thinking = self.opens_thought(rendered)
         return decoding.Limits(
-            max_new_tokens, spec.thinking_tokens, markers, self.opens_thought(rendered), spec.require_word
+            max_new_tokens, spec.thinking_tokens, (opening, closing), thinking, spec.require_word
         )
 
     def _decode(
@@ -280,12 +283,12 @@ class HuggingFaceModel(Backend):
             if len(requests) == 1:
                 raise
         # no draw depends on the batch, so one that does not fit can be halved
-        arguments = (temperature, max_new_tokens, seed, progress, on_prompts)
+        settings = (temperature, max_new_tokens, seed, progress, on_prompts)
         half = len(requests) // 2
         return [
             reply
             for subset in (requests.iloc[:half], requests.iloc[half:])
-            for reply in self._decode(subset, *arguments)
+            for reply in self._decode(subset, *settings)
         ]
 
 
@@ -310,10 +313,12 @@ def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
     """
     import torch
 
+    def set_threads() -> None:
+        if model.threads:
+            torch.set_num_threads(model.threads)
+
     model.weights  # noqa: B018  load before the threads start
-    with ThreadPoolExecutor(
-        model.workers, initializer=lambda: model.threads and torch.set_num_threads(model.threads)
-    ) as pool:
+    with ThreadPoolExecutor(model.workers, initializer=set_threads) as pool:
         return list(pool.map(function, arguments))
 
 

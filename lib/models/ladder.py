@@ -75,7 +75,8 @@ def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     """OSError, before the training starts, if the disk cannot hold the models and the blocks of text."""
     ladder.mkdir(exist_ok=True)
     weights = sum(
-        12 * width**2 * layers + width * recipe.vocabulary for width, layers in map(recipe.sizes.get, missing)
+        12 * width**2 * layers + width * recipe.vocabulary
+        for width, layers in (recipe.sizes[size] for size in missing)
     )
     needed, free = 1.2 * 4 * weights + 20e6, shutil.disk_usage(ladder).free
     if free < needed:
@@ -100,9 +101,10 @@ def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
     held_out, train_on = ([texts[place] for place in part] for part in (order[:cut], order[cut:]))
     tokenizer = _tokenizer(train_on, recipe)
     tokenizer.save_pretrained(ladder / "tokenizer")
-    blocks = {"train": _blocks(tokenizer, train_on, recipe), "held_out": _blocks(tokenizer, held_out, recipe)}
     unfinished = ladder / "unfinished.npz"
-    np.savez(unfinished, **blocks)
+    np.savez(
+        unfinished, train=_blocks(tokenizer, train_on, recipe), held_out=_blocks(tokenizer, held_out, recipe)
+    )
     unfinished.rename(ladder / "blocks.npz")
 
 

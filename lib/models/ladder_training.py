@@ -126,7 +126,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
 def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
     """Parameter groups of AdamW: the layers' matrices with `rate` and decay, embeddings and norms without."""
     table = model.get_input_embeddings().weight
-    parts = {True: [], False: []}
+    parts: dict[bool, list] = {True: [], False: []}
     for weight in model.parameters():
         parts[weight.dim() == 2 and weight is not table].append(weight)
     return [

@@ -20,12 +20,12 @@ class ModelFiles:
     def __init__(self, spec: Model):
         self.spec, self._who = spec, f"model {spec.name}"
         self.artifact = bundled.artifact(spec.id)
-        self.source = None if self.artifact else _source(spec.id)
+        self.source = "" if self.artifact else _source(spec.id)  # an artifact is found by `_gguf`
 
     @property
     def weights_to_fetch(self) -> int:
         """Number of weights of a bundled model that is not in the cache yet; 0 for other models."""
-        return self.artifact.weights if self.artifact and not converted.is_described(self._gguf) else 0
+        return self.artifact.weights if self.artifact and not bundled.is_cached(self.spec.id) else 0
 
     @cached_property
     def identity(self) -> dict[str, str] | str:

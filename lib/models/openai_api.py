@@ -44,9 +44,10 @@ class Server(Backend):
     """
 
     def __init__(self, spec: Model, check: bool = True):
-        self.spec = spec
+        assert spec.server is not None
+        self.spec, self.server = spec, spec.server
         self.parameters = spec.parameters
-        self.fingerprint = _fingerprint(spec)
+        self.fingerprint = _fingerprint(spec, self.server)
         if spec.mode == "completion" and spec.chat_template_kwargs:
             raise ParameterError(
                 f"model {spec.name}: mode 'completion' uses no template for chat_template_kwargs "
@@ -89,7 +90,7 @@ class Server(Backend):
         Raises:
             ParameterError: If one of them fails after all retries.
         """
-        pool = ThreadPoolExecutor(self.spec.server.concurrency)
+        pool = ThreadPoolExecutor(self.server.concurrency)
         with self._client() as client:  # closed after an error or an interrupt, it sends no further request
             try:
                 answers = pool.map(
@@ -108,19 +109,18 @@ class Server(Backend):
         # Before a retry it waits as long as the server says (Retry-After), otherwise 0.5, 1, 2, 4 and then
         # always 8 seconds, each reduced by up to a quarter: 12 retries of a refused connection take 50 to 70
         # seconds.
-        server = self.spec.server
-        options = {
-            "base_url": server.url,
-            "api_key": self._key(),
-            "timeout": server.timeout,
-            "max_retries": server.retries,
-        }
+        server = self.server
+        key, http_client = self._key(), None
         if is_here(server.url):  # a proxy set in the environment would look for it on another machine
-            options["http_client"] = openai.DefaultHttpxClient(
-                trust_env=False, verify=ssl.create_default_context()
-            )
+            http_client = openai.DefaultHttpxClient(trust_env=False, verify=ssl.create_default_context())
         try:
-            return openai.OpenAI(**options)
+            return openai.OpenAI(
+                base_url=server.url,
+                api_key=key,
+                timeout=server.timeout,
+                max_retries=server.retries,
+                http_client=http_client,
+            )
         except (ImportError, ValueError) as error:  # from httpx: a kind of proxy that it does not support
             proxies = [
                 name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")
@@ -164,14 +164,16 @@ class Server(Backend):
 
     def _ask(self, client: openai.OpenAI, rendered: str, **sampling) -> tuple[dict, dict]:
         """The first choice of the answer and its usage, as the server sent them."""
-        options = {"model": self.spec.id, "extra_body": self._parameters(sampling)}
+        parameters = self._parameters(sampling)
         if self.spec.mode == "chat":
-            answer = client.chat.completions.with_raw_response.create(
-                messages=json.loads(rendered), **options
-            )
+            response = client.chat.completions.with_raw_response.create(
+                messages=json.loads(rendered), model=self.spec.id, extra_body=parameters
+            ).http_response
         else:
-            answer = client.completions.with_raw_response.create(prompt=rendered, **options)
-        body = server_errors.parsed(answer.http_response.content)
+            response = client.completions.with_raw_response.create(
+                prompt=rendered, model=self.spec.id, extra_body=parameters
+            ).http_response
+        body = server_errors.parsed(response.content)
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             raise server_errors.NoCompletion(body)
@@ -181,7 +183,7 @@ class Server(Backend):
 
     def _parameters(self, sampling: dict) -> dict:
         """What is sent with the prompt, under the server's names, without what it does not accept."""
-        names = self.spec.server.parameter_names
+        names = self.server.parameter_names
         parameters = sampling | {"n": 1, "top_p": 1.0}  # 1: a server's default may be lower
         renamed = {
             names.get(name, name): value
@@ -191,7 +193,7 @@ class Server(Backend):
         template_options = (
             {"chat_template_kwargs": self.spec.chat_template_kwargs} if self.spec.chat_template_kwargs else {}
         )
-        return renamed | template_options | self.spec.server.extra_body
+        return renamed | template_options | self.server.extra_body
 
     def _check(self) -> None:
         """Request one token from a model that the server does not list.
@@ -207,7 +209,7 @@ class Server(Backend):
                     self._without_answer(error, listed, checking=True)
 
     def _listed(self, client: openai.OpenAI) -> list[str]:
-        server = self.spec.server
+        server = self.server
         quick_client = client.with_options(
             timeout=min(server.timeout, 10.0), max_retries=min(server.retries, 2)
         )
@@ -220,7 +222,7 @@ class Server(Backend):
             return []
 
     def _key(self) -> str:
-        name = self.spec.server.api_key_env
+        name = self.server.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
         if not (key.isascii() and key.isprintable()):
             raise ParameterError(
@@ -229,7 +231,7 @@ class Server(Backend):
         return key or _NO_KEY
 
     def _explained(self, error: Exception, listed: list[str] | tuple = ()) -> ParameterError:
-        server, key = self.spec.server, self._key()
+        server, key = self.server, self._key()
         if isinstance(error, _KEY_REFUSED):
             what = "wants a key"
             remedy = "name the environment variable that holds it in api_key_env"
@@ -292,21 +294,19 @@ def is_here(url: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _fingerprint(spec: Model) -> str:
+def _fingerprint(spec: Model, server: specs.Server) -> str:
     """The server, the model, and what is sent apart from the request.
 
     Defaults are omitted, so that existing keys stay valid.
     """
     depends_on = {
-        "url": spec.server.url.rstrip("/"),
+        "url": server.url.rstrip("/"),
         "id": spec.id,
         "mode": spec.mode,
-        "options": spec.server.extra_body,
+        "options": server.extra_body,
     }
     if dropped := sorted(
-        name
-        for name, server_name in spec.server.parameter_names.items()
-        if server_name is None and name != "n"
+        name for name, server_name in server.parameter_names.items() if server_name is None and name != "n"
     ):
         depends_on["left_out"] = dropped  # n is 1 anyway
     for name in ("chat_template_kwargs", "thinking_tokens", "thought_markers"):

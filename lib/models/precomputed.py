@@ -21,6 +21,7 @@ completion. CSV, and xlsx as pandas writes it, cannot distinguish the two: a bla
 
 import json
 from collections import Counter
+from typing import NoReturn
 
 import pandas as pd
 
@@ -47,13 +48,14 @@ class Precomputed(Backend):
     """
 
     def __init__(self, spec: Model):
-        self.spec, self.parameters = spec, spec.parameters
-        self.path = specs.ROOT / spec.table.path
+        assert spec.table is not None
+        self.spec, self.parameters, self.table = spec, spec.parameters, spec.table
+        self.path = specs.ROOT / self.table.path
         self.rows = self._with_samples(self._under_our_names(self._read()))
         self._refuse_repeated()
         self._replies = dict(zip(_keys(self.rows), map(_reply, self.rows.to_dict("records")), strict=True))
         self.fingerprint = json.dumps(
-            {"table": packages.sha256(self.path), "columns": spec.table.columns}, sort_keys=True
+            {"table": packages.sha256(self.path), "columns": self.table.columns}, sort_keys=True
         )
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
@@ -157,7 +159,7 @@ class Precomputed(Backend):
 
     def _needed(self) -> tables.Needed:
         """The columns that the file must have, under its own names."""
-        mapping = self.spec.table.columns
+        mapping = self.table.columns
         prompt = tuple(mapping.get(field, field) for field in ("prompt_id", "prompt"))
         return [prompt, (mapping.get("completion", "completion"),), *((name,) for name in mapping.values())]
 
@@ -166,10 +168,11 @@ class Precomputed(Backend):
 
         These are prompt, completion and, if present, mitigation, sample_index, outcome, note and wording.
         """
-        mapping, columns = self.spec.table.columns, [str(name) for name in file.columns]
-        source = {field: mapping.get(field, field) for field in _COLUMNS}
+        mapping, columns = self.table.columns, [str(name) for name in file.columns]
+        source = {field: field for field in _COLUMNS} | mapping
+        needed: list[str] = [*mapping, "completion"]
         listing = f"\nthe file's columns: {', '.join(columns[:20])}{' …' * (len(columns) > 20)}"
-        for field in [*mapping, "completion"]:
+        for field in needed:
             if source[field] not in columns:
                 self._refuse(
                     f"no column {source[field]!r} for {field}{nearest(source[field], columns)}; mend "
@@ -288,8 +291,8 @@ class Precomputed(Backend):
             units = self.unit + "s" * (count > 1)
             self._refuse(f"{count:,} {units} {fault}\n{units} {tables.some(numbers, count)}; {remedy}")
 
-    def _refuse(self, fault: str) -> None:
-        raise ParameterError(f"model {self.spec.name}: table {self.spec.table.path}: {fault}")
+    def _refuse(self, fault: str) -> NoReturn:
+        raise ParameterError(f"model {self.spec.name}: table {self.table.path}: {fault}")
 
 
 def _reply(row: dict) -> Reply:

@@ -89,9 +89,14 @@ class NoCompletion(openai.OpenAIError):
         self.body = body.get("error") or body if isinstance(body, dict) else None
 
 
+def _body(error: Exception):
+    """The body of the server's answer; None for an error that has none."""
+    return getattr(error, "body", None)
+
+
 def reason(error: Exception) -> str:
     """The server's message on one line, or the reason why there is none."""
-    message = getattr(error, "body", None) or error.__cause__ or error
+    message = _body(error) or error.__cause__ or error
     message = message[0] if isinstance(message, list) and len(message) == 1 else message
     while isinstance(message, dict) and (
         inner := message.get("message") or message.get("detail") or message.get("error")
@@ -105,7 +110,7 @@ def is_filter(error: Exception) -> bool:
     """Whether a content filter stopped this one prompt; a ban of the key or the account is not a filter."""
     if getattr(error, "status_code", 401) in (401, 404, 429):
         return False
-    text = _text(error.body)
+    text = _text(_body(error))
     stopped = isinstance(error, NoCompletion) and _is_flagged(error.body)
     return stopped or (bool(_FILTER.search(text)) and not (_UNKNOWN.search(text) or _ACCOUNT.search(text)))
 
@@ -134,7 +139,7 @@ def is_without_choices(error: Exception) -> bool:
 
 def is_too_long(error: Exception) -> bool:
     """Whether the request asks for more tokens than the model has room for."""
-    text = _text(getattr(error, "body", None))
+    text = _text(_body(error))
     return (
         getattr(error, "status_code", 0) in (400, 413, 422)
         and bool(_SIZE.search(text))
@@ -144,7 +149,7 @@ def is_too_long(error: Exception) -> bool:
 
 def is_out_of_tokens(error: Exception) -> bool:
     """Whether the model's hidden thought used all tokens of this request, an error with some servers."""
-    return bool(_OUT_OF_TOKENS.search(_text(getattr(error, "body", None))))
+    return bool(_OUT_OF_TOKENS.search(_text(_body(error))))
 
 
 def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
@@ -159,12 +164,12 @@ def refused_parameters(error: Exception, sent: list[str]) -> list[str]:
     """
     if getattr(error, "status_code", 401) in (401, 403, 404, 429):
         return []
-    located = [field for field, text in _located(error.body) if _REFUSED.search(text)]
+    located = [field for field, text in _located(_body(error)) if _REFUSED.search(text)]
     if not located:
-        text = _text(error.body)
+        text = _text(_body(error))
         if not _REFUSED.search(text) or (_SIZE.search(text) and not _UNKNOWN.search(text)):
             return []
-        located = _named(error.body, text, sent)
+        located = _named(_body(error), text, sent)
     return [name for name in sent if name in located]
 
 
@@ -198,7 +203,7 @@ def remedy(refused: list[str], error: Exception, server: Server) -> str:
         server_name: name for name, server_name in server.parameter_names.items() if server_name
     }
     names, steps = dict(server.parameter_names), []
-    hint = _INSTEAD.search(_text(error.body)) if len(refused) == 1 else None
+    hint = _INSTEAD.search(_text(_body(error))) if len(refused) == 1 else None
     for name in refused:
         if name not in canonical or name in server.extra_body:
             steps.append(f"take {name} out of {'extra_body' if name in server.extra_body else 'the model'}")

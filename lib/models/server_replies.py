@@ -56,7 +56,7 @@ def reply(choice: dict, usage: dict, row, spec: Model) -> Reply:
         row: The request, with context, stem and mitigation_text.
         spec: The model.
     """
-    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    message = choice["message"] if isinstance(choice.get("message"), dict) else {}
     content = choice.get("text") if spec.mode == "completion" else message.get("content")
     text, finish = clean(_written(content)), _finish(choice)
     tokens = usage.get("completion_tokens")
@@ -121,7 +121,7 @@ def _written(content) -> str:
 
 def _refusal(message: dict) -> str:
     """The model's refusal, where the server separates it."""
-    content = message.get("content") if isinstance(message.get("content"), list) else []
+    content = message["content"] if isinstance(message.get("content"), list) else []
     refusals = [part.get("refusal") for part in (message, *content) if isinstance(part, dict)]
     return " ".join(text.strip() for text in refusals if isinstance(text, str) and text.strip())
 

@@ -136,6 +136,13 @@ def _repeated(text: str) -> re.Pattern:
     return re.compile(r"[\W_]+".join(_WORDS.findall(text)) + rf"(?!\w)(?:{end})?")
 
 
+def _match(pattern: re.Pattern, text: str, start: int = 0) -> re.Match:
+    """The match at `start` of a pattern that also matches the empty text, so that there is always one."""
+    match = pattern.match(text, start)
+    assert match is not None
+    return match
+
+
 def echo(text: str, prompt: Asked) -> tuple[int, bool]:
     """Measure a repetition of the prompt, its stem or a sentence of its mitigation at the start of `text`.
 
@@ -145,19 +152,19 @@ def echo(text: str, prompt: Asked) -> tuple[int, bool]:
         The number of characters to remove, and whether this is final.
     """
     text = plain(text)
-    start = _TO_ECHO.match(text).end()
+    start = _match(_TO_ECHO, text).end()
     rest = text[start:].strip()
     prefix = " ".join(_WORDS.findall(rest)) if rest[:1].isalnum() else None
     sure = not (
         _UNTOLD.fullmatch(rest) or (prefix and any(words.startswith(prefix) for _, words, _ in prompt.echoes))
     )
     match = next((match for *_, pattern in prompt.echoes if (match := pattern.match(text, start))), None)
-    return (_AFTER_ECHO.match(text, match.end()).end() if match else 0), sure
+    return (_match(_AFTER_ECHO, text, match.end()).end() if match else 0), sure
 
 
 def is_part_of_echo(text: str, prompt: Asked) -> bool:
     """Whether `text` is only the beginning, of three words or more, of a text that it may repeat."""
-    start = plain(text)[_TO_ECHO.match(text).end() :].split()
+    start = plain(text)[_match(_TO_ECHO, text).end() :].split()
     return len(start) >= 3 and any(repeated.startswith(" ".join(start)) for repeated, *_ in prompt.echoes)
 
 
@@ -181,11 +188,11 @@ def preamble(text: str, prompt: Asked) -> tuple[int, bool]:
 
 def _lead_in(text: str, prompt: Asked) -> tuple[int, bool]:
     """Measure a lead-in, an announcement, or any text before a colon that the repeated prompt follows."""
-    head = _HEAD.match(text)
+    head = _match(_HEAD, text)
     if head.end() == len(text):
         return 0, False
     clause = _clause(head[1])
-    end = _AFTER_LEAD_IN.match(text, head.end()).end()
+    end = _match(_AFTER_LEAD_IN, text, head.end()).end()
     # a title, or a saying
     quoted = (prompt.says or prompt.names) and any(mark in text[: head.start(1)] for mark in _QUOTES)
     if not quoted and _leads_in(clause, text[head.end()], prompt):
@@ -206,12 +213,12 @@ def _lead_in_with_prompt(text: str, start: int, clause: str, prompt: Asked) -> t
     length, sure = echo(text[start:], prompt)
     if not length:
         return 0, sure
-    rest = _CLAUSE.match(text, start + length)
+    rest = _match(_CLAUSE, text, start + length)
     if rest.end() == len(text):
         return 0, False
     if text[rest.end()] not in f":{_QUOTES}" or not _UNMISTAKABLE.search(f"{clause} {_clause(rest[1])}"):
         return 0, sure
-    return _TO_QUOTED.match(text, rest.end()).end(), sure
+    return _match(_TO_QUOTED, text, rest.end()).end(), sure
 
 
 def _clause(text: str) -> str:

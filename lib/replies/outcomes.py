@@ -78,7 +78,8 @@ class Reading(NamedTuple):
 
     @property
     def completion(self) -> str:
-        """The first sentence of the answer."""
+        """The first sentence of the answer, which there must be."""
+        assert self.answer is not None
         return openings.without_closing(self.answer[: self.end].strip(), self.closing)
 
 
@@ -253,6 +254,7 @@ def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> s
         return found.completion
     if not refusals.is_apology(found.completion) or found.end is None:
         return ""
+    assert found.answer is not None
     rest = found.answer[found.end :].lstrip()
     end = sentences.first_end(rest, growing)
     if growing and end is None:
@@ -271,10 +273,11 @@ def _markers(opening: str, closing: str) -> tuple[re.Pattern, re.Pattern]:
             f"thought_markers {[opening, closing]}: an empty marker; give the two strings that enclose a "
             "thought"
         )
-    return tuple(
-        re.compile(r"\s+".join(map(re.escape, marker.split())), re.IGNORECASE)
-        for marker in (opening, closing)
-    )
+    return _marker(opening), _marker(closing)
+
+
+def _marker(text: str) -> re.Pattern:
+    return re.compile(r"\s+".join(map(re.escape, text.split())), re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)

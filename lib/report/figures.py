@@ -64,7 +64,8 @@ def html(figure: Figure) -> str:
     picture = file.getvalue()
     width = int.from_bytes(picture[16:20]) * 96 // DPI  # from the PNG header
     source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    return f'<img alt="{escape(figure.get_label())}" width="{width}" style="max-width: 100%" src="{source}">'
+    alt = escape(str(figure.get_label()))
+    return f'<img alt="{alt}" width="{width}" style="max-width: 100%" src="{source}">'
 
 
 def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
@@ -79,7 +80,7 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     Returns:
         `axes`.
     """
-    figure = axes.figure
+    figure = axes.figure.get_figure(root=True)
     names, reasons = _NAME.findall(stamp), _REASON.findall(stamp)
     heading = "\n".join([title, *(f"inconclusive: {reason}" for reason in reasons)])
     if len(figure.axes) == 1:

@@ -196,7 +196,7 @@ def svg(table: pd.DataFrame, stamp: str = "", kind: str = EXPLORATORY) -> str:
     figures.style()
     file = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):
-        axes = board(table, title_of(kind), stamp)
-        axes.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(axes.figure)
+        figure = board(table, title_of(kind), stamp).figure.get_figure(root=True)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
     return file.getvalue()

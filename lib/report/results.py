@@ -42,9 +42,14 @@ def of_run(set_name: str) -> dict | None:
     verdicts = verdicts[["verdict", "reason", "as_judged"]].assign(
         second=[second_verdicts.mark(row) for row in verdicts.itertuples()]
     )
-    tables = {name: [table[table["model"] == name] for table in (judgements, pairs)] for name in names}
     models = [
-        _of_model(spec, *tables[spec.name], verdicts.loc[spec.name].to_dict(), confidence)
+        _of_model(
+            spec,
+            judgements[judgements["model"] == spec.name],
+            pairs[pairs["model"] == spec.name],
+            verdicts.loc[spec.name].to_dict(),
+            confidence,
+        )
         for spec in parameters.models
     ]
     judge = Judge.model_validate(parameters.judging["judge"])

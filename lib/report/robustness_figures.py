@@ -39,12 +39,13 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     curve = table[table["rule"] == specificity.CURVE]
     for number, (quantity, label) in enumerate(SERIES.items()):
         estimates = curve[curve["quantity"] == quantity]
-        format_options = {"marker": figures.marker(number), "capsize": 3, "label": label}
         axes.errorbar(
             estimates["positive"] + 0.02 * number,
             estimates["estimate"],
             yerr=figures.reach(estimates),
-            **format_options,
+            marker=figures.marker(number),
+            capsize=3,
+            label=label,
         )
     named = table[table["rule"].isin([specificity.OWN, specificity.FIXED])].drop_duplicates("rule")
     for number, row in enumerate(named.itertuples()):
@@ -74,7 +75,7 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
     heights = [block.height for block in blocks]
     figure = plt.figure(figsize=(figures.WIDTH, sum(heights) + 0.8))
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
-    panels = [_draw(figure, cell, block) for cell, block in zip(grid, blocks, strict=True)]
+    panels = [_draw(figure, grid[number], block) for number, block in enumerate(blocks)]
     figures.legend(figure, panels[0])
     words = [_words(panel.name, panel.table) for block in blocks for panel in block.told]
     figures.finish(panels[0], title, stamp, " ".join(words))
@@ -154,20 +155,23 @@ def _draw(figure: plt.Figure, place, block: _Block) -> plt.Axes:
         estimates.tick_params(labelleft=not shared or not column)
         _dots(dots, ranked, block.choices, labelled=not column)
         first = first or estimates
+    assert first is not None
     return first
 
 
 def _estimates(axes: plt.Axes, table: pd.DataFrame, label: str) -> None:
     for side, (shape, colour) in SIDES.items():
         rows = table[table["side"] == side]
-        format_options = {
-            "fmt": shape,
-            "color": colour,
-            "markersize": 3.5,
-            "linewidth": 0.8,
-            "label": LABELS[side],
-        }
-        axes.errorbar(rows.index, rows["estimate"], yerr=figures.reach(rows), **format_options)
+        axes.errorbar(
+            rows.index,
+            rows["estimate"],
+            yerr=figures.reach(rows),
+            fmt=shape,
+            color=colour,
+            markersize=3.5,
+            linewidth=0.8,
+            label=LABELS[side],
+        )
     axes.axhline(0, color="black", linewidth=1, linestyle="--")
     _shade(axes, table)
     axes.set_ylabel(label, fontsize=8)

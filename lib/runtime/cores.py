@@ -28,7 +28,9 @@ def available_threads() -> int:
 
 def end_with_parent() -> None:
     """In a worker process: end it as soon as its parent has ended, for whatever reason."""
-    _end_after(multiprocessing.parent_process().join)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    _end_after(parent.join)
 
 
 def end_with(process: int) -> None:

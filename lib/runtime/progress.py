@@ -80,7 +80,8 @@ class Bar:
     ):
         self.total, self.phase, self.unit, self.done = total, phase, unit, initial
         self._costs, self._in_seconds, self._steps = list(costs or ()), in_seconds, 0
-        self._initial, self._settled, self._first, self._told = initial, initial, None, 0.0
+        self._initial, self._settled, self._told = initial, initial, 0.0
+        self._first: tuple[float, int] | None = None
         self._begun = self._step_begun = time.monotonic()
         self._lock, self._tqdm = threading.Lock(), None
 

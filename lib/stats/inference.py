@@ -18,6 +18,7 @@ of those that always leak.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,9 @@ class Estimate:
     p: float  # two-sided, against 0
     df: float = np.nan  # degrees of freedom
     skew: float = np.nan  # skewness of the estimate's distribution
+
+
+AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
 def clustered_mean(
@@ -74,7 +78,7 @@ def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 1
     return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
 
 
-def wilson(found: Estimate, confidence: float, whole: float = 100.0) -> Estimate:
+def wilson(found: AnyEstimate, confidence: float, whole: float = 100.0) -> AnyEstimate:
     """Return `found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`.
 
     An estimate without a standard error above 0 is returned unchanged.
@@ -105,9 +109,9 @@ def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Es
 def known(clusters, *columns) -> tuple[np.ndarray, ...]:
     """Return the clusters as numbers from 0, and the columns, of the rows in which nothing is missing."""
     codes = pd.factorize(np.asarray(clusters))[0]
-    columns = [np.asarray(column, dtype=float) for column in columns]
-    known = (codes >= 0) & ~np.isnan(columns).any(axis=0)
-    return pd.factorize(codes[known])[0], *(column[known] for column in columns)
+    numbers = [np.asarray(column, dtype=float) for column in columns]
+    known = (codes >= 0) & ~np.isnan(numbers).any(axis=0)
+    return pd.factorize(codes[known])[0], *(column[known] for column in numbers)
 
 
 def without_interval(estimate: float, codes: np.ndarray) -> Estimate:

@@ -3,12 +3,14 @@
 These functions say which line names the columns, and so which sheet or delimiter is meant.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 SHOWN = 3  # maximum number of rows, columns or sheets that an error names
 SOUGHT = 20  # first lines that are searched for a misplaced header, to report where it is
 
-Needed = list[tuple[str, ...]]  # the header must have one name of each tuple
+Needed = Sequence[tuple[str, ...]]  # the header must have one name of each tuple
 
 
 def some(words, count: int) -> str:

@@ -239,7 +239,11 @@ def _fetched(about: Artifact) -> list[Path]:
     done = sum(part.bytes for part in present)
     with progress.bar(sum(part.bytes for part in about.parts) // _MB, about.name, "MB", done // _MB) as bar:
         for part in missing:
-            _fetch(part, folder, lambda got, done=done: bar.update((done + got) // _MB - bar.done))
+
+            def watch(got: int, done: int = done) -> None:
+                bar.update((done + got) // _MB - bar.done)
+
+            _fetch(part, folder, watch)
             done += part.bytes
             bar.update(done // _MB - bar.done)
     return [folder / part.file for part in about.parts]

@@ -146,7 +146,7 @@ def read_found(set_name: str | None, table: str, model_names: list[str], like: p
     available = [
         name for name in model_names if set_name and table_path(set_name, f"{table}/{name}").exists()
     ]
-    return read_models(set_name, table, available) if available else like.iloc[:0]
+    return read_models(set_name, table, available) if set_name and available else like.iloc[:0]
 
 
 def check_writable(folder: Path) -> None:
@@ -250,14 +250,14 @@ class Journal:
     def __init__(self, path: Path, patience: float = 3600):
         self.path = path
         self._lock = FileLock(f"{path}.lock", timeout=patience)
-        self._file = None
+        self._file: int | None = None
 
     def __enter__(self) -> "Journal":
         with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._wait()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._cut_torn_record()
+            self._cut_torn_record(self._file)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -277,14 +277,14 @@ class Journal:
                     f"{_shown(self.path)}: still in use by another process; stop it and run again"
                 ) from None
 
-    def _cut_torn_record(self) -> None:
+    def _cut_torn_record(self, file: int) -> None:
         data = self.path.read_bytes()
         end = data.rfind(b"\n") + 1
         if end < len(data):
             progress.message(
                 f"{_shown(self.path)}: its last record was cut short; it is dropped and made again"
             )
-            os.ftruncate(self._file, end)
+            os.ftruncate(file, end)
 
     def keys(self, columns: list[str] | tuple = ()) -> set[str]:
         """The key of every record that has these columns.
@@ -320,13 +320,15 @@ class Journal:
             OSError: If they cannot be written, for example because the disk is full; then none of them stays.
         """
         data = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
-        start = os.fstat(self._file).st_size
+        file = self._file
+        assert file is not None
+        start = os.fstat(file).st_size
         with explained(self.path):
             try:
                 n_written = 0
                 while n_written < len(data):
-                    n_written += os.write(self._file, data[n_written:])
-                os.fsync(self._file)
+                    n_written += os.write(file, data[n_written:])
+                os.fsync(file)
             except OSError:
-                os.ftruncate(self._file, start)
+                os.ftruncate(file, start)
                 raise

@@ -4,6 +4,7 @@ Each row keeps the number under which a person finds it in the file.
 """
 
 import json
+from collections.abc import Callable
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -111,7 +112,7 @@ def _not_lines(content: str, broken: list[int], last: int) -> str:
 
 # suffix -> (what its rows are counted in, reader(path, needed columns)); the header is number 1, except in
 # parquet, which has none
-READERS = {
+READERS: dict[str, tuple[str, Callable[[Path, Needed], pd.DataFrame]]] = {
     ".parquet": ("row", _parquet),
     ".csv": ("line", delimited.read),
     ".tsv": ("line", partial(delimited.read, usual="\t")),
