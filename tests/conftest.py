@@ -42,7 +42,7 @@ def call(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 @pytest.fixture(scope="session")
 def smoke(copy, tmp_path_factory, worker_id) -> Path:
-    """The run folder of a finished smoke run, all notebooks executed: once, whichever worker of the tests is first."""
+    """The run folder of a finished smoke run, made by the first worker of the tests that asks for it."""
     made = copy / "outputs" / "smoke"
     if worker_id == "master":
         _run_smoke(copy)

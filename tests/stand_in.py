@@ -131,7 +131,7 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
         "retries": 4,
         "concurrency": 3,
         "api_key_env": "A_KEY",
-        "options": {},
+        "extra_body": {},
         "parameter_names": {},
     }
     place |= {key: changes.pop(key) for key in list(changes) if key in place}

@@ -52,10 +52,10 @@ def test_pages_of_a_file(tmp_path):
     path = tmp_path / "pages.warc.wet.gz"
     path.write_bytes(b"".join(members))
     counts = Counter()
-    found = [
-        (page.url, page.text, page.line if hasattr(page, "line") else "") for page in wet.pages(path, counts)
-    ]
-    assert (wet.VERSION, digest(found), dict(counts)) == PAGES
+    found = [(page.url, page.text) for page in wet.pages(path, counts)]
+    assert wet.VERSION == "pages-1"
+    assert [url for url, _ in found] == ["http://a.example/", "http://c.example/"]
+    assert (digest(found), counts["skip_lang"]) == ("f7d77d3b7f405a1e", 1)
 
 
 def test_sentence_vectors():

@@ -141,7 +141,9 @@ def _cells(ratings: Ratings) -> tuple[pd.DataFrame, list[str]]:
         name: _column(file, name, names[name], place) for name in ("document", "n_raters") if name in names
     }
     if not raters:
-        single = next((name for name in ("rating", "mean") if name in names or name in file), "mean")
+        single = next(
+            (name for columns in (names, file) for name in ("rating", "mean") if name in columns), "mean"
+        )
         columns[single] = _column(file, single, names.get(single, single), place)
     columns |= {
         f"rater {number}": _column(file, "ratings", name, place) for number, name in enumerate(raters)

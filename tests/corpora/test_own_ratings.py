@@ -209,3 +209,9 @@ def test_paths_are_relative_to_the_project(tmp_path, monkeypatch):
     monkeypatch.setattr(specs, "ROOT", tmp_path)
     means().to_csv(tmp_path / "mine.csv", index=False)
     assert len(own_ratings.check(Ratings(path="mine.csv", columns={"mean": "V"}, scale=[1, 5]))[0]) == 40
+
+
+def test_the_column_that_is_named_wins_over_one_that_happens_to_be_there(write):
+    table, _ = own_ratings.read(write(means().assign(rating="PG"), {"mean": "V"}))
+    plain, _ = own_ratings.read(write(means(), {"mean": "V"}))
+    pd.testing.assert_frame_equal(table, plain)

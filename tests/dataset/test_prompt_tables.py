@@ -260,7 +260,7 @@ def test_the_notebooks_run_on_them(copy, tmp_path):
     model = specs.Model.model_validate(smoke.models[0].model_dump() | theirs)
     dataset = smoke.dataset | {"published_prompts": published.model_dump()}
     told = smoke.model_copy(update={"models": [model], "mitigations": {}, "dataset": dataset})
-    for notebook in ("01_dataset", "02_generation", "03_judging"):
+    for notebook in ("01_dataset", "02_generation", "03_judging", "03b_leakage"):
         values = tmp_path / f"{notebook}.yaml"
         values.write_text(yaml.safe_dump(params.cell_values(told, "published", notebook)))
         done = call(copy, "notebook", notebook, str(values), str(tmp_path / f"{notebook}.ipynb"))

@@ -404,10 +404,10 @@ def test_an_option_or_template_argument_that_is_refused(stand_in):
     )
     message = message_of(
         lambda: reply_to(
-            stand_in, *refused, options={"top_k": 5}, chat_template_kwargs={"enable_thinking": False}
+            stand_in, *refused, extra_body={"top_k": 5}, chat_template_kwargs={"enable_thinking": False}
         )
     )
-    assert "take chat_template_kwargs out of the model, and take top_k out of options" in message
+    assert "take chat_template_kwargs out of the model, and take top_k out of extra_body" in message
 
 
 @pytest.mark.parametrize("mode", ["completion", "chat"])
@@ -442,7 +442,7 @@ def test_what_is_left_out_is_part_of_the_fingerprint_and_what_is_renamed_is_not(
         {
             "id": "stand-in-7b",
             "mode": "completion",
-            "options": {},
+            "extra_body": {},
             "url": f"http://127.0.0.1:{stand_in.port}/v1",
         }
     )

@@ -190,7 +190,7 @@ def test_the_template_is_told_and_the_thought_has_its_tokens(stand_in):
     told_ = {
         "chat_template_kwargs": {"enable_thinking": False},
         "thinking_tokens": 500,
-        "options": {"top_k": 5},
+        "extra_body": {"top_k": 5},
     }
     reply_to(stand_in, 200, body(content="red."), **told_)
     sent = stand_in.bodies()[0]
