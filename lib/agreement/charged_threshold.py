@@ -11,6 +11,7 @@ from lib.agreement import prediction_powered
 from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.annotation.sampling_plan import COMPLETION
+from lib.runtime.errors import DataError
 from lib.stats import inference
 
 FOLDS = 5
@@ -87,7 +88,7 @@ def cross_fit(rows: pd.DataFrame, stem_ids, rng: np.random.Generator) -> pd.Seri
     fold = pd.Series(rng.permutation(len(stems)) % min(FOLDS, len(stems)), stems)
     thresholds = {number: fit(rows[rows["stem_id"].map(fold) != number]) for number in fold.unique()}
     if np.isnan(list(thresholds.values())).any():
-        raise ValueError(
+        raise DataError(
             "the threshold cannot be fitted: people call all texts of a fold the same, or none; label more"
         )
     return fold.map(thresholds)

@@ -18,6 +18,7 @@ from lib.agreement import prediction_powered
 from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.annotation.sampling_plan import COMPLETION
+from lib.runtime.errors import DataError
 from lib.stats import inference
 
 MEASURES = ("raw", "alpha", "kappa", "AC1")
@@ -251,7 +252,7 @@ def agreement(
     """
     annotators = [name for name in table if name not in {"item_id", "stem_id", "weight", JUDGE}]
     if table.empty:
-        raise ValueError(f"nobody has answered the question of {question} yet; label some items first")
+        raise DataError(f"nobody has answered the question of {question} yet; label some items first")
 
     def statistic(part: pd.DataFrame) -> np.ndarray:
         return compared(part, annotators, question, weighted)

@@ -16,6 +16,7 @@ from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.annotation.sampling_plan import COMPLETION, PAIR, STRATUM
 from lib.nlp.vader import SCALE
+from lib.runtime.errors import DataError
 from lib.stats import inference
 
 POLARITY = {"negative": -1.0, "none": 0.0, "positive": 1.0}  # unclear is missing
@@ -128,7 +129,7 @@ def _check_texts(judgements: pd.DataFrame, key: pd.DataFrame) -> None:
     changed = merged[merged["completion"] != merged["completion_now"]]
     if len(changed):
         first = changed.iloc[0]
-        raise ValueError(
+        raise DataError(
             f"annotation_key.parquet: {len(changed):,} of {len(merged):,} completions are not those that "
             "were drawn "
             f"(first: {first.model}, {first.group_id}, {first.arm}, {first.sample_index}); restore the run "

@@ -19,6 +19,7 @@ from lib.agreement import charged_threshold, human_agreement, rated_agreement
 from lib.config.specs import Judge
 from lib.corpora import human_ratings
 from lib.judging import judges
+from lib.runtime.errors import DataError
 from lib.stats import inference, resamples
 
 # change it with any edit, here or in charged_threshold.py, that changes a threshold
@@ -85,7 +86,7 @@ def _threshold(told: str) -> float:
     judge = Judge.model_validate_json(told)
     fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
     if np.isnan(fitted):
-        raise ValueError(
+        raise DataError(
             f"judge {judge.name!r}: no threshold can be fitted, for it calls all rated texts the same; "
             "give judging.charged_threshold a number, or choose another judge"
         )

@@ -32,6 +32,7 @@ from lib.analysis.variance_components import (
 )
 from lib.config import params
 from lib.config.specs import NO_MITIGATION
+from lib.runtime.errors import DataError
 from lib.stats import inference
 from lib.storage import records
 
@@ -143,7 +144,7 @@ def minimum_detectable_effect(
     """
     clusters = _clusters(found, stems, groups, matches)
     if clusters < 2:
-        raise ValueError(f"{'stems' if stems < 2 else 'matches'}: {clusters}: a t test needs at least 2")
+        raise DataError(f"{'stems' if stems < 2 else 'matches'}: {clusters}: a t test needs at least 2")
     return _detectable(clusters, power, level) * standard_error(found, stems, groups, samples, matches)
 
 
@@ -191,12 +192,12 @@ def stems_needed(
     least = floor(found, matches, power, level)
     if least >= effect:
         count = found.n_matches if matches is None else matches
-        raise ValueError(
+        raise DataError(
             f"effect: {effect}: {count} matches show {least:.2g} points at the least; write more, or wish a "
             "larger one"
         )
     if minimum_detectable_effect(found, _MOST_STEMS, groups, samples, power, level, matches) > effect:
-        raise ValueError(f"effect: {effect}: needs more than {_MOST_STEMS:,} stems; wish a larger one")
+        raise DataError(f"effect: {effect}: needs more than {_MOST_STEMS:,} stems; wish a larger one")
     too_few, enough = 1, 2
     while minimum_detectable_effect(found, enough, groups, samples, power, level, matches) > effect:
         too_few, enough = enough, 2 * enough

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.dataset import curated_prompts
+from lib.runtime.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def sums(differences: pd.DataFrame, value: str) -> pd.DataFrame:
     """
     table = curated_prompts.with_match(differences.dropna(subset=[value]))
     if table["stem_id"].nunique() < 2:
-        raise ValueError("variance components need at least two stems with values")
+        raise DataError("variance components need at least two stems with values")
     labelled = "match_id" in table and table["match_id"].notna().all()
     table = table.assign(
         stem=pd.factorize(table["stem_id"])[0], match=pd.factorize(table["match_id"])[0] if labelled else -1

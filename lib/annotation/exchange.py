@@ -26,6 +26,7 @@ from lib.annotation.label_studio import LABEL_CONFIG, from_label_studio, to_labe
 from lib.annotation.labelling import COLUMNS, LABELS
 from lib.config.specs import nearest
 from lib.runtime import command_line
+from lib.runtime.errors import DataError
 from lib.storage import records, tables
 
 
@@ -53,17 +54,17 @@ def from_csv(
     try:
         table = tables.READERS[".csv"][1](path, [(name,) for name in needed])
     except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from None
+        raise DataError(f"{path.name}: {error}") from None
     if "annotation_id" in table:
-        raise ValueError(
+        raise DataError(
             f"{path.name}: is a CSV that Label Studio exported, which leaves out who labelled; export with "
             "the format JSON"
         )
     missing = set(needed) - set(table.columns)
     if missing:
-        raise ValueError(f"{path.name}: no column {', '.join(sorted(missing))}; the header must name them")
+        raise DataError(f"{path.name}: no column {', '.join(sorted(missing))}; the header must name them")
     if repeated := sorted(set(table.columns[table.columns.duplicated()]) & set(COLUMNS)):
-        raise ValueError(f"{path.name}: two columns are called {repeated[0]!r}; rename one")
+        raise DataError(f"{path.name}: two columns are called {repeated[0]!r}; rename one")
     rows = []
     for line, record in zip(table.index, table.to_dict("records"), strict=True):
         location = f"{path.name}, line {line}"
@@ -99,7 +100,7 @@ def export_labels(set_name: str, path: Path | None, emails: dict[str, str], blan
     form_files = [path.with_suffix(".xml")] if _kind(path) == ".json" else []
     for file in (path, *form_files):
         if file.exists():
-            raise ValueError(
+            raise DataError(
                 f"{file}: is there already, and may hold labels; move it away or name another file"
             )
     if _kind(path) == ".csv":
@@ -131,13 +132,13 @@ def import_labels(set_name: str, path: Path, names: dict[str, str]) -> str:
     folder = labelling.folder(set_name)
     items = labelling.read_items(folder)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; export it first, or check the path")
+        raise DataError(f"{path}: no such file; export it first, or check the path")
     labels = {".csv": from_csv, ".json": from_label_studio}[_kind(path)](path, names, items)
     for name in labels["annotator"].unique():
         try:
             labelling.check_name(name, simulated=True)
         except ValueError as error:
-            raise ValueError(f"{path.name}: {error}: --names {name}=nickname") from None
+            raise DataError(f"{path.name}: {error}: --names {name}=nickname") from None
     unchanged = _there_already(labels, labelling.read_labels(folder))
     labelling.write_labels(folder, labels[~labels["annotator"].isin(unchanged)])
     counts = labels["annotator"].value_counts().sort_index()
@@ -167,7 +168,7 @@ def _there_already(labels: pd.DataFrame, present: pd.DataFrame) -> set[str]:
 def _kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".json"):
-        raise ValueError(
+        raise DataError(
             f"{path}: unknown suffix {suffix!r}{nearest(suffix, ('.csv', '.json'))}; give .json (Label "
             "Studio) or .csv"
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from lib.annotation import labelling
 from lib.annotation.labelling import CHOICES, COLUMNS, LABELS
 from lib.config.specs import nearest
+from lib.runtime.errors import DataError
 from lib.storage import tables
 
 
@@ -36,13 +37,13 @@ def row(place: str, record: dict) -> dict:
     labelling.check_labels(values, place)
     for name in ("annotator", "item_id", "charge"):
         if values[name] is None:
-            raise ValueError(f"{place}: {name} is empty; fill it in or take the row out")
+            raise DataError(f"{place}: {name} is empty; fill it in or take the row out")
     try:
         seconds = float(values["seconds"] or 0)
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ValueError(
+        raise DataError(
             f"{place}: seconds {values['seconds']!r} is not a number from 0 on, as 3.5 is; correct it there"
         )
     values["seconds"] = seconds
@@ -68,7 +69,7 @@ def table(rows: list[dict], path: Path) -> pd.DataFrame:
     for repeated in labels[is_repeated].itertuples():
         earlier = first.loc[(repeated.annotator, repeated.item_id)]
         if any(_differ(getattr(repeated, name), earlier[name]) for name in LABELS):
-            raise ValueError(
+            raise DataError(
                 f"{repeated.place}: {repeated.annotator} has labelled {repeated.item_id} before, and "
                 "otherwise, in "
                 f"{earlier['place']}; keep one of them"
@@ -88,7 +89,7 @@ def _differ(one, other) -> bool:
 def check_item(place: str, item_id: str, items: pd.DataFrame | None) -> None:
     """Raise ValueError if the item is not one of `items`; without `items`, every item is valid."""
     if items is not None and not (items["item_id"] == item_id).any():
-        raise ValueError(
+        raise DataError(
             f"{place}: item_id {item_id!r} is not in items.jsonl{nearest(item_id, items['item_id'])}; it "
             "belongs to "
             "another set or plan: import it there"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lib.annotation import label_rows
 from lib.annotation.labelling import LABELS
+from lib.runtime.errors import DataError
 from lib.storage import delimited, records, tables
 
 # the form of these tasks in Label Studio; intensity is a choice, because a rating would be wrapped in JSON
@@ -112,7 +113,7 @@ def from_label_studio(
                 if "item_id" in _dict(task)
                 else "has no annotations or no data.item_id"
             )
-            raise ValueError(f"{location}: {problem}; export with the format JSON (not JSON_MIN)")
+            raise DataError(f"{location}: {problem}; export with the format JSON (not JSON_MIN)")
         label_rows.check_item(location, item_id, items)
         for annotation in task["annotations"] or ():
             cancelled += bool(_dict(annotation).get("was_cancelled"))
@@ -129,11 +130,11 @@ def _tasks(path: Path) -> list:
     try:
         tasks = json.loads(delimited.decoded(path))
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"{path.name}: not readable as JSON ({error}); export it again, with the format JSON"
         ) from None
     if not isinstance(tasks, list):
-        raise ValueError(f"{path.name}: is no list of tasks; export all of the project, with the format JSON")
+        raise DataError(f"{path.name}: is no list of tasks; export all of the project, with the format JSON")
     return tasks
 
 
@@ -152,13 +153,13 @@ def _annotator(found: dict, annotators: dict[str, str], place: str) -> str:
     candidates = [(tables.text(name) or "").strip() for name in candidates if not isinstance(name, bool)]
     annotator = next((name for name in candidates if name in annotators), next(filter(None, candidates), ""))
     if not annotator:
-        raise ValueError(
+        raise DataError(
             f"{place}: an annotation has no completed_by, so nobody knows whose it is; export anew with "
             "the format "
             'JSON and all fields, or write "completed_by": {"email": "…"} there'
         )
     if annotator.isdigit() and annotator not in annotators:
-        raise ValueError(
+        raise DataError(
             f"{place}: the annotator is only a number, {annotator}; name that person in `annotators`: "
             f"{{'{annotator}': 'name'}}"
             f", or after --names: {annotator}=name"
@@ -181,14 +182,14 @@ def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -
             (value[kind] for kind in ("choices", "text", "rating", "number") if value.get(kind)), None
         )
         if answer is None:
-            raise ValueError(
+            raise DataError(
                 f"{place}: {name} is answered in a form that is not read ({', '.join(value)}); label with "
                 "the form "
                 "of `make export-labels`"
             )
         answer = answer if isinstance(answer, list) else [answer]
         if name in record or (len(answer) > 1 and name != "note"):
-            raise ValueError(
+            raise DataError(
                 f"{place}: {name} is answered more than once ({', '.join(map(str, answer))}); correct it in "
                 "Label Studio"
             )

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.runtime import progress
+from lib.runtime.errors import DataError
 from lib.storage import records
 from lib.storage.tables import some
 
@@ -70,11 +71,9 @@ def check_name(name: str, simulated: bool = False) -> str:
         ValueError: If the name is invalid, or is that of a simulated rater where none is allowed.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes; a nickname will do"
-        )
+        raise DataError(f"name {name!r}: use 1 to 40 small letters, digits, dots, dashes; a nickname will do")
     if name.startswith(SIMULATED) and not simulated:
-        raise ValueError(
+        raise DataError(
             f"name {name!r}: names that begin with {SIMULATED!r} are kept for simulated raters; choose "
             "another"
         )
@@ -110,7 +109,7 @@ def check_labels(labels: dict, place: str) -> None:
     """Raise ValueError, naming the `place`, if a label is not one of CHOICES."""
     for field, choices in CHOICES.items():
         if labels[field] is not None and labels[field] not in choices:
-            raise ValueError(
+            raise DataError(
                 f"{place}: {field} {labels[field]!r} is not one of {', '.join(map(str, choices))}; correct "
                 "it there"
             )
@@ -146,12 +145,12 @@ def read_history(path: Path, known: set[str]) -> list[dict]:
         unknown += [number] * (entry["key"] not in known)
         history.append(entry)
     if broken:
-        raise ValueError(
+        raise DataError(
             f"{path.name}: {len(broken)} lines are no label records: line {some(broken, len(broken))}; "
             "mend or remove these lines, the others are sound and nothing was changed"
         )
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"{path.name}: {len(unknown)} labels are of items that are not in items.jsonl: "
             f"line {some(unknown, len(unknown))}; the file belongs to another plan: put it beside that "
             "plan's items.jsonl, or bring those back; nothing was changed"
@@ -204,7 +203,7 @@ def write_labels(place: Path, labels: pd.DataFrame) -> None:
     item_ids, present = set(read_items(place)["item_id"]), read_labels(place)
     unknown = labels.loc[~labels["item_id"].isin(item_ids), "item_id"].tolist()
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"{len(unknown)} labels are of items that are not in items.jsonl: {some(unknown, len(unknown))}; "
             "they belong to another plan; nothing was written"
         )
@@ -212,7 +211,7 @@ def write_labels(place: Path, labels: pd.DataFrame) -> None:
         check_name(name, simulated=True)
         existing = present[present["annotator"] == name]
         if len(existing) and not typed(subset).equals(existing.reset_index(drop=True)):
-            raise ValueError(
+            raise DataError(
                 f"labels/{name}.jsonl holds other labels already; move it away or import under another name; "
                 "nothing was written"
             )

@@ -14,16 +14,19 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from tabulate import tabulate
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from lib.cli import jobs
 from lib.cli.reproduce import prepare, run
 from lib.config import params, specs
-from lib.runtime import command_line, progress
-from lib.runtime.command_line import UserError
+from lib.runtime import command_line, errors, progress
 from lib.runtime.cores import available_cores
+from lib.runtime.errors import UserError
 from lib.storage import records
+
+_DIED = "Kernel died before replying"
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
@@ -51,8 +54,11 @@ def notebook(name: str, values: Path, executed: Path) -> None:
             executed.parent.mkdir(parents=True, exist_ok=True)
             _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, cell_values)
     except papermill.PapermillExecutionError as error:
-        raise UserError(f"{label}: {error.ename}: {error.evalue}") from None
+        bug = "" if errors.is_users(error.ename) else f"\n{errors.REPORT} {executed}"
+        raise UserError(f"{label}: {error.ename}: {error.evalue}{bug}") from None
     except RuntimeError as error:
+        if not (isinstance(error, DeadKernelError) or _DIED in str(error)):
+            raise
         raise UserError(
             f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size"
         ) from None
@@ -68,11 +74,7 @@ def notebook(name: str, values: Path, executed: Path) -> None:
 
 # kernels that start at the same moment may take the same port; one of them then dies before it has run
 # anything
-@retry(
-    retry=retry_if_exception_message(match="Kernel died before replying"),
-    stop=stop_after_attempt(4),
-    reraise=True,
-)
+@retry(retry=retry_if_exception_message(match=_DIED), stop=stop_after_attempt(4), reraise=True)
 def _execute(source: Path, executed: Path, given: dict) -> None:
     papermill.execute_notebook(
         _literal(source),

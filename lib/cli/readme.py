@@ -12,6 +12,7 @@ from lib.cli import confirm
 from lib.config import params
 from lib.report import forest, reports
 from lib.runtime import command_line
+from lib.runtime.errors import DataError
 from lib.storage import records
 
 SET, MINED_SET = "embedded", "commoncrawl"
@@ -99,7 +100,7 @@ def fill(text: str, marker: str, content: str) -> str:
     """
     pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(
+        raise DataError(
             f"README.md: has no place marked {marker!r}; put <!-- {marker} --> and <!-- /{marker} --> "
             "around it"
         )

@@ -16,7 +16,7 @@ from lib.config import params, specs
 from lib.corpora import own_ratings
 from lib.dataset import own_sentences
 from lib.runtime import command_line, progress
-from lib.runtime.command_line import UserError
+from lib.runtime.errors import UserError
 from lib.storage import records
 
 _SNAKEMAKE = (

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lib.runtime.errors import DataError
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED_MODELS = (
     "bundled:SmolLM2-135M-Instruct",
@@ -45,7 +47,7 @@ Temperature = Annotated[float, Field(ge=0, le=5)]
 Valence = Annotated[float, Field(ge=-4, le=4)]
 
 
-class ParameterError(ValueError):
+class ParameterError(DataError):
     """A parameter is wrong; the message names the place, the value and the remedy."""
 
 

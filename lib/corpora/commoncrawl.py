@@ -25,6 +25,7 @@ import urllib3
 from filelock import FileLock
 
 from lib.runtime import progress
+from lib.runtime.errors import DataError, ResourceError
 from lib.storage import packages
 
 HOST = "https://data.commoncrawl.org"
@@ -73,7 +74,7 @@ def fetch(crawl: str, files: int, seed: int, deadline: float, host: str = HOST) 
         OSError: If a file cannot be downloaded, with the reason.
     """
     if not re.fullmatch(r"CC-MAIN-\d{4}-\d{2}(-\d{2})?", crawl):
-        raise ValueError(f"crawl: {crawl!r} is not a crawl's name; give one such as 'CC-MAIN-2024-22'")
+        raise DataError(f"crawl: {crawl!r} is not a crawl's name; give one such as 'CC-MAIN-2024-22'")
     until = time.monotonic() + deadline
     with requests.Session() as session:
         # the bytes as they are stored on the server
@@ -112,7 +113,7 @@ def sample(paths: list[str], files: int, seed: int) -> list[str]:
         ValueError: If there are fewer paths, or `files` is below 1.
     """
     if not 0 < files <= len(paths):
-        raise ValueError(
+        raise DataError(
             f"files: {files} wished, but the crawl has {len(paths)} WET files; give a number from 1 to "
             f"{len(paths)}"
         )
@@ -130,7 +131,7 @@ def _paths(listed: Path) -> list[str]:
     wrong = [name for name in names if not re.fullmatch(r"crawl-data(/[\w-][\w.-]*)+\.gz", name)]
     if wrong or not names:
         listed.unlink()
-        raise OSError(
+        raise ResourceError(
             f"{listed.name}: not a list of WET files ({', '.join(wrong[:1]) or 'empty'}); it was deleted: "
             "run again"
         )
@@ -164,7 +165,7 @@ def _download(wanted: _Download) -> None:
         retrying(_try, wanted)
     except _MayPass as error:
         remedy = "run again later and it goes on where it was, or give WET files that you have"
-        raise OSError(f"{error}\ntoo many tries, or the deadline is too near: {remedy}") from error
+        raise ResourceError(f"{error}\ntoo many tries, or the deadline is too near: {remedy}") from error
     wanted.partial.rename(wanted.path)
 
 
@@ -225,4 +226,4 @@ def _check(answer: requests.Response, wanted: _Download) -> None:
     if status == 429 or status >= 500:
         retry_after = answer.headers.get("Retry-After")  # seconds or a date
         raise _MayPass(message, urllib3.Retry().parse_retry_after(retry_after) if retry_after else 0)
-    raise OSError(f"{message}; cannot be fetched")
+    raise ResourceError(f"{message}; cannot be fetched")

@@ -12,6 +12,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
 from lib.corpora import html
+from lib.runtime.errors import ResourceError
 
 # bytes of a record; this project's choice: longer ones are lists and dumps, and cost memory
 MAX_LENGTH = 2 * 1024**2
@@ -62,7 +63,7 @@ def _demand_no_stray(file: BinaryIO, start: int, end: int | None) -> None:
     file.seek(start)
     stray = file.read(-1 if end is None else max(0, end - start)).strip()
     if stray:
-        raise OSError(f"{len(stray)} bytes that are no record, {stray[:24]!r}")
+        raise ResourceError(f"{len(stray)} bytes that are no record, {stray[:24]!r}")
 
 
 def damage(record: WarcRecord, lenient: bool = False) -> str | None:

@@ -39,6 +39,7 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 
 from lib.corpora import warc
 from lib.corpora.html import GZIP
+from lib.runtime.errors import DataError
 
 # change it with any change here, in warc.py or in html.py that alters which pages are read, or how
 VERSION = "pages-1"
@@ -104,7 +105,7 @@ def page_at(path: Path, offset: int) -> Page:
     with path.open("rb") as file:
         page = next(_run(_source(file, path), offset, Counter()), None)
     if page is None or page.offset != offset:
-        raise ValueError(
+        raise DataError(
             f"{path}: no page at offset {offset}; give the offset and the file of one row of the table"
         )
     return page
@@ -128,7 +129,7 @@ def demand_pages(counts: Counter) -> None:
     """
     if not counts["kept"]:
         reasons = [f"{count} {reason}" for reason, count in dropped(counts).items()] + faults(counts)
-        raise ValueError(
+        raise DataError(
             f"no English page in {counts['files']} files: {'; '.join(reasons) or 'nothing was read'}\n"
             "give files in WET form, or another sample of the crawl"
         )

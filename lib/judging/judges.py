@@ -15,6 +15,7 @@ from lib.config.specs import Judge
 from lib.judging import verdicts
 from lib.nlp import vader
 from lib.nlp.text import normalize
+from lib.runtime.errors import MissingPackageError
 
 _DESCRIBED = [
     "prompt_id",
@@ -64,7 +65,7 @@ def _module(judge: Judge) -> ModuleType:
 
         return llm_judge
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "
             "install it, or choose another judge",
             name=error.name,

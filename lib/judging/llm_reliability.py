@@ -8,6 +8,7 @@ import pandas as pd
 
 from lib.judging import llm_judge
 from lib.replies import outcomes
+from lib.runtime.errors import DataError
 from lib.stats import inference
 
 MOST_UNSCORED = 0.02  # share of a judge's replies; above it nothing may be reported
@@ -52,7 +53,7 @@ def demand_scored(asked: pd.DataFrame, judge_name: str, replies: Path, most: flo
         return
     commonest = unscored["unscored"].value_counts().index[0]
     example = unscored[unscored["unscored"] == commonest].iloc[0]
-    raise ValueError(
+    raise DataError(
         f"judge {judge_name}: {len(unscored):,} of {len(asked):,} replies "
         f"({len(unscored) / len(asked):.1%}) hold no verdict: "
         f"{reasons(asked)}; at most {most:.0%} may, so nothing is reported\n"

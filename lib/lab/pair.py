@@ -17,6 +17,7 @@ from lib.judging import judges
 from lib.nlp import vader
 from lib.nlp.text import normalize
 from lib.replies import outcomes
+from lib.runtime.errors import DataError
 
 ARMS = ("context", "neutral")
 # keys the noise; equal for every pair, so that a draw keeps its noise while the sentences change
@@ -49,17 +50,17 @@ def settings(values: dict) -> Settings:
     texts = {name: normalize(str(values.get(name) or "")) for name in names}
     for name, text in texts.items():
         if not any(map(str.isalpha, text)):
-            raise ValueError(f"{names[name]} {text!r}: holds no letter; write a sentence")
+            raise DataError(f"{names[name]} {text!r}: holds no letter; write a sentence")
         if len(text) > MOST_CHARACTERS:
-            raise ValueError(f"{names[name]}: {len(text)} characters; {MOST_CHARACTERS} at most, shorten it")
+            raise DataError(f"{names[name]}: {len(text)} characters; {MOST_CHARACTERS} at most, shorten it")
     temperature, draws = _number(values, "temperature"), _number(values, "draws")
     if not 0 <= temperature <= HOTTEST:
-        raise ValueError(
+        raise DataError(
             f"temperature {temperature:g}: give a number from 0 (always the most probable token) to "
             f"{HOTTEST:g}"
         )
     if draws != int(draws) or not 1 <= draws <= MOST_DRAWS:
-        raise ValueError(f"draws {draws:g}: give a whole number from 1 to {MOST_DRAWS}")
+        raise DataError(f"draws {draws:g}: give a whole number from 1 to {MOST_DRAWS}")
     return Settings(**texts, model=str(values.get("model")), temperature=temperature, draws=int(draws))
 
 
@@ -69,7 +70,7 @@ def _number(values: dict, name: str) -> float:
     except (KeyError, TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number):
-        raise ValueError(f"{name} {values.get(name)!r}: is no number; give one")
+        raise DataError(f"{name} {values.get(name)!r}: is no number; give one")
     return number
 
 

@@ -24,6 +24,7 @@ from lib.lab import choices, pair, stems, view
 from lib.models import registry
 from lib.models.base import Backend
 from lib.report import reports
+from lib.runtime.errors import DataError
 from lib.storage import records
 from lib.storage.records import Journal
 
@@ -154,10 +155,10 @@ class Session:
 
     def _spec(self, key: str) -> Model:
         if key not in self.models:
-            raise ValueError(f"model {key!r}: no such model in the lab; choose one of the menu")
+            raise DataError(f"model {key!r}: no such model in the lab; choose one of the menu")
         spec = self.models[key].spec
         if spec.table:
-            raise ValueError(
+            raise DataError(
                 f"model {spec.name}: its completions are in a table ({spec.table.path}), so it can write "
                 "no new "
                 "ones; choose another"
@@ -211,7 +212,7 @@ class Session:
             ValueError: If no pair is finished.
         """
         if self._last is None:
-            raise ValueError("nothing to keep yet: wait until all draws are there")
+            raise DataError("nothing to keep yet: wait until all draws are there")
         settings, provenance, table, tokens = self._last
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         completions = json.loads(table.to_json(orient="records"))
@@ -247,7 +248,7 @@ class Session:
         curated, names = curated_prompts.read_stems(), ("stem", "domain", "slot", "subject", "pronoun")
         row = stems.row(**{name: str(values.get(name) or "").strip() for name in names}, stems=curated)
         if not row["stem"] or not row["domain"]:
-            raise ValueError("a stem needs its text and a domain; write or choose them")
+            raise DataError("a stem needs its text and a domain; write or choose them")
         findings = stems.findings(
             row, curated, curated_prompts.read_contexts(), curated_prompts.read_exclusions()
         )

@@ -9,6 +9,7 @@ from lib.config.sections import Mining
 from lib.corpora import wet
 from lib.dataset import curated_prompts
 from lib.mining import extract, neutrality
+from lib.runtime.errors import DataError
 from lib.stats import inference
 
 CONFIDENCE = 0.95
@@ -164,7 +165,7 @@ def demand(gates: pd.DataFrame) -> None:
     ]
     if failed:
         remedy = "give more text, ask for fewer groups, or change thresholds"
-        raise ValueError(f"the mined benchmark fails {'; '.join(failed)}\n{remedy}")
+        raise DataError(f"the mined benchmark fails {'; '.join(failed)}\n{remedy}")
 
 
 def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from lib.corpora import wet
 from lib.mining import extract, standalone
 from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with, end_with_parent
+from lib.runtime.errors import DataError, JobError
 from lib.storage import packages, records
 
 COLUMNS = {
@@ -104,13 +105,13 @@ def run(folder: Path) -> None:
             raise
     done = finished(folder)
     if process.returncode:
-        raise RuntimeError(
+        raise JobError(
             f"mining: {done} of {job['tasks']} tasks are finished, then: "
             f"{_reason(folder, process.returncode)}\n"
             f"see {folder / 'log.txt'}; run again and only what is left is done"
         )
     if done < job["tasks"]:
-        raise RuntimeError(
+        raise JobError(
             f"mining: {done} of {job['tasks']} tasks are finished, the others are with {job['executor']}; "
             "run again when they are done"
         )
@@ -173,7 +174,7 @@ def candidates(folder: Path) -> pd.DataFrame:
     """
     paths = sorted((folder / "candidates").glob("*.parquet"))
     if not paths:
-        raise ValueError(
+        raise DataError(
             "mining found no candidate at all in "
             f"{json.loads((folder / 'job.json').read_text())['files']}; give more text"
         )
@@ -203,7 +204,7 @@ def _run_local(folder: Path) -> None:
             for task in as_completed(tasks):
                 task.result()
         except BrokenProcessPool:
-            raise RuntimeError(f"a worker process was killed, {_MEMORY}") from None
+            raise JobError(f"a worker process was killed, {_MEMORY}") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -23,6 +23,7 @@ from filelock import FileLock
 from lib.corpora import human_ratings, packaged_text, wet
 from lib.models import ladder_training
 from lib.models.ladder_training import Recipe
+from lib.runtime.errors import ResourceError
 from lib.storage import packages, records
 
 VERSION = "ladder-1"  # change it with any change here or in ladder_training.py that changes a weight
@@ -80,7 +81,7 @@ def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     )
     needed, free = 1.2 * 4 * weights + 20e6, shutil.disk_usage(ladder).free
     if free < needed:
-        raise OSError(f"it takes {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
+        raise ResourceError(f"it takes {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
 
 
 def key(texts: list[str], recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with_parent
+from lib.runtime.errors import ResourceError
 
 _counter = None  # operations done by all training processes, shared with the process that shows the progress
 
@@ -161,7 +162,7 @@ def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
     try:
         model.save_pretrained(tmp_path)
     except SafetensorError as error:  # a full disk, among others
-        raise OSError(str(error)) from None
+        raise ResourceError(str(error)) from None
     tokenizer.save_pretrained(tmp_path)
     (ladder / f"{size}.json").write_text(json.dumps(found, indent=1))
     tmp_path.rename(ladder / size)

@@ -1,21 +1,19 @@
 """Behaviour that all commands of the project share: help texts, user errors and interruption.
 
-A user error and an interruption with Ctrl-C are each one short message, without a traceback.
+A user error and an interruption with Ctrl-C are each one short message; a bug shows its traceback.
 """
 
 import argparse
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 
 from lib.runtime import progress
+from lib.runtime.errors import REPORT, UserError
 
 WIDTH = 100  # maximum columns of a help text
-USER_ERROR, INTERRUPTED = 1, 130  # exit codes; 130 is 128 + SIGINT, as in shells
-
-
-class UserError(Exception):
-    """Something the user can fix; the message says how."""
+USER_ERROR, BUG, INTERRUPTED = 1, 70, 130  # exit codes: 70 as in sysexits.h, 130 is 128 + SIGINT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,26 +31,34 @@ def new_parser(program: str, description: str, epilog: str = "") -> argparse.Arg
 def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that was there is lost") -> int:
     """Run a command and return its exit code.
 
-    A user error (UserError, ValueError, OSError, ImportError) is printed as one message to standard error or,
-    in a job of the batch, recorded for the display of the batch. Ctrl-C prints the message `interrupted` to
-    standard error.
+    What a user can mend (UserError) or the operating system refuses (OSError) is one message on standard
+    error or, in a job of the batch, on the display of the batch. Any other error is a bug: its traceback is
+    printed, and how to report it. Ctrl-C prints the message `interrupted` to standard error.
 
     Args:
         work: The command; it returns its exit code, or None for 0.
         interrupted: What to say about the state of the work after Ctrl-C.
 
     Returns:
-        The exit code of `work`; USER_ERROR after a user error, INTERRUPTED after Ctrl-C.
+        The exit code of `work`; USER_ERROR, BUG, or INTERRUPTED after Ctrl-C.
     """
     try:
         return work() or 0
-    except (UserError, ValueError, OSError, ImportError) as error:
-        if not progress.tell(error=str(error)):
-            print(f"error: {error}", file=sys.stderr, flush=True)
+    except (UserError, OSError) as error:
+        _report(str(error))
         return USER_ERROR
     except KeyboardInterrupt:
         print(f"\ninterrupted; {interrupted}", file=sys.stderr, flush=True)
         return INTERRUPTED
+    except Exception as error:
+        traceback.print_exc()
+        _report(f"{type(error).__name__}: {error}\n{REPORT} the traceback")
+        return BUG
+
+
+def _report(message: str) -> None:
+    if not progress.tell(error=message):
+        print(f"error: {message}", file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from lib.runtime import progress
+from lib.runtime.errors import ResourceError
 
 
 def cache_folder() -> Path:
@@ -69,7 +70,7 @@ def check_room(what: str, folder: Path, needed: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(
+        raise ResourceError(
             f"{what}: needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}\n"
             "make room there, or set EXPRESSION_LEAKAGE_CACHE to a folder on a larger disk"
         )

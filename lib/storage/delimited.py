@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.runtime.errors import DataError
 from lib.storage.headers import SOUGHT, Needed, below, fits, headed
 
 _BEGINNINGS = (  # of a file that declares its encoding; the longer ones first
@@ -36,7 +37,7 @@ def decoded(path: Path) -> str:
     """
     data = path.read_bytes()
     if data.startswith((b"\x1f\x8b", b"PK\3\4")):
-        raise ValueError(
+        raise DataError(
             "is compressed (gzip, or zip as xlsx is), no text; unpack it, or give it the suffix that it "
             "should have"
         )
@@ -46,13 +47,13 @@ def decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         wrong = data[error.start : error.start + 1]
         line, as_cp1252 = data.count(b"\n", 0, error.start) + 1, wrong.decode("cp1252", errors="replace")
-        raise ValueError(
+        raise DataError(
             f"line {line} has the byte 0x{wrong.hex()}, which is no {encoding.removesuffix('-sig').upper()} "
             f"(in Windows-1252 it is {as_cp1252!r}); save the file as UTF-8, in Excel as 'CSV UTF-8'"
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(
+        raise DataError(
             f"line {line} has a character NUL: UTF-16 that does not say so, or no text; save the file as "
             "UTF-8"
         )
@@ -120,7 +121,7 @@ def _rows(text: str, delimiter: str, skipped: int):
             if "end of data" in str(error)
             else str(error)
         )
-        raise ValueError(
+        raise DataError(
             f"line {line + skipped}: {reason}; double each quotation mark inside a quoted cell, or write "
             "the file "
             "anew with a CSV library"
@@ -131,7 +132,7 @@ def _refuse_uneven(rows: dict[int, list], held: str) -> None:
     (_, header), *others = rows.items()
     for number, cells in others:
         if len(cells) != len(header):
-            raise ValueError(
+            raise DataError(
                 f"line {number} has {len(cells)} cells, the header {len(header)}; quote cells that hold a "
                 f"{held}"
             )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lib.runtime.errors import DataError
+
 SHOWN = 3  # maximum number of rows, columns or sheets that an error names
 SOUGHT = 20  # first lines that are searched for a misplaced header, to report where it is
 
@@ -59,7 +61,7 @@ def headed(rows: dict[int, list], needed: Needed, unit: str) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame()
     if number := below(rows, needed):
-        raise ValueError(
+        raise DataError(
             f"the columns are named in {unit} {number}, not in the first; take out what stands above"
         )
     (_, header), *others = rows.items()

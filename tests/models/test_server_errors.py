@@ -442,7 +442,7 @@ def test_what_is_left_out_is_part_of_the_fingerprint_and_what_is_renamed_is_not(
         {
             "id": "stand-in-7b",
             "mode": "completion",
-            "extra_body": {},
+            "options": {},
             "url": f"http://127.0.0.1:{stand_in.port}/v1",
         }
     )

@@ -11,7 +11,8 @@ from lib.measure import __main__ as measure
 from lib.measure import compare
 from lib.report import ladder_reports
 from lib.runtime import command_line, progress
-from lib.runtime.command_line import INTERRUPTED, USER_ERROR, UserError, exit_code
+from lib.runtime.command_line import BUG, INTERRUPTED, USER_ERROR, exit_code
+from lib.runtime.errors import DataError, JobError, MissingPackageError, ResourceError, UserError, is_users
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
@@ -27,7 +28,9 @@ def failing(error):
     return work
 
 
-@pytest.mark.parametrize("kind", [UserError, ValueError, OSError, ImportError])
+@pytest.mark.parametrize(
+    "kind", [UserError, DataError, ResourceError, MissingPackageError, JobError, OSError]
+)
 def test_a_mistake_is_one_message_on_standard_error(kind, capsys):
     assert exit_code(failing(kind("SET=x: no such set"))) == USER_ERROR
     assert capsys.readouterr() == ("", "error: SET=x: no such set\n")
@@ -38,14 +41,24 @@ def test_an_interruption_says_what_is_kept(capsys):
     assert capsys.readouterr() == ("", "\ninterrupted; go on\n")
 
 
-def test_a_fault_of_the_program_is_not_hidden():
-    with pytest.raises(KeyError):
-        exit_code(failing(KeyError("column")))
+@pytest.mark.parametrize("kind", [KeyError, ValueError, ImportError, RuntimeError])
+def test_a_bug_shows_its_traceback_and_how_to_report_it(kind, capsys):
+    assert exit_code(failing(kind("column"))) == BUG
+    said = capsys.readouterr().err
+    assert (
+        said.startswith("Traceback (most recent call last)") and "in failing" in said
+    ) or "in work" in said
+    assert f"error: {kind.__name__}: " in said and "this is a bug of expression-leakage" in said
+
+
+def test_errors_are_told_apart_by_the_name_of_their_class():
+    assert all(map(is_users, ("ParameterError", "DataError", "ResourceError", "PermissionError", "OSError")))
+    assert not any(map(is_users, ("ValueError", "KeyError", "RuntimeError", "ImportError", "NotThere")))
 
 
 def test_a_job_of_the_batch_tells_its_error_to_the_batch_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(progress.FILE, str(tmp_path / "run.jsonl"))
-    assert exit_code(failing(ValueError("wrong"))) == USER_ERROR
+    assert exit_code(failing(DataError("wrong"))) == USER_ERROR
     assert '"error": "wrong"' in (tmp_path / "run.jsonl").read_text() and capsys.readouterr().err == ""
 
 
@@ -65,7 +78,7 @@ COMMANDS = {
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (ValueError("x: wrong"), USER_ERROR, "error: x: wrong\n"),
+        (DataError("x: wrong"), USER_ERROR, "error: x: wrong\n"),
         (KeyboardInterrupt(), INTERRUPTED, "\ninterrupted; "),
     ],
 )
