@@ -54,8 +54,11 @@ def judgements(wildcards):
 
 
 def pages(wildcards):
-    """What the notebooks of a single model write last."""
-    return expand("outputs/{set}/{table}/{model}.parquet", set=wildcards.set, model=models(wildcards), table=["quantities", "robustness"])
+    """What the notebooks write that no other notebook reads."""
+    dataset = params.dataset(wildcards.set)
+    only_here = {"mining/page": dataset.mining, "power.parquet": dataset.variance_source}
+    of_models = expand("{table}/{model}.parquet", model=models(wildcards), table=["quantities", "robustness"])
+    return [f"outputs/{wildcards.set}/{name}" for name in [*of_models, *(name for name, runs in only_here.items() if runs)]]
 
 
 def labels(wildcards):
@@ -105,6 +108,22 @@ rule _dataset:
     output: "outputs/{set}/prompts.parquet"
     params: notebook="01_dataset"
     log: page="outputs/{set}/executed/01_dataset.ipynb", text="outputs/{set}/logs/01_dataset.log"
+    shell: RUN
+
+
+rule _mining:
+    input: "outputs/{set}/prompts.parquet", values="outputs/{set}/values/01b_mining.yaml"
+    output: touch("outputs/{set}/mining/page")
+    params: notebook="01b_mining"
+    log: page="outputs/{set}/executed/01b_mining.ipynb", text="outputs/{set}/logs/01b_mining.log"
+    shell: RUN
+
+
+rule _power:
+    input: "outputs/{set}/prompts.parquet", values="outputs/{set}/values/01c_power.yaml"
+    output: "outputs/{set}/power.parquet"
+    params: notebook="01c_power"
+    log: page="outputs/{set}/executed/01c_power.ipynb", text="outputs/{set}/logs/01c_power.log"
     shell: RUN
 
 

@@ -20,6 +20,8 @@ from lib.storage.times import Times
 # takes for one completion. Ratios of the times of a run of params/embedded.yaml on two cores.
 COSTS = {
     "01_dataset": (80.0, 0.0),
+    "01b_mining": (60.0, 0.0),
+    "01c_power": (80.0, 0.0),
     "02_generation": (300.0, 1.0),
     "03_judging": (110.0, 0.01),
     "03b_leakage": (70.0, 0.01),
@@ -96,7 +98,7 @@ class Estimator:
                 lefts[job.name] = (left or 0.0) + gap * (job.state == WAITING)
         total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
         for stage in (
-            ("03_judging", "03b_leakage", "03c_robustness"),
+            ("01b_mining", "01c_power", "03_judging", "03b_leakage", "03c_robustness"),
             ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation"),
         ):
             total += _makespan([lefts[name] for name in lefts if found[name].notebook in stage], self._cores)
@@ -237,7 +239,7 @@ def work(job: Job, facts: dict) -> Work:
     completions = facts.get("completions", {})
     count = completions.get(job.model, 0) if job.model else sum(completions.values())
     key, costs = job.notebook, COSTS.get(job.notebook)
-    if costs is None or not (count or job.notebook == "01_dataset"):
+    if costs is None or not (count or job.notebook.startswith("01")):
         return Work(key, count, None)
     fixed, per_completion = costs
     if job.notebook == "02_generation":

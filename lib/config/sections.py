@@ -350,6 +350,8 @@ class Mitigation(Notebook):
 
 NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "01_dataset": ("dataset", Dataset),
+    "01b_mining": ("dataset", Dataset),
+    "01c_power": ("dataset", Dataset),
     "02_generation": ("generation", Generation),
     "03_judging": ("judging", Judging),
     "03b_leakage": ("judging", Judging),

@@ -24,6 +24,8 @@ from lib.storage.packages import sha256
 
 SOURCES = {
     "prompts": "01_dataset",
+    "sources": "01_dataset",
+    "mining": "01_dataset",
     "completions": "02_generation",
     "next_token": "02_generation",
     "judgements": "03_judging",

@@ -188,13 +188,14 @@ def test_tries_have_an_end(server):
 
 
 @pytest.mark.parametrize(
-    "listed", [b"<html>sign in</html>", gzip.compress(b"../../etc/passwd.gz"), gzip.compress(b"")]
+    "listed",
+    [b"<html>sign in</html>", gzip.compress(b"../../etc/passwd.gz", mtime=0), gzip.compress(b"", mtime=0)],
 )
 def test_what_is_no_list_of_paths_is_refused_and_not_kept(server, listed):
     server.files[f"/crawl-data/{CRAWL}/wet.paths.gz"] = listed
     with pytest.raises(OSError, match="not a list of WET files"):
         fetch(server)
-    server.files[f"/crawl-data/{CRAWL}/wet.paths.gz"] = gzip.compress(NAMES[0].encode())
+    server.files[f"/crawl-data/{CRAWL}/wet.paths.gz"] = gzip.compress(NAMES[0].encode(), mtime=0)
     assert whole(server, fetch(server))
 
 

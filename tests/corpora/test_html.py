@@ -71,15 +71,17 @@ def test_a_coding_that_is_claimed_and_not_there_costs_nothing(tmp_path, claim):
 
 
 TRUE = {
-    "gzip": gzip.compress(PAGE),
-    "x-gzip": gzip.compress(PAGE),
-    "Gzip": gzip.compress(PAGE[:30]) + gzip.compress(b"") + gzip.compress(PAGE[30:]),
-    "gZip": gzip.compress(PAGE) + b"\0\0 what follows",
+    "gzip": gzip.compress(PAGE, mtime=0),
+    "x-gzip": gzip.compress(PAGE, mtime=0),
+    "Gzip": gzip.compress(PAGE[:30], mtime=0)
+    + gzip.compress(b"", mtime=0)
+    + gzip.compress(PAGE[30:], mtime=0),
+    "gZip": gzip.compress(PAGE, mtime=0) + b"\0\0 what follows",
     "deflate": zlib.compress(PAGE),
     "DEFLATE": zlib.compress(PAGE, wbits=-15),  # without its head
     "br": packed("brotli"),
     "zstd": packed("zstd"),
-    "gzip, gzip": gzip.compress(gzip.compress(PAGE)),
+    "gzip, gzip": gzip.compress(gzip.compress(PAGE), mtime=0),
     "deflate, br": packed("brotli", zlib.compress(PAGE)),
 }
 
@@ -100,7 +102,8 @@ def test_a_coding_that_is_there_is_undone(tmp_path, claim):
 
 @pytest.mark.parametrize("claim", ["identity", "br", "deflate"])
 @pytest.mark.parametrize(
-    "body", [gzip.compress(PAGE), packed("zstd"), chunked(PAGE), chunked(gzip.compress(PAGE))]
+    "body",
+    [gzip.compress(PAGE, mtime=0), packed("zstd"), chunked(PAGE), chunked(gzip.compress(PAGE, mtime=0))],
 )
 def test_a_coding_that_shows_is_undone_whatever_is_claimed(tmp_path, claim, body):
     (page,), _ = found(tmp_path, response(body, f"Content-Encoding: {claim}"))
@@ -163,7 +166,10 @@ def test_a_head_in_any_form_leads_to_the_page(tmp_path, block):
             for claim in ("br", "deflate", "compress", "zstd")
         ),
         (response(b"\x1f\x8b\x08\0" + NOISE, "Content-Encoding: gzip"), "page_undecodable"),
-        (response(gzip.compress(PAGE)[:-8] + b"checksum", "Content-Encoding: gzip"), "page_undecodable"),
+        (
+            response(gzip.compress(PAGE, mtime=0)[:-8] + b"checksum", "Content-Encoding: gzip"),
+            "page_undecodable",
+        ),
         (response(b"%PDF-1.4 text", media="*/*"), "skip_type"),
         (response(TRUE["br"][:20] + NOISE, "Content-Encoding: br"), "page_undecodable"),
         (response(TRUE["br"]), "page_undecodable"),  # nothing tells of it, and it has no mark
@@ -182,14 +188,19 @@ LONG = b"<p>" + b" ".join(b"On day %d the weather is calm." % day for day in ran
     [
         response(chunked(LONG, 4000)[:-9000], "Transfer-Encoding: chunked"),
         response(chunked(LONG, 4000, end=b""), "Transfer-Encoding: chunked"),
-        response(gzip.compress(LONG)[:-900], "Content-Encoding: gzip"),
+        response(gzip.compress(LONG, mtime=0)[:-900], "Content-Encoding: gzip"),
         response(
-            gzip.compress(LONG[:90_000]) + gzip.compress(LONG[90_000:])[:-900], "Content-Encoding: gzip"
+            gzip.compress(LONG[:90_000], mtime=0) + gzip.compress(LONG[90_000:], mtime=0)[:-900],
+            "Content-Encoding: gzip",
         ),
         response(zlib.compress(LONG)[:-900], "Content-Encoding: deflate"),
         response(packed("brotli", LONG)[:-900], "Content-Encoding: br"),
         response(packed("zstd", LONG)[:-900], "Content-Encoding: zstd"),
-        response(chunked(gzip.compress(LONG))[:-900], "Content-Encoding: gzip", "Transfer-Encoding: chunked"),
+        response(
+            chunked(gzip.compress(LONG, mtime=0))[:-900],
+            "Content-Encoding: gzip",
+            "Transfer-Encoding: chunked",
+        ),
     ],
 )
 def test_a_body_that_breaks_off_is_read_as_far_as_it_goes_and_counted(tmp_path, block):
@@ -201,7 +212,7 @@ def test_a_body_that_breaks_off_is_read_as_far_as_it_goes_and_counted(tmp_path, 
 def test_nothing_is_unpacked_beyond_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(warc, "MAX_LENGTH", 100_000)
     coded = {
-        "gzip": gzip.compress(LONG),
+        "gzip": gzip.compress(LONG, mtime=0),
         "deflate": zlib.compress(LONG),
         "br": packed("brotli", LONG),
         "zstd": packed("zstd", LONG),

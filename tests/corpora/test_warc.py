@@ -26,14 +26,14 @@ def without_digest(raw: bytes) -> bytes:
     [
         b"".join(BARE),
         b"\n\n" + b"".join(BARE),
-        gzip.compress(b"".join(BARE)),
+        gzip.compress(b"".join(BARE), mtime=0),
         b"".join(map(gzip.compress, BARE)),
         b"".join(map(without_digest, BARE)),
         b"".join(BARE[:2] + PLAIN[2:]),  # two files put together
         b"".join(PLAIN[:2] + BARE[2:]),
         b"".join(PLAIN[:1] + BARE[1:2] + PLAIN[2:]),
         b"".join(map(gzip.compress, PLAIN[:1] + BARE[1:2] + PLAIN[2:3] + BARE[3:])),
-        gzip.compress(b"".join(BARE[:2] + PLAIN[2:])),
+        gzip.compress(b"".join(BARE[:2] + PLAIN[2:]), mtime=0),
     ],
 )
 def test_bare_line_ends_are_read(tmp_path, data):
@@ -83,7 +83,11 @@ def test_many_records_with_bare_line_ends_and_what_the_first_tells(tmp_path):
             {"record_digest": 1, "file_corrupt": 1},
         ),
         # another line end midway, where nothing can be read again
-        (gzip.compress(b"".join(PLAIN[:2] + BARE[2:3] + PLAIN[3:])), [0, 1], {"record_line_ends": 1}),
+        (
+            gzip.compress(b"".join(PLAIN[:2] + BARE[2:3] + PLAIN[3:]), mtime=0),
+            [0, 1],
+            {"record_line_ends": 1},
+        ),
     ],
 )
 def test_damage_beside_bare_line_ends_is_counted(tmp_path, data, kept, bad):
