@@ -58,7 +58,8 @@ def pages(wildcards):
     dataset = params.dataset(wildcards.set)
     only_here = {"mining/page": dataset.mining, "power.parquet": dataset.variance_source}
     of_models = expand("{table}/{model}.parquet", model=models(wildcards), table=["quantities", "robustness"])
-    return [f"outputs/{wildcards.set}/{name}" for name in [*of_models, *(name for name, runs in only_here.items() if runs)]]
+    apart = [name for name, runs in only_here.items() if runs]
+    return [f"outputs/{wildcards.set}/{name}" for name in ["size_shapes.parquet", *of_models, *apart]]
 
 
 def labels(wildcards):
@@ -181,6 +182,14 @@ rule _scaling:
     output: "outputs/{set}/claims/scaling.parquet"
     params: notebook="05_scaling_analysis"
     log: page="outputs/{set}/executed/05_scaling_analysis.ipynb", text="outputs/{set}/logs/05_scaling_analysis.log"
+    shell: RUN
+
+
+rule _sizes:
+    input: judgements, values="outputs/{set}/values/05b_sizes.yaml"
+    output: "outputs/{set}/size_shapes.parquet"
+    params: notebook="05b_sizes"
+    log: page="outputs/{set}/executed/05b_sizes.ipynb", text="outputs/{set}/logs/05b_sizes.log"
     shell: RUN
 
 

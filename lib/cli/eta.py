@@ -27,7 +27,8 @@ COSTS = {
     "03b_leakage": (70.0, 0.01),
     "03c_robustness": (140.0, 0.05),
     "04_human_agreement": (800.0, 0.005),
-    "05_scaling_analysis": (100.0, 0.0025),
+    "05_scaling_analysis": (70.0, 0.0015),
+    "05b_sizes": (60.0, 0.001),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
 }
 JUDGED = {"learned": 0.3}  # additional cost per completion in 03_judging, by kind of judge
@@ -99,7 +100,7 @@ class Estimator:
         total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
         for stage in (
             ("01b_mining", "01c_power", "03_judging", "03b_leakage", "03c_robustness"),
-            ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation"),
+            ("04_human_agreement", "05_scaling_analysis", "05b_sizes", "06_prompting_mitigation_ablation"),
         ):
             total += _makespan([lefts[name] for name in lefts if found[name].notebook in stage], self._cores)
         generating = [job for job in found.values() if job.notebook == "02_generation"]

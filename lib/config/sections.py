@@ -358,6 +358,7 @@ NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "03c_robustness": ("judging", Judging),
     "04_human_agreement": ("agreement", Agreement),
     "05_scaling_analysis": ("scaling", Scaling),
+    "05b_sizes": ("scaling", Scaling),
     "06_prompting_mitigation_ablation": ("mitigation", Mitigation),
 }
 PER_MODEL = ("02_generation", "03_judging", "03b_leakage", "03c_robustness")
