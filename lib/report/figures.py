@@ -9,6 +9,7 @@ alternative text of the image.
 import base64
 import io
 import re
+import textwrap
 from html import escape
 
 import matplotlib.pyplot as plt
@@ -82,7 +83,8 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     """
     figure = axes.figure.get_figure(root=True)
     names, reasons = _NAME.findall(stamp), _REASON.findall(stamp)
-    heading = "\n".join([title, *(f"inconclusive: {reason}" for reason in reasons)])
+    lines = [title, *(f"inconclusive: {reason}" for reason in reasons)]
+    heading = "\n".join(part for line in lines for part in textwrap.wrap(line, _LETTERS))
     if len(figure.axes) == 1:
         axes.set_title(heading, loc="left", fontsize=11)
     else:

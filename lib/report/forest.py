@@ -5,6 +5,7 @@ counts as no effect.
 """
 
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,8 @@ VERDICT_STYLE = {  # colour, marker, filled: distinct in grey and with limited c
     INVALID: ("#000000", "X", True),
 }
 RULER = "−4     −1 0 1       4"  # axis above a strip
-ROW, HEADER, FAULT = 0.44, 0.36, 0.2  # inches
+ROW, HEADER, LINE = 0.44, 0.52, 0.2  # inches: of a row, of a claim's two lines, of each line of a fault
+_LETTERS = 72  # that fit in a line of a fault
 
 
 def in_margins(board: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +88,7 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
     Each claim is a block, with a line for each model.
     """
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
-    height = HEADER * len(blocks) + ROW * len(table) + FAULT * (table["fault"] != "").sum()
+    height = HEADER * len(blocks) + ROW * len(table) + LINE * table["fault"].map(_lines).map(len).sum()
     figure, axes = plt.subplots(figsize=(figures.WIDTH, height + 1.3))
     axes.axvspan(-1, 1, color="#e3e3e3", linewidth=0)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
@@ -94,13 +96,13 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
     for (claim, statement, unit), block in blocks:
         y += HEADER
         margins = " and ".join(dict.fromkeys(f"{margin:.{digits(unit)}f}" for margin in block["margin"]))
-        axes.text(-REACH, y, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
-        axes.text(REACH, y, f"margin {margins} {unit}", fontsize=9.5, ha="right")
+        axes.text(-REACH, y - LINE, f"{claim} {statement}", fontsize=10.5, fontweight="bold")
+        axes.text(-REACH, y, f"margin {margins} {unit}", fontsize=9.5)
         names = pd.Series(labels(table), table.index)[block.index]
         for (_, row), estimate, name in zip(
             block.iterrows(), reports.estimates(table.loc[block.index]), names, strict=True
         ):
-            y += ROW + FAULT * (row["fault"] != "")
+            y += ROW + LINE * len(_lines(row["fault"]))
             _draw(axes, row, name, estimate, y)
     axes.set(xlim=(-REACH - 0.1, REACH + 0.1), ylim=(y + 0.2, 0), yticks=[])
     judged = f"; as judged, but for {ON_PEOPLE}" if table["as_judged"].any() else ""
@@ -124,10 +126,12 @@ def _marker(verdict: str) -> dict:
 
 def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -> None:
     """Draw a row: name, estimate and verdict, then the fault if any, then the interval cut at the ends."""
-    text_y = place - 0.13 - FAULT * (row["fault"] != "")
+    lines = _lines(row["fault"])
+    text_y = place - 0.13 - LINE * len(lines)
     axes.text(-REACH, text_y, name, fontsize=9.5)
     axes.text(REACH, text_y, f"{shown} · {row['verdict']}", fontsize=9.5, ha="right")
-    axes.text(REACH, place - 0.13, row["fault"], fontsize=9.5, ha="right", color="firebrick")
+    for number, line in enumerate(reversed(lines)):
+        axes.text(-REACH, place - 0.13 - LINE * number, line, fontsize=9.5, color="firebrick")
     if pd.isna(row["estimate"]):
         return
     ci_low, ci_high = (np.clip(row[name], -REACH, REACH) for name in ("ci_low", "ci_high"))
@@ -141,6 +145,11 @@ def _draw(axes: plt.Axes, row: pd.Series, name: str, shown: str, place: float) -
             end, place, color=style["color"], marker="|" if abs(bound) <= REACH else arrow, markersize=7
         )
     axes.plot(estimate, place, linestyle="", **style)
+
+
+def _lines(fault: str) -> list[str]:
+    """The lines of a fault; none where there is none."""
+    return textwrap.wrap(fault, _LETTERS)
 
 
 def _verdict(row: pd.Series) -> str:
