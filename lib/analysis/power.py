@@ -306,7 +306,8 @@ def detectable(
     for (model, contrast), subset in _parts(differences):
         table = sums(subset, "difference")
         estimates = [estimate(table), *(estimate(redrawn(table, rng)) for _ in range(draws))]
-        n_matches = estimates[0].n_matches if matches is None else matches
+        # a run whose matches seem not to differ has none; its resamples count their own
+        n_matches = (estimates[0].n_matches or None) if matches is None else matches
         for samples in SAMPLES:
             effects = [
                 minimum_detectable_effect(each, stems, groups, samples, matches=n_matches)

@@ -54,16 +54,16 @@ def _module(judge: Judge) -> ModuleType:
     """Import and return the module of a judge's kind, with `version(judge)` and `valences(judge, texts)`."""
     try:
         if judge.kind == "learned":
-            from lib.judging import learned
+            import lib.judging.learned
 
-            return learned
+            return lib.judging.learned
         if judge.kind == "classifier":
-            from lib.judging import classifier_judge
+            import lib.judging.classifier_judge
 
-            return classifier_judge
-        from lib.judging import llm_judge
+            return lib.judging.classifier_judge
+        import lib.judging.llm_judge
 
-        return llm_judge
+        return lib.judging.llm_judge
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"judge {judge.name!r} of kind {judge.kind!r} needs {error.name}, which is not installed; "

@@ -68,8 +68,7 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
     batch.run(name, available_cores())
     _remember_pages(given.judge, time.monotonic() - judging_start)
     written = card.read(name)
-    assert written is not None
-    print("\n" + "\n".join(card.lines(written, stopped)))
+    print("\n" + "\n".join(card.lines(written, stopped) if written else []))
     print(f"In all {command_line.format_duration(time.monotonic() - start)}.")
 
 

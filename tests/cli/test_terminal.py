@@ -75,7 +75,8 @@ def test_the_pace_of_the_first_model_tells_that_of_the_second_and_the_rest_by_it
     cost = {name: fixed + each * 1000 for name, (fixed, each) in eta.COSTS.items()}
     rate = 104.0 / (cost["01_dataset"] + cost["02_generation"])
     both = rate * cost["03_judging"]  # two cores, two models
-    last = eta._makespan([rate * (fixed + 2000 * each) for fixed, each in list(eta.COSTS.values())[3:]], 2)
+    names = ("04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation")
+    last = eta._makespan([rate * (eta.COSTS[name][0] + 2000 * eta.COSTS[name][1]) for name in names], 2)
     assert estimate.left == pytest.approx(50.0 + 100.0 + both + last)
     alone = Estimator(1).estimate(found, 55.0)
     assert alone.left > estimate.left + both * 0.9, "one core judges one model after the other"

@@ -60,7 +60,7 @@ def test_a_set_that_is_not_valid_is_not_kept(project):
 
 def test_no_rule_of_the_batch_has_a_name_that_a_set_can_have():
     rules = re.findall(r"^rule (\w+):", (ROOT / "Snakefile").read_text(), re.MULTILINE)
-    assert len(rules) == 8
+    assert len(rules) > 8
     for rule in rules:
         with pytest.raises(ParameterError, match="no set can be called so"):
             sets.check_name(rule)

@@ -52,14 +52,14 @@ def test_every_neutral_completion_of_a_group_is_matched_by_hand():
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     found = simulate_leakage.coverage(400, simulate_leakage.SPREAD, (simulate_leakage.CHOSEN,), (24, 60))
-    own = 3 * simulate_leakage.se(95, 400)
+    own = 3 * simulate_leakage.error(95, 400)
     assert found[simulate_leakage.CHOSEN.__name__].between(93 - own, 97 + own).all()
     assert found["other matching"].between(93 - own, 97 + own).all()
 
 
 def test_where_matches_leak_too_intervals_by_stem_fall_short_and_those_of_the_design_do_not():
     found = simulate_leakage.design_coverage(150, (36,), (1, 3))
-    own = 3 * simulate_leakage.se(95, 150)
+    own = 3 * simulate_leakage.error(95, 150)
     assert found["design"].between(93 - own, 97 + own).all()
     assert set(found["clusters"]) == {"matches", "stems and matches"}
     assert (found["match adds"] > 3).all()
