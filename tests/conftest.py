@@ -14,6 +14,16 @@ from lib.config import params, sections, specs
 from lib.storage import records
 
 ROOT = Path(__file__).resolve().parents[1]
+# `make test-fast` runs the tests of these packages that need no run and no model
+FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "stats", "storage", "tests")
+NEEDY = {"smoke", "copy", "tiny", "stand_in"}
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark as slow what `make test-fast` leaves out."""
+    for item in items:
+        if item.path.parent.name not in FAST or NEEDY & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
