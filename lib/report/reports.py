@@ -224,7 +224,7 @@ def rules_reading(fault: str) -> str:
 
 
 def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
-    """Answer C0 for notebook 03.
+    """Answer C0 for notebook 03b.
 
     Args:
         both: `leakage.summarise` of both polarities together, indexed by quantity.
