@@ -10,7 +10,7 @@ from lib.analysis import power
 from lib.config import params, sections
 from lib.corpora import human_ratings, own_ratings
 from lib.dataset import curated_prompts
-from lib.generation import prompt_checks, runner, throughput
+from lib.generation import memory, prompt_checks, runner, throughput
 from lib.judging import llm_judge
 from lib.mining import benchmarks
 from lib.models import registry
@@ -88,12 +88,11 @@ def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generati
     These completions are discarded.
     """
     pace = throughput.measure(model, missing, run)
-    model.workers, model.threads = pace.workers, pace.threads
     distinct = missing["rendered"].drop_duplicates()
     chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
     requests = runner.side_by_side(missing[missing["rendered"].isin(chosen)])
     started = time.monotonic()
-    replies = model.reply(requests, run.sampled_at, run.max_new_tokens, run.seed)
+    replies = model.reply(requests, run.sampled_at, run.max_new_tokens, run.seed, division=pace.division)
     took = time.monotonic() - started
     return corrected(
         model, pace, missing, run, requests.assign(tokens=[reply.tokens for reply in replies]), took
@@ -121,12 +120,10 @@ def corrected(
     Returns:
         The Pilot of the plan.
     """
-    tokens, steps = asked["tokens"].mean(), asked["tokens"].max()
-    predicted = (
-        throughput.prompt_tokens(model, asked, len(asked)) * pace.prefill_seconds_per_token
-        + steps * pace.per_step
+    tokens = asked["tokens"].mean()
+    predicted = pace.seconds(
+        throughput.prompt_tokens(model, asked, len(asked)), len(asked), tokens, int(asked["tokens"].max())
     )
-    predicted += len(asked) * tokens * pace.decode_seconds_per_token
     prompt_tokens = throughput.prompt_tokens(model, missing, pace.batch_size)
     seconds = pace.seconds(prompt_tokens, len(missing), tokens, run.most_tokens) * took / predicted
     longest = max(map(len, model.token_ids(asked["rendered"].tolist())))
@@ -135,11 +132,12 @@ def corrected(
 
 def _measured(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> dict:
     measured = pilot(model, missing, run)
-    working = measured.pace.batch_size * throughput.row_bytes(model, measured.longest + run.most_tokens)
+    pace = measured.pace
+    working = memory.decoding_bytes(model, measured.longest + run.most_tokens, pace.batch_size, pace.workers)
     return {
         "prompt tokens": measured.prompt_tokens,
         "tokens": round(len(missing) * measured.tokens),
-        "batch": f"{measured.pace.batch_size} in {measured.pace.workers} × {measured.pace.threads} threads",
+        "batch": f"{pace.batch_size} in {pace.workers} × {pace.threads} threads",
         "memory at most, GB": (model.weight_bytes + working) / 1e9,
         "minutes": measured.seconds * len(missing) / 60,
         PACE: measured.seconds,

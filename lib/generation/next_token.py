@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.generation import throughput
 from lib.models import huggingface
 from lib.nlp import vader
 from lib.runtime import progress
@@ -135,12 +136,12 @@ def _owed(prompts: pd.DataFrame, model) -> pd.DataFrame:
 
 def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None:
     size = model.weights.get_output_embeddings().weight.shape[0]
-    valences = token_valences(model.tokenizer, size)
+    valences, division = token_valences(model.tokenizer, size), throughput.usual(model)
     with progress.bar(total, "next token", "prompts", total - len(missing)) as bar:
-        for start in range(0, len(missing), model.workers * _PROMPTS):
-            batch = missing.iloc[start : start + model.workers * _PROMPTS]
+        for start in range(0, len(missing), division.workers * _PROMPTS):
+            batch = missing.iloc[start : start + division.workers * _PROMPTS]
             parts = [batch.iloc[first : first + _PROMPTS] for first in range(0, len(batch), _PROMPTS)]
-            results = huggingface.map_threads(model, lambda subset: _read(subset, model, valences), parts)
+            results = huggingface.map_threads(lambda subset: _read(subset, model, valences), parts, division)
             journal.append([record for subset in results for record in subset])
             bar.update(len(batch))
 

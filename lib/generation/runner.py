@@ -6,6 +6,7 @@ A completion is reused only under a key over everything that could change it, so
 import hashlib
 import json
 import math
+import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from lib.config.sections import Generation
 from lib.config.specs import NO_MITIGATION
 from lib.generation import throughput
 from lib.models import sampling
+from lib.models.base import Division
 from lib.nlp import sentences
 from lib.replies import outcomes
 from lib.runtime import progress
@@ -140,15 +142,17 @@ def missing(requested: pd.DataFrame, keys: set[str]) -> pd.DataFrame:
 def _generate_missing(
     pending: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
 ) -> None:
-    plan = throughput.pace(model, pending, parameters)
-    model.workers, model.threads = plan.workers, plan.threads
-    batches = _batches(pending, plan.batch_size)
+    plan, measured = throughput.pace(model, pending, parameters), time.monotonic()
+    batches = _batches(pending, plan.saved_together)
     seconds = [throughput.expected(plan, model, batch, parameters) for batch in batches]
     costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
     own = progress.bar(total, parameters.model.name, "completions", total - len(pending), *costs)
     with nullcontext(shown) if shown else own as bar:
-        for batch in batches:
-            journal.append(_complete(batch, parameters, model, bar.update, first_step))
+        for number, batch in enumerate(batches):
+            if time.monotonic() - measured > throughput.AGAIN:
+                plan = throughput.again(plan, model, pd.concat(batches[number:]), parameters)
+                measured = time.monotonic()
+            journal.append(_complete(batch, parameters, model, bar.update, plan.division, first_step))
             bar.step(len(batch))
 
 
@@ -171,13 +175,15 @@ def side_by_side(requests: pd.DataFrame) -> pd.DataFrame:
     return order.drop(columns="length")
 
 
-def _complete(batch: pd.DataFrame, parameters: Generation, model, progress, first_step) -> list[dict]:
-    reply_args = (parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress)
+def _complete(
+    batch: pd.DataFrame, parameters: Generation, model, progress, division: Division, first_step
+) -> list[dict]:
+    local = {"division": division, "on_prompts": first_step} if model.is_local else {}
+    replies = model.reply(
+        batch, parameters.sampled_at, parameters.max_new_tokens, parameters.seed, progress, **local
+    )
     if first_step:
-        replies = model.reply(batch, *reply_args, first_step)
         first_step.save()
-    else:
-        replies = model.reply(batch, *reply_args)
     markers, records = tuple(parameters.model.thought_markers), []
     # with one template, all prompts open a thought or none does
     thinking = model.opens_thought(batch["rendered"].iloc[0])

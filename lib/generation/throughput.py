@@ -1,26 +1,31 @@
-"""Throughput of a model, measured in a few seconds, to choose batch size and division of cores.
+"""Throughput of a model, measured in a few seconds, to choose how its work is divided.
 
-Nothing here changes a completion: the noise is keyed, so results are the same in any batch.
+Nothing here changes a completion: the noise is keyed, so results are the same in any division.
 """
 
-import math
 import time
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lib.config.sections import Generation
-from lib.models import architectures, decoding, huggingface
-from lib.models.base import Backend
+from lib.generation import memory
+from lib.models import architectures, huggingface, prefill, rows
+from lib.models.base import Backend, Division
 from lib.runtime.cores import available_threads
 
 MIN_TO_CALIBRATE = 300  # missing completions below which a calibration costs more than it saves
-SECONDS = 15  # another division of the cores is tried only if it will probably finish within this time
-# completions per batch; larger tensors are returned to the system and allocated again at every step
-LARGEST = 512
+AGAIN = 240  # seconds after which a run measures again: other programs come and go
+LARGEST = 512  # completions decoded at the same time by a model that is not measured
 MAX_UNSAVED_SECONDS = 60  # seconds of work that is not yet saved: what a kill may cost
 TYPICAL_TOKENS = 12  # of a completion up to the end of its first sentence; assumed before any is seen
+# another division than the usual one must be so many times as fast: threads that wait for each other lose
+# most where other programs run, and those come and go
+_MUCH_FASTER = 1.3
+_SECONDS = 15  # another division is tried only if it will probably finish within this time
 _OVERHEAD = 0.1  # share of time that may go to the fixed cost of a step
+_LARGEST_PART = {"cpu": 96}  # rows of a worker; more are hardly faster and take memory
+_LARGEST_PART_ELSEWHERE = 1024
 _SIZES = (8, 64)  # rows of the two timed steps
 _PROMPTS = 16  # prompts in the timed prefill
 
@@ -29,9 +34,13 @@ _PROMPTS = 16  # prompts in the timed prefill
 class ThroughputPlan:
     """How to run a model, and the measured cost. Results do not depend on it.
 
-    A batch is decoded in `workers` parts in parallel, on `threads` cores each. Costs are in seconds, for all
-    workers together: prefill_seconds_per_token for one token of a prompt, per_step for one step regardless of
-    its rows, decode_seconds_per_token for one generated token.
+    Attributes:
+        batch_size: Completions decoded at the same time, by all workers together.
+        workers: Parts that are decoded in parallel.
+        threads: Cores of each part; None keeps torch's own number.
+        prefill_seconds_per_token: Seconds for one token of a prompt, of all workers together.
+        per_step: Seconds of one step, regardless of its rows.
+        decode_seconds_per_token: Seconds for one generated token.
     """
 
     batch_size: int
@@ -41,16 +50,31 @@ class ThroughputPlan:
     per_step: float = 0.0
     decode_seconds_per_token: float = 0.0
 
+    @property
+    def division(self) -> Division:
+        """What the backend needs to know of it."""
+        return Division(self.batch_size, self.workers, self.threads)
+
+    @property
+    def saved_together(self) -> int:
+        """Number of completions that are generated and saved in one call of the model."""
+        if not self.decode_seconds_per_token:
+            return self.batch_size
+        per_completion = TYPICAL_TOKENS * (self.decode_seconds_per_token + self.per_step / self.batch_size)
+        return max(self.batch_size, int(MAX_UNSAVED_SECONDS / per_completion))
+
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
         """Return the seconds to prefill `read` prompt tokens and to generate the completions.
+
+        Rows that leave are replaced, so a batch is full until the last completions.
 
         Args:
             read: Number of prompt tokens.
             completions: Number of completions.
             tokens: Mean tokens of a completion.
-            max_new_tokens: Most tokens of a completion: the steps of a batch.
+            max_new_tokens: Most tokens of a completion.
         """
-        steps = math.ceil(completions / self.batch_size) * max_new_tokens
+        steps = completions * tokens / self.batch_size + max_new_tokens
         return (
             read * self.prefill_seconds_per_token
             + steps * self.per_step
@@ -67,50 +91,73 @@ def pace(model, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan
     if not model.is_local:
         in_hand = 16 * model.spec.server.concurrency if model.spec.server else LARGEST
         return ThroughputPlan(parameters.batch_size or in_hand, 1, None)
-    cores = available_threads()
-    on_cpu = _device(model) == "cpu"
-    guess = parameters.workers or (cores if on_cpu and len(missing) >= cores * _SIZES[1] else 1)
-    if len(missing) < MIN_TO_CALIBRATE or (parameters.batch_size and parameters.workers):
-        return ThroughputPlan(parameters.batch_size or 2 * _SIZES[1], guess, max(1, cores // guess))
+    if is_settled(missing, parameters):
+        workers = parameters.workers or usual(model).workers
+        if not parameters.workers and len(missing) < available_threads() * _SIZES[1]:
+            workers = 1
+        size = parameters.batch_size or workers * _largest_part(model)
+        return ThroughputPlan(size, workers, max(1, available_threads() // workers))
     return measure(model, missing, parameters)
 
 
+def is_settled(missing: pd.DataFrame, parameters: Generation) -> bool:
+    """Whether nothing has to be measured: the parameters say all, or few completions are missing."""
+    return len(missing) < MIN_TO_CALIBRATE or bool(parameters.batch_size and parameters.workers)
+
+
+def usual(model) -> Division:
+    """The division that is best as a rule: on a processor, one thread in each of as many workers as cores.
+
+    Threads of one worker wait for each other at every matrix product, which is slow beside other programs.
+    """
+    if model.weights.device.type == "cpu":
+        return Division(workers=available_threads(), threads=1)
+    return Division(threads=available_threads())
+
+
 def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
-    """Return the fastest of a few divisions of the cores, with a suitable batch size that memory allows."""
+    """Return the usual division, or another one that is much faster, with a batch size that memory allows."""
     cores, started = available_threads(), time.monotonic()
-    wide = _device(model) == "cpu" and not parameters.workers
-    divisions = sorted({1, 2, cores // 2, cores} - {0}) if wide else [parameters.workers or 1]
     prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
-    plans: list[ThroughputPlan] = []
-    for workers in (number for number in divisions if number <= cores):
-        if plans and time.monotonic() - started > SECONDS * len(plans) / (len(plans) + 1):
-            break
-        plans.append(_time(model, prompts, parameters, workers, max(1, cores // workers)))
     work = (prompt_tokens(model, missing, LARGEST), len(missing), TYPICAL_TOKENS, parameters.most_tokens)
-    return min(plans, key=lambda plan: plan.seconds(*work))
+    workers = parameters.workers or usual(model).workers
+    best = _time(model, prompts, parameters, workers, max(1, cores // workers))
+    others = {1, 2, cores // 2} - {0, workers} if workers == cores and not parameters.workers else set()
+    for number in sorted(others):
+        if 3 * (time.monotonic() - started) > _SECONDS:
+            break
+        other = _time(model, prompts, parameters, number, max(1, cores // number))
+        again = _time(model, prompts, parameters, best.workers, best.threads or 1)  # just after it: paired
+        if again.seconds(*work) > _MUCH_FASTER * other.seconds(*work):
+            best = other
+        else:
+            best = min(best, again, key=lambda plan: plan.seconds(*work))
+    return best
+
+
+def again(plan: ThroughputPlan, model, missing: pd.DataFrame, parameters: Generation) -> ThroughputPlan:
+    """Return the plan as it is measured now, for a run that has measured before."""
+    if not plan.decode_seconds_per_token or is_settled(missing, parameters):
+        return plan
+    return measure(model, missing, parameters)
 
 
 def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> ThroughputPlan:
     """Measure prefill and decoding with `workers` doing the same work at the same time."""
-    model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
-    seconds = (
-        pd.DataFrame(huggingface.map_threads(model, lambda _: _time_one(model, ids), list(range(workers))))
-        .mean()
-        .to_dict()
+    model.weights  # noqa: B018  load before the threads start
+    measured = huggingface.map_threads(
+        lambda _: _time_one(model, ids), list(range(workers)), Division(None, workers, threads)
     )
+    seconds = pd.DataFrame(measured).mean().to_dict()
     few, many = _SIZES
     per_row = max((seconds["many"] - seconds["few"]) / (many - few), 1e-9)
     per_step, per_token = max(seconds["few"] - few * per_row, 0.0), per_row / workers
-    suitable = (
-        per_step
-        * parameters.max_new_tokens
-        / (_OVERHEAD * per_token * min(TYPICAL_TOKENS, parameters.max_new_tokens))
-    )
-    suitable = max(suitable, _SIZES[1])  # on a busy machine a step may seem to cost nothing
-    fitting = working_bytes(parameters) / row_bytes(model, max(map(len, ids)) + parameters.most_tokens)
-    affordable = max(MAX_UNSAVED_SECONDS / (per_token * TYPICAL_TOKENS), workers)
-    batch = parameters.batch_size or int(max(1, min(suitable, affordable, fitting, LARGEST)))
+    # of one worker; on a busy machine a step may seem to cost nothing
+    suitable = max(per_step / (_OVERHEAD * per_row), _SIZES[1])
+    part = min(suitable, _largest_part(model))
+    fitting = memory.rows_that_fit(model, max(map(len, ids)) + parameters.most_tokens, workers, parameters)
+    batch = parameters.batch_size or int(max(1, min(part * workers, fitting)))
     return ThroughputPlan(batch, workers, threads, seconds["read"] / workers, per_step, per_token)
 
 
@@ -127,7 +174,7 @@ def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Gener
 def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
     """Return the tokens of as many prompts, all of a kind that the model reads in one batch."""
     ids = model.token_ids(prompts)
-    largest = max(decoding.alike(model.config, ids), key=len)
+    largest = max(architectures.alike(model.config, ids), key=len)
     return [ids[largest[index % len(largest)]] for index in range(len(ids))]
 
 
@@ -135,20 +182,22 @@ def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
     """Measure seconds: `read` per token of a prompt, and one step for a `few` and for `many` rows."""
     import torch
 
+    few, many = _SIZES
     with torch.inference_mode(), model.named():
-        decoding.read(model.weights, model.tokenizer, ids[:1])  # the very first pass is slower
+        prefill.last_logits(model.weights, model.tokenizer, ids[:1])  # the very first pass is slower
         started = time.perf_counter()
-        logits, mask, cache = decoding.read(model.weights, model.tokenizer, ids)
-        tokens = logits.argmax(dim=-1)
-        seconds = {"read": (time.perf_counter() - started) / mask.numel()}
-        for name, rows in zip(("many", "few"), reversed(_SIZES), strict=True):
-            rows_kept = torch.arange(rows, device=tokens.device) % len(tokens)
-            cache.reorder_cache(rows_kept)  # type: ignore[arg-type]  # transformers names a legacy type
-            mask, tokens, times = mask[rows_kept], tokens[rows_kept], []
+        reader = prefill.Reader(model.weights, model.tokenizer, ids, 8)
+        batch = rows.of(reader, many)
+        _, logits = batch.admit([row * len(ids) // many for row in range(many)])
+        logits.argmax(dim=-1).tolist()  # waits for the accelerator
+        seconds = {"read": (time.perf_counter() - started) / prefill.tokens_read(model.weights, ids, 8)}
+        tokens = torch.zeros(many, dtype=torch.long, device=logits.device)
+        for name, count in (("many", many), ("few", few)):
+            batch.keep(list(range(count)))
+            times = []
             for _ in range(3):
                 started = time.perf_counter()
-                logits, mask = decoding.write(model.weights, tokens, mask, cache)
-                logits.argmax(dim=-1).tolist()  # waits for the accelerator
+                batch.write(tokens[:count]).argmax(dim=-1).tolist()
                 times.append(time.perf_counter() - started)
             seconds[name] = min(times)
     return seconds
@@ -157,59 +206,15 @@ def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
 def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
     """Return how many prompt tokens are read if `missing` is processed in batches of `batch_size`.
 
-    Each distinct prompt of a batch is read once, and so is the prefix that all prompts of a batch share.
+    Each distinct prompt of a batch is read once, and so is what several of them share at their beginning.
     """
     total = 0
     for start in range(0, len(missing), batch_size):
         ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
-        if architectures.needs_equal_lengths(model.config):
-            total += sum(map(len, ids))
-            continue
-        shared = decoding.common_prefix(ids)
-        total += shared + len(ids) * (max(map(len, ids)) - shared)
+        for group in architectures.alike(model.config, ids):
+            total += prefill.tokens_read(model.weights, [ids[index] for index in group])
     return total
 
 
-def row_bytes(model, tokens: int) -> int:
-    """Return the memory of one row of a batch, in bytes.
-
-    It is the cache of keys and values (twice while rows are dropped), the activations of one layer for its
-    prompt, and its scores. An architecture without attention is estimated as if it had attention: its state
-    is smaller than the cache of a typical prompt.
-
-    Args:
-        model: The backend.
-        tokens: Tokens of the row, prompt and completion.
-    """
-    config = model.config.get_text_config()
-    hidden, layers = _value(config, "hidden_size", or_=1024), _value(config, "num_hidden_layers", or_=24)
-    queries = _value(config, "num_attention_heads", or_=1)
-    heads = _value(config, "num_key_value_heads", or_=queries)
-    # DeepSeek's attention
-    latent = _value(config, "qk_nope_head_dim", or_=0) + _value(config, "qk_rope_head_dim", or_=0)
-    size = max(_value(config, "head_dim", or_=hidden // queries), latent, _value(config, "v_head_dim", or_=0))
-    width = 4 if model.spec.dtype == "float32" else 2
-    inner = _value(config, "intermediate_size", or_=4 * hidden)
-    cache = 2 * layers * heads * size * tokens * width
-    layer = (8 * hidden + 3 * inner) * tokens * width
-    return 2 * cache + layer + 4 * 4 * _value(config, "vocab_size", or_=len(model.tokenizer))
-
-
-def _value(config, name: str, or_: int) -> int:
-    """Return a number of the configuration, the greatest if set per layer; `or_` where it is missing."""
-    value = getattr(config, name, None)
-    numbers = [number for number in (value if isinstance(value, list | tuple) else [value]) if number]
-    return int(max(numbers, default=or_))
-
-
-def working_bytes(parameters: Generation) -> float:
-    """Return the memory that decoding may use in addition to the weights, in bytes."""
-    return (
-        parameters.max_working_memory_gb * 1e9
-        if parameters.max_working_memory_gb
-        else 0.7 * huggingface.free_bytes()
-    )
-
-
-def _device(model) -> str:
-    return model.weights.device.type
+def _largest_part(model) -> int:
+    return _LARGEST_PART.get(model.weights.device.type, _LARGEST_PART_ELSEWHERE)

@@ -11,18 +11,24 @@ read:
 """
 
 import inspect
+import sys
 from functools import lru_cache
 
 from torch.nn import Module
-from transformers import DynamicCache, cache_utils
+from transformers import Cache, DynamicCache, cache_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+from lib.models.slots import SlotLayer
 
 _TOKENWISE = (
     cache_utils.DynamicLayer,
     cache_utils.DynamicSlidingWindowLayer,
     cache_utils.DynamicIndexedLayer,
     cache_utils.DummyLayer,
+    SlotLayer,
 )
+_TAKE_MASKS = ("sdpa", "eager")  # the ways of transformers to compute attention that take any mask
+_IN_COLUMNS = (cache_utils.DynamicLayer, cache_utils.DynamicSlidingWindowLayer)
 # attend by position in the batch, padding included, although their cache shows no window
 _COUNT_PLACES = {"mpt", "gpt_neo"}
 _POSITIONS_FROM_MASK = {"mpt", "bloom"}
@@ -69,9 +75,39 @@ def needs_equal_lengths(config) -> bool:
     return keeps_state(DynamicCache(config=config))
 
 
-def keeps_state(cache: DynamicCache) -> bool:
+def keeps_state(cache: Cache) -> bool:
     """Whether a layer of the cache keeps more than keys and values of single tokens."""
     return any(type(layer) not in _TOKENWISE for layer in cache.layers)
+
+
+def reads_trees(model, tokens: int) -> bool:
+    """Whether prompts of `tokens` with what follows can be read as a tree and their rows have slots.
+
+    They can where a mask says what each token sees, where positions are told and not counted, and where the
+    layers keep the keys and values of every token.
+    """
+    config, smallest = model.config, window(model.config)
+    return (
+        all(type(layer) in _IN_COLUMNS for layer in DynamicCache(config=config).layers)
+        and (smallest is None or tokens < smallest)
+        and config._attn_implementation in _TAKE_MASKS
+        and hasattr(sys.modules[type(model).__module__], "create_causal_mask")
+        and "position_ids" in inspect.signature(type(model).forward).parameters
+        and not getattr(config, "alibi", False)
+    )
+
+
+def alike(config, token_ids: list[list[int]]) -> list[list[int]]:
+    """Group the prompts, as their indices, into those that may be read together.
+
+    The result is one group of all prompts, or one group per length.
+    """
+    if not needs_equal_lengths(config):
+        return [list(range(len(token_ids)))]
+    indices_by_length: dict[int, list[int]] = {}
+    for index, ids in enumerate(token_ids):
+        indices_by_length.setdefault(len(ids), []).append(index)
+    return list(indices_by_length.values())
 
 
 def window(config) -> int | None:

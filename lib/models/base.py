@@ -1,6 +1,7 @@
 """The interface of a backend (text in, text out); `lib.models.registry` selects the backend of a model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,24 @@ INSTRUCTION = "Complete the sentence:"  # the wording of Gonen et al. (2025) for
 
 def no_progress(count: int) -> None:
     """Ignore the progress."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the work of a model in this process is divided. No reply depends on it.
+
+    Attributes:
+        rows: Most rows that are decoded at the same time, of all workers together; None for all of a call.
+        workers: Parts that are decoded in parallel.
+        threads: Cores of each part; None keeps torch's own number.
+    """
+
+    rows: int | None = None
+    workers: int = 1
+    threads: int | None = None
+
+
+UNDIVIDED = Division()
 
 
 class Backend:

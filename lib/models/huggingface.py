@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lib.config.specs import Model, ParameterError
-from lib.models import architectures, chat_templates, decoding
-from lib.models.base import INSTRUCTION, Backend, no_progress
+from lib.models import architectures, chat_templates, decoding, prefill
+from lib.models.base import INSTRUCTION, UNDIVIDED, Backend, Division, no_progress
 from lib.models.model_files import ModelFiles
 from lib.replies import outcomes
 from lib.replies.reply import Reply
@@ -28,8 +28,6 @@ class HuggingFaceModel(Backend):
 
     def __init__(self, spec: Model):
         self.spec = spec
-        self.workers = 1  # see lib.generation.throughput
-        self.threads: int | None = None  # None keeps torch's own number
         self.files = ModelFiles(spec)
         to_fetch = self.files.weights_to_fetch * _bits(spec.dtype) // 8
         self._check_memory(to_fetch)
@@ -184,11 +182,10 @@ class HuggingFaceModel(Backend):
         max_new_tokens: int,
         seed: int,
         progress=no_progress,
+        division: Division = UNDIVIDED,
         on_prompts=None,
     ) -> list[Reply]:
         """Answer each of the requests.
-
-        The requests are decoded in `workers` parallel parts, each on `threads` cores.
 
         Args:
             requests: One row per request, with the columns of `Backend.reply`.
@@ -196,20 +193,29 @@ class HuggingFaceModel(Backend):
             max_new_tokens: Most tokens that an answer may take.
             seed: Seed of the draws.
             progress: Called with the number of replies that have finished since the last call.
+            division: How the work is divided.
             on_prompts: Called, in any thread, with rendered prompts and the logits after each (prompts,
                 vocabulary).
 
         Returns:
             One Reply for each row of `requests`, in their order.
         """
-        settings = (temperature, max_new_tokens, seed, progress, on_prompts)
+        settings = {
+            "temperature": temperature,
+            "max_new_tokens": max_new_tokens,
+            "seed": seed,
+            "progress": progress,
+            "on_prompts": on_prompts,
+            "size": max(1, division.rows // division.workers) if division.rows else None,
+        }
         # a group shares prompts and noise, so it stays together
-        worker_of_row = requests["group_id"].factorize()[0] % self.workers
-        rows_by_worker = [np.flatnonzero(worker_of_row == worker) for worker in range(self.workers)]
+        worker_of_row = requests["group_id"].factorize()[0] % division.workers
+        rows_by_worker = [np.flatnonzero(worker_of_row == worker) for worker in range(division.workers)]
+        self.weights  # noqa: B018  load before the threads start
         parts = map_threads(
-            self,
-            lambda rows: self._reply(requests.iloc[rows], *settings),
+            lambda rows: self._reply(requests.iloc[rows], **settings),
             [rows for rows in rows_by_worker if len(rows)],
+            division,
         )
         replies = dict(zip(np.concatenate(rows_by_worker).tolist(), chain.from_iterable(parts), strict=True))
         give_back_memory()
@@ -220,7 +226,7 @@ class HuggingFaceModel(Backend):
         """Convert an error about logits that are not finite to a ParameterError that names the model."""
         try:
             yield
-        except decoding.NotFinite as error:
+        except prefill.NotFinite as error:
             raise ParameterError(f"model {self.spec.name}: {error}") from None
 
     def next_logits(self, rendered: list[str]):
@@ -228,20 +234,20 @@ class HuggingFaceModel(Backend):
         import torch
 
         ids = self.token_ids(rendered)
-        groups = decoding.alike(self.config, ids)
+        groups = architectures.alike(self.config, ids)
         with torch.inference_mode(), self.named():
             logits = [
-                decoding.read(self.weights, self.tokenizer, [ids[index] for index in group])[0]
+                prefill.last_logits(self.weights, self.tokenizer, [ids[index] for index in group])
                 for group in groups
             ]
         order = torch.tensor([index for group in groups for index in group], device=logits[0].device)
         return torch.cat(logits)[order.argsort()]
 
-    def _reply(self, requests: pd.DataFrame, *asked) -> list[Reply]:
+    def _reply(self, requests: pd.DataFrame, **settings) -> list[Reply]:
         """One Reply per row; prompts that cannot be read together are decoded one group after the other."""
         ids = self.token_ids(requests["rendered"].tolist())
-        groups = decoding.alike(self.config, ids)
-        parts = [self._decode(requests.iloc[rows], *asked) for rows in groups]
+        groups = architectures.alike(self.config, ids)
+        parts = [self._decode(requests.iloc[rows], **settings) for rows in groups]
         replies = dict(zip(chain.from_iterable(groups), chain.from_iterable(parts), strict=True))
         return [replies[row] for row in range(len(requests))]
 
@@ -254,7 +260,7 @@ class HuggingFaceModel(Backend):
         )
 
     def _decode(
-        self, requests: pd.DataFrame, temperature, max_new_tokens, seed, progress, on_prompts
+        self, requests: pd.DataFrame, *, temperature, max_new_tokens, seed, progress, on_prompts, size
     ) -> list[Reply]:
         import torch
 
@@ -276,20 +282,25 @@ class HuggingFaceModel(Backend):
                     ),
                     temperature=temperature,
                     limits=limits,
+                    size=size,
                     progress=progress,
-                    on_prompts=on_prompts and (lambda logits: on_prompts(prompts, logits)),
+                    on_prompts=on_prompts
+                    and (lambda read, logits: on_prompts([prompts[index] for index in read], logits)),
                 )
         except torch.OutOfMemoryError:
-            if len(requests) == 1:
+            if size == 1:
                 raise
-        # no draw depends on the batch, so one that does not fit can be halved
-        settings = (temperature, max_new_tokens, seed, progress, on_prompts)
-        half = len(requests) // 2
-        return [
-            reply
-            for subset in (requests.iloc[:half], requests.iloc[half:])
-            for reply in self._decode(subset, *settings)
-        ]
+        # no draw depends on the other rows, so fewer can be decoded at a time
+        half = max(1, (size or len(requests)) // 2)
+        return self._decode(
+            requests,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            progress=no_progress,  # those that finished before are counted already
+            on_prompts=on_prompts,
+            size=half,
+        )
 
 
 def _bits(dtype) -> int:
@@ -305,8 +316,8 @@ def _embeddings(model, side: str):
         return None
 
 
-def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
-    """Apply `function` to each argument, `model.workers` at a time, each on `model.threads` cores.
+def map_threads(function, arguments: list, division: Division) -> list:
+    """Apply `function` to each argument, as many at a time and on as many cores each as `division` says.
 
     It uses threads rather than processes: torch releases Python's lock, and the weights are in memory only
     once.
@@ -314,28 +325,33 @@ def map_threads(model: HuggingFaceModel, function, arguments: list) -> list:
     import torch
 
     def set_threads() -> None:
-        if model.threads:
-            torch.set_num_threads(model.threads)
+        if division.threads:
+            torch.set_num_threads(division.threads)
 
-    model.weights  # noqa: B018  load before the threads start
-    with ThreadPoolExecutor(model.workers, initializer=set_threads) as pool:
+    with ThreadPoolExecutor(division.workers, initializer=set_threads) as pool:
         return list(pool.map(function, arguments))
 
 
 def give_back_memory() -> None:
     """Return freed memory to the system where the C library can (glibc).
 
-    Caches that grow by a token and shrink by a row leave holes in the heap, which accumulate from batch to
-    batch.
+    The heap keeps what a batch has freed, and batches of other shapes leave holes in it.
     """
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def free_bytes() -> int:
-    """Free bytes for a model: of the machine and of all accelerators, over which accelerate spreads it."""
+def free_bytes(device=None) -> int:
+    """Free bytes of a device or, without one, of the machine and all accelerators together.
+
+    accelerate spreads the weights of a model over all of them.
+    """
     import psutil
     import torch
 
-    accelerators = sum(torch.cuda.mem_get_info(device)[0] for device in range(torch.cuda.device_count()))
-    return accelerators + psutil.virtual_memory().available
+    if device is not None and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    machine = psutil.virtual_memory().available
+    if device is not None:
+        return machine
+    return machine + sum(torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count()))

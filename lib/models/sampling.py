@@ -27,16 +27,16 @@ def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: i
     return -np.log(np.maximum(exponential, _SMALLEST))
 
 
-def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int):
+def draw(logits, temperature: float, keys: list[tuple[int, str, int]], steps: list[int]):
     """Draw one token for each row.
 
-    Noise is generated once per distinct key and shared by its rows.
+    Noise is generated once per distinct key and step, and shared by its rows.
 
     Args:
         logits: Tensor of logits (rows, vocabulary).
         temperature: Sampling temperature; 0 takes the most probable token.
         keys: (seed, group_id, sample_index) of each row.
-        step: Index of the token within its reply.
+        steps: Index of each row's token within its reply.
 
     Returns:
         The token of each row.
@@ -45,11 +45,11 @@ def draw(logits, temperature: float, keys: list[tuple[int, str, int]], step: int
 
     if temperature == 0:
         return logits.argmax(dim=-1)
-    rows_of: dict[tuple, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(row)
+    rows_of: dict[tuple[tuple[int, str, int], int], list[int]] = {}
+    for row, (key, step) in enumerate(zip(keys, steps, strict=True)):
+        rows_of.setdefault((key, step), []).append(row)
     tokens = torch.empty(len(keys), dtype=torch.long, device=logits.device)
-    for key, rows in rows_of.items():  # the noise of one key at a time stays in the processor's cache
+    for (key, step), rows in rows_of.items():  # the noise of one key at a time stays in the processor's cache
         noise = torch.from_numpy(gumbel_noise(*key, step, logits.shape[-1])).to(logits.device)
         tokens[rows] = (logits[rows].float() / temperature + noise).argmax(dim=-1)
     return tokens

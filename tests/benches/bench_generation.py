@@ -20,6 +20,7 @@ from lib.config import params, sections
 from lib.dataset import curated_prompts
 from lib.generation import runner, throughput
 from lib.models import huggingface, registry, sampling
+from lib.models.base import Division
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.runtime import cores
@@ -216,8 +217,9 @@ def matrix_product_limit(model, requested: pd.DataFrame, tokens: int) -> tuple[f
             torch.nn.functional.linear(rows, weight)
         return 2e-9 * times * rows.numel() * config.intermediate_size / (time.perf_counter() - started)
 
-    model.workers, model.threads = cores.available_threads(), 1
-    return needed / len(requested) / 1e9, sum(huggingface.map_threads(model, multiply, range(model.workers)))
+    division = Division(workers=cores.available_threads(), threads=1)
+    rates = huggingface.map_threads(multiply, list(range(division.workers)), division)
+    return needed / len(requested) / 1e9, sum(rates)
 
 
 def main() -> int:

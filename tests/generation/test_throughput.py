@@ -5,7 +5,7 @@ import pytest
 from lib.cli import planning
 from lib.config import params
 from lib.dataset import curated_prompts
-from lib.generation import runner, throughput
+from lib.generation import memory, runner, throughput
 from lib.models import registry
 from lib.runtime import cores
 from tests.conftest import told
@@ -45,10 +45,11 @@ def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
 
 def test_memory_caps_the_batch(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
-    row = throughput.row_bytes(
-        model, max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
+    tokens = max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
+    five = memory.decoding_bytes(model, tokens, 5, workers=throughput.usual(model).workers)
+    capped = parameters.model_copy(
+        update={"max_working_memory_gb": (five + 0.5 * memory.row_bytes(model, tokens)) / 1e9}
     )
-    capped = parameters.model_copy(update={"max_working_memory_gb": 5.5 * row / 1e9})
     assert throughput.measure(model, missing, capped).batch_size == 5
 
 

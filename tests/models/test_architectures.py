@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lib.config import specs
 from lib.dataset import curated_prompts
-from lib.generation import next_token, runner, throughput
-from lib.models import architectures, decoding, registry
+from lib.generation import memory, next_token, runner, throughput
+from lib.models import architectures, prefill, registry
 from lib.replies import outcomes
 from tests.conftest import told
 
@@ -198,13 +198,13 @@ def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_
 def test_prompts_of_several_lengths_are_never_padded_for_a_model_with_a_state(made):
     model = registry.load(told(model={"id": str(made("mamba2"))}).model)
     with pytest.raises(ValueError, match=r"mamba2: prompts of .2, 3. tokens cannot be read side by side"):
-        decoding.read(model.weights, model.tokenizer, [[5, 6], [5, 6, 7]])
+        prefill.Reader(model.weights, model.tokenizer, [[5, 6], [5, 6, 7]])
 
 
 def test_a_window_that_no_row_outgrows_changes_nothing(made):
     config = AutoConfig.from_pretrained(made("mistral"))
-    assert decoding._shared(config, [[5, 6, 7, 8], [5, 6, 9]], steps=2) == 2
-    assert decoding._shared(config, [[5, 6, 7, 8], [5, 6, 9]], steps=3) == 0
+    assert prefill._shared(config, [[5, 6, 7, 8], [5, 6, 9]], longest=6) == 2
+    assert prefill._shared(config, [[5, 6, 7, 8], [5, 6, 9]], longest=7) == 0
     assert architectures.window(AutoConfig.for_model("llama")) is None
 
 
@@ -227,4 +227,4 @@ def test_memory_of_a_row_is_estimated_whatever_the_configuration_says(kind):
         spec = told().model
         tokenizer = range(100)
 
-    assert throughput.row_bytes(Model, 10) > 0
+    assert memory.row_bytes(Model, 10) > 0

@@ -7,7 +7,7 @@ import torch
 from lib.config import specs
 from lib.dataset import curated_prompts
 from lib.generation import next_token, runner
-from lib.models import decoding, registry
+from lib.models import prefill, registry
 from tests.conftest import told
 
 INFINITE, NOT_A_NUMBER = float("inf"), float("nan")
@@ -47,13 +47,14 @@ def test_an_overflow_names_model_format_prompt_and_remedy(benchmark, tiny, tempe
 
 
 def spoilt(model, value, at_step):
-    """Make one logit of the second row `value` at one forward pass."""
+    """Make one logit of the second prompt or row `value` at one forward pass."""
     passes = []
 
     def spoil(module, arguments, output):
         passes.append(1)
-        if len(passes) > at_step and output.logits.shape[0] > 1:
-            output.logits[1, :, 7] = value
+        logits = output.logits.flatten(0, 1)  # prompts lie in one row, tokens in one each
+        if len(passes) > at_step and len(logits) > 1:
+            logits[1, 7] = value
 
     model.weights.register_forward_hook(spoil)
 
@@ -76,10 +77,10 @@ def test_a_forbidden_token_is_no_fault(benchmark, tiny):
 def test_a_row_without_any_token_is_a_fault(tiny):
     model = registry.load(told(model={"id": str(tiny)}).model)
     logits = torch.zeros(2, 5)
-    decoding.demand_finite(logits, model.weights, model.tokenizer, [[5], [6]])
+    prefill.demand_finite(logits, model.weights, model.tokenizer, [[5], [6]])
     logits[1] = -INFINITE
-    with pytest.raises(decoding.NotFinite, match=r"are not finite \(-inf\)"):
-        decoding.demand_finite(logits, model.weights, model.tokenizer, [[5], [6]])
+    with pytest.raises(prefill.NotFinite, match=r"are not finite \(-inf\)"):
+        prefill.demand_finite(logits, model.weights, model.tokenizer, [[5], [6]])
 
 
 def test_the_next_token_is_not_measured_on_bad_logits(benchmark, tiny, tmp_path):

@@ -11,6 +11,7 @@ from lib.config import params, specs
 from lib.dataset import curated_prompts
 from lib.generation import runner
 from lib.models import bundled, huggingface, registry, sampling
+from lib.models.base import Division
 from lib.nlp import sentences
 from tests.conftest import told
 
@@ -160,14 +161,14 @@ def test_a_folder_given_by_path_is_the_bundled_model(benchmark):
 def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
     parameters = told(model={"id": str(tiny)})
     model = registry.load(parameters.model)
-    model.workers, seen = 2, []
+    seen = []
     requested = runner.requests(benchmark, parameters, model)
-    model.reply(requested, 1.0, 6, seed=1, progress=seen.append)
+    model.reply(requested, 1.0, 6, seed=1, progress=seen.append, division=Division(5, workers=2))
     assert sum(seen) == len(requested)
     assert min(seen) >= 1
 
 
-def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
+def test_rows_that_do_not_fit_are_halved(benchmark, tiny, monkeypatch):
     from lib.models import decoding
 
     parameters = told(model={"id": str(tiny)})
@@ -176,19 +177,29 @@ def test_a_batch_that_does_not_fit_is_halved(benchmark, tiny, monkeypatch):
     expected = [reply.text for reply in model.reply(requested, 1.0, 6, seed=1)]
     whole, sizes = decoding.decode, []
 
-    def small_memory(model, tokenizer, token_ids, prompt_of_row, *arguments, **named):
-        sizes.append(len(prompt_of_row))
-        if len(prompt_of_row) > 3:
+    def small_memory(*arguments, size, **named):
+        sizes.append(size)
+        if size is None or size > 3:
             raise torch.OutOfMemoryError
-        return whole(model, tokenizer, token_ids, prompt_of_row, *arguments, **named)
+        return whole(*arguments, size=size, **named)
 
-    monkeypatch.setattr(
-        decoding,
-        "decode",
-        lambda *given, prompt_of_row, **named: small_memory(*given, prompt_of_row, **named),
-    )
+    monkeypatch.setattr(decoding, "decode", small_memory)
     assert [reply.text for reply in model.reply(requested, 1.0, 6, seed=1)] == expected
-    assert max(sizes) == len(requested) > 3
+    halves = [len(requested) // 2**power for power in range(1, 10)]
+    assert sizes == [None, *halves[: len(sizes) - 1]] and sizes[-1] <= 3 < sizes[-2]
+
+
+def test_one_row_that_does_not_fit_stops_the_run(benchmark, tiny, monkeypatch):
+    from lib.models import decoding
+
+    def no_memory(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(decoding, "decode", no_memory)
+    parameters = told(model={"id": str(tiny)})
+    model = registry.load(parameters.model)
+    with pytest.raises(torch.OutOfMemoryError):
+        model.reply(runner.requests(benchmark, parameters, model), 1.0, 6, seed=1)
 
 
 def test_the_fingerprint_holds_no_path(tiny):

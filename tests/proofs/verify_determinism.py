@@ -20,6 +20,7 @@ from lib.config import params, sections
 from lib.dataset import curated_prompts
 from lib.generation import runner
 from lib.models import registry
+from lib.models.base import UNDIVIDED, Division
 from lib.replies import outcomes
 
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
@@ -40,12 +41,16 @@ def told(temperature: float, batch_size: int, dtype: str = "float32") -> section
     return params.from_cell("02_generation", values | {"model": values["model"] | {"dtype": dtype}})
 
 
-def ask(model, requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
+def ask(
+    model, requested: pd.DataFrame, parameters: sections.Generation, division: Division = UNDIVIDED
+) -> dict[str, str]:
     """The completion of each prompt, asked in the order of `requested`, `batch_size` at a time."""
     replies = []
     for start in range(0, len(requested), parameters.batch_size):
         batch = requested.iloc[start : start + parameters.batch_size]
-        replies += model.reply(batch, parameters.temperature, parameters.max_new_tokens, parameters.seed)
+        replies += model.reply(
+            batch, parameters.temperature, parameters.max_new_tokens, parameters.seed, division=division
+        )
     rows = zip(requested.itertuples(), replies, strict=True)
     return {row.prompt_id: outcomes.settle(reply, row.context, row.stem).completion for row, reply in rows}
 
@@ -57,10 +62,7 @@ def ask_in_a_worker(requested: pd.DataFrame, parameters: sections.Generation) ->
 
 def ask_in_two_threads(model, requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
     """Each batch in two parts side by side."""
-    model.workers, model.threads = 2, 1
-    found = ask(model, requested, parameters)
-    model.workers, model.threads = 1, None
-    return found
+    return ask(model, requested, parameters, Division(workers=2, threads=1))
 
 
 def ask_in_two_processes(requested: pd.DataFrame, parameters: sections.Generation) -> dict[str, str]:
@@ -78,7 +80,6 @@ def ask_interrupted(model, requested: pd.DataFrame, parameters: sections.Generat
         journal = Path(folder) / "journal.jsonl"
         runner.generate(requested.iloc[: len(requested) // 3], parameters, model, journal)
         paid = runner.generate(requested, parameters, model, journal)
-    model.workers, model.threads = 1, None
     return dict(zip(paid["prompt_id"], paid["completion"], strict=True))
 
 
@@ -96,6 +97,8 @@ def compare(requested: pd.DataFrame, temperature: float) -> list[dict]:
         ),
         "two threads": lambda: ask_in_two_threads(model, requested, told(temperature, 64)),
         "two processes": lambda: ask_in_two_processes(requested, told(temperature, 64)),
+        "refilled, 24 rows": lambda: ask(model, requested, told(temperature, 64), Division(rows=24)),
+        "refilled, 5 rows": lambda: ask(model, requested, told(temperature, 1000), Division(rows=5)),
         "interrupted": lambda: ask_interrupted(model, requested, told(temperature, 64)),
     }
     return [_row("float32", temperature, way, found(), base) for way, found in ways.items()]
