@@ -1,6 +1,7 @@
 """What several tests need: a copy of the project to run whole parameter sets in, a tiny model, parameters
 with changes."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if item.path.parent.name not in FAST or NEEDY & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported and collected out of every later garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

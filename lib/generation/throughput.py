@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lib.config.sections import Generation
-from lib.models import architectures, decoding, huggingface
 from lib.models.base import Backend
 from lib.runtime.cores import available_threads
 
@@ -92,6 +91,8 @@ def measure(model: Backend, missing: pd.DataFrame, parameters: Generation) -> Th
 
 def _time(model, prompts: list[str], parameters: Generation, workers: int, threads: int) -> ThroughputPlan:
     """Measure prefill and decoding with `workers` doing the same work at the same time."""
+    from lib.models import huggingface
+
     model.workers, model.threads = workers, threads
     ids = alike_prompts(model, prompts)
     seconds = (
@@ -126,6 +127,8 @@ def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Gener
 
 def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
     """Return the tokens of as many prompts, all of a kind that the model reads in one batch."""
+    from lib.models import decoding
+
     ids = model.token_ids(prompts)
     largest = max(decoding.alike(model.config, ids), key=len)
     return [ids[largest[index % len(largest)]] for index in range(len(ids))]
@@ -134,6 +137,8 @@ def alike_prompts(model, prompts: list[str]) -> list[list[int]]:
 def _time_one(model, ids: list[list[int]]) -> dict[str, float]:
     """Measure seconds: `read` per token of a prompt, and one step for a `few` and for `many` rows."""
     import torch
+
+    from lib.models import decoding
 
     with torch.inference_mode(), model.named():
         decoding.read(model.weights, model.tokenizer, ids[:1])  # the very first pass is slower
@@ -159,6 +164,8 @@ def prompt_tokens(model, missing: pd.DataFrame, batch_size: int) -> int:
 
     Each distinct prompt of a batch is read once, and so is the prefix that all prompts of a batch share.
     """
+    from lib.models import architectures, decoding
+
     total = 0
     for start in range(0, len(missing), batch_size):
         ids = model.token_ids(missing["rendered"].iloc[start : start + batch_size].unique().tolist())
@@ -204,6 +211,8 @@ def _value(config, name: str, or_: int) -> int:
 
 def working_bytes(parameters: Generation) -> float:
     """Return the memory that decoding may use in addition to the weights, in bytes."""
+    from lib.models import huggingface
+
     return (
         parameters.max_working_memory_gb * 1e9
         if parameters.max_working_memory_gb

@@ -10,7 +10,7 @@ import papermill
 import pytest
 import yaml
 
-from lib.cli import batch, readme
+from lib.cli import execution, readme
 from lib.config import specs
 from lib.models import mock
 from lib.report import forest
@@ -85,7 +85,7 @@ def test_a_page_keeps_what_a_cell_shows_and_not_what_it_prints_on_the_way(tmp_pa
     cell = nbformat.v4.new_code_cell("1", outputs=[*printed, shown])
     page = tmp_path / "page.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
-    batch.tidy(page)
+    execution.tidy(page)
     assert nbformat.read(page, 4).cells[0].outputs == [shown]
 
 
@@ -311,7 +311,7 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
 
     monkeypatch.setattr(papermill, "execute_notebook", dies_once)
     monkeypatch.setattr(specs, "ROOT", smoke.parents[1])
-    batch.notebook(
+    execution.notebook(
         "05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb"
     )
     assert len(tries) == 2
@@ -331,7 +331,7 @@ def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, na
         "papermill.execute.papermill_engines.execute_notebook_with_engine",
         lambda _, book, *more, **options: book,
     )
-    batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
+    execution._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
     assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."
 
 
