@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # `make test-fast` runs the tests of these packages that need no run and no model
 FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "stats", "storage", "tests")
 NEEDY = {"smoke", "copy", "tiny", "stand_in"}
+PRINTED = "printed.txt"  # by the smoke run
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -70,6 +71,7 @@ def smoke(copy, tmp_path_factory, worker_id) -> Path:
             _run_smoke(copy)
             for name in ("outputs/smoke", ".snakemake"):
                 shutil.copytree(copy / name, shared.with_suffix(".making") / name)
+            shutil.copy(copy / PRINTED, shared.with_suffix(".making"))
             shared.with_suffix(".making").rename(shared)
             return made
     shutil.copytree(shared, copy, dirs_exist_ok=True)
@@ -79,6 +81,7 @@ def smoke(copy, tmp_path_factory, worker_id) -> Path:
 def _run_smoke(folder: Path) -> None:
     done = call(folder, "run", "smoke")
     assert done.returncode == 0, done.stdout
+    (folder / PRINTED).write_text(done.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,9 +15,11 @@ from lib.generation import prompt_checks, runner, throughput
 from lib.judging import llm_judge
 from lib.mining import benchmarks
 from lib.models import registry
-from lib.models.huggingface import HuggingFaceModel
 from lib.runtime import progress
 from lib.storage import records
+
+if TYPE_CHECKING:
+    from lib.models.huggingface import HuggingFaceModel
 
 PACE = "seconds a completion"
 # number of prompts whose completions are generated, and discarded, to measure their length and speed
@@ -82,7 +85,7 @@ class Pilot:
     longest: int
 
 
-def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
+def pilot(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Generation) -> Pilot:
     """Measure the throughput on this machine, corrected by timing a few of the `missing` completions.
 
     These completions are discarded.
@@ -101,7 +104,7 @@ def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generati
 
 
 def corrected(
-    model: HuggingFaceModel,
+    model: "HuggingFaceModel",
     pace: throughput.ThroughputPlan,
     missing: pd.DataFrame,
     run: sections.Generation,
@@ -133,7 +136,7 @@ def corrected(
     return Pilot(pace, seconds / len(missing), tokens, prompt_tokens, longest)
 
 
-def _measured(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> dict:
+def _measured(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Generation) -> dict:
     measured = pilot(model, missing, run)
     working = measured.pace.batch_size * throughput.row_bytes(model, measured.longest + run.most_tokens)
     return {
