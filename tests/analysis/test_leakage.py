@@ -10,6 +10,7 @@ from lib.analysis import leakage
 from lib.report import reports
 
 QUANTITIES = list(leakage.QUANTITIES)
+KEY = ["group_id", "arm", "direction"]
 
 
 def judged(rows: list[tuple], model: str = "m", mitigation: str = "none") -> pd.DataFrame:

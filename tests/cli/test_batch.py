@@ -57,10 +57,8 @@ def test_a_second_call_runs_no_notebook(smoke):
 
 def jobs_told(lines: list[str]) -> tuple[int, int]:
     """How many jobs a run says to begin and to end."""
-    begun, ended = (
-        sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s")
-    )
-    return begun, ended
+    told = [line for line in lines if line.startswith("0")]
+    return sum(line.endswith(" …") for line in told), sum(line.endswith(" s") for line in told)
 
 
 def test_a_run_prints_each_job_and_each_result_as_it_comes_and_no_bar(smoke):
