@@ -86,6 +86,7 @@ simulate: .venv/ready
 	$(BIN)/python -m tests.simulations.simulate_leakage
 	$(BIN)/python -m tests.simulations.simulate_sizes
 	$(BIN)/python -m tests.simulations.simulate_mitigation
+	$(BIN)/python -m tests.simulations.simulate_usability
 
 # Do the estimates from a few labels and many verdicts cover the truth? Simulated annotators.
 simulate-annotation: .venv/ready

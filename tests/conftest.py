@@ -1,6 +1,7 @@
 """What several tests need: a copy of the project to run whole parameter sets in, a tiny model, parameters
 with changes."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # `make test-fast` runs the tests of these packages that need no run and no model
 FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "stats", "storage", "tests")
 NEEDY = {"smoke", "copy", "tiny", "stand_in"}
+PRINTED = "printed.txt"  # by the smoke run
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -24,6 +26,12 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if item.path.parent.name not in FAST or NEEDY & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported and collected out of every later garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +71,7 @@ def smoke(copy, tmp_path_factory, worker_id) -> Path:
             _run_smoke(copy)
             for name in ("outputs/smoke", ".snakemake"):
                 shutil.copytree(copy / name, shared.with_suffix(".making") / name)
+            shutil.copy(copy / PRINTED, shared.with_suffix(".making"))
             shared.with_suffix(".making").rename(shared)
             return made
     shutil.copytree(shared, copy, dirs_exist_ok=True)
@@ -72,6 +81,7 @@ def smoke(copy, tmp_path_factory, worker_id) -> Path:
 def _run_smoke(folder: Path) -> None:
     done = call(folder, "run", "smoke")
     assert done.returncode == 0, done.stdout
+    (folder / PRINTED).write_text(done.stdout)
 
 
 @pytest.fixture(scope="session")

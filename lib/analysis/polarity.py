@@ -20,6 +20,7 @@ from scipy import optimize
 
 from lib.analysis import leakage
 from lib.analysis.clustered import design_mean
+from lib.dataset import curated_prompts
 from lib.nlp.vader import SCALE
 
 POOLED = "neutral and placebo"
@@ -255,6 +256,7 @@ def tipping(judgements: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def _tipping(table: pd.DataFrame, limits: tuple[float, float], confidence: float) -> dict:
+    table = curated_prompts.with_match(table)  # once for all ratios
     counts = {"n": len(table), "n_stems": table["stem_id"].nunique()}
     negative, positive = table["difference"].mean(), table["positive"].mean()
     tips = -negative / positive if positive else np.nan

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,13 +11,15 @@ from lib.analysis import power
 from lib.config import params, sections
 from lib.corpora import human_ratings, own_ratings
 from lib.dataset import curated_prompts
-from lib.generation import memory, prompt_checks, runner, throughput
+from lib.generation import prompt_checks, runner, throughput
 from lib.judging import llm_judge
 from lib.mining import benchmarks
 from lib.models import registry
-from lib.models.huggingface import HuggingFaceModel
 from lib.runtime import progress
 from lib.storage import records
+
+if TYPE_CHECKING:
+    from lib.models.huggingface import HuggingFaceModel
 
 PACE = "seconds a completion"
 # number of prompts whose completions are generated, and discarded, to measure their length and speed
@@ -82,12 +85,14 @@ class Pilot:
     longest: int
 
 
-def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> Pilot:
+def pilot(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Generation) -> Pilot:
     """Measure the throughput on this machine, corrected by timing a few of the `missing` completions.
 
     These completions are discarded.
     """
-    pace = throughput.measure(model, missing, run)
+    from lib.generation import calibration
+
+    pace = calibration.measure(model, missing, run)
     distinct = missing["rendered"].drop_duplicates()
     chosen = distinct.sample(min(_PILOT, len(distinct)), random_state=run.seed)
     requests = runner.side_by_side(missing[missing["rendered"].isin(chosen)])
@@ -100,7 +105,7 @@ def pilot(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generati
 
 
 def corrected(
-    model: HuggingFaceModel,
+    model: "HuggingFaceModel",
     pace: throughput.ThroughputPlan,
     missing: pd.DataFrame,
     run: sections.Generation,
@@ -120,17 +125,21 @@ def corrected(
     Returns:
         The Pilot of the plan.
     """
+    from lib.generation import calibration
+
     tokens = asked["tokens"].mean()
     predicted = pace.seconds(
-        throughput.prompt_tokens(model, asked, len(asked)), len(asked), tokens, int(asked["tokens"].max())
+        calibration.prompt_tokens(model, asked, len(asked)), len(asked), tokens, int(asked["tokens"].max())
     )
-    prompt_tokens = throughput.prompt_tokens(model, missing, pace.batch_size)
+    prompt_tokens = calibration.prompt_tokens(model, missing, pace.batch_size)
     seconds = pace.seconds(prompt_tokens, len(missing), tokens, run.most_tokens) * took / predicted
     longest = max(map(len, model.token_ids(asked["rendered"].tolist())))
     return Pilot(pace, seconds / len(missing), tokens, prompt_tokens, longest)
 
 
-def _measured(model: HuggingFaceModel, missing: pd.DataFrame, run: sections.Generation) -> dict:
+def _measured(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Generation) -> dict:
+    from lib.generation import memory
+
     measured = pilot(model, missing, run)
     pace = measured.pace
     working = memory.decoding_bytes(model, measured.longest + run.most_tokens, pace.batch_size, pace.workers)

@@ -11,10 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from lib.cli import eta, jobs, terminal
+from lib.cli import jobs, terminal
 from lib.config import params, specs
-from lib.corpora import own_ratings
-from lib.dataset import own_sentences
 from lib.runtime import command_line, progress
 from lib.runtime.errors import UserError
 from lib.storage import records
@@ -37,6 +35,9 @@ def run(set_name: str, cores: int) -> None:
 
     Then print the claims board and where the pages are.
     """
+    from lib.corpora import own_ratings
+    from lib.dataset import own_sentences
+
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
     if parameters.confirms:
@@ -63,6 +64,8 @@ def run(set_name: str, cores: int) -> None:
 
 def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) -> None:
     """Prepare the run and pass its notebooks to Snakemake, showing their progress."""
+    from lib.cli import eta
+
     folder = records.run_folder(set_name)
     logs = folder / "logs"
     progress_folder = logs / "progress"
@@ -125,6 +128,7 @@ def prepare(set_name: str) -> None:
     """
     progress.begin(jobs.PREPARATION)
     started = time.monotonic()
+    from lib.cli import eta
     from lib.corpora import human_ratings
     from lib.judging import judges
     from lib.models import registry

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from lib.generation import throughput
-from lib.models import huggingface
 from lib.nlp import vader
 from lib.runtime import progress
 from lib.storage.records import Journal, journal_keys
@@ -135,6 +134,8 @@ def _owed(prompts: pd.DataFrame, model) -> pd.DataFrame:
 
 
 def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None:
+    from lib.models import huggingface
+
     size = model.weights.get_output_embeddings().weight.shape[0]
     valences, division = token_valences(model.tokenizer, size), throughput.usual(model)
     with progress.bar(total, "next token", "prompts", total - len(missing)) as bar:

@@ -160,7 +160,9 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
         return 0.0, run
     model, is_calibrated = answers.model, calibrate and answers.model.is_local
     if is_calibrated:
-        plan = throughput.measure(model, missing.drop_duplicates("rendered"), run)
+        from lib.generation import calibration
+
+        plan = calibration.measure(model, missing.drop_duplicates("rendered"), run)
         run = run.model_copy(update={"batch_size": plan.batch_size, "workers": plan.workers})
     incomplete = set(missing["group_id"])
     trial = [group for group in ordered if group in incomplete][:TRIAL]

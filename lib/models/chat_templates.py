@@ -2,11 +2,10 @@
 
 import datetime
 import inspect
+from functools import cache
 
 from jinja2 import meta
 from jinja2.exceptions import TemplateError
-from transformers import PreTrainedTokenizerBase
-from transformers.utils import chat_template_utils
 
 from lib.config.specs import Model, ParameterError, nearest
 
@@ -15,15 +14,21 @@ _DAY = datetime.datetime(2024, 7, 26)
 _DATE = f"{_DAY:%d %b %Y}"
 _SWITCHES = ("enable_thinking", "thinking")  # what templates call the switch that turns thoughts off
 _MARK = "0123456789"
-_OURS = {
-    *inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters,
-    "messages",
-    "strftime_now",
-    "raise_exception",
-    "namespace",
-    "range",
-    "dict",
-}
+_OF_EVERY_TEMPLATE = {"messages", "strftime_now", "raise_exception", "namespace", "range", "dict"}
+
+
+@cache
+def _reserved() -> set[str]:
+    """The names that a template gets from transformers or from this project."""
+    from transformers import PreTrainedTokenizerBase
+
+    return _OF_EVERY_TEMPLATE | {*inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters}
+
+
+def _compiled(template: str):
+    from transformers.utils import chat_template_utils
+
+    return chat_template_utils._compile_jinja_template(template)
 
 
 def apply(tokenizer, spec: Model, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
@@ -69,19 +74,14 @@ def _pin_date(tokenizer) -> None:
     A function cannot be passed as an argument, because transformers removes it. transformers caches compiled
     templates, so this affects everything that uses the template.
     """
-    compiled = chat_template_utils._compile_jinja_template(tokenizer.get_chat_template())
-    compiled.globals["strftime_now"] = _DAY.strftime
+    _compiled(tokenizer.get_chat_template()).globals["strftime_now"] = _DAY.strftime
 
 
 def known(tokenizer) -> set[str]:
     """The names that the chat template reads from its arguments."""
     template = tokenizer.get_chat_template()
-    environment = chat_template_utils._compile_jinja_template(template).environment
-    return (
-        meta.find_undeclared_variables(environment.parse(template))
-        - _OURS
-        - set(tokenizer.special_tokens_map)
-    )
+    variables = meta.find_undeclared_variables(_compiled(template).environment.parse(template))
+    return variables - _reserved() - set(tokenizer.special_tokens_map)
 
 
 def check(tokenizer, spec: Model, messages: list[dict[str, str]]) -> None:
@@ -98,7 +98,7 @@ def check(tokenizer, spec: Model, messages: list[dict[str, str]]) -> None:
                 f"{location} have no effect in mode {spec.mode!r}; take them out, or set mode to 'chat'"
             )
         return
-    for name in sorted(_OURS & set(spec.chat_template_kwargs)):
+    for name in sorted(_reserved() & set(spec.chat_template_kwargs)):
         raise ParameterError(f"{location}.{name} is given by the project itself; take it out")
     apply(tokenizer, spec, messages)
     variables = known(tokenizer)

@@ -23,7 +23,6 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from scipy import special
-from statsmodels.stats.multitest import multipletests
 
 
 @dataclass(frozen=True)
@@ -352,12 +351,16 @@ def below_p(estimate: Estimate, bound: float) -> float:
 
 
 def holm(p_values) -> np.ndarray:
-    """Return p-values corrected for their family by Holm's method; NaN stays NaN and does not count."""
+    """Return p-values corrected for their family by Holm's method; NaN stays NaN and does not count.
+
+    `statsmodels.stats.multitest.multipletests` gives the same, but collects garbage at every call: a tenth of
+    a second.
+    """
     p = np.asarray(p_values, dtype=float)
+    ascending = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN is last
     corrected = np.full(p.shape, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        corrected[known] = multipletests(p[known], method="holm")[1]
+    steps = p[ascending] * np.arange(len(ascending), 0, -1)
+    corrected[ascending] = np.minimum(np.maximum.accumulate(steps), 1)
     return corrected
 
 

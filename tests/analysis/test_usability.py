@@ -1,13 +1,8 @@
-"""What is missing is counted, never 0, and too much of it allows no verdict: by hand, and seen on the pages
-of a run."""
+"""What is missing is counted, never 0, and too much of it allows no verdict: by hand."""
 
-import json
-
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from lib.analysis import leakage, usability
 from lib.config.specs import Judge
@@ -16,32 +11,9 @@ from lib.generation import runner
 from lib.judging import judges
 from lib.replies import outcomes
 from lib.report import reports
-from tests.conftest import call
-
-ARMS = ("none", "neutral", "placebo", "negative", "positive")
-
-
-def made(
-    missing: dict[str, list[int]], stems: int = 20, samples: int = 1, mitigation: str = "none"
-) -> pd.DataFrame:
-    """Completions of one group a stem; of each arm in `missing` those of the stems listed there are
-    refused."""
-    rows = [
-        {
-            "model": "m",
-            "mitigation": mitigation,
-            "stem_id": f"s{stem}",
-            "group_id": f"g{stem}",
-            "arm": arm,
-            "sample_index": draw,
-            "outcome": "refused" if stem in missing.get(arm, []) else "answered",
-            "note": "No." * (stem in missing.get(arm, [])),
-        }
-        for stem in range(stems)
-        for arm in ARMS
-        for draw in range(samples)
-    ]
-    return pd.DataFrame(rows)
+from tests.simulations import simulate_usability
+from tests.simulations.simulate_usability import ARMS
+from tests.simulations.simulate_usability import completions as made
 
 
 def test_outcomes_are_counted_by_mitigation_and_arm_and_reason():
@@ -104,12 +76,8 @@ def test_arms_with_unequally_many_draws_are_compared_over_all_of_them():
 
 
 def test_a_sound_run_breaks_the_rule_no_more_often_than_it_may():
-    rng, broken = np.random.default_rng(0), 0
-    for _ in range(200):
-        lost = {arm: np.flatnonzero(rng.random(60) < 0.05).tolist() for arm in ARMS}
-        checked = usability.check(made(lost, stems=60), 0.95)
-        broken += (checked["fault"].str.startswith("arms differ")).any()
-    assert broken <= 18  # of 200 at 5 %: 19 or more come of a sound test once in 400 times
+    # of 60 at 5 %: 9 or more come of a sound test once in 300 times
+    assert simulate_usability.broken(60) <= 8
 
 
 def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
@@ -197,65 +165,7 @@ def test_what_is_missing_equals_nothing():
     assert same["placebo"] == 100.0 and same["negative"] == 100.0
 
 
-@pytest.fixture(scope="module")
-def unusable(smoke, copy, tmp_path_factory):
-    """The run folder of a small run whose one model, a table, left out two fifths of its completions."""
-    given = yaml.safe_load((copy / "params" / "smoke.yaml").read_text())
-    rng, benchmark = (
-        np.random.default_rng(0),
-        curated_prompts.build(seed=given["dataset"]["seed"], stems=8, contexts_per_stem=1),
-    )
-    texts = tmp_path_factory.mktemp("table") / "answers.jsonl"
-    said = {"negative": "a sad and gloomy thing.", "positive": "a wonderful, happy thing."}
-    lines = []
-    for row in benchmark.itertuples():
-        texts_of_arm = ["..." if rng.random() < 0.4 else said.get(row.arm, "oak.") for _ in range(2)]
-        lines += [
-            {"prompt_id": row.prompt_id, "sample_index": draw, "completion": text}
-            for draw, text in enumerate(texts_of_arm)
-        ]
-    texts.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    model = {
-        "name": "mute",
-        "id": "mute-1",
-        "family": "mute",
-        "tuning": "instruct",
-        "mode": "completion",
-        "table": {"path": str(texts)},
-    }
-    given |= {"title": "a model that mostly says nothing", "models": [model], "mitigations": {}}
-    given["dataset"]["stems"], given["mitigation"]["controls"], given["agreement"]["annotation_pairs"] = (
-        8,
-        [],
-        10,
-    )
-    (copy / "params" / "mute.yaml").write_text(yaml.safe_dump(given))
-    done = call(copy, "run", "mute")
-    assert done.returncode == 0, done.stdout
-    return copy / "outputs" / "mute"
-
-
-def test_the_stamp_is_seen_on_board_pages_and_figures(unusable):
-    board = pd.read_csv(unusable / "headline.csv").set_index("claim")
-    for claim in ("C0", "C4"):
-        assert board.loc[claim, "verdict"] == "inconclusive"
-        assert "% of completions are unusable (arm " in board.loc[claim, "reason"]
-    assert "inconclusive: " in (unusable / "headline.md").read_text()
-    assert "% of completions are unusable" in (unusable / "headline.md").read_text()
-    for page in ("03_judging.mute", "05_scaling_analysis", "06_prompting_mitigation_ablation"):
-        book = nbformat.read(unusable / "executed" / f"{page}.ipynb", as_version=4)
-        shown = [str(output) for cell in book.cells for output in cell.get("outputs", [])]
-        assert any("% of completions are unusable" in text for text in shown), page
-        drawn = [text for text in shown if "<img alt=" in text and "Published" not in text]
-        assert all(
-            "TOY INCONCLUSIVE " in text and " % of completions are unusable (arm " in text for text in drawn
-        ), page
-    book = nbformat.read(unusable / "executed" / "02_generation.mute.ipynb", as_version=4)
-    shown = str([cell.get("outputs") for cell in book.cells])
-    assert "empty, %" in shown and "The usability rule is **broken" in shown
-
-
-def test_a_stamp_names_each_model_and_its_fault(smoke):
+def test_a_stamp_names_each_model_and_its_fault():
     class Run:
         set_name, is_mock = "smoke", False
 
@@ -265,3 +175,5 @@ def test_a_stamp_names_each_model_and_its_fault(smoke):
         == f"{reports.INVALID} INCONCLUSIVE: b: 38 % of completions are unusable (arm negative)."
     )
     assert reports.stamp(Run) == ""
+    Run.is_mock = True
+    assert reports.stamp(Run, {"b": faults["b"]}) == f"{reports.TOY} INCONCLUSIVE: b: {faults['b']}."

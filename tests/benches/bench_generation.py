@@ -18,7 +18,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from lib.config import params, sections
 from lib.dataset import curated_prompts
-from lib.generation import runner, throughput
+from lib.generation import calibration, runner
 from lib.models import huggingface, registry, sampling
 from lib.models.base import Division
 from lib.replies import outcomes
@@ -244,7 +244,7 @@ def main() -> int:
         flush=True,
     )
     started = time.perf_counter()
-    pace = throughput.measure(model, requested, parameters)
+    pace = calibration.measure(model, requested, parameters)
     print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
     parameters = parameters.model_copy(update={"batch_size": pace.batch_size, "workers": pace.workers})
     rates = pd.DataFrame([_repeat(number, model, requested, parameters) for number in range(given.repeats)])

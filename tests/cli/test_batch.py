@@ -4,18 +4,21 @@ and exit code 1."""
 import json
 import re
 import shutil
+from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 import yaml
 
-from lib.cli import batch, readme
+from lib.cli import execution, readme
 from lib.config import specs
 from lib.models import mock
 from lib.report import forest
 from lib.storage import packages, records
-from tests.conftest import ROOT, call
+from tests.conftest import PRINTED, ROOT, call
+
+OF_DATASET = ["01_dataset.yaml", "01_dataset.ipynb", "prompts.parquet"]
 
 
 def hashes(folder) -> dict:
@@ -52,27 +55,44 @@ def test_a_second_call_runs_no_notebook(smoke):
     assert "exploratory" in done.stdout
 
 
-def test_a_run_again_from_nothing_gives_the_same_tables_and_pages(smoke, tmp_path):
-    before = hashes(smoke)
-    pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
-    shutil.copytree(
-        smoke.parents[1], tmp_path / "copy", ignore=shutil.ignore_patterns("outputs", ".snakemake")
-    )
-    done = call(tmp_path / "copy", "run", "smoke")
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
+def jobs_told(lines: list[str]) -> tuple[int, int]:
+    """How many jobs a run says to begin and to end."""
+    told = [line for line in lines if line.startswith("0")]
+    return sum(line.endswith(" …") for line in told), sum(line.endswith(" s") for line in told)
+
+
+def test_a_run_prints_each_job_and_each_result_as_it_comes_and_no_bar(smoke):
+    printed = (smoke.parents[1] / PRINTED).read_text()
+    lines = printed.splitlines()
     judged = [place for place, line in enumerate(lines) if "(before correction" in line]
     assert len(judged) == 3 and judged[-1] < next(
         place for place, line in enumerate(lines) if line.startswith("C1 the judge agrees")
     ), "results as they come"
-    begun, ended = (
-        sum(line.endswith(end) and line.startswith("0") for line in lines) for end in (" …", " s")
-    )
-    assert begun == ended == len(pages)
-    assert not re.search(r"%\||it/s|\r|\x1b", done.stdout), "no bar of anybody's where there is no terminal"
+    pages = len(list((smoke / "executed").iterdir()))
+    assert jobs_told(lines) == (pages, pages)
+    assert not re.search(r"%\||it/s|\r|\x1b", printed), "no bar of anybody's where there is no terminal"
+
+
+def test_what_is_missing_is_made_again_with_the_same_tables_and_pages(smoke, tmp_path):
+    """Every notebook runs again, those of each model for one of them, in a folder of another name."""
     again = tmp_path / "copy" / "outputs" / "smoke"
-    assert hashes(again) == before
-    assert (again / "claims.svg").read_bytes() == (smoke / "claims.svg").read_bytes()
+    shutil.copytree(smoke.parents[1], tmp_path / "copy")
+    pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
+    of_others = [name for name in pages if re.search("canned-[13]0", name)]
+    for path in filter(Path.is_file, again.rglob("*")):
+        if not re.search("canned-[13]0", path.name) and path.name not in OF_DATASET:
+            path.unlink()
+    done = call(tmp_path / "copy", "run", "smoke")
+    assert done.returncode == 0, done.stdout
+    missing = len(pages) - len(of_others) - 1  # that of the benchmark
+    assert jobs_told(done.stdout.splitlines()) == (missing, missing)
+    assert hashes(again) == hashes(smoke)
+    for name in OF_DATASET[1:]:
+        next(again.rglob(name)).unlink()
+    values, page = again / "values" / "01_dataset.yaml", again / "executed" / "01_dataset.ipynb"
+    assert call(tmp_path / "copy", "notebook", "01_dataset", str(values), str(page)).returncode == 0
+    for name in ("claims.svg", "prompts.parquet"):
+        assert (again / name).read_bytes() == (smoke / name).read_bytes()
     assert {page.name: page.read_bytes() for page in (again / "executed").iterdir()} == pages
 
 
@@ -85,7 +105,7 @@ def test_a_page_keeps_what_a_cell_shows_and_not_what_it_prints_on_the_way(tmp_pa
     cell = nbformat.v4.new_code_cell("1", outputs=[*printed, shown])
     page = tmp_path / "page.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
-    batch.tidy(page)
+    execution.tidy(page)
     assert nbformat.read(page, 4).cells[0].outputs == [shown]
 
 
@@ -311,7 +331,7 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
 
     monkeypatch.setattr(papermill, "execute_notebook", dies_once)
     monkeypatch.setattr(specs, "ROOT", smoke.parents[1])
-    batch.notebook(
+    execution.notebook(
         "05_scaling_analysis", smoke / "values" / "05_scaling_analysis.yaml", tmp_path / "page.ipynb"
     )
     assert len(tries) == 2
@@ -331,7 +351,7 @@ def test_a_folder_of_any_name_is_no_template_of_a_path(tmp_path, monkeypatch, na
         "papermill.execute.papermill_engines.execute_notebook_with_engine",
         lambda _, book, *more, **options: book,
     )
-    batch._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
+    execution._execute(tmp_path / name / "in.ipynb", tmp_path / name / "out.ipynb", {})
     assert nbformat.read(tmp_path / name / "out.ipynb", 4).cells[-1].source == "Text."
 
 

@@ -5,7 +5,7 @@ import pytest
 from lib.cli import planning
 from lib.config import params
 from lib.dataset import curated_prompts
-from lib.generation import memory, runner, throughput
+from lib.generation import calibration, memory, runner, throughput
 from lib.models import registry
 from lib.runtime import cores
 from tests.conftest import told
@@ -32,14 +32,14 @@ def test_a_measured_pace_uses_the_cores_there_are(benchmark, tiny):
 
 
 def test_what_the_parameters_say_is_not_measured(benchmark, tiny, monkeypatch):
-    monkeypatch.setattr(throughput, "measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(calibration, "measure", lambda *_: pytest.fail("measured"))
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)}, batch_size=7, workers=1)
     pace = throughput.pace(model, missing, parameters)
     assert (pace.batch_size, pace.workers) == (7, 1)
 
 
 def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
-    monkeypatch.setattr(throughput, "measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(calibration, "measure", lambda *_: pytest.fail("measured"))
     throughput.pace(*asked(benchmark, model={"id": str(tiny)}))
 
 
@@ -50,7 +50,7 @@ def test_memory_caps_the_batch(benchmark, tiny):
     capped = parameters.model_copy(
         update={"max_working_memory_gb": (five + 0.5 * memory.row_bytes(model, tokens)) / 1e9}
     )
-    assert throughput.measure(model, missing, capped).batch_size == 5
+    assert calibration.measure(model, missing, capped).batch_size == 5
 
 
 def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(tiny):
@@ -60,9 +60,11 @@ def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(ti
     texts = ["The cat sat on", "The cat ran to", "The cat sat on"]
     long, short = (len(ids) for ids in model.token_ids(["The cat sat on", "The cat"]))
     assert long == 4 and short == 2
-    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 3) == short + 2 * (long - short)
+    assert calibration.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 3) == short + 2 * (
+        long - short
+    )
     # all but the last are shared
-    assert throughput.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long
+    assert calibration.prompt_tokens(model, pd.DataFrame({"rendered": texts}), 1) == 3 * long
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

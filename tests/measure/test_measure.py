@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,25 +89,54 @@ def test_times_that_cannot_be_read_count_as_not_known(tmp_path, monkeypatch, con
     assert front_door._pages_seconds("vader", 600.0) == 50
 
 
-def test_one_command_measures_a_table_from_end_to_end(smoke, copy):
+@pytest.fixture(scope="module")
+def measured(copy) -> tuple[str, Path]:
+    """What one command prints on a table of which two fifths are left out, and the run folder."""
+
     def measure(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "lib.measure", *arguments]
         return subprocess.run(
             command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, text=True, capture_output=True
         )
 
-    assert measure("--table", "", "--groups", "8").returncode == 0
+    assert measure("--table", "", "--groups", "24").returncode == 0
     rows = pd.read_csv(copy / "outputs" / "answers.csv", dtype=str, keep_default_na=False)
     moods = rows["prompt_id"].str.split("/").str[1]
     rows["completion"] = np.where(moods == "negative", "a sad and gloomy thing.", "oak and pine.")
+    rows.loc[np.random.default_rng(0).random(len(rows)) < 0.4, "completion"] = "..."
     rows.to_csv(copy / "filled.csv", index=False)
     done = measure("--table", "filled.csv", "--name", "Mine 7B", "--judge", "vader")
-    assert done.returncode == 0, done.stdout
-    assert (
-        "mine-7b, chat mode" in done.stdout
-        and "40 completions in 8 groups in 8 stems, 1 a prompt" in done.stdout
-    )
-    told = json.loads((copy / "outputs" / "mine-7b" / "card.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, copy / "outputs" / "mine-7b"
+
+
+def test_one_command_measures_a_table_from_end_to_end(measured):
+    printed, run = measured
+    assert "mine-7b, chat mode" in printed
+    assert "120 completions in 24 groups in 24 stems, 1 a prompt" in printed
+    told = json.loads((run / "card.json").read_text())
     both = {row["quantity"]: row for row in told["models"][0]["quantities"] if row["arm"] == "negative"}
     assert both["net"]["estimate"] == 100.0 and both["leak"]["estimate"] == 100.0
-    assert "make reproduce SET=mine-7b" in (copy / "params" / "mine-7b.yaml").read_text()
+    assert "make reproduce SET=mine-7b" in (run.parents[1] / "params" / "mine-7b.yaml").read_text()
+
+
+def test_too_much_that_is_missing_is_seen_on_board_pages_and_figures(measured):
+    _, run = measured
+    board = pd.read_csv(run / "headline.csv").set_index("claim")
+    for claim in ("C0", "C4"):
+        assert board.loc[claim, "verdict"] == "inconclusive"
+        assert "% of completions are unusable (arm " in board.loc[claim, "reason"]
+    assert "inconclusive: " in (run / "headline.md").read_text()
+    assert "% of completions are unusable" in (run / "headline.md").read_text()
+    for page in ("03_judging.mine-7b", "05_scaling_analysis", "06_prompting_mitigation_ablation"):
+        book = nbformat.read(run / "executed" / f"{page}.ipynb", as_version=4)
+        shown = [str(output) for cell in book.cells for output in cell.get("outputs", [])]
+        assert any("% of completions are unusable" in text for text in shown), page
+        drawn = [text for text in shown if "<img alt=" in text and "Published" not in text]
+        assert all(
+            '<img alt="INCONCLUSIVE ' in text and " % of completions are unusable (arm " in text
+            for text in drawn
+        ), page
+    book = nbformat.read(run / "executed" / "02_generation.mine-7b.ipynb", as_version=4)
+    shown = str([cell.get("outputs") for cell in book.cells])
+    assert "empty, %" in shown and "The usability rule is **broken" in shown

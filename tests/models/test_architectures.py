@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lib.config import specs
 from lib.dataset import curated_prompts
-from lib.generation import memory, next_token, runner, throughput
+from lib.generation import calibration, memory, next_token, runner
 from lib.models import architectures, prefill, registry
 from lib.replies import outcomes
 from tests.conftest import told
@@ -185,8 +185,8 @@ def test_the_most_probable_completion_is_that_of_transformers(benchmark, made, m
 @pytest.mark.parametrize("kind", ["qwen3_5_text", "mamba2", "gemma3_text"])
 def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_path, kind):
     model, requested, parameters = asked(benchmark, made(kind))
-    assert throughput.measure(model, requested, parameters).prefill_seconds_per_token > 0
-    assert throughput.prompt_tokens(model, requested, 512) > 0
+    assert calibration.measure(model, requested, parameters).prefill_seconds_per_token > 0
+    assert calibration.prompt_tokens(model, requested, 512) > 0
     assert model.parameters > 0
     table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
     alone = pd.concat(

@@ -1,6 +1,8 @@
 """Chat templates: the same on any day, their refusals in their own words, arguments that have an effect,
 thoughts they open."""
 
+import shutil
+
 import pytest
 from transformers import AutoTokenizer
 
@@ -31,11 +33,8 @@ def chat(tiny, tmp_path):
     """A model in mode chat with a template and other values of its specification."""
 
     def make(template, **changes):
-        tokenizer = AutoTokenizer.from_pretrained(tiny)
-        tokenizer.chat_template = template
-        for file in ("config.json", "model.safetensors", "generation_config.json"):
-            (tmp_path / file).write_bytes((tiny / file).read_bytes())
-        tokenizer.save_pretrained(tmp_path)
+        shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+        (tmp_path / "chat_template.jinja").write_text(template)
         return registry.load(
             told(
                 "chat",
@@ -164,13 +163,15 @@ def test_an_argument_reaches_the_prompt_and_the_key(chat):
     ],
 )
 def test_whether_a_prompt_ends_inside_a_thought(chat, template, opens):
-    assert chat(template).opens_thought(chat(template).question("Hello")) == opens
+    model = chat(template)
+    assert model.opens_thought(model.question("Hello")) == opens
 
 
 def test_what_the_user_says_of_markers_opens_no_thought(chat):
-    for words in ("Do not write <think>.", "Close it: </think>"):
-        assert not chat(TURN + OPEN).opens_thought(chat(TURN + OPEN).question(words))
-        assert chat(TURN + THINKS).opens_thought(chat(TURN + THINKS).question(words))
+    for template, opens in ((TURN + OPEN, False), (TURN + THINKS, True)):
+        model = chat(template)
+        for words in ("Do not write <think>.", "Close it: </think>"):
+            assert model.opens_thought(model.question(words)) == opens
 
 
 def test_markers_of_ones_own(chat):

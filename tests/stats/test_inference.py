@@ -7,6 +7,7 @@ import statsmodels.api as sm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -262,7 +263,12 @@ def test_holm_by_hand_with_a_missing_p():
     # sorted 0.01 0.03 0.04, times 3 2 1: 0.03 0.06 0.04, and never falling: 0.03 0.06 0.06
     np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03]), [0.03, 0.06, np.nan, 0.06])
     np.testing.assert_allclose(holm([0.7, 0.9]), [1, 1])
-    assert np.isnan(holm([np.nan, np.nan])).all()
+    assert np.isnan(holm([np.nan, np.nan])).all() and holm([]).size == 0
+
+
+def test_holm_is_that_of_statsmodels():
+    p = np.random.default_rng(1).random((200, 7)).round(1)  # with ties
+    assert all((holm(family) == multipletests(family, method="holm")[1]).all() for family in p)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.6, -1.5])
