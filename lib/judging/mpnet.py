@@ -12,7 +12,7 @@ import numpy as np
 from lib.judging import adapter
 from lib.nlp.text import normalize
 from lib.runtime.cores import available_threads
-from lib.storage import packages
+from lib.storage import caching, packages
 
 ENCODER = "all-mpnet-base-v2"
 # of the features: change it with any change that alters a feature, and run make fit-judge
@@ -26,7 +26,7 @@ _BATCH_TOKENS = 1024  # about as many tokens as one core's cache holds the activ
 
 def is_fetched() -> bool:
     """Return whether the encoder is in the user's cache."""
-    return (packages.cache_folder() / ENCODER).exists()
+    return (caching.cache_folder() / ENCODER).exists()
 
 
 def load(highest: int, adapted: bool) -> tuple:

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from lib.runtime import progress
-from lib.storage import packages
+from lib.storage import caching
 
 BLOCK = 2048  # texts that are looked up, judged and stored together: the most that a killed run loses
 
 
 def path(version: str) -> Path:
     """Return the file that stores the verdicts of one version."""
-    return packages.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
+    return caching.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
 
 
 def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
