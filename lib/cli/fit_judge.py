@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from lib.agreement import charged_threshold, rated_threshold
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned, mpnet, regression, training_data
-from lib.nlp import text, vader
+from lib.nlp import batches, text, vader
 from lib.report import judge_card
 from lib.runtime import progress
 from lib.storage import caching, records
@@ -42,8 +42,7 @@ def read_all(texts: list[str], read) -> np.ndarray:
     Returns:
         One row per text, in the order of `texts`.
     """
-    order = np.argsort([len(each) for each in texts], kind="stable")
-    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    blocks = batches.by_length([len(each) for each in texts], _BLOCK)
     result: np.ndarray | None = None
     with progress.bar(
         len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from lib.nlp import batches
 from lib.storage import caching, packages
 
 VERSION = "minilm-1"  # change it with any change that alters a vector
@@ -57,10 +58,8 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
     import torch
 
     tokenizer, encoder = model()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
+    for indices in batches.by_length([len(text) for text in texts], batch_size):
         tokens = tokenizer(
             [texts[index] for index in indices],
             padding=True,
