@@ -12,7 +12,7 @@ from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.annotation.sampling_plan import COMPLETION
 from lib.runtime.errors import DataError
-from lib.stats import inference
+from lib.stats import inference, resamples
 
 FOLDS = 5
 CANDIDATES = 40
@@ -123,7 +123,7 @@ def worth(
         return np.array([before, after, after - before])
 
     ci_low, ci_high = inference.percentile_interval(
-        inference.cluster_bootstrap(rows, both, "stem_id", draws, rng), confidence
+        resamples.cluster_bootstrap(rows, both, "stem_id", draws, rng), confidence
     )
     result = pd.DataFrame(
         {

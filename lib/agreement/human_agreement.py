@@ -19,7 +19,7 @@ from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.annotation.sampling_plan import COMPLETION
 from lib.runtime.errors import DataError
-from lib.stats import inference
+from lib.stats import inference, resamples
 
 MEASURES = ("raw", "alpha", "kappa", "AC1")
 JUDGE = "judge"
@@ -259,7 +259,7 @@ def agreement(
 
     estimates, resampled = (
         statistic(table),
-        inference.cluster_bootstrap(table, statistic, "stem_id", draws, rng),
+        resamples.cluster_bootstrap(table, statistic, "stem_id", draws, rng),
     )
     defined = (~np.isnan(resampled)).mean(axis=0)
     ci_low, ci_high = np.full(len(estimates), np.nan), np.full(len(estimates), np.nan)

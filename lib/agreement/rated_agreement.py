@@ -26,7 +26,6 @@ OF_RATERS = (
     "reliability",
     "ceiling of r",
 )  # need single ratings
-MEASURES = (*OF_MEANS, *OF_RATERS)
 LEVELS = ("domain", "words", "all")
 HALF_POINTS = np.arange(-8, 9)  # the human scale in half points, for alpha
 LENGTHS = [0, 5, 12, 25, np.inf]  # words
@@ -96,8 +95,8 @@ def validity(
         rng: Source of the resamples and of the division of raters.
 
     Returns:
-        A long table: judge, by (domain, words, all), level, question ("valence"), measure (one of MEASURES),
-        estimate, ci_low, ci_high (percentile bootstrap over documents), n, n_documents.
+        A long table: judge, by (domain, words, all), level, question ("valence"), measure (of OF_MEANS or
+        OF_RATERS), estimate, ci_low, ci_high (percentile bootstrap over documents), n, n_documents.
     """
     tables, subsets = [], list(parts(levels(scored(ratings, judge, rng))))
     sizes = [len(subset) for *_, subset in subsets]

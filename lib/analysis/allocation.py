@@ -18,7 +18,7 @@ independent, and the draws under the mitigation are assumed to be as noisy as th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -190,15 +190,6 @@ def _components(name: str, values: pd.DataFrame, covariance: np.ndarray) -> Cont
     if all(estimate.n_groups == estimate.n_stems for estimate in by_mitigation):
         return Contrast(max(0.0, stem - draw_variance), 0.0, covariance)
     return Contrast(stem, max(0.0, group - draw_variance), covariance)
-
-
-def of_contexts(contrast: Contrast) -> Contrast:
-    """The contrast under the assumption that stems differ only in their contexts.
-
-    All variance between stems counts as variance between groups. This is the other bound where stems with one
-    group each leave the two components confounded.
-    """
-    return replace(contrast, stem=0.0, group=contrast.stem + contrast.group)
 
 
 def noise(contrast: Contrast, weighed: np.ndarray, samples: dict[str, int]) -> float:

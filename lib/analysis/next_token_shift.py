@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.analysis import clustered, leakage
 from lib.generation.next_token import MEASURES
-from lib.stats import inference
+from lib.stats import inference, resamples
 
 QUANTITIES = ("towards", "away", "net", "shift")
 _COMPARED = ("net", "shift")
@@ -106,7 +106,7 @@ def rank_correlation(
         return np.array([frame[name].corr(frame[f"{name}_sampled"], method="spearman") for name in _COMPARED])
 
     ci_low, ci_high = inference.percentile_interval(
-        inference.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence
+        resamples.cluster_bootstrap(both, rho, "stem_id", draws, rng), confidence
     )
     columns = {"quantity": _COMPARED, "rho": rho(both), "ci_low": ci_low, "ci_high": ci_high}
     return pd.DataFrame({**columns, "prompts": len(both), "n_stems": both["stem_id"].nunique()})

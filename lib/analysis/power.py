@@ -12,6 +12,10 @@ matches, contexts count as fixed, and the statement is about other stems alone. 
 of lib/stats/inference.py are longer than those of t, so that designs of fewer than two dozen stems have less
 power than stated. Under strong positive skew, designs of some dozens of stems have more power than stated
 (`make simulate`).
+
+Functions of a design take `found` (variance components), `stems`, `groups` per stem, `samples` per group,
+`matches` (None for as many as `found` was estimated from), and the `power` and `level` of the test. Functions
+of an earlier run take its `differences`, a table of `contrasts`.
 """
 
 from functools import cache
@@ -38,10 +42,8 @@ from lib.storage import records
 
 __all__ = ["Components", "components"]  # used for planning
 
-POWER, LEVEL = (
-    0.8,
-    0.05,
-)  # conventional values: a true effect is detected four times of five, a false positive occurs once in twenty
+# conventional values: a true effect is detected four times of five, a false positive occurs once in twenty
+POWER, LEVEL = 0.8, 0.05
 SAMPLES = (1, 2, 5, 10, 20)
 EFFECTS = (3.0, 5.0, 10.0)  # points; a choice of this project
 CONTRASTS = ("negative", "positive", "negative − positive")
@@ -51,28 +53,14 @@ _MOST_STEMS = 10**7
 
 
 def deviation(found: Components, groups: float, samples: float) -> float:
-    """Standard deviation of the mean of a stem, in points.
-
-    Args:
-        found: Variance components.
-        groups: Groups per stem.
-        samples: Samples per group; may be inf.
-    """
+    """Standard deviation of the mean of a stem, in points; `samples` may be inf."""
     return float(np.sqrt(found.stem + found.group / groups + found.sample / (groups * samples)))
 
 
 def standard_error(
     found: Components, stems: float, groups: float = 1, samples: float = 1, matches: float | None = None
 ) -> float:
-    """Standard error of the mean over a design, in points.
-
-    Args:
-        found: Variance components.
-        stems: Number of stems.
-        groups: Groups per stem.
-        samples: Samples per group.
-        matches: Number of matches; None for as many as `found` was estimated from.
-    """
+    """Standard error of the mean over a design, in points."""
     stem_variance = deviation(found, groups, samples) ** 2 / stems
     return float(
         np.sqrt(stem_variance + (found.match / _met(found, stems, groups, matches) if found.match else 0.0))
@@ -88,37 +76,6 @@ def _clusters(found: Components, stems: float, groups: float, matches: float | N
     return min(stems, _met(found, stems, groups, matches)) if found.match else stems
 
 
-def achieved(
-    found: Components,
-    effect: float,
-    stems: int,
-    groups: float = 1,
-    samples: float = 1,
-    level: float = LEVEL,
-    matches=None,
-) -> float:
-    """Power of a design to distinguish a true mean from 0.
-
-    Args:
-        found: Variance components.
-        effect: True mean, in points.
-        stems: Number of stems.
-        groups: Groups per stem.
-        samples: Samples per group.
-        level: Level of the test.
-        matches: Number of matches; None for as many as `found` was estimated from.
-
-    Returns:
-        The power, 0 … 1.
-    """
-    se = standard_error(found, stems, groups, samples, matches)
-    return (
-        _power(abs(effect) / se, _clusters(found, stems, groups, matches), level)
-        if se
-        else float(effect != 0)
-    )
-
-
 def minimum_detectable_effect(
     found: Components,
     stems: float,
@@ -129,15 +86,6 @@ def minimum_detectable_effect(
     matches: float | None = None,
 ) -> float:
     """The smallest true mean, in points, that a design distinguishes from 0 with `power`.
-
-    Args:
-        found: Variance components.
-        stems: Number of stems.
-        groups: Groups per stem.
-        samples: Samples per group.
-        power: Power of the test.
-        level: Level of the test.
-        matches: Number of matches; None for as many as `found` was estimated from.
 
     Raises:
         ValueError: If there are fewer than two stems or matches.
@@ -153,14 +101,7 @@ def floor(
 ) -> float:
     """The smallest true mean, in points, that any number of stems and samples distinguishes from 0.
 
-    Args:
-        found: Variance components.
-        matches: Number of matches; None for as many as `found` was estimated from.
-        power: Power of the test.
-        level: Level of the test.
-
-    Returns:
-        The floor; 0 if matches do not differ.
+    It is 0 if matches do not differ.
     """
     return minimum_detectable_effect(found, np.inf, 1, 1, power, level, matches) if found.match else 0.0
 
@@ -174,16 +115,7 @@ def stems_needed(
     level: float = LEVEL,
     matches: float | None = None,
 ) -> int:
-    """The smallest number of stems that distinguishes a true mean from 0 with `power`.
-
-    Args:
-        found: Variance components.
-        effect: True mean, in points.
-        groups: Groups per stem.
-        samples: Samples per group.
-        power: Power of the test.
-        level: Level of the test.
-        matches: Number of matches; None for as many as `found` was estimated from.
+    """The smallest number of stems that distinguishes a true mean (`effect`, in points) from 0 with `power`.
 
     Raises:
         ValueError: If the matches do not allow it with any number of stems, or if it takes more than ten
@@ -258,9 +190,6 @@ def spreads(differences: pd.DataFrame) -> pd.DataFrame:
     As in `detectable` and `needed`, contrasts of fewer than two stems are left out, because they carry no
     information. Matches are 0 where they cannot be separated.
 
-    Args:
-        differences: Table of `contrasts`.
-
     Returns:
         One row per model and contrast.
     """
@@ -295,7 +224,7 @@ def detectable(
         groups: Groups per stem of the design.
         rng: Random generator of the resampling.
         draws: Number of resamples.
-        matches: Number of matches of the design; None for as many as the earlier run has.
+        matches: Number of matches of the design.
 
     Returns:
         One row per model, contrast and number of samples: model, contrast, samples, estimate, ci_low,
@@ -322,13 +251,7 @@ def detectable(
 def needed(
     differences: pd.DataFrame, groups: float, effects: tuple[float, ...] = EFFECTS, matches: int | None = None
 ) -> pd.DataFrame:
-    """Number of stems that each effect requires.
-
-    Args:
-        differences: Table of `contrasts` of an earlier run.
-        groups: Groups per stem of the design.
-        effects: Effects to detect, in points.
-        matches: Number of matches of the design; None for as many as the earlier run has.
+    """Number of stems that each of `effects` (in points) requires.
 
     Returns:
         One row per model, contrast and effect, with a column for each of SAMPLES. Missing where no number of
@@ -355,10 +278,6 @@ def needed(
 
 def floors(differences: pd.DataFrame, matches: tuple[int, ...] = MATCHES) -> pd.DataFrame:
     """The `floor` of each contrast, in points, for several numbers of matches.
-
-    Args:
-        differences: Table of `contrasts` of an earlier run.
-        matches: Numbers of matches.
 
     Returns:
         One row per model and contrast, with a column for each number of matches; 0 where matches do not
@@ -459,9 +378,6 @@ def detectable_effect(
 
 def variances(differences) -> Components:
     """Variance components of the net excess of one pair, over both polarities.
-
-    Args:
-        differences: Table of `contrasts`.
 
     Returns:
         The components; of several models, the mean variances.

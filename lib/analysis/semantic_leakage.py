@@ -16,7 +16,7 @@ from lib.analysis import clustered
 from lib.analysis.leakage import DIRECTIONS, QUANTITIES
 from lib.generation import pairing
 from lib.nlp.similarity import embed
-from lib.stats import inference
+from lib.stats import inference, resamples
 
 _GROUP = ["model", "mitigation", "group_id"]
 
@@ -98,7 +98,7 @@ def beside_expression(
         return np.array([stats.spearmanr(part["semantic"], part["leak"])[0]])
 
     ci_low, ci_high = inference.percentile_interval(
-        inference.cluster_bootstrap(both, correlation, "stem_id", draws, rng), confidence
+        resamples.cluster_bootstrap(both, correlation, "stem_id", draws, rng), confidence
     )
     return np.array([correlation(both)[0], ci_low[0], ci_high[0]])
 

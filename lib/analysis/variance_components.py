@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.dataset import curated_prompts
 from lib.runtime.errors import DataError
+from lib.stats import resamples
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,7 @@ def redrawn(groups: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         "stem"
     ].nunique()
     unit = "match" if nested else "stem"
-    codes = pd.factorize(groups[unit])[0]
-    rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    chosen = [rows_of[code] for code in rng.integers(len(rows_of), size=len(rows_of))]
+    chosen = resamples.draw(resamples.rows_by_cluster(groups[unit]), rng)
     resample = groups.iloc[np.concatenate(chosen)]
     number = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
     return (

@@ -22,7 +22,6 @@ from lib.storage import records
 PAIR = ["model", "group_id", "arm", "sample_index"]  # with the neutral reference, these identify a pair
 COMPLETION = PAIR  # without the reference, they identify a completion
 STRATUM = ["model", "arm", "kind"]
-KINDS = ("disputed", "leak", "quiet")
 # Assumed standard deviation of (human − judge) of a pair's net excess, in points, before anything is
 # labelled: about a half, a third and a twentieth of the pairs of a kind are wrong by one verdict. Sizes
 # follow Neyman's allocation: in proportion to N × standard deviation.
@@ -273,24 +272,6 @@ def half_widths(
     widths = pd.DataFrame({"stems_alone": t_quantile * between["se"]})
     widths["half_width"] = t_quantile * np.hypot(between["se"], np.sqrt(sampling_variance))
     return widths.assign(pairs=sizes.groupby(["model", "arm"]).sum()).reset_index()
-
-
-def needed(
-    table: pd.DataFrame, width: float, confidence: float, spread: dict[str, float] = SPREAD
-) -> int | None:
-    """Find how many pairs make every half-width of `half_widths` at most `width` points.
-
-    Returns:
-        The smallest number of pairs; None if all pairs are too few.
-    """
-    smallest, largest = 1, len(table)
-    if half_widths(table, largest, confidence, spread)["half_width"].max() > width:
-        return None
-    while smallest < largest:
-        middle = (smallest + largest) // 2
-        enough = half_widths(table, middle, confidence, spread)["half_width"].max() <= width
-        smallest, largest = (smallest, middle) if enough else (middle + 1, largest)
-    return smallest
 
 
 def effort(

@@ -21,14 +21,14 @@ from lib.config.specs import Judge
 from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.nlp import vader
-from lib.storage import packages, records
+from lib.storage import caching, records
 
 JUDGE = Judge(name="vader", kind="vader")
 
 
 def threshold() -> float:
     """Return `rated_threshold.threshold` of VADER, cached under the versions that it depends on."""
-    path = packages.cache_folder() / f"{rated_threshold.VERSION}-{vader.VERSION}-{human_ratings.PACKAGE}.json"
+    path = caching.cache_folder() / f"{rated_threshold.VERSION}-{vader.VERSION}-{human_ratings.PACKAGE}.json"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             records.write_text(path, json.dumps(rated_threshold.threshold(JUDGE)))

@@ -6,6 +6,7 @@ import grimp
 
 from lib.config.specs import ROOT
 from lib.runtime import command_line
+from lib.storage import records
 
 START, END = "<!-- architecture -->", "<!-- end of architecture -->"
 
@@ -55,7 +56,7 @@ def main() -> int:
 
 
 def _write(path) -> None:
-    path.write_text(with_picture(path.read_text(encoding="utf-8")), encoding="utf-8")
+    records.write_text(path, with_picture(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

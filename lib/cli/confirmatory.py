@@ -16,7 +16,7 @@ from lib.claims import rules
 from lib.config import params, specs
 from lib.config.specs import HELD_OUT, ParameterError
 from lib.dataset import assignment, curated_prompts, own_sentences
-from lib.storage import records
+from lib.storage import caching, records
 
 GROUPS_PER_STEM = 3
 SUFFIX = "_confirmatory"
@@ -108,7 +108,7 @@ def check(set_name: str) -> None:
             f"missing\n{command}, first"
         )
     manifest = json.loads((records.run_folder(set_name) / "manifest.json").read_text(encoding="utf-8"))
-    if manifest["parameters"] != records.sha256(_path(set_name)):
+    if manifest["parameters"] != caching.sha256(_path(set_name)):
         raise ParameterError(
             f"{place} has changed since its run, so its board is of other values\n{command}, first"
         )

@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 from lib.agreement import charged_threshold, rated_threshold
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned, mpnet, regression, training_data
-from lib.nlp import text, vader
+from lib.nlp import batches, text, vader
 from lib.report import judge_card
 from lib.runtime import progress
-from lib.storage import packages
+from lib.storage import caching, records
 
 _BLOCK = 2048  # texts whose features are computed together
 
@@ -29,11 +29,10 @@ def design_of_all(texts: list[str], adapted: bool = True) -> np.ndarray:
     The result (0.6 GB) is stored in the user's cache for the next fit or comparison.
     """
     key = hashlib.sha256("\n".join([feature_code(), str(adapted), *texts]).encode()).hexdigest()[:12]
-    path = packages.cache_folder() / f"judge-features-{key}.npy"
+    path = caching.cache_folder() / f"judge-features-{key}.npy"
     if not path.exists():
-        tmp_path = path.with_suffix(".part.npy")
-        np.save(tmp_path, read_all(texts, lambda block: regression.design(block, adapted)))
-        tmp_path.rename(path)
+        with caching.whole(path) as tmp_path:
+            np.save(tmp_path, read_all(texts, lambda block: regression.design(block, adapted)))
     return np.load(path)
 
 
@@ -43,8 +42,7 @@ def read_all(texts: list[str], read) -> np.ndarray:
     Returns:
         One row per text, in the order of `texts`.
     """
-    order = np.argsort([len(each) for each in texts], kind="stable")
-    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    blocks = batches.by_length([len(each) for each in texts], _BLOCK)
     result: np.ndarray | None = None
     with progress.bar(
         len(texts), "reading", "texts", costs=[sum(len(texts[row]) for row in rows) for rows in blocks]
@@ -60,7 +58,7 @@ def read_all(texts: list[str], read) -> np.ndarray:
 
 def feature_code() -> str:
     """What features depend on besides the text: versions, and the hash of the adapter."""
-    return " ".join([mpnet.VERSION, packages.sha256(adapter.FILE)[:12], vader.VERSION, text.VERSION])
+    return " ".join([mpnet.VERSION, caching.sha256(adapter.FILE)[:12], vader.VERSION, text.VERSION])
 
 
 def save(tensors: dict[str, np.ndarray], facts: dict[str, str]) -> None:
@@ -99,9 +97,8 @@ def main() -> None:
     save(tensors, facts)
     stored = pd.read_csv(learned.STORED, keep_default_na=False)
     valences = learned.valences(judge_card.LEARNED, stored["text"].tolist())
-    stored.assign(valence=valences, version=learned.version(judge_card.LEARNED)).to_csv(
-        learned.STORED, index=False
-    )
+    stored = stored.assign(valence=valences, version=learned.version(judge_card.LEARNED))
+    records.write_text(learned.STORED, stored.to_csv(index=False))
     judge_card.write(facts)
     print(pd.Series(facts).to_string())
     print(f"written: {learned.FILE}, {learned.STORED}, {judge_card.FILE}")

@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
-from lib.storage import packages
+from lib.storage import caching
 
 HOST = "https://data.commoncrawl.org"
 AGENT = "expression-leakage/0.1 (research software; reads a few WET files of a crawl, one at a time)"
@@ -140,14 +140,14 @@ def _paths(listed: Path) -> list[str]:
 
 def _have(session: requests.Session, host: str, name: str, until: float) -> Path:
     """Return the complete file in the cache; download it unless it is there with its stored SHA-256."""
-    path = packages.cache_folder() / name
+    path = caching.cache_folder() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = path.with_name(f"{path.name}.sha256")
     with FileLock(f"{path}.lock"):
-        if path.exists() and digest.exists() and packages.sha256(path) == digest.read_text():
+        if path.exists() and digest.exists() and caching.sha256(path) == digest.read_text():
             return path
         _download(_Download(session, f"{host}/{name}", path, until))
-        digest.write_text(packages.sha256(path))
+        digest.write_text(caching.sha256(path))
     return path
 
 

@@ -30,7 +30,7 @@ from fastwarc.warc import WarcRecord, WarcRecordType
 from filelock import FileLock
 
 from lib.corpora import human_ratings
-from lib.storage import packages
+from lib.storage import caching, packages
 
 VERSION = "packaged-text-1"  # change it with any change that alters the text of a page
 WIKIPEDIA_PACKAGE = "gensim==4.4.0"
@@ -74,7 +74,7 @@ def wet_files() -> list[Path]:
     Raises:
         OSError: If a package cannot be fetched.
     """
-    folder = packages.cache_folder() / VERSION
+    folder = caching.cache_folder() / VERSION
     sources = {"wiki": (WIKIPEDIA_PACKAGE, wikipedia)} | {
         kind: (human_ratings.PACKAGE, lambda kind=kind: rated(kind)) for kind in KINDS.values()
     }
@@ -92,8 +92,7 @@ def write(path: Path, part_of: str, texts: Iterable[Text]) -> None:
 
     A warcinfo record is followed by a conversion record for each text.
     """
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
+    with caching.whole(path) as tmp_path, tmp_path.open("wb") as file:
         info = (
             f"isPartOf: {part_of}\r\ndescription: text out of {part_of}\r\nformat: WARC File Format 1.0\r\n"
         )
@@ -101,7 +100,6 @@ def write(path: Path, part_of: str, texts: Iterable[Text]) -> None:
         file.write(_member(WarcRecordType.warcinfo, path.name, info, headers))
         for text in texts:
             file.write(page_record(*text))
-    unfinished.rename(path)
 
 
 def page_record(url: str, date: str, text: str, language: str | None = "eng") -> bytes:

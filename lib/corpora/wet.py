@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers.base import BaseReader
 from datatrove.utils.logging import logger
 from datatrove.utils.stats import MetricStats
@@ -160,19 +161,16 @@ class WetReader(BaseReader):
             self.stat_update(reason, value=count)
 
 
-def counted(logging_folder: Path) -> Counter:
-    """Return the counts of all ranks of a finished datatrove job.
+def counted(logging_folder: Path, step: type[PipelineStep]) -> Counter:
+    """Return what a step counted in all ranks of a finished datatrove job.
 
     Ranks that an earlier run of the job had finished are included.
     """
     counts: Counter[str] = Counter()
     for path in sorted((logging_folder / "stats").glob("*.json")):
-        reader = next(
-            step for step in json.loads(path.read_text()) if step["name"].endswith(f": {WetReader.name}")
-        )
-        counts.update(
-            {reason: int(MetricStats.from_dict(value).total) for reason, value in reader["stats"].items()}
-        )
+        steps = json.loads(path.read_text())
+        stats = next(each["stats"] for each in steps if each["name"].endswith(f": {step.name}"))
+        counts.update({reason: int(MetricStats.from_dict(value).total) for reason, value in stats.items()})
     return counts
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from lib.dataset import assignment, curated_prompts
 from lib.nlp import similarity
+from lib.storage import records
 
 # Cosine above which a context counts as related to a stem; this project's choice. About 1 % of the pairs of
 # stems of different domains, which are plainly unrelated, lie above it, and about ten times as many pairs of
@@ -140,7 +141,8 @@ def main(folder: Path | None = None) -> None:
     stems, contexts, exclusions = curated_prompts.shipped(folder, part=None)
     by_hand = exclusions[exclusions["scope"].isin(stems["domain"])]
     new_rows = missing_exclusions(related(stems, contexts), stems, by_hand)
-    pd.concat([by_hand, new_rows]).to_csv((folder or curated_prompts.DATA) / "exclusions.csv", index=False)
+    path = (folder or curated_prompts.DATA) / "exclusions.csv"
+    records.write_text(path, pd.concat([by_hand, new_rows]).to_csv(index=False))
     shares = baseline_rate(stems)
     pairs = len(stems) * contexts["match_id"].nunique()
     print(

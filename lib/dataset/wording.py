@@ -252,50 +252,35 @@ def template_agreement(contexts: pd.DataFrame) -> Iterator[Finding]:
     persons = {form for forms in _person_words() for form in forms} | _STRANGERS
     for row in contexts.itertuples():
         rest = re.sub(r"\{[^{}]*\}", "{}", row.text)
-        if set("{}") & set(rest.replace("{}", "")) or "{}" * 2 in rest:
-            yield Finding(
-                "placeholder", row.context_id, row.text, "braces do not pair", "write {name}, or {feels|feel}"
-            )
-        for name in re.findall(r"\{([^{}]*)\}", row.text):
-            first, bar, last = name.partition("|")
-            if bar and first != _third_person(last):
-                yield Finding(
-                    "placeholder",
-                    row.context_id,
-                    row.text,
-                    f"{{{name}}}: he … is not the verb of they …",
-                    "write {feels|feel}",
-                )
-            if not bar and name not in {"Subject", *curated_prompts.WORDS}:
-                yield Finding(
-                    "placeholder",
-                    row.context_id,
-                    row.text,
-                    f"{{{name}}} is unknown",
-                    f"use one of {', '.join(curated_prompts.WORDS)}",
-                )
+        for reason, remedy in _placeholder_faults(row.text, rest):
+            yield Finding("placeholder", row.context_id, row.text, reason, remedy)
         words = re.findall(r"\w+", rest.casefold())
         for word in sorted(set(words) & (persons | _FINITE | singular)):
-            yield Finding(
-                "agreement",
-                row.context_id,
-                row.text,
-                f"'{word}' outside a placeholder",
-                "write a placeholder",
-            )
+            reason = f"'{word}' outside a placeholder"
+            yield Finding("agreement", row.context_id, row.text, reason, "write a placeholder")
         first_word = re.match(r"\{\} (?:\w+ly )?(\w+)", rest)
         if (
             first_word
             and (first_word[1] in plural or re.search(r"[^s]s$", first_word[1]))
             and first_word[1] not in _NO_VERB | singular | _FINITE
         ):
-            yield Finding(
-                "agreement",
-                row.context_id,
-                row.text,
-                f"'{first_word[1]}' fits not every subject",
-                "write {feels|feel}",
-            )
+            reason = f"'{first_word[1]}' fits not every subject"
+            yield Finding("agreement", row.context_id, row.text, reason, "write {feels|feel}")
+
+
+def _placeholder_faults(text: str, rest: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with the placeholders of a template, each with its remedy.
+
+    `rest` is the template with all placeholders empty.
+    """
+    if set("{}") & set(rest.replace("{}", "")) or "{}" * 2 in rest:
+        yield "braces do not pair", "write {name}, or {feels|feel}"
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        first, bar, last = name.partition("|")
+        if bar and first != _third_person(last):
+            yield f"{{{name}}}: he … is not the verb of they …", "write {feels|feel}"
+        if not bar and name not in {"Subject", *curated_prompts.WORDS}:
+            yield f"{{{name}}} is unknown", f"use one of {', '.join(curated_prompts.WORDS)}"
 
 
 def _third_person(verb: str) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned, mpnet, regression, training_data
-from lib.nlp import vader
+from lib.nlp import batches, vader
 from lib.nlp.text import normalize
 from lib.runtime import progress
 from lib.storage import packages
@@ -71,16 +71,14 @@ def pooled(encoder, ids: list[list[int]]) -> torch.Tensor:
 def features(encoder, texts: Texts) -> np.ndarray:
     """Return `regression.design` of all texts, computed with `encoder` as it is, float32."""
     encoder.eval()
-    order = np.argsort(texts.lengths, kind="stable")
-    encoded = np.empty((len(order), len(mpnet.LAYERS) * len(mpnet.POOLINGS) * mpnet.WIDTH), np.float32)
-    for start in range(0, len(order), FEATURE_BATCH):
-        rows = order[start : start + FEATURE_BATCH]
+    encoded = np.empty((len(texts.ids), len(mpnet.LAYERS) * len(mpnet.POOLINGS) * mpnet.WIDTH), np.float32)
+    for rows in batches.by_length(texts.lengths, FEATURE_BATCH):
         with torch.autocast(device(), torch.bfloat16, enabled=device() == "cuda"):
             encoded[rows] = pooled(encoder, [texts.ids[row] for row in rows]).cpu().numpy()
     return np.column_stack([encoded, texts.vader.numpy()])
 
 
-def batches(rows: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _shuffled_batches(rows: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Split `rows` into batches of texts of similar length, in random order."""
     order = rows[np.argsort(lengths[rows] + rng.uniform(0, 4, len(rows)))]
     result = np.array_split(order, -(-len(rows) // adapter.BATCH))
@@ -126,7 +124,9 @@ def train(texts: Texts, table: pd.DataFrame, frozen: np.ndarray, rows: np.ndarra
     means, weights = (torch.tensor(table[name].to_numpy(dtype=np.float32)) for name in ("mean", "weight"))
     rng = np.random.default_rng(SEED)
     with progress.bar(steps, "training", "steps") as bar:
-        for batch in (batch for _ in range(adapter.EPOCHS) for batch in batches(rows, texts.lengths, rng)):
+        for batch in (
+            batch for _ in range(adapter.EPOCHS) for batch in _shuffled_batches(rows, texts.lengths, rng)
+        ):
             with torch.autocast(device(), torch.bfloat16, enabled=device() == "cuda"):
                 encoded = pooled(encoder, [texts.ids[row] for row in batch])
             columns = (

@@ -13,6 +13,7 @@ import numpy as np
 
 from lib.config.specs import Judge, ParameterError, nearest
 from lib.models.checkpoints import found, identity, trained
+from lib.nlp import batches
 from lib.nlp.text import VERSION as TEXT_VERSION
 
 VERSION = 2  # of this code: change it with any change that alters a valence
@@ -130,11 +131,9 @@ def _probabilities(judge: Judge, texts: list[str]) -> np.ndarray:
 
     tokenizer, model = _loaded(_asked(judge), tuple(_place(judge).items()))
     encoded = tokenizer(texts, truncation=True, max_length=min(MOST_TOKENS, tokenizer.model_max_length))
-    order = np.argsort([len(ids) for ids in encoded.input_ids], kind="stable")
     probabilities = np.empty((len(texts), model.config.num_labels))
     with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for rows in batches.by_length([len(ids) for ids in encoded.input_ids], BATCH):
             subset = {name: [encoded[name][row] for row in rows] for name in encoded}
             batch = tokenizer.pad(subset, padding_side="right", return_tensors="pt").to(model.device)
             probabilities[rows] = model(**batch).logits.softmax(dim=-1).cpu().numpy()

@@ -30,7 +30,7 @@ from lib.nlp.text import VERSION as TEXT_VERSION
 from lib.nlp.text import normalize
 from lib.replies import outcomes
 from lib.runtime import progress
-from lib.storage import packages, records
+from lib.storage import caching, records
 
 _GROUP = ["group_id", "mitigation"]
 PAIR_KEY = [*_GROUP, "sample_index"]
@@ -95,7 +95,7 @@ def ask_single(judge: Judge, texts: list[str], clusters=None, share: float = 0.0
 
 def replies_alone(judge: Judge) -> Path:
     """Return the journal, in the user's cache, of the replies about single texts."""
-    return packages.cache_folder() / f"replies-{judge.name}.jsonl"
+    return caching.cache_folder() / f"replies-{judge.name}.jsonl"
 
 
 def _alone(texts: list[str], clusters=None) -> pd.DataFrame:

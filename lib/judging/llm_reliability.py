@@ -9,7 +9,7 @@ import pandas as pd
 from lib.judging import llm_judge
 from lib.replies import outcomes
 from lib.runtime.errors import DataError
-from lib.stats import inference
+from lib.stats import inference, resamples
 
 MOST_UNSCORED = 0.02  # share of a judge's replies; above it nothing may be reported
 
@@ -136,6 +136,6 @@ def _correlation(again: pd.DataFrame, confidence: float, draws: int, rng: np.ran
         "ci_high": np.nan,
     }
     if not np.isnan(estimate["estimate"]) and estimate["n_stems"] > 1:
-        resamples = inference.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
-        estimate["ci_low"], estimate["ci_high"] = inference.percentile_interval(resamples, confidence)[:, 0]
+        replicates = resamples.cluster_bootstrap(again, pearson, "stem_id", draws, rng)
+        estimate["ci_low"], estimate["ci_high"] = inference.percentile_interval(replicates, confidence)[:, 0]
     return estimate

@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 
 from lib.judging import adapter
+from lib.nlp import batches
 from lib.nlp.text import normalize
 from lib.runtime.cores import available_threads
-from lib.storage import packages
+from lib.storage import caching, packages
 
 ENCODER = "all-mpnet-base-v2"
 # of the features: change it with any change that alters a feature, and run make fit-judge
@@ -26,7 +27,7 @@ _BATCH_TOKENS = 1024  # about as many tokens as one core's cache holds the activ
 
 def is_fetched() -> bool:
     """Return whether the encoder is in the user's cache."""
-    return (packages.cache_folder() / ENCODER).exists()
+    return (caching.cache_folder() / ENCODER).exists()
 
 
 def load(highest: int, adapted: bool) -> tuple:
@@ -88,16 +89,5 @@ def features(
                     result[rows, index, number] = pooled.numpy()
 
     with ThreadPoolExecutor(available_threads(), initializer=lambda: torch.set_num_threads(1)) as pool:
-        list(pool.map(read, _batches([len(row) for row in ids])))
+        list(pool.map(read, batches.of_one_length([len(row) for row in ids], _BATCH_TOKENS)))
     return result.reshape(len(texts), -1)
-
-
-def _batches(lengths: list[int]) -> list[np.ndarray]:
-    """Return rows in batches of equal length and at most _BATCH_TOKENS tokens, the longest first."""
-    order, batches = np.argsort(lengths, kind="stable"), []
-    edges = np.flatnonzero(np.diff(np.take(lengths, order))) + 1
-    for rows in np.split(order, edges)[::-1]:
-        batches += (
-            np.array_split(rows, -(-len(rows) * lengths[rows[0]] // _BATCH_TOKENS)) if len(rows) else []
-        )
-    return batches

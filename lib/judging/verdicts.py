@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.nlp import batches
 from lib.runtime import progress
-from lib.storage import packages
+from lib.storage import caching
 
 BLOCK = 2048  # texts that are looked up, judged and stored together: the most that a killed run loses
 
 
 def path(version: str) -> Path:
     """Return the file that stores the verdicts of one version."""
-    return packages.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
+    return caching.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
 
 
 def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
@@ -36,15 +37,14 @@ def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]
         give: Judges texts that have no stored verdict; its verdicts are stored.
     """
     codes, distinct = pd.factorize(np.array(texts, dtype=object))
-    order = np.argsort([len(text) for text in distinct], kind="stable")
     valences = np.empty(len(distinct))
     with contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
         file.execute(
             "CREATE TABLE IF NOT EXISTS verdicts (text BLOB PRIMARY KEY, valence REAL) WITHOUT ROWID"
         )
-        blocks = [order[start : start + BLOCK] for start in range(0, len(order), BLOCK)]
+        blocks = batches.by_length([len(text) for text in distinct], BLOCK)
         costs = [sum(map(len, distinct[block])) for block in blocks]
-        with progress.bar(len(order), version, "texts", costs=costs) as bar:
+        with progress.bar(len(distinct), version, "texts", costs=costs) as bar:
             for block in blocks:
                 valences[block] = _of_block(file, distinct[block], give)
                 bar.step(len(block))

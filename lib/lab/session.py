@@ -20,7 +20,7 @@ from lib.config.specs import HELD_OUT, Model
 from lib.dataset import curated_prompts
 from lib.generation import prompt_checks
 from lib.judging import judges
-from lib.lab import choices, pair, stems, view
+from lib.lab import choices, pair, stems
 from lib.models import registry
 from lib.models.base import Backend
 from lib.report import reports
@@ -126,7 +126,7 @@ class Session:
         show(state)
 
         def on_prompts(texts: list[str], logits) -> None:
-            state["tokens"] = view.tokens(
+            state["tokens"] = pair.page_tokens(
                 pair.next_tokens(rendered, texts, logits, model.tokenizer), model.tokenizer
             )
             show(state)
@@ -137,7 +137,7 @@ class Session:
                 requested, model, judge, sampled, on_prompts if model.tokenizer else None
             ):
                 tables.append(table)
-                state["rows"] = view.rows(pd.concat(tables))
+                state["rows"] = pair.page_rows(pd.concat(tables))
                 show(state)
         seconds = round(time.monotonic() - started, 1)
         show(

@@ -22,7 +22,7 @@ from lib.report import card
 from lib.runtime import command_line
 from lib.runtime.command_line import exit_code, new_parser
 from lib.runtime.cores import available_cores
-from lib.storage import packages, records
+from lib.storage import caching, records
 
 JUDGES = ("learned", "vader")
 _BUDGET = "10m"
@@ -169,7 +169,7 @@ def _known(name: str) -> tuple[power.Components, str]:
 
 
 def _pages_file():
-    return packages.cache_folder() / "pages.json"
+    return caching.cache_folder() / "pages.json"
 
 
 def _pages_known() -> dict[str, float]:

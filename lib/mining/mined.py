@@ -20,7 +20,7 @@ import pandas as pd
 from lib.config.sections import Crawl, Dataset, Mining
 from lib.corpora import commoncrawl, packaged_text, wet
 from lib.dataset import curated_prompts
-from lib.mining import filters, matching, mined_checks, mining_job
+from lib.mining import extract, filters, matching, mined_checks, mining_job
 from lib.storage import records
 
 PROVENANCE = [
@@ -59,9 +59,9 @@ def build(run: Dataset) -> Benchmark:
     assert config is not None
     folder = mining_job.prepare(records.run_folder(run.set_name) / "mined", files(config, run.seed), config)
     mining_job.run(folder)
-    record_counts = wet.counted(folder)
+    record_counts = wet.counted(folder, wet.WetReader)
     wet.demand_pages(record_counts)
-    counts = mining_job.counted(folder)
+    counts = wet.counted(folder, extract.Miner)
     table, sources = assemble(mining_job.candidates(folder), config, run.seed, counts)
     benchmark = Benchmark(
         table,

@@ -95,62 +95,49 @@ def gates(
         strength=arms["context_id"].map(by_id["predicted"]).abs(),
         url=arms["context_id"].map(by_id["url"]),
     )
-    words, strength = arms.groupby("arm")["words"].mean(), arms.groupby("arm")["strength"].mean()
     urls = pd.concat([arms["url"], table.loc[table["arm"] == "none", "stem_id"].map(by_id["url"])])
     pages = urls.groupby(table["group_id"]).nunique()
-    agreement = (
+    bare = [*table["stem"].unique(), *arms.loc[arms["arm"].isin(["neutral", "placebo"]), "context"].unique()]
+    charged_bare = sum(not extract.is_bare(text) for text in bare)
+    uses = int(arms.groupby("context_id")["group_id"].nunique().max())
+    rows = [
+        ("groups", "at least", table["group_id"].nunique(), told.groups),
+        ("records, lines, sentences and candidates unaccounted for", "at most", _unaccounted(read, mined), 0),
+        *_balance(arms),
+        ("stems and neutral contexts with a word of a lexicon", "at most", charged_bare, 0),
+        ("groups that one context serves", "at most", uses, told.max_stems_per_match),
+        ("groups whose sentences share a page", "at most", int((pages < len(curated_prompts.ARMS)).sum()), 0),
+        *_rated_so(sources, told),
+    ]
+    result = pd.DataFrame(rows, columns=["gate", "must_be", "value", "limit"])
+    value, limit = result["value"], result["limit"]
+    return result.assign(passed=np.where(result["must_be"] == "at most", value <= limit, value >= limit))
+
+
+def _balance(arms: pd.DataFrame) -> list[tuple]:
+    """The gates on how far contexts of the arms may differ in length and strength."""
+    words, strength = arms.groupby("arm")["words"].mean(), arms.groupby("arm")["strength"].mean()
+    between_charged = abs(words["negative"] - words["positive"])
+    strength_gap = abs(strength["negative"] - strength["positive"])
+    return [
+        ("words between the means of negative and positive contexts", "at most", between_charged, 0.3),
+        ("words between the means of charged and neutral contexts", "at most", np.ptp(words.to_numpy()), 1.0),
+        ("points between the strengths of negative and positive contexts", "at most", strength_gap, 0.1),
+    ]
+
+
+def _rated_so(sources: pd.DataFrame, told: Mining) -> list[tuple]:
+    """The gates on the shares of rated sentences that people rate as they are mined."""
+    shares = (
         felt(sources, told)
         .query("scope == 'all that the rules choose' and domain == 'all'")
         .set_index("role")["share"]
     )
-    bare = [*table["stem"].unique(), *arms.loc[arms["arm"].isin(["neutral", "placebo"]), "context"].unique()]
-    strength_gap = abs(strength["negative"] - strength["positive"])
-    rows = [
-        ("groups", "at least", table["group_id"].nunique(), told.groups),
-        ("records, lines, sentences and candidates unaccounted for", "at most", _unaccounted(read, mined), 0),
-        (
-            "words between the means of negative and positive contexts",
-            "at most",
-            abs(words["negative"] - words["positive"]),
-            0.3,
-        ),
-        ("words between the means of charged and neutral contexts", "at most", np.ptp(words.to_numpy()), 1.0),
-        ("points between the strengths of negative and positive contexts", "at most", strength_gap, 0.1),
-        (
-            "stems and neutral contexts with a word of a lexicon",
-            "at most",
-            sum(not extract.is_bare(text) for text in bare),
-            0,
-        ),
-        (
-            "groups that one context serves",
-            "at most",
-            int(arms.groupby("context_id")["group_id"].nunique().max()),
-            told.max_stems_per_match,
-        ),
-        ("groups whose sentences share a page", "at most", int((pages < len(curated_prompts.ARMS)).sum()), 0),
-        (
-            "share of rated sentences mined as neutral that people rate so",
-            "at least",
-            agreement["neutral"],
-            LEAST["neutral"],
-        ),
-        (
-            "share of rated sentences mined as negative that people rate so",
-            "at least",
-            agreement["negative"],
-            LEAST["charged"],
-        ),
-        (
-            "share of rated sentences mined as positive that people rate so",
-            "at least",
-            agreement["positive"],
-            LEAST["charged"],
-        ),
+    limits = {"neutral": LEAST["neutral"], "negative": LEAST["charged"], "positive": LEAST["charged"]}
+    return [
+        (f"share of rated sentences mined as {role} that people rate so", "at least", shares[role], limit)
+        for role, limit in limits.items()
     ]
-    table = pd.DataFrame(rows, columns=["gate", "must_be", "value", "limit"])
-    value, limit = table["value"], table["limit"]
-    return table.assign(passed=np.where(table["must_be"] == "at most", value <= limit, value >= limit))
 
 
 def demand(gates: pd.DataFrame) -> None:

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,7 +23,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
-from datatrove.utils.stats import MetricStats
 
 from lib.config.sections import Mining
 from lib.corpora import wet
@@ -32,7 +30,7 @@ from lib.mining import extract, standalone
 from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with, end_with_parent
 from lib.runtime.errors import DataError, JobError
-from lib.storage import packages, records
+from lib.storage import caching, records
 
 COLUMNS = {
     "role": str,
@@ -66,8 +64,8 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
         The job's folder.
     """
     job = {
-        "rules": [extract.VERSION, wet.VERSION, packages.sha256(standalone.WORDS)],
-        "files": [[str(path.resolve()), packages.sha256(path) if path.exists() else None] for path in files],
+        "rules": [extract.VERSION, wet.VERSION, caching.sha256(standalone.WORDS)],
+        "files": [[str(path.resolve()), caching.sha256(path) if path.exists() else None] for path in files],
         "tasks": told.tasks or len(files),
         "charge": told.min_abs_vader,
     }
@@ -85,7 +83,7 @@ def run(folder: Path) -> None:
     Raises:
         RuntimeError: If the job fails, or if tasks are left to Slurm.
     """
-    job = json.loads((folder / "job.json").read_text())
+    job = _job(folder)
     with records.only_run(folder) as lock:
         done = finished(folder)
         if done == job["tasks"]:
@@ -117,6 +115,10 @@ def run(folder: Path) -> None:
         )
 
 
+def _job(folder: Path) -> dict:
+    return json.loads((folder / "job.json").read_text())
+
+
 def _reason(folder: Path, code: int) -> str:
     """Why the job's process ended: the signal that killed it, or the last line that it wrote."""
     if code < 0:
@@ -139,7 +141,7 @@ def executor(folder: Path):
 
     from lib.mining.slurm import Slurm
 
-    job = json.loads((folder / "job.json").read_text())
+    job = _job(folder)
     schema = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
     pipeline = [  # without the options of datatrove that serve model hubs
         wet.WetReader([Path(path) for path, _ in job["files"]]),
@@ -181,19 +183,6 @@ def candidates(folder: Path) -> pd.DataFrame:
     return pyarrow.dataset.dataset(paths).to_table().to_pandas()
 
 
-def counted(folder: Path) -> Counter:
-    """The counts of lines and sentences of the mined pages by outcome."""
-    counts: Counter[str] = Counter()
-    for path in (folder / "stats").glob("*.json"):
-        step = next(
-            step for step in json.loads(path.read_text()) if step["name"].endswith(f": {extract.Miner.name}")
-        )
-        counts.update(
-            {reason: int(MetricStats.from_dict(value).total) for reason, value in step["stats"].items()}
-        )
-    return counts
-
-
 def _run_local(folder: Path) -> None:
     """Do the remaining tasks of a local job; datatrove would wait for ever for a worker that was killed."""
     job = executor(folder)
@@ -219,7 +208,7 @@ def main(folder: Path, parent: int | None = None) -> None:
     """Do the remaining tasks of a job, or hand them to Slurm; end when the process `parent` ends."""
     if parent is not None:
         end_with(parent)
-    if json.loads((folder / "job.json").read_text())["executor"] == "slurm":
+    if _job(folder)["executor"] == "slurm":
         executor(folder).run()
     else:
         _run_local(folder)

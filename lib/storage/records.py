@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from lib.config.specs import ROOT
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
-from lib.storage.packages import sha256
+from lib.storage import caching
+from lib.storage.caching import sha256
 
 SOURCES = {
     "prompts": "01_dataset",
@@ -77,7 +78,8 @@ def _shown(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing."""
-    _replace(path, lambda target: target.write_text(text, encoding="utf-8"))
+    with _replaced(path) as tmp_path:
+        tmp_path.write_text(text, encoding="utf-8")
 
 
 def write_table(set_name: str, table: str, frame: pd.DataFrame) -> Path:
@@ -87,21 +89,15 @@ def write_table(set_name: str, table: str, frame: pd.DataFrame) -> Path:
         Its path.
     """
     path = table_path(set_name, table)
-    _replace(path, lambda target: frame.to_parquet(target, index=False))
+    with _replaced(path) as tmp_path:
+        frame.to_parquet(tmp_path, index=False)
     return path
 
 
-def _replace(path: Path, write) -> None:
-    tmp_path = path.with_name(f".{path.name}.{os.getpid()}")
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(tmp_path)
-            with tmp_path.open("rb") as file:
-                os.fsync(file.fileno())
-            tmp_path.replace(path)
-        finally:
-            tmp_path.unlink(missing_ok=True)
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    with explained(path), caching.whole(path, str(os.getpid())) as tmp_path:
+        yield tmp_path
 
 
 def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:

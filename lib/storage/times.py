@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lib.runtime.cores import available_cores
-from lib.storage import packages, records
+from lib.storage import caching, records
 
 
 class Times:
@@ -16,7 +16,7 @@ class Times:
     """
 
     def __init__(self):
-        self._path = packages.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
+        self._path = caching.cache_folder() / f"times-{platform.node()}-{available_cores()}.json"
         self._known = _read(self._path)
 
     def of(self, key: str) -> tuple[float, float] | None:

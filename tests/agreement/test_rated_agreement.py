@@ -99,7 +99,7 @@ def validity() -> pd.DataFrame:
 
 def test_a_judge_that_copies_people_agrees_fully_and_beats_one_rater(validity):
     copy = validity.loc["vader"]
-    assert list(copy.index) == list(rated_agreement.MEASURES)
+    assert list(copy.index) == [*rated_agreement.OF_MEANS, *rated_agreement.OF_RATERS]
     assert (copy["n"].unique(), copy["n_documents"].unique()) == (150, 50)
     assert copy.loc[list(rated_agreement.STATISTICS), "estimate"].tolist() == pytest.approx([1, 1, 1])
     assert copy.loc["judge − one rater", "ci_low"] > 0

@@ -164,7 +164,8 @@ def test_three_groups_of_one_draw_see_more_than_one_group_of_three(measured):
     assert allocation.detectable(together, three)[BOTH] == pytest.approx(
         allocation.detectable(together, one)[BOTH]
     )
-    apart = {name: allocation.of_contexts(each) for name, each in together.items()}
+    # where stems differ in their contexts alone, further groups are worth more than that
+    apart = {name: Contrast(0.0, each.stem + each.group, each.draw) for name, each in measured.items()}
     assert allocation.detectable(apart, three)[BOTH] < of_three[BOTH]
 
 

@@ -24,7 +24,7 @@ from lib.models.base import Division
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.runtime import cores
-from lib.storage import packages
+from lib.storage import caching
 
 OURS = "this project"
 BATCH = 64  # of the others: larger ones did not make them faster here
@@ -108,7 +108,7 @@ def ctranslate2_float32(model, requested: pd.DataFrame, parameters) -> list[str]
     by our own rule."""
     import ctranslate2
 
-    folder = packages.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
+    folder = caching.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
     if not folder.exists():
         ctranslate2.converters.TransformersConverter(model.files.source).convert(str(folder))
     generator = _ctranslate2_generator(str(folder))

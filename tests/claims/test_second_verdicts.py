@@ -14,7 +14,7 @@ from lib.config.specs import Judge
 from lib.corpora import human_ratings
 from lib.nlp import vader
 from lib.report import claims_text, forest, reports
-from lib.storage import packages, records
+from lib.storage import caching, records
 from tests.agreement.test_rated_agreement import rated
 from tests.report.test_claims_text import _judgements
 from tests.report.test_forest import TABLE, row
@@ -135,7 +135,7 @@ def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():
 
 
 def test_its_threshold_is_fitted_once_and_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(packages, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(caching, "cache_folder", lambda: tmp_path)
     asked = []
     monkeypatch.setattr(rated_threshold, "threshold", lambda judge: asked.append(judge.kind) or 0.617)
     assert [second_judge.threshold(), second_judge.threshold()] == [0.617, 0.617] and asked == ["vader"]

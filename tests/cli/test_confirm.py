@@ -19,7 +19,7 @@ from lib.config import params, specs
 from lib.config.specs import HELD_OUT, ParameterError
 from lib.dataset import curated_prompts
 from lib.report import claims_text, forest, reports
-from lib.storage import records
+from lib.storage import caching, records
 from tests import parted
 from tests.conftest import ROOT
 
@@ -70,7 +70,7 @@ def finish(set_name: str, rows: list[dict] = EXPLORATORY, version: str | None = 
     folder.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     (table.assign(rules=version) if version else table).to_csv(folder / "headline.csv", index=False)
-    made_of = {"parameters": records.sha256(specs.ROOT / "params" / f"{set_name}.yaml")}
+    made_of = {"parameters": caching.sha256(specs.ROOT / "params" / f"{set_name}.yaml")}
     (folder / "manifest.json").write_text(json.dumps(made_of))
 
 
@@ -378,7 +378,7 @@ def one_model(smoke, tmp_path):
     path, run_folder = folder / "params" / "smoke.yaml", folder / "outputs" / "smoke"
     values = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(values | {"models": values["models"][:1]}))
-    (run_folder / "manifest.json").write_text(json.dumps({"parameters": records.sha256(path)}))
+    (run_folder / "manifest.json").write_text(json.dumps({"parameters": caching.sha256(path)}))
     rows = pd.read_csv(smoke / "headline.csv")
     rows[~rows["model"].isin([model["name"] for model in values["models"][1:]])].to_csv(
         run_folder / "headline.csv", index=False

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from lib.corpora import commoncrawl
-from lib.storage import packages
+from lib.storage import caching
 
 CRAWL = "CC-MAIN-2024-22"
 NAMES = [
@@ -87,7 +87,7 @@ def fetch(server, files=1, seed=0, deadline=30.0, name=CRAWL):
 
 def whole(server, paths) -> bool:
     return all(
-        path.read_bytes() == server.files[f"/{path.relative_to(packages.cache_folder())}"] for path in paths
+        path.read_bytes() == server.files[f"/{path.relative_to(caching.cache_folder())}"] for path in paths
     )
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_breaks_off_is_continued_where_it_broke(server):
     length = len(CONTENT) + len(NAMES[0])
     spans = [span for _, span, _, _ in server.asked]
     assert spans == [None, f"bytes={length // 2}-", f"bytes={length // 2 + (length - length // 2) // 2}-"]
-    assert not list(packages.cache_folder().rglob("*.part"))
+    assert not list(caching.cache_folder().rglob("*.part"))
 
 
 @pytest.mark.parametrize("trouble", ["whole", None])

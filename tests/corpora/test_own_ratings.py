@@ -195,7 +195,7 @@ def test_with_single_ratings_it_has_a_ceiling_of_its_own(write):
     found = validity(own_ratings.read(write(means(**raters), {"ratings": list(raters)}))[0]).set_index(
         "measure"
     )
-    assert list(found.index) == list(rated_agreement.MEASURES)
+    assert list(found.index) == [*rated_agreement.OF_MEANS, *rated_agreement.OF_RATERS]
     assert 0.5 < found.loc["one rater", "estimate"] < found.loc["ceiling of r", "estimate"] < 1
 
 

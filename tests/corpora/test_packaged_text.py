@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from lib.corpora import human_ratings, packaged_text, wet
-from lib.storage import packages
+from lib.storage import caching
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,8 @@ def test_what_half_a_write_leaves_is_written_again(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     paths = packaged_text.wet_files()
-    assert paths[0].parent.parent == packages.cache_folder()
-    paths[0].rename(paths[0].with_suffix(".part"))
+    assert paths[0].parent.parent == caching.cache_folder()
+    torn = paths[0].with_name(f".{paths[0].stem}.making{paths[0].suffix}")
+    paths[0].rename(torn)
     assert all(path.exists() for path in packaged_text.wet_files())
-    assert not list(tmp_path.rglob("*.part"))
+    assert not torn.exists()

@@ -287,7 +287,7 @@ def test_a_datatrove_job_reads_all_files_and_its_counts_outlast_a_second_run(fol
         return LocalPipelineExecutor(steps, tasks=tasks, logging_dir=str(folder / "log"), skip_completed=True)
 
     job().run()
-    first = wet.counted(folder / "log")
+    first = wet.counted(folder / "log", wet.WetReader)
     assert {key: count for key, count in first.items() if ": " not in key and count} == {
         "files": 5,
         "records": 9,
@@ -301,7 +301,7 @@ def test_a_datatrove_job_reads_all_files_and_its_counts_outlast_a_second_run(fol
     }
     assert len(wet.faults(first)) == 4
     job().run()
-    assert wet.counted(folder / "log") == first
+    assert wet.counted(folder / "log", wet.WetReader) == first
     wet.demand_pages(first)
 
 

@@ -15,7 +15,7 @@ from lib.config.specs import ParameterError
 from lib.dataset import assignment, curated_prompts, own_sentences
 from lib.mining import benchmarks
 from lib.models import registry
-from lib.storage import records
+from lib.storage import caching, records
 from tests.dataset.test_lint import embed
 
 PAGE = (curated_prompts.DATA / "OWN_SENTENCES.md").read_text(encoding="utf-8")
@@ -326,5 +326,5 @@ def test_own_sentences_go_neither_with_mined_ones_nor_into_the_export(project):
 def test_the_manifest_tells_which_file_it_was(project):
     path = saved(project, STEMS, "data/garden.csv")
     assert records.manifest("mine", ["data/garden.csv"])["inputs"] == {
-        "data/garden.csv": records.sha256(path)
+        "data/garden.csv": caching.sha256(path)
     }

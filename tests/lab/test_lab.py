@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from lib.config import specs
 from lib.dataset import curated_prompts
 from lib.judging import mpnet
-from lib.lab import choices, pair, session, stems, view, widget
+from lib.lab import choices, pair, session, stems, widget
 from lib.models import registry
 from tests.conftest import ROOT
 
@@ -272,7 +272,7 @@ def test_the_page_is_sent_plain_values(lab):
     table = pd.DataFrame(
         {"token": [0, 1], "neutral": [1.0, 2.0], "context": [2.0, 1.0], "difference": [1.0, -1.0]}
     )
-    shown = view.tokens(table, tokenizer)
+    shown = pair.page_tokens(table, tokenizer)
     assert shown["gains"] == [
         {"token": " sad", "neutral": 1.0, "context": 2.0, "difference": 1.0, "valence": -2.1}
     ]

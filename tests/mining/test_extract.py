@@ -132,7 +132,7 @@ def wet_files(folder: Path, count: int) -> list[Path]:
 
 def mined(folder: Path) -> tuple[pd.DataFrame, Counter]:
     table = mining_job.candidates(folder)
-    return table.sort_values(list(table.columns)).reset_index(drop=True), mining_job.counted(folder)
+    return table.sort_values(list(table.columns)).reset_index(drop=True), wet.counted(folder, extract.Miner)
 
 
 @pytest.fixture(scope="module")

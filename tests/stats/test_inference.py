@@ -11,15 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from lib.stats import inference
-from lib.stats.inference import (
-    cluster_bootstrap,
-    clustered_mean,
-    clustered_slope,
-    equivalence_p,
-    holm,
-    percentile_interval,
-)
+from lib.stats import inference, resamples
+from lib.stats.inference import clustered_mean, clustered_slope, equivalence_p, holm, percentile_interval
 
 
 def test_clustered_mean_by_hand():
@@ -293,7 +286,7 @@ def test_the_bootstrap_keeps_clusters_whole_and_redraws_their_number():
         return part["document"].value_counts().reindex(list("abc"), fill_value=0).to_numpy()
 
     drawn, again = (
-        cluster_bootstrap(frame, rows_by_document, "document", 300, np.random.default_rng(6))
+        resamples.cluster_bootstrap(frame, rows_by_document, "document", 300, np.random.default_rng(6))
         for _ in range(2)
     )
     np.testing.assert_array_equal(drawn, again)

@@ -68,7 +68,7 @@ def test_the_interval_is_that_of_the_slow_bootstrap():
         2000,
         np.random.default_rng(3),
     ).iloc[0]
-    slow = inference.cluster_bootstrap(
+    slow = resamples.cluster_bootstrap(
         frame, lambda rows: np.array([rows["value"].mean()]), "document", 2000, np.random.default_rng(4)
     )
     low, high = inference.percentile_interval(slow, 0.95)[:, 0]

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from lib.storage import packages
+from lib.storage import caching, packages
 
 REQUIREMENT = "vaderSentiment==3.3.2"
 NAME = packages.PACKAGES[REQUIREMENT][0]
@@ -14,7 +14,7 @@ NAME = packages.PACKAGES[REQUIREMENT][0]
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path / "deep" / "cache"))
-    return packages.cache_folder()
+    return caching.cache_folder()
 
 
 def test_an_archive_with_a_wrong_hash_is_refused(cache):
@@ -44,7 +44,7 @@ def test_a_wheel_of_another_platform_is_fetched_as_it_is_named(cache, tmp_path, 
         wheel.writestr("alien-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
         wheel.writestr("alien-1.0.dist-info/RECORD", "")
     monkeypatch.setitem(
-        packages.PACKAGES, "alien==1.0", packages.Package(name, packages.sha256(tmp_path / name), "a licence")
+        packages.PACKAGES, "alien==1.0", packages.Package(name, caching.sha256(tmp_path / name), "a licence")
     )
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
