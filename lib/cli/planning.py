@@ -11,7 +11,7 @@ from lib.analysis import power
 from lib.config import params, sections
 from lib.corpora import human_ratings, own_ratings
 from lib.dataset import curated_prompts
-from lib.generation import prompt_checks, runner, throughput
+from lib.generation import plans, prompt_checks, runner
 from lib.judging import llm_judge
 from lib.mining import benchmarks
 from lib.models import registry
@@ -78,7 +78,7 @@ class Pilot:
         longest: Tokens of the longest prompt of the pilot.
     """
 
-    pace: throughput.ThroughputPlan
+    pace: plans.ThroughputPlan
     seconds: float
     tokens: float
     prompt_tokens: int
@@ -106,7 +106,7 @@ def pilot(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Genera
 
 def corrected(
     model: "HuggingFaceModel",
-    pace: throughput.ThroughputPlan,
+    pace: plans.ThroughputPlan,
     missing: pd.DataFrame,
     run: sections.Generation,
     asked: pd.DataFrame,

@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 
 from lib.config.sections import Generation
-from lib.generation import memory, throughput
-from lib.generation.throughput import ThroughputPlan
+from lib.generation import memory, plans
+from lib.generation.plans import ThroughputPlan
 from lib.models import architectures, huggingface, prefill, rows
 from lib.models.base import Division
 from lib.models.huggingface import HuggingFaceModel
@@ -27,12 +27,12 @@ def measure(model: HuggingFaceModel, missing: pd.DataFrame, parameters: Generati
     cores, started = available_threads(), time.monotonic()
     prompts = pd.Series(missing["rendered"].unique()).sample(_PROMPTS, replace=True, random_state=0).tolist()
     work = (
-        prompt_tokens(model, missing, throughput.LARGEST),
+        prompt_tokens(model, missing, plans.LARGEST),
         len(missing),
-        throughput.TYPICAL_TOKENS,
+        plans.TYPICAL_TOKENS,
         parameters.most_tokens,
     )
-    workers = parameters.workers or throughput.usual(model).workers
+    workers = parameters.workers or plans.usual(model).workers
     best = _time(model, prompts, parameters, workers, max(1, cores // workers))
     others = {1, 2, cores // 2} - {0, workers} if workers == cores and not parameters.workers else set()
     for number in sorted(others):
@@ -60,7 +60,7 @@ def _time(model, prompts: list[str], parameters: Generation, workers: int, threa
     per_step, per_token = max(seconds["few"] - few * per_row, 0.0), per_row / workers
     # of one worker; on a busy machine a step may seem to cost nothing
     suitable = max(per_step / (_OVERHEAD * per_row), _SIZES[1])
-    part = min(suitable, throughput.largest_part(model))
+    part = min(suitable, plans.largest_part(model))
     fitting = memory.rows_that_fit(model, max(map(len, ids)) + parameters.most_tokens, workers, parameters)
     batch = parameters.batch_size or int(max(1, min(part * workers, fitting)))
     return ThroughputPlan(batch, workers, threads, seconds["read"] / workers, per_step, per_token)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.generation import throughput
+from lib.generation import plans
 from lib.nlp import vader
 from lib.runtime import progress
 from lib.storage.records import Journal, journal_keys
@@ -137,7 +137,7 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
     from lib.models import huggingface
 
     size = model.weights.get_output_embeddings().weight.shape[0]
-    valences, division = token_valences(model.tokenizer, size), throughput.usual(model)
+    valences, division = token_valences(model.tokenizer, size), plans.usual(model)
     with progress.bar(total, "next token", "prompts", total - len(missing)) as bar:
         for start in range(0, len(missing), division.workers * _PROMPTS):
             batch = missing.iloc[start : start + division.workers * _PROMPTS]

@@ -13,7 +13,7 @@ from lib.cli import planning
 from lib.config.sections import Generation
 from lib.config.specs import CHARGED_ARMS, NO_MITIGATION, Model
 from lib.dataset import curated_prompts
-from lib.generation import next_token, runner, throughput
+from lib.generation import next_token, plans, runner
 from lib.measure import budget
 from lib.runtime import progress
 from lib.storage import records
@@ -118,7 +118,7 @@ class Answers:
             while n_done < len(groups):
                 size = _round(
                     n_missing.iloc[n_done:],
-                    run.batch_size or throughput.LARGEST,
+                    run.batch_size or plans.LARGEST,
                     seconds,
                     deadline - time.monotonic(),
                 )

@@ -5,7 +5,7 @@ import pytest
 from lib.cli import planning
 from lib.config import params
 from lib.dataset import curated_prompts
-from lib.generation import calibration, memory, runner, throughput
+from lib.generation import calibration, memory, plans, runner, throughput
 from lib.models import registry
 from lib.runtime import cores
 from tests.conftest import told
@@ -27,7 +27,7 @@ def test_a_measured_pace_uses_the_cores_there_are(benchmark, tiny):
     pace = throughput.pace(model, missing, parameters)
     assert len(missing) > throughput.MIN_TO_CALIBRATE
     assert 1 <= pace.workers * pace.threads <= cores.available_threads()
-    assert 1 <= pace.batch_size <= throughput.LARGEST
+    assert 1 <= pace.batch_size <= plans.LARGEST
     assert pace.prefill_seconds_per_token > 0 and pace.decode_seconds_per_token > 0
 
 
@@ -46,7 +46,7 @@ def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
 def test_memory_caps_the_batch(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
     tokens = max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
-    five = memory.decoding_bytes(model, tokens, 5, workers=throughput.usual(model).workers)
+    five = memory.decoding_bytes(model, tokens, 5, workers=plans.usual(model).workers)
     capped = parameters.model_copy(
         update={"max_working_memory_gb": (five + 0.5 * memory.row_bytes(model, tokens)) / 1e9}
     )
