@@ -16,7 +16,7 @@ CHARGED, PLAIN, GLAD = "Misery Lane.", "Elm Street.", "Joy Street."
 
 
 def judge(**changes) -> specs.Judge:
-    return specs.Judge.model_validate(
+    return specs.JUDGE_SCHEMA.validate_python(
         {"name": "asked", "kind": "llm", "model": SPEC, "retest_fraction": 0.0} | changes
     )
 

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from lib.agreement import rated_threshold
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.corpora import packaged_text, wet
 from lib.mining import extract
 from lib.nlp import similarity
@@ -68,5 +68,5 @@ def test_sentence_vectors():
 
 
 def test_threshold_from_ratings():
-    threshold = rated_threshold.threshold(Judge(name="vader", kind="vader"))
+    threshold = rated_threshold.threshold(VaderJudge(name="vader"))
     assert (rated_threshold.VERSION, threshold) == ("rated-threshold-1", pytest.approx(0.309))

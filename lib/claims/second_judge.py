@@ -17,13 +17,13 @@ from lib.analysis import leakage, usability
 from lib.claims import claims, judge_claims
 from lib.claims.mitigation import claim as mitigation_claim
 from lib.claims.mitigation import effects as mitigation_effects
-from lib.config.specs import Judge
+from lib.config.specs import Judge, VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.nlp import vader
 from lib.storage import packages, records
 
-JUDGE = Judge(name="vader", kind="vader")
+JUDGE = VaderJudge(name="vader")
 
 
 def threshold() -> float:

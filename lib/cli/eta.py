@@ -12,7 +12,7 @@ from lib.cli import jobs
 from lib.cli.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.config import draws, params
 from lib.config.params import ParameterSet
-from lib.config.specs import Judge
+from lib.config.specs import JUDGE_SCHEMA
 from lib.storage import records
 from lib.storage.times import Times
 
@@ -199,7 +199,7 @@ def facts(parameters: ParameterSet, found: dict) -> dict:
         models (by name: id, mode, remote, parameters), judge (its kind) and sample (whether a language model
         also judges a sample in notebook 04).
     """
-    judge = Judge.model_validate(parameters.judging["judge"])
+    judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
     models = {
         spec.name: {
             "id": spec.id,
@@ -210,7 +210,7 @@ def facts(parameters: ParameterSet, found: dict) -> dict:
         for spec in parameters.models
     }
     sample = any(
-        Judge.model_validate(other).kind == "llm"
+        JUDGE_SCHEMA.validate_python(other).kind == "llm"
         for other in parameters.agreement.get("comparison_judges", [])
     )
     return {"models": models, "judge": judge.kind, "sample": sample}

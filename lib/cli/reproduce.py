@@ -137,6 +137,6 @@ def prepare(set_name: str) -> None:
     similarity.folder()  # notebook 03 compares sentences, whichever judge is used
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("comparison_judges", [])):
-            judges.prepare(specs.Judge.model_validate(judge))
+            judges.prepare(specs.JUDGE_SCHEMA.validate_python(judge))
     progress.tell(facts=eta.facts(parameters, loaded))
     progress.tell(end=time.monotonic() - started)

@@ -12,6 +12,7 @@ from lib.config.specs import (
     NO_MITIGATION,
     Count,
     Judge,
+    LLMJudge,
     Model,
     Name,
     Share,
@@ -301,7 +302,7 @@ class Agreement(Notebook):
         return [self.judge, *(judge for judge in self.comparison_judges if judge.kind != "llm")]
 
     @property
-    def on_a_sample(self) -> list[Judge]:
+    def on_a_sample(self) -> list[LLMJudge]:
         """The comparison judges that are language models: each text costs a question."""
         return [judge for judge in self.comparison_judges if judge.kind == "llm"]
 

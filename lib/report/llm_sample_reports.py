@@ -44,7 +44,6 @@ def asked_about(
             entry.judge.model,
             sum((table["sample_index"] == 1).sum() for table in (entry.texts, entry.pairs)),
         )
-        assert model is not None
         paragraphs.append(
             f"**{entry.judge.name}**: model {model.name} in {model.dtype}, rubric {entry.judge.rubric}, "
             "temperature "

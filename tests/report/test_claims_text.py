@@ -68,7 +68,10 @@ def _judgements(parameters):
     requested = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
     paid = runner.generate(requested, run, model, records.run_folder("smoke") / "c.jsonl")
     return judges.judgements(
-        runner.completions_table(paid, run, model), benchmark, specs.Judge.model_validate("vader"), 0.2
+        runner.completions_table(paid, run, model),
+        benchmark,
+        specs.JUDGE_SCHEMA.validate_python("vader"),
+        0.2,
     )
 
 
