@@ -82,8 +82,8 @@ def threshold(judge: Judge) -> float:
 
 
 @cache
-def _threshold(told: str) -> float:
-    judge = JUDGE_SCHEMA.validate_json(told)
+def _threshold(judge_json: str) -> float:
+    judge = JUDGE_SCHEMA.validate_json(judge_json)
     fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
     if np.isnan(fitted):
         raise DataError(

@@ -139,7 +139,9 @@ def agreement_with_people(
         rated_agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed))
         for table in tables
     ]
-    on_labels = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
+    on_labels = _on_labels(
+        *on_completions, confidence=confidence, draws=draws, rng=np.random.default_rng(seed)
+    )
     return judge_claims.agreement(
         JUDGE.name, pd.concat(differences, ignore_index=True), on_labels, margin, confidence
     )
