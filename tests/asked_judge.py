@@ -1,4 +1,4 @@
-"""A judge that is asked, with a canned model in the place of a language model: functions of the two texts."""
+"""A judge that is asked, with a mock model in the place of a language model: functions of the two texts."""
 
 import re
 from types import SimpleNamespace

@@ -257,7 +257,7 @@ class Ratings(Strict):
                 wanted = (
                     "a list of columns, one a rater" if canonical == "ratings" else "the name of one column"
                 )
-                raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; mend it")
+                raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; fix it")
         if len(set(columns.get("ratings", ("a", "b")))) < 2:
             raise ValueError(
                 "columns.ratings: fewer than two raters tell nothing of how far they agree; name the column "

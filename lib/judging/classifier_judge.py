@@ -84,7 +84,7 @@ def _unfit(config) -> str | None:
     if sorted(names) != list(range(len(names))):
         return (
             f"names the labels of outputs {', '.join(map(str, sorted(names)))}, not of 0 to "
-            f"{len(names) - 1}; mend id2label"
+            f"{len(names) - 1}; fix id2label"
         )
     if repeated := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
         return (

@@ -296,10 +296,10 @@ def votes(asked: pd.DataFrame) -> pd.DataFrame:
     return table[columns].astype({"valence": float})
 
 
-def _mean_votes(seen: pd.DataFrame, given: pd.DataFrame, rows) -> pd.Series:
+def _mean_votes(seen: pd.DataFrame, votes: pd.DataFrame, rows) -> pd.Series:
     """Return the mean valence of each of `rows` over the votes on its pairings.
 
     Repeated questions test the judge and do not count.
     """
-    counted = seen.merge(given[given["sample_index"] == 0], on=["text", "other"])
+    counted = seen.merge(votes[votes["sample_index"] == 0], on=["text", "other"])
     return counted.groupby("row")["valence"].mean().astype(float).reindex(rows)

@@ -74,7 +74,7 @@ def _unaccounted(read: Counter, mined: Counter) -> int:
 
 
 def gates(
-    table: pd.DataFrame, sources: pd.DataFrame, read: Counter, mined: Counter, told: Mining
+    table: pd.DataFrame, sources: pd.DataFrame, read: Counter, mined: Counter, config: Mining
 ) -> pd.DataFrame:
     """The gates that a mined benchmark must pass; the limits are this project's own.
 
@@ -83,7 +83,7 @@ def gates(
         sources: Their sources, as in `mined.Benchmark`.
         read: Counts of records, as `wet.counted` returns them.
         mined: Counts of pages, lines, sentences and candidates.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         One row per gate: gate, must_be (at least, at most), value, limit, passed.
@@ -99,14 +99,14 @@ def gates(
     urls = pd.concat([arms["url"], table.loc[table["arm"] == "none", "stem_id"].map(by_id["url"])])
     pages = urls.groupby(table["group_id"]).nunique()
     agreement = (
-        felt(sources, told)
+        felt(sources, config)
         .query("scope == 'all that the rules choose' and domain == 'all'")
         .set_index("role")["share"]
     )
     bare = [*table["stem"].unique(), *arms.loc[arms["arm"].isin(["neutral", "placebo"]), "context"].unique()]
     strength_gap = abs(strength["negative"] - strength["positive"])
     rows = [
-        ("groups", "at least", table["group_id"].nunique(), told.groups),
+        ("groups", "at least", table["group_id"].nunique(), config.groups),
         ("records, lines, sentences and candidates unaccounted for", "at most", _unaccounted(read, mined), 0),
         (
             "words between the means of negative and positive contexts",
@@ -126,7 +126,7 @@ def gates(
             "groups that one context serves",
             "at most",
             int(arms.groupby("context_id")["group_id"].nunique().max()),
-            told.max_stems_per_match,
+            config.max_stems_per_match,
         ),
         ("groups whose sentences share a page", "at most", int((pages < len(curated_prompts.ARMS)).sum()), 0),
         (
@@ -168,7 +168,7 @@ def demand(gates: pd.DataFrame) -> None:
         raise DataError(f"the mined benchmark fails {'; '.join(failed)}\n{remedy}")
 
 
-def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
+def felt(sources: pd.DataFrame, config: Mining) -> pd.DataFrame:
     """How often people rate a sentence as it was mined.
 
     There are two scopes. 'in the benchmark' covers its stems and contexts whose whole sentence is a rated
@@ -182,7 +182,7 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
 
     Args:
         sources: The sources, as in `mined.Benchmark`.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         One row per scope, role and domain ('all' and each domain): scope, role, domain, share, ci_low,
@@ -191,8 +191,8 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
     texts = neutrality.learnt()[1]
     signed = texts["predicted"] * np.where(texts["role"] == "negative", -1, 1)
     bare = texts["role"].isin(["stem", "neutral"])
-    charged = (signed >= told.min_predicted_rating) & (texts["valence"].abs() >= told.min_abs_vader)
-    passed = np.where(bare, signed <= told.max_predicted_rating, charged)
+    charged = (signed >= config.min_predicted_rating) & (texts["valence"].abs() >= config.min_abs_vader)
+    passed = np.where(bare, signed <= config.max_predicted_rating, charged)
     texts = texts[passed & texts["role"].isin(extract.ROLES)]
     in_benchmark = sources[["role"]].join(neutrality.felt(sources["sentence"])).dropna(subset="mean")
     combined = pd.concat(

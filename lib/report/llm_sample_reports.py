@@ -14,7 +14,7 @@ from lib.report.reports import interval
 from lib.runtime import progress
 
 NONE = (
-    "No language model is among the judges beside the run's own (`agreement.comparison_judges`), so none "
+    "No language model is among the judges next to the run's own (`agreement.comparison_judges`), so none "
     "is asked here."
 )
 _NAMES = {"pearson": "r with the others", "kappa": "kappa with the others"}

@@ -75,7 +75,7 @@ def test_boards_of_other_rows_are_not_put_side_by_side():
 
 @pytest.fixture(scope="module")
 def judgements(tmp_path_factory) -> pd.DataFrame:
-    """Those of a canned model, by VADER."""
+    """Those of a mock model, by VADER."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "ROOT", tmp_path_factory.mktemp("run"))
         return _judgements(params.load("smoke"))

@@ -92,7 +92,7 @@ def test_the_lint_reads_all_parts(parts):
 
 def test_more_stems_than_the_part_has_are_refused(parts):
     with pytest.raises(
-        ParameterError, match=f"stems: 200 wished, but there are {len(ids(parts, HELD_OUT)[0])}"
+        ParameterError, match=f"stems: 200 requested, but there are {len(ids(parts, HELD_OUT)[0])}"
     ):
         curated_prompts.build(1, 200, 1, of=own_sentences.read(run(HELD_OUT)))
 
