@@ -257,7 +257,12 @@ def _of_name(value):
     return {"name": value, "kind": value}
 
 
-JUDGES = {"vader": VaderJudge, "learned": LearnedJudge, "classifier": ClassifierJudge, "llm": LLMJudge}
+JUDGES: dict[str, type[_JudgeBase]] = {
+    "vader": VaderJudge,
+    "learned": LearnedJudge,
+    "classifier": ClassifierJudge,
+    "llm": LLMJudge,
+}
 # The judge that gives a completion its valence; its kind decides which fields it has.
 Judge = Annotated[
     VaderJudge | LearnedJudge | ClassifierJudge | LLMJudge,
