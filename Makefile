@@ -92,11 +92,11 @@ simulate: .venv/ready
 simulate-annotation: .venv/ready
 	$(BIN)/python -m tests.simulations.simulate_annotation
 
-# How fast completions are made, beside other ways to make them.
+# How fast completions are made, compared with other ways to make them.
 bench: .venv-extra/ready
 	.venv-extra/bin/python -m tests.benches.bench_generation
 
-# How fast pages are mined, beside other readers of the same file, and what a whole crawl would take.
+# How fast pages are mined, compared with other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready
 	.venv-extra/bin/python -m tests.benches.bench_mining
 
@@ -167,7 +167,7 @@ lock:
 	       echo "connect to a package index, or make room on the disk, and call make again: it goes on where it was"; exit 1; }
 	@touch $@
 
-# The same environment with what bench and verify-server need beside it.
+# The same environment with what bench and verify-server need in addition.
 .venv-extra/ready: .venv/ready
 	"$(PYTHON)" -m venv .venv-extra
 	grep -vE '^(python-dateutil|fsspec)=' requirements.txt > .venv-extra/constraints.txt  # the harnesses want older ones

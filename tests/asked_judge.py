@@ -1,4 +1,4 @@
-"""A judge that is asked, with a canned model in the place of a language model: functions of the two texts."""
+"""A judge that is asked, with a mock model in the place of a language model: functions of the two texts."""
 
 import re
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ CHARGED, PLAIN, GLAD = "Misery Lane.", "Elm Street.", "Joy Street."
 
 
 def judge(**changes) -> specs.Judge:
-    return specs.Judge.model_validate(
+    return specs.JUDGE_SCHEMA.validate_python(
         {"name": "asked", "kind": "llm", "model": SPEC, "retest_fraction": 0.0} | changes
     )
 

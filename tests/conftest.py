@@ -134,7 +134,7 @@ def few_prompts():
 
 @pytest.fixture
 def canned(monkeypatch):
-    """Puts a canned model in the place of whatever a judge asks."""
+    """Puts a mock model in the place of whatever a judge asks."""
     from lib.judging import llm_judge
     from tests.asked_judge import Canned
 

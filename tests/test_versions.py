@@ -7,13 +7,17 @@ import hashlib
 import itertools
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from lib.agreement import rated_threshold
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.corpora import packaged_text, wet
-from lib.mining import extract
+from lib.mining import extract, neutrality
+from lib.models import ladder
 from lib.nlp import similarity
+
+COLOURS = ("red", "green", "blue", "grey", "white", "black", "brown", "yellow")
 
 
 def digest(rows) -> str:
@@ -68,5 +72,34 @@ def test_sentence_vectors():
 
 
 def test_threshold_from_ratings():
-    threshold = rated_threshold.threshold(Judge(name="vader", kind="vader"))
+    threshold = rated_threshold.threshold(VaderJudge(name="vader"))
     assert (rated_threshold.VERSION, threshold) == ("rated-threshold-1", pytest.approx(0.309))
+
+
+def test_predicted_ratings():
+    texts = neutrality.training_texts()
+    few = texts.iloc[::40].reset_index(drop=True)
+    weights, predictions = neutrality.fit(few)  # not `learnt`, which may be cached
+    assert weights.shape == (2, neutrality.FOLDS + 1, 386)
+    assert (neutrality.VERSION, digest(texts.round(6).itertuples(index=False))) == (
+        "neutrality-1",
+        "a45fdaabadda4623",
+    )
+    assert predictions[:3].tolist() == pytest.approx([0.7921, 0.8167, 0.8998], abs=2e-3)
+    assert weights[:, -1, -1].tolist() == pytest.approx([0.8426, 0.1867], abs=2e-3)
+
+
+def test_ladder(tmp_path):
+    """One small model; the recipe is part of the key of what is cached, so it needs no version."""
+    texts = [
+        f"The {size} house is {colour}. She likes it." for size in ("small", "old") for colour in COLOURS
+    ]
+    recipe = ladder.Recipe(sizes={"small": (32, 1)}, vocabulary=280, block=16, batch=4, epochs=2)
+    folder = ladder.made(texts, recipe, tmp_path)
+    blocks = np.load(folder / "blocks.npz")
+    report = ladder.told(folder).loc["small", ["init_loss", "train_loss", "val_loss"]]
+    assert (ladder.VERSION, digest([*blocks["train"].ravel(), *blocks["held_out"].ravel()])) == (
+        "ladder-1",
+        "104ee4edc1359b05",
+    )
+    assert report.tolist() == pytest.approx([5.6646, 4.5773, 4.6321], abs=1e-3)

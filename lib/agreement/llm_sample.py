@@ -17,12 +17,12 @@ from lib.agreement import human_agreement, rated_agreement, rated_threshold
 from lib.analysis import leakage
 from lib.annotation import sampling_plan
 from lib.config.sections import Agreement
-from lib.config.specs import Judge
+from lib.config.specs import Judge, LLMJudge, VaderJudge
 from lib.judging import judges, llm_judge, llm_reliability
 from lib.stats import inference, resamples
 from lib.storage import records, times
 
-VADER = Judge(name="vader", kind="vader")
+VADER = VaderJudge(name="vader")
 ONE_RATER, WITH_PEOPLE = "one rater", ("pearson", "kappa")
 TEXTS, PAIRS = "rated texts, alone", "completions, in pairs"
 COLUMNS = ["judge", "level", "who", "measure", "estimate", "ci_low", "ci_high", "n", "n_documents"]
@@ -34,7 +34,7 @@ UNSCORED, WITH_JUDGE = "unscored replies, %", "Pearson's r with the run's judge"
 class Asked:
     """A judge's replies about the sample: `texts` and `pairs`, tables of `llm_judge.ask`."""
 
-    judge: Judge
+    judge: LLMJudge
     texts: pd.DataFrame
     pairs: pd.DataFrame
 
@@ -72,12 +72,12 @@ def ask(run: Agreement, sample: pd.DataFrame, completions: pd.DataFrame) -> list
     return [_ask(judge, run.set_name, sample, completions) for judge in run.on_a_sample]
 
 
-def expected_questions(run: Agreement, judge: Judge) -> int:
+def expected_questions(run: Agreement, judge: LLMJudge) -> int:
     """Return how many questions `ask` puts to a judge on average, if no two texts are equal."""
     return round((run.llm_sample_size + 2 * run.annotation_pairs) * (1 + judge.retest_fraction))
 
 
-def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.DataFrame) -> Asked:
+def _ask(judge: LLMJudge, set_name: str, sample: pd.DataFrame, completions: pd.DataFrame) -> Asked:
     journal = records.replies_path(set_name, "annotation-pairs", judge.name)
     distinct = sample.drop_duplicates("text")
     texts = timed(
@@ -91,7 +91,7 @@ def _ask(judge: Judge, set_name: str, sample: pd.DataFrame, completions: pd.Data
     return Asked(judge, texts, timed(judge, PAIRS, journal, lambda: _ask_pairs(judge, completions, journal)))
 
 
-def _ask_pairs(judge: Judge, completions: pd.DataFrame, journal: Path) -> pd.DataFrame:
+def _ask_pairs(judge: LLMJudge, completions: pd.DataFrame, journal: Path) -> pd.DataFrame:
     pairings = [
         llm_judge.pairings(of_model.reset_index(drop=True)) for _, of_model in completions.groupby("model")
     ]
@@ -100,7 +100,7 @@ def _ask_pairs(judge: Judge, completions: pd.DataFrame, journal: Path) -> pd.Dat
     )
 
 
-def timed(judge: Judge, form: str, journal: Path, ask: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def timed(judge: LLMJudge, form: str, journal: Path, ask: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Return the result of `ask`.
 
     The time that new questions of the journal took is kept in the user's cache, see `seconds`.
@@ -112,7 +112,7 @@ def timed(judge: Judge, form: str, journal: Path, ask: Callable[[], pd.DataFrame
     return result
 
 
-def seconds(judge: Judge, form: str) -> tuple[int, float] | None:
+def seconds(judge: LLMJudge, form: str) -> tuple[int, float] | None:
     """Return how many questions of a form were last asked on this machine, and the seconds for each.
 
     The form is TEXTS or PAIRS. The seconds include loading of the weights. None if no questions were asked.

@@ -150,18 +150,28 @@ def _stratified(size, labelled, human, judged_labelled, judged) -> tuple[np.ndar
     return tuple((share * np.where(size == 0, 0, means)).sum(axis=-1) for means in (a, b))
 
 
-def _sums(table: pd.DataFrame) -> list[np.ndarray]:
+def _sums(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return sums over the pairs of each stem (row) and stratum (column).
 
-    They are: the number of pairs, the number of labelled pairs, the sum of the human values, the sum of the
-    judge's values over the labelled pairs, and the sum of the judge's values over all pairs.
+    They are: size (the number of pairs), labelled (the number of labelled pairs), human (the sum of the human
+    values), judged_labelled (the sum of the judge's values over the labelled pairs) and judged (the sum over
+    all pairs).
     """
     human, judged = table["human"].to_numpy(float), table["judged"].to_numpy(float)
     stem, stratum = pd.factorize(table["stem_id"])[0], pd.factorize(table["stratum"])[0]
     cell, shape = stem * (stratum.max() + 1) + stratum, (stem.max() + 1, stratum.max() + 1)
     known = ~np.isnan(human)
-    columns = (np.ones(len(table)), known, np.where(known, human, 0), np.where(known, judged, 0), judged)
-    return [np.bincount(cell, column, shape[0] * shape[1]).reshape(shape) for column in columns]
+    columns = {
+        "size": np.ones(len(table)),
+        "labelled": known,
+        "human": np.where(known, human, 0),
+        "judged_labelled": np.where(known, judged, 0),
+        "judged": judged,
+    }
+    return {
+        name: np.bincount(cell, column, shape[0] * shape[1]).reshape(shape)
+        for name, column in columns.items()
+    }
 
 
 def combine(table: pd.DataFrame, confidence: float, alone: bool = False) -> tuple[inference.Estimate, float]:
@@ -184,10 +194,10 @@ def combine(table: pd.DataFrame, confidence: float, alone: bool = False) -> tupl
         not therefore certain.
     """
     sums = _sums(table)
-    stems, n = len(sums[0]), len(table)
-    totals = [by_stem.sum(axis=0) for by_stem in sums]
-    without = [total - by_stem for total, by_stem in zip(totals, sums, strict=True)]
-    (a, b), (a_without, b_without) = _stratified(*totals), _stratified(*without)
+    stems, n = len(sums["size"]), len(table)
+    totals = {name: by_stem.sum(axis=0) for name, by_stem in sums.items()}
+    without = {name: totals[name] - by_stem for name, by_stem in sums.items()}
+    (a, b), (a_without, b_without) = _stratified(**totals), _stratified(**without)
     if stems < 3 or np.isnan(a_without).any():
         return inference.Estimate(np.nan, np.nan, np.nan, n, stems, np.nan, np.nan, np.nan), np.nan
     off_a, off_b = (stems - 1) * (a_without.mean() - a_without), (stems - 1) * (b_without.mean() - b_without)

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from lib.agreement import charged_threshold, human_agreement, rated_agreement
-from lib.config.specs import Judge
+from lib.config.specs import JUDGE_SCHEMA, Judge
 from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.runtime.errors import DataError
@@ -82,8 +82,8 @@ def threshold(judge: Judge) -> float:
 
 
 @cache
-def _threshold(told: str) -> float:
-    judge = Judge.model_validate_json(told)
+def _threshold(judge_json: str) -> float:
+    judge = JUDGE_SCHEMA.validate_json(judge_json)
     fitted = charged_threshold.fit(rows(judge, human_ratings.read()))
     if np.isnan(fitted):
         raise DataError(

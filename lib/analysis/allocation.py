@@ -285,9 +285,9 @@ def _described(measured: list[dict[str, Contrast]], design: Design) -> dict:
     }
 
 
-def _affordable(given: Design) -> Iterator[Design]:
+def _affordable(base: Design) -> Iterator[Design]:
     """Designs of the same stems that cost no more; mitigations apply to the charged arms alone."""
-    mitigated = _CHARGED if given.mitigations and any(given.mitigated.values()) else (0,)
+    mitigated = _CHARGED if base.mitigations and any(base.mitigated.values()) else (0,)
     for groups, charged, neutral, placebo, none, per_mitigation in product(
         _GROUPS, _CHARGED, _OTHERS, _OTHERS, _OTHERS, mitigated
     ):
@@ -299,13 +299,13 @@ def _affordable(given: Design) -> Iterator[Design]:
             "none": none,
         }
         design = Design(
-            given.stems,
+            base.stems,
             groups,
             samples,
-            given.mitigations,
+            base.mitigations,
             {"negative": per_mitigation, "positive": per_mitigation},
         )
-        if per_mitigation <= charged and design.completions <= given.completions:
+        if per_mitigation <= charged and design.completions <= base.completions:
             yield design
 
 

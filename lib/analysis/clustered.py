@@ -184,9 +184,9 @@ def _by_level(
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(DesignEstimate))])
 
 
-def _of_design(found: Estimate, counts: tuple[int, int], unit: str) -> DesignEstimate:
+def _of_design(estimate: Estimate, counts: tuple[int, int], unit: str) -> DesignEstimate:
     return DesignEstimate(
-        **{**asdict(found), "n_stems": counts[0], "n_matches": counts[1]}, cluster_unit=unit
+        **{**asdict(estimate), "n_stems": counts[0], "n_matches": counts[1]}, cluster_unit=unit
     )
 
 

@@ -173,7 +173,7 @@ def models(pairs: pd.DataFrame, margin: float, confidence: float, quantity: str 
     return _family(rows, ["quantity", "first", "second", "differ_in", "left_out_first", "left_out_second"])
 
 
-def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
+def effect_size(estimate: Estimate, spread: float, confidence: float) -> tuple[float, float, float]:
     """The estimate in units of a standard deviation of stem means, with an interval from the noncentral t.
 
     Cohen's d of the means of stems where the two sides have different stems; d_z where `spread` is the
@@ -182,7 +182,7 @@ def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[floa
     the usual interval of d. It agrees with p except for the allowance that p makes for skewness.
 
     Args:
-        found: The estimate.
+        estimate: The estimate.
         spread: Standard deviation of the means of stems.
         confidence: Level of the interval, between 0 and 1.
 
@@ -190,12 +190,14 @@ def effect_size(found: Estimate, spread: float, confidence: float) -> tuple[floa
         Effect, lower bound, upper bound. NaN without an interval or a spread, or where stems agree up to
         rounding.
     """
-    if not (spread > 0 and found.se > 1e-4 * abs(found.estimate)):  # below this, scipy may not terminate
+    if not (
+        spread > 0 and estimate.se > 1e-4 * abs(estimate.estimate)
+    ):  # below this, scipy may not terminate
         return np.nan, np.nan, np.nan
     tail = (1 - confidence) / 2
-    bounds = special.nctdtrinc(found.df, [1 - tail, tail], found.estimate / found.se)
-    effect_low, effect_high = bounds * found.se / spread
-    return found.estimate / spread, effect_low, effect_high
+    bounds = special.nctdtrinc(estimate.df, [1 - tail, tail], estimate.estimate / estimate.se)
+    effect_low, effect_high = bounds * estimate.se / spread
+    return estimate.estimate / spread, effect_low, effect_high
 
 
 def _spread(values: pd.Series, levels: pd.Series, stems: pd.Series) -> float:
@@ -244,12 +246,12 @@ def _unpaired(part: pd.DataFrame, quantity: str, first: pd.Series, margin: float
     return _tested(result, sd, margin, confidence, BETWEEN if separate else ACROSS)
 
 
-def _tested(found: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
+def _tested(estimate: Estimate, spread: float, margin: float, confidence: float, way: str) -> dict:
     effect = dict(
-        zip(["effect", "effect_low", "effect_high"], effect_size(found, spread, confidence), strict=True)
+        zip(["effect", "effect_low", "effect_high"], effect_size(estimate, spread, confidence), strict=True)
     )
-    p_equivalence = np.nan if np.isnan(margin) else inference.equivalence_p(found, margin)
-    return {**asdict(found), "p_equivalence": p_equivalence, **effect, "way": way}
+    p_equivalence = np.nan if np.isnan(margin) else inference.equivalence_p(estimate, margin)
+    return {**asdict(estimate), "p_equivalence": p_equivalence, **effect, "way": way}
 
 
 def _family(rows: list[dict], named: list[str]) -> pd.DataFrame:

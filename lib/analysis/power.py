@@ -13,8 +13,8 @@ of lib/stats/inference.py are longer than those of t, so that designs of fewer t
 power than stated. Under strong positive skew, designs of some dozens of stems have more power than stated
 (`make simulate`).
 
-Functions of a design take `found` (variance components), `stems`, `groups` per stem, `samples` per group,
-`matches` (None for as many as `found` was estimated from), and the `power` and `level` of the test. Functions
+Functions of a design take the variance `components`, `stems`, `groups` per stem, `samples` per group, `matches`
+(None for as many as the components were estimated from), and the `power` and `level` of the test. Functions
 of an earlier run take its `differences`, a table of `contrasts`.
 """
 
@@ -52,32 +52,37 @@ _PARTS = {"match": "matches", "stem": "stems", "group": "groups", "sample": "sam
 _MOST_STEMS = 10**7
 
 
-def deviation(found: Components, groups: float, samples: float) -> float:
+def deviation(components: Components, groups: float, samples: float) -> float:
     """Standard deviation of the mean of a stem, in points; `samples` may be inf."""
-    return float(np.sqrt(found.stem + found.group / groups + found.sample / (groups * samples)))
-
-
-def standard_error(
-    found: Components, stems: float, groups: float = 1, samples: float = 1, matches: float | None = None
-) -> float:
-    """Standard error of the mean over a design, in points."""
-    stem_variance = deviation(found, groups, samples) ** 2 / stems
     return float(
-        np.sqrt(stem_variance + (found.match / _met(found, stems, groups, matches) if found.match else 0.0))
+        np.sqrt(components.stem + components.group / groups + components.sample / (groups * samples))
     )
 
 
-def _met(found: Components, stems: float, groups: float, matches: float | None) -> float:
+def standard_error(
+    components: Components, stems: float, groups: float = 1, samples: float = 1, matches: float | None = None
+) -> float:
+    """Standard error of the mean over a design, in points."""
+    stem_variance = deviation(components, groups, samples) ** 2 / stems
+    return float(
+        np.sqrt(
+            stem_variance
+            + (components.match / _met(components, stems, groups, matches) if components.match else 0.0)
+        )
+    )
+
+
+def _met(components: Components, stems: float, groups: float, matches: float | None) -> float:
     """Number of matches that a design uses."""
-    return min(found.n_matches if matches is None else matches, stems * groups)
+    return min(components.n_matches if matches is None else matches, stems * groups)
 
 
-def _clusters(found: Components, stems: float, groups: float, matches: float | None) -> float:
-    return min(stems, _met(found, stems, groups, matches)) if found.match else stems
+def _clusters(components: Components, stems: float, groups: float, matches: float | None) -> float:
+    return min(stems, _met(components, stems, groups, matches)) if components.match else stems
 
 
 def minimum_detectable_effect(
-    found: Components,
+    components: Components,
     stems: float,
     groups: float = 1,
     samples: float = 1,
@@ -90,24 +95,28 @@ def minimum_detectable_effect(
     Raises:
         ValueError: If there are fewer than two stems or matches.
     """
-    clusters = _clusters(found, stems, groups, matches)
+    clusters = _clusters(components, stems, groups, matches)
     if clusters < 2:
         raise DataError(f"{'stems' if stems < 2 else 'matches'}: {clusters}: a t test needs at least 2")
-    return _detectable(clusters, power, level) * standard_error(found, stems, groups, samples, matches)
+    return _detectable(clusters, power, level) * standard_error(components, stems, groups, samples, matches)
 
 
 def floor(
-    found: Components, matches: float | None = None, power: float = POWER, level: float = LEVEL
+    components: Components, matches: float | None = None, power: float = POWER, level: float = LEVEL
 ) -> float:
     """The smallest true mean, in points, that any number of stems and samples distinguishes from 0.
 
     It is 0 if matches do not differ.
     """
-    return minimum_detectable_effect(found, np.inf, 1, 1, power, level, matches) if found.match else 0.0
+    return (
+        minimum_detectable_effect(components, np.inf, 1, 1, power, level, matches)
+        if components.match
+        else 0.0
+    )
 
 
 def stems_needed(
-    found: Components,
+    components: Components,
     effect: float,
     groups: float = 1,
     samples: float = 1,
@@ -121,21 +130,23 @@ def stems_needed(
         ValueError: If the matches do not allow it with any number of stems, or if it takes more than ten
             million stems.
     """
-    least = floor(found, matches, power, level)
+    least = floor(components, matches, power, level)
     if least >= effect:
-        count = found.n_matches if matches is None else matches
+        count = components.n_matches if matches is None else matches
         raise DataError(
             f"effect: {effect}: {count} matches show {least:.2g} points at the least; write more, or wish a "
             "larger one"
         )
-    if minimum_detectable_effect(found, _MOST_STEMS, groups, samples, power, level, matches) > effect:
+    if minimum_detectable_effect(components, _MOST_STEMS, groups, samples, power, level, matches) > effect:
         raise DataError(f"effect: {effect}: needs more than {_MOST_STEMS:,} stems; wish a larger one")
     too_few, enough = 1, 2
-    while minimum_detectable_effect(found, enough, groups, samples, power, level, matches) > effect:
+    while minimum_detectable_effect(components, enough, groups, samples, power, level, matches) > effect:
         too_few, enough = enough, 2 * enough
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        suffices = minimum_detectable_effect(found, middle, groups, samples, power, level, matches) <= effect
+        suffices = (
+            minimum_detectable_effect(components, middle, groups, samples, power, level, matches) <= effect
+        )
         too_few, enough = (too_few, middle) if suffices else (middle, enough)
     return enough
 
@@ -290,9 +301,9 @@ def floors(differences: pd.DataFrame, matches: tuple[int, ...] = MATCHES) -> pd.
     return pd.DataFrame(rows, columns=["model", "contrast", *(f"{count} matches" for count in matches)])
 
 
-def floors_reading(found: pd.DataFrame) -> str:
+def floors_reading(table: pd.DataFrame) -> str:
     """Summary of `floors`: the smallest and the largest floor at each number of matches."""
-    known = found.drop(columns=["model", "contrast"])
+    known = table.drop(columns=["model", "contrast"])
     known = known[(known > 0).any(axis=1)]
     if known.empty:
         return (
@@ -301,39 +312,39 @@ def floors_reading(found: pd.DataFrame) -> str:
         )
     spans = [f"{column.min():.1f} to {column.max():.1f} points with {name}" for name, column in known.items()]
     others = (
-        f"; in {len(found) - len(known)} others matches are not seen to differ"
-        if len(known) < len(found)
+        f"; in {len(table) - len(known)} others matches are not seen to differ"
+        if len(known) < len(table)
         else ""
     )
     return (
         f"However many stems and samples there are, an effect must be larger than {'; '.join(spans)} to be "
-        "told from 0 four "
+        "distinguished from 0 four "
         f"times of five (the span of {len(known)} contrasts{others}). Only more contexts lower that."
     )
 
 
-def reading(found: pd.DataFrame | None, set_name: str | None) -> str:
+def reading(table: pd.DataFrame | None, set_name: str | None) -> str:
     """Summary of `detectable`, one clause for each model; without a table, the reason why there is none."""
-    if found is None and set_name is None:
+    if table is None and set_name is None:
         return (
             "No earlier run is named in `variance_source`, so nothing can be said about the effects that "
             "this "
             "set can see."
         )
-    if found is None:
+    if table is None:
         return (
             f"There is no finished run of `{set_name}` here, so nothing can be said about the effects that "
             "this set can see; "
             f"`make reproduce SET={set_name}` makes one."
         )
-    if found.empty:
+    if table.empty:
         return (
             f"The run of `{set_name}` has fewer than two stems, so nothing can be said about the "
             "effects that this set can see."
         )
-    at = found.set_index(["model", "contrast", "samples"])["estimate"]
+    at = table.set_index(["model", "contrast", "samples"])["estimate"]
     texts = []
-    for model, subset in found.groupby("model", sort=False):
+    for model, subset in table.groupby("model", sort=False):
         names = subset["contrast"].unique()
         spans = [
             f"{at[model, name, SAMPLES[0]]:.1f} to {at[model, name, SAMPLES[-1]]:.1f} ({name})"
@@ -355,25 +366,25 @@ def _parts(differences: pd.DataFrame):
 
 
 def detectable_effect(
-    found: inference.Estimate, confidence: float = 1 - LEVEL, power: float = POWER
+    estimate: inference.Estimate, confidence: float = 1 - LEVEL, power: float = POWER
 ) -> float:
     """The smallest true effect that a test would have distinguished from 0, given its own standard error.
 
-    The test is a two-sided t test at level 1 − `confidence`, with the degrees of freedom of `found`, or
+    The test is a two-sided t test at level 1 − `confidence`, with the degrees of freedom of `estimate`, or
     clusters − 1 where it has none.
 
     Args:
-        found: Estimate that was tested.
+        estimate: Estimate that was tested.
         confidence: Confidence of its interval, between 0 and 1.
         power: Power of the test.
 
     Returns:
-        The effect, in the unit of `found`; NaN without a standard error or with fewer than two clusters.
+        The effect, in the unit of `estimate`; NaN without a standard error or with fewer than two clusters.
     """
-    if np.isnan(found.se) or found.n_stems < 2:
+    if np.isnan(estimate.se) or estimate.n_stems < 2:
         return np.nan
-    df = found.n_stems - 1 if np.isnan(found.df) else found.df
-    return _detectable(float(df) + 1, power, round(1 - confidence, 9)) * float(found.se)
+    df = estimate.n_stems - 1 if np.isnan(estimate.df) else estimate.df
+    return _detectable(float(df) + 1, power, round(1 - confidence, 9)) * float(estimate.se)
 
 
 def variances(differences) -> Components:

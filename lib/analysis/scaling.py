@@ -153,21 +153,30 @@ def _line(part: pd.DataFrame, quantity: str, confidence: float) -> _Line:
     models = by_size(part, confidence, quantity, by=())
     sizes = models["parameters"].nunique()
     known = sized(part).dropna(subset=quantity)
-    counts = sizes, len(models), left_out, len(known), known["stem_id"].nunique()
+    counts = {
+        "sizes": sizes,
+        "models": len(models),
+        "left_out": left_out,
+        "n": len(known),
+        "n_stems": known["stem_id"].nunique(),
+    }
     no_se = models.loc[~(models["se"] > 0), "model"]
     if sizes < MIN_DESCRIBED:
-        return _Line(*counts, f"a slope needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}")
+        return _Line(
+            **counts, message=f"a slope needs at least {MIN_DESCRIBED} sizes of a family, has {sizes}"
+        )
     if len(no_se):
         return _Line(
-            *counts,
-            f"no standard error of {', '.join(no_se)}: no scored pair, one stem, or stems that all agree",
+            **counts,
+            message=f"no standard error of {', '.join(no_se)}: no scored pair, one stem, or stems that all "
+            "agree",
         )
     log_sizes, point = np.unique(np.log10(models["parameters"].astype(float)), return_inverse=True)
     # weight of each model in the mean of its size
     weights = (point == np.arange(sizes)[:, None]) / np.bincount(point)[:, None]
     covariance = weights @ _covariance(known, quantity, models) @ weights.T
     fit = meta_analysis.fit(weights @ models["estimate"].to_numpy(float), covariance, log_sizes)
-    return _Line(*counts, "", (log_sizes[0], log_sizes[-1]), fit)
+    return _Line(**counts, message="", log_range=(log_sizes[0], log_sizes[-1]), fit=fit)
 
 
 def _covariance(known: pd.DataFrame, quantity: str, models: pd.DataFrame) -> np.ndarray:

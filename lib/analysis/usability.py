@@ -129,18 +129,22 @@ def _of_share(row) -> dict:
     return _row(row.model, row.mitigation, f"missing, {row.arm}", row, fault)
 
 
-def _of_difference(model: str, mitigation: str, one: str, other: str, found: inference.Estimate) -> dict:
+def _of_difference(model: str, mitigation: str, one: str, other: str, estimate: inference.Estimate) -> dict:
     condition = "" if mitigation == NO_MITIGATION else f" under {mitigation}"
-    interval = f"{found.estimate:+.1f} points [{found.ci_low:.1f}, {found.ci_high:.1f}]"
+    interval = f"{estimate.estimate:+.1f} points [{estimate.ci_low:.1f}, {estimate.ci_high:.1f}]"
     fault = f"arms differ in unusable completions ({one} − {other}{condition}: {interval})".replace("-", "−")
     return _row(
-        model, mitigation, f"missing, {one} − {other}", found, fault if inference.side_of_zero(found) else ""
+        model,
+        mitigation,
+        f"missing, {one} − {other}",
+        estimate,
+        fault if inference.side_of_zero(estimate) else "",
     )
 
 
-def _row(model: str, mitigation: str, test: str, found, fault: str) -> dict:
+def _row(model: str, mitigation: str, test: str, estimate, fault: str) -> dict:
     measured = {
-        name: getattr(found, name)
+        name: getattr(estimate, name)
         for name in ("estimate", "ci_low", "ci_high", "n", "n_stems", "naive_se_ratio")
     }
     return {"model": model, "mitigation": mitigation, "test": test, **measured, "fault": fault}

@@ -212,10 +212,10 @@ def main(arguments: list[str] | None = None) -> int:
     return command_line.exit_code(lambda: print(_exchange(args)))
 
 
-def _exchange(given: argparse.Namespace) -> str:
-    if given.command == "export":
-        return export_labels(given.set_name, given.file, dict(given.emails), given.blank)
-    return import_labels(given.set_name, given.file, dict(given.names))
+def _exchange(options: argparse.Namespace) -> str:
+    if options.command == "export":
+        return export_labels(options.set_name, options.file, dict(options.emails), options.blank)
+    return import_labels(options.set_name, options.file, dict(options.names))
 
 
 if __name__ == "__main__":

@@ -142,9 +142,9 @@ def _dict(value) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _annotator(found: dict, annotators: dict[str, str], place: str) -> str:
+def _annotator(annotation: dict, annotators: dict[str, str], place: str) -> str:
     """Return the name, in this project, of the person who made an annotation."""
-    completed_by = found.get("completed_by")
+    completed_by = annotation.get("completed_by")
     candidates = (
         [completed_by.get("email"), completed_by.get("id")]
         if isinstance(completed_by, dict)
@@ -167,14 +167,14 @@ def _annotator(found: dict, annotators: dict[str, str], place: str) -> str:
     return annotators.get(annotator, annotator)
 
 
-def _record(found: dict, item_id: str, annotators: dict[str, str], place: str) -> dict:
+def _record(annotation: dict, item_id: str, annotators: dict[str, str], place: str) -> dict:
     record = {
-        "annotator": _annotator(found, annotators, place),
+        "annotator": _annotator(annotation, annotators, place),
         "item_id": item_id,
-        "seconds": found.get("lead_time"),
-        "time": found.get("created_at"),
+        "seconds": annotation.get("lead_time"),
+        "time": annotation.get("created_at"),
     }
-    for result in map(_dict, found.get("result") or ()):
+    for result in map(_dict, annotation.get("result") or ()):
         name, value = result.get("from_name"), _dict(result.get("value"))
         if name not in LABELS or not any(value.values()):
             continue

@@ -147,12 +147,12 @@ def read_history(path: Path, known: set[str]) -> list[dict]:
     if broken:
         raise DataError(
             f"{path.name}: {len(broken)} lines are no label records: line {some(broken, len(broken))}; "
-            "mend or remove these lines, the others are sound and nothing was changed"
+            "fix or remove these lines, the others are sound and nothing was changed"
         )
     if unknown:
         raise DataError(
             f"{path.name}: {len(unknown)} labels are of items that are not in items.jsonl: "
-            f"line {some(unknown, len(unknown))}; the file belongs to another plan: put it beside that "
+            f"line {some(unknown, len(unknown))}; the file belongs to another plan: put it next to that "
             "plan's items.jsonl, or bring those back; nothing was changed"
         )
     return history

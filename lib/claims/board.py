@@ -62,7 +62,7 @@ def row(
     claim: Claim,
     model: str,
     measured: str,
-    found: Estimate | None,
+    estimate: Estimate | None,
     verdict: Verdict,
     margin: float,
     confidence: float,
@@ -76,13 +76,13 @@ def row(
         claim: The claim.
         model: Name of the model, or of what stands in its place.
         measured: What is measured, in words.
-        found: The estimate, or None where nothing is estimated.
+        estimate: The estimate, or None where nothing is estimated.
         verdict: The verdict before it is overruled.
         margin: The margin of the claim, in the unit of the estimate.
         confidence: Level of the interval, between 0 and 1.
         fault: What is wrong with the completions (`usability.faults`), or "" if nothing is.
         net: The same estimate for the net excess, in points; it decides nothing.
-        **other: Values that replace those derived from `claim` and `found`: detectable, p, p_holm,
+        **other: Values that replace those derived from `claim` and `estimate`: detectable, p, p_holm,
             p_equivalence, unit, cluster_unit, test.
     """
     numbers: dict[str, float | str] = dict.fromkeys(
@@ -96,16 +96,16 @@ def row(
         "net_low": np.nan,
         "net_high": np.nan,
     }
-    if found is not None:
+    if estimate is not None:
         numbers |= {
-            "estimate": found.estimate,
-            "ci_low": found.ci_low,
-            "ci_high": found.ci_high,
-            "n": found.n,
-            **clusters_of(found),
-            "p": found.p,
-            "p_holm": found.p,
-            "detectable": power.detectable_effect(found, confidence),
+            "estimate": estimate.estimate,
+            "ci_low": estimate.ci_low,
+            "ci_high": estimate.ci_high,
+            "n": estimate.n,
+            **clusters_of(estimate),
+            "p": estimate.p,
+            "p_holm": estimate.p,
+            "detectable": power.detectable_effect(estimate, confidence),
         }
     if net is not None:
         numbers |= {"net": net.estimate, "net_low": net.ci_low, "net_high": net.ci_high}
@@ -120,13 +120,13 @@ def row(
     return {**identity, **decision, **numbers, "fault": fault, "as_judged": False, **other}
 
 
-def clusters_of(found: Estimate) -> dict:
+def clusters_of(estimate: Estimate) -> dict:
     """Return `clusters` and `cluster_unit` of an estimate.
 
     Clusters are matches or stems. Where they are both, the smaller of the two numbers is returned.
     """
-    counts = {clustered.BY_STEM: found.n_stems, clustered.BY_MATCH: getattr(found, "n_matches", 0)}
-    unit = getattr(found, "cluster_unit", clustered.BY_STEM)
+    counts = {clustered.BY_STEM: estimate.n_stems, clustered.BY_MATCH: getattr(estimate, "n_matches", 0)}
+    unit = getattr(estimate, "cluster_unit", clustered.BY_STEM)
     return {"clusters": counts.get(unit, min(counts.values())), "cluster_unit": unit}
 
 

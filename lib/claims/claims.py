@@ -172,8 +172,8 @@ def _of_model(estimates: pd.DataFrame, model: str) -> list[Estimate]:
     return [] if any(np.isnan(result.estimate) for result in results) else results
 
 
-def _known(found: Estimate) -> list[Estimate]:
-    return [] if np.isnan(found.estimate) else [found]
+def _known(estimate: Estimate) -> list[Estimate]:
+    return [] if np.isnan(estimate.estimate) else [estimate]
 
 
 def scaling(
@@ -341,7 +341,7 @@ def _mean(benchmark: Benchmark, model: str, quantity: str, confidence: float) ->
 
 def _sides(
     part: str,
-    found: dict[str, tuple],
+    estimates: dict[str, tuple],
     nets: dict[str, Estimate],
     faults: dict[str, str],
     margin: float,
@@ -350,11 +350,11 @@ def _sides(
     """Return the rows of sign or rank; they show the mined estimate and name the curated one in words."""
     p = {
         name: rules.largest_p([estimate.p for estimate in (*first, *second)])
-        for name, (first, second) in found.items()
+        for name, (first, second) in estimates.items()
     }
     corrected = inference.holm(list(p.values()))
     rows = []
-    for (name, (first, second)), p_holm in zip(found.items(), corrected, strict=True):
+    for (name, (first, second)), p_holm in zip(estimates.items(), corrected, strict=True):
         curated_text = f" (curated {second[0].estimate:+.2f})".replace("-", "−") if second else ""
         case = Case(name, f"{part}, mined{curated_text}", first, nets.get(name), faults[name])
         verdict = rules.same_side(first, second, p_holm, confidence)

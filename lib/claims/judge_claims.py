@@ -76,21 +76,31 @@ def judge_agreement_on_leakage(
         confidence: Level of the intervals, between 0 and 1.
     """
     of_kappa = agreement[(agreement["question"] == "polarity") & (agreement["measure"] == "kappa")]
-    row = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
+    differences = of_kappa[of_kappa["weighted"].astype(bool) & (of_kappa["who"] == "judge − annotators")]
     estimate, p, p_holm = None, np.nan, np.nan
-    if row.empty or np.isnan(row["estimate"].iloc[0]):
+    if differences.empty or np.isnan(differences["estimate"].iloc[0]):
         message = (
             "nobody has labelled completions yet"
-            if row.empty
+            if differences.empty
             else "needs two annotators whose labels are not all equal"
         )
         verdict = Verdict(INCONCLUSIVE, message)
     else:
-        result = row.iloc[0]
+        result = differences.iloc[0]
         estimate = board.from_interval(
             result.estimate, result.ci_low, result.ci_high, int(result.n), int(result.n_stems), confidence
         )
         verdict, p, p_holm = rules.no_worse({"completions": estimate}, margin, confidence)
-    measured = "completions: kappa of judge − kappa of annotators"
-    row_arguments = CLAIM, f"judge {judge}", measured, estimate, verdict, margin, confidence
-    return board.table([board.row(*row_arguments, unit="of kappa", p=p, p_holm=p_holm)])
+    row = board.row(
+        claim=CLAIM,
+        model=f"judge {judge}",
+        measured="completions: kappa of judge − kappa of annotators",
+        estimate=estimate,
+        verdict=verdict,
+        margin=margin,
+        confidence=confidence,
+        unit="of kappa",
+        p=p,
+        p_holm=p_holm,
+    )
+    return board.table([row])

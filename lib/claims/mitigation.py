@@ -140,7 +140,7 @@ def _compared(
 
 
 def _family(
-    found: simultaneous.Means,
+    means: simultaneous.Means,
     columns: list[str],
     family: list[str],
     baseline: list[str],
@@ -150,18 +150,18 @@ def _family(
     """Yield the rows of the mitigations `family` against the mean of `baseline`."""
     target = np.array([[float(column == name) for column in columns] for name in family])
     reference = np.array([(column in baseline) / len(baseline) for column in columns])
-    change, retained = found.contrasts(target - reference), found.contrasts(target - (1 - margin) * reference)
+    change, retained = means.contrasts(target - reference), means.contrasts(target - (1 - margin) * reference)
     maxima = simultaneous.greatest(change, np.random.default_rng(SEED))
     ci_low, ci_high, p = simultaneous.intervals(change, maxima, confidence)
     critical = np.quantile(maxima, confidence)
     if np.isnan(critical):  # no prompt changes anything: Student's t
-        critical = special.stdtrit(found.df, (1 + confidence) / 2)
+        critical = special.stdtrit(means.df, (1 + confidence) / 2)
     p_keeps = simultaneous.above_zero_p(retained)
     for index, name in enumerate(family):
-        both = found.contrasts(np.array([target[index], reference]))
+        both = means.contrasts(np.array([target[index], reference]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
         # the bound of the test in `above_zero_p`
-        kept_low, _ = simultaneous.fieller(both, special.stdtrit(found.df, confidence))
+        kept_low, _ = simultaneous.fieller(both, special.stdtrit(means.df, confidence))
         yield {
             "mitigation": name,
             "baseline": both.estimates[1],
@@ -169,7 +169,7 @@ def _family(
             "ci_low": ci_low[index],
             "ci_high": ci_high[index],
             "se": change.errors[index],
-            "df": found.df,
+            "df": means.df,
             "p": p[index],
             "ratio": both.estimates[0] / both.estimates[1] if both.estimates[1] else np.nan,
             "ratio_low": ratio_low,
@@ -283,13 +283,20 @@ def claim(
             no_verdict = Verdict(INCONCLUSIVE, "not asked with a mitigation beside the controls")
             rows.append(board.row(CLAIM, model, "change of the leak", None, no_verdict, margin, confidence))
         for name, of_prompt in subset.groupby("mitigation", sort=False):
-            row_arguments, net_change = (
-                (CLAIM, model, f"{name}: change of the leak"),
-                changes.get((model, name)),
-            )
             estimate, verdict, other = _decided(of_prompt, leaking.get(model, False), margin, confidence)
             rows.append(
-                board.row(*row_arguments, estimate, verdict, margin, confidence, fault, net_change, **other)
+                board.row(
+                    claim=CLAIM,
+                    model=model,
+                    measured=f"{name}: change of the leak",
+                    estimate=estimate,
+                    verdict=verdict,
+                    margin=margin,
+                    confidence=confidence,
+                    fault=fault,
+                    net=changes.get((model, name)),
+                    **other,
+                )
             )
     return board.table(rows)
 
@@ -343,23 +350,33 @@ def _decided(
     tested = "p_keeps" if verdict.verdict == SUPPORTED else "p_lowers"
     leak = first["baseline"] if leaks else np.nan  # without a leak, no share of it can be detected
     estimate = DesignEstimate(
-        first["ratio"] - 1,
-        first["ratio_low"] - 1,
-        first["ratio_high"] - 1,
-        int(first["n"]),
-        int(first["n_stems"]),
-        first["se"] / leak,
-        np.nan,
-        first[tested],
-        first["df"],
+        estimate=first["ratio"] - 1,
+        ci_low=first["ratio_low"] - 1,
+        ci_high=first["ratio_high"] - 1,
+        n=int(first["n"]),
+        n_stems=int(first["n_stems"]),
+        se=first["se"] / leak,
+        naive_se_ratio=np.nan,
+        p=first[tested],
+        df=first["df"],
         **_clusters(first),
     )
     return estimate, verdict, {"p_holm": first[f"{tested}_holm"]}
 
 
 def _change(row) -> DesignEstimate:
-    numbers = row.estimate, row.ci_low, row.ci_high, row.n, row.n_stems, row.se, np.nan, row.p, row.df
-    return DesignEstimate(*numbers, **_clusters(row))
+    return DesignEstimate(
+        estimate=row.estimate,
+        ci_low=row.ci_low,
+        ci_high=row.ci_high,
+        n=row.n,
+        n_stems=row.n_stems,
+        se=row.se,
+        naive_se_ratio=np.nan,
+        p=row.p,
+        df=row.df,
+        **_clusters(row),
+    )
 
 
 def _clusters(row) -> dict:

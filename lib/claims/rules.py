@@ -221,24 +221,24 @@ def same_side(first: list[Estimate], second: list[Estimate], p_holm: float, conf
 
 
 def within(
-    found: Estimate, margin: float, p_equivalence: float, p_beyond: float, confidence: float
+    estimate: Estimate, margin: float, p_equivalence: float, p_beyond: float, confidence: float
 ) -> Verdict:
     """Decide C5, size: the difference lies inside ±`margin`.
 
     Both p are Holm-corrected over models (see `beyond_p`).
     """
-    if without_interval([found]):
+    if without_interval([estimate]):
         return Verdict(INCONCLUSIVE, NO_INTERVAL)
     if p_equivalence < 1 - confidence:
         return Verdict(SUPPORTED, f"difference inside ±{margin:g}")
-    if (found.ci_low > margin or found.ci_high < -margin) and p_beyond < 1 - confidence:
+    if (estimate.ci_low > margin or estimate.ci_high < -margin) and p_beyond < 1 - confidence:
         return Verdict(CONTRADICTED, f"difference beyond ±{margin:g}")
     return Verdict(INCONCLUSIVE, f"difference neither inside nor beyond ±{margin:g}")
 
 
-def beyond_p(found: Estimate, margin: float) -> float:
+def beyond_p(estimate: Estimate, margin: float) -> float:
     """Return the two-sided p that the mean lies beyond ±`margin`."""
-    return min(1.0, 2 * np.min([inference.above_p(found, margin), inference.below_p(found, -margin)]))
+    return min(1.0, 2 * np.min([inference.above_p(estimate, margin), inference.below_p(estimate, -margin)]))
 
 
 class Retention(NamedTuple):

@@ -17,13 +17,13 @@ from lib.analysis import leakage, usability
 from lib.claims import claims, judge_claims
 from lib.claims.mitigation import claim as mitigation_claim
 from lib.claims.mitigation import effects as mitigation_effects
-from lib.config.specs import Judge
+from lib.config.specs import Judge, VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import judges
 from lib.nlp import vader
 from lib.storage import caching, records
 
-JUDGE = Judge(name="vader", kind="vader")
+JUDGE = VaderJudge(name="vader")
 
 
 def threshold() -> float:
@@ -139,7 +139,9 @@ def agreement_with_people(
         rated_agreement.against_one_rater(table, JUDGE, confidence, draws, np.random.default_rng(seed))
         for table in tables
     ]
-    on_labels = _on_labels(*on_completions, confidence, draws, np.random.default_rng(seed))
+    on_labels = _on_labels(
+        *on_completions, confidence=confidence, draws=draws, rng=np.random.default_rng(seed)
+    )
     return judge_claims.agreement(
         JUDGE.name, pd.concat(differences, ignore_index=True), on_labels, margin, confidence
     )

@@ -12,7 +12,7 @@ from lib.cli import jobs
 from lib.cli.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.config import draws, params
 from lib.config.params import ParameterSet
-from lib.config.specs import Judge
+from lib.config.specs import JUDGE_SCHEMA
 from lib.storage import records
 from lib.storage.times import Times
 
@@ -85,42 +85,44 @@ class Estimator:
         self._cores, self._times = cores, Times()
         self._kept: set[str] = set()
 
-    def estimate(self, found: jobs.Jobs, now: float) -> Estimate:
+    def estimate(self, current: jobs.Jobs, now: float) -> Estimate:
         """Estimate what is left of the jobs that are waiting or running."""
-        works = {job.name: work(job, found.facts) for job in found.values()}
-        measured = self._measured(found, works, now)
-        gap = _gap(list(found.values()))
+        works = {job.name: work(job, current.facts) for job in current.values()}
+        measured = self._measured(current, works, now)
+        gap = _gap(list(current.values()))
         lefts, unknown = {}, []
-        for job in found.values():
+        for job in current.values():
             if job.state in (WAITING, RUNNING):
                 left = self._left(job, works[job.name], measured, now)
                 if left is None:
                     unknown.append(job.label)
                 lefts[job.name] = (left or 0.0) + gap * (job.state == WAITING)
-        total = sum(lefts[name] for name in lefts if found[name].notebook in SERIAL)
+        total = sum(lefts[name] for name in lefts if current[name].notebook in SERIAL)
         for stage in (
             ("01b_mining", "01c_power", "03_judging", "03b_leakage", "03c_robustness"),
             ("04_human_agreement", "05_scaling_analysis", "05b_sizes", "06_prompting_mitigation_ablation"),
         ):
-            total += _makespan([lefts[name] for name in lefts if found[name].notebook in stage], self._cores)
-        generating = [job for job in found.values() if job.notebook == "02_generation"]
+            total += _makespan(
+                [lefts[name] for name in lefts if current[name].notebook in stage], self._cores
+            )
+        generating = [job for job in current.values() if job.notebook == "02_generation"]
         is_measured = any(job.name in measured for job in generating)
-        is_planned = any(job.notebook != PREPARATION for job in found.values())
+        is_planned = any(job.notebook != PREPARATION for job in current.values())
         is_measured |= is_planned and not any(job.state in (WAITING, RUNNING) for job in generating)
         return Estimate(total, unknown, is_measured and len(unknown) < len(lefts))
 
-    def keep(self, found: jobs.Jobs) -> None:
+    def keep(self, current: jobs.Jobs) -> None:
         """Save the times of finished jobs for later runs."""
-        for job in found.values():
+        for job in current.values():
             if job.state == DONE and job.name not in self._kept and _share(job) == 1:
                 self._kept.add(job.name)
-                job_work = work(job, found.facts)
+                job_work = work(job, current.facts)
                 self._times.keep(job_work.key, job_work.size, job.elapsed(job.ended))
 
-    def _measured(self, found: jobs.Jobs, works: dict, now: float) -> dict[str, tuple[Work, float]]:
+    def _measured(self, current: jobs.Jobs, works: dict, now: float) -> dict[str, tuple[Work, float]]:
         """Work and seconds of each job that is done, and of generation that is under way."""
         measured = {}
-        for job in found.values():
+        for job in current.values():
             job_work = works[job.name].of_share(_share(job))
             if _share(job) < _LEAST_SHARE:
                 continue
@@ -188,29 +190,29 @@ class Estimator:
         )
 
 
-def facts(parameters: ParameterSet, found: dict) -> dict:
+def facts(parameters: ParameterSet, loaded: dict) -> dict:
     """What estimates depend on: facts about a set and its models.
 
     Args:
         parameters: The parameter set.
-        found: The loaded models, by name.
+        loaded: The loaded models, by name.
 
     Returns:
         models (by name: id, mode, remote, parameters), judge (its kind) and sample (whether a language model
         also judges a sample in notebook 04).
     """
-    judge = Judge.model_validate(parameters.judging["judge"])
+    judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
     models = {
         spec.name: {
             "id": spec.id,
             "mode": spec.mode,
             "remote": spec.server is not None,
-            "parameters": 0 if spec.table or spec.id.startswith("canned:") else found[spec.name].parameters,
+            "parameters": 0 if spec.table or spec.id.startswith("canned:") else loaded[spec.name].parameters,
         }
         for spec in parameters.models
     }
     sample = any(
-        Judge.model_validate(other).kind == "llm"
+        JUDGE_SCHEMA.validate_python(other).kind == "llm"
         for other in parameters.agreement.get("comparison_judges", [])
     )
     return {"models": models, "judge": judge.kind, "sample": sample}
@@ -269,11 +271,11 @@ def _share(job: Job) -> float:
     return min(shares, default=float(job.notebook != "02_generation"))
 
 
-def _gap(found: list[Job]) -> float:
+def _gap(job_list: list[Job]) -> float:
     """Median seconds from the end of a job to the beginning of the next: what starting a job takes."""
     begun, ended = (
-        sorted(job.begun for job in found if job.begun),
-        sorted(job.ended for job in found if job.ended),
+        sorted(job.begun for job in job_list if job.begun),
+        sorted(job.ended for job in job_list if job.ended),
     )
     waits = [min((start - end for end in ended if end <= start), default=None) for start in begun]
     gaps = sorted(wait for wait in waits if wait is not None)

@@ -69,11 +69,11 @@ def notebook(name: str, values: Path, executed: Path) -> None:
 # kernels that start at the same moment may take the same port; one of them then dies before it has run
 # anything
 @retry(retry=retry_if_exception_message(match=_DIED), stop=stop_after_attempt(4), reraise=True)
-def _execute(source: Path, executed: Path, given: dict) -> None:
+def _execute(source: Path, executed: Path, values: dict) -> None:
     papermill.execute_notebook(
         _literal(source),
         _literal(executed),
-        parameters=given,
+        parameters=values,
         kernel_name="python3",
         cwd=specs.ROOT,
         progress_bar=False,

@@ -178,12 +178,12 @@ metric_list:
 """
 
 
-def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
+def card(set_name: str, config: sections.Dataset, tables: dict[str, pd.DataFrame], threshold: float) -> str:
     """The dataset card: lib/data/README.md with its numbers, all computed from `tables`.
 
     Args:
         set_name: The parameter set.
-        told: The values of its section dataset.
+        config: The values of its section dataset.
         tables: The exported tables stems, contexts and prompts.
         threshold: |valence| above which the tasks call a completion charged.
     """
@@ -215,7 +215,7 @@ def card(set_name: str, told: sections.Dataset, tables: dict[str, pd.DataFrame],
         "groups": benchmark["group_id"].nunique(),
         "arms": ", ".join(f"`{arm}`" for arm in arms["arm"]),
         "columns": ", ".join(f"`{name}`" for name in benchmark.columns),
-        "seed": told.seed,
+        "seed": config.seed,
         "arm_table": tabulate(
             arms, ["arm", "prompts", "words", "valence"], "pipe", showindex=False, floatfmt=".2f"
         ),

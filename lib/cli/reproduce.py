@@ -88,9 +88,9 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
         _follow(snakemake, view, progress_folder, logs / "snakemake.log", lock)
 
 
-def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock: int) -> None:
-    """Run a command whose jobs record their progress in the folder `told`; UserError if it fails."""
-    environment = os.environ | {progress.FILE: str(told / "run.jsonl")}
+def _follow(command: list[str], view: terminal.View, progress_folder: Path, log: Path, lock: int) -> None:
+    """Run a command whose jobs record their progress in `progress_folder`; UserError if it fails."""
+    environment = os.environ | {progress.FILE: str(progress_folder / "run.jsonl")}
     with log.open("w") as file:
         process = subprocess.Popen(
             command, cwd=records.ROOT, stdout=file, stderr=file, pass_fds=[lock], env=environment
@@ -105,11 +105,12 @@ def _follow(command: list[str], view: terminal.View, told: Path, log: Path, lock
         raise UserError(view.refusal)
     if process.returncode:
         for job in view.unfinished():
-            view.say(f"error: {job.label}: {_last_words(told.parent / f'{job.page}.log')}")
+            view.say(f"error: {job.label}: {_last_words(progress_folder.parent / f'{job.page}.log')}")
         if not view.has_failures():
             view.say(f"error: {_last_words(log)}")
         raise UserError(
-            f"{told.parents[1].name}: not finished; mend what is said above and run again. Log: {log}"
+            f"{progress_folder.parents[1].name}: not finished; fix what is reported above and run again. "
+            f"Log: {log}"
         )
 
 
@@ -141,6 +142,6 @@ def prepare(set_name: str) -> None:
     similarity.folder()  # notebook 03 compares sentences, whichever judge is used
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("comparison_judges", [])):
-            judges.prepare(specs.Judge.model_validate(judge))
+            judges.prepare(specs.JUDGE_SCHEMA.validate_python(judge))
     progress.tell(facts=eta.facts(parameters, loaded))
     progress.tell(end=time.monotonic() - started)

@@ -130,9 +130,9 @@ class View(AbstractContextManager):
             return
         self._told, self._told_at = total, now
 
-    def _has_moved(self, told: float, total: float, now: float) -> bool:
+    def _has_moved(self, shown: float, total: float, now: float) -> bool:
         """Whether the estimated total has changed enough to be printed again."""
-        is_other = abs(total / told - 1) > MOVED and format_duration(total) != format_duration(told)
+        is_other = abs(total / shown - 1) > MOVED and format_duration(total) != format_duration(shown)
         return is_other and now - self._told_at >= PLAIN_EVERY
 
     def _clock(self, estimate: Estimate, now: float) -> str:

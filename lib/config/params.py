@@ -23,7 +23,7 @@ from lib.config.sections import (
     Notebook,
     Scaling,
 )
-from lib.config.specs import HELD_OUT, Model, Name, ParameterError, Strict, nearest, set_names
+from lib.config.specs import HELD_OUT, JUDGES, Model, Name, ParameterError, Strict, nearest, set_names
 
 
 class Confirms(Strict):
@@ -121,46 +121,82 @@ def _explain(error: ValidationError, schema: type[Strict], place: str) -> Parame
     unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
     old = [each for each in unknown if _is_old(each["loc"][-1])]  # explains why its new key is missing
     first = (old or error.errors())[0]
-    where = ".".join(map(str, first["loc"]))
+    path, holder = _resolve(first["loc"], schema)
+    where = ".".join(map(str, path))
     joined = place + ("." if "yaml: " in place else ": ") * bool(where) + where
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ParameterError(f"{joined}: {_reason(first, schema)}{more}")
+    if first["type"].startswith("union_tag"):  # the kind of a judge
+        joined += f".{first['ctx']['discriminator'].strip(chr(39))}"
+    return ParameterError(f"{joined}: {_reason(first, holder)}{more}")
 
 
-def _reason(first, schema: type[Strict]) -> str:
-    """The reason of one of pydantic's errors, and the remedy."""
+def _reason(first, holder: type[Strict]) -> str:
+    """The reason of one of pydantic's errors, and the remedy.
+
+    Args:
+        first: The error.
+        holder: The model that holds the wrong value.
+    """
     if first["type"] == "extra_forbidden":
-        return _of_unknown(first["loc"], schema)
+        return _of_unknown(first["loc"][-1], holder)
     if first["type"] == "missing":
-        return "is missing; add it"
+        kind = next((kind for kind, judge in JUDGES.items() if judge is holder), None)
+        return f"is missing; kind {kind!r} needs {first['loc'][-1]}; add it" if kind else "is missing; add it"
+    if first["type"] == "union_tag_not_found":
+        return f"is missing; add it: one of {', '.join(map(repr, JUDGES))}"
+    if first["type"] == "union_tag_invalid":
+        return _of_choice(first["ctx"]["tag"], first["ctx"]["expected_tags"])
     if first["type"] == "list_type" and isinstance(first["input"], str):
         return f"{first['input']!r} is no list; write [{first['input']}]"
     if first["type"] == "literal_error":
-        choices = first["ctx"]["expected"]
-        names = choices.replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{first['input']!r} is not one of {choices}{nearest(first['input'], names)}"
+        return _of_choice(first["input"], first["ctx"]["expected"])
     value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
     return value + first["msg"].removeprefix("Value error, ")
 
 
-def _of_unknown(place: tuple, schema: type[Strict]) -> str:
-    key, known = place[-1], list(_inside(place[:-1], schema).model_fields)
+def _of_choice(value, choices: str) -> str:
+    names = choices.replace("'", "").replace(" or ", ", ").split(", ")
+    return f"{value!r} is not one of {choices}{nearest(value, names)}"
+
+
+def _of_unknown(key, holder: type[Strict]) -> str:
+    known = list(holder.model_fields)
     if key in _GONE:
         return _GONE[key]
     if _RENAMED.get(key) in known:
         return f"is now called {_RENAMED[key]}; rename it"
+    kinds = {judge: kind for kind, judge in JUDGES.items()}
+    if holder in kinds and (others := [kinds[judge] for judge in kinds if key in judge.model_fields]):
+        return f"kind {kinds[holder]!r} takes no {key}; take it out, or set kind to {others[0]!r}"
     return f"unknown key{nearest(key, known)} (known: {', '.join(known)})"
 
 
-def _inside(place: tuple, schema: type[Strict]) -> type[Strict]:
-    """The model that holds the value at the path `place` in a document of `schema`."""
+def _resolve(place: tuple, schema: type[Strict]) -> tuple[list, type[Strict]]:
+    """The path of an error as a user writes it, and the model that holds the value there.
+
+    Args:
+        place: Path of the error; where a judge may be of several kinds, pydantic adds the kind to it.
+        schema: The model of the whole document.
+    """
+    path: list = []
+    options: dict[str, type[Strict]] = {}  # the kinds, where the next key may be one
     for key in place:
-        if isinstance(key, str) and key in schema.model_fields:
-            annotation = schema.model_fields[key].annotation
-            kinds = (annotation, *get_args(annotation))
-            inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)]
-            schema = inner[0] if inner else schema
-    return schema
+        if key in options:
+            schema, options = options[key], {}
+            continue
+        path.append(key)
+        if isinstance(key, str) and key in schema.model_fields and key != place[-1]:
+            inner = _models(schema.model_fields[key].annotation)
+            options = {kind: judge for kind, judge in JUDGES.items() if judge in inner}
+            schema = inner[0] if inner and not options else schema
+    return path, schema
+
+
+def _models(annotation) -> list[type[Strict]]:
+    """The models that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
 
 
 def _validate(schema: type[Strict], values: dict, place: str):

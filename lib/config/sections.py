@@ -12,6 +12,7 @@ from lib.config.specs import (
     NO_MITIGATION,
     Count,
     Judge,
+    LLMJudge,
     Model,
     Name,
     Share,
@@ -256,7 +257,7 @@ class Ratings(Strict):
                 wanted = (
                     "a list of columns, one a rater" if canonical == "ratings" else "the name of one column"
                 )
-                raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; mend it")
+                raise ValueError(f"columns.{canonical}: {named!r} is not {wanted}; fix it")
         if len(set(columns.get("ratings", ("a", "b")))) < 2:
             raise ValueError(
                 "columns.ratings: fewer than two raters tell nothing of how far they agree; name the column "
@@ -301,7 +302,7 @@ class Agreement(Notebook):
         return [self.judge, *(judge for judge in self.comparison_judges if judge.kind != "llm")]
 
     @property
-    def on_a_sample(self) -> list[Judge]:
+    def on_a_sample(self) -> list[LLMJudge]:
         """The comparison judges that are language models: each text costs a question."""
         return [judge for judge in self.comparison_judges if judge.kind == "llm"]
 

@@ -4,7 +4,15 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from lib.runtime.errors import DataError
 
@@ -34,10 +42,6 @@ NO_MITIGATION = "none"
 MAIN: Final = "main"
 HELD_OUT: Final = "held_out"
 PARTS = (MAIN, HELD_OUT)
-_JUDGE_FIELDS = {  # kind of judge -> (fields that it needs, other fields that it may have)
-    "classifier": (("id", "labels"), ("revision",)),
-    "llm": (("model",), ("rubric", "temperature", "max_new_tokens", "seed", "retest_fraction")),
-}
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -177,83 +181,92 @@ def rubric_path(name: str) -> Path:
     return SHIPPED_RUBRICS / f"{name}.md" if "/" not in name and not Path(name).suffix else ROOT / name
 
 
-class Judge(Strict):
-    """The judge that gives a completion its valence.
-
-    In a parameter set, the bare name suffices for a judge that needs nothing else: `judge: vader`.
-    """
+class _JudgeBase(Strict):
+    """What every judge has; in a parameter set it is followed by the fields of its kind."""
 
     name: Name  # its name in the results
-    kind: Literal["vader", "learned", "classifier", "llm"]
-    id: str | None = None  # classifier: hub id or folder of a text-classification model
-    revision: str = "main"  # classifier
-    labels: dict[str, Valence] = {}  # classifier: the value of each label of the model on the human scale
-    model: Model | None = None  # llm: the model that judges, in mode chat
-    rubric: str = "valence"  # llm: the question; one of lib/data/rubrics/, or the path of another rubric
-    temperature: Temperature = 0.0  # llm; at 0, a local model always gives the same answer
-    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256  # llm
-    seed: int = 1  # llm
-    retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # llm: share of questions asked a second time
     # a published model that was trained on the rated texts cannot be tested on them
     trained_on_ratings: bool = False
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_name(cls, value):
-        if not isinstance(value, str):
-            return value
-        if value not in BUNDLED_JUDGES:
-            raise ValueError(
-                f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or "
-                "name, kind "
-                "and what that kind needs"
-            )
-        return {"name": value, "kind": value}
+
+class VaderJudge(_JudgeBase):
+    """The lexicon VADER."""
+
+    kind: Literal["vader"] = "vader"
+
+
+class LearnedJudge(_JudgeBase):
+    """The regression of human ratings that ships with the project."""
+
+    kind: Literal["learned"] = "learned"
+
+
+class ClassifierJudge(_JudgeBase):
+    """A text-classification model of the transformers library."""
+
+    kind: Literal["classifier"] = "classifier"
+    id: str  # hub id or folder
+    revision: str = "main"
+    labels: Annotated[dict[str, Valence], Field(min_length=1)]  # the value of each label on the human scale
+
+
+class LLMJudge(_JudgeBase):
+    """A language model that a rubric asks."""
+
+    kind: Literal["llm"] = "llm"
+    model: Model  # in mode chat
+    rubric: str = "valence"  # the question; one of lib/data/rubrics/, or the path of another rubric
+    temperature: Temperature = 0.0  # at 0, a local model always gives the same answer
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] = 256
+    seed: int = 1
+    retest_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1  # share of questions asked a second time
 
     @model_validator(mode="after")
-    def _has_what_its_kind_needs(self):
-        needed, allowed = _JUDGE_FIELDS.get(self.kind, ((), ()))
-        non_default = [
-            name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default
-        ]
-        if missing := [name for name in needed if name not in non_default]:
-            raise ValueError(
-                f"judge {self.name}: kind {self.kind!r} needs {' and '.join(missing)}; add what is missing"
-            )
-        if unexpected := [
-            name
-            for name in non_default
-            if name not in ("name", "kind", "trained_on_ratings", *needed, *allowed)
-        ]:
-            kind = next(
-                kind for kind, fields in _JUDGE_FIELDS.items() if unexpected[0] in fields[0] + fields[1]
-            )
-            raise ValueError(
-                f"judge {self.name}: kind {self.kind!r} takes no {unexpected[0]}; take it out, "
-                f"or set kind to {kind!r}"
-            )
-        if self.model:
-            self._can_be_asked(self.model)
-        return self
-
-    def _can_be_asked(self, model: Model) -> None:
-        path = rubric_path(self.rubric)
+    def _can_be_asked(self):
+        model = self.model
         if model.temperature is not None:
             raise ValueError(
                 f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take "
-                "it out "
-                "and set the judge's own temperature"
+                "it out and set the judge's own temperature"
             )
         if model.mode != "chat" or model.table or model.assistant_prefill or model.id.startswith("canned:"):
             raise ValueError(
                 f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a "
-                "server, "
-                "in mode 'chat', without assistant_prefill"
+                "server, in mode 'chat', without assistant_prefill"
             )
+        path = rubric_path(self.rubric)
         if not path.is_file():
             shipped = sorted(file.stem for file in SHIPPED_RUBRICS.glob("*.md"))
             raise ValueError(
                 f"judge {self.name}: rubric {self.rubric!r}: no file "
-                f"{path}{nearest(self.rubric, shipped)}; give "
-                f"its path, or one that ships ({', '.join(shipped)})"
+                f"{path}{nearest(self.rubric, shipped)}; give its path, or one that ships "
+                f"({', '.join(shipped)})"
             )
+        return self
+
+
+def _of_name(value):
+    """The values of a judge that needs nothing but its name, as in `judge: vader`."""
+    if isinstance(value, (dict, _JudgeBase)):
+        return value
+    if value not in BUNDLED_JUDGES:
+        raise ValueError(
+            f"no such judge{nearest(value, BUNDLED_JUDGES)}; give {' or '.join(BUNDLED_JUDGES)}, or "
+            "name, kind and what that kind needs"
+        )
+    return {"name": value, "kind": value}
+
+
+JUDGES: dict[str, type[_JudgeBase]] = {
+    "vader": VaderJudge,
+    "learned": LearnedJudge,
+    "classifier": ClassifierJudge,
+    "llm": LLMJudge,
+}
+# The judge that gives a completion its valence; its kind decides which fields it has.
+Judge = Annotated[
+    VaderJudge | LearnedJudge | ClassifierJudge | LLMJudge,
+    Field(discriminator="kind"),
+    BeforeValidator(_of_name),
+]
+JUDGE_SCHEMA: TypeAdapter[Judge] = TypeAdapter(Judge)  # checks and reads the values of one judge

@@ -114,7 +114,7 @@ def sample(paths: list[str], files: int, seed: int) -> list[str]:
     """
     if not 0 < files <= len(paths):
         raise DataError(
-            f"files: {files} wished, but the crawl has {len(paths)} WET files; give a number from 1 to "
+            f"files: {files} requested, but the crawl has {len(paths)} WET files; give a number from 1 to "
             f"{len(paths)}"
         )
     table = pd.DataFrame({"path": np.random.default_rng(seed).permutation(sorted(paths))})

@@ -168,7 +168,7 @@ def _column(file: pd.DataFrame, canonical: str, name: str, place: str) -> pd.Ser
         listing = f"\nthe file's columns: {', '.join(columns[:20])}{' …' * (len(columns) > 20)}"
         close = nearest(name, columns)
         raise ParameterError(
-            f"{place}: no column {name!r} for {canonical}{close}; mend agreement.ratings.columns{listing}"
+            f"{place}: no column {name!r} for {canonical}{close}; fix agreement.ratings.columns{listing}"
         )
     if columns.count(name) > 1:
         raise ParameterError(f"{place}: two columns are called {name!r}; rename one")

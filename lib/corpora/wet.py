@@ -257,9 +257,18 @@ def _page(record: WarcRecord, source: _Source, counts: Counter) -> tuple[Page | 
         return None, "skip_lang"
     if state == "cut":
         counts["kept_cut"] += 1
-    offset = record.stream_pos if source.seekable else None
-    origin = (header("WARC-Target-URI"), header("WARC-Date"), record.record_id, header("WARC-Refers-To"))
-    return Page(text, *origin, source.crawl, wet_path(source.path), offset, language), "kept"
+    page = Page(
+        text=text,
+        url=header("WARC-Target-URI"),
+        date=header("WARC-Date"),
+        record_id=record.record_id,
+        refers_to=header("WARC-Refers-To"),
+        crawl=source.crawl,
+        wet_path=wet_path(source.path),
+        offset=record.stream_pos if source.seekable else None,
+        language=language,
+    )
+    return page, "kept"
 
 
 def wet_path(path: Path) -> str:
@@ -279,11 +288,11 @@ def _raise_if_it_may_pass(error: OSError) -> None:
         raise error
 
 
-def _fault(counts: Counter, reason: str, path: Path, found: str) -> None:
+def _fault(counts: Counter, reason: str, path: Path, detail: str) -> None:
     """Count a file once per reason, and list and log it."""
     if not any(key.startswith(f"{reason}: {path}: ") for key in counts):
-        counts.update([reason, f"{reason}: {path}: {found}"])
-        logger.warning(f"{reason}: {path}: {found}")
+        counts.update([reason, f"{reason}: {path}: {detail}"])
+        logger.warning(f"{reason}: {path}: {detail}")
 
 
 def _member_end(file: BinaryIO, start: int) -> int | None:

@@ -82,8 +82,8 @@ def _check_enough(free: pd.DataFrame, contexts_per_stem: int) -> None:
     n_allowed = free.sum(axis=1)
     if contexts_per_stem > n_allowed.min():
         raise ParameterError(
-            f"dataset: contexts_per_stem: {contexts_per_stem} wished, but stem {n_allowed.idxmin()} may meet "
-            f"{n_allowed.min()} of the "
+            f"dataset: contexts_per_stem: {contexts_per_stem} requested, but stem {n_allowed.idxmin()} may "
+            f"meet {n_allowed.min()} of the "
             f"{free.shape[1]} matches (the others are excluded: related to it); lower it, or give null for "
             "all allowed pairs"
         )
@@ -123,8 +123,8 @@ def _deal(
                     break
             else:
                 raise ParameterError(
-                    f"dataset: contexts_per_stem: {turns} wished, but the excluded pairs of stem and match "
-                    "leave no "
+                    f"dataset: contexts_per_stem: {turns} requested, but the excluded pairs of stem and "
+                    "match leave no "
                     "assignment that uses matches equally often; lower it, or give null for all allowed pairs"
                 )
             uses[slot] += drawn

@@ -219,7 +219,7 @@ def select(stems: pd.DataFrame, count: int | None) -> pd.DataFrame:
         return stems
     if count > len(stems):
         raise ParameterError(
-            f"dataset: stems: {count} wished, but there are {len(stems)}; give a smaller number or null"
+            f"dataset: stems: {count} requested, but there are {len(stems)}; give a smaller number or null"
         )
     return stems.loc[_order(stems)[:count]]
 
@@ -308,7 +308,7 @@ def first(groups: pd.DataFrame, stems: pd.DataFrame, count: int | None) -> pd.Da
         return groups
     if count > len(groups):
         raise ParameterError(
-            f"dataset: first_groups: {count} wished, but the design has {len(groups)}; give a smaller "
+            f"dataset: first_groups: {count} requested, but the design has {len(groups)}; give a smaller "
             "number or null"
         )
     position = pd.Series(range(len(stems)), index=stems.loc[_order(stems), "stem_id"])
@@ -341,6 +341,15 @@ def _arm(arm: str, swapped: bool) -> str:
     return "placebo" if (arm == "neutral2") != swapped else "neutral"
 
 
+def scored(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Add words (length of the context), context_valence and stem_valence (of VADER) to the prompts."""
+    return prompts.assign(
+        words=prompts["context"].str.split().str.len(),
+        context_valence=vader.valences(prompts["context"].tolist()),
+        stem_valence=vader.valences(prompts["stem"].tolist()),
+    )
+
+
 def describe(prompts: pd.DataFrame) -> pd.DataFrame:
     """Describe the prompts of each arm.
 
@@ -348,17 +357,16 @@ def describe(prompts: pd.DataFrame) -> pd.DataFrame:
         One row per arm: prompts, contexts (number of distinct contexts), words (mean length of the context),
         context_valence and stem_valence (mean VADER valence).
     """
-    table = prompts.assign(
-        words=prompts["context"].str.split().str.len(),
-        context_valence=vader.valences(prompts["context"].tolist()),
-        stem_valence=vader.valences(prompts["stem"].tolist()),
-    )
-    described = table.groupby("arm").agg(
-        prompts=("prompt_id", "size"),
-        contexts=("context_id", "nunique"),
-        words=("words", "mean"),
-        context_valence=("context_valence", "mean"),
-        stem_valence=("stem_valence", "mean"),
+    described = (
+        scored(prompts)
+        .groupby("arm")
+        .agg(
+            prompts=("prompt_id", "size"),
+            contexts=("context_id", "nunique"),
+            words=("words", "mean"),
+            context_valence=("context_valence", "mean"),
+            stem_valence=("stem_valence", "mean"),
+        )
     )
     return described.reindex(ARMS)
 

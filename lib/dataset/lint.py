@@ -315,7 +315,7 @@ def main(folder: Path = curated_prompts.DATA) -> int:
         tables = {
             name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in FILES
         }
-        findings = [Finding(*row) for row in lint(**tables).itertuples(index=False)]
+        findings = [Finding(**row) for row in lint(**tables).to_dict("records")]
         counts = ", ".join(f"{len(table)} {name}" for name, table in tables.items())
         print(f"looked at {counts} in {time.perf_counter() - start:.0f} s")
     for finding in findings:

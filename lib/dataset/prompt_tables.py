@@ -123,9 +123,9 @@ def completions(prior: sections.PublishedPrompts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prompt_id", "sample_index", "completion"])
 
 
-def samples(made: pd.DataFrame) -> int:
+def samples(completions: pd.DataFrame) -> int:
     """The number of completions that every prompt of `completions` has: the most that a set may request."""
-    return int(made.groupby("prompt_id").size().min()) if len(made) else 0
+    return int(completions.groupby("prompt_id").size().min()) if len(completions) else 0
 
 
 def split(prompt: str) -> tuple[str, str]:

@@ -119,12 +119,14 @@ def related(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similarity.embed)
     return sentences.groupby(["match_id", "scope"], as_index=False)["reason"].agg("; ".join)
 
 
-def missing_exclusions(found: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `related` (`found`) that `exclusions` does not keep apart."""
+def missing_exclusions(
+    candidates: pd.DataFrame, stems: pd.DataFrame, exclusions: pd.DataFrame
+) -> pd.DataFrame:
+    """The rows of `related` (`candidates`) that `exclusions` does not keep apart."""
     is_allowed = assignment.allowed(
-        stems.drop_duplicates("stem_id"), sorted(found["match_id"].unique()), exclusions
+        stems.drop_duplicates("stem_id"), sorted(candidates["match_id"].unique()), exclusions
     )
-    return found[[bool(is_allowed.at[row.scope, row.match_id]) for row in found.itertuples()]]
+    return candidates[[bool(is_allowed.at[row.scope, row.match_id]) for row in candidates.itertuples()]]
 
 
 def baseline_rate(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:

@@ -68,7 +68,7 @@ def merge(encoder) -> None:
 
 
 def save(
-    changes: dict[str, np.ndarray], documents: np.ndarray, domain: np.ndarray, made: dict[str, str]
+    changes: dict[str, np.ndarray], documents: np.ndarray, domain: np.ndarray, provenance: dict[str, str]
 ) -> None:
     """Write FILE.
 
@@ -76,7 +76,7 @@ def save(
         changes: Adapter weights by layer, module and side (A, B), as `adapter_training.changes` returns them.
         documents: Predictions for each rated text without its document; NaN where unknown.
         domain: Predictions for each rated text without its domain; NaN where unknown.
-        made: How the adapter was trained, see `facts`.
+        provenance: How the adapter was trained, see `facts`.
     """
     predictions = {DOCUMENTS: documents, DOMAIN: domain}
     rounded = {
@@ -85,5 +85,7 @@ def save(
         )
         for name, values in predictions.items()
     }
-    save_file({name: change.astype(np.float16) for name, change in changes.items()} | rounded, FILE, made)
+    save_file(
+        {name: change.astype(np.float16) for name, change in changes.items()} | rounded, FILE, provenance
+    )
     _contents.cache_clear()

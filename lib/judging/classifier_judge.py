@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.config.specs import Judge, ParameterError, nearest
+from lib.config.specs import ClassifierJudge, ParameterError, nearest
 from lib.models.checkpoints import found, identity, trained
 from lib.nlp import batches
 from lib.nlp.text import VERSION as TEXT_VERSION
@@ -21,7 +21,7 @@ BATCH = 64  # texts per forward pass, of similar length
 MOST_TOKENS = 256  # of a longer text only the beginning is judged
 
 
-def version(judge: Judge) -> str:
+def version(judge: ClassifierJudge) -> str:
     """Return the judge's name with a hash of its weights, labels and this code.
 
     Raises:
@@ -31,11 +31,11 @@ def version(judge: Judge) -> str:
     # the tokenizer may need a package that is missing: fail here, before any work
     found("AutoTokenizer", *_asked(judge), **_place(judge))
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
-    depends_on = {**code, "weights": identity(_id(judge), judge.revision), "labels": judge.labels}
+    depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
-def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+def valences(judge: ClassifierJudge, texts: list[str]) -> np.ndarray:
     """Return Σ p(label) · valence of the label for each text, shape (texts,).
 
     Raises:
@@ -46,7 +46,7 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
     return _probabilities(judge, texts) @ label_valences
 
 
-def _config(judge: Judge):
+def _config(judge: ClassifierJudge):
     """Return the model's configuration, checked: a single-label classifier with a valence for each label."""
     config = found("AutoConfig", *_asked(judge), **_place(judge))
     if fault := _unfit(config):
@@ -85,7 +85,7 @@ def _unfit(config) -> str | None:
     if sorted(names) != list(range(len(names))):
         return (
             f"names the labels of outputs {', '.join(map(str, sorted(names)))}, not of 0 to "
-            f"{len(names) - 1}; mend id2label"
+            f"{len(names) - 1}; fix id2label"
         )
     if repeated := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
         return (
@@ -95,17 +95,12 @@ def _unfit(config) -> str | None:
     return None
 
 
-def _id(judge: Judge) -> str:
-    assert judge.id is not None
-    return judge.id
+def _asked(judge: ClassifierJudge) -> tuple[str, str, str]:
+    return f"judge {judge.name}", judge.id, judge.id
 
 
-def _asked(judge: Judge) -> tuple[str, str, str]:
-    return f"judge {judge.name}", _id(judge), _id(judge)
-
-
-def _place(judge: Judge) -> dict[str, str]:
-    return {} if Path(_id(judge)).is_dir() else {"revision": judge.revision}
+def _place(judge: ClassifierJudge) -> dict[str, str]:
+    return {} if Path(judge.id).is_dir() else {"revision": judge.revision}
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +120,7 @@ def _loaded(asked: tuple[str, str, str], place: tuple):
     return tokenizer, model
 
 
-def _probabilities(judge: Judge, texts: list[str]) -> np.ndarray:
+def _probabilities(judge: ClassifierJudge, texts: list[str]) -> np.ndarray:
     """Return the label probabilities, shape (texts, labels); texts are batched by length."""
     import torch
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from lib.config.sections import Generation
-from lib.config.specs import NO_MITIGATION, Judge, Model, ParameterError
+from lib.config.specs import NO_MITIGATION, LLMJudge, Model, ParameterError
 from lib.generation import pairing, prompt_checks, runner
 from lib.judging import rubrics
 from lib.models import registry
@@ -42,7 +42,7 @@ BLOCK = 64  # questions per block where a reply depends on its batch, see `_answ
 VERSION = 1  # of how texts are paired and scored: change it with any change that alters a valence
 
 
-def version(judge: Judge) -> str:
+def version(judge: LLMJudge) -> str:
     """Return the judge's name and the rubric's version, with a hash of all that its valences depend on.
 
     Raises:
@@ -52,21 +52,16 @@ def version(judge: Judge) -> str:
     if model.tokenizer and (fault := prompt_checks.thought_fault([model.question("x")], model)):
         raise ParameterError(f"judge {judge.name}: {fault}")
     settings = {name: getattr(judge, name) for name in ("temperature", "max_new_tokens", "seed")}
-    settings |= {name: getattr(_model(judge), name) for name in _OF_THE_MODEL}
+    settings |= {name: getattr(judge.model, name) for name in _OF_THE_MODEL}
     versions = {"code": VERSION, "outcomes": outcomes.VERSION, "text": TEXT_VERSION, "rubric": rubric.digest}
     depends_on = {"model": model.fingerprint, **versions, **settings}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return f"{judge.name}-{rubric.version}-{digest[:8]}"
 
 
-def _model(judge: Judge) -> Model:
-    assert judge.model is not None
-    return judge.model
-
-
-def backend(judge: Judge):
+def backend(judge: LLMJudge):
     """Return the model that is asked; its weights load at the first question."""
-    return _backend(_model(judge).model_dump_json())
+    return _backend(judge.model.model_dump_json())
 
 
 @lru_cache(maxsize=1)
@@ -74,12 +69,12 @@ def _backend(spec: str):
     return registry.load(Model.model_validate_json(spec))
 
 
-def valences(judge: Judge, texts: list[str]) -> np.ndarray:
+def valences(judge: LLMJudge, texts: list[str]) -> np.ndarray:
     """Return the valence of each text asked about alone, shape (texts,), NaN where unscored."""
     return _mean_votes(_alone(texts), votes(ask_single(judge, texts)), range(len(texts))).to_numpy()
 
 
-def ask_single(judge: Judge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
+def ask_single(judge: LLMJudge, texts: list[str], clusters=None, share: float = 0.0) -> pd.DataFrame:
     """Ask about each text alone and return every question with its reply, see `ask`.
 
     Only questions that the journal `replies_alone` does not hold are asked.
@@ -93,7 +88,7 @@ def ask_single(judge: Judge, texts: list[str], clusters=None, share: float = 0.0
     return ask(judge, questions(_alone(texts, clusters), share, judge.seed), replies_alone(judge))
 
 
-def replies_alone(judge: Judge) -> Path:
+def replies_alone(judge: LLMJudge) -> Path:
     """Return the journal, in the user's cache, of the replies about single texts."""
     return caching.cache_folder() / f"replies-{judge.name}.jsonl"
 
@@ -106,7 +101,7 @@ def _alone(texts: list[str], clusters=None) -> pd.DataFrame:
     )
 
 
-def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
+def of_completions(judge: LLMJudge, completions: pd.DataFrame, replies: Path) -> np.ndarray:
     """Return the valence of each completion, shape (completions,), NaN where it was never scored.
 
     Args:
@@ -119,7 +114,7 @@ def of_completions(judge: Judge, completions: pd.DataFrame, replies: Path) -> np
     return _mean_votes(seen, votes(asked_of(judge, table, replies)), table.index).to_numpy()
 
 
-def asked_of(judge: Judge, completions: pd.DataFrame, replies: Path) -> pd.DataFrame:
+def asked_of(judge: LLMJudge, completions: pd.DataFrame, replies: Path) -> pd.DataFrame:
     """Ask about the completions and return every question with its reply, see `ask`.
 
     Only questions that the journal `replies` does not hold are asked.
@@ -179,7 +174,7 @@ def questions(seen: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return pd.concat([once, once[repeated].assign(sample_index=1)], ignore_index=True)
 
 
-def expected_questions(judge: Judge, arms: pd.Series) -> int:
+def expected_questions(judge: LLMJudge, arms: pd.Series) -> int:
     """Return how many questions completions of these `arms` give on average if no two are equal.
 
     Each pair is asked in both orders; the retest fraction of the questions is asked again.
@@ -193,7 +188,7 @@ def _draw(first: str, second: str | None, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
+def ask(judge: LLMJudge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     """Ask the questions that the journal does not hold and read the verdicts.
 
     Args:
@@ -241,7 +236,7 @@ def ask(judge: Judge, asked: pd.DataFrame, replies: Path) -> pd.DataFrame:
     )
 
 
-def _answered(requested: pd.DataFrame, judge: Judge, model, replies: Path) -> pd.DataFrame:
+def _answered(requested: pd.DataFrame, judge: LLMJudge, model, replies: Path) -> pd.DataFrame:
     """Return `requested` with its replies, as `runner.generate` returns it.
 
     In half precision, rounding makes a reply depend on the other questions of its batch. There the questions
@@ -250,7 +245,7 @@ def _answered(requested: pd.DataFrame, judge: Judge, model, replies: Path) -> pd
     """
     config = _told(judge)
     requested = runner.keyed(requested, config, model)
-    if _model(judge).server or _model(judge).dtype == "float32":
+    if judge.model.server or judge.model.dtype == "float32":
         return runner.generate(requested, config, model, replies)
     distinct = runner.missing(requested, set())
     known = distinct["key"].isin(records.journal_keys(replies))
@@ -273,7 +268,7 @@ def _unscored(reply: str | None, outcome: str, ended: bool) -> str:
     return SILENT if ended else CUT
 
 
-def _told(judge: Judge) -> Generation:
+def _told(judge: LLMJudge) -> Generation:
     """Return the judge's sampling settings in the form of a Generation section."""
     settings = {name: getattr(judge, name) for name in ("model", "temperature", "max_new_tokens", "seed")}
     return Generation(
@@ -301,10 +296,10 @@ def votes(asked: pd.DataFrame) -> pd.DataFrame:
     return table[columns].astype({"valence": float})
 
 
-def _mean_votes(seen: pd.DataFrame, given: pd.DataFrame, rows) -> pd.Series:
+def _mean_votes(seen: pd.DataFrame, votes: pd.DataFrame, rows) -> pd.Series:
     """Return the mean valence of each of `rows` over the votes on its pairings.
 
     Repeated questions test the judge and do not count.
     """
-    counted = seen.merge(given[given["sample_index"] == 0], on=["text", "other"])
+    counted = seen.merge(votes[votes["sample_index"] == 0], on=["text", "other"])
     return counted.groupby("row")["valence"].mean().astype(float).reindex(rows)

@@ -99,9 +99,9 @@ def reliability(asked: pd.DataFrame, confidence: float, draws: int, rng: np.rand
     return pd.DataFrame(rows)[["quantity", "estimate", "ci_low", "ci_high", "n", "n_stems"]]
 
 
-def position_pairs(given: pd.DataFrame) -> pd.DataFrame:
+def position_pairs(votes: pd.DataFrame) -> pd.DataFrame:
     """Return the texts scored in both places of a pair: stem_id, first, second (valences)."""
-    paired = given[(given["sample_index"] == 0) & given["other"].notna()]
+    paired = votes[(votes["sample_index"] == 0) & votes["other"].notna()]
     first, second = (
         paired[paired["place"] == place][["text", "other", "stem_id", "valence"]] for place in (1, 2)
     )
@@ -109,13 +109,13 @@ def position_pairs(given: pd.DataFrame) -> pd.DataFrame:
     return both.rename(columns=lambda name: name.removeprefix("valence_"))[["stem_id", "first", "second"]]
 
 
-def retest_pairs(given: pd.DataFrame) -> pd.DataFrame:
+def retest_pairs(votes: pd.DataFrame) -> pd.DataFrame:
     """Return the texts scored in both replies to a question.
 
     Returns:
         stem_id, valence, again (valences), same (1.0 where the labels are equal).
     """
-    once, again = (given[given["sample_index"] == index] for index in (0, 1))
+    once, again = (votes[votes["sample_index"] == index] for index in (0, 1))
     both = once.merge(again, on=["text", "other", "place"], suffixes=("", "_again"))
     same = (both["label"] == both["label_again"]).astype(float)
     return pd.DataFrame(

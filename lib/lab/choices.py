@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.params import ParameterSet
-from lib.config.specs import BUNDLED_MODELS, Judge, Model
+from lib.config.specs import BUNDLED_MODELS, Judge, Model, VaderJudge
 from lib.judging import mpnet
 from lib.models import bundled
 
-VADER = Judge(name="vader", kind="vader")
+VADER = VaderJudge(name="vader")
 
 
 class Choice(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib.config import params
-from lib.config.specs import HELD_OUT, Model
+from lib.config.specs import HELD_OUT, JUDGE_SCHEMA, Model
 from lib.dataset import curated_prompts
 from lib.generation import prompt_checks
 from lib.judging import judges
@@ -151,7 +151,7 @@ class Session:
         values = params.cell_values(
             self.parameters, self._set_name, "03_judging", self.parameters.models[0].name
         )
-        return choices.Judge.model_validate(values["judge"])
+        return JUDGE_SCHEMA.validate_python(values["judge"])
 
     def _spec(self, key: str) -> Model:
         if key not in self.models:

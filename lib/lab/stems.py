@@ -39,18 +39,18 @@ def row(stem: str, domain: str, slot: str, subject: str, pronoun: str, stems: pd
     }
 
 
-def csv_line(made: dict[str, str]) -> str:
+def csv_line(row: dict[str, str]) -> str:
     """Return the row as a line of lib/data/stems.csv."""
-    return pd.DataFrame([made]).to_csv(index=False, header=False).rstrip("\n")
+    return pd.DataFrame([row]).to_csv(index=False, header=False).rstrip("\n")
 
 
 def findings(
-    made: dict[str, str], stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame
+    row: dict[str, str], stems: pd.DataFrame, contexts: pd.DataFrame, exclusions: pd.DataFrame
 ) -> list[str]:
     """Return what the lint of the benchmark with this stem reports on the stem.
 
     Args:
-        made: The stem as a row (`row`).
+        row: The stem as a row (`row`).
         stems: The curated stems.
         contexts: The curated contexts.
         exclusions: The curated exclusions.
@@ -59,10 +59,8 @@ def findings(
         One line per finding; empty if there is none. The context sets (match_id) that the stem must not be
         combined with are counted in one line.
     """
-    all_findings = lint.lint(
-        pd.concat([stems, pd.DataFrame([made])], ignore_index=True), contexts, exclusions
-    )
-    own = {made["stem_id"], made["subject"]}
+    all_findings = lint.lint(pd.concat([stems, pd.DataFrame([row])], ignore_index=True), contexts, exclusions)
+    own = {row["stem_id"], row["subject"]}
     new = [finding for finding in all_findings.itertuples() if own & set(finding.place.split(", "))]
     lines = [
         f"{each.check}: {each.value}: {each.reason}; {each.remedy}" for each in new if each.check != _RELATED

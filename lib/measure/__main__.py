@@ -31,16 +31,16 @@ _CALIBRATE = 120.0  # seconds for answers; with fewer, calibrating the machine c
 _PAGES = 0.2  # share of the budget reserved for judging and pages, until they were timed on this machine
 
 
-def measure(request: identify.Request, given: argparse.Namespace) -> None:
+def measure(request: identify.Request, options: argparse.Namespace) -> None:
     """Run one measurement, from the command-line options to the printed card.
 
     Args:
         request: The model to measure, as the user named it.
-        given: Parsed options of the command line, with judge and budget filled in.
+        options: Parsed options of the command line, with judge and budget filled in.
     """
-    start, budget_seconds = time.monotonic(), budget.seconds(given.budget)
+    start, budget_seconds = time.monotonic(), budget.seconds(options.budget)
     model, notes = identify.identify(request)
-    name = model.name if given.set is None else given.set
+    name = model.name if options.set is None else options.set
     sets.check_name(name)
     previous = sets.earlier(name, model)
     if previous:  # identified as before, so that its stored answers count
@@ -48,12 +48,12 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
             update={"mitigate": False, "dtype": request.dtype or previous.models[0].dtype}
         )
     print("\n".join([f"{model.name} ({model.id})", *(f"  {note}" for note in notes)]), flush=True)
-    config, stopped = sets.values(model, given.judge), ""
+    config, stopped = sets.values(model, options.judge), ""
     benchmark = answers.benchmark(config)
     if model.table:
         design = tables.design(registry.load(model), *benchmark, config["mitigations"])
     else:
-        pages_seconds = _pages_seconds(given.judge, budget_seconds)
+        pages_seconds = _pages_seconds(options.judge, budget_seconds)
         model, design, stopped = _answer(
             name,
             model,
@@ -62,18 +62,18 @@ def measure(request: identify.Request, given: argparse.Namespace) -> None:
             budget_seconds - pages_seconds,
             sets.design(previous) if previous else None,
         )
-    path = sets.write(name, sets.values(model, given.judge, design))
+    path = sets.write(name, sets.values(model, options.judge, design))
     print(f"Written: {path.relative_to(ROOT)}. Judging and pages:", flush=True)
     judging_start = time.monotonic()
     batch.run(name, available_cores())
-    _remember_pages(given.judge, time.monotonic() - judging_start)
+    _remember_pages(options.judge, time.monotonic() - judging_start)
     written = card.read(name)
     print("\n" + "\n".join(card.lines(written, stopped) if written else []))
     print(f"In all {command_line.format_duration(time.monotonic() - start)}.")
 
 
 def _answer(
-    name: str, model: Model, told: dict, benchmark: tuple, available: float, earlier: budget.Design | None
+    name: str, model: Model, config: dict, benchmark: tuple, available: float, earlier: budget.Design | None
 ) -> tuple:
     """Ask the model for as many completions as `available` seconds allow.
 
@@ -81,11 +81,11 @@ def _answer(
         The Model as it was asked, the Design that is finished, and a note on what was left undone (or "").
     """
     table, ordered = benchmark
-    backend = _ready(answers.parameters(told, name, model, 1, mitigate=False), table)
+    backend = _ready(answers.parameters(config, name, model, 1, mitigate=False), table)
     started = time.monotonic()
-    collector = answers.Answers(name, _in_its_form(name, backend, told, benchmark), table)
+    collector = answers.Answers(name, _in_its_form(name, backend, config, benchmark), table)
     print("  measuring how fast it answers", flush=True)
-    full_run = answers.parameters(told, name, collector.model.spec, max(budget.SAMPLES), mitigate=True)
+    full_run = answers.parameters(config, name, collector.model.spec, max(budget.SAMPLES), mitigate=True)
     pace, run = answers.pace(collector, full_run, ordered, available > _CALIBRATE)
     variances, source = _known(name)
     remaining, n_stems, count_missing = (
@@ -99,15 +99,15 @@ def _answer(
         remaining,
         n_stems,
         count_missing,
-        len(told["mitigations"]),
-        told["judging"]["margin"],
+        len(config["mitigations"]),
+        config["judging"]["margin"],
         earlier,
     )
     n_requested = count_missing(design.samples, bool(design.mitigation_samples))[: design.groups].sum()
     print(f"{budget.summary(design, n_requested * pace)} Variances are those of {source}.", flush=True)
     settings = {"batch_size": run.batch_size, "workers": run.workers}
     run = answers.parameters(
-        told, name, collector.model.spec, design.samples, bool(design.mitigation_samples)
+        config, name, collector.model.spec, design.samples, bool(design.mitigation_samples)
     ).model_copy(update=settings)
     _, finished = collector.ask(run, ordered[: design.groups], pace, started + available)
     stopped = ""
@@ -137,12 +137,12 @@ def _ready(run, table):
     return backend
 
 
-def _in_its_form(name: str, backend, told: dict, benchmark: tuple):
+def _in_its_form(name: str, backend, config: dict, benchmark: tuple):
     """Return the backend; answers are prefilled if a chat model otherwise says too little to judge."""
     spec = backend.spec
     if spec.mode != "chat" or spec.server or spec.assistant_prefill or spec.thinking_tokens:
         return backend
-    run, ordered = answers.parameters(told, name, spec, 1, mitigate=False), benchmark[1][: answers.TRIAL]
+    run, ordered = answers.parameters(config, name, spec, 1, mitigate=False), benchmark[1][: answers.TRIAL]
     completions, _ = answers.Answers(name, backend, benchmark[0]).ask(run, ordered)
     missing_percent = answers.unusable(completions)
     if missing_percent <= SPOILT:
@@ -225,11 +225,11 @@ def parser() -> argparse.ArgumentParser:
     return arg_parser
 
 
-def blank(given: argparse.Namespace) -> None:
+def blank(options: argparse.Namespace) -> None:
     """Write an empty table of the prompts to fill in.
 
     Args:
-        given: Parsed options of the command line; missing `groups` and `samples` are filled in.
+        options: Parsed options of the command line; missing `groups` and `samples` are filled in.
 
     Raises:
         ParameterError: If `groups` or `samples` is out of range.
@@ -242,43 +242,43 @@ def blank(given: argparse.Namespace) -> None:
         mode="chat",
         table=Table(path="blank.csv"),
     )
-    table, ordered = answers.benchmark(sets.values(model, given.judge))
-    given.groups, given.samples = given.groups or table["stem_id"].nunique(), given.samples or 1
-    if not (2 <= given.groups <= len(ordered) and given.samples >= 1):
+    table, ordered = answers.benchmark(sets.values(model, options.judge))
+    options.groups, options.samples = options.groups or table["stem_id"].nunique(), options.samples or 1
+    if not (2 <= options.groups <= len(ordered) and options.samples >= 1):
         raise ParameterError(
-            f"GROUPS={given.groups}, SAMPLES={given.samples}: give 2 to {len(ordered)} groups, 1 sample or "
-            "more"
+            f"GROUPS={options.groups}, SAMPLES={options.samples}: give 2 to {len(ordered)} groups, 1 sample "
+            "or more"
         )
-    paths = tables.write_blank(table, ordered, given.groups, given.samples, given.mode or "chat")
+    paths = tables.write_blank(table, ordered, options.groups, options.samples, options.mode or "chat")
     print(
         f"Written: {' and '.join(str(path.relative_to(ROOT)) for path in paths)}, "
-        f"{given.groups * 5 * given.samples:,} prompts.\n"
+        f"{options.groups * 5 * options.samples:,} prompts.\n"
         "Send each prompt as it stands, write the answer into completion, then: make measure "
         f"TABLE=outputs/{paths[0].name} "
         "NAME=<model>"
     )
 
 
-def _check_options(given: argparse.Namespace) -> None:
+def _check_options(options: argparse.Namespace) -> None:
     """Raise ParameterError for an option that has no effect on what is measured."""
-    kind = "an empty table" if given.table == "" else "a table" if given.table else _kind(given.model)
+    kind = "an empty table" if options.table == "" else "a table" if options.table else _kind(options.model)
     allowed = {
         "an empty table": ("mode", "groups", "samples"),
         "a table": ("name", "mode", "judge", "set"),
-        "a canned model": ("judge", "budget", "set"),
+        "a mock model": ("judge", "budget", "set"),
         "a server": ("name", "mode", "judge", "budget", "set", "api_key_env"),
         "a model that runs here": ("mode", "dtype", "judge", "budget", "set"),
     }[kind]
     for option in ("name", "mode", "dtype", "judge", "budget", "set", "api_key_env", "groups", "samples"):
-        if getattr(given, option) is not None and option not in allowed:
+        if getattr(options, option) is not None and option not in allowed:
             raise ParameterError(
-                f"{option.upper()}={getattr(given, option)} has no effect on {kind}; take it out"
+                f"{option.upper()}={getattr(options, option)} has no effect on {kind}; take it out"
             )
 
 
 def _kind(model: str) -> str:
     if model.startswith("canned:"):
-        return "a canned model"
+        return "a mock model"
     return "a server" if identify.is_url(model) else "a model that runs here"
 
 
@@ -288,21 +288,21 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: _measure_or_blank(args), "what is finished is kept: the same command goes on")
 
 
-def _measure_or_blank(given: argparse.Namespace) -> None:
-    if bool(given.model) == bool(given.table) and not (given.table == "" and not given.model):
+def _measure_or_blank(options: argparse.Namespace) -> None:
+    if bool(options.model) == bool(options.table) and not (options.table == "" and not options.model):
         raise ParameterError(
             "what is to be measured? give MODEL=… (hub id, folder, .gguf file, server URL, or a bundled "
             "model as "
             f"{BUNDLED_MODELS[0]}) or TABLE=…, one of them; `make measure TABLE=` writes a table of "
             "prompts to fill in"
         )
-    _check_options(given)
-    given.judge, given.budget = given.judge or JUDGES[0], given.budget or _BUDGET
-    if given.table == "":
-        blank(given)
+    _check_options(options)
+    options.judge, options.budget = options.judge or JUDGES[0], options.budget or _BUDGET
+    if options.table == "":
+        blank(options)
     else:
         fields = ("model", "table", "name", "mode", "dtype", "api_key_env")
-        measure(identify.Request(**{field: getattr(given, field) or None for field in fields}), given)
+        measure(identify.Request(**{field: getattr(options, field) or None for field in fields}), options)
 
 
 if __name__ == "__main__":

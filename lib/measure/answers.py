@@ -21,35 +21,43 @@ from lib.storage import records
 TRIAL = 16  # groups that are asked first; their answers are kept
 
 
-def benchmark(told: dict) -> tuple[pd.DataFrame, list[str]]:
+def benchmark(config: dict) -> tuple[pd.DataFrame, list[str]]:
     """Build all prompts that a measurement may ask.
 
     Args:
-        told: Values of the parameter set (`sets.values`).
+        config: Values of the parameter set (`sets.values`).
 
     Returns:
         The prompts (`curated_prompts.build`), and the group_ids in the order in which they are asked.
     """
-    design_args = (told["dataset"]["seed"], told["dataset"]["stems"], told["dataset"]["contexts_per_stem"])
+    design_args = (
+        config["dataset"]["seed"],
+        config["dataset"]["stems"],
+        config["dataset"]["contexts_per_stem"],
+    )
     groups = curated_prompts.design(*design_args)
     ordered = curated_prompts.design(*design_args, first_groups=len(groups))["group_id"].tolist()
     return curated_prompts.build(*design_args), ordered
 
 
-def parameters(told: dict, set_name: str, model: Model, samples: int, mitigate: bool) -> Generation:
+def parameters(config: dict, set_name: str, model: Model, samples: int, mitigate: bool) -> Generation:
     """Build the parameters of notebook 02 for a number of samples.
 
     Args:
-        told: Values of the parameter set (`sets.values`).
+        config: Values of the parameter set (`sets.values`).
         set_name: Name of the parameter set.
         model: Model that is asked.
         samples: Completions per prompt.
         mitigate: Whether the mitigations of the set are included.
     """
-    values = {**told["generation"], "samples": samples, "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1)}
-    mitigations = told["mitigations"] if mitigate else {}
+    values = {
+        **config["generation"],
+        "samples": samples,
+        "mitigation_samples": dict.fromkeys(CHARGED_ARMS, 1),
+    }
+    mitigations = config["mitigations"] if mitigate else {}
     return Generation(
-        set_name=set_name, is_mock=told["is_mock"], model=model, mitigations=mitigations, **values
+        set_name=set_name, is_mock=config["is_mock"], model=model, mitigations=mitigations, **values
     )
 
 
@@ -181,6 +189,6 @@ def pace(answers: Answers, run: Generation, ordered: list[str], calibrate: bool)
     return elapsed / len(requests), run
 
 
-def unusable(made: pd.DataFrame) -> float:
+def unusable(completions: pd.DataFrame) -> float:
     """Return the share of completions that are missing, in %."""
-    return 100.0 * float(usability.is_missing(made).mean())
+    return 100.0 * float(usability.is_missing(completions).mean())

@@ -197,11 +197,11 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _picture(found: pd.DataFrame, margin: float, stamp: str) -> str:
+def _picture(table: pd.DataFrame, margin: float, stamp: str) -> str:
     """Draw the net excess of each model, and return the text of the SVG file."""
     figures.style()
     file = io.StringIO()
-    net = found[found["quantity"] == "net"]
+    net = table[table["quantity"] == "net"]
     with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):
         axes = figures.intervals(
             net, "model", None, 0, "net excess, points", "Net excess on shared prompts", stamp, margin=margin

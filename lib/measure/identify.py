@@ -63,7 +63,7 @@ def identify(request: Request) -> tuple[Model, list[str]]:
             family="canned",
             tuning="instruct",
             mode="completion",
-        ), ["a canned model with a known leak, for trying this out: it allows no conclusion"]
+        ), ["a mock model with a known leak, for trying this out: it allows no conclusion"]
     return _of_weights(model, request)
 
 
@@ -120,10 +120,10 @@ def _of_table(table: str, request: Request) -> tuple[Model, list[str]]:
     ]
 
 
-def _of_server(given: str, request: Request) -> tuple[Model, list[str]]:
+def _of_server(address: str, request: Request) -> tuple[Model, list[str]]:
     from lib.models.openai_api import Server
 
-    url = given.rstrip("/")
+    url = address.rstrip("/")
     notes = []
     if not urlsplit(url).path:
         url += "/v1"
@@ -153,17 +153,17 @@ def _of_server(given: str, request: Request) -> tuple[Model, list[str]]:
     ), notes
 
 
-def _of_weights(given: str, request: Request) -> tuple[Model, list[str]]:
+def _of_weights(name_or_path: str, request: Request) -> tuple[Model, list[str]]:
     from lib.models import huggingface
 
-    source = _place(given)
-    label = source["id"] if Path(source["id"]).is_dir() and "gguf_file" not in source else given
+    source = _place(name_or_path)
+    label = source["id"] if Path(source["id"]).is_dir() and "gguf_file" not in source else name_or_path
     names = {
         "name": slug(label),
         "family": family(label),
         "dtype": request.dtype or "bfloat16",
     }  # a draft: bfloat16 needs least, so that weights may be fetched
-    draft = _model(f"MODEL={given}", tuning="instruct", mode="completion", **names, **source)
+    draft = _model(f"MODEL={name_or_path}", tuning="instruct", mode="completion", **names, **source)
     backend = huggingface.HuggingFaceModel(draft)
     mode, tuning, reason = _asked(backend, label, request.mode)
     dtype, dtype_reason = _dtype(backend, request.dtype)
@@ -224,7 +224,7 @@ def _asked(backend, label: str, mode: str | None) -> tuple[str, str, str]:
             "base"
             if mode == "completion" and not (has_template and (is_tuned or not is_base))
             else "instruct",
-            f"{mode} mode, as told",
+            f"{mode} mode, as requested",
         )
     if not has_template:
         return "completion", "base", "no chat template: completion mode"
@@ -259,7 +259,7 @@ def _dtype(backend, dtype: str | None) -> tuple[str, str]:
     from lib.models import huggingface
 
     if dtype is not None:
-        return dtype, f"{dtype}, as told"
+        return dtype, f"{dtype}, as requested"
     if torch.accelerator.is_available():
         return "auto", f"the model's own number format, on {torch.accelerator.current_accelerator()}"
     free, needed = huggingface.free_bytes(), backend.bytes_as("float32")

@@ -101,9 +101,9 @@ def earlier(name: str, model: Model) -> params.ParameterSet | None:
     return existing
 
 
-def _changed(found: params.ParameterSet) -> str:
+def _changed(parameters: params.ParameterSet) -> str:
     """Return the first value of a set that differs from what `values` writes; "" if there is none."""
-    current = found.model_dump()
+    current = parameters.model_dump()
     judge, groups, samples = (
         current["judging"].get("judge"),
         current["dataset"].get("first_groups"),
@@ -111,22 +111,26 @@ def _changed(found: params.ParameterSet) -> str:
     )
     if not (isinstance(groups, int) and isinstance(samples, int)):
         return f"dataset.first_groups {groups}, generation.samples {samples}"
-    expected = params.ParameterSet.model_validate(values(found.models[0], judge, design(found))).model_dump()
+    expected = params.ParameterSet.model_validate(
+        values(parameters.models[0], judge, design(parameters))
+    ).model_dump()
     return next((f"{key}: {current[key]!r}" for key in expected if current[key] != expected[key]), "")[:200]
 
 
-def design(found: params.ParameterSet) -> Design:
+def design(parameters: params.ParameterSet) -> Design:
     """Return the design of an earlier measurement."""
-    samples, mitigations = found.generation["samples"], len(found.mitigations)
-    return Design(found.dataset["first_groups"], samples, int(found.models[0].mitigate), mitigations)
+    samples, mitigations = parameters.generation["samples"], len(parameters.mitigations)
+    return Design(
+        parameters.dataset["first_groups"], samples, int(parameters.models[0].mitigate), mitigations
+    )
 
 
-def write(name: str, told: dict) -> Path:
+def write(name: str, config: dict) -> Path:
     """Write params/<name>.yaml, and validate it as every set is validated.
 
     Args:
         name: Name of the parameter set.
-        told: Values of the parameter set (`values`).
+        config: Values of the parameter set (`values`).
 
     Returns:
         The path of the file.
@@ -136,7 +140,7 @@ def write(name: str, told: dict) -> Path:
     """
     path = specs.ROOT / "params" / f"{name}.yaml"
     previous = path.read_bytes() if path.exists() else None
-    body = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120)
+    body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
     records.write_text(path, _HEAD.format(mark=MARK, name=name) + body)
     try:
         params.load(name)

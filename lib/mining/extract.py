@@ -67,7 +67,8 @@ def _none(name: str, words: list[str]) -> bool:
 def lexicon() -> dict[str, int]:
     """Words that VADER's lexicon or AFINN rates: +1, −1, or 0 where the two differ in sign."""
     signs: dict[str, int] = {}
-    rated = [*vader.lexicon().items(), *Afinn()._dict.items()]
+    afinn = Afinn.read_word_file(Afinn().full_filename("AFINN-en-165.txt"))
+    rated = [*vader.lexicon().items(), *afinn.items()]
     for word, value in rated:
         sign = (value > 0) - (value < 0)
         signs[word] = sign if signs.get(word, sign) == sign else 0

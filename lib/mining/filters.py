@@ -27,12 +27,12 @@ ENGLISH = 0.7
 ENCYCLOPEDIAS = ("wikipedia.org", "wikimedia.org", "britannica.com", "encyclopedia.com")
 
 
-def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
+def choose(candidates: pd.DataFrame, config: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
     """Choose the candidates that may be matched.
 
     Args:
         candidates: One row per candidate, with the columns of `mining_job.COLUMNS`.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
         counts: Counts by outcome, updated in place: chosen_* for the candidates that are left, dropped_* for
             all others.
 
@@ -55,21 +55,21 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     table["shown"] = table["stem"].where(table["role"] == "stem", table["sentence"])
     table["reference"] = table["reference"].where(table["role"] == "stem", "")
     table = _drop(
-        table, table.groupby("role").cumcount() >= told.oversample * told.groups, "not_sampled", counts
+        table, table.groupby("role").cumcount() >= config.oversample * config.groups, "not_sampled", counts
     )
     table = _drop(table, _nearly_repeated(table["sentence"]), "nearly_repeated", counts)
     table = _drop(table, ~table["sentence"].map(_is_english), "language", counts)
     table["site"] = table["url"].map({url: site(url) for url in table["url"].unique()})
     factual = table["site"].isin(ENCYCLOPEDIAS) & (table["valence"] != 0)
     table = _drop(table, factual, "encyclopedia", counts)
-    if told.url_filter:
+    if config.url_filter:
         table = _drop(
             table,
             ~table["url"].map({url: _is_decent(url) for url in table["url"].unique()}).astype(bool),
             "site_listed",
             counts,
         )
-    table, vectors = _felt_right(table.reset_index(drop=True), told, counts)
+    table, vectors = _felt_right(table.reset_index(drop=True), config, counts)
     order = np.argsort(
         np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable"
     )
@@ -77,8 +77,8 @@ def choose(candidates: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
     stems = table["role"] == "stem"
     keep = np.ones(len(table), dtype=bool)
     for column, limit, reason in (
-        ("url", told.max_per_page, "page_full"),
-        ("site", told.max_per_site, "site_full"),
+        ("url", config.max_per_page, "page_full"),
+        ("site", config.max_per_site, "site_full"),
     ):
         if limit is not None:
             full = (
@@ -127,12 +127,12 @@ def _nearly_repeated(sentences: pd.Series) -> pd.Series:
     return pd.Series(repeated, index=sentences.index, dtype=bool)
 
 
-def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
+def _felt_right(table: pd.DataFrame, config: Mining, counts: Counter) -> tuple[pd.DataFrame, np.ndarray]:
     vectors = similarity.embed(table["sentence"].tolist())
     table["predicted"] = neutrality.predicted(table["sentence"].tolist(), table["valence"], vectors)
     bare = table["role"].isin(["stem", "neutral"])
     signed = table["predicted"] * np.where(table["role"] == "negative", -1, 1)
-    passed = np.where(bare, signed <= told.max_predicted_rating, signed >= told.min_predicted_rating)
+    passed = np.where(bare, signed <= config.max_predicted_rating, signed >= config.min_predicted_rating)
     table, vectors = _drop(table, pd.Series(~passed), "felt_otherwise", counts), vectors[passed]
     stems = (table["role"] == "stem").to_numpy()
     if stems.any():
@@ -142,7 +142,7 @@ def _felt_right(table: pd.DataFrame, told: Mining, counts: Counter) -> tuple[pd.
             table.loc[stems, "sentence"].tolist(), np.zeros(len(stem_texts)), vectors[stems]
         )
         table.loc[stems, "predicted"] = np.maximum(table.loc[stems, "predicted"], predicted_alone)
-    passed = ~stems | (table["predicted"] <= told.max_predicted_rating).to_numpy()
+    passed = ~stems | (table["predicted"] <= config.max_predicted_rating).to_numpy()
     return _drop(table, pd.Series(~passed, index=table.index), "felt_otherwise", counts), vectors[passed]
 
 

@@ -101,7 +101,7 @@ def _matched(negative: pd.DataFrame, positive: pd.DataFrame, neutral: pd.DataFra
     return table[table.apply(lambda row: pages[row].is_unique, axis=1).astype(bool)]
 
 
-def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told: Mining) -> pd.DataFrame:
+def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, config: Mining) -> pd.DataFrame:
     """Assign matches to stems.
 
     Each stem serves once, each match told.max_stems_per_match times. If there are more matches than needed,
@@ -112,7 +112,7 @@ def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told:
         chosen: The candidates, as `describe` returns them.
         vectors: Sentence vectors of the rows of `chosen`.
         found: The matches, as `matches` returns them.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         At most told.groups rows, with columns stem (row number of `chosen`) and match (row number of
@@ -120,10 +120,10 @@ def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, told:
     """
     stems = chosen.index[chosen["role"] == "stem"].to_numpy()
     strength = chosen["strength"].to_numpy()[found[list(CHARGED)].to_numpy()].min(axis=1)
-    strongest = np.argsort(-strength, kind="stable")[: -(-told.groups // told.max_stems_per_match)]
-    seats = np.tile(strongest, told.max_stems_per_match)[: told.groups]
+    strongest = np.argsort(-strength, kind="stable")[: -(-config.groups // config.max_stems_per_match)]
+    seats = np.tile(strongest, config.max_stems_per_match)[: config.groups]
     n_chunks = max(1, -(-len(seats) // (2 * _PART)))
-    limit = told.max_cosine
+    limit = config.max_cosine
     assigned = [
         _seated(chosen, vectors, found, stems[chunk::n_chunks], seats[chunk::n_chunks], limit)
         for chunk in range(n_chunks)

@@ -74,33 +74,33 @@ def build(run: Dataset) -> Benchmark:
     return benchmark
 
 
-def files(told: Mining, seed: int) -> list[Path]:
+def files(config: Mining, seed: int) -> list[Path]:
     """The WET files to read; files of a crawl are downloaded first."""
-    if told.source == "embedded":
+    if config.source == "embedded":
         return packaged_text.wet_files()
-    if isinstance(told.source, Crawl):
-        return commoncrawl.fetch(told.source.crawl, told.source.files, seed, 60 * told.source.minutes)
-    return commoncrawl.local_files(list(told.source))
+    if isinstance(config.source, Crawl):
+        return commoncrawl.fetch(config.source.crawl, config.source.files, seed, 60 * config.source.minutes)
+    return commoncrawl.local_files(list(config.source))
 
 
 def assemble(
-    candidates: pd.DataFrame, told: Mining, seed: int, counts: Counter
+    candidates: pd.DataFrame, config: Mining, seed: int, counts: Counter
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prompts and their sources from candidates; the result does not depend on the order of candidates.
 
     Args:
         candidates: One row per candidate, with the columns of `mining_job.COLUMNS`.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
         seed: Seed of the matching.
         counts: Counts by outcome, updated in place.
 
     Returns:
         The prompts, with the columns of `curated_prompts.PROMPTS`, and the sources, as in `Benchmark`.
     """
-    chosen, vectors = filters.choose(candidates, told, counts)
+    chosen, vectors = filters.choose(candidates, config, counts)
     chosen = matching.describe(chosen)
     match_table = matching.matches(chosen, np.random.default_rng(seed))
-    groups = matching.groups(chosen, vectors, match_table, told)
+    groups = matching.groups(chosen, vectors, match_table, config)
     used = np.unique(
         np.concatenate([groups["stem"], *(match_table.loc[groups["match"], arm] for arm in matching.ALL)])
     ).astype(int)

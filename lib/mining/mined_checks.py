@@ -74,7 +74,7 @@ def _unaccounted(read: Counter, mined: Counter) -> int:
 
 
 def gates(
-    table: pd.DataFrame, sources: pd.DataFrame, read: Counter, mined: Counter, told: Mining
+    table: pd.DataFrame, sources: pd.DataFrame, read: Counter, mined: Counter, config: Mining
 ) -> pd.DataFrame:
     """The gates that a mined benchmark must pass; the limits are this project's own.
 
@@ -83,7 +83,7 @@ def gates(
         sources: Their sources, as in `mined.Benchmark`.
         read: Counts of records, as `wet.counted` returns them.
         mined: Counts of pages, lines, sentences and candidates.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         One row per gate: gate, must_be (at least, at most), value, limit, passed.
@@ -101,13 +101,13 @@ def gates(
     charged_bare = sum(not extract.is_bare(text) for text in bare)
     uses = int(arms.groupby("context_id")["group_id"].nunique().max())
     rows = [
-        ("groups", "at least", table["group_id"].nunique(), told.groups),
+        ("groups", "at least", table["group_id"].nunique(), config.groups),
         ("records, lines, sentences and candidates unaccounted for", "at most", _unaccounted(read, mined), 0),
         *_balance(arms),
         ("stems and neutral contexts with a word of a lexicon", "at most", charged_bare, 0),
-        ("groups that one context serves", "at most", uses, told.max_stems_per_match),
+        ("groups that one context serves", "at most", uses, config.max_stems_per_match),
         ("groups whose sentences share a page", "at most", int((pages < len(curated_prompts.ARMS)).sum()), 0),
-        *_rated_so(sources, told),
+        *_rated_so(sources, config),
     ]
     result = pd.DataFrame(rows, columns=["gate", "must_be", "value", "limit"])
     value, limit = result["value"], result["limit"]
@@ -126,10 +126,10 @@ def _balance(arms: pd.DataFrame) -> list[tuple]:
     ]
 
 
-def _rated_so(sources: pd.DataFrame, told: Mining) -> list[tuple]:
+def _rated_so(sources: pd.DataFrame, config: Mining) -> list[tuple]:
     """The gates on the shares of rated sentences that people rate as they are mined."""
     shares = (
-        felt(sources, told)
+        felt(sources, config)
         .query("scope == 'all that the rules choose' and domain == 'all'")
         .set_index("role")["share"]
     )
@@ -155,7 +155,7 @@ def demand(gates: pd.DataFrame) -> None:
         raise DataError(f"the mined benchmark fails {'; '.join(failed)}\n{remedy}")
 
 
-def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
+def felt(sources: pd.DataFrame, config: Mining) -> pd.DataFrame:
     """How often people rate a sentence as it was mined.
 
     There are two scopes. 'in the benchmark' covers its stems and contexts whose whole sentence is a rated
@@ -169,7 +169,7 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
 
     Args:
         sources: The sources, as in `mined.Benchmark`.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         One row per scope, role and domain ('all' and each domain): scope, role, domain, share, ci_low,
@@ -178,8 +178,8 @@ def felt(sources: pd.DataFrame, told: Mining) -> pd.DataFrame:
     texts = neutrality.learnt()[1]
     signed = texts["predicted"] * np.where(texts["role"] == "negative", -1, 1)
     bare = texts["role"].isin(["stem", "neutral"])
-    charged = (signed >= told.min_predicted_rating) & (texts["valence"].abs() >= told.min_abs_vader)
-    passed = np.where(bare, signed <= told.max_predicted_rating, charged)
+    charged = (signed >= config.min_predicted_rating) & (texts["valence"].abs() >= config.min_abs_vader)
+    passed = np.where(bare, signed <= config.max_predicted_rating, charged)
     texts = texts[passed & texts["role"].isin(extract.ROLES)]
     in_benchmark = sources[["role"]].join(neutrality.felt(sources["sentence"])).dropna(subset="mean")
     combined = pd.concat(

@@ -52,13 +52,13 @@ _MEMORY = "perhaps for want of memory: lower dataset.mining.workers"
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64()}
 
 
-def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
+def prepare(parent: Path, files: list[Path], config: Mining) -> Path:
     """Write the job.json of a job and return the job's folder, the same for the same files and rules.
 
     Args:
         parent: Folder in which the job's folder lies.
         files: The WET files to read.
-        told: The mining section of a parameter set.
+        config: The mining section of a parameter set.
 
     Returns:
         The job's folder.
@@ -66,12 +66,12 @@ def prepare(parent: Path, files: list[Path], told: Mining) -> Path:
     job = {
         "rules": [extract.VERSION, wet.VERSION, caching.sha256(standalone.WORDS)],
         "files": [[str(path.resolve()), caching.sha256(path) if path.exists() else None] for path in files],
-        "tasks": told.tasks or len(files),
-        "charge": told.min_abs_vader,
+        "tasks": config.tasks or len(files),
+        "charge": config.min_abs_vader,
     }
     key = hashlib.sha256(json.dumps(job).encode()).hexdigest()[:12]
-    cores = available_cores() if told.executor == "local" else -1  # -1: no limit but that of Slurm
-    execution = {"executor": told.executor, "workers": told.workers or cores, "slurm": told.slurm}
+    cores = available_cores() if config.executor == "local" else -1  # -1: no limit but that of Slurm
+    execution = {"executor": config.executor, "workers": config.workers or cores, "slurm": config.slurm}
     folder = parent / key
     records.write_text(folder / "job.json", json.dumps(job | execution, indent=1))
     return folder
@@ -200,6 +200,7 @@ def _run_local(folder: Path) -> None:
 
 
 def _run_task(folder: Path, rank: int) -> None:
+    """Do one task. datatrove has no public way to do one task alone; a test fails if this one goes."""
     # a new executor for each task, because the steps of an executor accumulate the counts of its tasks
     executor(folder)._run_for_rank(rank, local_rank=rank)
 

@@ -94,7 +94,7 @@ def _encyclopedic() -> pd.DataFrame:
     return table.assign(fold=table["document"].map(_fold)).drop_duplicates("key")
 
 
-def _taught() -> pd.DataFrame:
+def training_texts() -> pd.DataFrame:
     """The training texts, charged or without charged words, with role (or why they have none) and valence."""
     results = [extract.judged(text, 0.0, edited=False) for text in rated()["text"]]
     texts = rated().assign(
@@ -109,7 +109,16 @@ def _fold(document: str) -> int:
     return int(hashlib.sha1(document.encode()).hexdigest(), 16) % FOLDS
 
 
-def _learn(texts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def fit(texts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Train the regressions.
+
+    Args:
+        texts: Rows of `training_texts`.
+
+    Returns:
+        The weights, as `learnt` describes them, and the prediction of each text by the model that did not see
+        its document, shape (texts,).
+    """
     inputs = features(similarity.embed(texts["text"].tolist()), texts["valence"])
     charged, means, folds = (
         (texts["valence"] != 0).to_numpy(),
@@ -125,9 +134,9 @@ def _learn(texts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return weights, _apply(weights, inputs, charged, folds)
 
 
-def _apply(learnt: np.ndarray, given: np.ndarray, charged, folds) -> np.ndarray:
+def _apply(learnt: np.ndarray, inputs: np.ndarray, charged, folds) -> np.ndarray:
     weights = learnt[np.asarray(charged, dtype=int), folds]
-    return (given * weights[:, :-1]).sum(axis=1) + weights[:, -1]
+    return (inputs * weights[:, :-1]).sum(axis=1) + weights[:, -1]
 
 
 @cache
@@ -139,13 +148,13 @@ def learnt() -> tuple[np.ndarray, pd.DataFrame]:
         table of `rated` with role (or the reason why the text has none), valence, and predicted, by the model
         that did not see the text's document.
     """
-    texts = _taught()
+    texts = training_texts()
     data_hash = hashlib.sha256(texts.to_csv(index=False).encode()).hexdigest()[:12]
     path = caching.cache_folder() / f"{VERSION}-{similarity.VERSION}-{data_hash}.npz"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             progress.message(f"learning from {len(texts):,} rated texts which sentences are neutral: once")
-            weights, predictions = _learn(texts)
+            weights, predictions = fit(texts)
             with caching.whole(path) as tmp_path:
                 np.savez(tmp_path, weights=weights, own=predictions)
     cached = np.load(path)

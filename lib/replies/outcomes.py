@@ -245,22 +245,22 @@ def _after_begun_thought(
     return 0, ()
 
 
-def _refusal(found: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
+def _refusal(reading: Reading, prompt: openings.Asked, growing: bool = False) -> str | None:
     """The sentence that refuses to answer; empty if there is none.
 
     None if the sentence after an apology decides it and has not ended yet.
     """
-    if refusals.is_refusal(found.completion, prompt.says, prompt.names):
-        return found.completion
-    if not refusals.is_apology(found.completion) or found.end is None:
+    if refusals.is_refusal(reading.completion, prompt.says, prompt.names):
+        return reading.completion
+    if not refusals.is_apology(reading.completion) or reading.end is None:
         return ""
-    assert found.answer is not None
-    rest = found.answer[found.end :].lstrip()
+    assert reading.answer is not None
+    rest = reading.answer[reading.end :].lstrip()
     end = sentences.first_end(rest, growing)
     if growing and end is None:
         return None
     return (
-        f"{found.completion} {rest[:end].strip()}"
+        f"{reading.completion} {rest[:end].strip()}"
         if refusals.is_refusal(rest[:end], prompt.says, prompt.names)
         else ""
     )

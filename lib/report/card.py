@@ -221,7 +221,7 @@ def markdown(card: dict) -> str:
     )
     sections = [
         f"# Expression leakage: {card['title']}",
-        "A canned model: no conclusion is possible." if card["is_mock"] else "",
+        "A mock model: no conclusion is possible." if card["is_mock"] else "",
         *(_section(model, card) for model in card["models"]),
         f"The verdicts are {card['board']}."
         if card.get("board")

@@ -2,8 +2,8 @@
 
 All notebooks share one look. A page is read in print, on dark screens, on phones, and by people with limited
 or no colour vision or with no sight. Therefore the ground is white on every background, figures are narrow,
-and series that differ in colour also differ in marker. `style` shows each figure with its description as the
-alternative text of the image.
+and series that differ in colour also differ in marker. In a notebook, each figure shows itself with its
+description as the alternative text of the image.
 """
 
 import base64
@@ -18,8 +18,7 @@ import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
 from matplotlib.figure import Figure
-
-from lib.nlp import vader
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 ARM_COLOURS = {
     "none": "#999999",
@@ -32,41 +31,49 @@ ARM_COLOURS = {
 
 POLARITY_COLOURS = {polarity: ARM_COLOURS[polarity] for polarity in ("negative", "positive")}
 WIDTH = 6.4  # inches
-DPI = 144  # dots per inch: sharp in print; shown at 96
+DPI = 144  # dots per inch of the image: sharp in print
+CSS_DPI = 96  # dots per inch at which a browser shows it
 _LETTERS = 76  # letters that fit in a line of the legend
 _NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # the name that opens each sentence of a stamp
 _REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
 
 
+class DescribedFigure(Figure):
+    """A figure that a notebook shows as an image with the figure's label as its alternative text.
+
+    No notebook viewer takes alternative text from a bare image, so the image is shown as HTML.
+    """
+
+    def _repr_html_(self) -> str:
+        self.draw_without_rendering()  # the layout is set when the figure is drawn
+        box = self.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=DPI, bbox_inches=box, metadata={"Software": None})
+        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        alt, width = escape(str(self.get_label())), round(CSS_DPI * box.width)
+        return f'<img alt="{alt}" width="{width}" style="max-width: 100%" src="{source}">'
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(self.get_label())
+
+
 def style() -> None:
     """Set seaborn's white grid with a colour-blind safe palette (Okabe & Ito).
 
-    In a notebook, figures are shown as `html`.
+    In a notebook, a `DescribedFigure` shows itself, and matplotlib adds no image of its own.
     """
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
-    plt.rcParams.update({"figure.dpi": 96, "savefig.bbox": "tight", "figure.constrained_layout.use": True})
+    plt.rcParams.update(
+        {"figure.dpi": CSS_DPI, "savefig.bbox": "tight", "figure.constrained_layout.use": True}
+    )
     if shell := get_ipython():
         shell.enable_matplotlib("inline")  # first, because it resets how figures are shown
-        formatters = shell.display_formatter.formatters
-        formatters["image/png"].pop(Figure, None)
-        formatters["text/html"].for_type(Figure, html)
-        formatters["text/plain"].for_type(
-            Figure, lambda figure, printer, cycle: printer.text(figure.get_label())
-        )
+        set_matplotlib_formats()
 
 
-def html(figure: Figure) -> str:
-    """Render the figure as an HTML image with its label as alternative text.
-
-    No notebook viewer takes alternative text from a bare image.
-    """
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    picture = file.getvalue()
-    width = int.from_bytes(picture[16:20]) * 96 // DPI  # from the PNG header
-    source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    alt = escape(str(figure.get_label()))
-    return f'<img alt="{alt}" width="{width}" style="max-width: 100%" src="{source}">'
+def subplots(rows: int = 1, columns: int = 1, **options):
+    """Like `plt.subplots`, with a `DescribedFigure`."""
+    return plt.subplots(rows, columns, FigureClass=DescribedFigure, **options)
 
 
 def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
@@ -110,7 +117,7 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
 
 def blank(title: str, stamp: str) -> plt.Axes:
     """Draw empty axes with a title that says why."""
-    _, axes = plt.subplots(figsize=(WIDTH, 1))
+    _, axes = subplots(figsize=(WIDTH, 1))
     axes.set_axis_off()
     return finish(axes, title, stamp, "Nothing is drawn.")
 
@@ -129,7 +136,7 @@ def legend(figure: Figure, axes: plt.Axes) -> None:
     )
 
 
-def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> str:
+def alt_text(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> str:
     """Describe a table of estimates in words: how many, and the lowest and highest with their intervals.
 
     Args:
@@ -147,7 +154,7 @@ def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> 
     extremes = dict.fromkeys(
         (known["estimate"].to_numpy(float).argmin(), known["estimate"].to_numpy(float).argmax())
     )
-    described = " to ".join(_said(known.iloc[extreme], names, digits) for extreme in extremes)
+    described = " to ".join(_in_words(known.iloc[extreme], names, digits) for extreme in extremes)
     counts = (
         " to ".join(f"{count:,}" for count in dict.fromkeys((known["n"].min(), known["n"].max())))
         if "n" in known
@@ -157,7 +164,7 @@ def told(table: pd.DataFrame, names: list[str], label: str, digits: int = 1) -> 
     return f"{label[0].upper()}{label[1:]}: {how_many} {described}.{counts and f' n = {counts} each.'}"
 
 
-def _said(row: pd.Series, names: list[str], digits: int) -> str:
+def _in_words(row: pd.Series, names: list[str], digits: int) -> str:
     estimate, ci_low, ci_high = (
         f"{row[name] + 0:.{digits}f}".replace("-", "−") for name in ("estimate", "ci_low", "ci_high")
     )
@@ -207,7 +214,7 @@ def intervals(
     rows = list(dict.fromkeys(table[y]))
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
+    figure, axes = subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
     for number, level in enumerate(hues):
         subset = table[table[hue] == level] if hue else table
         positions = np.array([rows.index(row) for row in subset[y]]) + (
@@ -233,7 +240,7 @@ def intervals(
         legend(figure, axes)
     digits = 1 if table["estimate"].abs().max() >= 2 else 2
     shading = f" Shaded: within {margin:g} of {nothing:g}." if margin else ""
-    return finish(axes, title, stamp, told(table, [y, hue] if hue else [y], label, digits) + shading)
+    return finish(axes, title, stamp, alt_text(table, [y, hue] if hue else [y], label, digits) + shading)
 
 
 def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
@@ -247,31 +254,30 @@ def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.
     )
 
 
-def lengths(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Draw the number of words in the context sentence, with a panel for each arm."""
-    shown = prompts[prompts["arm"] != "none"]
-    words = shown["context"].str.split().str.len()
+def lengths(scored: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Draw the column words of a table of `curated_prompts.scored`, with a panel for each arm."""
+    words = scored.loc[scored["arm"] != "none", "words"]
     edges = np.arange(words.min() - 0.5, words.max() + 1)
-    return _histograms(shown.assign(value=words), edges, "words in the context sentence", title, stamp)
+    return _histograms(scored, "words", edges, "words in the context sentence", title, stamp)
 
 
-def context_valence(prompts: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
-    """Draw the VADER valence of the context sentences, with a panel for each arm."""
-    shown = prompts[prompts["arm"] != "none"]
-    shown = shown.assign(value=vader.valences(shown["context"].tolist()))
-    return _histograms(
-        shown, np.arange(-4.25, 4.5, 0.5), "valence of the context, points of the human scale", title, stamp
-    )
+def context_valence(scored: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+    """Draw the column context_valence of a table of `curated_prompts.scored`, with a panel for each arm."""
+    label = "valence of the context, points of the human scale"
+    return _histograms(scored, "context_valence", np.arange(-4.25, 4.5, 0.5), label, title, stamp)
 
 
-def _histograms(shown: pd.DataFrame, edges: np.ndarray, label: str, title: str, stamp: str) -> np.ndarray:
+def _histograms(
+    scored: pd.DataFrame, column: str, edges: np.ndarray, label: str, title: str, stamp: str
+) -> np.ndarray:
+    shown = scored[scored["arm"] != "none"]
     arms = [arm for arm in ARM_COLOURS if arm in set(shown["arm"])]
-    figure, panels = plt.subplots(
+    figure, panels = subplots(
         len(arms), 1, figsize=(WIDTH, 0.9 + 0.85 * len(arms)), sharex=True, sharey=True, squeeze=False
     )
     for axes, arm in zip(panels[:, 0], arms, strict=True):
         sns.histplot(
-            shown.loc[shown["arm"] == arm, "value"],
+            shown.loc[shown["arm"] == arm, column],
             bins=edges,
             color=ARM_COLOURS[arm],
             alpha=1,
@@ -282,7 +288,7 @@ def _histograms(shown: pd.DataFrame, edges: np.ndarray, label: str, title: str, 
         axes.set_title(arm, loc="right", fontsize=10, y=0.72)
     panels[-1, 0].set_xlabel(label)
     figure.supylabel("prompts", fontsize=10.5)
-    means = ", ".join(f"{shown.loc[shown['arm'] == arm, 'value'].mean():.2f} {arm}" for arm in arms).replace(
+    means = ", ".join(f"{shown.loc[shown['arm'] == arm, column].mean():.2f} {arm}" for arm in arms).replace(
         "-", "−"
     )
     counts = f"{len(shown):,} prompts in {len(arms)} panels, one an arm"
@@ -295,7 +301,7 @@ def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") ->
 
     `tables` holds a table of `rated_threshold.calibration` under the name of each judge.
     """
-    figure, axes = plt.subplots(figsize=(5, 4.8))
+    figure, axes = subplots(figsize=(5, 4.8))
     axes.plot([-4, 4], [-4, 4], color="black", linewidth=1, linestyle="--", label="equal")
     for number, (name, table) in enumerate(tables.items()):
         format_options = {
@@ -309,6 +315,6 @@ def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") ->
     axes.set_ylabel("mean human rating, points")
     legend(figure, axes)
     alt = " ".join(
-        told(table, [], f"mean human rating by valence of {name}") for name, table in tables.items()
+        alt_text(table, [], f"mean human rating by valence of {name}") for name, table in tables.items()
     )
     return finish(axes, title, stamp, f"{alt} Dashed: where both are equal.")

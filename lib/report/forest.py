@@ -89,7 +89,7 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
     """
     blocks = list(in_margins(table).groupby(["claim", "statement", "unit"], sort=False))
     height = HEADER * len(blocks) + ROW * len(table) + LINE * table["fault"].map(_lines).map(len).sum()
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, height + 1.3))
+    figure, axes = figures.subplots(figsize=(figures.WIDTH, height + 1.3))
     axes.axvspan(-1, 1, color="#e3e3e3", linewidth=0)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
     y = 0.0  # inches from the top

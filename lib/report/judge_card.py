@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from lib.agreement import rated_agreement, told_feelings
-from lib.config.specs import ROOT, Judge
+from lib.config.specs import ROOT, LearnedJudge, VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned
 from lib.report.reports import interval
 from lib.storage import records
 
 FILE = ROOT / "lib" / "data" / "LEARNED_JUDGE.md"
-LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
+LEARNED, VADER = LearnedJudge(name="learned"), VaderJudge(name="vader")
 CONFIDENCE, RESAMPLES = 0.95, 400
 _COLUMNS = {
     "pearson": "r with the human mean",

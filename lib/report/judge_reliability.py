@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.config.specs import Judge
+from lib.config.specs import Judge, LLMJudge
 from lib.judging import llm_judge, llm_reliability
 from lib.judging.llm_reliability import POSITION
 from lib.report import reports
@@ -27,7 +27,7 @@ def reading(
 
 
 def _of_asked(
-    judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng
+    judge: LLMJudge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng
 ) -> str:
     """`llm_reliability.reliability` as Markdown; ValueError if too many replies hold no verdict."""
     requests = llm_judge.asked_of(judge, completions, replies)

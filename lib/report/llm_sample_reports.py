@@ -14,7 +14,7 @@ from lib.report.reports import interval
 from lib.runtime import progress
 
 NONE = (
-    "No language model is among the judges beside the run's own (`agreement.comparison_judges`), so none "
+    "No language model is among the judges next to the run's own (`agreement.comparison_judges`), so none "
     "is asked here."
 )
 _NAMES = {"pearson": "r with the others", "kappa": "kappa with the others"}
@@ -44,7 +44,6 @@ def asked_about(
             entry.judge.model,
             sum((table["sample_index"] == 1).sum() for table in (entry.texts, entry.pairs)),
         )
-        assert model is not None
         paragraphs.append(
             f"**{entry.judge.name}**: model {model.name} in {model.dtype}, rubric {entry.judge.rubric}, "
             "temperature "

@@ -17,7 +17,7 @@ from lib.config.specs import CHARGED_ARMS, NO_MITIGATION
 from lib.report import figures
 from lib.storage.records import read_table, run_folder
 
-TOY = "TOY: no conclusion. A canned model wrote these completions."
+TOY = "TOY: no conclusion. A mock model wrote these completions."
 INVALID = "INVALID: the placebo arm differs from the neutral arm, or there is none."
 NOT_ESTIMATED = "not estimated"
 NO_FAULTS: Mapping[str, str] = {}

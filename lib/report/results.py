@@ -5,7 +5,7 @@ import pandas as pd
 from lib.analysis import leakage, power, usability
 from lib.claims import rules, second_verdicts
 from lib.config import params
-from lib.config.specs import Judge
+from lib.config.specs import JUDGE_SCHEMA
 from lib.judging import judges
 from lib.report import reports
 from lib.storage import records
@@ -52,7 +52,7 @@ def of_run(set_name: str) -> dict | None:
         )
         for spec in parameters.models
     ]
-    judge = Judge.model_validate(parameters.judging["judge"])
+    judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
     components = _variances(pairs)
     return {
         "set": set_name,

@@ -35,7 +35,7 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
 
     Vertical lines mark the threshold of the run and the one of fixed specificity.
     """
-    figure, axes = plt.subplots(figsize=(figures.WIDTH, 3.4))
+    figure, axes = figures.subplots(figsize=(figures.WIDTH, 3.4))
     curve = table[table["rule"] == specificity.CURVE]
     for number, (quantity, label) in enumerate(SERIES.items()):
         estimates = curve[curve["quantity"] == quantity]
@@ -55,7 +55,7 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
     axes.set_ylabel("net excess, points")
     figures.legend(figure, axes)
     words = [
-        figures.told(curve[curve["quantity"] == name], ["positive"], f"net excess by threshold, {label}")
+        figures.alt_text(curve[curve["quantity"] == name], ["positive"], f"net excess by threshold, {label}")
         for name, label in SERIES.items()
     ]
     lines = ", ".join(f"{row.rule} {row.positive:.2f}" for row in named.itertuples())
@@ -73,7 +73,7 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
         return np.array([figures.blank(f"{title}: no analyses", stamp)])
     blocks = [block for claim, rows in table.groupby("claim", sort=False) for block in _blocks(claim, rows)]
     heights = [block.height for block in blocks]
-    figure = plt.figure(figsize=(figures.WIDTH, sum(heights) + 0.8))
+    figure = plt.figure(FigureClass=figures.DescribedFigure, figsize=(figures.WIDTH, sum(heights) + 0.8))
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
     panels = [_draw(figure, grid[number], block) for number, block in enumerate(blocks)]
     figures.legend(figure, panels[0])

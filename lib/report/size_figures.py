@@ -54,7 +54,7 @@ def regression(
     grid[0, 0].set_ylim(limits)
     fitted = list(dict.fromkeys(line["line"]))
     alt = (
-        f"{figures.told(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: "
+        f"{figures.alt_text(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: "
         f"{', '.join(fitted) or 'none'}."
     )
     return _finished(grid, names, points, quantity, title, stamp, alt)
@@ -91,7 +91,7 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
                 **format_options,
             )
     figures.legend(grid[0, 0].figure, grid[0, 0])
-    alt = figures.told(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
+    alt = figures.alt_text(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
     return _finished(grid, names, table, quantity, title, stamp, alt)
 
 
@@ -109,7 +109,7 @@ def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
     names = sorted(set(panel))
     rows, columns = -(-len(names) // 2), min(2, len(names))
     size = (figures.WIDTH, 1.1 + 2.2 * rows)
-    _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    _, grid = figures.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[: len(names)]:
         axes.axhline(leakage.NULL_VALUE[quantity], color="black", linewidth=1, linestyle="--")
     return grid, names
@@ -161,7 +161,7 @@ def published(table: pd.DataFrame, title: str) -> np.ndarray:
     table = table.assign(series=table["family"] + " " + table["tuning"] + ", " + table["prompts"])
     measures, series = (list(dict.fromkeys(table[name])) for name in ("measure", "series"))
     colours = dict(zip(series, sns.color_palette("colorblind", len(series)), strict=True))
-    figure, grid = plt.subplots(
+    figure, grid = figures.subplots(
         1, len(measures), figsize=(figures.WIDTH, 4), sharex=True, sharey=True, squeeze=False
     )
     for axes, measure in zip(grid.flat, measures, strict=True):

@@ -16,11 +16,18 @@ WIDTH = 100  # maximum columns of a help text
 USER_ERROR, BUG, INTERRUPTED = 1, 70, 130  # exit codes: 70 as in sysexits.h, 130 is 128 + SIGINT
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose help, and that of its subcommands, is at most WIDTH columns wide."""
+class _Help(argparse.HelpFormatter):
+    """A help text as wide as the terminal, but at most WIDTH columns."""
 
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        return argparse.HelpFormatter(self.prog, width=min(WIDTH, shutil.get_terminal_size().columns) - 2)
+    def __init__(self, prog: str, **options):
+        super().__init__(prog, **{"width": min(WIDTH, shutil.get_terminal_size().columns) - 2} | options)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser with such a help text, as all of its subcommands have."""
+
+    def __init__(self, **options):
+        super().__init__(**{"formatter_class": _Help} | options)
 
 
 def new_parser(program: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -31,7 +38,7 @@ def new_parser(program: str, description: str, epilog: str = "") -> argparse.Arg
 def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that was there is lost") -> int:
     """Run a command and return its exit code.
 
-    What a user can mend (UserError) or the operating system refuses (OSError) is one message on standard
+    What a user can fix (UserError) or the operating system refuses (OSError) is one message on standard
     error or, in a job of the batch, on the display of the batch. Any other error is a bug: its traceback is
     printed, and how to report it. Ctrl-C prints the message `interrupted` to standard error.
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and how every other error is reported.
+"""Errors that a user can fix, and how every other error is reported.
 
 A UserError carries all that a user needs in its message: the value, the place and the remedy. Commands print
 it without a traceback. Whatever else is raised is a bug of this project, and its traceback is kept.
@@ -8,7 +8,7 @@ REPORT = "this is a bug of expression-leakage and no mistake of yours; please re
 
 
 class UserError(Exception):
-    """Something that a user can mend; the message says what and how."""
+    """Something that a user can fix; the message says what and how."""
 
 
 class DataError(UserError, ValueError):
@@ -29,8 +29,8 @@ class JobError(UserError, RuntimeError):
 
 def is_users(name: str) -> bool:
     """Whether the class of this name is a UserError or an OSError (disk, permission, connection)."""
-    found = {kind.__name__ for kind in (*_below(UserError), *_below(OSError))}
-    return name in found
+    error_class = {kind.__name__ for kind in (*_below(UserError), *_below(OSError))}
+    return name in error_class
 
 
 def _below(kind: type) -> list[type]:

@@ -77,19 +77,19 @@ def clustered_share(values, clusters, confidence: float = 0.95, whole: float = 1
     return wilson(clustered_mean(values, clusters, confidence, (0.0, whole)), confidence, whole)
 
 
-def wilson(found: AnyEstimate, confidence: float, whole: float = 100.0) -> AnyEstimate:
-    """Return `found`, a mean of values from 0 to `whole`, with the interval of `clustered_share`.
+def wilson(estimate: AnyEstimate, confidence: float, whole: float = 100.0) -> AnyEstimate:
+    """Return `estimate`, a mean of values from 0 to `whole`, with the interval of `clustered_share`.
 
     An estimate without a standard error above 0 is returned unchanged.
     """
-    if not found.se > 0:
-        return found
-    p, critical = found.estimate / whole, special.stdtrit(found.df, (1 + confidence) / 2)
-    n_effective = p * (1 - p) / (found.se / whole) ** 2
+    if not estimate.se > 0:
+        return estimate
+    p, critical = estimate.estimate / whole, special.stdtrit(estimate.df, (1 + confidence) / 2)
+    n_effective = p * (1 - p) / (estimate.se / whole) ** 2
     center = p + critical**2 / (2 * n_effective)
     half_width = critical * np.sqrt((p * (1 - p) + critical**2 / (4 * n_effective)) / n_effective)
     ci_low, ci_high = ((center + side * half_width) / (1 + critical**2 / n_effective) for side in (-1, 1))
-    return replace(found, ci_low=float(whole * max(ci_low, 0.0)), ci_high=float(whole * min(ci_high, 1.0)))
+    return replace(estimate, ci_low=float(whole * max(ci_low, 0.0)), ci_high=float(whole * min(ci_high, 1.0)))
 
 
 def clustered_slope(values, regressor, clusters, confidence: float = 0.95) -> Estimate:
@@ -323,9 +323,9 @@ def difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> E
     return _estimate(estimate, se, df, skew, confidence, n, clusters)
 
 
-def side_of_zero(found: Estimate) -> int:
+def side_of_zero(estimate: Estimate) -> int:
     """Return +1 or −1 if the whole interval lies above or below 0, else 0."""
-    return int(found.ci_low > 0) - int(found.ci_high < 0)
+    return int(estimate.ci_low > 0) - int(estimate.ci_high < 0)
 
 
 def equivalence_p(estimate: Estimate, margin: float) -> float:

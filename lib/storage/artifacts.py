@@ -120,7 +120,7 @@ def _parts() -> dict[str, tuple[Part, ...]]:
     table = pd.read_csv(_PARTS)
     columns = list(Part._fields)
     return {
-        name: tuple(Part(*row) for row in rows[columns].itertuples(index=False, name=None))
+        name: tuple(Part(**row) for row in rows[columns].to_dict("records"))
         for name, rows in table.groupby("artifact", sort=False)
     }
 

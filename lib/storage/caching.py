@@ -35,9 +35,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fresh(made: Path) -> Path:
-    """Create an empty folder next to `made`, to be renamed to `made` when it is complete."""
-    tmp_path = made.with_name(f".{made.name}.making")
+def fresh(path: Path) -> Path:
+    """Create an empty folder next to `path`, to be renamed to `path` when it is complete."""
+    tmp_path = path.with_name(f".{path.name}.making")
     shutil.rmtree(tmp_path, ignore_errors=True)
     tmp_path.mkdir(parents=True)
     return tmp_path

@@ -71,9 +71,16 @@ def read(path: Path, needed: Needed = ()) -> pd.DataFrame:
         if title is None:
             return pd.DataFrame()
         sheet = next(sheet for sheet in book.worksheets if sheet.title == title)
-        # a sheet in read-only mode does not show which cells are merged
-        _refuse_merged(book._archive.read(sheet._worksheet_path), tables[title])
+        _refuse_merged(_source(book, sheet), tables[title])
     return headed(tables[title], needed, f"sheet {title!r}, row" if len(tables) > 1 else "row")
+
+
+def _source(book, sheet) -> bytes:
+    """The XML of a sheet in read-only mode, which does not show which cells are merged.
+
+    openpyxl has no public way to it; a test fails if this one goes.
+    """
+    return book._archive.read(sheet._worksheet_path)
 
 
 def _rows(sheet) -> dict[int, list]:

@@ -128,11 +128,12 @@ def test_the_estimate_by_hand():
         }
     )
     sums = prediction_powered._sums(table)
-    a, b = prediction_powered._stratified(*[part.sum(axis=0) for part in sums])
+    a, b = prediction_powered._stratified(**{name: part.sum(axis=0) for name, part in sums.items()})
     assert (a, b) == (20, 5)
     # two strata of 3 and 1 pairs: (3 × 20 + 1 × 8)/4
     more = pd.concat([table.head(3), table.tail(1).assign(stratum="y", human=8.0)])
-    a, b = prediction_powered._stratified(*[part.sum(axis=0) for part in prediction_powered._sums(more)])
+    sums = prediction_powered._sums(more)
+    a, b = prediction_powered._stratified(**{name: part.sum(axis=0) for name, part in sums.items()})
     assert a == pytest.approx(17)
     assert b == pytest.approx(0.75 * (10 - 10) + 0.25 * (30 - 30))
 

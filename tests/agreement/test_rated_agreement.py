@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from lib.agreement import rated_agreement
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.corpora import human_ratings
 from lib.nlp import vader
 from lib.stats import resamples
 
-VADER = Judge(name="vader", kind="vader")
+VADER = VaderJudge(name="vader")
 
 
 @pytest.fixture(scope="module")

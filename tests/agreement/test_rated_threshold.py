@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from lib.agreement import charged_threshold, human_agreement, rated_threshold
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import judges
 
-VADER = Judge(name="vader", kind="vader")
+VADER = VaderJudge(name="vader")
 
 
 def test_charged_is_what_more_than_half_of_the_raters_find_so():
@@ -74,7 +74,7 @@ def test_the_threshold_parts_what_can_be_parted(monkeypatch):
     polarity, valences = noisy(400, 1)
     with_judge(monkeypatch, valences)
     monkeypatch.setattr(human_ratings, "read", lambda: rated(polarity))
-    judge = Judge(name="parts", kind="vader")
+    judge = VaderJudge(name="parts")
     assert rated_threshold.threshold(judge) == pytest.approx(1, abs=0.05)
     table = rated_threshold.verdicts(rated_threshold.rows(judge, rated(polarity)))
     assert table["threshold"].between(0.9, 1.1).all()
@@ -98,7 +98,7 @@ def test_a_judge_that_calls_all_the_same_gets_no_threshold(monkeypatch):
     with pytest.raises(
         ValueError, match=r"judge 'constant': no threshold can be fitted.*judging.charged_threshold"
     ):
-        rated_threshold.threshold(Judge(name="constant", kind="vader"))
+        rated_threshold.threshold(VaderJudge(name="constant"))
 
 
 def judged(verdict, polarity) -> pd.DataFrame:

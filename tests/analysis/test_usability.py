@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.analysis import leakage, usability
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.dataset import curated_prompts
 from lib.generation import runner
 from lib.judging import judges
@@ -94,7 +94,7 @@ def test_a_missing_completion_has_no_valence_and_leaves_every_rate():
     )
     table["outcome"] = np.where(table["completion"].isna(), outcomes.EMPTY, outcomes.ANSWERED)
     table["completion"] = table["completion"].astype(object).where(table["completion"].notna(), None)
-    judged = judges.judgements(table, benchmark, Judge(name="vader", kind="vader"), 0.2)
+    judged = judges.judgements(table, benchmark, VaderJudge(name="vader"), 0.2)
     lost = judged["arm"] == "negative"
     assert judged.loc[lost, ["valence", "charged", "repeats"]].isna().all(axis=None)
     assert judged.loc[~lost, ["valence", "charged", "repeats"]].notna().all(axis=None)

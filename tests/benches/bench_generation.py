@@ -1,4 +1,4 @@
-"""How fast completions are made, beside other ways to make them (make bench).
+"""How fast completions are made, compared with other ways to make them (make bench).
 
 All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in
 float32, and are cut by the same rule. Each is given what makes it fastest. Rates are compared within a

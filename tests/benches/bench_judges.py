@@ -18,7 +18,7 @@ import pandas as pd
 
 from lib.agreement import rated_agreement, told_feelings
 from lib.cli import fit_judge
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge, VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import adapter, adapter_training, judges, learned, mpnet, regression, training_data
 from lib.nlp import similarity, vader
@@ -26,7 +26,7 @@ from lib.report import judge_selection
 from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, FROZEN, NULL_VALUE
 from lib.stats import resamples
 
-LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="VADER", kind="vader")
+LEARNED, VADER = LearnedJudge(name="learned"), VaderJudge(name="VADER")
 CONFIDENCE, DRAWS = 0.95, 400
 SHORT = 2_000  # completions whose judging is timed
 TOKENS = 12

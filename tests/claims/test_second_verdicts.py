@@ -10,7 +10,7 @@ from lib.analysis import leakage, polarity, usability
 from lib.claims import board, claims, second_judge, second_verdicts
 from lib.claims.board import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from lib.config import params
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge, VaderJudge
 from lib.corpora import human_ratings
 from lib.nlp import vader
 from lib.report import claims_text, forest, reports
@@ -19,7 +19,7 @@ from tests.agreement.test_rated_agreement import rated
 from tests.report.test_claims_text import _judgements
 from tests.report.test_forest import TABLE, row
 
-LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
+LEARNED, VADER = LearnedJudge(name="learned"), VaderJudge(name="vader")
 SECOND = pd.DataFrame(
     [
         row("C0", "a", 9.0, 4.0, 14.0, SUPPORTED),
@@ -75,7 +75,7 @@ def test_boards_of_other_rows_are_not_put_side_by_side():
 
 @pytest.fixture(scope="module")
 def judgements(tmp_path_factory) -> pd.DataFrame:
-    """Those of a canned model, by VADER."""
+    """Those of a mock model, by VADER."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "ROOT", tmp_path_factory.mktemp("run"))
         return _judgements(params.load("smoke"))

@@ -98,7 +98,7 @@ def test_the_set_is_derived_by_rule_and_nothing_else_is_changed(finished):
     assert confirmatory.prepared("smoke") == (NAME, False)
     before, after = (params.load(name).model_dump() for name in ("smoke", NAME))
     assert after["confirms"] == {"set": "smoke", "rules": rules.RULES_VERSION}
-    assert after["title"] == "canned models, confirmatory"
+    assert after["title"] == "mock models, confirmatory"
     assert after["dataset"] == before["dataset"] | {
         "part": HELD_OUT,
         "seed": 20251119,
@@ -174,7 +174,7 @@ def test_what_is_confirmatory_or_has_seen_the_held_out_sentences_is_refused(fini
 def test_a_set_that_asks_more_stems_than_are_held_out_is_refused(finished):
     change("smoke", dataset={"stems": 300})
     finish("smoke")
-    assert re.search(r"stems: 300 wished, but there are \d+;", refused())
+    assert re.search(r"stems: 300 requested, but there are \d+;", refused())
 
 
 def test_without_sentences_held_out_nothing_can_be_confirmed(finished):

@@ -189,7 +189,7 @@ def test_the_exported_scoring_counts_as_lib_does(scoring, benchmark, replies, sa
         name: sum(found.outcome == name for found in ours) for name in outcomes.OUTCOMES
     }
     judged = judges.judgements(
-        table.fillna({"completion": ""}), benchmark, specs.Judge(name="vader", kind="vader"), 0.2
+        table.fillna({"completion": ""}), benchmark, specs.VaderJudge(name="vader"), 0.2
     )
     missing = np.array([found.completion is None for found in ours])
     pairs = leakage.pairs(

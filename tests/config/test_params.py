@@ -127,6 +127,30 @@ MISTAKES = [
         ["agreement", "two judges share a name (vader, vader)", "take one out"],
     ),
     ("judging.judge", {"name": "mine", "kind": "classifer"}, ["judge.kind", "did you mean 'classifier'"]),
+    (
+        "agreement.comparison_judges",
+        [{"name": "mine", "kind": "classifer"}],
+        [
+            "agreement.comparison_judges.0.kind: 'classifer' is not one of 'vader', 'learned', "
+            "'classifier', 'llm'; did you mean 'classifier'"
+        ],
+    ),
+    (
+        "judging.judge",
+        {"name": "mine"},
+        ["judging.judge.kind: is missing; add it: one of 'vader', 'learned', 'classifier', 'llm'"],
+    ),
+    ("judging.judge", 3, ["judging.judge: 3: no such judge", "give vader or learned"]),
+    (
+        "agreement.comparison_judges",
+        [{"name": "mine", "kind": "classifier", "id": "a/b", "labels": {"llm": "x"}}],
+        ["agreement.comparison_judges.0.labels.llm: 'x'", "valid number"],
+    ),
+    (
+        "judging.judge",
+        {"name": "mine", "kind": "classifier", "id": "a/b"},
+        ["judging.judge.labels: is missing; kind 'classifier' needs labels; add it"],
+    ),
     ("judging.judge", {"name": "mine", "kind": "classifier", "id": "a/b"}, ["mine", "needs labels", "add"]),
     (
         "judging.judge",
@@ -260,7 +284,7 @@ def test_a_judge_survives_the_way_into_the_notebooks(judge):
     made = params.ParameterSet.model_validate(broken("judging.judge", judge))
     given = params.cell_values(made, "smoke", "03_judging")
     assert yaml.safe_load(yaml.safe_dump(given)) == given
-    assert params.from_cell("03_judging", given).judge == specs.Judge.model_validate(judge)
+    assert params.from_cell("03_judging", given).judge == specs.JUDGE_SCHEMA.validate_python(judge)
 
 
 def test_a_set_that_does_not_exist_names_the_nearest():

@@ -110,7 +110,7 @@ def test_a_sample_is_seeded_spread_over_segments_and_grows_by_adding(server):
     assert commoncrawl.sample(NAMES, 8, 8) != eight
     segments = [name.split("/")[3] for name in eight]
     assert len(set(segments[:4])) == len(set(segments[4:])) == 4
-    with pytest.raises(ValueError, match="21 wished, but the crawl has 20"):
+    with pytest.raises(ValueError, match="21 requested, but the crawl has 20"):
         commoncrawl.sample(NAMES, 21, 7)
 
 

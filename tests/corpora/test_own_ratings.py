@@ -8,12 +8,12 @@ import pytest
 from lib.agreement import rated_agreement
 from lib.config import params, specs
 from lib.config.sections import Ratings
-from lib.config.specs import Judge, ParameterError
+from lib.config.specs import LearnedJudge, ParameterError, VaderJudge
 from lib.corpora import human_ratings, own_ratings
 from lib.judging import judges
 from lib.report import validity_reports
 
-VADER, LEARNED = Judge(name="vader", kind="vader"), Judge(name="learned", kind="learned")
+VADER, LEARNED = VaderJudge(name="vader"), LearnedJudge(name="learned")
 FEELINGS = ("wonderful", "awful", "ordinary", "sad", "lovely")
 TEXTS = [f"the {feeling} evening number {number}" for number in range(8) for feeling in FEELINGS]
 MEANS = [

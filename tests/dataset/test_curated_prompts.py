@@ -181,7 +181,9 @@ def test_what_exclusions_make_impossible_is_refused():
     first = chosen["stem_id"].iloc[0]
     all_but_one = excluding([(match, first) for match in MATCHES[1:]])
     assert dealt(chosen, 1, exclusions=all_but_one).set_index("stem_id")["match_id"][first] == MATCHES[0]
-    with pytest.raises(ParameterError, match=rf"contexts_per_stem: 2 wished, but stem {first} may meet 1 of"):
+    with pytest.raises(
+        ParameterError, match=rf"contexts_per_stem: 2 requested, but stem {first} may meet 1 of"
+    ):
         dealt(chosen, 2, exclusions=all_but_one)
     same_slot = STEMS[STEMS["slot"] == "open"][:2]
     both = excluding([(match, stem) for match in MATCHES[1:] for stem in same_slot["stem_id"]])
@@ -285,5 +287,5 @@ def test_the_first_groups_are_part_of_what_a_larger_count_keeps():
 
 
 def test_more_groups_than_the_design_has_are_refused():
-    with pytest.raises(ParameterError, match="first_groups: 9 wished, but the design has 8"):
+    with pytest.raises(ParameterError, match="first_groups: 9 requested, but the design has 8"):
         curated_prompts.build(1, 4, 2, 9)

@@ -55,7 +55,7 @@ def saved(folder: Path, content: str | bytes, name: str = "own.csv") -> Path:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """An empty project that has a set `mine` on canned models, with the page's values of the section
+    """An empty project that has a set `mine` on mock models, with the page's values of the section
     `dataset`."""
     values = yaml.safe_load((specs.ROOT / "params" / "smoke.yaml").read_text())
     values["dataset"] |= yaml.safe_load(BLOCKS["yaml"])
@@ -110,7 +110,7 @@ def test_the_curated_files_given_as_ones_own_make_the_curated_benchmark():
 def test_few_matches_of_ones_own_meet_the_curated_stems(tmp_path):
     told = run(contexts_per_stem=2, stems=24, contexts_file=saved(tmp_path, CONTEXTS))
     with pytest.raises(
-        ParameterError, match=r"contexts_per_stem: 2 wished, but stem \S+ may meet 1 of the 2 matches"
+        ParameterError, match=r"contexts_per_stem: 2 requested, but stem \S+ may meet 1 of the 2 matches"
     ):
         benchmarks.build(told)
     sentences = own_sentences.read(told)

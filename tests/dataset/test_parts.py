@@ -60,7 +60,10 @@ def test_whoever_names_no_part_takes_the_main_one(parts):
     assert (
         len(curated_prompts.shipped(part=None).stems) == len(curated_prompts.read_stems()) == len(parts.stems)
     )
-    assert set(told_feelings.said([specs.Judge.model_validate("vader")])["match_id"]) == ids(parts, MAIN)[1]
+    assert (
+        set(told_feelings.said([specs.JUDGE_SCHEMA.validate_python("vader")])["match_id"])
+        == ids(parts, MAIN)[1]
+    )
 
 
 def test_files_without_the_column_are_all_of_the_main_part():
@@ -89,7 +92,7 @@ def test_the_lint_reads_all_parts(parts):
 
 def test_more_stems_than_the_part_has_are_refused(parts):
     with pytest.raises(
-        ParameterError, match=f"stems: 200 wished, but there are {len(ids(parts, HELD_OUT)[0])}"
+        ParameterError, match=f"stems: 200 requested, but there are {len(ids(parts, HELD_OUT)[0])}"
     ):
         curated_prompts.build(1, 200, 1, of=own_sentences.read(run(HELD_OUT)))
 

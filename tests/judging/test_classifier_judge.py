@@ -51,7 +51,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def judge(id_, **changes) -> specs.Judge:
-    return specs.Judge.model_validate(
+    return specs.JUDGE_SCHEMA.validate_python(
         {"name": "mine", "kind": "classifier", "id": str(id_), "labels": LABELS} | changes
     )
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge, VaderJudge
 from lib.judging import judges
 from lib.nlp import vader
 
-VADER = Judge(name="vader", kind="vader")
+VADER = VaderJudge(name="vader")
 CONTEXT = "He is heartbroken and full of sorrow."
 CURLY_AND_STRAIGHT = [
     ("It isn’t good", "It isn't good"),
@@ -115,4 +115,4 @@ def test_a_judge_whose_package_is_missing_says_what_to_install(monkeypatch):
     with pytest.raises(
         ModuleNotFoundError, match=r"judge 'mine' of kind 'learned' needs lib.judging.learned.*install it"
     ):
-        judges.valences(Judge(name="mine", kind="learned"), ["a text"])
+        judges.valences(LearnedJudge(name="mine"), ["a text"])

@@ -7,13 +7,13 @@ import pytest
 
 from lib.agreement import charged_threshold, rated_threshold
 from lib.cli import fit_judge
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge
 from lib.corpora import human_ratings
 from lib.judging import judges, learned, mpnet, regression, training_data, verdicts
 from lib.nlp import vader
 from tests.judging.test_judges import CURLY_AND_STRAIGHT
 
-LEARNED = Judge(name="learned", kind="learned")
+LEARNED = LearnedJudge(name="learned")
 FEELINGS = [
     "What a wonderful, delightful day!",
     "This is horrible and disgusting.",

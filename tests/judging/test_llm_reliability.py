@@ -198,7 +198,7 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     assert "**both orders, same label**: 1.00 [0.40, 1.00], n 16 in 4 stems" in told
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
-    vader = specs.Judge(name="vader", kind="vader")
+    vader = specs.VaderJudge(name="vader")
     assert judge_reliability.reading(vader, many(1), tmp_path, 0.95, 50, None).startswith(
         "Does not apply: vader"
     )

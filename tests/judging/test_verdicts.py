@@ -131,9 +131,9 @@ def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
         started("""
         import resource
         from lib.judging import learned
-        from lib.config.specs import Judge
+        from lib.config.specs import LearnedJudge
         learned.version, learned.valences = lambda judge: "canned", lambda judge, texts: np.zeros(len(texts))
-        judge = Judge(name="learned", kind="learned")
+        judge = LearnedJudge(name="learned")
         judges.valences(judge, ["warm"])
         made = [f"completion number {number}" for number in range(100_000)]
         rows = [made[number * 7919 % len(made)] for number in range(1_000_000)]

@@ -204,7 +204,7 @@ def test_the_menu_has_set_bundled_and_cached_models_and_no_others(tmp_path, monk
 
 def test_a_judge_that_would_take_minutes_gives_way_to_vader_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
-    learned = specs.Judge.model_validate("learned")
+    learned = specs.JUDGE_SCHEMA.validate_python("learned")
     assert choices.judge(learned) == (
         choices.VADER,
         "the encoder of judge learned is not fetched yet; notebook 03 fetches it",

@@ -247,7 +247,9 @@ def test_the_names_a_template_reads(tiny):
 def test_a_judge_whose_template_opens_a_thought_needs_tokens_for_it(chat):
     for tokens in (0, 9):
         asked = chat(TURN + THINKS, thinking_tokens=tokens).spec
-        judge = specs.Judge.model_validate({"name": "asked", "kind": "llm", "model": asked.model_dump()})
+        judge = specs.JUDGE_SCHEMA.validate_python(
+            {"name": "asked", "kind": "llm", "model": asked.model_dump()}
+        )
         if tokens:
             assert llm_judge.version(judge).startswith("asked-")
         else:

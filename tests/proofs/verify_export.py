@@ -152,7 +152,7 @@ def scored_here(
     ]
     table["completion"] = [found.completion or "" for found in settled]
     completions = table.drop(columns=["reply", "ended", "context", "stem"])
-    judged = judges.judgements(completions, benchmark, specs.Judge(name="vader", kind="vader"), threshold)
+    judged = judges.judgements(completions, benchmark, specs.VaderJudge(name="vader"), threshold)
     missing = np.array([found.completion is None for found in settled])
     judged[["valence", "charged"]] = judged[["valence", "charged"]].mask(missing)
     pairs = leakage.pairs(judged)

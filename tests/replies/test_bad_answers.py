@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.analysis import leakage, usability
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.dataset import curated_prompts
 from lib.generation import runner
 from lib.judging import judges
@@ -61,7 +61,7 @@ def run(stand_in, tmp_path):
         pd.testing.assert_frame_equal(again, paid)
         table.to_parquet(tmp_path / "table.parquet")
         table = pd.read_parquet(tmp_path / "table.parquet")
-        return table, judges.judgements(table, benchmark, Judge(name="vader", kind="vader"), 0.05)
+        return table, judges.judgements(table, benchmark, VaderJudge(name="vader"), 0.05)
 
     return run
 

@@ -44,7 +44,7 @@ def test_the_numbers_of_every_row_stand_under_its_strip():
 
 @pytest.fixture
 def judged(tmp_path, monkeypatch):
-    """Writes judgements of a canned model of the smoke set, changed by a function."""
+    """Writes judgements of a mock model of the smoke set, changed by a function."""
     monkeypatch.setattr(records, "ROOT", tmp_path)
 
     def write(change=lambda table: table):
@@ -68,7 +68,10 @@ def _judgements(parameters):
     requested = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
     paid = runner.generate(requested, run, model, records.run_folder("smoke") / "c.jsonl")
     return judges.judgements(
-        runner.completions_table(paid, run, model), benchmark, specs.Judge.model_validate("vader"), 0.2
+        runner.completions_table(paid, run, model),
+        benchmark,
+        specs.JUDGE_SCHEMA.validate_python("vader"),
+        0.2,
     )
 
 
@@ -78,7 +81,7 @@ def test_a_model_that_is_judged_has_its_line_with_the_stamp_of_its_set(judged):
     assert said[0] == "C0 leakage exists (before correction for several models)"
     assert said[1].startswith("  canned-50: supported, as judged: ")
     assert "in 24 stems; MDE" in said[2]
-    assert said[3] == "  ⚠ TOY: no conclusion. A canned model wrote these completions."
+    assert said[3] == "  ⚠ TOY: no conclusion. A mock model wrote these completions."
 
 
 def test_an_unusable_model_has_no_verdict_on_its_line(judged):

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from lib.analysis import scaling
+from lib.dataset import curated_prompts
 from lib.report import figures, size_figures
 
 TABLE = pd.DataFrame(
@@ -21,6 +22,7 @@ TABLE = pd.DataFrame(
     ],
     columns=["row", "arm", "estimate", "ci_low", "ci_high", "n"],
 )
+VALENCES = {"neutral": 0.0, "placebo": 0.5, "negative": -2.0, "positive": 3.0}
 
 
 @pytest.fixture
@@ -33,15 +35,17 @@ def axes():
 
 
 def test_the_words_tell_the_ends_of_the_table():
-    said = figures.told(TABLE, ["row", "arm"], "net excess, points")
+    said = figures.alt_text(TABLE, ["row", "arm"], "net excess, points")
     assert said == (
         "Net excess, points: 3 estimates, from −3.0 (interval −4.0 to −2.0) for b-c, negative to 9.0 "
         "(interval 8.0 to 10.0) "
         "for a, positive. n = 20 to 30 each."
     )
-    assert figures.told(TABLE.head(1), ["row"], "net excess").startswith("Net excess: 1 estimate, ")
-    assert figures.told(TABLE.assign(estimate=np.nan), [], "net excess") == "No estimate of net excess."
-    assert "−3.0 (no interval) for b-c to" in figures.told(TABLE.assign(ci_low=np.nan), ["row"], "net excess")
+    assert figures.alt_text(TABLE.head(1), ["row"], "net excess").startswith("Net excess: 1 estimate, ")
+    assert figures.alt_text(TABLE.assign(estimate=np.nan), [], "net excess") == "No estimate of net excess."
+    assert "−3.0 (no interval) for b-c to" in figures.alt_text(
+        TABLE.assign(ci_low=np.nan), ["row"], "net excess"
+    )
 
 
 def test_every_interval_is_drawn_and_series_differ_in_marker(axes):
@@ -55,12 +59,12 @@ def test_every_interval_is_drawn_and_series_differ_in_marker(axes):
 
 def test_a_figure_is_shown_as_an_image_with_its_words(axes):
     form = r'<img alt="([^"]+)" width="(\d+)" style="max-width: 100%" src="data:image/png;base64,([^"]+)">'
-    found = re.fullmatch(form, figures.html(axes.figure))
+    found = re.fullmatch(form, axes.figure._repr_html_())
     assert found[1].startswith("TOY Net excess. Net excess, points: 3 estimates, from −3.0")
     assert found[1].endswith("Shaded: within 2 of 0.")
     assert 550 < int(found[2]) < 650, "narrow enough for half a page, and for a phone"
     assert base64.b64decode(found[3]).startswith(b"\x89PNG")
-    assert figures.html(axes.figure) == figures.html(axes.figure)
+    assert axes.figure._repr_html_() == axes.figure._repr_html_()
 
 
 def test_without_estimates_the_title_says_so():
@@ -88,7 +92,7 @@ def test_a_notebook_shows_it_so(axes, monkeypatch):
     InteractiveShell.clear_instance()
     assert set(shown) == {"text/html", "text/plain"}
     assert shown["text/plain"] == axes.figure.get_label()
-    assert shown["text/html"] == figures.html(axes.figure)
+    assert shown["text/html"] == axes.figure._repr_html_()
 
 
 def test_figures_by_size_name_sizes_and_tell_the_lines_apart():
@@ -123,4 +127,19 @@ def test_figures_by_size_name_sizes_and_tell_the_lines_apart():
     assert len({(handle.get_marker(), handle.get_color()) for handle in legend.legend_handles}) == 6
     nothing = size_figures.panels(sizes.assign(parameters=np.nan), "shift", "By size")[0]
     assert nothing.get_title(loc="left") == "By size: no model whose size is known"
+    plt.close("all")
+
+
+def bars(axes) -> list[float]:
+    """The centres of the bars of a histogram that are not empty."""
+    return [bar.get_x() + bar.get_width() / 2 for bar in axes.patches if bar.get_height()]
+
+
+def test_the_contexts_are_drawn_as_the_table_scores_them():
+    prompts = curated_prompts.build(seed=1, stems=8, contexts_per_stem=1)
+    scored = curated_prompts.scored(prompts).assign(context_valence=lambda table: table["arm"].map(VALENCES))
+    panels = figures.context_valence(scored, "Valence")
+    assert [bars(axes) for axes in panels] == [[pytest.approx(value)] for value in VALENCES.values()]
+    assert "mean 0.00 neutral, 0.50 placebo, −2.00 negative, 3.00 positive" in panels[0].figure.get_label()
+    assert bars(figures.lengths(scored.assign(words=7), "Words")[0]) == [pytest.approx(7)]
     plt.close("all")

@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from lib.agreement import told_feelings
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge, VaderJudge
 from lib.judging import judges
 from lib.report import judge_selection
 from lib.report.judge_selection import CEILING, CHOSEN, DOCUMENTS, DOMAIN, NULL_VALUE
 
-LEARNED, VADER = Judge(name="learned", kind="learned"), Judge(name="vader", kind="vader")
+LEARNED, VADER = LearnedJudge(name="learned"), VaderJudge(name="vader")
 SAID = [  # judge, way, r in tweets and in reviews
     (CEILING, NULL_VALUE, 0.8, 0.8),
     ("VADER", NULL_VALUE, 0.7, 0.4),

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from lib.agreement import rated_agreement
-from lib.config.specs import Judge
+from lib.config.specs import VaderJudge
 from lib.judging import judges
 from lib.report import length_weighted
 
-JUDGE = Judge(name="vader", kind="vader")
+JUDGE = VaderJudge(name="vader")
 
 
 def test_weights_by_hand():

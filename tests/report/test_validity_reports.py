@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 
 from lib.agreement import rated_agreement
-from lib.config.specs import Judge
+from lib.config.specs import LearnedJudge, VaderJudge
 from lib.report import validity_reports
 
-GOOD, ODD = Judge(name="good", kind="vader"), Judge(name="odd", kind="learned")
+GOOD, ODD = VaderJudge(name="good"), LearnedJudge(name="odd")
 
 
 def row(judge, measure, estimate, low, high, question="valence", by="domain", level="tweets", n=1200):
@@ -58,7 +58,7 @@ def test_a_judge_no_better_than_chance_is_named_in_red_with_the_place():
 
 
 def test_a_judge_trained_on_the_rated_texts_is_named_in_red():
-    trained = Judge(name="good", kind="vader", trained_on_ratings=True)
+    trained = VaderJudge(name="good", trained_on_ratings=True)
     assert "trained on these very texts" in validity_reports.faults(TABLE, [trained])[0]
 
 
