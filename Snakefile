@@ -7,6 +7,7 @@ import re
 
 import yaml
 
+from lib.annotation import labelling
 from lib.cli import jobs, sources
 from lib.config import params, specs
 from lib.runtime import progress
@@ -55,11 +56,16 @@ def judgements(wildcards):
 
 def pages(wildcards):
     """What the notebooks write that no other notebook reads."""
-    dataset = params.dataset(wildcards.set)
-    only_here = {"mining/page": dataset.mining, "power.parquet": dataset.variance_source}
+    dataset, agreement = params.dataset(wildcards.set), params.agreement(wildcards.set)
+    only_here = {
+        "mining/page": dataset.mining,
+        "power.parquet": dataset.variance_source,
+        "people/quantities.parquet": labelling.labelled_by_people(wildcards.set),
+        "llm_sample/replies.parquet": agreement.on_a_sample,
+    }
     of_models = expand("{table}/{model}.parquet", model=models(wildcards), table=["quantities", "robustness"])
     apart = [name for name, runs in only_here.items() if runs]
-    return [f"outputs/{wildcards.set}/{name}" for name in ["size_shapes.parquet", *of_models, *apart]]
+    return [f"outputs/{wildcards.set}/{name}" for name in ["calibration.parquet", "size_shapes.parquet", *of_models, *apart]]
 
 
 def labels(wildcards):
@@ -174,6 +180,31 @@ rule _agreement:
     output: "outputs/{set}/validity.parquet", "outputs/{set}/claims/agreement.parquet"
     params: notebook="04_human_agreement"
     log: page="outputs/{set}/executed/04_human_agreement.ipynb", text="outputs/{set}/logs/04_human_agreement.log"
+    shell: RUN
+
+
+rule _calibration:
+    input: own_ratings, "outputs/{set}/validity.parquet", values="outputs/{set}/values/04c_calibration.yaml"
+    output: "outputs/{set}/calibration.parquet"
+    params: notebook="04c_calibration"
+    log: page="outputs/{set}/executed/04c_calibration.ipynb", text="outputs/{set}/logs/04c_calibration.log"
+    shell: RUN
+
+
+# Notebook 04 draws the pairs of the next two; their key is no output of its rule, as Snakemake would remove it before a run.
+rule _labels:
+    input: labels, "outputs/{set}/claims/agreement.parquet", values="outputs/{set}/values/04d_labels.yaml"
+    output: "outputs/{set}/people/quantities.parquet"
+    params: notebook="04d_labels"
+    log: page="outputs/{set}/executed/04d_labels.ipynb", text="outputs/{set}/logs/04d_labels.log"
+    shell: RUN
+
+
+rule _llm_judge:
+    input: "outputs/{set}/claims/agreement.parquet", values="outputs/{set}/values/04e_llm_judge.yaml"
+    output: "outputs/{set}/llm_sample/agreement.parquet", "outputs/{set}/llm_sample/replies.parquet"
+    params: notebook="04e_llm_judge"
+    log: page="outputs/{set}/executed/04e_llm_judge.ipynb", text="outputs/{set}/logs/04e_llm_judge.log"
     shell: RUN
 
 

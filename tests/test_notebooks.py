@@ -1,7 +1,9 @@
 """The notebooks as sources, and executed with the smoke set."""
 
 import ast
+import itertools
 import re
+import shutil
 
 import nbformat
 import pandas as pd
@@ -9,12 +11,15 @@ import pytest
 import yaml
 from nbconvert import HTMLExporter
 
+from lib.agreement import prediction_powered
+from lib.annotation import labelling
 from lib.config import params, sections
 from tests.conftest import ROOT, call
 
 NOTEBOOKS = list(sections.NOTEBOOKS)
-MOST_CELLS = {"04_human_agreement": 61}  # to be shortened
-APART = ("01b_mining", "01c_power")  # of sets that mine, or name an earlier run
+MOST_CELLS, MOST_IMPORTS = 30, 7
+# of sets that mine, name an earlier run, have labels of people, or ask a language model
+APART = ("01b_mining", "01c_power", "04d_labels", "04e_llm_judge")
 PAGES = [
     name if name not in sections.PER_MODEL else f"{name}.canned-{leak}"
     for name in NOTEBOOKS
@@ -37,7 +42,7 @@ def test_sources_are_stripped_and_well_formed(name):
     book = source(name)
     nbformat.validate(book)
     assert book.cells[0].source.startswith(f"# {name.split('_')[0]} ")
-    assert len(book.cells) <= MOST_CELLS.get(name, 30)
+    assert len(book.cells) <= MOST_CELLS
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in book.cells)
     assert [cell.metadata.get("tags") for cell in book.cells].count(["parameters"]) == 1
     assert len({cell.id for cell in book.cells}) == len(book.cells)
@@ -137,3 +142,73 @@ def test_what_a_set_can_see_is_told_by_an_earlier_run(smoke, copy, tmp_path):
     table = pd.read_parquet(smoke / "power.parquet")
     (smoke / "power.parquet").unlink()  # the run is not to differ from others
     assert set(table["model"]) == {"canned-50", "canned-30", "canned-10"} and (table["estimate"] > 0).all()
+
+
+@pytest.fixture(scope="session")
+def labelled(smoke, copy, tmp_path_factory):
+    """A copy of the smoke run of which two people have labelled every drawn completion, and pages on it."""
+    folder, pages = copy / "outputs" / "labelled", tmp_path_factory.mktemp("labelled")
+    shutil.copytree(smoke, folder)
+    items = labelling.read_items(folder / "annotation")
+    rows = [
+        dict.fromkeys(labelling.COLUMNS)
+        | {"annotator": name, "item_id": item, "charge": charge, "intensity": 1, "called_for": "no"}
+        for name, step in (("ann", 2), ("ben", 3))
+        for item, charge in zip(items["item_id"], _in_turn("none", "negative", step), strict=False)
+    ]
+    table = pd.DataFrame(rows).assign(seconds=5.0, time="2026-01-01T00:00:00", complete=True)
+    table.loc[table["charge"] == "none", ["intensity", "called_for"]] = None
+    labelling.write_labels(folder / "annotation", labelling.typed(table))
+    for name in ("04_human_agreement", "04d_labels", "04e_llm_judge"):
+        values = params.cell_values(params.load("smoke"), "smoke", name) | {"set_name": "labelled"}
+        (pages / "values.yaml").write_text(yaml.safe_dump(values))
+        done = call(copy, "notebook", name, str(pages / "values.yaml"), str(pages / f"{name}.ipynb"))
+        assert done.returncode == 0, done.stdout
+    yield folder, pages
+    shutil.rmtree(folder)
+
+
+def _in_turn(common: str, rare: str, step: int):
+    return (rare if number % step == 0 else common for number in itertools.count())
+
+
+def shown_on(page) -> str:
+    return str([cell.get("outputs") for cell in nbformat.read(page, as_version=4).cells])
+
+
+def test_labels_of_people_have_a_page(labelled):
+    folder, pages = labelled
+    board = pd.read_parquet(folder / "claims" / "agreement.parquet")
+    assert board["estimate"].notna().all(), "the second row of C1 rests on the labels"
+    assert "by 2 people" in shown_on(pages / "04_human_agreement.ipynb")
+    agreed = pd.read_parquet(folder / "people" / "agreement.parquet")
+    assert {"annotators", "judge − annotators"} <= set(agreed["who"])
+    quantities = pd.read_parquet(folder / "people" / "quantities.parquet")
+    assert (quantities["labelled"] > 0).any() and set(quantities["source"]) == set(prediction_powered.SOURCES)
+    page = shown_on(pages / "04d_labels.ipynb")
+    assert "not been measured yet" not in page and "people and judge" in page and "TOY" in page
+
+
+def test_without_labels_and_language_model_one_cell_says_what_is_not_measured(smoke, labelled):
+    book = nbformat.read(smoke / "executed" / "04_human_agreement.ipynb", as_version=4)
+    lacking = [cell.id for cell in book.cells if "not been measured yet" in str(cell.get("outputs"))]
+    assert lacking == ["04-unmeasured"]
+    (cell,) = [cell for cell in book.cells if cell.id == "04-unmeasured"]
+    told = str(cell.outputs)
+    assert all(text in told for text in ("04b_annotation.ipynb", "`agreement.ratings`", "comparison_judges"))
+    assert not (smoke / "people" / "quantities.parquet").exists() and not (smoke / "llm_sample").exists()
+    assert "No language model" in shown_on(labelled[1] / "04e_llm_judge.ipynb")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_cell_switches_itself_off(name):
+    for text in code_of(source(name)):
+        last = ast.parse(text.rstrip().rstrip(";")).body[-1]
+        value = getattr(last, "value", None)
+        assert not isinstance(value, ast.BoolOp | ast.IfExp), text
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_imports_are_few(name):
+    imports = [text for text in code_of(source(name))[1].splitlines() if " import " in f" {text}"]
+    assert len(imports) <= MOST_IMPORTS

@@ -13,9 +13,9 @@ of lib/stats/inference.py are longer than those of t, so that designs of fewer t
 power than stated. Under strong positive skew, designs of some dozens of stems have more power than stated
 (`make simulate`).
 
-Functions of a design take the variance `components`, `stems`, `groups` per stem, `samples` per group, `matches`
-(None for as many as the components were estimated from), and the `power` and `level` of the test. Functions
-of an earlier run take its `differences`, a table of `contrasts`.
+Functions of a design take the variance `components`, `stems`, `groups` per stem, `samples` per group,
+`matches` (None for as many as the components were estimated from), and the `power` and `level` of the test.
+Functions of an earlier run take its `differences`, a table of `contrasts`.
 """
 
 from functools import cache

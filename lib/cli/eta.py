@@ -26,7 +26,9 @@ COSTS = {
     "03_judging": (110.0, 0.01),
     "03b_leakage": (70.0, 0.01),
     "03c_robustness": (140.0, 0.05),
-    "04_human_agreement": (800.0, 0.005),
+    "04_human_agreement": (700.0, 0.005),
+    "04c_calibration": (200.0, 0.0),
+    "04d_labels": (150.0, 0.005),
     "05_scaling_analysis": (70.0, 0.0015),
     "05b_sizes": (60.0, 0.001),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
@@ -101,6 +103,7 @@ class Estimator:
         for stage in (
             ("01b_mining", "01c_power", "03_judging", "03b_leakage", "03c_robustness"),
             ("04_human_agreement", "05_scaling_analysis", "05b_sizes", "06_prompting_mitigation_ablation"),
+            ("04c_calibration", "04d_labels", "04e_llm_judge"),
         ):
             total += _makespan(
                 [lefts[name] for name in lefts if current[name].notebook in stage], self._cores
@@ -198,8 +201,7 @@ def facts(parameters: ParameterSet, loaded: dict) -> dict:
         loaded: The loaded models, by name.
 
     Returns:
-        models (by name: id, mode, remote, parameters), judge (its kind) and sample (whether a language model
-        also judges a sample in notebook 04).
+        models (by name: id, mode, remote, parameters) and judge (its kind).
     """
     judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
     models = {
@@ -211,11 +213,7 @@ def facts(parameters: ParameterSet, loaded: dict) -> dict:
         }
         for spec in parameters.models
     }
-    sample = any(
-        JUDGE_SCHEMA.validate_python(other).kind == "llm"
-        for other in parameters.agreement.get("comparison_judges", [])
-    )
-    return {"models": models, "judge": judge.kind, "sample": sample}
+    return {"models": models, "judge": judge.kind}
 
 
 def completions(set_name: str, parameters: ParameterSet) -> dict:
@@ -255,11 +253,9 @@ def work(job: Job, facts: dict) -> Work:
             / BUNDLED
             * (CHAT if model_facts.get("mode") == "chat" else 1.0)
         )
-    elif job.notebook in ("03_judging", "04_human_agreement"):
+    elif job.notebook in ("03_judging", "04_human_agreement", "04c_calibration"):
         key = f"{key} {facts.get('judge')}"
-        sample = facts.get("sample") and job.notebook == "04_human_agreement"
-        key += " and a sample" if sample else ""
-        if facts.get("judge") in ("llm", "classifier") or sample:
+        if facts.get("judge") in ("llm", "classifier"):
             return Work(key, count, None)
         per_completion += JUDGED.get(facts.get("judge", ""), 0.0) * (job.notebook == "03_judging")
     return Work(key, count, fixed + per_completion * count)

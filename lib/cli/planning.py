@@ -154,7 +154,7 @@ def _measured(model: "HuggingFaceModel", missing: pd.DataFrame, run: sections.Ge
 
 
 def rated_questions(set_name: str) -> int:
-    """How many questions notebook 04 asks of judges that are language models.
+    """How many questions notebooks 04 and 04e ask of judges that are language models.
 
     The run's own judge is asked about all rated texts. Each comparison judge is asked about a sample of them
     and about the pairs drawn for annotators. The number assumes that no two texts are equal. Each judge

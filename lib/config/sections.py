@@ -267,7 +267,7 @@ class Ratings(Strict):
 
 
 class Agreement(Notebook):
-    """The values of notebook 04_human_agreement."""
+    """The values of notebooks 04_human_agreement, 04c, 04d and 04e."""
 
     model_names: list[Name]
     judge: Judge
@@ -358,6 +358,9 @@ NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "03b_leakage": ("judging", Judging),
     "03c_robustness": ("judging", Judging),
     "04_human_agreement": ("agreement", Agreement),
+    "04c_calibration": ("agreement", Agreement),
+    "04d_labels": ("agreement", Agreement),
+    "04e_llm_judge": ("agreement", Agreement),
     "05_scaling_analysis": ("scaling", Scaling),
     "05b_sizes": ("scaling", Scaling),
     "06_prompting_mitigation_ablation": ("mitigation", Mitigation),

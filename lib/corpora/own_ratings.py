@@ -96,7 +96,10 @@ def has_raters(table: pd.DataFrame) -> bool:
 def summary(ratings: Ratings | None, table: pd.DataFrame, left_out: dict[str, int]) -> str:
     """Describe the result of `read` in one or two sentences, as Markdown."""
     if ratings is None:
-        return "No ratings of the user's own are named (`agreement.ratings` in the parameter set)."
+        return (
+            "No ratings of the user's own are named: `agreement.ratings` in the parameter set takes a file "
+            "of texts that people rated, as a further domain."
+        )
     negative_end, positive_end = ratings.scale
     reasons = "; ".join(f"{count:,} ({reason})" for reason, count in left_out.items() if count)
     ceiling = (

@@ -1,4 +1,4 @@
-"""Tables and sentences on human labels for notebook 04: progress, agreement and estimates.
+"""Tables and sentences on human labels for notebooks 04 and 04d: progress, agreement and estimates.
 
 For a run without labels, the functions say so and explain how to collect them.
 """
@@ -39,7 +39,8 @@ def how_to(key: pd.DataFrame, set_name: str) -> Markdown:
         f"hours each at {sampling_plan.SECONDS:g} seconds a text (assumed), in blocks of about "
         f"{sampling_plan.BLOCK} pairs, "
         f"after any of which one may stop. Their files are "
-        f"`outputs/{set_name}/annotation/labels/<name>.jsonl`; then run this notebook again."
+        f"`outputs/{set_name}/annotation/labels/<name>.jsonl`; then run the set again, and notebook "
+        "04d shows what they see."
     )
 
 

@@ -8,9 +8,8 @@ import textwrap
 import pandas as pd
 
 from lib.analysis import leakage, usability
-from lib.annotation import labelling
 from lib.claims import claims, rules, second_verdicts
-from lib.claims.board import as_judged, by_claim, digits, in_words, labels
+from lib.claims.board import by_claim, digits, in_words, labels
 from lib.config import params
 from lib.report import forest, reports
 from lib.runtime.command_line import WIDTH
@@ -82,7 +81,7 @@ def of_model(set_name: str, model: str) -> str:
     pairs = leakage.pairs(judgements)
     faults = usability.faults(judgements, pairs, scaling["confidence"], scaling["margin"])
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)
-    table = as_judged(table, labelling.labelled_by_people(set_name))
+    table = reports.as_judged(table, set_name)
     claim, stamped = table.iloc[0], reports.stamp(parameters, faults)
     uncorrected = " (before correction for several models)" if len(parameters.models) > 1 else ""
     return "\n".join(

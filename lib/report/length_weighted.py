@@ -11,6 +11,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib.agreement import rated_agreement
+from lib.config.sections import Agreement
 from lib.config.specs import NO_MITIGATION, Judge
 from lib.report import validity_reports
 from lib.report.reports import interval
@@ -88,6 +89,19 @@ def validity(
         "uncovered": uncovered,
     }
     return table.assign(judge=judge.name, by=BY, level=LEVEL, question="valence", **counts)
+
+
+def of_judges(run: Agreement, ratings: pd.DataFrame, completions: pd.Series) -> pd.DataFrame:
+    """Return `validity` of each judge of `run.on_all_texts`, each with the same seed."""
+    return pd.concat(
+        [
+            validity(
+                ratings, judge, completions, run.confidence, run.n_resamples, np.random.default_rng(run.seed)
+            )
+            for judge in run.on_all_texts
+        ],
+        ignore_index=True,
+    )
 
 
 def _measures(part: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:

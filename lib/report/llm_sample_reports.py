@@ -1,4 +1,4 @@
-"""Tables, sentences and warnings on language models that judge a sample, for notebook 04.
+"""Tables, sentences and warnings on language models that judge a sample, for notebook 04e.
 
 The sample and its estimates are those of `lib.agreement.llm_sample`.
 """

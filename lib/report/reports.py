@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 from lib.analysis.leakage import PRIMARY, QUANTITIES
 from lib.analysis.usability import PLACEBO_BROKEN, PLACEBO_OPEN, allows_none, is_missing
+from lib.annotation import labelling
 from lib.claims import second_verdicts
 from lib.claims.board import COLUMNS, VERDICTS, by_claim, digits, in_words, labels
+from lib.claims.board import as_judged as mark_as_judged
 from lib.claims.rules import EXPLORATORY
 from lib.config import params
 from lib.config.params import ParameterSet
@@ -60,15 +62,35 @@ COUNTS = {
 }  # as shown in tables
 
 
-def begin(stamped: str) -> Markdown:
-    """Set how tables and figures look in this notebook.
+def begin(notebook: str, cell: dict) -> Notebook:
+    """Check the parameters of a notebook, set how its tables and figures look and show its stamp.
+
+    Args:
+        notebook: One of `lib.config.sections.NOTEBOOKS`.
+        cell: The notebook's globals.
 
     Returns:
-        The stamp as a line of its own; empty if there is none.
+        The parameters, as `lib.config.params.from_cell` returns them.
+
+    Raises:
+        ParameterError: If a value is wrong or missing.
     """
+    run = params.from_cell(notebook, cell)
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
     figures.style()
-    return Markdown(f"**⚠ {stamped}**" if stamped else "")
+    stamped = stamp(run)
+    display(prose(f"**⚠ {stamped}**" if stamped else ""))
+    return run
+
+
+def prose(text: str) -> Markdown:
+    """Show a text, which may hold Markdown, as a paragraph of the page."""
+    return Markdown(text)
+
+
+def as_judged(board: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    """Mark verdicts that rest on the judge alone, because people have not labelled completions of the set."""
+    return mark_as_judged(board, labelling.labelled_by_people(set_name))
 
 
 def interval(row, digits: int = 1, sign: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""Tables, sentences and warnings on judges against the rated texts, for notebook 04."""
+"""Tables, sentences and warnings on judges against the rated texts, for notebooks 04 and 04c."""
 
 import numpy as np
 import pandas as pd

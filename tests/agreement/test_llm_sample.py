@@ -50,7 +50,7 @@ def sound(texts: list[str], sample_index: int = 0) -> str:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> sections.Agreement:
-    """What notebook 04 is told, with a model that is asked of 40 texts beside VADER."""
+    """What notebook 04e is told, with a model that is asked of 40 texts beside VADER."""
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(records, "ROOT", tmp_path)
     told = {
@@ -291,10 +291,10 @@ def test_tables_as_people_read_them(canned, run, drawn):
     )
 
 
-def test_the_cells_of_notebook_04_run(canned, run, drawn):
+def test_the_cells_of_notebook_04e_run(canned, run, drawn):
     canned(sound)
-    book = nbformat.read(ROOT / "notebooks" / "04_human_agreement.ipynb", as_version=4)
-    cells = [cell.source for cell in book.cells if cell.cell_type == "code" and cell.id.startswith("04-llm")]
+    book = nbformat.read(ROOT / "notebooks" / "04e_llm_judge.ipynb", as_version=4)
+    cells = [cell.source for cell in book.cells if cell.cell_type == "code" and cell.id.startswith("04e-llm")]
     key, judgements = drawn
     names = {
         "np": np,

@@ -117,13 +117,12 @@ def test_earlier_times_on_this_machine_are_kept_and_used(tmp_path):
 
 def test_a_language_model_that_is_asked_about_a_sample_takes_a_time_of_its_own(tmp_path):
     found = run_of(tmp_path, "a")
-    job = found["s.04_human_agreement."]
-    without, with_sample = (eta.work(job, found.facts | {"sample": sample}) for sample in (False, True))
-    assert without.cost and with_sample.cost is None and without.key != with_sample.key
-    judging = (
-        eta.work(found["s.03_judging.a"], found.facts | {"sample": sample}) for sample in (False, True)
-    )
-    assert len(set(judging)) == 1
+    asked = Job("s.04e_llm_judge", "04e_llm_judge", "s")
+    assert eta.work(found["s.04_human_agreement."], found.facts).cost
+    assert eta.work(asked, found.facts).cost is None
+    found[asked.name] = asked
+    generate(found["s.02_generation.a"], 1.0, left=50.0, at=51.0)
+    assert Estimator(2).estimate(found, 51.0).unknown == ["04e_llm_judge"]
 
 
 def test_generation_that_found_every_completion_tells_nothing_of_the_pace(tmp_path):

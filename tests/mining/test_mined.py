@@ -4,14 +4,19 @@ order."""
 import hashlib
 from collections import Counter
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from lib.config import params
 from lib.config.sections import Mining
 from lib.dataset import curated_prompts
-from lib.mining import extract, filters, matching, mined, mined_checks, neutrality
+from lib.mining import benchmarks, extract, filters, matching, mined, mined_checks, neutrality
 from lib.nlp import similarity
+from lib.storage import records
+from tests.conftest import call
 
 TOLD = Mining(groups=12, max_per_site=None, url_filter=False, oversample=100)
 NOUNS = [
@@ -361,3 +366,24 @@ def test_a_sentence_is_recognised_whatever_its_case_and_signs():
 def test_the_rules_of_both_roles_look_at_the_same_words():
     assert extract.is_bare("The bridge was built by two brothers.")
     assert not extract.is_bare("The HORRIBLE bridge was built by two brothers.")
+
+
+def test_notebook_01b_shows_what_became_of_what_and_whence_the_sentences_are(copy, tmp_path, monkeypatch):
+    table, sources, counts = assembled(candidates())
+    felt = pd.DataFrame(
+        {"scope": "in the benchmark", "role": ["neutral", "negative"], "domain": "all", "share": [0.9, 0.75]}
+        | {"ci_low": 0.7, "ci_high": 1.0, "n": 20, "documents": 10}
+    )
+    passed = gates(table, sources, counts, monkeypatch).reset_index()
+    tables = mined_checks.counts(Counter(records=5, kept=5), counts), passed, felt
+    monkeypatch.setattr(records, "ROOT", copy)
+    benchmarks.write_origin("commoncrawl", mined.Benchmark(table, sources, *tables))
+    values, page = tmp_path / "values.yaml", tmp_path / "01b_mining.ipynb"
+    of_set = params.cell_values(params.load("commoncrawl"), "commoncrawl", "01b_mining")
+    values.write_text(yaml.safe_dump(of_set))
+    done = call(copy, "notebook", "01b_mining", str(values), str(page))
+    assert done.returncode == 0, done.stdout
+    shown = str([cell.get("outputs") for cell in nbformat.read(page, 4).cells])
+    assert "neutral 90 % [70, 100] (n 20 in 10 documents), negative 75 %" in shown
+    assert shown.count("http://site") >= 8
+    assert all(gate in shown for gate in passed["gate"])

@@ -1,4 +1,4 @@
-"""What notebook 04 says of how the judge was chosen, and what told feelings a judge hears."""
+"""What notebook 04c says of how the judge was chosen, and what told feelings a judge hears."""
 
 import pandas as pd
 import pytest
