@@ -7,8 +7,12 @@ order, sharding or resumption, and the arms of a group share the same noise.
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
+
+from lib.runtime.cores import available_threads
 
 VERSION = "gumbel-philox-1"  # part of every completion's key: change it with anything that changes a draw
 
@@ -48,8 +52,33 @@ def draw(logits, temperature: float, keys: list[tuple[int, str, int]], steps: li
     rows_of: dict[tuple[tuple[int, str, int], int], list[int]] = {}
     for row, (key, step) in enumerate(zip(keys, steps, strict=True)):
         rows_of.setdefault((key, step), []).append(row)
-    tokens = torch.empty(len(keys), dtype=torch.long, device=logits.device)
+    if logits.device.type != "cpu":
+        return _draw_on_accelerator(logits, temperature, rows_of)
+    tokens = torch.empty(len(keys), dtype=torch.long)
     for (key, step), rows in rows_of.items():  # the noise of one key at a time stays in the processor's cache
-        noise = torch.from_numpy(gumbel_noise(*key, step, logits.shape[-1])).to(logits.device)
+        noise = torch.from_numpy(gumbel_noise(*key, step, logits.shape[-1]))
         tokens[rows] = (logits[rows].float() / temperature + noise).argmax(dim=-1)
     return tokens
+
+
+def _draw_on_accelerator(logits, temperature: float, rows_of: dict[tuple, list[int]]):
+    """Draw with noise that all cores of the processor make and that goes to the accelerator at once."""
+    import torch
+
+    size = logits.shape[-1]
+    noise = torch.empty(len(rows_of), size)
+
+    def fill(number: int, key: tuple[int, str, int], step: int) -> None:
+        noise[number] = torch.from_numpy(gumbel_noise(*key, step, size))
+
+    list(_threads().map(fill, range(len(rows_of)), *zip(*rows_of, strict=True)))
+    number_of_row = torch.empty(len(logits), dtype=torch.long)
+    for number, rows in enumerate(rows_of.values()):
+        number_of_row[rows] = number
+    scores = logits.float() / temperature + noise.to(logits.device)[number_of_row.to(logits.device)]
+    return scores.argmax(dim=-1)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(available_threads())  # NumPy releases Python's lock while it draws

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from lib.models import sampling
 from lib.models.sampling import VERSION, draw, gumbel_noise
 
 KEY = (1, "g", 2, 3)
@@ -60,6 +61,15 @@ def test_frequencies_over_keys_are_those_of_the_softmax(temperature):
     keys = [(11, f"group-{number // 8}", number % 8) for number in range(8000)]
     observed = torch.bincount(draw(logits.expand(8000, -1), temperature, keys, [1] * len(keys)), minlength=5)
     assert stats.chisquare(observed, 8000 * torch.softmax(logits / temperature, 0)).pvalue > 0.001
+
+
+def test_an_accelerator_draws_the_same_tokens():
+    keys, steps = [KEYS[row // 2] for row in range(12)], [row // 4 for row in range(12)]
+    rows_of = {}
+    for row, key in enumerate(zip(keys, steps, strict=True)):
+        rows_of.setdefault(key, []).append(row)
+    tokens = sampling._draw_on_accelerator(LOGITS[:12], 0.7, rows_of)  # its path, here on the processor
+    assert torch.equal(tokens, draw(LOGITS[:12], 0.7, keys, steps))
 
 
 def test_temperature_zero_takes_the_most_probable_token():
