@@ -66,16 +66,16 @@ def _draw_on_accelerator(logits, temperature: float, rows_of: dict[tuple, list[i
     import torch
 
     size = logits.shape[-1]
-    noise = torch.empty(len(rows_of), size)
+    noise = np.empty((len(rows_of), size), dtype=np.float32)
 
     def fill(number: int, key: tuple[int, str, int], step: int) -> None:
-        noise[number] = torch.from_numpy(gumbel_noise(*key, step, size))
+        noise[number] = gumbel_noise(*key, step, size)
 
     list(_threads().map(fill, range(len(rows_of)), *zip(*rows_of, strict=True)))
     number_of_row = torch.empty(len(logits), dtype=torch.long)
     for number, rows in enumerate(rows_of.values()):
         number_of_row[rows] = number
-    scores = logits.float() / temperature + noise.to(logits.device)[number_of_row.to(logits.device)]
+    scores = logits.float() / temperature + torch.from_numpy(noise).to(logits.device)[number_of_row.to(logits.device)]
     return scores.argmax(dim=-1)
 
 

@@ -68,7 +68,8 @@ def test_an_accelerator_draws_the_same_tokens():
     rows_of = {}
     for row, key in enumerate(zip(keys, steps, strict=True)):
         rows_of.setdefault(key, []).append(row)
-    tokens = sampling._draw_on_accelerator(LOGITS[:12], 0.7, rows_of)  # its path, here on the processor
+    with torch.inference_mode():  # as in decoding; its path, here on the processor
+        tokens = sampling._draw_on_accelerator(LOGITS[:12], 0.7, rows_of)
     assert torch.equal(tokens, draw(LOGITS[:12], 0.7, keys, steps))
 
 
