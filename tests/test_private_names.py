@@ -9,12 +9,16 @@ from pathlib import Path
 import openpyxl
 import pytest
 from datatrove.executor.local import LocalPipelineExecutor
+from transformers import AutoConfig
 from transformers.utils import chat_template_utils
+
+from lib.models import architectures
 
 LIB = Path(__file__).resolve().parents[1] / "lib"
 # "path: private name": the functions that use them
 USED = {
     "mining/mining_job.py: _run_for_rank": "_run_task",
+    "models/architectures.py: _attn_implementation": "_attention",
     "models/chat_templates.py: _compile_jinja_template": "_pin_date and known",
     "storage/sheets.py: _archive": "_source",
     "storage/sheets.py: _worksheet_path": "_source",
@@ -54,6 +58,10 @@ def test_no_other_private_name_is_used():
 )
 def test_a_private_name_is_still_there(where, holder, name):
     assert callable(getattr(holder, name, None)), f"{holder.__name__} has no {name} any more: change {where}"
+
+
+def test_a_configuration_still_says_how_attention_is_computed():
+    assert architectures._attention(AutoConfig.for_model("llama", attn_implementation="eager")) == "eager"
 
 
 def test_a_sheet_in_read_only_mode_still_has_its_file(tmp_path):

@@ -90,11 +90,16 @@ def reads_trees(model, tokens: int) -> bool:
     return (
         all(type(layer) in _IN_COLUMNS for layer in DynamicCache(config=config).layers)
         and (smallest is None or tokens < smallest)
-        and config._attn_implementation in _TAKE_MASKS
+        and _attention(config) in _TAKE_MASKS
         and hasattr(sys.modules[type(model).__module__], "create_causal_mask")
         and "position_ids" in inspect.signature(type(model).forward).parameters
         and not getattr(config, "alibi", False)
     )
+
+
+def _attention(config) -> str:
+    """How transformers computes attention for this model."""
+    return config._attn_implementation
 
 
 def alike(config, token_ids: list[list[int]]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from lib.models import prefill
 from lib.models.prefill import Prompts, Reader
 from lib.models.slots import SlotLayer
 
-_PARTS = 4  # rows are admitted when one slot in so many is free, and about so many at once
+_PARTS = 4  # new rows are admitted when one slot in so many is free
 
 
 def of(reader: Reader, size: int) -> "Slots | GrowingRows":
@@ -114,9 +114,9 @@ class Slots(GrowingRows):
 
     @property
     def wanted(self) -> int:
-        """Number of rows that should be admitted now: none, or those of a part of the slots."""
-        part = max(1, self.size // _PARTS)
-        return part if self.size - self.count >= part else 0
+        """Number of rows that should be admitted now: none, or as many as slots are free."""
+        free = self.size - self.count
+        return free if free and free >= self.size // _PARTS else 0
 
     def keep(self, rows: list[int]) -> list[int]:
         """Keep these rows only; see `GrowingRows.keep`."""

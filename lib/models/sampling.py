@@ -75,7 +75,10 @@ def _draw_on_accelerator(logits, temperature: float, rows_of: dict[tuple, list[i
     number_of_row = torch.empty(len(logits), dtype=torch.long)
     for number, rows in enumerate(rows_of.values()):
         number_of_row[rows] = number
-    scores = logits.float() / temperature + torch.from_numpy(noise).to(logits.device)[number_of_row.to(logits.device)]
+    scores = (
+        logits.float() / temperature
+        + torch.from_numpy(noise).to(logits.device)[number_of_row.to(logits.device)]
+    )
     return scores.argmax(dim=-1)
 
 

@@ -234,7 +234,7 @@ def test_too_many_stems_fail_in_the_notebook_and_the_reason_is_passed_on(fresh):
     change(fresh, "dataset.stems", 9999)
     done = call(fresh, "run", "smoke")
     assert done.returncode == 1
-    assert "error: 01_dataset: ParameterError: dataset: stems: 9999 wished" in done.stdout
+    assert "error: 01_dataset: ParameterError: dataset: stems: 9999 requested" in done.stdout
     assert "error: smoke: not finished; fix what is reported above and run again" in done.stdout
     assert "Traceback" not in done.stdout
     assert nbformat.read(fresh / "outputs" / "smoke" / "executed" / "01_dataset.ipynb", 4), (
