@@ -46,7 +46,7 @@ def prefill_bytes(model, tokens: int) -> int:
     config = model.config.get_text_config()
     hidden = _value(config, "hidden_size", or_=1024)
     inner = _value(config, "intermediate_size", or_=4 * hidden)
-    read = prefill.most_tokens("cpu") + tokens
+    read = prefill.most_tokens(model.weights.device.type) + tokens
     return (8 * hidden + 3 * inner) * read * _width(model) + _cache_bytes(model, read)
 
 

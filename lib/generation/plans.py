@@ -9,7 +9,6 @@ from lib.models.base import Division
 from lib.runtime.cores import available_threads
 
 LARGEST = 512  # completions decoded at the same time by a model that is not measured
-MAX_UNSAVED_SECONDS = 60  # seconds of work that is not yet saved: what a kill may cost
 TYPICAL_TOKENS = 12  # of a completion up to the end of its first sentence; assumed before any is seen
 _LARGEST_PART = {"cpu": 96}  # rows of a worker; more are hardly faster and take memory
 _LARGEST_PART_ELSEWHERE = 1024
@@ -39,14 +38,6 @@ class ThroughputPlan:
     def division(self) -> Division:
         """What the backend needs to know of it."""
         return Division(self.batch_size, self.workers, self.threads)
-
-    @property
-    def saved_together(self) -> int:
-        """Number of completions that are generated and saved in one call of the model."""
-        if not self.decode_seconds_per_token:
-            return self.batch_size
-        per_completion = TYPICAL_TOKENS * (self.decode_seconds_per_token + self.per_step / self.batch_size)
-        return max(self.batch_size, int(MAX_UNSAVED_SECONDS / per_completion))
 
     def seconds(self, read: int, completions: int, tokens: float, max_new_tokens: int) -> float:
         """Return the seconds to prefill `read` prompt tokens and to generate the completions.

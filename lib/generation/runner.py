@@ -143,7 +143,7 @@ def _generate_missing(
     pending: pd.DataFrame, total: int, parameters: Generation, model, journal: Journal, first_step, shown
 ) -> None:
     plan, measured = throughput.pace(model, pending, parameters), time.monotonic()
-    batches = _batches(pending, plan.saved_together)
+    batches = _batches(pending, throughput.saved_together(plan, model, pending, parameters))
     seconds = [throughput.expected(plan, model, batch, parameters) for batch in batches]
     costs = (seconds, True) if all(seconds) else ([len(batch) for batch in batches], False)
     own = progress.bar(total, parameters.model.name, "completions", total - len(pending), *costs)

@@ -11,6 +11,7 @@ from lib.generation.plans import LARGEST, TYPICAL_TOKENS, ThroughputPlan, larges
 from lib.runtime.cores import available_threads
 
 MIN_TO_CALIBRATE = 300  # missing completions below which a calibration costs more than it saves
+MAX_UNSAVED_SECONDS = 60  # seconds of work that is not yet saved: what a kill may cost
 AGAIN = 240  # seconds after which a run measures again: other programs come and go
 _SMALL_PART = 64  # completions that are not worth a worker of their own
 
@@ -47,6 +48,17 @@ def again(plan: ThroughputPlan, model, missing: pd.DataFrame, parameters: Genera
     from lib.generation import calibration
 
     return calibration.measure(model, missing, parameters)
+
+
+def saved_together(plan: ThroughputPlan, model, missing: pd.DataFrame, parameters: Generation) -> int:
+    """Return how many completions are generated and saved in one call of the model.
+
+    Under a measured plan they take about MAX_UNSAVED_SECONDS, prompts included.
+    """
+    seconds = expected(plan, model, missing, parameters)
+    if not seconds:
+        return plan.batch_size
+    return max(parameters.batch_size or 1, int(len(missing) * MAX_UNSAVED_SECONDS / seconds))
 
 
 def expected(pace: ThroughputPlan, model, batch: pd.DataFrame, parameters: Generation) -> float:

@@ -56,10 +56,10 @@ def decode(
     Raises:
         NotFinite: If the logits of a row have no finite maximum.
     """
-    rows_ = [_Row(*row) for row in zip(range(len(keys)), prompt_of_row, keys, strict=True)]
-    waiting = deque(sorted(rows_, key=lambda row: row.prompt))
+    all_rows = [_Row(*row) for row in zip(range(len(keys)), prompt_of_row, keys, strict=True)]
+    waiting = deque(sorted(all_rows, key=lambda row: row.prompt))
     reader = prefill.Reader(model, tokenizer, token_ids, limits.most_tokens)
-    batch = rows.of(reader, min(size or len(rows_), len(rows_)))
+    batch = rows.of(reader, min(size or len(all_rows), len(all_rows)))
     ends, hidden = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
     first_word = None
     active: list[_Row] = []
@@ -87,7 +87,7 @@ def decode(
         if active:
             logits = batch.write(tokens[torch.tensor(order, device=tokens.device)])
             prefill.demand_finite(logits, model, tokenizer, [token_ids[row.prompt] for row in active])
-    return [Reply(row.text, row.steps - row.stopped, row.finished) for row in rows_]
+    return [Reply(row.text, row.steps - row.stopped, row.finished) for row in all_rows]
 
 
 @dataclass(eq=False)

@@ -53,6 +53,15 @@ def test_memory_caps_the_batch(benchmark, tiny):
     assert calibration.measure(model, missing, capped).batch_size == 5
 
 
+@pytest.mark.parametrize(("token", "saved"), [(0.25, 40), (0.5, 20), (100.0, 1)])
+def test_what_a_kill_costs_is_limited_however_slow_the_model(benchmark, tiny, token, saved):
+    model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
+    plan = plans.ThroughputPlan(192, 2, 1, 0.0, 0.0, token)  # six tokens a completion
+    assert throughput.saved_together(plan, model, missing, parameters) == saved
+    slow_prompts = plans.ThroughputPlan(192, 2, 1, 1.0, 0.0, token)  # a second a token that is read
+    assert throughput.saved_together(slow_prompts, model, missing, parameters) < max(saved, 2)
+
+
 def test_tokens_read_are_those_of_distinct_prompts_and_shared_beginnings_once(tiny):
     import pandas as pd
 
