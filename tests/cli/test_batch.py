@@ -134,7 +134,7 @@ def refused(folder, *arguments, **environment) -> str:
     said = [
         line
         for line in done.stdout.splitlines()
-        if line and not line.startswith(("smoke: canned", "Interrupt it"))
+        if line and not line.startswith(("smoke: mock", "Interrupt it"))
     ]
     assert done.returncode == 1
     assert len(said) <= 3, done.stdout
