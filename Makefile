@@ -22,7 +22,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -95,6 +95,14 @@ simulate-annotation: .venv/ready
 # How fast completions are made, compared with other ways to make them.
 bench: .venv-extra/ready
 	.venv-extra/bin/python -m tests.benches.bench_generation
+
+# The rate beside other busy programs, as part of that of the quiet machine.
+bench-load: .venv/ready
+	@$(BIN)/python -m tests.benches.bench_load
+
+# Where the time of a run goes: seconds by notebook and step  (SET=name); runs what is not finished.
+bench-run: reproduce
+	@$(BIN)/python -m lib.cli.run_seconds $(SET)
 
 # How fast pages are mined, compared with other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready

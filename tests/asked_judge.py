@@ -21,10 +21,10 @@ def judge(**changes) -> specs.Judge:
     )
 
 
-class Canned(Backend):
+class MockJudge(Backend):
     """A stand-in that is asked: `say(texts, sample_index)` is its reply, `asked` what it was asked."""
 
-    parameters, fingerprint = None, "canned"
+    parameters, fingerprint = None, "mock"
 
     def __init__(self, say):
         self.say, self.asked, self.dies_after = say, [], None

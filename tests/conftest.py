@@ -104,7 +104,7 @@ def tiny(tmp_path_factory) -> Path:
     return folder
 
 
-def told(mode="completion", model=None, **changes) -> sections.Generation:
+def generation(mode="completion", model=None, **changes) -> sections.Generation:
     """The embedded set's generation parameters, small, with changes; those of the model in `model`."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 6}
@@ -133,13 +133,13 @@ def few_prompts():
 
 
 @pytest.fixture
-def canned(monkeypatch):
+def mock_judge(monkeypatch):
     """Puts a mock model in the place of whatever a judge asks."""
     from lib.judging import llm_judge
-    from tests.asked_judge import Canned
+    from tests.asked_judge import MockJudge
 
-    def put(say) -> Canned:
-        made = Canned(say)
+    def put(say) -> MockJudge:
+        made = MockJudge(say)
         monkeypatch.setattr(llm_judge, "backend", lambda _: made)
         return made
 

@@ -3,7 +3,7 @@
 from lib.config.specs import Model
 from lib.measure import identify
 
-CANNED = Model(name="canned", id="canned:leak-30", family="canned", tuning="instruct", mode="completion")
+CANNED = Model(name="mock", id="mock:leak-30", family="mock", tuning="instruct", mode="completion")
 
 
 def asked(**given) -> Model:

@@ -1,4 +1,4 @@
-"""A stand-in for a server: it speaks OpenAI's protocol with canned text and misbehaves on demand."""
+"""A stand-in for a server: it speaks OpenAI's protocol with mock text and misbehaves on demand."""
 
 import json
 import time
@@ -54,7 +54,7 @@ class StandIn:
         return [body for _, _, body in self.seen]
 
     def answer(self, path: str, body: dict) -> tuple[int, dict]:
-        """Status and body: the canned text, marked with the seed."""
+        """Status and body: the mock text, marked with the seed."""
         if body["model"] not in self.known:
             return 404, {"error": {"message": f"The model `{body['model']}` does not exist"}}
         text = f"{self.text} {body.get('seed')}" if self.text is not None else None
@@ -122,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
             stand_in.in_flight -= 1
 
 
-def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation:
+def generation(stand_in: StandIn, mode="completion", **changes) -> sections.Generation:
     """The smoke set's generation parameters with the stand-in as model; changes of the server, or else of the
     model."""
     place = {
@@ -150,7 +150,7 @@ def told(stand_in: StandIn, mode="completion", **changes) -> sections.Generation
 
 def reply_to(stand_in: StandIn, status: int, body: dict | bytes, mode="chat", **changes) -> Reply:
     """What becomes of one prompt, "He is sad." before "His coat is", where the server answers so."""
-    parameters = told(stand_in, mode, retries=0, **changes)
+    parameters = generation(stand_in, mode, retries=0, **changes)
     model = registry.load(parameters.model)
     row = {
         "context": "He is sad.",

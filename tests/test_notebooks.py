@@ -21,7 +21,7 @@ MOST_CELLS, MOST_IMPORTS = 30, 7
 # of sets that mine, name an earlier run, have labels of people, or ask a language model
 APART = ("01b_mining", "01c_power", "04d_labels", "04e_llm_judge")
 PAGES = [
-    name if name not in sections.PER_MODEL else f"{name}.canned-{leak}"
+    name if name not in sections.PER_MODEL else f"{name}.mock-{leak}"
     for name in NOTEBOOKS
     for leak in (50, 30, 10)
     if name not in APART
@@ -111,8 +111,8 @@ def test_a_page_as_html_has_the_words_of_every_figure(smoke):
 
 def test_tables_hold_what_the_design_says(smoke):
     prompts = pd.read_parquet(smoke / "prompts.parquet")
-    completions = pd.read_parquet(smoke / "completions" / "canned-50.parquet")
-    judgements = pd.read_parquet(smoke / "judgements" / "canned-50.parquet")
+    completions = pd.read_parquet(smoke / "completions" / "mock-50.parquet")
+    judgements = pd.read_parquet(smoke / "judgements" / "mock-50.parquet")
     assert len(prompts) == 24 * 5
     assert len(completions) == len(judgements) == 24 * (5 * 2 + 3 * 4 * 1)
     assert not completions.duplicated(["prompt_id", "mitigation", "sample_index"]).any()
@@ -121,9 +121,9 @@ def test_tables_hold_what_the_design_says(smoke):
 
 def test_the_more_a_canned_model_leaks_the_more_is_measured(smoke):
     board = pd.read_csv(smoke / "headline.csv").set_index(["claim", "model"])
-    assert board.loc[("C0", "canned-50"), "estimate"] > board.loc[("C0", "canned-10"), "estimate"]
-    assert board.loc[("C0", "canned-50"), "verdict"] == "supported" and board["as_judged"].any()
-    assert (board.loc["C2", "estimate"] < 0).all(), "the canned model poses as the larger the less it leaks"
+    assert board.loc[("C0", "mock-50"), "estimate"] > board.loc[("C0", "mock-10"), "estimate"]
+    assert board.loc[("C0", "mock-50"), "verdict"] == "supported" and board["as_judged"].any()
+    assert (board.loc["C2", "estimate"] < 0).all(), "the mock model poses as the larger the less it leaks"
     assert (board.loc["C3", "verdict"] != "contradicted").all(), "it takes no notice of mitigation prompts"
     assert (board.loc["C5", "verdict"] == "inconclusive").all()
     assert set(board.index.get_level_values("claim")) == {"C0", "C1", "C2", "C3", "C4", "C5"}
@@ -141,7 +141,7 @@ def test_what_a_set_can_see_is_told_by_an_earlier_run(smoke, copy, tmp_path):
     assert done.returncode == 0, done.stdout
     table = pd.read_parquet(smoke / "power.parquet")
     (smoke / "power.parquet").unlink()  # the run is not to differ from others
-    assert set(table["model"]) == {"canned-50", "canned-30", "canned-10"} and (table["estimate"] > 0).all()
+    assert set(table["model"]) == {"mock-50", "mock-30", "mock-10"} and (table["estimate"] > 0).all()
 
 
 @pytest.fixture(scope="session")

@@ -95,9 +95,9 @@ def test_ladder(tmp_path):
         f"The {size} house is {colour}. She likes it." for size in ("small", "old") for colour in COLOURS
     ]
     recipe = ladder.Recipe(sizes={"small": (32, 1)}, vocabulary=280, block=16, batch=4, epochs=2)
-    folder = ladder.made(texts, recipe, tmp_path)
+    folder = ladder.path_of(texts, recipe, tmp_path)
     blocks = np.load(folder / "blocks.npz")
-    report = ladder.told(folder).loc["small", ["init_loss", "train_loss", "val_loss"]]
+    report = ladder.card(folder).loc["small", ["init_loss", "train_loss", "val_loss"]]
     assert (ladder.VERSION, digest([*blocks["train"].ravel(), *blocks["held_out"].ravel()])) == (
         "ladder-1",
         "104ee4edc1359b05",

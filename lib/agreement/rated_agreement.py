@@ -135,7 +135,7 @@ def against_one_rater(
     tables = []
     table = scored(ratings, judge, rng)
     for domain, subset in table.groupby("domain", sort=False) if "rater" in table else ():
-        estimates = resamples.table(subset, beside_rater, "document", confidence, draws, rng)
+        estimates = resamples.table(subset, against_rater, "document", confidence, draws, rng)
         counts = {"n": len(subset), "n_documents": subset["document"].nunique()}
         tables.append(
             estimates[estimates["measure"] == DIFFERENCE].assign(judge=judge.name, domain=domain, **counts)
@@ -143,7 +143,7 @@ def against_one_rater(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def beside_rater(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+def against_rater(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return Pearson's r of judge and of one rater with the other raters' mean, and their difference."""
     judge, rater = (
         resamples.pearson(part[column], part["others"], weights) for column in ("judged", "rater")
@@ -175,7 +175,7 @@ def _of_raters(part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]
     halves = resamples.pearson(part["first_half"], part["second_half"], weights)
     reliable = reliability(part, weights)
     ceiling = np.sqrt(np.where(reliable >= 0, reliable, np.nan))
-    return beside_rater(part, weights) | {
+    return against_rater(part, weights) | {
         "split-half": halves,
         "worth": worth(part, weights),
         "reliability": reliable,
@@ -240,7 +240,7 @@ def alpha_of_values(judged, human, scale: human_agreement.Level) -> float:
     return float(krippendorff.alpha(value_counts=counts, value_domain=values, level_of_measurement=scale))
 
 
-def beside_ceiling(validity: pd.DataFrame) -> pd.DataFrame:
+def with_ceiling(validity: pd.DataFrame) -> pd.DataFrame:
     """Return r of each judge with the other raters, and the human ceiling, from a table of `validity`.
 
     The column `who` names the judge or the ceiling. Where single ratings are not known, r is with the mean of

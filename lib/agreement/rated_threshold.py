@@ -146,7 +146,7 @@ def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Ge
         A long table: by, level, question (THREE or TWO), measure, estimate, ci_low, ci_high (bootstrap over
         documents), n, n_documents.
     """
-    found = []
+    rows = []
     for by, level, part in rated_agreement.parts(table):
         values = part[["verdict", "polarity"]].to_numpy(dtype=float)
         for question, fold, categories in ((THREE, np.eye(3), POLARITIES), (TWO, _CHARGED, (0, 1))):
@@ -159,8 +159,8 @@ def agreed(table: pd.DataFrame, confidence: float, draws: int, rng: np.random.Ge
             ratings = values if question == THREE else np.abs(values)
             counts = {"n": len(part), "n_documents": part["document"].nunique()}
             estimates = human_agreement.measures(ratings, None, "nominal", categories)
-            found.append(result.assign(by=by, level=level, question=question, estimate=estimates, **counts))
-    return pd.concat(found, ignore_index=True)
+            rows.append(result.assign(by=by, level=level, question=question, estimate=estimates, **counts))
+    return pd.concat(rows, ignore_index=True)
 
 
 def found(table: pd.DataFrame, confidence: float) -> pd.DataFrame:

@@ -324,8 +324,8 @@ def of_set(set_name: str, stems: int, groups: int) -> Design:
     config = max(configs, key=lambda cell: len(cell["mitigations"]))
     arms = pd.Series(ARMS, ARMS)
     samples, mitigated = (
-        draws.asked(arms, config["samples"]),
-        draws.asked(arms, config["mitigation_samples"], "any"),
+        draws.requested(arms, config["samples"]),
+        draws.requested(arms, config["mitigation_samples"], "any"),
     )
     return Design(stems, groups, samples.to_dict(), len(config["mitigations"]), mitigated.to_dict())
 
@@ -355,7 +355,7 @@ def of_earlier(
     return alternatives(measured, of_set(set_name, stems, groups)) if measured else None
 
 
-def reading(table: pd.DataFrame | None, source: str | None) -> str:
+def summary(table: pd.DataFrame | None, source: str | None) -> str:
     """Summary of `alternatives` in one sentence; without a table, the reason why there is none."""
     if table is None:
         return (

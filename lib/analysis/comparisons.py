@@ -80,7 +80,7 @@ def factors(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.DataFra
     return _family(rows, ["contrast"])
 
 
-def untold(pairs: pd.DataFrame) -> list[str]:
+def constant_factors(pairs: pd.DataFrame) -> list[str]:
     """Factors, including intensity, of which `pairs` hold fewer than two known levels."""
     charged = leakage.charged_pairs(pairs).dropna(subset="net")
     return [factor for factor in FACTORS if not any(_contrasts(charged, factor))] + ["intensity"] * (

@@ -81,9 +81,9 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
     table = pairing.with_partner(injected, base, _GROUP)
     compared = ["valence", *DIRECTIONS]
     other = (
-        pairing.beside_partner(table, base, _GROUP, compared)
+        pairing.align_partner(table, base, _GROUP, compared)
         if matched
-        else pairing.beside(table, base, _GROUP, compared, ["arm"])
+        else pairing.align(table, base, _GROUP, compared, ["arm"])
     )
     sign = table["direction"]
     arm, reference_valence = sign * table["valence"], sign * other["valence"]

@@ -58,7 +58,7 @@ def yardsticks(pairs: pd.DataFrame, margin: float, confidence: float) -> pd.Data
     return table.assign(**{COLUMNS[-1]: margin / table["estimate"].abs()})
 
 
-def reading(table: pd.DataFrame, margin: float) -> str:
+def summary(table: pd.DataFrame, margin: float) -> str:
     """The margin in sentences, one for each model."""
     sentences = [f"δ = {margin:g} scale points: {100 * margin:g} texts in a hundred move by a whole point."]
     for model, subset in table.groupby("model", sort=False):

@@ -24,7 +24,7 @@ FAILED = "did not converge"
 _FOUND = ["estimate", "ci_low", "ci_high", "se"]
 
 
-def answers(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+def estimates(pairs: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator) -> pd.DataFrame:
     """Towards excess and valence shift of one model by each of METHODS.
 
     Args:
@@ -107,8 +107,8 @@ def _parts(part: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, in
         yield "closed − open", labelled, {"closed": 1, "open": -1}
 
 
-def _nothing(said: str) -> dict:
-    return {**dict.fromkeys(_FOUND, np.nan), "said": said}
+def _nothing(reason: str) -> dict:
+    return {**dict.fromkeys(_FOUND, np.nan), "said": reason}
 
 
 def _mean(part: pd.DataFrame, quantity: str, weights: dict, confidence: float) -> dict:

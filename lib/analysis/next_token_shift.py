@@ -52,7 +52,7 @@ def summarise(shifts: pd.DataFrame, by: list[str], confidence: float) -> pd.Data
     return leakage.within_limits(pd.concat(tables, ignore_index=True))
 
 
-def beside_sampled(
+def compare_sampled(
     shifts: pd.DataFrame, pairs: pd.DataFrame, by: list[str], confidence: float
 ) -> pd.DataFrame:
     """Net and shift of the charged arms, exact and sampled, within each combination of the columns `by`.

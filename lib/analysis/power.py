@@ -301,7 +301,7 @@ def floors(differences: pd.DataFrame, matches: tuple[int, ...] = MATCHES) -> pd.
     return pd.DataFrame(rows, columns=["model", "contrast", *(f"{count} matches" for count in matches)])
 
 
-def floors_reading(table: pd.DataFrame) -> str:
+def floors_summary(table: pd.DataFrame) -> str:
     """Summary of `floors`: the smallest and the largest floor at each number of matches."""
     known = table.drop(columns=["model", "contrast"])
     known = known[(known > 0).any(axis=1)]
@@ -323,7 +323,7 @@ def floors_reading(table: pd.DataFrame) -> str:
     )
 
 
-def reading(table: pd.DataFrame | None, set_name: str | None) -> str:
+def summary(table: pd.DataFrame | None, set_name: str | None) -> str:
     """Summary of `detectable`, one clause for each model; without a table, the reason why there is none."""
     if table is None and set_name is None:
         return (

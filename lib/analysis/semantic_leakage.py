@@ -59,7 +59,7 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral") -> pd.DataFrame:
     base = pairing.references(judgements, reference)
     table = judgements[judgements["arm"].isin([*DIRECTIONS, "placebo", "concept"])]
     table = pairing.with_partner(table, base, _GROUP)
-    table = table.assign(control=pairing.beside_partner(table, base, _GROUP, ["completion"])["completion"])
+    table = table.assign(control=pairing.align_partner(table, base, _GROUP, ["completion"])["completion"])
     return table.assign(semantic=leaks(table.rename(columns={"context": "concept", "completion": "test"})))
 
 
@@ -71,7 +71,7 @@ def by_arm(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return clustered.design_shares(every, "semantic", ["arm", "pairs"], confidence)
 
 
-def beside_expression(
+def compare_with_expression(
     table: pd.DataFrame, expression: pd.DataFrame, confidence: float, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Spearman's rank correlation over stems of the two leak rates of the charged arms.
@@ -103,8 +103,8 @@ def beside_expression(
     return np.array([correlation(both)[0], ci_low[0], ci_high[0]])
 
 
-def reading(rates: pd.DataFrame, correlation: np.ndarray) -> str:
-    """Summary of `by_arm` and `beside_expression` in one sentence."""
+def summary(rates: pd.DataFrame, correlation: np.ndarray) -> str:
+    """Summary of `by_arm` and `compare_with_expression` in one sentence."""
     at = rates[rates["pairs"] == "all"].set_index("arm")
     if at["estimate"].isna().all():
         return "Semantic leak rate: not estimated, for no pair of completions is there."

@@ -111,7 +111,7 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
             base = subset[subset["arm"] == other]
             table = pairing.with_partner(subset[subset["arm"] == one], base, ["group_id"])
             difference = (
-                table["missing"] - pairing.beside(table, base, ["group_id"], ["missing"], [])["missing"]
+                table["missing"] - pairing.align(table, base, ["group_id"], ["missing"], [])["missing"]
             )
             estimate = clustered.design_mean(table.assign(apart=difference), "apart", corrected, (-100, 100))
             if estimate.n:

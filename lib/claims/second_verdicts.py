@@ -20,7 +20,7 @@ _OF_BOARD = [name.removesuffix("_vader") for name in COLUMNS]
 NAME = "VADER"
 
 
-def beside(own: pd.DataFrame, second: pd.DataFrame | None) -> pd.DataFrame:
+def with_second(own: pd.DataFrame, second: pd.DataFrame | None) -> pd.DataFrame:
     """Return `own`, a claims board, with COLUMNS from the same board by the second judge.
 
     COLUMNS are all missing where there is no second judge (None).

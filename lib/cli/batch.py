@@ -96,7 +96,7 @@ def finish(set_name: str) -> None:
     card.write(set_name)
     board, banner, kind = (
         reports.board(set_name),
-        reports.stamp(params.load(set_name)),
+        reports.banner(params.load(set_name)),
         rules.board_kind(set_name),
     )
     table = forest.markdown(board, "claims.svg", kind)

@@ -183,7 +183,7 @@ def write(set_name: str) -> pd.DataFrame:
         The table of `side_by_side`.
     """
     table, folder = side_by_side(set_name), records.run_folder(confirmatory.name_of(set_name))
-    banner, body = reports.stamp(params.load(set_name)), markdown(set_name)
+    banner, body = reports.banner(params.load(set_name)), markdown(set_name)
     records.write_text(folder / "confirmation.csv", table.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "confirmation.md", f"**{banner}**\n\n{body}\n" if banner else f"{body}\n")
     return table

@@ -209,7 +209,7 @@ def facts(parameters: ParameterSet, loaded: dict) -> dict:
             "id": spec.id,
             "mode": spec.mode,
             "remote": spec.server is not None,
-            "parameters": 0 if spec.table or spec.id.startswith("canned:") else loaded[spec.name].parameters,
+            "parameters": 0 if spec.table or spec.id.startswith("mock:") else loaded[spec.name].parameters,
         }
         for spec in parameters.models
     }

@@ -11,7 +11,7 @@ from lib.cli import jobs
 from lib.config import specs
 from lib.runtime import errors, progress
 from lib.runtime.errors import UserError
-from lib.storage import records
+from lib.storage import cell_seconds, records
 
 # nbformat imports jsonschema, which would compile a grammar of internationalised addresses: 2 seconds
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: as if it were not installed
@@ -56,8 +56,9 @@ def notebook(name: str, values: Path, executed: Path) -> None:
         raise UserError(
             f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size"
         ) from None
-    tidy(executed)
     took = time.monotonic() - started
+    cell_seconds.save(cell_values["set_name"], executed.stem, nbformat.read(executed, as_version=4), took)
+    tidy(executed)
     if not progress.tell(end=took):
         print(f"{label} done in {took:.0f} s", flush=True)
     elif name == "03_judging":

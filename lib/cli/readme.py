@@ -117,12 +117,12 @@ def with_boards(text: str) -> tuple[str, str]:
     sections = {
         "claims": in_words(claims),
         "picture": forest.picture_of(claims, PICTURE),
-        "headline": reports.headline(claims).to_markdown(index=False),
+        "headline": reports.claims_board(claims).to_markdown(index=False),
         "confirmatory": confirm.summary(SET),
     }
     for marker, content in sections.items():
         text = fill(text, marker, content)
-    return text, forest.svg(claims, reports.stamp(params.load(SET)))
+    return text, forest.svg(claims, reports.banner(params.load(SET)))
 
 
 def write() -> None:

@@ -17,7 +17,9 @@ def main() -> int:
 
 def _train() -> None:
     table = ladder_reports.trained("ladder")
-    print(f"{ladder_reports.shown(table).to_string(index=False)}\n{ladder_reports.reading(table, 0.95)}")
+    print(
+        f"{ladder_reports.format_table(table).to_string(index=False)}\n{ladder_reports.summary(table, 0.95)}"
+    )
 
 
 if __name__ == "__main__":

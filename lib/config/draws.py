@@ -56,7 +56,7 @@ def check_mitigated(samples: Samples, unmitigated: Samples) -> None:
             )
 
 
-def asked(arms: pd.Series, samples: Samples, mitigation: str = NO_MITIGATION) -> pd.Series:
+def requested(arms: pd.Series, samples: Samples, mitigation: str = NO_MITIGATION) -> pd.Series:
     """The number of completions requested for each prompt, according to its arm.
 
     Args:
@@ -88,8 +88,8 @@ def count(arms: pd.Series, values: dict) -> int:
         arms: The arm of each prompt.
         values: The values of notebook 02.
     """
-    mitigated = (asked(arms, values["mitigation_samples"], name) for name in values["mitigations"])
-    return int(sum(requested.sum() for requested in (asked(arms, values["samples"]), *mitigated)))
+    mitigated = (requested(arms, values["mitigation_samples"], name) for name in values["mitigations"])
+    return int(sum(requested.sum() for requested in (requested(arms, values["samples"]), *mitigated)))
 
 
 def _of(samples: Samples, arm: str) -> int:

@@ -22,10 +22,10 @@ BUNDLED_MODELS = (
     "bundled:Gemma-3-270M",
     "bundled:Qwen2.5-Coder-0.5B-Instruct",
     "bundled:Qwen2.5-Coder-1.5B-Instruct",
-    "canned:leak-0",
-    "canned:leak-10",
-    "canned:leak-30",
-    "canned:leak-50",
+    "mock:leak-0",
+    "mock:leak-10",
+    "mock:leak-30",
+    "mock:leak-50",
     "ladder:0.1M",
     "ladder:0.4M",
     "ladder:1.2M",
@@ -229,7 +229,7 @@ class LLMJudge(_JudgeBase):
                 f"judge {self.name}: model.temperature {model.temperature:g} would not be looked at; take "
                 "it out and set the judge's own temperature"
             )
-        if model.mode != "chat" or model.table or model.assistant_prefill or model.id.startswith("canned:"):
+        if model.mode != "chat" or model.table or model.assistant_prefill or model.id.startswith("mock:"):
             raise ValueError(
                 f"judge {self.name}: model {model.name} cannot be asked; give one of transformers or of a "
                 "server, in mode 'chat', without assistant_prefill"

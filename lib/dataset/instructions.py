@@ -46,7 +46,7 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
     pairs = pairs.copy()
     while True:  # a prompt may begin with several instructions
         shared = _shared(pairs)
-        found = {
+        matches = {
             name: [
                 _beginning(text, concept, shared)
                 for text, concept in zip(pairs[name], pairs["concept"], strict=True)
@@ -54,10 +54,10 @@ def without(pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list]]:
             for name in ("prompt", "control")
         }
         # test and control are treated alike
-        unchanged = [None in both for both in zip(*found.values(), strict=True)]
+        unchanged = [None in both for both in zip(*matches.values(), strict=True)]
         beginnings = {
             name: [text if text and not keep else "" for keep, text in zip(unchanged, texts, strict=True)]
-            for name, texts in found.items()
+            for name, texts in matches.items()
         }
         if not any(map(any, beginnings.values())):
             return pairs, {name: list(rows) for name, rows in removed.items()}

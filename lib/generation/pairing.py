@@ -78,7 +78,7 @@ def _round(table: pd.DataFrame, draws: pd.DataFrame, key: list[str]) -> pd.Serie
     return turns.merge(draws.drop(columns="count"), on=[*key, "turn"], how="left")["sample_index"]
 
 
-def beside(
+def align(
     table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str], of: list[str]
 ) -> pd.DataFrame:
     """Return the reference values that each row of `table` is compared with.
@@ -96,7 +96,7 @@ def beside(
     Returns:
         The columns `values`, indexed as `table`.
     """
-    single = beside_partner(table, base, key, values)
+    single = align_partner(table, base, key, values)
     counts = base.groupby(key, sort=False)["sample_index"].nunique().rename("count")
     count = table[key].merge(counts, left_on=key, right_index=True, how="left")["count"].to_numpy()
     equal = table.assign(equal=table["partner"] == table["sample_index"]).groupby([*key, *of], sort=False)
@@ -107,9 +107,7 @@ def beside(
     )
 
 
-def beside_partner(
-    table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str]
-) -> pd.DataFrame:
+def align_partner(table: pd.DataFrame, base: pd.DataFrame, key: list[str], values: list[str]) -> pd.DataFrame:
     """Return `values` of the partner of each row of `table`, missing where `base` has no such draw.
 
     The result is indexed as `table`.

@@ -63,7 +63,7 @@ def _ask(
     prompts: pd.DataFrame, mitigation: str, texts: list[str], samples: draws.Samples, model
 ) -> pd.DataFrame:
     requested = prompts[["prompt_id", "group_id", "stem_id", "arm", "context", "stem"]].reset_index(drop=True)
-    counts = draws.asked(requested["arm"], samples, mitigation)
+    counts = draws.requested(requested["arm"], samples, mitigation)
     requested = requested[counts > 0].copy()
     requested["mitigation"] = mitigation
     requested["wording"] = [
@@ -200,7 +200,7 @@ def _complete(
     return records
 
 
-def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
+def completions_table(replies: pd.DataFrame, parameters: Generation, model) -> pd.DataFrame:
     """Return the table that a run stores.
 
     Returns:
@@ -208,7 +208,7 @@ def completions_table(paid: pd.DataFrame, parameters: Generation, model) -> pd.D
         tables; missing where unknown).
     """
     spec = parameters.model
-    table = paid[[*COMPLETION_COLUMNS, *SETTLED]].copy()
+    table = replies[[*COMPLETION_COLUMNS, *SETTLED]].copy()
     table.insert(0, "model", spec.name)
     return table.assign(
         family=spec.family,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.config.specs import ClassifierJudge, ParameterError, nearest
-from lib.models.checkpoints import found, identity, trained
+from lib.models.checkpoints import identity, load, trained
 from lib.nlp import batches
 from lib.nlp.text import VERSION as TEXT_VERSION
 
@@ -29,7 +29,7 @@ def version(judge: ClassifierJudge) -> str:
     """
     _config(judge)
     # the tokenizer may need a package that is missing: fail here, before any work
-    found("AutoTokenizer", *_asked(judge), **_place(judge))
+    load("AutoTokenizer", *_asked(judge), **_place(judge))
     code = {"code": VERSION, "text": TEXT_VERSION, "tokens": MOST_TOKENS}
     depends_on = {**code, "weights": identity(judge.id, judge.revision), "labels": judge.labels}
     return f"{judge.name}-{hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:8]}"
@@ -48,7 +48,7 @@ def valences(judge: ClassifierJudge, texts: list[str]) -> np.ndarray:
 
 def _config(judge: ClassifierJudge):
     """Return the model's configuration, checked: a single-label classifier with a valence for each label."""
-    config = found("AutoConfig", *_asked(judge), **_place(judge))
+    config = load("AutoConfig", *_asked(judge), **_place(judge))
     if fault := _unfit(config):
         raise ParameterError(f"judge {judge.name}: id {judge.id!r} {fault}")
     source, canonical = set(config.id2label.values()), set(judge.labels)
@@ -109,7 +109,7 @@ def _loaded(asked: tuple[str, str, str], place: tuple):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = found("AutoTokenizer", *asked, **dict(place))
+    tokenizer = load("AutoTokenizer", *asked, **dict(place))
     model = trained(
         "AutoModelForSequenceClassification", *asked, device_map="auto", dtype="float32", **dict(place)
     ).eval()

@@ -83,7 +83,9 @@ def valences(judge: Judge, texts: list[str]) -> np.ndarray:
     if judge.kind == "vader":  # faster than looking up stored verdicts
         values = vader.valences(distinct)
     else:
-        values = verdicts.kept(version(judge), distinct, lambda texts: _module(judge).valences(judge, texts))
+        values = verdicts.cached(
+            version(judge), distinct, lambda texts: _module(judge).valences(judge, texts)
+        )
     return np.append(values, np.nan)[codes]
 
 

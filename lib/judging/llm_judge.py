@@ -142,7 +142,7 @@ def pairings(completions: pd.DataFrame) -> pd.DataFrame:
     )
     neutral = pairing.references(every, "neutral")
     others = pairing.with_partner(every[every["arm"] != "neutral"], neutral, _GROUP)
-    partners = pairing.beside_partner(others, neutral, _GROUP, ["row", "text"]).add_suffix("_neutral")
+    partners = pairing.align_partner(others, neutral, _GROUP, ["row", "text"]).add_suffix("_neutral")
     pairs, table = others.join(partners).dropna(subset=["text", "text_neutral"]), every.dropna(subset="text")
     one = pairs[["row", "text", "text_neutral", "stem_id"]].set_axis(
         ["row", "text", "other", "stem_id"], axis=1
@@ -243,7 +243,7 @@ def _answered(requested: pd.DataFrame, judge: LLMJudge, model, replies: Path) ->
     are asked in blocks that depend on nothing but the questions, so that a run that was killed, or is
     repeated, gets the same replies.
     """
-    config = _told(judge)
+    config = _generation(judge)
     requested = runner.keyed(requested, config, model)
     if judge.model.server or judge.model.dtype == "float32":
         return runner.generate(requested, config, model, replies)
@@ -268,7 +268,7 @@ def _unscored(reply: str | None, outcome: str, ended: bool) -> str:
     return SILENT if ended else CUT
 
 
-def _told(judge: LLMJudge) -> Generation:
+def _generation(judge: LLMJudge) -> Generation:
     """Return the judge's sampling settings in the form of a Generation section."""
     settings = {name: getattr(judge, name) for name in ("model", "temperature", "max_new_tokens", "seed")}
     return Generation(

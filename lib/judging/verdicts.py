@@ -25,7 +25,7 @@ def path(version: str) -> Path:
     return caching.cache_folder() / f"verdicts-{hashlib.sha256(version.encode()).hexdigest()[:16]}.sqlite"
 
 
-def kept(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
+def cached(version: str, texts: list[str], give: Callable[[list[str]], np.ndarray]) -> np.ndarray:
     """Return the valence of each text, shape (texts,), from the store where it holds one.
 
     Texts are processed shortest first, so that those of a block have similar lengths. Verdicts that another

@@ -30,7 +30,7 @@ def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
     of_set = [Choice(f"parameter set {set_name}", spec.name, spec) for spec in parameters.models]
     shipped = [
         Choice(
-            "mock, no conclusion" if model_id.startswith("canned:") else "bundled",
+            "mock, no conclusion" if model_id.startswith("mock:") else "bundled",
             model_id,
             _model(model_id, model_id),
         )
@@ -49,7 +49,7 @@ def _is_at_hand(model_id: str) -> bool:
     Left out are models that must still be fetched from many packages, the ladder, which is trained on first
     use, and mock models that differ only in how much they leak.
     """
-    return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "canned:leak-50"
+    return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "mock:leak-50"
 
 
 def _model(name: str, model_id: str) -> Model:

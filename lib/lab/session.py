@@ -109,7 +109,7 @@ class Session:
         state |= {
             "model": spec.name,
             "judge": {"version": judges.version(judge), "note": note},
-            "toy": reports.TOY if spec.id.startswith("canned:") else "",
+            "toy": reports.TOY if spec.id.startswith("mock:") else "",
         }
         requested, generation = pair.requests(wanted, model), self.parameters.generation
         sampled = {

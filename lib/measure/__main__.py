@@ -277,7 +277,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _kind(model: str) -> str:
-    if model.startswith("canned:"):
+    if model.startswith("mock:"):
         return "a mock model"
     return "a server" if identify.is_url(model) else "a model that runs here"
 

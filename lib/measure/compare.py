@@ -139,7 +139,7 @@ def write(set_names: list[str]) -> list[str]:
     table, paired = format_table(estimates), comparison_reports.family(differences)
     mock_sets = [name for name in set_names if params.load(name).is_mock]
     banner = (
-        f"TOY: no conclusion. Canned models wrote the completions of {', '.join(mock_sets)}."
+        f"TOY: no conclusion. Mock models wrote the completions of {', '.join(mock_sets)}."
         if mock_sets
         else ""
     )
@@ -148,7 +148,7 @@ def write(set_names: list[str]) -> list[str]:
         f"{left_out:,} others left out; "
         f"{100 * confidence:g} % intervals clustered by {estimates['cluster_unit'].iloc[0]}"
     )
-    summary_text = comparison_reports.models_reading(differences, margin, confidence)
+    summary_text = comparison_reports.models_summary(differences, margin, confidence)
     identical_text = "; ".join(
         f"{one} and {other} wrote the same completions" for one, other in identical(judgements)
     )

@@ -54,15 +54,11 @@ def identify(request: Request) -> tuple[Model, list[str]]:
     assert model is not None
     if is_url(model):
         return _of_server(model, request)
-    if model.startswith("canned:"):
+    if model.startswith("mock:"):
         if model not in specs.BUNDLED_MODELS:
             raise ParameterError(f"MODEL={model}: no such model{nearest(model, specs.BUNDLED_MODELS)}")
         return Model(
-            name=slug(model.replace(":", "-")),
-            id=model,
-            family="canned",
-            tuning="instruct",
-            mode="completion",
+            name=slug(model.replace(":", "-")), id=model, family="mock", tuning="instruct", mode="completion"
         ), ["a mock model with a known leak, for trying this out: it allows no conclusion"]
     return _of_weights(model, request)
 

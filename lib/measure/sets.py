@@ -36,7 +36,7 @@ def values(model: Model, judge: str, design: Design | None = None) -> dict:
     model_row = model.model_copy(update={"mitigate": mitigate}).model_dump(exclude_defaults=True)
     config |= {
         "title": f"{model.name}, {model.mode} mode",
-        "is_mock": model.id.startswith("canned:"),
+        "is_mock": model.id.startswith("mock:"),
         "models": [model_row],
     }
     config["dataset"] |= {

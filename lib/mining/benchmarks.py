@@ -49,7 +49,7 @@ def write_origin(set_name: str, benchmark) -> None:
         records.write_table(set_name, f"mining/{name}", table)
 
 
-def reading(run: Dataset, prompts: pd.DataFrame, sentences: curated_prompts.Sentences, file: str) -> str:
+def summary(run: Dataset, prompts: pd.DataFrame, sentences: curated_prompts.Sentences, file: str) -> str:
     """How many prompts there are, where their sentences are from and what is wrong with them, as Markdown."""
     size = (
         f"{len(prompts)} prompts: {prompts['stem_id'].nunique()} stems in {prompts['domain'].nunique()} "
@@ -67,7 +67,7 @@ def reading(run: Dataset, prompts: pd.DataFrame, sentences: curated_prompts.Sent
     return "\n\n".join(parts)
 
 
-def mining_reading(felt: pd.DataFrame) -> str:
+def mining_summary(felt: pd.DataFrame) -> str:
     """A sentence on how often people rate mined sentences as mined, from `felt` of `mined.Benchmark`."""
     summaries = []
     for scope, subset in felt[felt["domain"] == "all"].groupby("scope", sort=False):

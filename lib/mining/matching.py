@@ -101,37 +101,37 @@ def _matched(negative: pd.DataFrame, positive: pd.DataFrame, neutral: pd.DataFra
     return table[table.apply(lambda row: pages[row].is_unique, axis=1).astype(bool)]
 
 
-def groups(chosen: pd.DataFrame, vectors: np.ndarray, found: pd.DataFrame, config: Mining) -> pd.DataFrame:
+def groups(chosen: pd.DataFrame, vectors: np.ndarray, matched: pd.DataFrame, config: Mining) -> pd.DataFrame:
     """Assign matches to stems.
 
-    Each stem serves once, each match told.max_stems_per_match times. If there are more matches than needed,
+    Each stem serves once, each match config.max_stems_per_match times. If there are more matches than needed,
     the strongest serve. Stem and contexts come from different pages, share no content word, and the cosine of
-    their vectors is below told.max_cosine.
+    their vectors is below config.max_cosine.
 
     Args:
         chosen: The candidates, as `describe` returns them.
         vectors: Sentence vectors of the rows of `chosen`.
-        found: The matches, as `matches` returns them.
+        matched: The matches, as `matches` returns them.
         config: The mining section of a parameter set.
 
     Returns:
-        At most told.groups rows, with columns stem (row number of `chosen`) and match (row number of
-        `found`).
+        At most config.groups rows, with columns stem (row number of `chosen`) and match (row number of
+        `matched`).
     """
     stems = chosen.index[chosen["role"] == "stem"].to_numpy()
-    strength = chosen["strength"].to_numpy()[found[list(CHARGED)].to_numpy()].min(axis=1)
+    strength = chosen["strength"].to_numpy()[matched[list(CHARGED)].to_numpy()].min(axis=1)
     strongest = np.argsort(-strength, kind="stable")[: -(-config.groups // config.max_stems_per_match)]
     seats = np.tile(strongest, config.max_stems_per_match)[: config.groups]
     n_chunks = max(1, -(-len(seats) // (2 * _PART)))
     limit = config.max_cosine
     assigned = [
-        _seated(chosen, vectors, found, stems[chunk::n_chunks], seats[chunk::n_chunks], limit)
+        _seated(chosen, vectors, matched, stems[chunk::n_chunks], seats[chunk::n_chunks], limit)
         for chunk in range(n_chunks)
     ]
     return pd.concat(assigned, ignore_index=True).sort_values(["match", "stem"], ignore_index=True)
 
 
-def _seated(chosen, vectors, found, stems, seats, max_cosine) -> pd.DataFrame:
+def _seated(chosen, vectors, matched, stems, seats, max_cosine) -> pd.DataFrame:
     if not len(stems) or not len(seats):
         return pd.DataFrame({"stem": [], "match": []}, dtype=int)
     counter = CountVectorizer(stop_words="english", token_pattern=r"[a-z]{3,}", binary=True)
@@ -139,7 +139,7 @@ def _seated(chosen, vectors, found, stems, seats, max_cosine) -> pd.DataFrame:
     urls = chosen["url"].to_numpy()
     cost = np.zeros((len(stems), len(seats)))
     for arm in ALL:
-        contexts = found[arm].to_numpy()[seats]
+        contexts = matched[arm].to_numpy()[seats]
         cosine = vectors[stems] @ vectors[contexts].T
         shared = (content[stems] @ content[contexts].T).toarray() > 0
         forbidden = shared | (cosine >= max_cosine) | (urls[stems][:, None] == urls[contexts][None, :])

@@ -124,10 +124,10 @@ def assemble(
     )
 
 
-def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+def _prompts(chosen: pd.DataFrame, matched: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """One row per group and arm, as curated_prompts.PROMPTS requires."""
     stems = chosen.loc[groups["stem"]].reset_index(drop=True)
-    negative = chosen.loc[found.loc[groups["match"], "negative"], "text_id"].to_numpy()
+    negative = chosen.loc[matched.loc[groups["match"], "negative"], "text_id"].to_numpy()
     common = pd.DataFrame(
         {
             "group_id": stems["text_id"] + "+" + negative,
@@ -143,7 +143,7 @@ def _prompts(chosen: pd.DataFrame, found: pd.DataFrame, groups: pd.DataFrame) ->
     )
     arm_tables = [common.assign(arm="none", context_id="", context="", emotion="none", intensity="none")]
     for arm in matching.ALL:
-        contexts = chosen.loc[found.loc[groups["match"], arm]]
+        contexts = chosen.loc[matched.loc[groups["match"], arm]]
         emotion = "unknown" if arm in matching.CHARGED else "none"
         arm_tables.append(
             common.assign(

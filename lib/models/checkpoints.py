@@ -44,7 +44,7 @@ _NOT_READ_NAMES = {
 _SERVER = "or set `server` to one that runs it, such as llama.cpp or vLLM"
 
 
-def found(loader: str, who: str, id_: str, source: str, **options):
+def load(loader: str, who: str, id_: str, source: str, **options):
     """Load a folder or hub id with the Auto class `loader`.
 
     Code that comes with a model is never run.
@@ -92,12 +92,12 @@ def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[N
 
 
 def trained(loader: str, who: str, id_: str, source: str, **options):
-    """Load with `found`, and demand that all weights come from files. The arguments are those of `found`.
+    """Load with `load`, and demand that all weights come from files. The arguments are those of `load`.
 
     Raises:
         ParameterError: If some weights are in no file, because these would be drawn at random.
     """
-    model, loading_info = found(loader, who, id_, source, output_loading_info=True, **options)
+    model, loading_info = load(loader, who, id_, source, output_loading_info=True, **options)
     if absent := sorted({name for name, _ in model.named_parameters()} & set(loading_info["missing_keys"])):
         raise ParameterError(
             f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "

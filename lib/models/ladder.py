@@ -43,10 +43,10 @@ def documents() -> list[str]:
 
 def folder(size: str) -> Path:
     """The folder of the model of one size ("3.1M") and its tokenizer; all missing sizes are trained first."""
-    return made(documents(), Recipe(), packages.cache_folder()) / size
+    return path_of(documents(), Recipe(), packages.cache_folder()) / size
 
 
-def made(texts: list[str], recipe: Recipe, parent: Path) -> Path:
+def path_of(texts: list[str], recipe: Recipe, parent: Path) -> Path:
     """Train the sizes that are missing.
 
     Args:
@@ -89,7 +89,7 @@ def key(texts: list[str], recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps([texts, asdict(recipe), VERSION]).encode()).hexdigest()[:12]
 
 
-def told(ladder: Path) -> pd.DataFrame:
+def card(ladder: Path) -> pd.DataFrame:
     """What `train` reported on each size of a ladder, one row per size, the smallest first."""
     reports = {path.stem: json.loads(path.read_text()) for path in ladder.glob("*.json")}
     return pd.DataFrame.from_dict(reports, orient="index").rename_axis("size").sort_values("parameters")

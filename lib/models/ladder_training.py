@@ -109,7 +109,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
         optimizer.zero_grad()
         _tell(_operations(size, recipe) * len(batch) * recipe.block)
     held_out = losses(empty, unseen, recipe)
-    found = {
+    results = {
         "parameters": sum(part.numel() for part in empty.parameters())
         - empty.get_input_embeddings().weight.numel(),
         "learning_rate": rate,
@@ -121,7 +121,7 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
         "minutes": (time.monotonic() - started) / 60,
     }
     np.save(ladder / f"{size}.npy", held_out)
-    _keep(ladder, size, accelerator.unwrap_model(model), tokenizer, found)
+    _keep(ladder, size, accelerator.unwrap_model(model), tokenizer, results)
 
 
 def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
@@ -140,21 +140,21 @@ def losses(model, blocks, recipe: Recipe) -> np.ndarray:
     """Mean cross-entropy of the tokens of each block (all but its first), nats."""
     import torch
 
-    found = []
+    by_block = []
     with torch.inference_mode():
         model.eval()
         for part in blocks.split(recipe.batch):
             logits = model(input_ids=part).logits[:, :-1]
-            found.append(
+            by_block.append(
                 torch.nn.functional.cross_entropy(logits.mT, part[:, 1:], reduction="none")
                 .double()
                 .mean(dim=1)
             )
         model.train()
-    return torch.cat(found).numpy()
+    return torch.cat(by_block).numpy()
 
 
-def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
+def _keep(ladder: Path, size: str, model, tokenizer, results: dict) -> None:
     from safetensors import SafetensorError
 
     tmp_path = ladder / f".{size}.making"
@@ -164,7 +164,7 @@ def _keep(ladder: Path, size: str, model, tokenizer, found: dict) -> None:
     except SafetensorError as error:  # a full disk, among others
         raise ResourceError(str(error)) from None
     tokenizer.save_pretrained(tmp_path)
-    (ladder / f"{size}.json").write_text(json.dumps(found, indent=1))
+    (ladder / f"{size}.json").write_text(json.dumps(results, indent=1))
     tmp_path.rename(ladder / size)
 
 

@@ -12,10 +12,10 @@ from lib.nlp import vader
 from lib.replies.reply import Reply
 
 
-class Canned(Backend):
+class MockModel(Backend):
     """A mock model that draws a stock phrase and adopts the mood of its context at a known rate.
 
-    `canned:leak-30` adopts it in 30 % of draws. Its number of parameters is invented: the less it leaks, the
+    `mock:leak-30` adopts it in 30 % of draws. Its number of parameters is invented: the less it leaks, the
     larger it claims to be.
     """
 
@@ -38,7 +38,7 @@ class Canned(Backend):
         percent = int(spec.id.rsplit("-", 1)[1])
         self.leak = percent / 100
         self.parameters = 10 ** (8 - percent // 10)
-        self.fingerprint = json.dumps({"canned": spec.id, "phrases": self.PHRASES, "charged": self.CHARGED})
+        self.fingerprint = json.dumps({"mock": spec.id, "phrases": self.PHRASES, "charged": self.CHARGED})
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """Render the plain text of the prompt."""

@@ -66,7 +66,7 @@ class ModelFiles:
     def _revision(self) -> dict[str, str]:
         return {"revision": self.spec.revision} if self.source and not Path(self.source).is_dir() else {}
 
-    def _load(self, loader: str, source: str, load=checkpoints.found, **options):
+    def _load(self, loader: str, source: str, load=checkpoints.load, **options):
         return load(loader, self._who, self.spec.id, source, **options)
 
 

@@ -17,10 +17,10 @@ def load(spec: Model):
         from lib.models.precomputed import Precomputed
 
         return Precomputed(spec)
-    if spec.id.startswith("canned:"):
-        from lib.models.mock import Canned
+    if spec.id.startswith("mock:"):
+        from lib.models.mock import MockModel
 
-        return Canned(spec)
+        return MockModel(spec)
     from lib.models.huggingface import HuggingFaceModel
 
     return HuggingFaceModel(spec)

@@ -107,7 +107,7 @@ def agreement(
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
+def format_agreement(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """Format a table of `agreement`, with a column for each measure.
 
     "undefined" means that all labels are equal or that there is only one annotator. An empty table gives a
@@ -184,7 +184,7 @@ def quantities(
     return pd.concat(tables, ignore_index=True)
 
 
-def quantities_shown(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame | Markdown:
+def format_quantities(table: pd.DataFrame, banner: str = "") -> pd.DataFrame | Markdown:
     """Format the net excess and the leak rate of a table of `quantities`, with a column for each source.
 
     A sentence instead, if no pair has labels on both completions.
@@ -201,4 +201,4 @@ def quantities_shown(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame | M
         columns="source",
         values="cell",
     )[list(prediction_powered.SOURCES)]
-    return wide.reset_index().rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return wide.reset_index().rename_axis(columns=f"⚠ {banner}" if banner else None)

@@ -27,9 +27,9 @@ _STRIP = 4 + len(forest.RULER) + 2  # columns before the numbers
 
 
 def board(set_name: str) -> str:
-    """Format the claims of a finished run, claim by claim, headed by the stamp of its set."""
-    stamped, table = reports.stamp(params.load(set_name)), reports.board(set_name)
-    lines = [*textwrap.wrap(stamped, WIDTH), ""] if stamped else []
+    """Format the claims of a finished run, claim by claim, headed by the banner of its set."""
+    banner, table = reports.banner(params.load(set_name)), reports.board(set_name)
+    lines = [*textwrap.wrap(banner, WIDTH), ""] if banner else []
     for claim in by_claim(table).itertuples():
         lines += textwrap.wrap(f"{claim.claim} {claim.statement}: {in_words(claim)} ({claim.counts})", WIDTH)
         lines += rows_of(table[table["claim"] == claim.claim])
@@ -64,11 +64,11 @@ def rows_of(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _numbers(row: pd.Series, found: str) -> str:
+def _numbers(row: pd.Series, result: str) -> str:
     form = f".{digits(row['unit'])}f"
     mde = "–" if pd.isna(row["detectable"]) else f"{row['detectable']:{form}}"
     return (
-        f"{found} {row['unit']}; n {row['n']:,} in {row['clusters']:,} {row['cluster_unit']}; "
+        f"{result} {row['unit']}; n {row['n']:,} in {row['clusters']:,} {row['cluster_unit']}; "
         f"MDE {mde}, δ {row['margin']:{form}}"
     )
 
@@ -82,14 +82,14 @@ def of_model(set_name: str, model: str) -> str:
     faults = usability.faults(judgements, pairs, scaling["confidence"], scaling["margin"])
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)
     table = reports.as_judged(table, set_name)
-    claim, stamped = table.iloc[0], reports.stamp(parameters, faults)
+    claim, banner = table.iloc[0], reports.banner(parameters, faults)
     uncorrected = " (before correction for several models)" if len(parameters.models) > 1 else ""
     return "\n".join(
         [
             f"{claim['claim']} {claim['statement']}{uncorrected}",
             *rows_of(table),
             *textwrap.wrap(
-                f"⚠ {stamped}" if stamped else "", WIDTH, initial_indent="  ", subsequent_indent="    "
+                f"⚠ {banner}" if banner else "", WIDTH, initial_indent="  ", subsequent_indent="    "
             ),
         ]
     )

@@ -22,7 +22,7 @@ _NAMES = {
 }
 
 
-def verdict_shares_reading(shares: pd.DataFrame) -> str:
+def verdict_shares_summary(shares: pd.DataFrame) -> str:
     """Compare the verdict shares of the charged arms with those of the neutral arm and of no context.
 
     Args:
@@ -48,7 +48,7 @@ def verdict_shares_reading(shares: pd.DataFrame) -> str:
     )
 
 
-def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def family(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `lib.analysis.comparisons`.
 
     Returns:
@@ -77,19 +77,19 @@ def family(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     )
     numbers = [name for name in ("naive_se_ratio", "p", "p_holm", "p_equivalence") if name in shown]
     shown[numbers] = shown[numbers].astype(float).round(3)
-    return shown.rename(columns=_NAMES).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return shown.rename(columns=_NAMES).rename_axis(columns=f"⚠ {banner}" if banner else None)
 
 
 def _cell(row) -> str:
     return reports.interval(row, _DIGITS.get(getattr(row, "quantity", "net"), 1))
 
 
-def factors_reading(table: pd.DataFrame, untold: list[str], margin: float, confidence: float) -> str:
+def factors_summary(table: pd.DataFrame, untold: list[str], margin: float, confidence: float) -> str:
     """Say which contrasts survive Holm's correction, which are equivalent to 0 and which cannot be compared.
 
     Args:
         table: A table of `comparisons.factors`.
-        untold: Factors with fewer than two known levels (`comparisons.untold`).
+        untold: Factors with fewer than two known levels (`comparisons.constant_factors`).
         margin: Margin of equivalence, in points.
         confidence: 1 minus the level of the tests.
     """
@@ -101,7 +101,7 @@ def factors_reading(table: pd.DataFrame, untold: list[str], margin: float, confi
     return _verdicts(table, table["contrast"], margin, confidence) + not_compared
 
 
-def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
+def dose_response_summary(table: pd.DataFrame, margin: float, confidence: float) -> str:
     """Say whether leakage grows with the intensity of the context, from `comparisons.dose_response`."""
     if table.empty:
         return "Fewer than two intensities are known: there is no dose–response."
@@ -113,7 +113,7 @@ def doses_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
     return f"Per step of intensity: {per_step}. {_verdicts(table, names, margin, confidence)}"
 
 
-def models_reading(table: pd.DataFrame, margin: float, confidence: float) -> str:
+def models_summary(table: pd.DataFrame, margin: float, confidence: float) -> str:
     """Say which models differ in net excess, from a table of `comparisons.models`.
 
     The text also says how many prompts were left out because only one of two models has them.
@@ -154,8 +154,8 @@ def _listed(words) -> str:
     return f" ({'; '.join(words)})" if len(words) else ""
 
 
-def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """Format a table of `model_based.answers`: the methods side by side, and where they disagree.
+def estimates_by_method(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
+    """Format a table of `model_based.estimates`: the methods side by side, and where they disagree.
 
     Returns:
         One row per quantity, arm and slot: a column for each of METHODS, pairs, stems and disagreement.
@@ -177,11 +177,11 @@ def answers(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["quantity"] = shown["quantity"].map(QUANTITIES)
     shown = shown[[*key, *METHODS, "n", "n_stems", "disagreement"]].fillna({"disagreement": "none"})
     return shown.rename(columns={"n": "pairs", "n_stems": "stems"}).rename_axis(
-        columns=f"⚠ {stamped}" if stamped else None
+        columns=f"⚠ {banner}" if banner else None
     )
 
 
-def answers_reading(table: pd.DataFrame) -> str:
+def estimates_summary(table: pd.DataFrame) -> str:
     """Say in how many rows the bootstrap or the model contradicts the mean or has no answer, and how.
 
     The count is out of the rows whose mean has an interval.

@@ -1,4 +1,4 @@
-"""Figures from long tables: each draws its intervals, carries the stamp of its run and has alternative text.
+"""Figures from long tables: each draws its intervals, carries the banner of its run and has alternative text.
 
 All notebooks share one look. A page is read in print, on dark screens, on phones, and by people with limited
 or no colour vision or with no sight. Therefore the ground is white on every background, figures are narrow,
@@ -34,7 +34,7 @@ WIDTH = 6.4  # inches
 DPI = 144  # dots per inch of the image: sharp in print
 CSS_DPI = 96  # dots per inch at which a browser shows it
 _LETTERS = 76  # letters that fit in a line of the legend
-_NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # the name that opens each sentence of a stamp
+_NAME = re.compile(r"(?:^|(?<=\. ))([^:.]+):")  # the name that opens each sentence of a banner
 _REASON = re.compile(r"INCONCLUSIVE: (.+?)\.(?=\s|$)")
 
 
@@ -76,20 +76,20 @@ def subplots(rows: int = 1, columns: int = 1, **options):
     return plt.subplots(rows, columns, FigureClass=DescribedFigure, **options)
 
 
-def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
-    """Finish a figure with a title, its stamp across it and a description.
+def finish(axes: plt.Axes, title: str, banner: str, alt: str) -> plt.Axes:
+    """Finish a figure with a title, its banner across it and a description.
 
     Args:
         axes: The axes that carry the title, or any axes of a figure with several.
         title: Title of the figure.
-        stamp: Text of `reports.stamp`; "" for none.
+        banner: Text of `reports.banner`; "" for none.
         alt: Description in words, the alternative text of the image.
 
     Returns:
         `axes`.
     """
     figure = axes.figure.get_figure(root=True)
-    names, reasons = _NAME.findall(stamp), _REASON.findall(stamp)
+    names, reasons = _NAME.findall(banner), _REASON.findall(banner)
     lines = [title, *(f"inconclusive: {reason}" for reason in reasons)]
     heading = "\n".join(part for line in lines for part in textwrap.wrap(line, _LETTERS))
     if len(figure.axes) == 1:
@@ -115,11 +115,11 @@ def finish(axes: plt.Axes, title: str, stamp: str, alt: str) -> plt.Axes:
     return axes
 
 
-def blank(title: str, stamp: str) -> plt.Axes:
+def blank(title: str, banner: str) -> plt.Axes:
     """Draw empty axes with a title that says why."""
     _, axes = subplots(figsize=(WIDTH, 1))
     axes.set_axis_off()
-    return finish(axes, title, stamp, "Nothing is drawn.")
+    return finish(axes, title, banner, "Nothing is drawn.")
 
 
 def legend(figure: Figure, axes: plt.Axes) -> None:
@@ -189,7 +189,7 @@ def intervals(
     nothing: float,
     label: str,
     title: str,
-    stamp: str = "",
+    banner: str = "",
     palette: dict | None = None,
     margin: float | None = None,
 ) -> plt.Axes:
@@ -202,7 +202,7 @@ def intervals(
         nothing: The value that means no effect, marked by a line.
         label: Label of the horizontal axis.
         title: Title of the figure.
-        stamp: Text of `reports.stamp`; "" for none.
+        banner: Text of `reports.banner`; "" for none.
         palette: Colour of each level of `hue`; None for the default colours.
         margin: Half-width of the shaded range around `nothing` that counts as no effect; None for no shading.
 
@@ -210,7 +210,7 @@ def intervals(
         The axes.
     """
     if table.empty:
-        return blank(f"{title}: no estimates", stamp)
+        return blank(f"{title}: no estimates", banner)
     rows = list(dict.fromkeys(table[y]))
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
@@ -240,35 +240,35 @@ def intervals(
         legend(figure, axes)
     digits = 1 if table["estimate"].abs().max() >= 2 else 2
     shading = f" Shaded: within {margin:g} of {nothing:g}." if margin else ""
-    return finish(axes, title, stamp, alt_text(table, [y, hue] if hue else [y], label, digits) + shading)
+    return finish(axes, title, banner, alt_text(table, [y, hue] if hue else [y], label, digits) + shading)
 
 
-def net_excess(table: pd.DataFrame, y: str, title: str, stamp: str = "") -> plt.Axes:
+def net_excess(table: pd.DataFrame, y: str, title: str, banner: str = "") -> plt.Axes:
     """Draw the net excess of a table of `leakage.summarise`, with a row for each level of `y`.
 
     The negative and the positive arm stand side by side.
     """
     net = table[table["quantity"] == "net"]
     return intervals(
-        net, y, "arm", 0, "net excess over the neutral arm, points", title, stamp, POLARITY_COLOURS
+        net, y, "arm", 0, "net excess over the neutral arm, points", title, banner, POLARITY_COLOURS
     )
 
 
-def lengths(scored: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+def lengths(scored: pd.DataFrame, title: str, banner: str = "") -> np.ndarray:
     """Draw the column words of a table of `curated_prompts.scored`, with a panel for each arm."""
     words = scored.loc[scored["arm"] != "none", "words"]
     edges = np.arange(words.min() - 0.5, words.max() + 1)
-    return _histograms(scored, "words", edges, "words in the context sentence", title, stamp)
+    return _histograms(scored, "words", edges, "words in the context sentence", title, banner)
 
 
-def context_valence(scored: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+def context_valence(scored: pd.DataFrame, title: str, banner: str = "") -> np.ndarray:
     """Draw the column context_valence of a table of `curated_prompts.scored`, with a panel for each arm."""
     label = "valence of the context, points of the human scale"
-    return _histograms(scored, "context_valence", np.arange(-4.25, 4.5, 0.5), label, title, stamp)
+    return _histograms(scored, "context_valence", np.arange(-4.25, 4.5, 0.5), label, title, banner)
 
 
 def _histograms(
-    scored: pd.DataFrame, column: str, edges: np.ndarray, label: str, title: str, stamp: str
+    scored: pd.DataFrame, column: str, edges: np.ndarray, label: str, title: str, banner: str
 ) -> np.ndarray:
     shown = scored[scored["arm"] != "none"]
     arms = [arm for arm in ARM_COLOURS if arm in set(shown["arm"])]
@@ -292,11 +292,11 @@ def _histograms(
         "-", "−"
     )
     counts = f"{len(shown):,} prompts in {len(arms)} panels, one an arm"
-    finish(panels[0, 0], title, stamp, f"Histograms of {label}: {counts}; mean {means}.")
+    finish(panels[0, 0], title, banner, f"Histograms of {label}: {counts}; mean {means}.")
     return panels[:, 0]
 
 
-def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") -> plt.Axes:
+def calibration(tables: dict[str, pd.DataFrame], title: str, banner: str = "") -> plt.Axes:
     """Draw the mean human rating against the valence by each judge, with the diagonal where both are equal.
 
     `tables` holds a table of `rated_threshold.calibration` under the name of each judge.
@@ -317,4 +317,4 @@ def calibration(tables: dict[str, pd.DataFrame], title: str, stamp: str = "") ->
     alt = " ".join(
         alt_text(table, [], f"mean human rating by valence of {name}") for name, table in tables.items()
     )
-    return finish(axes, title, stamp, f"{alt} Dashed: where both are equal.")
+    return finish(axes, title, banner, f"{alt} Dashed: where both are equal.")

@@ -82,7 +82,7 @@ def title_of(kind: str) -> str:
     return f"What became of the claims ({kind.split(':')[0]})"
 
 
-def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = "") -> plt.Axes:
+def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), banner: str = "") -> plt.Axes:
     """Draw a forest plot of a claims board (columns of `lib.claims.board`).
 
     Each claim is a block, with a line for each model.
@@ -111,7 +111,7 @@ def board(table: pd.DataFrame, title: str = title_of(EXPLORATORY), stamp: str = 
     for verdict in [verdict for verdict in VERDICT_STYLE if verdict in set(table["verdict"])]:
         axes.plot([], [], linestyle="", label=verdict, **_marker(verdict))
     figures.legend(figure, axes)
-    return figures.finish(axes, title, stamp, alt(table))
+    return figures.finish(axes, title, banner, alt(table))
 
 
 def _marker(verdict: str) -> dict:
@@ -186,7 +186,7 @@ def markdown(table: pd.DataFrame, picture: str, kind: str = EXPLORATORY) -> str:
     """
     first, rows = (
         formatted.to_markdown(index=False)
-        for formatted in (reports.claims_table(table), reports.headline(table))
+        for formatted in (reports.claims_table(table), reports.claims_board(table))
     )
     title, second = f"The claims board ({kind}).", second_verdicts.summary(table)
     return f"{title}\n\n{first}\n\n{rows}\n\n{second}\n\n{picture_of(table, picture)}"
@@ -197,7 +197,7 @@ def picture_of(table: pd.DataFrame, picture: str) -> str:
     return f"![{alt(table)}]({picture})"
 
 
-def svg(table: pd.DataFrame, stamp: str = "", kind: str = EXPLORATORY) -> str:
+def svg(table: pd.DataFrame, banner: str = "", kind: str = EXPLORATORY) -> str:
     """Draw `board` as the text of an SVG file, byte-identical for the same table.
 
     Letters are drawn as outlines, because fonts differ between machines.
@@ -205,7 +205,7 @@ def svg(table: pd.DataFrame, stamp: str = "", kind: str = EXPLORATORY) -> str:
     figures.style()
     file = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "expression-leakage", "svg.fonttype": "path"}):
-        figure = board(table, title_of(kind), stamp).figure.get_figure(root=True)
+        figure = board(table, title_of(kind), banner).figure.get_figure(root=True)
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     return file.getvalue()

@@ -6,7 +6,7 @@ The card is written next to the coefficients of the judge.
 import numpy as np
 import pandas as pd
 
-from lib.agreement import rated_agreement, told_feelings
+from lib.agreement import face_validity, rated_agreement
 from lib.config.specs import ROOT, LearnedJudge, VaderJudge
 from lib.corpora import human_ratings
 from lib.judging import adapter, learned
@@ -35,7 +35,7 @@ def write(facts: dict[str, str]) -> None:
     validity = rated_agreement.validity(
         human_ratings.read(), LEARNED, CONFIDENCE, RESAMPLES, np.random.default_rng(0)
     )
-    face_validity = told_feelings.said([LEARNED, VADER])
+    scores = face_validity.scores([LEARNED, VADER])
     records.write_text(
         FILE,
         _CARD.format(
@@ -43,7 +43,7 @@ def write(facts: dict[str, str]) -> None:
             trained_on=adapter.facts()["trained_on"],
             version=learned.version(LEARNED),
             table=_by_domain(validity).to_markdown(),
-            told=told_feelings.reading(face_validity),
+            told=face_validity.summary(scores),
         ),
     )
 

@@ -10,7 +10,7 @@ from lib.judging.llm_reliability import POSITION
 from lib.report import reports
 
 
-def reading(
+def summary(
     judge: Judge, completions: pd.DataFrame, replies: Path, confidence: float, draws: int, rng
 ) -> str:
     """Summarise the replies of a judge as Markdown; a judge that is no language model gives a sentence.

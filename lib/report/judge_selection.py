@@ -38,7 +38,7 @@ def read() -> pd.DataFrame:
     return pd.read_csv(FILE)
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame:
+def format_table(table: pd.DataFrame) -> pd.DataFrame:
     """Format a table of `read`: a row for each judge and test, a column for each domain.
 
     The last row holds the number of texts.
@@ -54,7 +54,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([wide, texts.to_frame().T]).rename_axis(index=rows)
 
 
-def reading(table: pd.DataFrame, judge: Judge) -> str:
+def summary(table: pd.DataFrame, judge: Judge) -> str:
     """Say where the chosen judge has the highest r, whether it reaches one rater and whether it is in use."""
     sentences = []
     for split in (DOCUMENTS, DOMAIN):

@@ -25,15 +25,15 @@ def trained(set_name: str) -> pd.DataFrame:
     sizes = {spec.id.removeprefix("ladder:"): spec.name for spec in models if spec.id.startswith("ladder:")}
     if not sizes:
         return pd.DataFrame()
-    ladder_path = ladder.made(ladder.documents(), ladder.Recipe(), caching.cache_folder())
-    table = ladder.told(ladder_path).loc[lambda reported: reported.index.isin(sizes)].drop(columns="minutes")
+    ladder_path = ladder.path_of(ladder.documents(), ladder.Recipe(), caching.cache_folder())
+    table = ladder.card(ladder_path).loc[lambda reported: reported.index.isin(sizes)].drop(columns="minutes")
     table.insert(0, "model", [sizes[size] for size in table.index])
     return table.assign(losses=[np.load(ladder_path / f"{size}.npy") for size in table.index]).reset_index(
         drop=True
     )
 
 
-def shown(table: pd.DataFrame, stamped: str = ""):
+def format_table(table: pd.DataFrame, banner: str = ""):
     """Format a table of `trained`; None, which a notebook shows as nothing, if it is empty."""
     if table.empty:
         return None
@@ -49,10 +49,10 @@ def shown(table: pd.DataFrame, stamped: str = ""):
     formatted = table.assign(
         **{column: table[column].map(form.format) for column, form in formats.items()}
     ).drop(columns="losses")
-    return formatted.rename(columns=names).rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return formatted.rename(columns=names).rename_axis(columns=f"⚠ {banner}" if banner else None)
 
 
-def reading(table: pd.DataFrame, confidence: float) -> str:
+def summary(table: pd.DataFrame, confidence: float) -> str:
     """Say whether the held-out loss of `trained` falls with each size, paired by held-out block."""
     if table.empty:
         return "No model of this set was trained here."

@@ -108,10 +108,10 @@ def _measures(part: pd.DataFrame, drawn: np.ndarray) -> dict[str, np.ndarray]:
     weight = drawn * part["weight"].to_numpy()
     judged, human = part["judged"], part["mean"]
     of_mean = resamples.pearson(judged, human, weight), resamples.mean(np.abs(judged - human), weight)
-    return dict(zip(MEASURES, (*of_mean, *rated_agreement.beside_rater(part, weight).values()), strict=True))
+    return dict(zip(MEASURES, (*of_mean, *rated_agreement.against_rater(part, weight).values()), strict=True))
 
 
-def shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
+def format_table(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """Format rows of `validity`; a sentence if there are none."""
     if table.empty:
         return Markdown(_NOTHING)

@@ -67,7 +67,7 @@ def tell_seconds(one: Asked) -> None:
         progress.message(f"{one.judge.name}, {form}: {pace}")
 
 
-def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
+def format_agreement(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """Format `llm_sample.agreement_with_people`: a column for each domain, then n."""
     if table.empty:
         return Markdown("")
@@ -88,7 +88,7 @@ def agreement_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     return pd.concat([wide, counts])[list(dict.fromkeys(table["level"]))].rename_axis(columns=None)
 
 
-def replies_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
+def format_replies(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     """Format a table of `llm_sample.replies`."""
     if table.empty:
         return Markdown("")
@@ -102,7 +102,7 @@ def replies_shown(table: pd.DataFrame) -> pd.DataFrame | Markdown:
     return shown.assign(n=counts).rename(columns={"asked_about": "asked about"})
 
 
-def reading(asked: list[Asked], table: pd.DataFrame, replies: pd.DataFrame, judge: str) -> Markdown:
+def summary(asked: list[Asked], table: pd.DataFrame, replies: pd.DataFrame, judge: str) -> Markdown:
     """Summarise each judge that was asked: agreement with people, reliability and, in red, warnings.
 
     Agreement stands next to that of the run's judge, of VADER and of one rater.
@@ -114,7 +114,7 @@ def reading(asked: list[Asked], table: pd.DataFrame, replies: pd.DataFrame, judg
         paragraphs += [
             _agreement(agreement, entry.judge.name, judge),
             _steadiness(entry, reliability),
-            _faults_shown(entry, table, replies),
+            _format_faults(entry, table, replies),
         ]
     return Markdown("\n\n".join(paragraph for paragraph in paragraphs if paragraph))
 
@@ -201,7 +201,7 @@ def _places(rows: pd.DataFrame) -> str:
     )
 
 
-def _faults_shown(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> str:
+def _format_faults(one: Asked, table: pd.DataFrame, replies: pd.DataFrame) -> str:
     warnings = faults(one, table, replies)
     if not warnings:
         return (

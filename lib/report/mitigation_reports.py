@@ -40,7 +40,7 @@ def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.Data
     )
 
 
-def effects(table: pd.DataFrame, stamped: str = "", places: int = 2) -> pd.DataFrame:
+def effects(table: pd.DataFrame, banner: str = "", places: int = 2) -> pd.DataFrame:
     """Format a table of `mitigation.effects`: a row for each mitigation.
 
     A row holds its change and what it retains of the leak, against none and against the controls. Intervals
@@ -57,7 +57,7 @@ def effects(table: pd.DataFrame, stamped: str = "", places: int = 2) -> pd.DataF
         .merge(against_controls, on=key, how="left", suffixes=("", ", against controls"))
     )
     counts = counts.drop(columns="role").rename(columns={**COUNTS, "n": "cells", "left_out": "left out"})
-    return reports.stamped_table(shown.astype(object).fillna("–").merge(counts, on=key), stamped)
+    return reports.with_banner(shown.astype(object).fillna("–").merge(counts, on=key), banner)
 
 
 def _compared(table: pd.DataFrame, key: list[str], places: int) -> pd.DataFrame:
@@ -74,15 +74,15 @@ def _compared(table: pd.DataFrame, key: list[str], places: int) -> pd.DataFrame:
     )
 
 
-def by_wording(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def by_wording(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `mitigation.by_wording`: a row for each prompt and wording."""
     shown = table[["model", "mitigation", "wording", "baseline"]].round({"baseline": 2})
     shown["change [interval]"] = [reports.interval(row, 2) for row in table.itertuples()]
     counts = table[list(COUNTS)].rename(columns={**COUNTS, "n": "cells"})
-    return reports.stamped_table(shown.join(counts), stamped)
+    return reports.with_banner(shown.join(counts), banner)
 
 
-def spread_reading(spread: pd.DataFrame) -> str:
+def spread_summary(spread: pd.DataFrame) -> str:
     """Describe each prompt of a table of `mitigation.spread`, one sentence each."""
     if spread.empty:
         return "No prompt of this set was asked in several wordings."
@@ -98,7 +98,7 @@ def spread_reading(spread: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def effects_reading(table: pd.DataFrame) -> str:
+def effects_summary(table: pd.DataFrame) -> str:
     """Say what each prompt retains of the leak, against none and against the controls."""
     prompts = table[table["role"] == PROMPT]
     if prompts.empty:

@@ -25,7 +25,7 @@ NOT_ESTIMATED = "not estimated"
 NO_FAULTS: Mapping[str, str] = {}
 
 
-def stamp(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FAULTS) -> str:
+def banner(parameters: Notebook | ParameterSet, faults: Mapping[str, str] = NO_FAULTS) -> str:
     """The warnings that every table and figure of a run must carry.
 
     Args:
@@ -62,8 +62,8 @@ COUNTS = {
 }  # as shown in tables
 
 
-def begin(notebook: str, cell: dict) -> Notebook:
-    """Check the parameters of a notebook, set how its tables and figures look and show its stamp.
+def setup_notebook(notebook: str, cell: dict) -> Notebook:
+    """Check the parameters of a notebook, set how its tables and figures look and show its banner.
 
     Args:
         notebook: One of `lib.config.sections.NOTEBOOKS`.
@@ -78,8 +78,8 @@ def begin(notebook: str, cell: dict) -> Notebook:
     run = params.from_cell(notebook, cell)
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
     figures.style()
-    stamped = stamp(run)
-    display(prose(f"**⚠ {stamped}**" if stamped else ""))
+    warning = banner(run)
+    display(prose(f"**⚠ {warning}**" if warning else ""))
     return run
 
 
@@ -124,13 +124,13 @@ def format_table(table: pd.DataFrame, digits: int = 1, sign: bool = True) -> pd.
     return shown
 
 
-def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.DataFrame:
+def quantities(table: pd.DataFrame, by: list[str], banner: str = "") -> pd.DataFrame:
     """Format a table of `leakage.summarise`.
 
     Args:
         table: One row per quantity and level of `by`.
         by: Columns whose levels become rows.
-        stamped: Text of `stamp`; "" for none.
+        banner: Text of `reports.banner`; "" for none.
 
     Returns:
         One row per level of `by`, a column for each quantity, then n. `matches` is 0 where they are not
@@ -147,20 +147,20 @@ def quantities(table: pd.DataFrame, by: list[str], stamped: str = "") -> pd.Data
     rows = table.groupby(by, sort=False, dropna=False)
     counts = rows[["n", "n_stems", "n_matches", "cluster_unit"]].max().rename(columns=COUNTS)
     counts["naive / clustered error"] = [_span(ratios) for _, ratios in rows["naive_se_ratio"]]
-    return stamped_table(wide.join(counts).reset_index(), stamped)
+    return with_banner(wide.join(counts).reset_index(), banner)
 
 
 def _span(ratios: pd.Series) -> str:
     return "–" if ratios.isna().all() else f"{ratios.min():.2f} to {ratios.max():.2f}"
 
 
-def outcomes(shares: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def outcomes(shares: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `usability.outcome_shares`, with shares in %."""
     names = {name: f"{name}, %" for name in shares.columns if name != "completions"}
-    return stamped_table(shares.round(1).rename(columns=names).reset_index(), stamped)
+    return with_banner(shares.round(1).rename(columns=names).reset_index(), banner)
 
 
-def usability_reading(checked: pd.DataFrame, fault: str) -> str:
+def usability_summary(checked: pd.DataFrame, fault: str) -> str:
     """Say what a model's rows of `usability.check` show and whether it breaks the usability rule."""
     shares = checked[~checked["test"].str.contains("−")]
     worst = shares.loc[shares["estimate"].idxmax()]
@@ -194,7 +194,7 @@ def placebo(checked: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def judged_reading(judgements: pd.DataFrame, threshold: float, is_fitted: bool, file: str) -> str:
+def judged_summary(judgements: pd.DataFrame, threshold: float, is_fitted: bool, file: str) -> str:
     """How many completions were judged by whom, how many lack a valence and why, and where they were saved.
 
     Args:
@@ -212,7 +212,7 @@ def judged_reading(judgements: pd.DataFrame, threshold: float, is_fitted: bool, 
     )
 
 
-def arms_reading(by_arm: pd.DataFrame) -> str:
+def arms_summary(by_arm: pd.DataFrame) -> str:
     """The shift and the net excess of both charged arms in a table of `leakage.summarise`, with n."""
     rows = by_arm.set_index(["quantity", "arm"])
     shown = [(quantity, arm) for quantity in (PRIMARY, "net") for arm in CHARGED_ARMS]
@@ -232,7 +232,7 @@ def arms_reading(by_arm: pd.DataFrame) -> str:
     )
 
 
-def rules_reading(fault: str) -> str:
+def rules_summary(fault: str) -> str:
     """Say what a fault of `usability.faults` means for the verdicts."""
     if fault == PLACEBO_BROKEN:
         return "The placebo rule is **broken, or there is no placebo arm**: no quantity below may be trusted."
@@ -245,13 +245,13 @@ def rules_reading(fault: str) -> str:
     )
 
 
-def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
+def existence_summary(both: pd.DataFrame, fault: str, banner: str) -> str:
     """Answer C0 for notebook 03b.
 
     Args:
         both: `leakage.summarise` of both polarities together, indexed by quantity.
         fault: The fault of the model (`usability.faults`); "" for none.
-        stamped: Text of `stamp`; "" for none.
+        banner: Text of `reports.banner`; "" for none.
     """
     shift, net = both.loc["shift"], both.loc["net"]
     side = "lies above 0" if shift.ci_low > 0 else "does not lie above 0"
@@ -259,21 +259,21 @@ def existence_reading(both: pd.DataFrame, fault: str, stamped: str) -> str:
     return (
         f"The interval of the mean shift over both polarities, {interval(shift, 2)} scale points, {side}; "
         "the net excess is "
-        f"{interval(net)} points ({counted}). {rules_reading(fault)} {stamped}"
+        f"{interval(net)} points ({counted}). {rules_summary(fault)} {banner}"
     )
 
 
-def unscored(bounds: pd.DataFrame, count: int, stamped: str = "") -> Markdown | pd.DataFrame:
+def unscored(bounds: pd.DataFrame, count: int, banner: str = "") -> Markdown | pd.DataFrame:
     """Format a table of `leakage.unscored_bounds`; a sentence if every completion has a valence."""
     if not count:
         return Markdown(
             "Every completion has a valence, so no quantity depends on what is missing or left open by the "
             "judge."
         )
-    return stamped_table(_with_ratio(format_table(bounds)).rename(columns=COUNTS), stamped)
+    return with_banner(_with_ratio(format_table(bounds)).rename(columns=COUNTS), banner)
 
 
-def bounds_reading(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
+def bounds_summary(bounds: pd.DataFrame, judgements: pd.DataFrame) -> str:
     """Say how far the net excess of each model could lie from the value shown.
 
     `bounds` is a table of `leakage.unscored_bounds` by model.
@@ -300,9 +300,9 @@ def _with_ratio(shown: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def stamped_table(table: pd.DataFrame, stamped: str) -> pd.DataFrame:
-    """Show the stamp in the header of a table."""
-    return table.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+def with_banner(table: pd.DataFrame, banner: str) -> pd.DataFrame:
+    """Show the banner in the header of a table."""
+    return table.rename_axis(columns=f"⚠ {banner}" if banner else None)
 
 
 def stacked(tables: dict[str, pd.DataFrame], fault: str) -> pd.DataFrame:
@@ -329,7 +329,7 @@ def samples(judgements: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     )
 
 
-def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
+def compare_published(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.DataFrame:
     """Compare estimates with published values.
 
     Returns:
@@ -341,8 +341,8 @@ def beside(table: pd.DataFrame, key: str, published: dict[str, float]) -> pd.Dat
     return format_table(shown, digits=3, sign=False)
 
 
-def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
-    """Format a table of `next_token_shift.beside_sampled`."""
+def exact_and_sampled(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
+    """Format a table of `next_token_shift.compare_sampled`."""
     sampled = table[["estimate_sampled", "ci_low_sampled", "ci_high_sampled"]].rename(
         columns=lambda name: name.removesuffix("_sampled")
     )
@@ -353,28 +353,28 @@ def exact_and_sampled(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["naive / clustered error"] = [
         _span(ratios) for _, ratios in table[["naive_se_ratio", "naive_se_ratio_sampled"]].iterrows()
     ]
-    return stamped_table(shown.reset_index(drop=True), stamped)
+    return with_banner(shown.reset_index(drop=True), banner)
 
 
-def precision(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def precision(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `next_token_shift.precision`, with a column for each quantity.
 
     Values are distances from 0 in standard errors.
     """
     wide = table.pivot(index=["way", "passes", "stems"], columns="quantity", values="in errors")
-    return stamped_table(wide.astype(float).round(2).reset_index(), stamped)
+    return with_banner(wide.astype(float).round(2).reset_index(), banner)
 
 
-def variance_reduction(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def variance_reduction(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `common_random_numbers.variance_reduction`."""
     shown = table[["quantity", "shared", "independent"]].round(2)
     bounds = table.rename(columns={"narrower": "estimate"})
     shown["narrower at one draw, % [interval]"] = [interval(row) for row in bounds.itertuples()]
     shown["narrower in this run, %"] = table["narrower_as_run"].round(1)
-    return stamped_table(shown.assign(draws=table["samples"], stems=table["n_stems"]), stamped)
+    return with_banner(shown.assign(draws=table["samples"], stems=table["n_stems"]), banner)
 
 
-def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
+def next_token_summary(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.DataFrame) -> str:
     """Say whether exact and sampled quantities agree in sign and rank, and what a forward pass buys."""
     if beside.empty:
         return "This backend shows no probabilities: there is no next-token shift to compare."
@@ -396,7 +396,7 @@ def next_token_reading(beside: pd.DataFrame, ranks: pd.DataFrame, precision: pd.
     )
 
 
-def narrowing_reading(table: pd.DataFrame) -> str:
+def variance_reduction_summary(table: pd.DataFrame) -> str:
     """Say what the shared noise did to each interval, one clause for each quantity."""
     if table["narrower"].isna().all():
         return (
@@ -413,7 +413,7 @@ def narrowing_reading(table: pd.DataFrame) -> str:
     return "Sharing the noise narrows the interval, at one draw a prompt, of " + ", of ".join(clauses) + "."
 
 
-def range_reading(table: pd.DataFrame, names: list[str]) -> str:
+def range_summary(table: pd.DataFrame, names: list[str]) -> str:
     """Say what the lowest and highest net excess are, and how many intervals lie above 0.
 
     Args:
@@ -475,7 +475,7 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def headline(claims: pd.DataFrame) -> pd.DataFrame:
+def claims_board(claims: pd.DataFrame) -> pd.DataFrame:
     """Format the rows of a board.
 
     The minimum detectable effect (MDE) is the smallest effect that the run would have distinguished from 0
@@ -523,14 +523,14 @@ def _by_second(row) -> str:
     return f"{verdict}, {interval(pd.Series(numbers), digits(row.unit))}{other}"
 
 
-def verdicts_reading(claims: pd.DataFrame, kind: str = EXPLORATORY) -> str:
+def verdicts_summary(claims: pd.DataFrame, kind: str = EXPLORATORY) -> str:
     """Count the rows of a board by verdict, and say what kind of board it is (`rules.board_kind`)."""
     counts = claims["verdict"].value_counts()
     counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
     return f"Of {len(claims)} rows: {counted} ({kind})."
 
 
-def rows_reading(claims: pd.DataFrame) -> str:
+def rows_summary(claims: pd.DataFrame) -> str:
     """Describe the rows of a board, one sentence each."""
     sentences = []
     for row, label, estimate in zip(claims.itertuples(), labels(claims), estimates(claims), strict=True):

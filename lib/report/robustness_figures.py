@@ -30,7 +30,7 @@ _DIMENSIONS = ["judge", "threshold", "reference", "temperature"]
 _NARROWEST = 7  # analyses; no panel is drawn narrower than for this many
 
 
-def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
+def by_threshold(table: pd.DataFrame, title: str, banner: str = "") -> plt.Axes:
     """Draw net excess, and D, of a table of `specificity.by_threshold` against the threshold.
 
     Vertical lines mark the threshold of the run and the one of fixed specificity.
@@ -59,10 +59,10 @@ def by_threshold(table: pd.DataFrame, title: str, stamp: str = "") -> plt.Axes:
         for name, label in SERIES.items()
     ]
     lines = ", ".join(f"{row.rule} {row.positive:.2f}" for row in named.itertuples())
-    return figures.finish(axes, title, stamp, f"{' '.join(words)} Vertical lines: {lines}.")
+    return figures.finish(axes, title, banner, f"{' '.join(words)} Vertical lines: {lines}.")
 
 
-def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.ndarray:
+def specification_curve(table: pd.DataFrame, title: str, banner: str = "") -> np.ndarray:
     """Draw every analysis of a table of `lib.claims.multiverse`, sorted by its estimate, above its choices.
 
     The main analysis is marked. Each claim has two rows of panels, with a panel for each quantity. C3, whose
@@ -70,7 +70,7 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
     heading of such a panel says how many analyses there are and where their intervals lie.
     """
     if table.empty:
-        return np.array([figures.blank(f"{title}: no analyses", stamp)])
+        return np.array([figures.blank(f"{title}: no analyses", banner)])
     blocks = [block for claim, rows in table.groupby("claim", sort=False) for block in _blocks(claim, rows)]
     heights = [block.height for block in blocks]
     figure = plt.figure(FigureClass=figures.DescribedFigure, figsize=(figures.WIDTH, sum(heights) + 0.8))
@@ -78,7 +78,7 @@ def specification_curve(table: pd.DataFrame, title: str, stamp: str = "") -> np.
     panels = [_draw(figure, grid[number], block) for number, block in enumerate(blocks)]
     figures.legend(figure, panels[0])
     words = [_words(panel.name, panel.table) for block in blocks for panel in block.told]
-    figures.finish(panels[0], title, stamp, " ".join(words))
+    figures.finish(panels[0], title, banner, " ".join(words))
     return np.array(figure.axes)
 
 

@@ -18,7 +18,7 @@ _MAIN = {multiverse.NO_INTERVAL: "which has no interval", "open": "whose interva
 
 
 def by_reference(
-    differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame, stamped: str = ""
+    differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame, banner: str = ""
 ) -> pd.DataFrame:
     """Format `polarity.by_reference`, `balance` and `tipping` of a model in one table.
 
@@ -42,7 +42,7 @@ def by_reference(
         differences[differences["quantity"] == "shift"].set_index("reference")[["n", "n_stems"]].reindex(rows)
     )
     shown[["differences", "stems"]] = counts.astype("Int64").astype(object)
-    return shown.fillna("–").reset_index().rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return shown.fillna("–").reset_index().rename_axis(columns=f"⚠ {banner}" if banner else None)
 
 
 def _cells(table: pd.DataFrame, quantity: str, key: str, cell) -> pd.Series:
@@ -71,7 +71,7 @@ def _ratio(row) -> str:
     return f"{tips} (open from {ends[0]} to {ends[1]})"
 
 
-def decided_reading(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame) -> str:
+def decided_summary(differences: pd.DataFrame, balance: pd.DataFrame, tipping: pd.DataFrame) -> str:
     """Say whether all references give negative − positive of one model the same sign.
 
     The text also says how the references lean and what would turn the sign.
@@ -94,7 +94,7 @@ def decided_reading(differences: pd.DataFrame, balance: pd.DataFrame, tipping: p
     return " ".join(sentences)
 
 
-def by_threshold(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def by_threshold(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `specificity.by_threshold`: a row for each rule and threshold."""
     key = ["rule", "negative", "positive", "charged_negative", "charged_positive"]
     net, difference = (
@@ -117,14 +117,14 @@ def by_threshold(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
     shown["negative − positive [interval]"] = [interval(row) for row in difference.itertuples()]
     shown["sign by all references"] = difference["sign"].map(_SIGNS)
     shown[["pairs", "stems"]] = net[["n", "n_stems"]]
-    return shown.rename_axis(columns=f"⚠ {stamped}" if stamped else None)
+    return shown.rename_axis(columns=f"⚠ {banner}" if banner else None)
 
 
 def _in_errors(table: pd.DataFrame) -> pd.Series:
     return table["estimate"] / table["se"].where(table["se"] > 0)
 
 
-def threshold_reading(table: pd.DataFrame) -> str:
+def threshold_summary(table: pd.DataFrame) -> str:
     """Say how net excess changes with the threshold, also in standard errors from 0.
 
     The text also covers the two rules that fix the threshold.
@@ -148,7 +148,7 @@ def threshold_reading(table: pd.DataFrame) -> str:
     )
 
 
-def multiverse_reading(table: pd.DataFrame) -> str:
+def multiverse_summary(table: pd.DataFrame) -> str:
     """Say how many analyses of a table of `lib.claims.multiverse` agree with the main one.
 
     An analysis agrees if its interval lies on the same side. Each claim and model has a sentence, and for C3

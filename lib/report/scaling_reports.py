@@ -12,7 +12,7 @@ _DIGITS = {"shift": 2}
 _SHORT = {"shift": "valence shift", "net": "net excess", "leak": "leak rate"}
 
 
-def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
+def slopes(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     """Format a table of `scaling.meta_regression`.
 
     Estimate and interval share a column. tau² is shown as the standard deviation between models.
@@ -33,11 +33,11 @@ def slopes(table: pd.DataFrame, stamped: str = "") -> pd.DataFrame:
         "remark": table["message"],
     }
     return shown.assign(p=table["p"].astype(float).round(3), **counts).rename_axis(
-        columns=f"⚠ {stamped}" if stamped else None
+        columns=f"⚠ {banner}" if banner else None
     )
 
 
-def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
+def slopes_summary(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
     """Describe the slope of each line, and the mean slope over families.
 
     Args:
@@ -66,7 +66,7 @@ def slopes_reading(slopes: pd.DataFrame, families: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
+def constant_factors_summary(slopes: pd.DataFrame, min_sizes: int) -> str:
     """Say which lines of a table of `scaling.meta_regression` have too few sizes for a verdict."""
     too_few = slopes[slopes["sizes"] < min_sizes].drop_duplicates(LINE)
     if too_few.empty:
@@ -83,7 +83,7 @@ def untold_reading(slopes: pd.DataFrame, min_sizes: int) -> str:
     )
 
 
-def pairs_reading(pairs: pd.DataFrame) -> str:
+def pairs_summary(pairs: pd.DataFrame) -> str:
     """Describe the differences of `scaling.pair_differences`."""
     if pairs.empty:
         return "No family has just two sizes."
@@ -95,7 +95,7 @@ def pairs_reading(pairs: pd.DataFrame) -> str:
     return f"Two sizes give a difference, of these two models alone: {'; '.join(cells)}."
 
 
-def parts_reading(parts: pd.DataFrame) -> str:
+def parts_summary(parts: pd.DataFrame) -> str:
     """Describe the slope by polarity and kind of slot, from `scaling.meta_regression` by arm and slot."""
     cells = [
         f"{_name(row)}, {row['arm']}, {row['slot']} slots: {_SHORT[row['quantity']]} {_slope(row)}"
@@ -106,7 +106,7 @@ def parts_reading(parts: pd.DataFrame) -> str:
     return "Per tenfold size: " + "; ".join(cells) + "."
 
 
-def shape_reading(table: pd.DataFrame, confidence: float) -> str:
+def shape_summary(table: pd.DataFrame, confidence: float) -> str:
     """Describe each line of `scaling.monotonicity`: tau, and whether leakage falls all the way or bends.
 
     The statements hold for these models only.
@@ -128,7 +128,7 @@ def shape_reading(table: pd.DataFrame, confidence: float) -> str:
     return " ".join(sentences) or "No model's size is known."
 
 
-def published_reading(table: pd.DataFrame) -> str:
+def published_summary(table: pd.DataFrame) -> str:
     """Count the published series that rise, fall or bend with size."""
     kinds = []
     for _, series in table.sort_values("billions").groupby(

@@ -13,7 +13,7 @@ from lib.report import figures
 
 
 def regression(
-    points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, stamp: str = ""
+    points: pd.DataFrame, line: pd.DataFrame, quantity: str, title: str, banner: str = ""
 ) -> np.ndarray:
     """Draw each model's estimate, and the meta-regression with its band.
 
@@ -25,14 +25,14 @@ def regression(
         line: A table of `scaling.fitted`.
         quantity: One of `leakage.QUANTITIES`.
         title: Title of the figure.
-        stamp: Text of `reports.stamp`; "" for none.
+        banner: Text of `reports.banner`; "" for none.
 
     Returns:
         The axes, as an array.
     """
     points, line = _with_lines(points), _with_lines(line)
     if points.empty:
-        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+        return np.array([figures.blank(f"{title}: no model whose size is known", banner)])
     grid, names = _grid(points["line"], quantity)
     colour = sns.color_palette("colorblind")[0]
     for axes, name in zip(grid.flat, names, strict=False):
@@ -57,17 +57,17 @@ def regression(
         f"{figures.alt_text(points, ['model'], leakage.QUANTITIES[quantity], 2)} Meta-regression: "
         f"{', '.join(fitted) or 'none'}."
     )
-    return _finished(grid, names, points, quantity, title, stamp, alt)
+    return _finished(grid, names, points, quantity, title, banner, alt)
 
 
-def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> np.ndarray:
+def panels(table: pd.DataFrame, quantity: str, title: str, banner: str = "") -> np.ndarray:
     """Draw a table of `scaling.by_size` as small multiples.
 
     Each arm and slot has a panel, and each family, tuning and mode has a line.
     """
     table = _with_lines(table)
     if table.empty:
-        return np.array([figures.blank(f"{title}: no model whose size is known", stamp)])
+        return np.array([figures.blank(f"{title}: no model whose size is known", banner)])
     series = list(dict.fromkeys(table["line"]))
     colours = sns.color_palette("colorblind", len(series))
     table = table.assign(panel=table["arm"] + ", " + table["slot"] + " slots")
@@ -92,7 +92,7 @@ def panels(table: pd.DataFrame, quantity: str, title: str, stamp: str = "") -> n
             )
     figures.legend(grid[0, 0].figure, grid[0, 0])
     alt = figures.alt_text(table, ["line", "panel", "model"], leakage.QUANTITIES[quantity], 2)
-    return _finished(grid, names, table, quantity, title, stamp, alt)
+    return _finished(grid, names, table, quantity, title, banner, alt)
 
 
 def _with_lines(table: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def _grid(panel: pd.Series, quantity: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _finished(
-    grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, stamp: str, alt: str
+    grid: np.ndarray, names: list[str], table: pd.DataFrame, quantity: str, title: str, banner: str, alt: str
 ) -> np.ndarray:
     """Set titles, axes and alternative text of a grid of panels."""
     for axes, name in zip(grid.flat, names, strict=False):
@@ -128,7 +128,7 @@ def _finished(
         axes.set_ylabel(leakage.QUANTITIES[quantity].replace(", ", ",\n"), fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel("parameters outside embeddings", fontsize=10)
-    figures.finish(grid[0, 0], title, stamp, alt)
+    figures.finish(grid[0, 0], title, banner, alt)
     if len(names) == 1:
         grid[0, 0].set_title(f"{title}: {names[0]}", loc="left", fontsize=11)
     return grid

@@ -53,7 +53,7 @@ def _cell(row) -> str:
     return interval(row, digits, row.measure in SIGNED).replace("not estimated", "undefined")
 
 
-def worth_reading(validity: pd.DataFrame) -> str:
+def equivalent_raters_summary(validity: pd.DataFrame) -> str:
     """Say how each judge compares with one person, and how many raters it is worth, by domain.
 
     Each judge has a sentence on either.
@@ -96,7 +96,7 @@ def texts(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return summary.assign(raters=raters).round(2)
 
 
-def ceiling_reading(validity: pd.DataFrame) -> str:
+def ceiling_summary(validity: pd.DataFrame) -> str:
     """Say how reliable the human mean is by domain, and how near each judge comes to the highest possible r.
 
     Each judge has a sentence.
@@ -126,7 +126,7 @@ def ceiling_reading(validity: pd.DataFrame) -> str:
     return text + "".join(f" In {level} the ceiling is {NOT_KNOWN}, for only means are." for level in unknown)
 
 
-def error_reading(validity: pd.DataFrame) -> str:
+def error_summary(validity: pd.DataFrame) -> str:
     """Say what each judge's error is on the shortest and on the longest texts, one sentence each."""
     sentences = []
     for judge, errors in validity[(validity["by"] == "words") & (validity["measure"] == "error")].groupby(
@@ -163,7 +163,7 @@ def thresholds(verdicts: dict[str, pd.DataFrame], judges: list[Judge], rated: in
     return pd.DataFrame(rows).round(3)
 
 
-def recall_reading(validity: pd.DataFrame) -> str:
+def recall_summary(validity: pd.DataFrame) -> str:
     """Say how much each judge finds of what people find negative and positive, over all texts.
 
     Each judge has a sentence.
@@ -205,7 +205,7 @@ def calibration_by_level(curves: pd.DataFrame) -> pd.DataFrame:
     return shown[list(dict.fromkeys(curves["level"]))]
 
 
-def calibration_reading(curves: pd.DataFrame) -> str:
+def calibration_summary(curves: pd.DataFrame) -> str:
     """Say what people's mean rating is at each valence by each judge, over all texts.
 
     Each judge has a sentence.
@@ -224,7 +224,7 @@ def _signed(number: float, form: str) -> str:
     return f"{number:{form}}".replace("-", "−")
 
 
-def beside_published(validity: pd.DataFrame, judges: list[Judge]) -> pd.DataFrame | Markdown:
+def compare_published(validity: pd.DataFrame, judges: list[Judge]) -> pd.DataFrame | Markdown:
     """Compare VADER's correlations with those that its authors published.
 
     A sentence instead, if VADER is not among the judges.
@@ -237,7 +237,7 @@ def beside_published(validity: pd.DataFrame, judges: list[Judge]) -> pd.DataFram
     pearson = validity[
         (validity["by"] == "domain") & (validity["measure"] == "pearson") & (validity["judge"] == names[0])
     ]
-    return reports.beside(pearson, "level", PUBLISHED_OF_VADER)
+    return reports.compare_published(pearson, "level", PUBLISHED_OF_VADER)
 
 
 def faults(validity: pd.DataFrame, judges: list[Judge]) -> list[str]:
@@ -260,7 +260,7 @@ def faults(validity: pd.DataFrame, judges: list[Judge]) -> list[str]:
     return warnings
 
 
-def alarm(faults: list[str]) -> Markdown:
+def warn(faults: list[str]) -> Markdown:
     """Show the faults in red, one paragraph each; a plain sentence if there are none."""
     if not faults:
         return Markdown(

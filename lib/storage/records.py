@@ -135,7 +135,9 @@ def read_models(set_name: str, table: str, model_names: list[str], any_version: 
     )
 
 
-def read_found(set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame) -> pd.DataFrame:
+def read_available(
+    set_name: str | None, table: str, model_names: list[str], like: pd.DataFrame
+) -> pd.DataFrame:
     """As `read_models`, for those models whose table exists in another run.
 
     Args:

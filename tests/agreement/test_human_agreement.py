@@ -210,17 +210,17 @@ def test_what_the_page_says_of_labels_that_tell_too_little(study):
     judgements, key, labels = study
     rng = np.random.default_rng(1)
     unclear = labelling.typed(labels.assign(charge="unclear", intensity=pd.NA, called_for=pd.NA))
-    nothing = annotation_reports.agreement_shown(
+    nothing = annotation_reports.format_agreement(
         annotation_reports.agreement(key, unclear, judgements, 0.95, 5, rng)
     )
     assert "nobody has said of completions of this run whether they are charged" in nothing.data
     one_text = labels[labels["item_id"] == labels["item_id"].iloc[0]].reset_index(drop=True)
-    quantities = annotation_reports.quantities_shown(
+    quantities = annotation_reports.format_quantities(
         annotation_reports.quantities(judgements, key, one_text, 0.95)
     )
     assert "nobody has labelled both completions of a pair" in quantities.data
     one_person = labels[labels["annotator"] == labels["annotator"].iloc[0]].reset_index(drop=True)
-    shown = annotation_reports.agreement_shown(
+    shown = annotation_reports.format_agreement(
         annotation_reports.agreement(key, one_person, judgements, 0.95, 5, rng)
     )
     people = shown[shown["who"] == "annotators"]
@@ -241,9 +241,9 @@ def test_without_people_the_page_says_so_and_simulated_raters_do_not_count(study
     table = annotation_reports.agreement(key, people, judgements, 0.95, 50, rng)
     shown = [
         annotation_reports.progress(people, key),
-        annotation_reports.agreement_shown(table),
+        annotation_reports.format_agreement(table),
         annotation_reports.refitted(key, people, judgements, 0.95, 50, rng)[1],
-        annotation_reports.quantities_shown(annotation_reports.quantities(judgements, key, people, 0.95)),
+        annotation_reports.format_quantities(annotation_reports.quantities(judgements, key, people, 0.95)),
     ]
     assert all(annotation_reports.NOT_MEASURED in page.data for page in shown)
     assert "04b_annotation.ipynb" in annotation_reports.how_to(key, "embedded").data

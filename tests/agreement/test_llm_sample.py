@@ -1,7 +1,7 @@
 """A language model that is asked about a sample: what is drawn and asked, and whether the page says what is
 wrong with it.
 
-The models are canned; ratings and completions are made up.
+The models are mock; ratings and completions are made up.
 """
 
 import ast
@@ -106,8 +106,8 @@ def test_the_sample_holds_equally_many_of_each_domain_and_hangs_on_the_seed_alon
     assert llm_sample.of_ratings(few, 40, 1)["domain"].value_counts().to_dict() == {"letters": 7, "notes": 20}
 
 
-def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, drawn):
-    model, (key, judgements) = canned(sound), drawn
+def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(mock_judge, run, drawn):
+    model, (key, judgements) = mock_judge(sound), drawn
     asked = llm_sample.ask(
         run, llm_sample.of_ratings(ratings(), 40, 1), llm_sample.of_pairs(key, judgements)
     )[0]
@@ -124,8 +124,8 @@ def test_the_drawn_pairs_are_asked_in_both_orders_and_no_other(canned, run, draw
     assert len(model.asked) == before
 
 
-def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(canned, run):
-    model, rng = canned(sound), np.random.default_rng(1)
+def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(mock_judge, run):
+    model, rng = mock_judge(sound), np.random.default_rng(1)
     judgements = simulated.judged(simulated.completions(12, 3, rng), "good", rng)
     fewer = judgements[(judgements["arm"] != "neutral") | (judgements["sample_index"] == 0)]
     key = sampling_plan.draw(sampling_plan.frame(fewer, np.sign(fewer["valence"])), 20, 1)
@@ -137,8 +137,8 @@ def test_the_drawn_pairs_are_those_asked_where_the_neutral_arm_has_fewer_draws(c
     assert asked == pairs | {(b, a) for a, b in pairs}
 
 
-def test_no_more_is_asked_than_was_planned(canned, run, drawn):
-    model, twice = canned(sound), judge(retest_fraction=1.0)
+def test_no_more_is_asked_than_was_planned(mock_judge, run, drawn):
+    model, twice = mock_judge(sound), judge(retest_fraction=1.0)
     run = run.model_copy(
         update={"comparison_judges": [twice], "annotation_pairs": int(drawn[0]["sampled"].sum())}
     )
@@ -146,8 +146,8 @@ def test_no_more_is_asked_than_was_planned(canned, run, drawn):
     assert len(model.asked) == llm_sample.expected_questions(run, twice)
 
 
-def test_a_sound_judge_is_seen_to_be_sound(canned, run, drawn):
-    canned(sound)
+def test_a_sound_judge_is_seen_to_be_sound(mock_judge, run, drawn):
+    mock_judge(sound)
     asked, people, replies = measured(run, drawn)
     found = people.set_index(["level", "who", "measure"])
     for level in (*DOMAINS, "all texts"):
@@ -177,8 +177,8 @@ def test_one_rater_is_set_against_the_majority_of_the_others():
     assert set(zip(found["verdict one rater"], found["majority"], strict=True)) == {(1, 0), (0, 1)}
 
 
-def test_what_is_unscored_is_counted_and_left_out_for_all(canned, run, drawn):
-    canned(
+def test_what_is_unscored_is_counted_and_left_out_for_all(mock_judge, run, drawn):
+    mock_judge(
         lambda texts, again: (
             "Hm." if texts[0].startswith("notes") and texts[0].endswith("2") else sound(texts)
         )
@@ -195,8 +195,8 @@ def test_what_is_unscored_is_counted_and_left_out_for_all(canned, run, drawn):
     assert len([fault for fault in wrong if "hold no verdict" in fault and "no verdict)" in fault]) == 1
 
 
-def test_texts_that_differ_in_their_marks_alone_are_one_question(canned, run, drawn):
-    model, table = canned(sound), ratings()
+def test_texts_that_differ_in_their_marks_alone_are_one_question(mock_judge, run, drawn):
+    model, table = mock_judge(sound), ratings()
     table.loc[:1, "text"] = ["it’s what feels 0", "it's what feels 0"]
     sample = table.iloc[:40]
     asked = llm_sample.ask(run, sample, llm_sample.of_pairs(*drawn))
@@ -207,17 +207,17 @@ def test_texts_that_differ_in_their_marks_alone_are_one_question(canned, run, dr
     assert (people["n"] == 40).all()
 
 
-def test_a_judge_that_says_nothing_is_reported_not_hidden(canned, run, drawn):
-    canned(lambda texts, again: "Hm.")
+def test_a_judge_that_says_nothing_is_reported_not_hidden(mock_judge, run, drawn):
+    mock_judge(lambda texts, again: "Hm.")
     asked, people, replies = measured(run, drawn)
     assert people.empty
-    told = llm_sample_reports.reading(asked, people, replies, "vader").data
+    told = llm_sample_reports.summary(asked, people, replies, "vader").data
     assert "agreement with people cannot be told" in told
     assert told.count("100.0 [") == 2 and "it scored too few texts" in told
-    assert isinstance(llm_sample_reports.agreement_shown(people), llm_sample_reports.Markdown)
+    assert isinstance(llm_sample_reports.format_agreement(people), llm_sample_reports.Markdown)
 
 
-def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
+def test_a_poor_judge_is_called_poor_with_its_figures(mock_judge, run, drawn):
     told = {-2: "misery", 0: "a chair", 2: "joy"}  # which VADER knows
     glad = ratings().assign(text=lambda table: table["mean"].map(told) + " " + table["text"])
 
@@ -227,7 +227,7 @@ def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
             return says(["positive", "very positive"][coin], "neutral")
         return says(["positive", "negative"][coin])
 
-    canned(say)
+    mock_judge(say)
     asked, people, replies = measured(run, drawn, glad)
     worse, chance, biased = llm_sample_reports.faults(asked[0], people, replies)
     assert (
@@ -237,7 +237,7 @@ def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
     assert chance.startswith("no better than chance: ")
     bias = float(biased.removeprefix("position bias: +").split(" [")[0])
     assert 2 < bias < 4
-    told = llm_sample_reports.reading(asked, people, replies, "vader").data
+    told = llm_sample_reports.summary(asked, people, replies, "vader").data
     taught = replace(asked[0], judge=asked[0].judge.model_copy(update={"trained_on_ratings": True}))
     assert "proves nothing" in llm_sample_reports.faults(taught, people, replies)[0]
     assert "⚠ asked is a poor judge here: worse than VADER" in told
@@ -245,8 +245,8 @@ def test_a_poor_judge_is_called_poor_with_its_figures(canned, run, drawn):
     assert "asked at temperature 0" in told
 
 
-def test_the_page_states_the_sample_and_the_seconds_are_no_part_of_it(canned, run, drawn, capsys):
-    canned(sound)
+def test_the_page_states_the_sample_and_the_seconds_are_no_part_of_it(mock_judge, run, drawn, capsys):
+    mock_judge(sound)
     completions, sample = llm_sample.of_pairs(*drawn), llm_sample.of_ratings(ratings(), 40, 1)
     asked = llm_sample.ask(run, sample, completions)
     told = llm_sample_reports.asked_about(asked, run, sample, completions).data
@@ -268,13 +268,13 @@ def test_where_no_model_is_asked_the_page_says_so(run, drawn):
     assert asked == [] and people.empty and replies.empty
     assert people.columns.tolist() == llm_sample.COLUMNS
     assert "No language model" in llm_sample_reports.asked_about(asked, without, ratings(), ratings()).data
-    assert llm_sample_reports.reading(asked, people, replies, "vader").data == ""
+    assert llm_sample_reports.summary(asked, people, replies, "vader").data == ""
 
 
-def test_tables_as_people_read_them(canned, run, drawn):
-    canned(sound)
+def test_tables_as_people_read_them(mock_judge, run, drawn):
+    mock_judge(sound)
     _, people, replies = measured(run, drawn)
-    shown = llm_sample_reports.agreement_shown(people)
+    shown = llm_sample_reports.format_agreement(people)
     assert shown.columns.tolist() == [*DOMAINS, "all texts"]
     assert shown.loc[("asked", "", "texts")].tolist() == ["20", "20", "40"]
     assert shown.loc[("asked", "kappa with the others", "asked"), "letters"] == "1.00 [1.00, 1.00]"
@@ -285,14 +285,14 @@ def test_tables_as_people_read_them(canned, run, drawn):
         "asked − vader",
         "asked − one rater",
     ]
-    table = llm_sample_reports.replies_shown(replies)
+    table = llm_sample_reports.format_replies(replies)
     assert (
         len(table) == len(replies) and " documents" in table["n"].iloc[0] and " stems" in table["n"].iloc[-1]
     )
 
 
-def test_the_cells_of_notebook_04e_run(canned, run, drawn):
-    canned(sound)
+def test_the_cells_of_notebook_04e_run(mock_judge, run, drawn):
+    mock_judge(sound)
     book = nbformat.read(ROOT / "notebooks" / "04e_llm_judge.ipynb", as_version=4)
     cells = [cell.source for cell in book.cells if cell.cell_type == "code" and cell.id.startswith("04e-llm")]
     key, judgements = drawn

@@ -178,11 +178,11 @@ def test_the_best_designs_cost_no_more_and_see_more(measured):
         "completions"
     ] == GIVEN.completions == 100 * (15 + 6)
     assert given[BOTH] == pytest.approx(allocation.detectable(measured, GIVEN)[BOTH])
-    assert allocation.reading(table, "before").startswith(
+    assert allocation.summary(table, "before").startswith(
         "With the variances of `before`, most is seen for the 2,100 completions that this set asks of a "
         "model with "
     )
-    assert "named in `variance_source`" in allocation.reading(None, None)
+    assert "named in `variance_source`" in allocation.summary(None, None)
 
 
 def test_what_an_earlier_run_cannot_tell_is_left_out():

@@ -146,7 +146,7 @@ def test_each_of_several_levels_is_compared_with_the_others_of_its_polarity():
         "positive emotion: love − others": pytest.approx(-2.5),
         "positive emotion: pride − others": pytest.approx(35),
     }
-    assert comparisons.untold(table) == ["slot", "form", "negative emotion", "subject", "intensity"]
+    assert comparisons.constant_factors(table) == ["slot", "form", "negative emotion", "subject", "intensity"]
 
 
 def test_dose_response_by_hand():
@@ -195,7 +195,7 @@ def test_models_are_compared_on_shared_groups_and_the_others_are_counted():
     # differences 10, 20, 30 of the three shared groups: mean 20, SD 10, error 10/sqrt(3), d_z 2
     assert (row.estimate, row.se, row.effect) == pytest.approx((20, 10 / np.sqrt(3), 2))
     assert (row.n, row.n_stems, row.left_out_first, row.left_out_second) == (3, 3, 1, 0)
-    told = comparison_reports.models_reading(pd.DataFrame([row]), MARGIN, CONFIDENCE)
+    told = comparison_reports.models_summary(pd.DataFrame([row]), MARGIN, CONFIDENCE)
     assert "on the 3 charged prompts that both have: 1 of first and 0 of second are left out." in told
 
 
@@ -203,9 +203,9 @@ def test_models_without_any_difference_are_said_to_be_so():
     table = of_two_models()
     second = table[table["model"] == "first"].assign(model="second")
     found = comparisons.models(pd.concat([table[table["model"] == "first"], second]), MARGIN, CONFIDENCE)
-    told = comparison_reports.models_reading(found, MARGIN, CONFIDENCE)
+    told = comparison_reports.models_summary(found, MARGIN, CONFIDENCE)
     assert "without any difference, 0 in every stem: 1 (first − second); neither: 0." in told
-    assert "without any difference" not in comparison_reports.models_reading(
+    assert "without any difference" not in comparison_reports.models_summary(
         comparisons.models(of_two_models(), MARGIN, CONFIDENCE), MARGIN, CONFIDENCE
     )
 
@@ -248,7 +248,7 @@ def test_one_model_is_said_to_be_one():
     assert alone.empty
     assert comparison_reports.family(alone).empty
     assert (
-        comparison_reports.models_reading(alone, MARGIN, CONFIDENCE)
+        comparison_reports.models_summary(alone, MARGIN, CONFIDENCE)
         == "There is one model, so no pair to compare."
     )
 
@@ -312,7 +312,7 @@ def test_holm_counts_the_tests_of_the_table():
     found = comparisons.factors(random_pairs(11), MARGIN, CONFIDENCE)
     assert len(found) == 15  # polarity, slot, form, 2 x 4 emotions, 4 subjects
     assert found["p_holm"].min() == pytest.approx(min(1, 15 * found["p"].min()))
-    assert "one family of 15 tests" in comparison_reports.factors_reading(found, [], MARGIN, CONFIDENCE)
+    assert "one family of 15 tests" in comparison_reports.factors_summary(found, [], MARGIN, CONFIDENCE)
 
 
 def test_labels_that_are_missing_are_left_out_and_said():
@@ -323,12 +323,12 @@ def test_labels_that_are_missing_are_left_out_and_said():
     )
     found = comparisons.factors(bare, MARGIN, CONFIDENCE)
     assert found["contrast"].tolist() == ["polarity: negative − positive"]
-    told = comparison_reports.factors_reading(found, comparisons.untold(bare), MARGIN, CONFIDENCE)
+    told = comparison_reports.factors_summary(found, comparisons.constant_factors(bare), MARGIN, CONFIDENCE)
     assert "one family of 1 test." in told
     assert told.endswith("apart: slot, form, negative emotion, positive emotion, subject, intensity.")
     dose_response = comparisons.dose_response(bare, MARGIN, CONFIDENCE)
     assert dose_response.empty
-    assert "no dose–response" in comparison_reports.doses_reading(dose_response, MARGIN, CONFIDENCE)
+    assert "no dose–response" in comparison_reports.dose_response_summary(dose_response, MARGIN, CONFIDENCE)
 
 
 def test_one_stem_has_estimates_and_no_interval():
@@ -337,7 +337,7 @@ def test_one_stem_has_estimates_and_no_interval():
     assert len(found)
     assert found["estimate"].notna().any()
     assert found[["ci_low", "ci_high", "p", "p_holm", "p_equivalence", "effect"]].isna().all(axis=None)
-    told = comparison_reports.factors_reading(found, [], MARGIN, CONFIDENCE)
+    told = comparison_reports.factors_summary(found, [], MARGIN, CONFIDENCE)
     assert told.startswith("This table is one family of 0 tests.")
 
 
@@ -346,7 +346,7 @@ def test_no_charged_pairs_at_all():
     assert comparisons.factors(nothing, MARGIN, CONFIDENCE).empty
     assert comparisons.dose_response(nothing, MARGIN, CONFIDENCE).empty
     assert comparisons.models(nothing, MARGIN, CONFIDENCE).empty
-    assert comparisons.untold(nothing) == [*comparisons.FACTORS, "intensity"]
+    assert comparisons.constant_factors(nothing) == [*comparisons.FACTORS, "intensity"]
 
 
 def test_what_people_read():
@@ -372,7 +372,7 @@ def test_what_people_read():
 def test_what_is_said_of_verdicts_by_arm_names_a_share_that_is_not_known():
     rows = [("neutral", "negative", 4.0), ("positive", "positive", 30.0), ("neutral", "positive", 5.0)]
     shares = pd.DataFrame(rows, columns=["arm", "verdict", "estimate"]).assign(n=1000)
-    said = comparison_reports.verdict_shares_reading(shares)
+    said = comparison_reports.verdict_shares_summary(shares)
     assert said.startswith(
         "After a negative context a share that is not known (no completion was scored) of completions"
     )

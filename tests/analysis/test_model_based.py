@@ -30,7 +30,7 @@ def judged(seed: int, stems: int, groups: int = 1, samples: int = 3, leak: float
 
 
 def answers(judgements: pd.DataFrame, draws: int = 200) -> pd.DataFrame:
-    found = model_based.answers(leakage.pairs(judgements), 0.95, draws, np.random.default_rng(RNG))
+    found = model_based.estimates(leakage.pairs(judgements), 0.95, draws, np.random.default_rng(RNG))
     return found.set_index(["quantity", "arm", "slot", "method"]).sort_index()
 
 
@@ -70,7 +70,7 @@ def test_the_methods_agree_on_sound_data(groups):
     errors = found["se"].unstack("method")
     assert errors.div(errors["mean"], axis=0).stack().between(0.75, 1.33).all()
     assert model_based.disagreements(found.reset_index()).empty
-    assert "In 16 of 16 rows neither" in comparison_reports.answers_reading(found.reset_index())
+    assert "In 16 of 16 rows neither" in comparison_reports.estimates_summary(found.reset_index())
 
 
 def test_slots_differ_by_the_difference_of_their_estimates():
@@ -104,7 +104,7 @@ def test_a_model_that_fails_is_a_row_that_says_so(monkeypatch):
     assert failed[["estimate", "ci_low", "ci_high"]].isna().all(axis=None)
     told = model_based.disagreements(found)
     assert (told.loc[told["method"] == "model", "disagreement"] == "did not converge").sum() == len(failed)
-    assert comparison_reports.answers(found)["model"].str.endswith("did not converge").all()
+    assert comparison_reports.estimates_by_method(found)["model"].str.endswith("did not converge").all()
 
 
 def test_a_fit_that_does_not_converge_or_breaks_is_no_fit():
@@ -131,7 +131,7 @@ def test_one_stem_has_a_mean_and_no_interval():
     assert found[["ci_low", "ci_high"]].isna().all(axis=None)
     assert found.loc[found["method"] == "mean", "estimate"].notna().all()
     assert model_based.disagreements(found).empty
-    assert comparison_reports.answers_reading(found) == "No mean has an interval: nothing can be compared."
+    assert comparison_reports.estimates_summary(found) == "No mean has an interval: nothing can be compared."
 
 
 def test_slots_that_are_not_told_apart():
@@ -144,7 +144,7 @@ def test_no_charged_pairs():
     judgements = judged(9, stems=4)
     found = answers(judgements[judgements["arm"] == "neutral"]).reset_index()
     assert found.empty
-    assert comparison_reports.answers(found).empty
+    assert comparison_reports.estimates_by_method(found).empty
 
 
 def method(name: str, estimate: float, low: float, high: float, said: str = "") -> dict:
@@ -176,6 +176,6 @@ def test_what_counts_as_disagreement(other, told):
     table = pd.DataFrame([method("mean", 4.0, 1.0, 7.0), method("bootstrap", 4.0, 1.1, 7.2), other])
     found = model_based.disagreements(table)
     assert found["disagreement"].tolist() == ([told] if told else [])
-    shown = comparison_reports.answers(table)
+    shown = comparison_reports.estimates_by_method(table)
     assert shown["disagreement"].tolist() == ([f"model: {told}"] if told else ["none"])
-    assert (f"{told} (GEE)" in comparison_reports.answers_reading(table)) == bool(told)
+    assert (f"{told} (GEE)" in comparison_reports.estimates_summary(table)) == bool(told)

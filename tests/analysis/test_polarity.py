@@ -216,7 +216,7 @@ def test_what_cannot_be_told_has_no_sign_and_is_still_said(table):
     )
     assert (polarity.decided(by_reference)["sign"] == 0).all()
     assert len(by_reference) == 2 * len(polarity.REFERENCES)
-    assert "sign: none" in robustness_reports.decided_reading(by_reference, balance, tipping)
+    assert "sign: none" in robustness_reports.decided_summary(by_reference, balance, tipping)
     shown = robustness_reports.by_reference(by_reference, balance, tipping, "STAMP")
     assert shown["arm or reference"].tolist() == ["negative", "positive", *polarity.REFERENCES]
     assert shown.columns.name == "⚠ STAMP" and not shown.isna().any(axis=None)

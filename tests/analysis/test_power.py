@@ -263,8 +263,8 @@ def test_tables_name_what_no_number_of_stems_reaches():
     assert needed["5 a prompt"].isna().tolist() == [True, False]
     floors = power.floors(run)
     assert needed["floor, points"].iloc[0] == pytest.approx(floors["108 matches"].item())
-    assert "Only more contexts lower that." in power.floors_reading(floors)
-    assert "no floor is known" in power.floors_reading(
+    assert "Only more contexts lower that." in power.floors_summary(floors)
+    assert "no floor is known" in power.floors_summary(
         floors.assign(**{f"{count} matches": 0.0 for count in power.MATCHES})
     )
     detectable = power.detectable(run, 324, 1, np.random.default_rng(1), draws=20).set_index("samples")
@@ -296,11 +296,11 @@ def earlier(tmp_path, monkeypatch) -> pd.DataFrame:
     mitigated = judged.assign(mitigation="asked", valence=4.0, charged=True)
     (tmp_path / "outputs" / "before" / "judgements").mkdir(parents=True)
     pd.concat([judged, mitigated]).to_parquet(
-        tmp_path / "outputs" / "before" / "judgements" / "canned-50.parquet"
+        tmp_path / "outputs" / "before" / "judgements" / "mock-50.parquet"
     )
     (tmp_path / "outputs" / "before" / "manifest.json").write_text("{}")
     smoke = params.load("smoke")
-    only = smoke.model_copy(update={"models": [model for model in smoke.models if model.name == "canned-50"]})
+    only = smoke.model_copy(update={"models": [model for model in smoke.models if model.name == "mock-50"]})
     monkeypatch.setattr(params, "load", lambda set_name: only)
     return power.earlier("before")
 
@@ -340,7 +340,7 @@ def test_a_run_of_one_stem_teaches_nothing(earlier):
     for table, whole in zip(tables, (power.spreads(earlier), power.needed(earlier, 1), None), strict=True):
         assert table.empty
         assert whole is None or list(table) == list(whole)
-    assert "fewer than two stems" in power.reading(tables[2], "before")
+    assert "fewer than two stems" in power.summary(tables[2], "before")
 
 
 def test_only_a_finished_run_is_analysed(tmp_path, monkeypatch):

@@ -132,9 +132,9 @@ def test_two_sizes_give_a_difference_on_what_both_have_scored():
     ]
     assert row["ci_low"].item() < -1 < row["ci_high"].item() < -0.5
     assert row["se"].item() == pytest.approx(np.sqrt(2 / 198), rel=0.2)
-    words = scaling_reports.pairs_reading(row)
+    words = scaling_reports.pairs_summary(row)
     assert "f-1e+07 − f-1e+06: valence shift −" in words and "(n = 198 in 99 stems)" in words
-    assert scaling_reports.pairs_reading(row.iloc[:0]) == "No family has just two sizes."
+    assert scaling_reports.pairs_summary(row.iloc[:0]) == "No family has just two sizes."
 
 
 def test_the_band_goes_through_the_slope_and_is_narrowest_between_the_models():
@@ -186,7 +186,7 @@ def test_two_sizes_and_one_stem_have_no_shape():
         assert message in table["message"].item() and table[["tau", "ci_low", "p_falling"]].isna().all(
             axis=None
         )
-        assert message in scaling_reports.shape_reading(table, 0.95)
+        assert message in scaling_reports.shape_summary(table, 0.95)
 
 
 def test_families_are_joined_within_a_tuning_only_and_two_that_differ_give_a_wide_interval():
@@ -217,7 +217,7 @@ def test_published_numbers_are_rates_with_a_source_and_their_shapes_are_counted(
             "leak_rate": [60, 70, 80, 80, 70, 60, 60, 80, 70, 60, 70],
         }
     )
-    assert scaling_reports.published_reading(told).startswith(
+    assert scaling_reports.published_summary(told).startswith(
         "Of 3 published series with at least 3 sizes, 1 rise from each size to the next, 1 fall, 1 bend."
     )
 
@@ -232,20 +232,20 @@ def test_the_sentences_name_what_the_tables_hold():
         ]
     )
     slopes = pd.concat([scaling.meta_regression(pairs, quantity, 0.95) for quantity in scaling.QUANTITIES])
-    words = scaling_reports.slopes_reading(slopes, scaling.families(slopes.query("family == 'f'"), 0.95))
+    words = scaling_reports.slopes_summary(slopes, scaling.families(slopes.query("family == 'f'"), 0.95))
     assert (
         "f (base, completion), per tenfold size over 5 sizes: valence shift −1.00 [−1.00, −1.00], falling "
         "with size;" in words
     )
     assert "h (base, completion): a slope needs at least 3 sizes of a family, has 2." in words
     assert "no slope over families" in words
-    assert scaling_reports.untold_reading(slopes, 5).startswith(
+    assert scaling_reports.constant_factors_summary(slopes, 5).startswith(
         "What cannot be told: whether leakage changes with size in g (base, completion), of 3 sizes; h "
         "(base, completion), of 2 "
         "sizes; i (base, completion), of 1 size. A verdict takes 5 sizes of a family; a slope, shown from 3 "
         "on,"
     )
-    assert scaling_reports.untold_reading(slopes.query("family == 'f'"), 5).startswith(
+    assert scaling_reports.constant_factors_summary(slopes.query("family == 'f'"), 5).startswith(
         "Every family has the 5 sizes"
     )
     shown = scaling_reports.slopes(slopes, "WARNING")
@@ -254,7 +254,7 @@ def test_the_sentences_name_what_the_tables_hold():
         and shown.columns.name == "⚠ WARNING"
     )
     parts = scaling.meta_regression(line([0, 1, 2, 3, 4], spread=0.01), "shift", 0.95, by=["arm", "slot"])
-    assert scaling_reports.parts_reading(parts).count("rising with size") == 4
+    assert scaling_reports.parts_summary(parts).count("rising with size") == 4
 
 
 def test_figures_have_a_panel_for_each_line_or_slot_and_arm_and_a_band_where_there_is_a_slope():

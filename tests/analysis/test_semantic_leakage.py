@@ -104,10 +104,10 @@ def test_beside_expression_leakage(angles):
     stems = [f"s{number:02}" for number in range(40)]
     semantic = pd.DataFrame({"stem_id": stems, "arm": "negative", "semantic": np.arange(40.0)})
     leak = pd.DataFrame({"stem_id": stems, "arm": "negative", "leak": np.arange(40.0) ** 2})
-    assert semantic_leakage.beside_expression(semantic, leak, 0.95, 50, rng).tolist() == pytest.approx(
+    assert semantic_leakage.compare_with_expression(semantic, leak, 0.95, 50, rng).tolist() == pytest.approx(
         [1, 1, 1]
     )
     rates = pd.DataFrame(
         [("negative", "all", 60.04, 55.0, 65.0)], columns=["arm", "pairs", "estimate", "ci_low", "ci_high"]
     )
-    assert "negative 60.0 % [55.0, 65.0]" in semantic_leakage.reading(rates, np.array([0.5, 0.25, 0.75]))
+    assert "negative 60.0 % [55.0, 65.0]" in semantic_leakage.summary(rates, np.array([0.5, 0.25, 0.75]))

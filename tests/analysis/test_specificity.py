@@ -73,7 +73,7 @@ def test_the_rows_of_a_curve_and_its_words():
         and shown.columns.name == "⚠ STAMP"
         and not shown.isna().any(axis=None)
     )
-    said = robustness_reports.threshold_reading(table)
+    said = robustness_reports.threshold_summary(table)
     assert (
         said.startswith("Net excess goes from ")
         and "specificity of 95 %" in said
@@ -93,5 +93,5 @@ def test_the_rows_of_a_curve_and_its_words():
 )
 def test_bad_input_has_words_and_a_figure(table):
     rows = specificity.by_threshold(table, 0.5, CONFIDENCE)
-    assert robustness_reports.threshold_reading(rows) and len(robustness_reports.by_threshold(rows))
+    assert robustness_reports.threshold_summary(rows) and len(robustness_reports.by_threshold(rows))
     robustness_figures.by_threshold(rows, "title")

@@ -112,7 +112,7 @@ def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
     )
     labels = labels.astype({"annotator": str, "item_id": str, "charge": str, "complete": bool})
     found = annotation_reports.quantities(table, key, labels, 0.95)
-    assert "judge's alone" in annotation_reports.quantities_shown(found).data
+    assert "judge's alone" in annotation_reports.format_quantities(found).data
     if lost == ("negative",):
         assert set(key["arm"]) == {"positive", "placebo"} and key["sampled"].any()
     else:
@@ -126,9 +126,9 @@ def test_there_is_nothing_to_label_and_every_table_of_labels_is_made(lost):
 def test_sentences_say_that_nothing_is_estimated():
     table = leakage.unmitigated(judged(ARMS))
     bounds = leakage.unscored_bounds(table, ["model"], 0.95)
-    said = reports.bounds_reading(bounds, table)
+    said = reports.bounds_summary(bounds, table)
     assert "net excess not estimated, " in said and "nan" not in said
     rates = pd.DataFrame(
         {"arm": ["negative"], "pairs": ["all"], "estimate": [np.nan], "ci_low": [np.nan], "ci_high": [np.nan]}
     )
-    assert "not estimated" in semantic_leakage.reading(rates, np.full(3, np.nan))
+    assert "not estimated" in semantic_leakage.summary(rates, np.full(3, np.nan))

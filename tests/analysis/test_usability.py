@@ -120,13 +120,13 @@ def test_the_bounds_are_told_by_model():
     )
     table["charged"] = (table["valence"].abs() > 0.2).astype("boolean").mask(table["valence"].isna())
     bounds = leakage.unscored_bounds(table, ["model"], 0.95)
-    assert reports.bounds_reading(bounds, table) == (
+    assert reports.bounds_summary(bounds, table) == (
         "m: 1 completions without a valence, net excess +100.0 points as shown, +50.0 had none of them "
         "leaked, +100.0 had all."
     )
     whole = table.dropna(subset="valence")
     assert (
-        reports.bounds_reading(leakage.unscored_bounds(whole, ["model"], 0.95), whole)
+        reports.bounds_summary(leakage.unscored_bounds(whole, ["model"], 0.95), whole)
         == "m: 0 completions without a valence."
     )
 
@@ -171,9 +171,9 @@ def test_a_stamp_names_each_model_and_its_fault():
 
     faults = {"a": "", "b": "38 % of completions are unusable (arm negative)", "c": usability.PLACEBO_BROKEN}
     assert (
-        reports.stamp(Run, faults)
+        reports.banner(Run, faults)
         == f"{reports.INVALID} INCONCLUSIVE: b: 38 % of completions are unusable (arm negative)."
     )
-    assert reports.stamp(Run) == ""
+    assert reports.banner(Run) == ""
     Run.is_mock = True
-    assert reports.stamp(Run, {"b": faults["b"]}) == f"{reports.TOY} INCONCLUSIVE: b: {faults['b']}."
+    assert reports.banner(Run, {"b": faults["b"]}) == f"{reports.TOY} INCONCLUSIVE: b: {faults['b']}."

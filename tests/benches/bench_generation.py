@@ -37,11 +37,9 @@ PARTS = {
 }
 
 
-def told(samples: int) -> sections.Generation:
-    """The embedded set's completion mode, without mitigations."""
-    values = params.cell_values(
-        params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
-    )
+def parameters_of(mode: str, samples: int) -> sections.Generation:
+    """The embedded set's completion or chat mode, without mitigations."""
+    values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     return params.from_cell(
         "02_generation", values | {"samples": samples, "mitigations": {}, "mitigation_samples": 0}
     )
@@ -152,8 +150,8 @@ def _ctranslate2_generator(folder: str):
 def ours(model, requested: pd.DataFrame, parameters) -> list[str]:
     """generation.generate, journal and all."""
     with tempfile.TemporaryDirectory() as folder:
-        paid = runner.generate(requested, parameters, model, Path(folder) / "journal.jsonl")
-    return paid["completion"].tolist()
+        replies = runner.generate(requested, parameters, model, Path(folder) / "journal.jsonl")
+    return replies["completion"].tolist()
 
 
 WAYS = {
@@ -227,10 +225,11 @@ def main() -> int:
     path's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--mode", choices=["completion", "chat"], default="completion")
     parser.add_argument("--stems", type=int, default=24, help="five prompts each")
     parser.add_argument("--samples", type=int, default=5, help="completions a prompt")
     given = parser.parse_args()
-    parameters = told(given.samples)
+    parameters = parameters_of(given.mode, given.samples)
     model = registry.load(parameters.model)
     requested = runner.requests(
         curated_prompts.build(seed=1, stems=given.stems, contexts_per_stem=1), parameters, model

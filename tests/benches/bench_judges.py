@@ -16,7 +16,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from lib.agreement import rated_agreement, told_feelings
+from lib.agreement import face_validity, rated_agreement
 from lib.cli import fit_judge
 from lib.config.specs import LearnedJudge, VaderJudge
 from lib.corpora import human_ratings
@@ -123,7 +123,7 @@ def plain_and_told() -> None:
             f"{len(short):,} rated texts of 1–5 words, unseen: {judge.name} r = {r:.3f}, mean error "
             f"{error:.2f} points"
         )
-    print(told_feelings.heard(told_feelings.said([LEARNED, VADER])).to_string())
+    print(face_validity.by_feeling(face_validity.scores([LEARNED, VADER])).to_string())
 
 
 def speed(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -170,8 +170,8 @@ def main() -> int:
             others = judge_selection.read().query("judge != @CHOSEN")
             table = pd.concat([others.assign(version=table["version"].iloc[0]), table], ignore_index=True)
         table.to_csv(judge_selection.FILE, index=False)
-        print(judge_selection.shown(table).to_string())
-        print(judge_selection.reading(table, LEARNED))
+        print(judge_selection.format_table(table).to_string())
+        print(judge_selection.summary(table, LEARNED))
         plain_and_told()
         print(f"selection: {(time.perf_counter() - begun) / 60:.0f} minutes", flush=True)
     fast = speed(human_ratings.read())

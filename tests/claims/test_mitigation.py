@@ -127,7 +127,7 @@ def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
     shown = mitigation_reports.effects(found)
     assert shown["mitigation"].tolist() == ["calm", "focus", "one", "two"]
     assert shown["change [simultaneous interval], against controls"].tolist()[2:] == ["–", "–"]
-    assert mitigation_reports.effects_reading(found).count(" retains ") == 2
+    assert mitigation_reports.effects_summary(found).count(" retains ") == 2
 
 
 def in_wordings(shift: dict[int, float], stems: int = 90) -> pd.DataFrame:
@@ -177,14 +177,14 @@ def test_the_spread_between_wordings_is_what_their_errors_do_not_explain():
 def test_wordings_are_shown_with_words_or_said_to_be_none():
     found = mitigation.by_wording(in_wordings({1: 0.0, 2: -0.5, 3: 0.5}), ["control"], 0.95)
     assert mitigation_reports.by_wording(found)["wording"].tolist() == [1, 2, 3]
-    assert "over its 3 wordings" in mitigation_reports.spread_reading(mitigation.spread(found))
+    assert "over its 3 wordings" in mitigation_reports.spread_summary(mitigation.spread(found))
     single = mitigation.by_wording(in_wordings({1: 0.0}), ["control"], 0.95)
     assert single.empty and mitigation_reports.by_wording(single).empty
     assert (single["mitigation"] + ", wording " + single["wording"].astype(str)).empty, (
         "as the figure's rows are named"
     )
     assert (
-        mitigation_reports.spread_reading(mitigation.spread(single))
+        mitigation_reports.spread_summary(mitigation.spread(single))
         == "No prompt of this set was asked in several wordings."
     )
     with pytest.raises(ParameterError, match=r"no column wording.*run notebooks 02"):
@@ -194,7 +194,7 @@ def test_wordings_are_shown_with_words_or_said_to_be_none():
 def test_a_wording_without_an_error_leaves_the_spread_unknown():
     found = mitigation.by_wording(in_wordings({1: 0.0, 2: 0.5}, stems=2), ["control"], 0.95)
     assert found["ci_low"].isna().all()
-    assert "not known" in mitigation_reports.spread_reading(mitigation.spread(found))
+    assert "not known" in mitigation_reports.spread_summary(mitigation.spread(found))
 
 
 def test_the_texts_are_listed_in_all_wordings():

@@ -162,7 +162,7 @@ def test_what_does_not_leak_cannot_be_mitigated():
     still = judgements(dict.fromkeys(ARMS, 0.0), seed=4)
     table = multiverse.of_mitigation([pd.concat([still, mitigated(1.0)], ignore_index=True)], CONFIDENCE)
     assert (table["side"] == multiverse.NO_INTERVAL).mean() > 0.8
-    assert "which has no interval" in robustness_reports.multiverse_reading(table)
+    assert "which has no interval" in robustness_reports.multiverse_summary(table)
 
 
 def test_temperatures_and_models_are_told_apart():
@@ -189,7 +189,7 @@ def test_temperatures_and_models_are_told_apart():
 )
 def test_bad_input_has_words_and_a_figure(table):
     rows = multiverse.of_leakage([table], CONFIDENCE)
-    assert robustness_reports.multiverse_reading(rows)
+    assert robustness_reports.multiverse_summary(rows)
     robustness_figures.specification_curve(rows, "title", "STAMP: words.")
     assert multiverse.of_mitigation([table], CONFIDENCE).empty
 

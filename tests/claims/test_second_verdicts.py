@@ -28,7 +28,7 @@ SECOND = pd.DataFrame(
         row("C2", "f", np.nan, np.nan, np.nan, INCONCLUSIVE),
     ]
 )[board.COLUMNS]
-BOTH = second_verdicts.beside(TABLE, SECOND)
+BOTH = second_verdicts.with_second(TABLE, SECOND)
 
 
 def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
@@ -37,13 +37,13 @@ def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
         and BOTH["verdict"].tolist() == TABLE["verdict"].tolist()
     )
     assert second_verdicts.differs(BOTH).tolist() == [False, True, True, False]
-    said = reports.headline(BOTH)["by VADER"].tolist()
+    said = reports.claims_board(BOTH)["by VADER"].tolist()
     assert said[0] == "same, +9.0 [+4.0, +14.0]"
     assert said[1] == "**differs**: inconclusive, −4.0 [−9.0, +1.0]"
     assert said[2] == "**differs**: contradicted, −0.20 [−0.30, −0.10]"
     assert said[3] == "not estimated"
-    other = second_verdicts.beside(TABLE, SECOND.assign(measured="change by another prompt"))
-    assert reports.headline(other)["by VADER"][0] == "same, +9.0 [+4.0, +14.0] (change by another prompt)"
+    other = second_verdicts.with_second(TABLE, SECOND.assign(measured="change by another prompt"))
+    assert reports.claims_board(other)["by VADER"][0] == "same, +9.0 [+4.0, +14.0] (change by another prompt)"
     assert second_verdicts.summary(BOTH) == (
         "By VADER, as second judge, 1 of 3 rows get the same verdict (1 more are estimated by neither); it "
         "differs in "
@@ -56,21 +56,21 @@ def test_the_board_tells_where_the_second_judge_comes_to_another_verdict():
 
 
 def test_where_vader_is_the_judge_there_is_no_second():
-    alone = second_verdicts.beside(TABLE, None)
+    alone = second_verdicts.with_second(TABLE, None)
     assert alone[second_verdicts.COLUMNS].isna().all(axis=None)
-    assert "by VADER" not in reports.headline(alone) and "by VADER" not in reports.headline(TABLE)
+    assert "by VADER" not in reports.claims_board(alone) and "by VADER" not in reports.claims_board(TABLE)
     assert "judge of this run itself" in second_verdicts.summary(alone)
     assert claims_text.rows_of(alone) == claims_text.rows_of(TABLE)
     mixed = pd.concat([BOTH, alone], ignore_index=True)
-    assert reports.headline(mixed)["by VADER"].tolist()[4:] == ["–"] * 4
+    assert reports.claims_board(mixed)["by VADER"].tolist()[4:] == ["–"] * 4
     assert "4 rows rest on VADER itself" in second_verdicts.summary(mixed)
 
 
 def test_boards_of_other_rows_are_not_put_side_by_side():
     with pytest.raises(ValueError, match="other rows"):
-        second_verdicts.beside(TABLE, SECOND.iloc[:3])
+        second_verdicts.with_second(TABLE, SECOND.iloc[:3])
     with pytest.raises(ValueError, match="other rows"):
-        second_verdicts.beside(TABLE, SECOND.assign(model=["z", "b", "judge", "f"]))
+        second_verdicts.with_second(TABLE, SECOND.assign(model=["z", "b", "judge", "f"]))
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +111,11 @@ def test_the_rows_are_those_that_the_claims_would_have_if_vader_were_the_judge(j
     by_polarity = claims.polarity(polarity.by_reference(by_vader, 0.95), 0.1, 0.95, faults)
     for number, single in ((0, claims.existence(pairs, 0.1, 0.95, faults)), (2, by_polarity)):
         pd.testing.assert_series_equal(found.iloc[number], single.iloc[0], check_names=False)
-    assert found["estimate"][0] > 0.2, "the canned model leaks, though the first judge is deaf to it"
-    c3 = second_judge.mitigation(deaf, ["canned-50"], ["control"], 0.25, 0.95, 0.1)
+    assert found["estimate"][0] > 0.2, "the mock model leaks, though the first judge is deaf to it"
+    c3 = second_judge.mitigation(deaf, ["mock-50"], ["control"], 0.25, 0.95, 0.1)
     assert (c3["claim"].tolist(), c3["verdict"].tolist()) == (["C3"], [INCONCLUSIVE])
     assert second_judge.scaling(judgements, judgements.iloc[:0], 3, 0.1, 0.95) is None
-    assert second_judge.mitigation(judgements, ["canned-50"], [], 0.25, 0.95, 0.1) is None
+    assert second_judge.mitigation(judgements, ["mock-50"], [], 0.25, 0.95, 0.1) is None
 
 
 def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():

@@ -48,7 +48,7 @@ def test_a_second_call_runs_no_notebook(smoke):
     board = done.stdout.split("\n\nDone in")[0].splitlines()
     assert max(map(len, board)) <= 100
     first = next(place for place, line in enumerate(board) if line.startswith("C0 leakage exists: ")) + 1
-    assert board[first].startswith("  canned-50: supported, as judged: whole interval above 0"), (
+    assert board[first].startswith("  mock-50: supported, as judged: whole interval above 0"), (
         "the verdict in words"
     )
     assert "points; n 96 in 24 stems; MDE" in board[first + 1], "under it the numbers"
@@ -78,9 +78,9 @@ def test_what_is_missing_is_made_again_with_the_same_tables_and_pages(smoke, tmp
     again = tmp_path / "copy" / "outputs" / "smoke"
     shutil.copytree(smoke.parents[1], tmp_path / "copy")
     pages = {page.name: page.read_bytes() for page in (smoke / "executed").iterdir()}
-    of_others = [name for name in pages if re.search("canned-[13]0", name)]
+    of_others = [name for name in pages if re.search("mock-[13]0", name)]
     for path in filter(Path.is_file, again.rglob("*")):
-        if not re.search("canned-[13]0", path.name) and path.name not in OF_DATASET:
+        if not re.search("mock-[13]0", path.name) and path.name not in OF_DATASET:
             path.unlink()
     done = call(tmp_path / "copy", "run", "smoke")
     assert done.returncode == 0, done.stdout
@@ -162,7 +162,7 @@ def test_a_wrong_type(fresh):
 def test_an_unknown_model(fresh):
     change(fresh, "models.0.id", "nobody/no-such-model")
     said = refused(fresh, "run", "smoke", HF_HUB_OFFLINE="1")
-    assert "model canned-50: id 'nobody/no-such-model' cannot be loaded" in said
+    assert "model mock-50: id 'nobody/no-such-model' cannot be loaded" in said
     assert not (fresh / "outputs" / "smoke" / "prompts.parquet").exists()
 
 
@@ -245,19 +245,19 @@ def test_too_many_stems_fail_in_the_notebook_and_the_reason_is_passed_on(fresh):
 
 def test_a_journal_cut_short_is_mended(smoke, fresh):
     run = fresh / "outputs" / "smoke"
-    shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("canned-50.parquet", "manifest.json"))
-    journal = run / "completions" / "canned-50.jsonl"
+    shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("mock-50.parquet", "manifest.json"))
+    journal = run / "completions" / "mock-50.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])
     done = call(
         fresh,
         "notebook",
         "02_generation",
-        str(run / "values/02_generation/canned-50.yaml"),
+        str(run / "values/02_generation/mock-50.yaml"),
         str(run / "page.ipynb"),
     )
     assert done.returncode == 0
     assert "its last record was cut short" in done.stdout
-    table = "completions/canned-50.parquet"
+    table = "completions/mock-50.parquet"
     assert (run / table).read_bytes() == (smoke / table).read_bytes()
 
 
@@ -289,11 +289,11 @@ def test_readme_places_are_filled_and_a_missing_place_is_named():
 def test_the_readme_shows_the_strongest_leak_and_a_random_pair(smoke, monkeypatch):
     monkeypatch.setattr(records, "ROOT", smoke.parents[1])
     strongest, of_all = readme.example("smoke").split("One of all ")
-    charged = mock.Canned.PHRASES["negative"] + mock.Canned.PHRASES["positive"]
+    charged = mock.MockModel.PHRASES["negative"] + mock.MockModel.PHRASES["positive"]
     assert any(f"**{phrase}**" in strongest.split("> *")[1] for phrase in charged)
     assert strongest.count("> *") == of_all.count("> *") == 2
     # of 3 models, 24 stems, 2 polarities, 2 draws
-    assert of_all.startswith("288 pairs, drawn at random, by `canned-")
+    assert of_all.startswith("288 pairs, drawn at random, by `mock-")
 
 
 def test_the_readme_says_each_claim_in_one_line_with_every_verdict(smoke, monkeypatch):

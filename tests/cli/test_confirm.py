@@ -302,7 +302,7 @@ def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finishe
         "verdict_vader": None,
     }
     table = pd.DataFrame(EXPLORATORY).assign(**other)
-    assert reports.verdicts_reading(table, said).endswith(f"({said}).")
+    assert reports.verdicts_summary(table, said).endswith(f"({said}).")
     assert forest.title_of(said) == f"What became of the claims (confirmatory, {rules.RULES_VERSION})"
     assert forest.svg(table, kind=said) != forest.svg(table)
     assert forest.markdown(table, "claims.svg", said).startswith(f"The claims board ({said}).")

@@ -10,7 +10,7 @@ from lib.config import mitigation_texts, params, specs
 from lib.dataset import curated_prompts, wording
 from lib.generation import runner
 from lib.models import registry
-from tests.generation.test_runner import told
+from tests.generation.test_runner import generation
 
 CALM = ["Stay calm.", "Be calm.", "Keep calm."]
 SETS = [name for name in specs.set_names() if params.load(name).mitigations and not params.load(name).is_mock]
@@ -22,7 +22,7 @@ def benchmark() -> pd.DataFrame:
 
 
 def requested(benchmark: pd.DataFrame, **changes) -> pd.DataFrame:
-    parameters = told(**changes)
+    parameters = generation(**changes)
     return runner.requests(benchmark, parameters, registry.load(parameters.model))
 
 

@@ -200,7 +200,7 @@ MISTAKES = [
     ("mitigation.margin", 5.0, ["mitigation.margin", "5.0", "share of the leak", "0.25"]),
     ("scaling.margin", 5.0, ["scaling.margin", "5.0", "points of the human scale", "0.1"]),
     ("judging.shift_margin", 0.2, ["judging.shift_margin", "does not belong here"]),
-    ("models.0.id", "canned:leek-50", ["models.0: id", "canned:leek-50", "did you mean 'canned:leak-50'"]),
+    ("models.0.id", "mock:leek-50", ["models.0: id", "mock:leek-50", "did you mean 'mock:leak-50'"]),
     (
         "models.0.server",
         {"url": "http://me:secret@host/v1"},
@@ -219,7 +219,7 @@ MISTAKES = [
     ),
     ("models.0.dtype", "fp16x", ["models.0.dtype", "'fp16x'", "float16"]),
     ("models.0.moed", "chat", ["models.0.moed", "did you mean 'mode'"]),
-    ("models.1.name", "canned-50", ["models", "share a name"]),
+    ("models.1.name", "mock-50", ["models", "share a name"]),
     ("models.0.name", "a/b", ["models.0.name", "'a/b'"]),
     ("mitigations.none", "Be nice.", ["none"]),
     ("mitigations.calm", [], ["mitigations.calm", "holds no text", "give a text, or a list"]),

@@ -183,7 +183,7 @@ def test_means_alone_have_agreement_and_a_ceiling_that_is_not_known(write):
     )
     shown = validity_reports.by_level(both)
     assert shown.loc[("vader", "valence", "one rater"), "mine"] == "not known"
-    drawn = rated_agreement.beside_ceiling(found)
+    drawn = rated_agreement.with_ceiling(found)
     assert drawn["level"].tolist() == ["mine (all raters)"] and drawn["who"].tolist() == ["vader"]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pandera.errors
 import pytest
 
-from lib.agreement import told_feelings
+from lib.agreement import face_validity
 from lib.claims import rules
 from lib.cli import export
 from lib.config import sections, specs
@@ -61,7 +61,7 @@ def test_whoever_names_no_part_takes_the_main_one(parts):
         len(curated_prompts.shipped(part=None).stems) == len(curated_prompts.read_stems()) == len(parts.stems)
     )
     assert (
-        set(told_feelings.said([specs.JUDGE_SCHEMA.validate_python("vader")])["match_id"])
+        set(face_validity.scores([specs.JUDGE_SCHEMA.validate_python("vader")])["match_id"])
         == ids(parts, MAIN)[1]
     )
 

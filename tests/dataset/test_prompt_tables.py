@@ -11,7 +11,7 @@ from lib.dataset import curated_prompts, prompt_tables
 from lib.generation import runner
 from lib.models import registry
 from lib.storage import tables
-from tests.conftest import call, told
+from tests.conftest import call, generation
 from tests.models.test_precomputed import write
 
 # one list, with the published columns; line 2 is place 0
@@ -221,7 +221,7 @@ def test_their_completions_run_like_completions_made_elsewhere(tmp_path):
     made = prompt_tables.completions(published)
     assert prompt_tables.samples(made) == 2
     made.to_parquet(tmp_path / "made.parquet")
-    parameters = told(
+    parameters = generation(
         model={"id": "theirs", "table": {"path": str(tmp_path / "made.parquet"), "columns": {}}}, samples=2
     )
     model = registry.load(parameters.model)

@@ -12,7 +12,7 @@ from lib.config import params
 from lib.dataset import curated_prompts
 from lib.generation import next_token, runner
 from lib.models import registry
-from tests.conftest import told
+from tests.conftest import generation
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_only_whole_words_at_their_beginning_are_scored():
 
 
 def test_measures_are_those_of_the_whole_distribution(benchmark, tiny, tmp_path):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     table = next_token.measure(benchmark, model, tmp_path / "j.jsonl")
     row = table.iloc[3]
@@ -46,7 +46,7 @@ def test_measures_are_those_of_the_whole_distribution(benchmark, tiny, tmp_path)
 
 
 def test_a_second_call_makes_no_forward_pass(benchmark, tiny, tmp_path, monkeypatch):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     first = next_token.measure(benchmark, registry.load(parameters.model), tmp_path / "j.jsonl")
     again = registry.load(parameters.model)
     monkeypatch.setattr(again.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
@@ -56,7 +56,7 @@ def test_a_second_call_makes_no_forward_pass(benchmark, tiny, tmp_path, monkeypa
 def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(
     benchmark, tiny, tmp_path, monkeypatch
 ):
-    parameters = told(
+    parameters = generation(
         model={"id": str(tiny)},
         samples=2,
         mitigation_samples=1,
@@ -78,7 +78,7 @@ def test_generation_notes_what_it_reads_so_that_no_prompt_is_read_twice(
 
 
 def test_a_prompt_that_generation_did_not_read_is_read(benchmark, tiny, tmp_path):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     part = runner.requests(benchmark.head(5), parameters, model)
     noted = next_token.recorder(benchmark, model, tmp_path / "noted.jsonl")
@@ -96,7 +96,7 @@ def test_a_backend_without_probabilities_gives_an_empty_table(benchmark, tmp_pat
     table = next_token.measure(benchmark, registry.load(parameters.model), tmp_path / "j.jsonl")
     assert table.empty and list(table.columns) == next_token.COLUMNS
     shifts, pairs = next_token_shift.shifts(table), fake_pairs(1)
-    assert next_token_shift.beside_sampled(shifts, pairs, ["slot", "arm"], 0.95).empty
+    assert next_token_shift.compare_sampled(shifts, pairs, ["slot", "arm"], 0.95).empty
     assert next_token_shift.rank_correlation(shifts, pairs, 0.95, 50, np.random.default_rng(1)).empty
     assert next_token_shift.precision(shifts, pairs, 50, np.random.default_rng(1)).empty
 
@@ -151,7 +151,7 @@ def fake_shifts(stems: int = 40) -> pd.DataFrame:
 @pytest.mark.parametrize(("effect", "agrees"), [(3, True), (-3, False)])
 def test_agreement_in_sign_and_rank_follows_the_truth(effect, agrees):
     pairs = fake_pairs(effect)
-    assert next_token_shift.beside_sampled(fake_shifts(), pairs, ["arm"], 0.95)["same_sign"].eq(agrees).all()
+    assert next_token_shift.compare_sampled(fake_shifts(), pairs, ["arm"], 0.95)["same_sign"].eq(agrees).all()
     ranks = next_token_shift.rank_correlation(fake_shifts(), pairs, 0.95, 100, np.random.default_rng(1))
     assert ((ranks["ci_low"] > 0) if agrees else (ranks["ci_high"] < 0)).all()
 
@@ -166,5 +166,5 @@ def test_as_many_passes_buy_fewer_stems_and_less_precision():
 
 
 def test_the_bundled_model_meets_a_good_part_of_the_lexicon():
-    model = registry.load(told().model)
+    model = registry.load(generation().model)
     assert 20 < next_token.coverage(model.tokenizer) < 60

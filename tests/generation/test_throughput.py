@@ -8,7 +8,7 @@ from lib.dataset import curated_prompts
 from lib.generation import calibration, memory, plans, runner, throughput
 from lib.models import registry
 from lib.runtime import cores
-from tests.conftest import told
+from tests.conftest import generation
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def benchmark():
 
 
 def asked(benchmark, **changes):
-    parameters = told(**changes)
+    parameters = generation(**changes)
     model = registry.load(parameters.model)
     return model, runner.missing(runner.requests(benchmark, parameters, model), set()), parameters
 

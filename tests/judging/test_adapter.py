@@ -66,7 +66,9 @@ def test_a_domain_that_was_not_tried_is_named():
         (table["judge"] == judge_selection.CHOSEN) & (table["tested_on"] == judge_selection.DOMAIN)
     ]["domain"]
     missing = set(table["domain"]) - set(tried)
-    row = judge_selection.shown(table).loc[(judge_selection.CHOSEN, slice(None), judge_selection.DOMAIN)]
+    row = judge_selection.format_table(table).loc[
+        (judge_selection.CHOSEN, slice(None), judge_selection.DOMAIN)
+    ]
     assert set(row.columns[(row == judge_selection.UNTRIED).iloc[0]]) == missing
 
 

@@ -16,10 +16,10 @@ from tests.asked_judge import GROUP, judge, many, rates, says, table
 from tests.judging.test_rubrics import MALFORMED
 
 
-def test_500_malformed_replies_are_unscored_kept_and_counted(canned, tmp_path):
+def test_500_malformed_replies_are_unscored_kept_and_counted(mock_judge, tmp_path):
     stems = many(len(MALFORMED) // 4 + 1)
     replies = iter(MALFORMED * 2)
-    canned(lambda *_: next(replies))
+    mock_judge(lambda *_: next(replies))
     journal = tmp_path / "j.jsonl"
     assert np.isnan(llm_judge.of_completions(judge(), stems, journal)).all()
     kept = [json.loads(line) for line in journal.read_bytes().splitlines()]
@@ -34,8 +34,8 @@ def test_500_malformed_replies_are_unscored_kept_and_counted(canned, tmp_path):
         llm_reliability.demand_scored(asked, "asked", journal)
 
 
-def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
-    canned(lambda *_: says("positive", "neutral"))
+def test_a_judge_that_favours_the_first_place_is_found_out(mock_judge, tmp_path):
+    mock_judge(lambda *_: says("positive", "neutral"))
     asked = llm_judge.asked_of(judge(), many(5), tmp_path / "j.jsonl")
     found = llm_reliability.reliability(asked, 0.95, 50, np.random.default_rng(1)).set_index("quantity")
     bias = found.loc["position bias"]
@@ -49,8 +49,8 @@ def test_a_judge_that_favours_the_first_place_is_found_out(canned, tmp_path):
     )
 
 
-def test_a_fair_judge_has_no_position_bias(canned, tmp_path):
-    canned(lambda texts, _: says(*("negative" if "negative" in text else "neutral" for text in texts)))
+def test_a_fair_judge_has_no_position_bias(mock_judge, tmp_path):
+    mock_judge(lambda texts, _: says(*("negative" if "negative" in text else "neutral" for text in texts)))
     asked = llm_judge.asked_of(judge(), many(5), tmp_path / "j.jsonl")
     bias, orders = (
         row
@@ -62,9 +62,9 @@ def test_a_fair_judge_has_no_position_bias(canned, tmp_path):
     assert (orders["quantity"], orders["estimate"], orders["n"]) == ("both orders, same label", 1, 20)
 
 
-def test_biases_of_either_sign_cancel_but_are_not_hidden(canned, tmp_path):
+def test_biases_of_either_sign_cancel_but_are_not_hidden(mock_judge, tmp_path):
     # in half of the stems the first text gets 2 points more, in half the second
-    canned(
+    mock_judge(
         lambda texts, _: says(
             *(("positive", "neutral") if int(texts[0].split()[1]) % 2 else ("neutral", "positive"))
         )
@@ -76,7 +76,7 @@ def test_biases_of_either_sign_cancel_but_are_not_hidden(canned, tmp_path):
     assert (found["position bias"], found["both orders, same label"]) == (0, 0)
 
 
-def test_test_retest_by_hand(canned, tmp_path):
+def test_test_retest_by_hand(mock_judge, tmp_path):
     # Asked again, the text of stem 0 flips from negative to positive in both replies where it stands; the
     # rest stay.
     def say(texts, sample_index):
@@ -84,7 +84,7 @@ def test_test_retest_by_hand(canned, tmp_path):
         flips = {"negative 0": "positive"} if sample_index else {}
         return says(*(flips.get(text, mood[text.split()[0]]) for text in texts))
 
-    canned(say)
+    mock_judge(say)
     asked = llm_judge.asked_of(judge(retest_fraction=1.0), many(3), tmp_path / "j.jsonl")
     assert asked["sample_index"].value_counts().to_dict() == {0: 12, 1: 12}
     found = llm_reliability.reliability(asked, 0.95, 200, np.random.default_rng(1)).set_index("quantity")
@@ -128,9 +128,9 @@ UNSCORED = {  # the reply to a pair, why it is unscored, what to do if many are
 
 
 @pytest.mark.parametrize("case", UNSCORED)
-def test_each_way_to_be_unscored_has_a_name_and_a_remedy(canned, tmp_path, case):
+def test_each_way_to_be_unscored_has_a_name_and_a_remedy(mock_judge, tmp_path, case):
     reply, why, remedy = UNSCORED[case]
-    canned(lambda *_: reply)
+    mock_judge(lambda *_: reply)
     journal = tmp_path / "j.jsonl"
     assert np.isnan(llm_judge.of_completions(judge(), GROUP, journal)).all()
     asked = llm_judge.asked_of(judge(), GROUP, journal)
@@ -144,14 +144,14 @@ def test_each_way_to_be_unscored_has_a_name_and_a_remedy(canned, tmp_path, case)
     assert remedy in lines[2]
 
 
-def test_the_reading_counts_the_unscored_by_reason(canned, tmp_path):
+def test_the_reading_counts_the_unscored_by_reason(mock_judge, tmp_path):
     def say(texts, _):
         if set(texts) == {"positive 0", "neutral 0"}:
             return UNSCORED["thought"][0]
         return UNSCORED["cut"][0] if texts == ["negative 1", "neutral 1"] else rates(texts)
 
-    canned(say)
-    told = judge_reliability.reading(
+    mock_judge(say)
+    told = judge_reliability.summary(
         judge(), many(60), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
     )
     assert "240 replies of asked, 3 unscored (1.2%): 2 cut off while thinking, 1 cut off." in told
@@ -160,11 +160,11 @@ def test_the_reading_counts_the_unscored_by_reason(canned, tmp_path):
     assert asked["unscored"].isna().sum() == asked["labels"].notna().sum() == 237
 
 
-def test_the_remedy_is_that_of_the_commonest_reason(canned, tmp_path):
+def test_the_remedy_is_that_of_the_commonest_reason(mock_judge, tmp_path):
     def say(texts, _):
         return UNSCORED["cut" if "neutral 0" in texts else "thought" if "neutral 1" in texts else "filter"][0]
 
-    canned(say)
+    mock_judge(say)
     more = pd.concat([many(2), table(("s1", "none", "14."))])
     asked = llm_judge.asked_of(judge(), more, tmp_path / "j.jsonl")
     with pytest.raises(ValueError, match="6 cut off while thinking, 4 cut off; at most") as caught:
@@ -186,11 +186,11 @@ def test_more_than_two_per_cent_unscored_blocks(tmp_path):
         assert part in str(caught.value)
 
 
-def test_the_reading_of_notebook_03(canned, tmp_path):
-    canned(rates)
+def test_the_reading_of_notebook_03(mock_judge, tmp_path):
+    mock_judge(rates)
     journal = records.replies_path("some", "model", "asked")
     assert journal.relative_to(specs.ROOT).as_posix() == "outputs/some/replies/model--asked.jsonl"
-    told = judge_reliability.reading(
+    told = judge_reliability.summary(
         judge(retest_fraction=1.0), many(4), tmp_path / "j.jsonl", 0.95, 50, np.random.default_rng(1)
     )
     assert "32 replies of asked, 0 unscored (0.0%)" in told  # 4 stems × 2 pairs × 2 orders, each twice
@@ -199,19 +199,19 @@ def test_the_reading_of_notebook_03(canned, tmp_path):
     assert "**test–retest, same label**: 1.00 [0.40, 1.00], n 32 in 4 stems" in told
     assert "Pearson's r**: not estimated" in told  # all neutral
     vader = specs.VaderJudge(name="vader")
-    assert judge_reliability.reading(vader, many(1), tmp_path, 0.95, 50, None).startswith(
+    assert judge_reliability.summary(vader, many(1), tmp_path, 0.95, 50, None).startswith(
         "Does not apply: vader"
     )
 
 
 def test_too_many_unscored_ratings_block_the_validity_card_and_keep_the_replies(
-    canned, tmp_path, monkeypatch
+    mock_judge, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("EXPRESSION_LEAKAGE_CACHE", str(tmp_path))
     ratings = pd.DataFrame({"text": [f"text {number}" for number in range(100)]})
-    canned(lambda texts, _: "?" if texts[0] in ("text 3", "text 5") else says("neutral"))
+    mock_judge(lambda texts, _: "?" if texts[0] in ("text 3", "text 5") else says("neutral"))
     assert np.isnan(judges.of_rated(judge(), ratings)).sum() == 2  # 2 of 100 may
-    model = canned(lambda texts, _: "I would rather not say.")
+    model = mock_judge(lambda texts, _: "I would rather not say.")
     worse = ratings.replace({"text": {"text 7": "text 700"}})
     with pytest.raises(ValueError, match=r"judge asked: 3 of 100 replies \(3.0%\) hold no verdict") as caught:
         judges.of_rated(judge(), worse)

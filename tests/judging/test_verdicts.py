@@ -45,24 +45,24 @@ def told(process: subprocess.Popen) -> str:
 
 def test_each_distinct_text_is_judged_once_and_answered_in_its_place():
     judge = Canned()
-    np.testing.assert_array_equal(verdicts.kept("a", ["bb", "a", "bb", ""], judge), [0.2, 0.1, 0.2, 0])
+    np.testing.assert_array_equal(verdicts.cached("a", ["bb", "a", "bb", ""], judge), [0.2, 0.1, 0.2, 0])
     assert sorted(judge.asked) == ["", "a", "bb"]
-    np.testing.assert_array_equal(verdicts.kept("a", ["ccc", "a"], judge), [0.3, 0.1])
+    np.testing.assert_array_equal(verdicts.cached("a", ["ccc", "a"], judge), [0.3, 0.1])
     assert judge.asked[3:] == ["ccc"]
-    assert verdicts.kept("a", [], judge).shape == (0,)
+    assert verdicts.cached("a", [], judge).shape == (0,)
 
 
 def test_versions_are_apart():
     judge = Canned()
-    verdicts.kept("a", TEXTS, judge)
-    verdicts.kept("b", TEXTS, judge)
+    verdicts.cached("a", TEXTS, judge)
+    verdicts.cached("b", TEXTS, judge)
     assert sorted(judge.asked) == sorted(TEXTS * 2)
     assert verdicts.path("a") != verdicts.path("b")
 
 
 def test_no_verdict_is_kept_as_no_verdict():
-    given = verdicts.kept("a", ["x", "y"], lambda texts: np.where(np.array(texts) == "x", np.nan, 1.0))
-    again = verdicts.kept("a", ["x", "y"], lambda texts: pytest.fail("judged twice"))
+    given = verdicts.cached("a", ["x", "y"], lambda texts: np.where(np.array(texts) == "x", np.nan, 1.0))
+    again = verdicts.cached("a", ["x", "y"], lambda texts: pytest.fail("judged twice"))
     np.testing.assert_array_equal(given, [np.nan, 1])
     np.testing.assert_array_equal(again, [np.nan, 1])
 
@@ -78,16 +78,16 @@ def test_any_text_can_be_kept():
         "e\u0301",
     ]  # with half of a pair, and one letter written in two ways
     judge = Canned()
-    given = verdicts.kept("a", texts, judge)
-    np.testing.assert_array_equal(verdicts.kept("a", texts, judge), given)
+    given = verdicts.cached("a", texts, judge)
+    np.testing.assert_array_equal(verdicts.cached("a", texts, judge), given)
     assert sorted(judge.asked) == sorted(texts)
 
 
 def test_a_judge_that_answers_too_little_is_refused_and_nothing_of_it_kept():
     with pytest.raises(ValueError, match="zip"):
-        verdicts.kept("a", TEXTS, lambda texts: np.zeros(len(texts) - 1))
+        verdicts.cached("a", TEXTS, lambda texts: np.zeros(len(texts) - 1))
     judge = Canned()
-    verdicts.kept("a", TEXTS, judge)
+    verdicts.cached("a", TEXTS, judge)
     assert sorted(judge.asked) == sorted(TEXTS)
 
 
@@ -99,14 +99,14 @@ def test_a_killed_run_loses_its_last_block_only(monkeypatch):
             if "text 7" in texts:
                 os.kill(os.getpid(), 9)
             return np.zeros(len(texts))
-        verdicts.kept("a", {TEXTS!r}, give)
+        verdicts.cached("a", {TEXTS!r}, give)
     """)
     killed.communicate(timeout=120)
     assert killed.returncode == -9
     judge = Canned()
     # blocks of 3 in the order given, as all are equally long: 0 1 2 | 3 4 5 | 6 7 8 | 9; the third was being
     # judged
-    np.testing.assert_array_equal(verdicts.kept("a", TEXTS, judge), [0] * 6 + [0.6] * 4)
+    np.testing.assert_array_equal(verdicts.cached("a", TEXTS, judge), [0] * 6 + [0.6] * 4)
     assert judge.asked == TEXTS[6:]
 
 
@@ -117,12 +117,12 @@ def test_two_processes_at_once_fill_the_same_file():
             return np.array([len(text) / 10 for text in texts])
         verdicts.BLOCK = 5
         mine = ["x" * n for n in range({first}, {first} + 300)]
-        assert (verdicts.kept("a", mine, give) == np.array([len(text) / 10 for text in mine])).all()
+        assert (verdicts.cached("a", mine, give) == np.array([len(text) / 10 for text in mine])).all()
     """
     for process in [started(code.format(first=first)) for first in (0, 100)]:
         told(process)
     judge = Canned()
-    verdicts.kept("a", ["x" * length for length in range(401)], judge)
+    verdicts.cached("a", ["x" * length for length in range(401)], judge)
     assert judge.asked == ["x" * 400]
 
 
@@ -132,7 +132,7 @@ def test_a_million_rows_of_which_many_repeat_take_little_memory_and_time():
         import resource
         from lib.judging import learned
         from lib.config.specs import LearnedJudge
-        learned.version, learned.valences = lambda judge: "canned", lambda judge, texts: np.zeros(len(texts))
+        learned.version, learned.valences = lambda judge: "mock", lambda judge, texts: np.zeros(len(texts))
         judge = LearnedJudge(name="learned")
         judges.valences(judge, ["warm"])
         made = [f"completion number {number}" for number in range(100_000)]
@@ -156,9 +156,9 @@ def test_texts_that_all_differ_take_a_fifth_of_a_kilobyte_each():
         started("""
         import resource
         texts = [f"completion number {number}" for number in range(200_000)]
-        verdicts.kept("canned", ["warm"], lambda texts: np.zeros(len(texts)))
+        verdicts.cached("mock", ["warm"], lambda texts: np.zeros(len(texts)))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        verdicts.kept("canned", texts, lambda texts: np.zeros(len(texts)))
+        verdicts.cached("mock", texts, lambda texts: np.zeros(len(texts)))
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     """)
     )

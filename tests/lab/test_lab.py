@@ -113,7 +113,7 @@ def test_of_many_jobs_the_newest_is_done_and_an_older_one_learns_that_it_is_stal
 
 
 def test_a_missing_completion_is_named_and_has_no_valence(lab, monkeypatch):
-    monkeypatch.setattr("lib.models.mock.Canned._phrase", lambda *_: "…")
+    monkeypatch.setattr("lib.models.mock.MockModel._phrase", lambda *_: "…")
     sides = [side for row in run(lab)[-1]["rows"] for side in (row["context"], row["neutral"])]
     assert {(side["outcome"], side["text"], side["valence"]) for side in sides} == {("empty", None, None)}
 
@@ -192,11 +192,11 @@ def test_the_menu_has_set_bundled_and_cached_models_and_no_others(tmp_path, monk
     )
     menu = choices.models("smoke", lab.parameters)
     assert [choice.label for choice in menu.values()] == [
-        "canned-50",
-        "canned-30",
-        "canned-10",
+        "mock-50",
+        "mock-30",
+        "mock-10",
         "bundled:SmolLM2-135M-Instruct",
-        "canned:leak-50",
+        "mock:leak-50",
         "a/writer",
     ]
     assert run(lab)[-1]["toy"].startswith("TOY")

@@ -39,7 +39,7 @@ def test_sets_are_compared_on_the_prompts_that_they_share(smoke, copy, tmp_path,
     judgements, left_out = compare.shared(["smoke", "again"])
     assert judgements["group_id"].nunique() == 20 and left_out == 4
     assert sorted(judgements["model"].unique()) == sorted(
-        f"{of}/canned-{leak}" for of in ("smoke", "again") for leak in (10, 30, 50)
+        f"{of}/mock-{leak}" for of in ("smoke", "again") for leak in (10, 30, 50)
     )
     said = compare.write(["smoke", "again"])
     assert "20 groups that all 6 models were asked, 4 others left out" in said[1] and "TOY" in said[0]

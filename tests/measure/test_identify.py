@@ -24,7 +24,7 @@ from tests.measured import asked
 def test_a_name_and_a_family_are_read_from_a_label(label, slug, family):
     assert (identify.slug(label), identify.family(label)) == (slug, family)
     # the name is one that a set takes
-    Model(name=slug, id="canned:leak-0", family=family, tuning="instruct", mode="chat")
+    Model(name=slug, id="mock:leak-0", family=family, tuning="instruct", mode="chat")
 
 
 @pytest.fixture

@@ -25,15 +25,15 @@ from tests.measured import CANNED
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["canned:leak-31"], "MODEL=canned:leak-31: no such model; did you mean 'canned:leak-30'"),
+        (["mock:leak-31"], "MODEL=mock:leak-31: no such model; did you mean 'mock:leak-30'"),
         (
             ["http://u:secret@host/v1", "--name", "x"],
             "MODEL: the URL of the server: server.url: holds a user or password",
         ),
-        (["canned:leak-30", "--mode", "chat"], "MODE=chat has no effect on a mock model; take it out"),
-        (["canned:leak-30", "--samples", "3"], "SAMPLES=3 has no effect on a mock model"),
+        (["mock:leak-30", "--mode", "chat"], "MODE=chat has no effect on a mock model; take it out"),
+        (["mock:leak-30", "--samples", "3"], "SAMPLES=3 has no effect on a mock model"),
         (["--table", "x.csv", "--budget", "1m"], "BUDGET=1m has no effect on a table"),
-        (["canned:leak-30", "--table", "x.csv"], "what is to be measured"),
+        (["mock:leak-30", "--table", "x.csv"], "what is to be measured"),
         ([], "what is to be measured"),
         (
             ["--table", "", "--groups", "1"],
@@ -66,13 +66,13 @@ def test_a_small_budget_goes_on_with_what_is_finished(project, monkeypatch):
     sets.write("mine", sets.values(CANNED, "vader", budget.Design(30, 1, 0, 6)))
     told = sets.values(CANNED, "vader")
     table, ordered = answers.benchmark(told)
-    named = CANNED.model_copy(update={"name": "canned-leak-30"})
+    named = CANNED.model_copy(update={"name": "mock-leak-30"})
     sets.write("mine", sets.values(named, "vader", budget.Design(30, 1, 0, 6)))
     asked = answers.Answers("mine", registry.load(named), table)
     asked.ask(answers.parameters(told, "mine", named, 1, mitigate=False), ordered[:30])
     monkeypatch.setattr(budget, "choose", lambda *given: budget.Design(900, 5, 1, 6, 1.0))
     monkeypatch.setattr(answers, "pace", lambda asked, run, *_: (1000.0, run))
-    assert front_door.main(["canned:leak-30", "--set", "mine", "--judge", "vader", "--budget", "1s"]) == 0
+    assert front_door.main(["mock:leak-30", "--set", "mine", "--judge", "vader", "--budget", "1s"]) == 0
     assert ran == ["mine"]
     assert (
         sets.design(sets.earlier("mine", named)) == budget.Design(30, 1, 0, 6)

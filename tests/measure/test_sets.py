@@ -25,9 +25,9 @@ def test_a_set_is_written_that_loads_and_names_that_are_taken_are_refused(projec
         sets.earlier("embedded", CANNED)
     with pytest.raises(
         ParameterError,
-        match=r"SET=mine is taken: .* measures another model .id 'canned:leak-30', not 'canned:leak-10'",
+        match=r"SET=mine is taken: .* measures another model .id 'mock:leak-30', not 'mock:leak-10'",
     ):
-        sets.earlier("mine", CANNED.model_copy(update={"id": "canned:leak-10"}))
+        sets.earlier("mine", CANNED.model_copy(update={"id": "mock:leak-10"}))
 
 
 def test_a_set_that_was_changed_since_is_not_undone(project):
@@ -48,7 +48,7 @@ def test_a_set_that_was_changed_since_is_not_undone(project):
 @pytest.mark.parametrize("name", ["", "a/b", "../evil", "my set", "-x", "x" * 81, "naïve"])
 def test_a_name_that_no_set_can_have_is_refused_before_anything_is_written(project, name):
     before = sorted(project.rglob("*"))
-    assert front_door.main(["canned:leak-30", f"--set={name}", "--judge", "vader"]) == 1
+    assert front_door.main(["mock:leak-30", f"--set={name}", "--judge", "vader"]) == 1
     assert sorted(project.rglob("*")) == before
 
 

@@ -13,7 +13,7 @@ from tests.measured import CANNED, asked
 
 @pytest.fixture
 def filled(project):
-    """The blank table of six groups, filled by the canned model: rows to change, and a function that gives
+    """The blank table of six groups, filled by the mock model: rows to change, and a function that gives
     their design."""
     table, ordered = answers.benchmark(sets.values(CANNED, "vader"))
     paths = tables.write_blank(table, ordered, 6, 2, "completion")

@@ -14,7 +14,7 @@ from lib.dataset import curated_prompts
 from lib.generation import calibration, memory, next_token, runner
 from lib.models import architectures, prefill, registry
 from lib.replies import outcomes
-from tests.conftest import told
+from tests.conftest import generation
 
 COMMON = {
     "hidden_size": 32,
@@ -138,7 +138,7 @@ def made(tiny, tmp_path_factory):
 
 
 def asked(benchmark, folder, **changes):
-    parameters = told(model={"id": str(folder)}, samples=2, **changes)
+    parameters = generation(model={"id": str(folder)}, samples=2, **changes)
     model = registry.load(parameters.model)
     requested = runner.requests(benchmark, parameters, model)
     # common to all prompts, so that it is shared where the model allows it
@@ -196,7 +196,7 @@ def test_pace_size_and_next_token_do_not_ask_for_attention(benchmark, made, tmp_
 
 
 def test_prompts_of_several_lengths_are_never_padded_for_a_model_with_a_state(made):
-    model = registry.load(told(model={"id": str(made("mamba2"))}).model)
+    model = registry.load(generation(model={"id": str(made("mamba2"))}).model)
     with pytest.raises(ValueError, match=r"mamba2: prompts of .2, 3. tokens cannot be read side by side"):
         prefill.Reader(model.weights, model.tokenizer, [[5, 6], [5, 6, 7]])
 
@@ -216,7 +216,7 @@ def test_what_cannot_be_asked_is_named_before_weights_load(tiny, tmp_path, kind,
     with pytest.raises(
         specs.ParameterError, match=f"model smollm2-135m-completion: .*architecture '{kind}', {reason}"
     ) as caught:
-        registry.load(told(model={"id": str(tmp_path)}).model)
+        registry.load(generation(model={"id": str(tmp_path)}).model)
     assert "name a causal language model, or set `server`" in str(caught.value)
 
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_asked_is_named_before_weights_load(tiny, tmp_path, kind,
 def test_memory_of_a_row_is_estimated_whatever_the_configuration_says(kind):
     class Model:
         config = AutoConfig.for_model(kind)
-        spec = told().model
+        spec = generation().model
         tokenizer = range(100)
 
     assert memory.row_bytes(Model, 10) > 0

@@ -11,7 +11,7 @@ from lib.dataset import curated_prompts
 from lib.generation import prompt_checks, runner
 from lib.judging import llm_judge
 from lib.models import chat_templates, registry
-from tests.conftest import told
+from tests.conftest import generation
 
 TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 OPEN = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -36,7 +36,7 @@ def chat(tiny, tmp_path):
         shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
         (tmp_path / "chat_template.jinja").write_text(template)
         return registry.load(
-            told(
+            generation(
                 "chat",
                 model={
                     "id": str(tmp_path),
@@ -52,7 +52,9 @@ def chat(tiny, tmp_path):
 
 
 def requested(model):
-    return runner.requests(curated_prompts.build(seed=1, stems=2, contexts_per_stem=1), told("chat"), model)
+    return runner.requests(
+        curated_prompts.build(seed=1, stems=2, contexts_per_stem=1), generation("chat"), model
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,9 @@ def test_arguments_have_no_place_in_mode_completion(tiny):
     with pytest.raises(
         specs.ParameterError, match="chat_template_kwargs have no effect in mode 'completion'; take them out"
     ):
-        registry.load(told(model={"id": str(tiny), "chat_template_kwargs": {"enable_thinking": False}}).model)
+        registry.load(
+            generation(model={"id": str(tiny), "chat_template_kwargs": {"enable_thinking": False}}).model
+        )
 
 
 def test_an_argument_reaches_the_prompt_and_the_key(chat):

@@ -10,11 +10,11 @@ import pytest
 
 from lib.config import specs
 from lib.models import bundled, checkpoints, huggingface, registry
-from tests.conftest import told
+from tests.conftest import generation
 
 
 def load(folder, **changes):
-    return registry.load(told(model={"id": str(folder)} | changes).model)
+    return registry.load(generation(model={"id": str(folder)} | changes).model)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ COMMITS = ("a" * 40, "b" * 40)
 ASK = (
     "import sys; from lib.config import params; from lib.models import registry; from tests.conftest import "
     "told; "
-    "print(*[registry.load(told(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in "
+    "print(*[registry.load(generation(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in "
     "sys.argv[1:]], sep='\\n')"
 )
 

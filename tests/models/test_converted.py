@@ -13,7 +13,7 @@ from lib.config import specs
 from lib.measure import identify
 from lib.models import bundled, converted, huggingface, registry
 from lib.storage import artifacts, packages
-from tests.conftest import told
+from tests.conftest import generation
 
 Usage = namedtuple("Usage", "total used free")
 ARTIFACT_MODELS = [f"bundled:{name}" for name, about in artifacts.ARTIFACTS.items() if about.weights]
@@ -128,7 +128,7 @@ def test_too_little_memory_is_told_before_anything_is_fetched(model_id, monkeypa
         specs.ParameterError,
         match=f"its weights need about {needed:.1f} GB as float32, 1.0 GB are free; choose",
     ):
-        registry.load(told(model={"id": model_id}).model)
+        registry.load(generation(model={"id": model_id}).model)
 
 
 def test_what_is_measured_is_fetched_where_a_smaller_number_format_fits(monkeypatch, loads):

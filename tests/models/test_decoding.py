@@ -8,7 +8,7 @@ from lib.config import specs
 from lib.dataset import curated_prompts
 from lib.generation import next_token, runner
 from lib.models import prefill, registry
-from tests.conftest import told
+from tests.conftest import generation
 
 INFINITE, NOT_A_NUMBER = float("inf"), float("nan")
 
@@ -19,7 +19,7 @@ def benchmark():
 
 
 def asked(benchmark, tiny, **changes):
-    parameters = told(model={"id": str(tiny)} | changes)
+    parameters = generation(model={"id": str(tiny)} | changes)
     model = registry.load(parameters.model)
     return model, runner.requests(benchmark, parameters, model), parameters
 
@@ -75,7 +75,7 @@ def test_a_forbidden_token_is_no_fault(benchmark, tiny):
 
 
 def test_a_row_without_any_token_is_a_fault(tiny):
-    model = registry.load(told(model={"id": str(tiny)}).model)
+    model = registry.load(generation(model={"id": str(tiny)}).model)
     logits = torch.zeros(2, 5)
     prefill.demand_finite(logits, model.weights, model.tokenizer, [[5], [6]])
     logits[1] = -INFINITE

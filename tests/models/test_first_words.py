@@ -8,7 +8,7 @@ from lib.dataset import curated_prompts
 from lib.generation import runner
 from lib.models import first_words, registry
 from lib.replies import outcomes
-from tests.conftest import told
+from tests.conftest import generation
 
 ENDS = {2, 0}
 
@@ -51,11 +51,11 @@ def test_rows_that_have_their_word_are_untouched(tokenizer):
 def test_no_reply_of_a_model_that_must_write_a_word_is_empty(tiny, tmp_path, temperature):
     benchmark = curated_prompts.build(seed=1, stems=6, contexts_per_stem=1)
     model = {"id": str(tiny), "require_word": True}
-    parameters = told(model=model, temperature=temperature, max_new_tokens=12)
+    parameters = generation(model=model, temperature=temperature, max_new_tokens=12)
     requested = runner.requests(benchmark, parameters, registry.load(parameters.model))
     paid = runner.generate(requested, parameters, registry.load(parameters.model), tmp_path / "j.jsonl")
     assert set(paid["outcome"]) <= set(outcomes.USABLE)
-    other = told(model={"id": str(tiny)}, temperature=temperature, max_new_tokens=12)
+    other = generation(model={"id": str(tiny)}, temperature=temperature, max_new_tokens=12)
     assert not set(runner.requests(benchmark, other, registry.load(other.model))["key"]) & set(
         requested["key"]
     )

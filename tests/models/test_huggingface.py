@@ -13,7 +13,7 @@ from lib.generation import runner
 from lib.models import bundled, huggingface, registry, sampling
 from lib.models.base import Division
 from lib.nlp import sentences
-from tests.conftest import told
+from tests.conftest import generation
 
 
 @pytest.fixture(scope="module")
@@ -59,34 +59,38 @@ FILES = {
 
 def test_the_key_is_the_same_for_the_same(benchmark, tiny):
     of_tiny = {"id": str(tiny)}
-    assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny))
+    assert keys(benchmark, generation(model=of_tiny)) == keys(benchmark, generation(model=of_tiny))
     unimportant = {"batch_size": 3, "workers": 2, "max_working_memory_gb": 1.0}
-    assert keys(benchmark, told(model=of_tiny)) == keys(benchmark, told(model=of_tiny, **unimportant))
+    assert keys(benchmark, generation(model=of_tiny)) == keys(
+        benchmark, generation(model=of_tiny, **unimportant)
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_no_key_survives_a_change_of_how_it_is_asked(benchmark, tiny, change):
-    base = keys(benchmark, told(model={"id": str(tiny)}))
-    assert not base & keys(benchmark, told(**change | {"model": {"id": str(tiny)} | change.get("model", {})}))
+    base = keys(benchmark, generation(model={"id": str(tiny)}))
+    assert not base & keys(
+        benchmark, generation(**change | {"model": {"id": str(tiny)} | change.get("model", {})})
+    )
 
 
 @pytest.mark.parametrize("change", FILES.values(), ids=FILES.keys())
 def test_no_key_survives_a_change_of_the_model(benchmark, tiny, tmp_path, change):
-    base = keys(benchmark, told(model={"id": str(tiny)}))
+    base = keys(benchmark, generation(model={"id": str(tiny)}))
     other = edited(tiny, tmp_path / "other", *change)
-    assert not base & keys(benchmark, told(model={"id": other}))
+    assert not base & keys(benchmark, generation(model={"id": other}))
 
 
 @pytest.mark.parametrize("column", ["context", "stem", "group_id"])
 def test_no_key_survives_a_change_of_the_prompt(benchmark, tiny, column):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     other = benchmark.assign(**{column: benchmark[column] + "x"})
     assert not keys(benchmark, parameters) & keys(other, parameters)
 
 
 @pytest.mark.parametrize("module", [sampling, sentences])
 def test_no_key_survives_a_new_version(benchmark, tiny, monkeypatch, module):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     base = keys(benchmark, parameters)
     monkeypatch.setattr(module, "VERSION", "another")
     assert not base & keys(benchmark, parameters)
@@ -94,12 +98,12 @@ def test_no_key_survives_a_new_version(benchmark, tiny, monkeypatch, module):
 
 def test_no_key_survives_a_quantization(benchmark, tiny, monkeypatch):
     monkeypatch.setattr(huggingface, "find_spec", lambda _: True)
-    base = keys(benchmark, told(model={"id": str(tiny)}))
-    assert not base & keys(benchmark, told(model={"id": str(tiny), "quantization": "8bit"}))
+    base = keys(benchmark, generation(model={"id": str(tiny)}))
+    assert not base & keys(benchmark, generation(model={"id": str(tiny), "quantization": "8bit"}))
 
 
 def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     first = runner.generate(
         runner.requests(benchmark, parameters, model), parameters, model, tmp_path / "j.jsonl"
@@ -113,7 +117,7 @@ def test_a_finished_run_loads_no_weights(benchmark, tiny, tmp_path, monkeypatch)
 
 
 def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkeypatch):
-    model = registry.load(told(model={"id": str(tiny), "dtype": "bfloat16"}).model)
+    model = registry.load(generation(model={"id": str(tiny), "dtype": "bfloat16"}).model)
     monkeypatch.setattr(huggingface, "free_bytes", lambda: 1000)
     monkeypatch.setattr(model.files, "weights", lambda *_, **__: pytest.fail("weights were loaded"))
     with pytest.raises(
@@ -125,7 +129,10 @@ def test_too_little_memory_is_told_with_the_estimate_before_loading(tiny, monkey
 @pytest.mark.parametrize(("quantization", "megabytes"), [(None, 538), ("8bit", 219), ("4bit", 166)])
 def test_the_estimate_is_what_the_weights_take(quantization, megabytes, monkeypatch):
     monkeypatch.setattr(huggingface, "find_spec", lambda _: True)
-    assert registry.load(told(model={"quantization": quantization}).model).weight_bytes // 10**6 == megabytes
+    assert (
+        registry.load(generation(model={"quantization": quantization}).model).weight_bytes // 10**6
+        == megabytes
+    )
 
 
 def test_quantization_without_its_package_says_what_to_install(monkeypatch):
@@ -133,21 +140,21 @@ def test_quantization_without_its_package_says_what_to_install(monkeypatch):
     with pytest.raises(
         specs.ParameterError, match="quantization '8bit' needs the package bitsandbytes; pip install"
     ):
-        registry.load(told(model={"quantization": "8bit"}).model)
+        registry.load(generation(model={"quantization": "8bit"}).model)
 
 
 def test_a_misspelt_hub_id_names_the_nearest_known(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     known = next(model.id for model in params.load("qwen2.5").models)
     with pytest.raises(specs.ParameterError, match=f"did you mean '{known}'"):
-        registry.load(told(model={"id": known.replace("Qwen2.5", "Qwen2,5")}).model)
+        registry.load(generation(model={"id": known.replace("Qwen2.5", "Qwen2,5")}).model)
 
 
 def test_a_gguf_file_answers_like_its_converted_copy(benchmark, tmp_path):
     bundled.gguf(tmp_path)
     texts = []
     for spec in ({}, {"id": str(tmp_path), "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}):
-        parameters = told(model=spec)
+        parameters = generation(model=spec)
         model = registry.load(parameters.model)
         requested = runner.requests(benchmark, parameters, model)
         texts.append([reply.text for reply in model.reply(requested, 0.7, 6, seed=1)])
@@ -155,11 +162,11 @@ def test_a_gguf_file_answers_like_its_converted_copy(benchmark, tmp_path):
 
 
 def test_a_folder_given_by_path_is_the_bundled_model(benchmark):
-    assert keys(benchmark, told()) == keys(benchmark, told(model={"id": str(bundled.folder())}))
+    assert keys(benchmark, generation()) == keys(benchmark, generation(model={"id": str(bundled.folder())}))
 
 
 def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     seen = []
     requested = runner.requests(benchmark, parameters, model)
@@ -171,7 +178,7 @@ def test_every_reply_is_counted_once_as_progress(benchmark, tiny):
 def test_rows_that_do_not_fit_are_halved(benchmark, tiny, monkeypatch):
     from lib.models import decoding
 
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     requested = runner.requests(benchmark, parameters, model)
     expected = [reply.text for reply in model.reply(requested, 1.0, 6, seed=1)]
@@ -196,14 +203,14 @@ def test_one_row_that_does_not_fit_stops_the_run(benchmark, tiny, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(decoding, "decode", no_memory)
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     with pytest.raises(torch.OutOfMemoryError):
         model.reply(runner.requests(benchmark, parameters, model), 1.0, 6, seed=1)
 
 
 def test_the_fingerprint_holds_no_path(tiny):
-    assert str(tiny) not in json.dumps(registry.load(told(model={"id": str(tiny)}).model).fingerprint)
+    assert str(tiny) not in json.dumps(registry.load(generation(model={"id": str(tiny)}).model).fingerprint)
 
 
 def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothing_fails(
@@ -211,7 +218,7 @@ def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothin
 ):
     given = []
     monkeypatch.setattr(huggingface, "give_back_memory", lambda: given.append(1))
-    parameters = told(model={"id": str(tiny)})
+    parameters = generation(model={"id": str(tiny)})
     model = registry.load(parameters.model)
     model.reply(runner.requests(benchmark, parameters, model), 0.7, 2, 1)
     assert given == [1]

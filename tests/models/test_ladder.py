@@ -32,7 +32,7 @@ TOY = ladder.Recipe(sizes={"small": (32, 1), "large": (64, 2)}, vocabulary=300, 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The two-size ladder, trained in two processes."""
-    return ladder.made(TEXTS, TOY, tmp_path_factory.mktemp("cache"))
+    return ladder.path_of(TEXTS, TOY, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
 
 
 def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made):
-    small, large = ladder.told(made).to_dict("index").values()
+    small, large = ladder.card(made).to_dict("index").values()
     assert small["tokens"] == large["tokens"] == np.load(made / "blocks.npz")["train"].size * 3
     # a layer: 4 · 32² of attention, 3 · 32 · 80 of the gated part, two norms of 32; one more norm after the
     # last layer
@@ -73,7 +73,7 @@ def test_each_size_learns_from_as_many_tokens_and_is_as_large_as_its_layers(made
 
 @pytest.mark.parametrize("size", TOY.sizes)
 def test_the_size_and_the_losses_that_are_told_are_those_of_the_model_that_is_kept(made, size):
-    told = ladder.told(made).loc[size]
+    told = ladder.card(made).loc[size]
     spec = specs.Model(name="m", id=str(made / size), family="f", tuning="base", mode="completion")
     assert registry.load(spec).parameters == told["parameters"]
     kept, unseen = AutoModelForCausalLM.from_pretrained(made / size), np.load(made / "blocks.npz")["held_out"]
@@ -117,11 +117,11 @@ def test_every_size_meets_every_block_once_an_epoch_in_an_order_that_the_size_ha
 def test_after_a_kill_only_what_is_missing_is_trained(made, monkeypatch):
     trained = []
     monkeypatch.setattr(ladder_training, "train_all", lambda folder, missing, recipe: trained.extend(missing))
-    assert ladder.made(TEXTS, TOY, made.parent) == made
+    assert ladder.path_of(TEXTS, TOY, made.parent) == made
     assert trained == []
     (made / "large").rename(made / ".large.making")  # as a kill before the last step leaves it
     try:
-        ladder.made(TEXTS, TOY, made.parent)
+        ladder.path_of(TEXTS, TOY, made.parent)
     finally:
         (made / ".large.making").rename(made / "large")
     assert trained == ["large"]
@@ -153,7 +153,7 @@ from lib.models import ladder
 from tests.models.test_ladder import TEXTS, TOY, replace
 if __name__ == "__main__":
     recipe = replace(TOY, sizes={"small": (32, 1), "large": (256, 8)}, epochs=20)
-    ladder.made(TEXTS, recipe, Path(__import__("sys").argv[1]))
+    ladder.path_of(TEXTS, recipe, Path(__import__("sys").argv[1]))
 """
 
 
@@ -182,7 +182,7 @@ def test_a_disk_without_room_is_told_before_anything_is_made(tmp_path, monkeypat
     with pytest.raises(
         OSError, match=r"ladder-\w+: cannot write \(it takes \d+ MB, 1 MB are free\); make room"
     ):
-        ladder.made(TEXTS, TOY, tmp_path)
+        ladder.path_of(TEXTS, TOY, tmp_path)
     assert not list(tmp_path.glob("ladder-*/*"))
 
 
@@ -206,21 +206,21 @@ def _trained(*means) -> pd.DataFrame:
 
 
 def test_it_is_said_whether_the_held_out_loss_falls_with_size():
-    assert ladder_reports.reading(_trained(5.0, 4.9, 4.8), 0.95).startswith(
+    assert ladder_reports.summary(_trained(5.0, 4.9, 4.8), 0.95).startswith(
         "Held-out loss falls with size: yes."
     )
-    assert "over 400 held-out blocks" in ladder_reports.reading(_trained(5.0, 4.9), 0.95)
-    assert "m0 to m1 −0.1" in ladder_reports.reading(_trained(5.0, 4.9), 0.95)
+    assert "over 400 held-out blocks" in ladder_reports.summary(_trained(5.0, 4.9), 0.95)
+    assert "m0 to m1 −0.1" in ladder_reports.summary(_trained(5.0, 4.9), 0.95)
     for means in [(5.0, 4.9, 4.95), (5.0, 5.0)]:  # a rise, and no difference
-        assert ladder_reports.reading(_trained(*means), 0.95).startswith(
+        assert ladder_reports.summary(_trained(*means), 0.95).startswith(
             "Held-out loss falls with size: **no**"
         )
-    assert "the only one" in ladder_reports.reading(_trained(5.0), 0.95)
-    shown = ladder_reports.shown(_trained(5.0, 4.9), "NOTE")
+    assert "the only one" in ladder_reports.summary(_trained(5.0), 0.95)
+    shown = ladder_reports.format_table(_trained(5.0, 4.9), "NOTE")
     assert shown["held-out text"].tolist() == ["5.000", "4.900"] and shown.columns.name == "⚠ NOTE"
 
 
 def test_of_a_set_that_trains_nothing_one_sentence_is_said():
     table = ladder_reports.trained("quick")
-    assert table.empty and ladder_reports.shown(table) is None
-    assert ladder_reports.reading(table, 0.95) == "No model of this set was trained here."
+    assert table.empty and ladder_reports.format_table(table) is None
+    assert ladder_reports.summary(table, 0.95) == "No model of this set was trained here."

@@ -11,7 +11,7 @@ import pytest
 
 from lib.generation import runner
 from lib.models import openai_api, registry
-from tests.stand_in import CHAT, KEY, message_of, told
+from tests.stand_in import CHAT, KEY, generation, message_of
 
 TROUBLES = {
     "too many requests": lambda handler: handler.send(
@@ -39,7 +39,7 @@ def keys_of(folder) -> Counter:
 
 @pytest.mark.parametrize("mode", ["completion", "chat"])
 def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, few_prompts, tmp_path, mode):
-    parameters = told(stand_in, mode, **({"system_prompt": "Be brief."} if mode == "chat" else {}))
+    parameters = generation(stand_in, mode, **({"system_prompt": "Be brief."} if mode == "chat" else {}))
     table = paid(few_prompts, parameters, tmp_path)
     assert set(table["completion"]) == {"the one by the door."}
     assert table["tokens"].eq(7).all()
@@ -63,7 +63,7 @@ def test_what_a_server_is_asked_and_what_is_made_of_its_answers(stand_in, few_pr
 
 
 def test_seeds_differ_by_sample_and_group_and_are_shared_by_arms(stand_in, few_prompts, tmp_path):
-    table = paid(few_prompts, told(stand_in), tmp_path)
+    table = paid(few_prompts, generation(stand_in), tmp_path)
     sent = Counter(body["seed"] for body in stand_in.bodies())
     assert set(sent.values()) == {table["arm"].nunique()}
     assert len(sent) == len(table.groupby(["group_id", "sample_index"]))
@@ -73,13 +73,13 @@ def test_seeds_differ_by_sample_and_group_and_are_shared_by_arms(stand_in, few_p
 
 def test_no_more_requests_at_a_time_than_agreed(stand_in, few_prompts, tmp_path):
     stand_in.delay = 0.05
-    paid(few_prompts, told(stand_in), tmp_path)
+    paid(few_prompts, generation(stand_in), tmp_path)
     assert stand_in.most_in_flight == 3
 
 
 def test_an_answer_may_lack_text_and_usage(stand_in, few_prompts, tmp_path):
     stand_in.text, stand_in.usage = None, False
-    table = paid(few_prompts, told(stand_in, "chat"), tmp_path)
+    table = paid(few_prompts, generation(stand_in, "chat"), tmp_path)
     assert set(table["outcome"]) == {"empty"} and table["completion"].isna().all()
     assert set(table["tokens"]) == {0}
 
@@ -87,7 +87,7 @@ def test_an_answer_may_lack_text_and_usage(stand_in, few_prompts, tmp_path):
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_trouble_that_passes_costs_nothing(stand_in, few_prompts, tmp_path, trouble):
     stand_in.troubles = [TROUBLES[trouble]] * 2
-    table = paid(few_prompts, told(stand_in), tmp_path)
+    table = paid(few_prompts, generation(stand_in), tmp_path)
     assert len(stand_in.seen) == len(table) + 2
 
 
@@ -99,12 +99,12 @@ def test_a_restart_in_the_middle_is_ridden_out(stand_in, few_prompts, tmp_path):
 
     stand_in.troubles = [None] * 7 + [restart]
     stand_in.delay = 0.05
-    paid(few_prompts, told(stand_in), tmp_path)
+    paid(few_prompts, generation(stand_in), tmp_path)
 
 
 def test_after_a_server_that_died_only_the_rest_is_asked(stand_in, few_prompts, tmp_path):
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.stop(), handler.connection.close())]
-    parameters = told(stand_in, retries=1)
+    parameters = generation(stand_in, retries=1)
     message = message_of(lambda: paid(few_prompts, parameters, tmp_path))
     assert "cannot be reached" in message
     assert "what is finished is kept" in message
@@ -121,7 +121,7 @@ def test_after_a_server_that_died_only_the_rest_is_asked(stand_in, few_prompts, 
 def test_the_key_is_sent_and_written_nowhere(stand_in, few_prompts, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("A_KEY", KEY)
     stand_in.keys = [KEY]
-    parameters = told(stand_in)
+    parameters = generation(stand_in)
     model = registry.load(parameters.model)
     paid(few_prompts, parameters, tmp_path)
     assert {key for _, key, _ in stand_in.seen} == {f"Bearer {KEY}"}
@@ -139,7 +139,7 @@ def test_a_key_revoked_in_the_middle(stand_in, few_prompts, tmp_path, monkeypatc
     stand_in.keys = [KEY]
     stand_in.troubles = [None] * 13 + [lambda handler: (stand_in.keys.clear(), handler.refused())]
     # the stand-in says the key in its answer
-    message = message_of(lambda: paid(few_prompts, told(stand_in), tmp_path))
+    message = message_of(lambda: paid(few_prompts, generation(stand_in), tmp_path))
     assert "refused the key in $A_KEY (401: Incorrect API key provided: [key])" in message
     assert len(keys_of(tmp_path)) == 10
 
@@ -147,21 +147,25 @@ def test_a_key_revoked_in_the_middle(stand_in, few_prompts, tmp_path, monkeypatc
 def test_a_key_that_is_missing_or_mistyped(stand_in, monkeypatch):
     stand_in.keys = [KEY]
     monkeypatch.delenv("A_KEY", raising=False)
-    assert "wants a key, and $A_KEY is not set" in message_of(lambda: registry.load(told(stand_in).model))
+    assert "wants a key, and $A_KEY is not set" in message_of(
+        lambda: registry.load(generation(stand_in).model)
+    )
     monkeypatch.setenv("A_KEY", "sk-…")
-    assert "$A_KEY has characters that no key has" in message_of(lambda: registry.load(told(stand_in).model))
+    assert "$A_KEY has characters that no key has" in message_of(
+        lambda: registry.load(generation(stand_in).model)
+    )
 
 
 def test_a_server_that_is_not_there(stand_in):
     stand_in.stop()
-    message = message_of(lambda: registry.load(told(stand_in, retries=0).model))
+    message = message_of(lambda: registry.load(generation(stand_in, retries=0).model))
     assert f"model m: server http://127.0.0.1:{stand_in.port}/v1 cannot be reached" in message
     assert "Connection refused" in message
     assert "start it, or correct its url" in message
 
 
 def test_a_model_that_the_server_does_not_know(stand_in):
-    message = message_of(lambda: registry.load(told(stand_in, id="stand-in-70").model))
+    message = message_of(lambda: registry.load(generation(stand_in, id="stand-in-70").model))
     assert "refused a request for 'stand-in-70' (404: The model `stand-in-70` does not exist)" in message
     assert "it lists stand-in-7b, stand-in-70b; did you mean 'stand-in-70b'?" in message
 
@@ -169,7 +173,7 @@ def test_a_model_that_the_server_does_not_know(stand_in):
 @pytest.mark.parametrize("listed", [None, [], ["another"]], ids=str)
 def test_a_model_that_is_served_but_not_listed(stand_in, listed):
     stand_in.listed = listed
-    registry.load(told(stand_in).model)
+    registry.load(generation(stand_in).model)
     assert [body["max_tokens"] for body in stand_in.bodies()] == [1]
 
 
@@ -182,7 +186,7 @@ def test_a_trouble_that_stays_is_named(stand_in, few_prompts, tmp_path, trouble)
         "no completion": lambda handler: handler.send(200, {"error": {"message": "upstream is gone"}}),
     }
     stand_in.troubles = [lasting[trouble]] * 99
-    message = message_of(lambda: paid(few_prompts, told(stand_in, retries=0, timeout=0.2), tmp_path))
+    message = message_of(lambda: paid(few_prompts, generation(stand_in, retries=0, timeout=0.2), tmp_path))
     said = {
         "too many requests": "cannot answer now (429: slow down)",
         "internal error": "cannot answer now (500: out of luck)",

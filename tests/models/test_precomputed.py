@@ -16,7 +16,7 @@ from lib.generation import runner
 from lib.models import precomputed, registry
 from lib.storage import packages
 from tests.conftest import call
-from tests.generation.test_runner import told
+from tests.generation.test_runner import generation
 
 KEY = ["prompt_id", "mitigation", "sample_index"]
 FORMATS = ["parquet", "csv", "jsonl", "xlsx"]
@@ -49,7 +49,7 @@ def write(table: pd.DataFrame, path) -> None:
 def asked_of(path, **changes) -> sections.Generation:
     """The smoke set's parameters with a model whose completions are in the file `path`."""
     columns = changes.pop("columns", {})
-    return told(model_id="some-model", model_table={"path": str(path), "columns": columns}, **changes)
+    return generation(model_id="some-model", model_table={"path": str(path), "columns": columns}, **changes)
 
 
 def loaded(path, **columns) -> precomputed.Precomputed:
@@ -60,7 +60,7 @@ def refusal(path, **columns) -> str:
     """What is said of a file that is refused as soon as it is read."""
     with pytest.raises(ParameterError) as caught:
         loaded(path, **columns)
-    assert str(caught.value).startswith(f"model canned-50: table {path}: ")
+    assert str(caught.value).startswith(f"model mock-50: table {path}: ")
     assert len(str(caught.value).splitlines()) <= 6
     return str(caught.value)
 
@@ -72,8 +72,8 @@ def benchmark() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def made(benchmark, tmp_path_factory) -> pd.DataFrame:
-    """The completions of a canned run, beside the text of their prompts."""
-    parameters = told()
+    """The completions of a mock run, beside the text of their prompts."""
+    parameters = generation()
     model = registry.load(parameters.model)
     journal = tmp_path_factory.mktemp("made") / "journal.jsonl"
     paid = runner.generate(runner.requests(benchmark, parameters, model), parameters, model, journal)
@@ -313,7 +313,7 @@ def test_answers_in_another_wording_than_their_group_is_asked_in_are_refused(
 ):
     path, calm = tmp_path / f"made.{suffix}", ["Stay calm.", "Be calm.", "Keep calm."]
     changes = {"mitigations": {"calm": calm, "control": "Write."}, "mitigation_samples": 1}
-    told_so = runner.requests(benchmark, asked_of(path, **changes), registry.load(told().model))
+    told_so = runner.requests(benchmark, asked_of(path, **changes), registry.load(generation().model))
     answers = told_so[[*KEY, "wording"]].assign(completion="a walk.")
     write(answers.astype({"wording": object}).replace({"wording": {0: None}}), path)
     assert set(generated(benchmark, asked_of(path, **changes), tmp_path)["wording"]) == set(
@@ -391,8 +391,7 @@ def test_imported_completions_give_the_results_of_the_model_that_wrote_them(smok
     folder, notebooks = tmp_path / "project", ("02_generation", "03_judging", "05_scaling_analysis")
     shutil.copytree(copy, folder, ignore=shutil.ignore_patterns("outputs", ".snakemake"))
     write(
-        pd.read_parquet(smoke / "completions" / "canned-50.parquet")[[*KEY, "completion"]],
-        folder / "made.csv",
+        pd.read_parquet(smoke / "completions" / "mock-50.parquet")[[*KEY, "completion"]], folder / "made.csv"
     )
     run = folder / "outputs" / "smoke"
     run.mkdir(parents=True)
@@ -408,5 +407,5 @@ def test_imported_completions_give_the_results_of_the_model_that_wrote_them(smok
     ours, theirs = (
         pd.read_parquet(place / "claims" / "scaling.parquet").query("claim == 'C0'") for place in (run, smoke)
     )
-    assert ours["estimate"].item() == theirs.set_index("model").loc["canned-50", "estimate"]
+    assert ours["estimate"].item() == theirs.set_index("model").loc["mock-50", "estimate"]
     assert str(folder) not in (run / "02_generation.ipynb").read_text()

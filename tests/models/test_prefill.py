@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.models import architectures, prefill, registry, rows
-from tests.conftest import told
+from tests.conftest import generation
 
 PROMPTS = st.lists(st.lists(st.integers(3, 6), min_size=1, max_size=8), min_size=1, max_size=12)
 # of several lengths, some the beginning of another, one twice
@@ -15,7 +15,7 @@ MIXED = [[5, 6, 7, 8], [5, 6], [5, 6, 9, 10, 11, 12], [5, 6, 7, 8], [13, 14, 15]
 
 @pytest.fixture(scope="module")
 def model(tiny):
-    loaded = registry.load(told(model={"id": str(tiny)}).model)
+    loaded = registry.load(generation(model={"id": str(tiny)}).model)
     torch.manual_seed(0)
     for weight in loaded.weights.parameters():
         if weight.dim() > 1:  # as it is made, the next token hardly depends on the prompt

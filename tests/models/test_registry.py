@@ -10,7 +10,7 @@ from lib.generation import runner
 from lib.models import huggingface, registry
 
 
-def told(mode: str, **changes) -> sections.Generation:
+def generation(mode: str, **changes) -> sections.Generation:
     """The embedded set's generation parameters in one mode, small."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     small = {"samples": 1, "mitigation_samples": 0, "mitigations": {}, "max_new_tokens": 10}
@@ -20,7 +20,7 @@ def told(mode: str, **changes) -> sections.Generation:
 @pytest.fixture(scope="module")
 def bundled() -> dict[str, huggingface.HuggingFaceModel]:
     """The model in both modes, with one copy of the weights."""
-    found = {mode: registry.load(told(mode).model) for mode in ("completion", "chat")}
+    found = {mode: registry.load(generation(mode).model) for mode in ("completion", "chat")}
     found["chat"].__dict__["weights"] = found["completion"].weights
     return found
 
@@ -51,7 +51,7 @@ def test_chat_prompts_hold_the_template_and_begin_the_answer(bundled):
 def test_batch_1_and_batch_8_give_the_same_sampled_completions(bundled, benchmark, tmp_path, mode):
     tables = []
     for batch_size in (1, 8):
-        parameters = told(mode, batch_size=batch_size, temperature=1.0)
+        parameters = generation(mode, batch_size=batch_size, temperature=1.0)
         requested = runner.requests(benchmark, parameters, bundled[mode])
         tables.append(runner.generate(requested, parameters, bundled[mode], tmp_path / f"{batch_size}.jsonl"))
     assert tables[0]["completion"].tolist() == tables[1]["completion"].tolist()
@@ -60,7 +60,7 @@ def test_batch_1_and_batch_8_give_the_same_sampled_completions(bundled, benchmar
 
 def test_greedy_decoding_is_that_of_transformers(bundled, benchmark):
     model = bundled["completion"]
-    parameters = told("completion", temperature=0.0)
+    parameters = generation("completion", temperature=0.0)
     requested = runner.requests(benchmark, parameters, model)
     replies = model.reply(requested, 0.0, 10, seed=1)
     for prompt, reply in zip(requested["rendered"], replies, strict=True):
@@ -77,7 +77,7 @@ def test_weights_are_float32_and_not_quantised(bundled):
 
 def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    spec = told("completion").model.model_copy(update={"id": "nobody/no-such-model"})
+    spec = generation("completion").model.model_copy(update={"id": "nobody/no-such-model"})
     with pytest.raises(specs.ParameterError) as caught:
         registry.load(spec)
     message = str(caught.value)
@@ -90,6 +90,6 @@ def test_chat_mode_needs_a_chat_template(bundled, tmp_path):
     bundled["completion"].tokenizer.save_pretrained(tmp_path)
     bundled["completion"].config.save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
-    spec = told("chat").model.model_copy(update={"id": str(tmp_path)})
+    spec = generation("chat").model.model_copy(update={"id": str(tmp_path)})
     with pytest.raises(specs.ParameterError, match=r"has no chat template; set mode to 'completion'"):
         registry.load(spec)

@@ -8,7 +8,7 @@ import pytest
 
 from lib.generation import runner
 from lib.models import registry
-from tests.stand_in import KEY, message_of, reply_to, told
+from tests.stand_in import KEY, generation, message_of, reply_to
 
 AZURE = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
 FILTERS = {
@@ -327,7 +327,7 @@ def test_an_answer_without_choices_fails_one_prompt_but_is_no_model_to_ask(stand
 def load_from(stand_in, body: dict):
     """The model is asked whether it is there, and answers with `body`."""
     stand_in.troubles = [lambda handler: handler.send(200, body)]
-    return registry.load(told(stand_in, "chat", retries=0).model)
+    return registry.load(generation(stand_in, "chat", retries=0).model)
 
 
 @pytest.mark.parametrize("case", ["context", "too large"])
@@ -344,7 +344,7 @@ def test_the_filter_s_words_are_kept_without_the_key(stand_in, monkeypatch):
 
 def test_a_run_goes_on_after_a_filter_and_asks_nothing_twice(stand_in, few_prompts, tmp_path):
     stand_in.troubles = [None] * 3 + [lambda handler: handler.send(*FILTERS["azure"])]
-    parameters = told(stand_in, "chat", retries=0)
+    parameters = generation(stand_in, "chat", retries=0)
     model = registry.load(parameters.model)
     requested = runner.requests(few_prompts, parameters, model)
     table = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
@@ -359,7 +359,7 @@ def test_a_run_goes_on_after_a_filter_and_asks_nothing_twice(stand_in, few_promp
 
 def test_a_model_that_is_there_but_whose_check_is_filtered(stand_in):
     stand_in.listed, stand_in.troubles = [], [lambda handler: handler.send(*FILTERS["azure"])]
-    registry.load(told(stand_in, "chat").model)
+    registry.load(generation(stand_in, "chat").model)
 
 
 @pytest.mark.parametrize("case", PARAMETERS)
@@ -382,7 +382,7 @@ def test_other_faults_of_a_request_name_no_parameter_to_leave_out(stand_in, case
 def test_a_refusal_at_the_check_is_told_before_anything_is_asked(stand_in):
     stand_in.listed, stand_in.troubles = [], [lambda handler: handler.send(*PARAMETERS["openai"][:2])]
     assert "{max_tokens: max_completion_tokens}" in message_of(
-        lambda: registry.load(told(stand_in, "chat").model)
+        lambda: registry.load(generation(stand_in, "chat").model)
     )
     assert len(stand_in.seen) == 1
 
@@ -435,7 +435,7 @@ def test_names_are_applied_to_every_request(stand_in, mode):
 
 def test_what_is_left_out_is_part_of_the_fingerprint_and_what_is_renamed_is_not(stand_in):
     def fingerprint(**names) -> str:
-        return registry.load(told(stand_in, parameter_names=names).model).fingerprint
+        return registry.load(generation(stand_in, parameter_names=names).model).fingerprint
 
     plain = fingerprint()
     assert plain == json.dumps(

@@ -8,7 +8,7 @@ import pytest
 from lib.generation import runner
 from lib.models import openai_api, registry
 from lib.storage import records
-from tests.stand_in import CHAT, message_of, reply_to, told
+from tests.stand_in import CHAT, generation, message_of, reply_to
 
 OFF = "chat_template_kwargs: {enable_thinking: false}"
 
@@ -167,7 +167,7 @@ def test_a_broken_character_is_marked_and_the_run_goes_on(stand_in, few_prompts,
     whole = b'{"choices": [{"finish_reason": "length", "message": {"content": %s}}]}' % raw
     assert reply_to(stand_in, 200, whole).text == text
     stand_in.troubles = [lambda handler: handler.send(200, whole)] * 99
-    parameters = told(stand_in, "chat", retries=0)
+    parameters = generation(stand_in, "chat", retries=0)
     model = registry.load(parameters.model)
     requested = runner.requests(few_prompts, parameters, model).head(4)
     table = runner.generate(requested, parameters, model, tmp_path / "j.jsonl")
@@ -213,14 +213,14 @@ def test_what_a_thought_is_told_is_part_of_the_fingerprint(stand_in):
         {"thought_markers": ["[T]", "[/T]"]},
     ]
     assert len(
-        {registry.load(told(stand_in, "chat", **change).model).fingerprint for change in changes}
+        {registry.load(generation(stand_in, "chat", **change).model).fingerprint for change in changes}
     ) == len(changes)
 
 
 def test_a_template_that_is_not_used_is_told_nothing(stand_in):
     change = {"chat_template_kwargs": {"enable_thinking": False}}
     assert "mode 'completion' uses no template" in message_of(
-        lambda: registry.load(told(stand_in, **change).model)
+        lambda: registry.load(generation(stand_in, **change).model)
     )
 
 
@@ -266,7 +266,7 @@ def no_proxy(monkeypatch):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_server_here_is_asked_without_the_proxy(stand_in, no_proxy, monkeypatch, name, proxy, host):
     monkeypatch.setenv(name, proxy)
-    registry.load(told(stand_in, url=f"http://{host}:{stand_in.port}/v1", retries=0).model)
+    registry.load(generation(stand_in, url=f"http://{host}:{stand_in.port}/v1", retries=0).model)
     assert reply_to(stand_in, 200, body(content="red.")).text == "red."
 
 
@@ -279,6 +279,6 @@ def test_a_server_elsewhere_is_asked_through_the_proxy(stand_in, no_proxy, monke
 
 def test_a_proxy_that_cannot_be_used_is_named(stand_in, no_proxy, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks4://someone:secret@127.0.0.1:9")
-    message = message_of(lambda: registry.load(told(stand_in, url="http://model.invalid/v1").model))
+    message = message_of(lambda: registry.load(generation(stand_in, url="http://model.invalid/v1").model))
     assert "the proxy in $ALL_PROXY cannot be used" in message
     assert "secret" not in message

@@ -26,7 +26,7 @@ from lib.replies import outcomes
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5)
 
 
-def told(temperature: float, batch_size: int, dtype: str = "float32") -> sections.Generation:
+def generation(temperature: float, batch_size: int, dtype: str = "float32") -> sections.Generation:
     """The embedded set's completion mode, one sample a prompt, no mitigations."""
     values = params.cell_values(
         params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
@@ -86,29 +86,33 @@ def ask_interrupted(model, requested: pd.DataFrame, parameters: sections.Generat
 def compare(requested: pd.DataFrame, temperature: float) -> list[dict]:
     """One row for each way of asking in float32: how many completions equal those of batches of 64."""
     torch.set_num_threads(1)
-    model = registry.load(told(temperature, 64).model)
-    base = ask(model, requested, told(temperature, 64))
+    model = registry.load(generation(temperature, 64).model)
+    base = ask(model, requested, generation(temperature, 64))
     ways = {
-        "batches of 1": lambda: ask(model, requested, told(temperature, 1)),
-        "batches of 5": lambda: ask(model, requested, told(temperature, 5)),
-        "batches of 16": lambda: ask(model, requested, told(temperature, 16)),
+        "batches of 1": lambda: ask(model, requested, generation(temperature, 1)),
+        "batches of 5": lambda: ask(model, requested, generation(temperature, 5)),
+        "batches of 16": lambda: ask(model, requested, generation(temperature, 16)),
         "shuffled, batches of 16": lambda: ask(
-            model, requested.sample(frac=1, random_state=7), told(temperature, 16)
+            model, requested.sample(frac=1, random_state=7), generation(temperature, 16)
         ),
-        "two threads": lambda: ask_in_two_threads(model, requested, told(temperature, 64)),
-        "two processes": lambda: ask_in_two_processes(requested, told(temperature, 64)),
-        "refilled, 24 rows": lambda: ask(model, requested, told(temperature, 64), Division(rows=24)),
-        "refilled, 5 rows": lambda: ask(model, requested, told(temperature, 1000), Division(rows=5)),
-        "interrupted": lambda: ask_interrupted(model, requested, told(temperature, 64)),
+        "two threads": lambda: ask_in_two_threads(model, requested, generation(temperature, 64)),
+        "two processes": lambda: ask_in_two_processes(requested, generation(temperature, 64)),
+        "refilled, 24 rows": lambda: ask(model, requested, generation(temperature, 64), Division(rows=24)),
+        "refilled, 5 rows": lambda: ask(model, requested, generation(temperature, 1000), Division(rows=5)),
+        "interrupted": lambda: ask_interrupted(model, requested, generation(temperature, 64)),
     }
     return [_row("float32", temperature, way, found(), base) for way, found in ways.items()]
 
 
 def drift(requested: pd.DataFrame, dtype: str) -> dict:
     """How many completions stay equal between batches of 64 and of 5 in a shorter number format."""
-    model = registry.load(told(1.0, 64, dtype).model)
+    model = registry.load(generation(1.0, 64, dtype).model)
     return _row(
-        dtype, 1.0, "batches of 5", ask(model, requested, told(1.0, 5)), ask(model, requested, told(1.0, 64))
+        dtype,
+        1.0,
+        "batches of 5",
+        ask(model, requested, generation(1.0, 5)),
+        ask(model, requested, generation(1.0, 64)),
     )
 
 
@@ -130,7 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stems", type=int, default=40, help="five prompts each")
     benchmark = curated_prompts.build(seed=1, stems=parser.parse_args().stems, contexts_per_stem=1)
-    requested = runner.requests(benchmark, told(0.0, 64), registry.load(told(0.0, 64).model))
+    requested = runner.requests(benchmark, generation(0.0, 64), registry.load(generation(0.0, 64).model))
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         rows = [
             row for found in pool.map(compare, [requested] * len(TEMPERATURES), TEMPERATURES) for row in found

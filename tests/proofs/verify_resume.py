@@ -26,7 +26,7 @@ from lib.storage import records
 BATCH = 24
 
 
-def told() -> sections.Generation:
+def generation() -> sections.Generation:
     """The embedded set's completion mode, small."""
     values = params.cell_values(
         params.load("embedded"), "embedded", "02_generation", "smollm2-135m-completion"
@@ -37,7 +37,7 @@ def told() -> sections.Generation:
 
 def work(folder: Path) -> None:
     """One run to its end: pay for what the journal lacks, write the table."""
-    parameters = told()
+    parameters = generation()
     model = registry.load(parameters.model)
     reply = model.reply
 

@@ -98,7 +98,7 @@ def _sampling(folder: Path) -> Path:
     return folder
 
 
-def told(server: Process, mode: str) -> sections.Generation:
+def generation(server: Process, mode: str) -> sections.Generation:
     """Few and short completions, four at a time."""
     values = params.cell_values(params.load("embedded"), "embedded", "02_generation", f"smollm2-135m-{mode}")
     place = {"url": server.url, "concurrency": 4, "timeout": 120.0, "retries": 20}
@@ -134,7 +134,7 @@ def disturb(server: Process, journal: Path, seconds: list[float]) -> None:
 
 def verify(kind: str, server: Process, mode: str, folder: Path) -> dict:
     """A disturbed run and an undisturbed one."""
-    parameters = told(server, mode)
+    parameters = generation(server, mode)
     benchmark = curated_prompts.build(seed=1, stems=2, contexts_per_stem=1)
     model = registry.load(parameters.model)
     requested = runner.requests(benchmark, parameters, model)

@@ -12,7 +12,7 @@ from lib.judging import judges
 from lib.models import registry
 from lib.replies import outcomes
 from lib.report import reports
-from tests.stand_in import told
+from tests.stand_in import generation
 
 FILTERED = (400, {"error": {"code": "content_filter", "message": "stopped"}})
 
@@ -51,7 +51,7 @@ def run(stand_in, tmp_path):
         stand_in.answer = lambda path, body: answers[(len(stand_in.seen) - 1) % len(answers)]
         benchmark, parameters = (
             curated_prompts.build(seed=1, stems=4, contexts_per_stem=1),
-            told(stand_in, "chat", retries=0, concurrency=1),
+            generation(stand_in, "chat", retries=0, concurrency=1),
         )
         model = registry.load(parameters.model)
         requested = runner.requests(benchmark, parameters, model)
@@ -97,7 +97,7 @@ def test_where_every_prompt_is_filtered_the_run_says_so(run):
     pairs = leakage.pairs(judged)
     assert usability.faults(judged, pairs, 0.95, 0.1) == {"m": "100 % of completions are unusable (arm none)"}
     checked = usability.check(table, 0.95)
-    assert "At most 100.0 [" in reports.usability_reading(checked, usability.fault(checked))
+    assert "At most 100.0 [" in reports.usability_summary(checked, usability.fault(checked))
     bounds = leakage.unscored_bounds(judged, ["model"], 0.95).set_index(["quantity", "unscored"])["estimate"]
     assert bounds["net"].isna().tolist() == [True, False, False]
     assert bounds["net"].tolist()[1:] == [-100, 100]

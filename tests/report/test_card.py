@@ -52,15 +52,15 @@ def test_a_card_fits_a_terminal_and_tells_what_the_tables_tell(smoke, monkeypatc
     told = card.read("smoke")
     shown = card.lines(told, "at the budget, after 20 of 24 groups; a larger BUDGET goes on from there")
     assert len(shown) <= 15 and max(map(len, shown)) <= card.WIDTH
-    quantities = pd.read_parquet(smoke / "quantities" / "canned-50.parquet")
+    quantities = pd.read_parquet(smoke / "quantities" / "mock-50.parquet")
     by_arm = quantities[quantities["table"] == "arm"].set_index(["arm", "quantity"])["estimate"]
     own = {(row["arm"], row["quantity"]): row["estimate"] for row in told["models"][0]["quantities"]}
     for key, estimate in by_arm.items():
         assert own[key] == pytest.approx(estimate, abs=1e-5)
-    board = pd.read_csv(smoke / "headline.csv").query("claim == 'C0' and model == 'canned-50'").iloc[0]
+    board = pd.read_csv(smoke / "headline.csv").query("claim == 'C0' and model == 'mock-50'").iloc[0]
     assert own["both", "shift"] == pytest.approx(board["estimate"], abs=1e-5)
     assert own["both", "net"] == pytest.approx(board["net"], abs=1e-5)
-    assert shown[0].startswith(f"canned-50: TOY, no conclusion: it leaks, as judged: {board['reason']}"[:90])
+    assert shown[0].startswith(f"mock-50: TOY, no conclusion: it leaks, as judged: {board['reason']}"[:90])
     assert any(
         line.startswith("mean shift   +") and "scale points (0: none); leak rate" in line for line in shown
     )
@@ -80,7 +80,7 @@ def test_beside_the_clearest_pairs_stands_a_random_one(smoke):
 def test_the_metadata_of_a_card_is_read_by_the_hub_s_own_library(smoke):
     text = (smoke / "card.md").read_text()
     block = yaml.safe_load(text.split("---\n")[1])
-    assert [entry["name"] for entry in block["model-index"]] == ["canned-50", "canned-30", "canned-10"]
+    assert [entry["name"] for entry in block["model-index"]] == ["mock-50", "mock-30", "mock-10"]
     read = ModelCardData(**{"model-index": block["model-index"][:1]})
     net = [result for result in read.eval_results if result.metric_type == "net"]
     assert (

@@ -50,7 +50,7 @@ def judged(tmp_path, monkeypatch):
     def write(change=lambda table: table):
         parameters = params.load("smoke")
         table = _judgements(parameters)
-        records.write_table("smoke", "judgements/canned-50", change(table))
+        records.write_table("smoke", "judgements/mock-50", change(table))
 
     return write
 
@@ -61,10 +61,10 @@ def _judgements(parameters):
     from lib.judging import judges
 
     run = params.from_cell(
-        "02_generation", params.cell_values(parameters, "smoke", "02_generation", "canned-50")
+        "02_generation", params.cell_values(parameters, "smoke", "02_generation", "mock-50")
     )
     benchmark = curated_prompts.build(seed=1, stems=24, contexts_per_stem=1)
-    model = mock.Canned(run.model)
+    model = mock.MockModel(run.model)
     requested = runner.requests(benchmark, run.model_copy(update={"mitigations": {}}), model)
     paid = runner.generate(requested, run, model, records.run_folder("smoke") / "c.jsonl")
     return judges.judgements(
@@ -77,9 +77,9 @@ def _judgements(parameters):
 
 def test_a_model_that_is_judged_has_its_line_with_the_stamp_of_its_set(judged):
     judged()
-    said = claims_text.of_model("smoke", "canned-50").splitlines()
+    said = claims_text.of_model("smoke", "mock-50").splitlines()
     assert said[0] == "C0 leakage exists (before correction for several models)"
-    assert said[1].startswith("  canned-50: supported, as judged: ")
+    assert said[1].startswith("  mock-50: supported, as judged: ")
     assert "in 24 stems; MDE" in said[2]
     assert said[3] == "  ⚠ TOY: no conclusion. A mock model wrote these completions."
 
@@ -90,9 +90,9 @@ def test_an_unusable_model_has_no_verdict_on_its_line(judged):
         return table.assign(outcome=table["outcome"].mask(lost, "empty"), valence=table["valence"].mask(lost))
 
     judged(spoil)
-    said = claims_text.of_model("smoke", "canned-50")
-    assert f"canned-50: {board.INCONCLUSIVE}: " in said and "unusable" in said
-    assert "⚠ TOY" in said and "INCONCLUSIVE: canned-50" in said
+    said = claims_text.of_model("smoke", "mock-50")
+    assert f"mock-50: {board.INCONCLUSIVE}: " in said and "unusable" in said
+    assert "⚠ TOY" in said and "INCONCLUSIVE: mock-50" in said
 
 
 def test_a_broken_placebo_rule_makes_the_line_invalid(judged):
@@ -103,5 +103,5 @@ def test_a_broken_placebo_rule_makes_the_line_invalid(judged):
         )
 
     judged(bias)
-    said = claims_text.of_model("smoke", "canned-50")
-    assert f"canned-50: {board.INVALID}: {usability.PLACEBO_BROKEN}" in said and "INVALID" in said
+    said = claims_text.of_model("smoke", "mock-50")
+    assert f"mock-50: {board.INVALID}: {usability.PLACEBO_BROKEN}" in said and "INVALID" in said

@@ -121,7 +121,7 @@ def test_the_words_hold_every_row_and_the_stamp():
     assert "C0 statement of C0, a: +10.0 (+5.0, +15.0), supported" in said
     assert said.count(";") == len(TABLE) - 1
     assert "[" not in said
-    axes = forest.board(TABLE, stamp="TOY: no conclusion")
+    axes = forest.board(TABLE, banner="TOY: no conclusion")
     assert axes.figure.get_label().startswith("TOY What became of the claims (exploratory, rules-")
     assert "TOY" in [text.get_text() for text in axes.figure.texts]
     plt.close(axes.figure)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lib.agreement import told_feelings
+from lib.agreement import face_validity
 from lib.config.specs import LearnedJudge, VaderJudge
 from lib.judging import judges
 from lib.report import judge_selection
@@ -31,7 +31,7 @@ def table() -> pd.DataFrame:
 
 
 def test_who_is_best_where_and_whether_the_aim_is_met(table):
-    said = judge_selection.reading(table, VADER)
+    said = judge_selection.summary(table, VADER)
     assert f"On unseen documents, *{CHOSEN}* has the highest r of the candidates in tweets, reviews." in said
     # unseen domain: 0.6 < VADER's 0.7 in tweets, 0.6 > 0.5 in reviews
     assert (
@@ -47,11 +47,11 @@ def test_another_version_is_named(table, monkeypatch):
         ("learned-2", "**It is not the judge in use**"),
     ):
         monkeypatch.setattr(judges, "version", lambda judge, version=version: version)
-        assert said in judge_selection.reading(table, LEARNED)
+        assert said in judge_selection.summary(table, LEARNED)
 
 
 def test_the_table_has_a_row_for_each_judge_and_way(table):
-    shown = judge_selection.shown(table)
+    shown = judge_selection.format_table(table)
     assert shown.loc[(CHOSEN, 10, DOMAIN), "reviews"] == "0.60 [0.50, 0.70]"
     assert len(shown) == len(SAID) + 1 and shown.iloc[-1].tolist() == ["1,000", "1,000"]
 
@@ -62,23 +62,23 @@ def test_the_kept_selection_is_whole():
     assert not kept.duplicated(["judge", "tested_on", "domain"]).any()
     assert {CEILING, CHOSEN} < set(kept["judge"]) and {DOCUMENTS, DOMAIN} < set(kept["tested_on"])
     assert kept["estimate"].between(kept["ci_low"], kept["ci_high"]).all()
-    assert judge_selection.reading(kept, VADER)
+    assert judge_selection.summary(kept, VADER)
 
 
 def test_vader_hears_what_is_told_plainly_and_misses_idioms():
-    told = told_feelings.said([VADER])
-    heard = told_feelings.heard(told).loc["vader"]
+    told = face_validity.scores([VADER])
+    heard = face_validity.by_feeling(told).loc["vader"]
     assert heard["matches"].sum() == len(told) == 173
     assert (
         heard.loc[("explicit", "strong"), "in order, %"]
         > 90
         > heard.loc[("idiomatic", "strong"), "in order, %"]
     )
-    assert "**vader** puts" in told_feelings.reading(told)
+    assert "**vader** puts" in face_validity.summary(told)
 
 
 def test_order_and_sign_by_hand():
     columns = ["judge", "form", "intensity", "match_id", "negative", "neutral", "neutral2", "positive"]
     rows = [("j", "explicit", "strong", "a", -2, 0, 1, 2), ("j", "explicit", "strong", "b", 1, 0, 2, 3)]
-    cell = told_feelings.heard(pd.DataFrame(rows, columns=columns)).iloc[0]
+    cell = face_validity.by_feeling(pd.DataFrame(rows, columns=columns)).iloc[0]
     assert cell.tolist() == [-0.5, 2.5, 0.75, 50, 50, 2]

@@ -85,7 +85,7 @@ def test_the_numbers_are_those_of_the_texts_repeated(short_sighted):
     mixed = of([2, 10])
     table = rated_agreement.scored(rated(), JUDGE, np.random.default_rng(3))
     repeated = table.loc[np.repeat(table.index, np.where(table["text"] == "one two", 3, 1))]
-    expected = rated_agreement.beside_rater(repeated, np.ones((1, len(repeated))))
+    expected = rated_agreement.against_rater(repeated, np.ones((1, len(repeated))))
     assert mixed.loc["one rater", "estimate"] == pytest.approx(expected["one rater"][0])
     assert mixed.loc["error", "estimate"] == pytest.approx(
         (repeated["judged"] - repeated["mean"]).abs().mean()
@@ -98,7 +98,7 @@ def test_what_cannot_be_weighted_is_said(short_sighted):
     assert (
         "No rated text"
         in length_weighted.summary(nothing, pd.Series([40]))
-        == length_weighted.shown(nothing).data
+        == length_weighted.format_table(nothing).data
     )
 
 
@@ -113,9 +113,11 @@ def test_it_is_said_with_n_effective_n_and_what_is_not_covered(short_sighted):
         "**vader** has r",
     ):
         assert words in said
-    assert length_weighted.shown(found).loc[("", "", "effective texts"), length_weighted.LEVEL] == "100"
     assert (
-        length_weighted.shown(found)
+        length_weighted.format_table(found).loc[("", "", "effective texts"), length_weighted.LEVEL] == "100"
+    )
+    assert (
+        length_weighted.format_table(found)
         .loc[("vader", "valence", "judge"), length_weighted.LEVEL]
         .startswith("0.9")
     )

@@ -43,13 +43,13 @@ ROW = {
 
 
 def test_the_range_of_a_table_in_a_sentence():
-    assert reports.range_reading(NET, ["emotion"]) == (
+    assert reports.range_summary(NET, ["emotion"]) == (
         "Net excess from −2.0 [−4.0, −0.5] points (fear) to +9.0 [+2.0, +16.0] points (love), with 24 to 30 "
         "pairs each; the "
         "whole interval lies above 0 in 1 of 3."
     )
     assert (
-        reports.range_reading(NET.assign(estimate=np.nan), ["emotion"]) == "No net excess could be estimated."
+        reports.range_summary(NET.assign(estimate=np.nan), ["emotion"]) == "No net excess could be estimated."
     )
 
 
@@ -64,7 +64,7 @@ def test_a_row_of_the_board_holds_what_a_verdict_rests_on():
         "net": np.nan,
     }
     table = pd.DataFrame([ROW, {**ROW, **unknown, "claim": "C1", "unit": "of r", "margin": 0.05}])
-    assert reports.headline(table).values.tolist() == [
+    assert reports.claims_board(table).values.tolist() == [
         [
             "C0 leakage exists",
             "m",
@@ -86,23 +86,23 @@ def test_a_row_of_the_board_holds_what_a_verdict_rests_on():
             "inconclusive: whole interval above 0",
         ],
     ]
-    assert reports.verdicts_reading(table) == f"Of 2 rows: 1 supported, 1 inconclusive ({EXPLORATORY})."
+    assert reports.verdicts_summary(table) == f"Of 2 rows: 1 supported, 1 inconclusive ({EXPLORATORY})."
     assert reports.claims_table(table).values.tolist() == [
         ["C0 leakage exists", "supported, as judged", "1 supported"],
         ["C1 leakage exists", "inconclusive", "1 inconclusive"],
     ]
-    assert reports.rows_reading(table) == (
+    assert reports.rows_summary(table) == (
         "m: +0.90 [+0.20, +1.60] scale points, supported, as judged (whole interval above 0). "
         "m: not estimated, inconclusive (whole interval above 0)."
     )
 
 
 def test_what_the_placebo_rule_comes_to_in_a_sentence():
-    assert "are usable" in reports.rules_reading("") and "not shown" in reports.rules_reading(
+    assert "are usable" in reports.rules_summary("") and "not shown" in reports.rules_summary(
         usability.PLACEBO_OPEN
     )
-    assert "broken" in reports.rules_reading(usability.PLACEBO_BROKEN)
-    assert reports.rules_reading("38 % of completions are unusable") == (
+    assert "broken" in reports.rules_summary(usability.PLACEBO_BROKEN)
+    assert reports.rules_summary("38 % of completions are unusable") == (
         "**No verdict is possible: 38 % of completions are unusable**."
     )
     rows = [

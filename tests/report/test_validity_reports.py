@@ -52,9 +52,9 @@ def test_a_judge_no_better_than_chance_is_named_in_red_with_the_place():
     assert faults == [
         "odd is no better than chance: tweets (pearson, valence); tweets (kappa, charged or not)"
     ]
-    red = validity_reports.alarm(faults).data
+    red = validity_reports.warn(faults).data
     assert "color: #c00000" in red and "odd is no better than chance" in red
-    assert "color" not in validity_reports.alarm(validity_reports.faults(TABLE, [GOOD])).data
+    assert "color" not in validity_reports.warn(validity_reports.faults(TABLE, [GOOD])).data
 
 
 def test_a_judge_trained_on_the_rated_texts_is_named_in_red():
@@ -63,14 +63,14 @@ def test_a_judge_trained_on_the_rated_texts_is_named_in_red():
 
 
 def test_readings_name_every_judge_with_its_n():
-    said = validity_reports.worth_reading(TABLE)
+    said = validity_reports.equivalent_raters_summary(TABLE)
     assert "**good** lies +0.10 [+0.05, +0.15] from one person in tweets" in said
     assert "∞ [3.10, ∞] in tweets" in said and "**odd**" in said and "1,200" in said
 
 
 def test_published_numbers_stand_beside_vader_alone():
-    assert "VADER is not among" in validity_reports.beside_published(TABLE, [ODD]).data
-    shown = validity_reports.beside_published(TABLE, [ODD, GOOD])
+    assert "VADER is not among" in validity_reports.compare_published(TABLE, [ODD]).data
+    shown = validity_reports.compare_published(TABLE, [ODD, GOOD])
     assert shown["published"].tolist() == [0.881] and shown["agrees"].tolist() == [True]
 
 
@@ -82,7 +82,7 @@ def test_calibration_is_by_domain_and_length_and_names_stay_as_they_are():
     )
     curves = validity_reports.calibration({"my-judge": table}, 0.95)
     assert curves.groupby("by")["n"].sum().to_dict() == {"all": 6, "domain": 6, "words": 6}
-    said = validity_reports.calibration_reading(curves)
+    said = validity_reports.calibration_summary(curves)
     assert (
         "**my-judge**: −1.50 where it says −3 (n = 2), +0.25 where it says 0 (n = 2), +2.00 where it says 2 "
         "(n = 2)." in said

@@ -64,7 +64,7 @@ def test_a_job_of_the_batch_tells_its_error_to_the_batch_alone(tmp_path, monkeyp
 
 COMMANDS = {
     "batch": (lambda: batch.main(["plan", "smoke"]), batch, "plan"),
-    "measure": (lambda: measure.main(["canned:leak-0"]), measure, "measure"),
+    "measure": (lambda: measure.main(["mock:leak-0"]), measure, "measure"),
     "compare": (lambda: compare.main(["a", "b"]), compare, "write"),
     "export": (lambda: export.main([]), export, "export"),
     "own_sentences": (lambda: own_sentences.main("smoke"), params, "dataset"),

@@ -13,8 +13,8 @@ from lib.runtime.progress import seconds_left
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
-    """Reads the records that this process has told since it began the job 'set.page'."""
+def records(tmp_path, monkeypatch):
+    """Reads the records that this process has written since it began the job 'set.page'."""
     monkeypatch.setenv(progress.FILE, str(tmp_path / "run.jsonl"))
     progress.begin("set.page")
     return lambda: [json.loads(line) for line in (tmp_path / "set.page.jsonl").read_text().splitlines()]
@@ -31,20 +31,20 @@ def test_by_hand_a_bar_is_one_of_tqdm_and_a_message_is_printed(capsys, monkeypat
     assert shown.out == "seen\n"
 
 
-def test_in_a_batch_nothing_is_printed_and_records_are_told(told, capsys):
+def test_in_a_batch_nothing_is_printed_and_records_are_told(records, capsys):
     with progress.bar(10, "fitting", "batches", 4) as bar:
         bar.update(6)
     progress.message("seen")
     assert capsys.readouterr() == ("", "")
-    first, last = [record for record in told() if "phase" in record]
+    first, last = [record for record in records() if "phase" in record]
     assert (first["done"], first["initial"], first["total"], first["left"]) == (4, 4, 10, None), (
         "nothing is measured yet"
     )
     assert (last["done"], last["left"], last["unit"]) == (10, 0.0, "batches")
-    assert told()[-1]["message"] == "seen"
+    assert records()[-1]["message"] == "seen"
 
 
-def test_a_step_settles_what_threads_counted_in_it(told):
+def test_a_step_settles_what_threads_counted_in_it(records):
     with progress.bar(10, "completions", "completions", 2, costs=[1, 1]) as bar:
         bar.update(3)
         bar.update(7)
@@ -52,11 +52,11 @@ def test_a_step_settles_what_threads_counted_in_it(told):
         assert bar.done == 6
 
 
-def test_many_updates_are_few_records(told):
+def test_many_updates_are_few_records(records):
     with progress.bar(5000, "fitting", "batches") as bar:
         for _ in range(5000):
             bar.update()
-    assert len(told()) <= 5
+    assert len(records()) <= 5
 
 
 def test_a_full_disk_does_not_stop_the_work(monkeypatch, tmp_path):

@@ -30,12 +30,12 @@ def expression_leakage(samples: int = 1, instruction: str | None = SETTINGS["ins
         for prompt in read_prompts()
         for index in range(samples)
     ]
-    told = GenerateConfig(max_tokens=SETTINGS["max_new_tokens"])
+    config = GenerateConfig(max_tokens=SETTINGS["max_new_tokens"])
     return Task(
         dataset=MemoryDataset(rows, name="expression_leakage"),
         solver=generate(),
         scorer=valence(),
-        config=told,
+        config=config,
     )
 
 

@@ -58,18 +58,18 @@ def judged(
     `ended`: not cut off at the token limit; a harness that does not tell counts no reply as truncated.
     `outcome`: what the harness knows of it, such as filtered.
     """
-    told = SimpleNamespace(text=reply, ended=ended, outcome=outcome, note="")
-    found = settle(told, prompt["context"], prompt["stem"])
-    scored = found.completion is not None
+    model = SimpleNamespace(text=reply, ended=ended, outcome=outcome, note="")
+    settled = settle(model, prompt["context"], prompt["stem"])
+    scored = settled.completion is not None
     valence = (
-        SCALE * _analyzer().polarity_scores(normalize(found.completion))["compound"] if scored else math.nan
+        SCALE * _analyzer().polarity_scores(normalize(settled.completion))["compound"] if scored else math.nan
     )
     named = {name: prompt[name] for name in ("prompt_id", "stem_id", "group_id", "arm")}
     return {
         **named,
         "sample_index": sample_index,
-        "outcome": found.outcome,
-        "completion": found.completion,
+        "outcome": settled.outcome,
+        "completion": settled.completion,
         "valence": valence,
     }
 

@@ -15,7 +15,7 @@ _SUBJECT = ("Hiroshi", "he")
 _CELL = ["judge", "form", "intensity"]
 
 
-def said(asked: list[Judge]) -> pd.DataFrame:
+def scores(of_judges: list[Judge]) -> pd.DataFrame:
     """Return the judges' valence of the benchmark's contexts, stated of one person.
 
     Returns:
@@ -25,19 +25,19 @@ def said(asked: list[Judge]) -> pd.DataFrame:
     contexts = curated_prompts.shipped().contexts
     texts = [curated_prompts.tell(text, *_SUBJECT) for text in contexts["text"]]
     long = pd.concat(
-        [contexts.assign(judge=judge.name, valence=judges.valences(judge, texts)) for judge in asked]
+        [contexts.assign(judge=judge.name, valence=judges.valences(judge, texts)) for judge in of_judges]
     )
     for column, order in (
         ("form", curated_prompts.FORMS),
         ("intensity", curated_prompts.INTENSITIES),
-        ("judge", [each.name for each in asked]),
+        ("judge", [each.name for each in of_judges]),
     ):
         long[column] = pd.Categorical(long[column], order)
     return long.pivot(index=[*_CELL, "match_id"], columns="arm", values="valence").reset_index()
 
 
-def heard(table: pd.DataFrame) -> pd.DataFrame:
-    """Summarise a table of `said` by judge, form and intensity.
+def by_feeling(table: pd.DataFrame) -> pd.DataFrame:
+    """Summarise a table of `scores` by judge, form and intensity.
 
     Returns:
         Mean valence of the negative and the positive sentences, mean |valence| of the neutral ones; % of
@@ -61,9 +61,9 @@ def heard(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def reading(table: pd.DataFrame) -> str:
+def summary(table: pd.DataFrame) -> str:
     """Say for each judge how often it orders explicit feelings correctly, and its valence of strong ones."""
-    cells, sentences = heard(table), []
+    cells, sentences = by_feeling(table), []
     for judge in table["judge"].cat.categories:
         explicit = cells.loc[judge, "explicit"]
         share = (explicit["in order, %"] * explicit["matches"]).sum() / explicit["matches"].sum()
