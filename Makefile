@@ -3,6 +3,8 @@
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
 # make compare     finished runs side by side  (SETS="mine embedded")
+# make site        the finished runs as web pages  (SETS="…" for some of them)
+# make explore     the completions of a run, neutral and charged side by side  (SET=name)
 # make test        run all tests
 #
 # make confirm         a finished run again: frozen rules, held-out sentences, new seeds  (SET=name)
@@ -22,7 +24,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare site explore test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -43,6 +45,12 @@ measure: .venv/ready
 
 compare: .venv/ready
 	@$(BIN)/python -m lib.measure.compare $(SETS)
+
+site: .venv/ready
+	@$(BIN)/python -m lib.site.build $(SETS)
+
+explore: .venv/ready
+	@$(BIN)/python -m lib.site.explorer $(SET)
 
 confirm: .venv/ready
 	@$(BIN)/python -m lib.cli.confirm $(SET)
@@ -80,6 +88,10 @@ verify-annotation: .venv-extra/ready
 # The leak lab there: seconds from a change to its completions, the buttons, nothing broken when its kernel is killed.
 verify-lab: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_lab
+
+# The explorer there with 10,000 pairs: milliseconds to open and filter, hostile texts, requests to other hosts.
+verify-explorer: .venv-extra/ready
+	.venv-extra/bin/python -m tests.proofs.verify_explorer
 
 # Do intervals hold the truth, does the placebo rule catch and spare, is power as planned, is C2 rarely found by chance? Simulated.
 simulate: .venv/ready
@@ -161,7 +173,7 @@ readme: .venv/ready
 # The lock, made from pyproject.toml in an empty environment.
 lock:
 	rm -rf .venv-lock && "$(PYTHON)" -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test]"
+	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" ".[test,site]"
 	(echo "# Made from pyproject.toml by 'make lock'."; .venv-lock/bin/python -m pip freeze | grep -v "^expression-leakage" | sed 's/+cpu$$//') > requirements.txt
 	rm -rf .venv-lock
 

@@ -4,6 +4,8 @@ from lib.config.sections import Generation
 from lib.models import huggingface, prefill
 
 _FREE_SHARE = 0.7  # of the free memory that decoding may take, where the parameters say nothing
+# of a worker on a processor, whatever it does: buffers of the libraries, holes in the heap; measured
+_WORKER_BYTES = 230e6
 _COPIES_OF_LOGITS = 3  # of a row: as they are, divided by the temperature, and with noise
 
 
@@ -42,12 +44,16 @@ def row_bytes(model, tokens: int) -> int:
 
 
 def prefill_bytes(model, tokens: int) -> int:
-    """Return the bytes that one worker takes to read prompts: a layer's activations, keys and values."""
+    """Return the bytes that one worker takes to read prompts: a layer's activations, keys and values.
+
+    On a processor what a worker takes in any case is added; it was measured.
+    """
     config = model.config.get_text_config()
     hidden = _value(config, "hidden_size", or_=1024)
     inner = _value(config, "intermediate_size", or_=4 * hidden)
     read = prefill.most_tokens(model.weights.device.type) + tokens
-    return (8 * hidden + 3 * inner) * read * _width(model) + _cache_bytes(model, read)
+    idle = _WORKER_BYTES if model.weights.device.type == "cpu" else 0
+    return int(idle + (8 * hidden + 3 * inner) * read * _width(model) + _cache_bytes(model, read))
 
 
 def working_bytes(model, parameters: Generation) -> float:

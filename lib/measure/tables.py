@@ -82,6 +82,7 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) ->
             f"{unknown['prompt'].iloc[0]!r} ({model.unit} {unknown.index[0]}); take them out; "
             "`make measure TABLE=` writes those there are"
         )
+    model.check_sentences(table)
     outcome = rows["outcome"] if "outcome" in rows else pd.Series("", rows.index)
     unfilled = rows[(rows["completion"].fillna("").str.strip() == "") & (outcome == "")]
     if len(unfilled):

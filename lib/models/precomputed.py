@@ -15,6 +15,9 @@ The file has these columns, under these names or under those that the model's `t
   says so.
 - `sample_index`: 0, 1, … within prompt and mitigation. Without this column it is the order of appearance.
 
+A log of lm-evaluation-harness or Inspect, of the tasks that `make export` writes, takes the place of such a
+file as it is (lib.models.evaluation_logs). Its prompts are compared with prompts.parquet.
+
 An empty text is a completion with the outcome `empty`; null or a blank cell of a sheet is a missing
 completion. CSV, and xlsx as pandas writes it, cannot distinguish the two: a blank is an empty text there.
 """
@@ -27,10 +30,12 @@ import pandas as pd
 
 from lib.config import specs
 from lib.config.specs import NO_MITIGATION, Model, ParameterError, nearest
+from lib.models import evaluation_logs
 from lib.models.base import Backend, no_progress
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.runtime import progress
+from lib.runtime.errors import DataError
 from lib.storage import packages, tables
 
 _COLUMNS = ("prompt_id", "prompt", "mitigation", "sample_index", "completion", "outcome", "note", "wording")
@@ -51,6 +56,7 @@ class Precomputed(Backend):
         assert spec.table is not None
         self.spec, self.parameters, self.table = spec, spec.parameters, spec.table
         self.path = specs.ROOT / self.table.path
+        self._log: evaluation_logs.Log | None = None
         self.rows = self._with_samples(self._under_our_names(self._read()))
         self._refuse_repeated()
         self._replies = dict(zip(_keys(self.rows), map(_reply, self.rows.to_dict("records")), strict=True))
@@ -86,6 +92,7 @@ class Precomputed(Backend):
             ParameterError: If the file lacks a requested completion, or holds an unknown prompt or mitigation
                 or the wrong wording.
         """
+        self.check_sentences(requested)
         wanted = pd.DataFrame(self._sought(requested), columns=_KEY)
         self._refuse_foreign(
             "prompt",
@@ -112,6 +119,21 @@ class Precomputed(Backend):
                 f"{self.path.name}: {left_over:,} completions beyond those asked for are left out; "
                 f"{empty:,} used are empty{lost}"
             )
+
+    def check_sentences(self, benchmark: pd.DataFrame) -> None:
+        """Check that a log asked these sentences; other tables do not say what they asked.
+
+        Args:
+            benchmark: Prompts: prompt_id, context, stem.
+
+        Raises:
+            ParameterError: If a prompt of the log has other sentences under its prompt_id.
+        """
+        if self._log is not None:
+            try:
+                evaluation_logs.refuse_other_sentences(self._log.table, benchmark)
+            except DataError as error:
+                self._refuse(str(error))
 
     def _check_wordings(self, wanted: pd.DataFrame) -> None:
         """ParameterError for answers in a wrong wording; a message if the file has no column for it."""
@@ -145,14 +167,19 @@ class Precomputed(Backend):
         """The file as it is, indexed by line or row number."""
         if not self.path.is_file():
             self._refuse(f"no such file: {self.path.resolve()}")
-        suffix = self.path.suffix.lower()
-        if suffix not in tables.READERS:
+        suffix, is_log = self.path.suffix.lower(), evaluation_logs.is_log(self.path)
+        if suffix not in tables.READERS and not is_log:
             self._refuse(
                 f"unknown suffix {suffix!r}{nearest(suffix, tables.READERS)}; give "
-                f"{', '.join(tables.READERS)}"
+                f"{', '.join(tables.READERS)}, or a log of Inspect (.eval, .json)"
             )
-        self.unit, reader = tables.READERS[suffix]
         try:
+            if is_log:
+                self.unit, self._log = "sample", evaluation_logs.read(self.path)
+                for note in self._log.notes:
+                    progress.message(f"{self.path.name}: {note}")
+                return self._log.table
+            self.unit, reader = tables.READERS[suffix]
             return reader(self.path, self._needed())
         except Exception as error:  # every reader has its own exceptions
             self._refuse(f"cannot be read: {' '.join(str(error).split())[:600]}")

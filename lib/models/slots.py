@@ -1,5 +1,6 @@
 """Keys and values of one layer in slots: the cache layer behind `lib.models.rows.Slots`."""
 
+import weakref
 from typing import Protocol
 
 import torch
@@ -39,7 +40,9 @@ class SlotLayer(cache_utils.CacheLayerMixin):
 
     def __init__(self, table: Table, is_sliding: bool):
         super().__init__()
-        self.table, self.is_sliding = table, is_sliding
+        # no circle of references: a circle, and with it the cache, would stay until Python looks for circles
+        self.table: Table = weakref.proxy(table)
+        self.is_sliding = is_sliding
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate for states of this type and shape (rows, heads, tokens, width of a head)."""

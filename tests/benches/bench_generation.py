@@ -1,9 +1,9 @@
 """How fast completions are made, compared with other ways to make them (make bench).
 
-All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores in
-float32, and are cut by the same rule. Each is given what makes it fastest. Rates are compared within a
-repeat, since machines are noisy. The slow ways are timed on a part of the completions: they ask batch by
-batch, so their rate does not depend on how many there are.
+All ways continue the same prompts of the bundled model, as often, to at most as many tokens, on all cores and
+(where not said otherwise) in float32, and are cut by the same rule. Each is given what makes it fastest.
+Rates are compared within a repeat, since machines are noisy. The slow ways are timed on a part of the
+completions: they ask batch by batch, so their rate does not depend on how many there are.
 """
 
 import argparse
@@ -24,16 +24,15 @@ from lib.models.base import Division
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.runtime import cores
-from lib.storage import caching
+from tests.benches import peers
 
 OURS = "this project"
-BATCH = 64  # of the others: larger ones did not make them faster here
-# where lm-eval may stop: looking for a stop at each step costs it more than stopping saves
-ENDS: list[str] = []
+# how many completions the slow ways are timed on
 PARTS = {
     "one prompt at a time": 12,
-    "transformers' batched generate": 3 * BATCH,
-    "lm-evaluation-harness, hf": 3 * BATCH,
+    "transformers' batched generate": 3 * peers.BATCH,
+    "lm-evaluation-harness, hf": 3 * peers.BATCH,
+    "transformers' continuous batching": 3 * peers.BATCH,
 }
 
 
@@ -45,108 +44,6 @@ def parameters_of(mode: str, samples: int) -> sections.Generation:
     )
 
 
-def one_at_a_time(model, requested: pd.DataFrame, parameters) -> list[str]:
-    """transformers' generate, one completion a call, as in the notebooks of earlier work."""
-    return [
-        text
-        for row in range(len(requested))
-        for text in plain_batches(model, requested.iloc[[row]], parameters)
-    ]
-
-
-def plain_batches(model, requested: pd.DataFrame, parameters) -> list[str]:
-    """transformers' generate on padded batches."""
-    torch.manual_seed(parameters.seed)
-    texts = []
-    for start in range(0, len(requested), BATCH):
-        asked = model.tokenizer(
-            requested["rendered"].iloc[start : start + BATCH].tolist(),
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        written = model.weights.generate(
-            **asked,
-            do_sample=True,
-            temperature=parameters.temperature,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=parameters.max_new_tokens,
-        )
-        texts += model.tokenizer.batch_decode(
-            written[:, asked.input_ids.shape[1] :], skip_special_tokens=True
-        )
-    return texts
-
-
-def lm_evaluation_harness(model, requested: pd.DataFrame, parameters) -> list[str]:
-    """lm-evaluation-harness with its hf backend."""
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
-
-    backend = HFLM(
-        pretrained=model.weights, tokenizer=model.tokenizer, batch_size=BATCH, max_batch_size=BATCH
-    )
-    asked = {
-        "until": ENDS,
-        "do_sample": True,
-        "temperature": parameters.temperature,
-        "top_k": 0,
-        "max_gen_toks": parameters.max_new_tokens,
-    }
-    requests = [
-        Instance(request_type="generate_until", doc={}, arguments=(prompt, asked), idx=number)
-        for number, prompt in enumerate(requested["rendered"])
-    ]
-    return backend.generate_until(requests, disable_tqdm=True)
-
-
-def ctranslate2_float32(model, requested: pd.DataFrame, parameters) -> list[str]:
-    """CTranslate2 in float32, one thread in each of as many replicas as there are cores, stopped row by row
-    by our own rule."""
-    import ctranslate2
-
-    folder = caching.cache_folder() / "SmolLM2-135M-Instruct-ctranslate2"
-    if not folder.exists():
-        ctranslate2.converters.TransformersConverter(model.files.source).convert(str(folder))
-    generator = _ctranslate2_generator(str(folder))
-    asked = list(zip(requested["context"], requested["stem"], strict=True))
-    written: list[list[int]] = [[] for _ in asked]
-
-    def complete(step) -> bool:
-        written[step.batch_id].append(step.token_id)
-        return step.is_last or outcomes.is_complete(
-            model.tokenizer.decode(written[step.batch_id]), *asked[step.batch_id]
-        )
-
-    tokens = [
-        model.tokenizer.convert_ids_to_tokens(ids) for ids in model.token_ids(requested["rendered"].tolist())
-    ]
-    generator.generate_batch(
-        tokens,
-        max_batch_size=2 * BATCH,
-        max_length=parameters.max_new_tokens,
-        callback=complete,
-        sampling_topk=0,
-        sampling_temperature=parameters.temperature,
-        include_prompt_in_result=False,
-    )
-    return model.tokenizer.batch_decode(written, skip_special_tokens=True)
-
-
-_loaded = {}
-
-
-def _ctranslate2_generator(folder: str):
-    import ctranslate2
-
-    if folder not in _loaded:
-        _loaded[folder] = ctranslate2.Generator(
-            folder, compute_type="float32", inter_threads=cores.available_threads(), intra_threads=1
-        )
-    return _loaded[folder]
-
-
 def ours(model, requested: pd.DataFrame, parameters) -> list[str]:
     """generation.generate, journal and all."""
     with tempfile.TemporaryDirectory() as folder:
@@ -155,9 +52,11 @@ def ours(model, requested: pd.DataFrame, parameters) -> list[str]:
 
 
 WAYS = {
-    **dict(zip(PARTS, (one_at_a_time, plain_batches, lm_evaluation_harness), strict=True)),
-    "CTranslate2, float32": ctranslate2_float32,
-    OURS: ours,
+    "one prompt at a time": peers.one_at_a_time,
+    "transformers' batched generate": peers.plain_batches,
+    "lm-evaluation-harness, hf": peers.lm_evaluation_harness,
+    "transformers' continuous batching": peers.continuous_batching,
+    "CTranslate2, float32": peers.ctranslate2_float32,
 }
 
 
@@ -237,8 +136,7 @@ def main() -> int:
     some = requested.sample(24, random_state=1)
     print(
         f"{len(requested)} completions of {requested['rendered'].nunique()} prompts, "
-        f"{cores.available_threads()} "
-        "cores; "
+        f"{cores.available_threads()} cores, {given.mode} mode; "
         f"of them, drawn at random, for {PARTS}",
         flush=True,
     )
@@ -246,7 +144,17 @@ def main() -> int:
     pace = calibration.measure(model, requested, parameters)
     print(f"calibration: {time.perf_counter() - started:.1f} s: {pace}", flush=True)
     parameters = parameters.model_copy(update={"batch_size": pace.batch_size, "workers": pace.workers})
-    rates = pd.DataFrame([_repeat(number, model, requested, parameters) for number in range(given.repeats)])
+    room = max(map(len, model.token_ids(requested["rendered"].tolist()))) + parameters.max_new_tokens
+    with tempfile.TemporaryDirectory() as folder:
+        servers = peers.llama_servers(Path(folder), room)
+        try:
+            ways = WAYS | servers | {OURS: ours}
+            rates = pd.DataFrame(
+                [_repeat(number, ways, model, requested, parameters) for number in range(given.repeats)]
+            )
+        finally:
+            for server in servers.values():
+                server.close()
     _report(rates, model, requested, parameters)
     equal = equal_to_the_plain_path(model, some, parameters)
     print(
@@ -256,9 +164,9 @@ def main() -> int:
     return int(equal < len(some))
 
 
-def _repeat(number: int, model, requested: pd.DataFrame, parameters) -> dict[str, float]:
+def _repeat(number: int, ways: dict, model, requested: pd.DataFrame, parameters) -> dict[str, float]:
     rates = {}
-    for name, way in WAYS.items():
+    for name, way in ways.items():
         asked = (
             requested.sample(min(PARTS[name], len(requested)), random_state=number)
             if name in PARTS

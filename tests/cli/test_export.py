@@ -122,7 +122,7 @@ def test_the_scoring_runs_without_this_project(made):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=made / "inspect", env={}, capture_output=True, text=True
     )
-    assert done.stdout == "96 False False\n", done.stderr
+    assert done.stdout == "120 False False\n", done.stderr
 
 
 class Functions(yaml.SafeLoader):

@@ -5,7 +5,8 @@ The bundled model is asked by lm-evaluation-harness and by Inspect, in three way
 template, greedily, and the bare text sampled twice. The replies that a harness logged are then cut, judged
 and summed up by lib/; every quantity and every clustered error must agree. Beside that stands how many of the
 greedy completions are those of our own run at temperature
-0. The exported folder must also load by `datasets`. (make verify-export)
+0. The exported folder must also load by `datasets`, and the logs of both harnesses must be read by
+lib/models/evaluation_logs.py, every reply as it is. (make verify-export)
 """
 
 import json
@@ -24,7 +25,7 @@ from lib.cli import export
 from lib.config import params, specs
 from lib.generation import runner
 from lib.judging import judges
-from lib.models import bundled, registry
+from lib.models import bundled, evaluation_logs, registry
 from lib.replies import outcomes
 from lib.replies.reply import Reply
 from lib.stats import inference
@@ -123,6 +124,20 @@ def inspect(folder: Path, way: str) -> tuple[pd.DataFrame, dict[str, float]]:
     return _table(replies), {name: metric.value for name, metric in log.results.scores[0].metrics.items()}
 
 
+def log_path(folder: Path, harness, way: str) -> Path:
+    """The log that a harness wrote."""
+    if harness is inspect:
+        return next((folder / "inspect_logs" / way).glob("*.eval"))
+    return next((folder / "lm_eval_output" / way).rglob("samples_*.jsonl"))
+
+
+def imported(path: Path, replies: pd.DataFrame) -> int:
+    """How many replies of a log are read by lib/ as they are, under their prompt and number."""
+    key = ["prompt_id", "sample_index"]
+    both = replies.merge(evaluation_logs.read(path).table, on=key, how="outer", validate="one_to_one")
+    return int((both["reply"] == both["completion"]).sum())
+
+
 def _run(command: list[str], folder: Path) -> None:
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     environment.pop("PYTHONPATH", None)  # the tasks must not need this project
@@ -200,6 +215,7 @@ def compare(
         "replies": len(replies),
         "numbers": len(reported),
         "agree": equal,
+        "imported": imported(log_path(folder, harness, way), replies),
     }
     row |= {name: f"{reported[name]:+.2f} / {here[name]:+.2f}" for name in ("net_negative", "net_positive")}
     if way in own:
@@ -221,8 +237,8 @@ def loaded(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def main() -> int:
-    """Print one line for each harness and way; exit code 1 if a number differs or a table is not loaded as it
-    was written."""
+    """Print one line for each harness and way; exit code 1 if a number or a reply differs, or a table is
+    not loaded as it was written."""
     made, threshold = export.export(SET), export.CHARGED
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(made, Path(name) / "export"))
@@ -250,6 +266,7 @@ def main() -> int:
     return int(
         len(whole) < 3
         or (table["agree"] < table["numbers"]).any()
+        or (table["imported"] < table["replies"]).any()
         or (table["numbers"] < 26 + len(outcomes.OUTCOMES)).any()
     )
 

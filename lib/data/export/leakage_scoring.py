@@ -20,7 +20,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 SETTINGS = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
 SCALE = 4.0  # the human scale runs from -SCALE to +SCALE; VADER's compound score from -1 to +1
 REFERENCE = "neutral"
-ASKED = (REFERENCE, "placebo", "negative", "positive")  # the arms that the quantities need
+# no quantity needs the bare prompts, the arm none; make measure does, when it reads the log
+ASKED = ("none", REFERENCE, "placebo", "negative", "positive")
 QUANTITIES = ("leak", "towards", "away", "net", "shift")
 # name of a contrast -> arm that is set against the reference, direction of the sentiment
 CONTRASTS = {
