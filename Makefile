@@ -11,6 +11,8 @@
 # make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
 # make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export          the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
+# make publish         a finished run as Every Eval Ever records and as a Hugging Face dataset  (SET=name)
+# make import-logs     logs of lm-evaluation-harness or Inspect as a table  (FILE=log; TABLE=path.csv)
 # make lint-dataset    defects in the stems, contexts and exclusions
 # make lint-sentences  defects in the stems and contexts of your own that a set names  (SET=name)
 # make dry-run         which notebooks a run would execute, and why
@@ -24,7 +26,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare site explore test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare site explore test test-fast plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -77,9 +79,10 @@ verify-resume: .venv/ready
 verify-server: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_server
 
-# What make export writes runs in the harnesses it is for, and gives our numbers.
+# What make export writes runs in the harnesses it is for, and gives our numbers; their logs come back equal.
 verify-export: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_export
+	.venv-extra/bin/python -m tests.proofs.verify_import
 
 # The annotation form in JupyterLab and Chromium: every key on disk, nothing lost when its kernel is killed.
 verify-annotation: .venv-extra/ready
@@ -147,6 +150,12 @@ lint-sentences: .venv/ready
 
 export: .venv/ready
 	@$(BIN)/python -m lib.cli.export $(SET)
+
+publish: .venv/ready
+	@$(BIN)/python -m lib.cli.publish $(SET) $(OPTIONS)
+
+import-logs: .venv/ready
+	@$(BIN)/python -m lib.cli.import_logs "$(FILE)" "$(TABLE)" $(OPTIONS)
 
 export-labels: .venv/ready
 	@$(BIN)/python -m lib.annotation.exchange export $(SET) $(if $(FILE),"$(FILE)") $(OPTIONS)

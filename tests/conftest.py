@@ -16,7 +16,7 @@ from lib.storage import records
 
 ROOT = Path(__file__).resolve().parents[1]
 # `make test-fast` runs the tests of these packages that need no run and no model
-FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "stats", "storage", "tests")
+FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "site", "stats", "storage", "tests")
 NEEDY = {"smoke", "copy", "tiny", "stand_in"}
 PRINTED = "printed.txt"  # by the smoke run
 

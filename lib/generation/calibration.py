@@ -44,6 +44,7 @@ def measure(model: HuggingFaceModel, missing: pd.DataFrame, parameters: Generati
             best = other
         else:
             best = min(best, again, key=lambda plan: plan.seconds(*work))
+    huggingface.give_back_memory()
     return best
 
 

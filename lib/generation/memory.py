@@ -3,7 +3,10 @@
 from lib.config.sections import Generation
 from lib.models import huggingface, prefill
 
-_FREE_SHARE = 0.7  # of the free memory that decoding may take, where the parameters say nothing
+# what decoding may take where the parameters say nothing: a share of the free memory and, on a processor,
+# no more than the weights or this many bytes, because more rows are hardly faster
+_FREE_SHARE = 0.7
+_ENOUGH = 1.5e9
 # of a worker on a processor, whatever it does: buffers of the libraries, holes in the heap; measured
 _WORKER_BYTES = 230e6
 _COPIES_OF_LOGITS = 3  # of a row: as they are, divided by the temperature, and with noise
@@ -60,7 +63,10 @@ def working_bytes(model, parameters: Generation) -> float:
     """Return the bytes that decoding may use in addition to the weights."""
     if parameters.max_working_memory_gb:
         return parameters.max_working_memory_gb * 1e9
-    return _FREE_SHARE * huggingface.free_bytes(model.weights.device)
+    allowed = _FREE_SHARE * huggingface.free_bytes(model.weights.device)
+    if model.weights.device.type == "cpu":
+        return min(allowed, max(_ENOUGH, model.weights.get_memory_footprint()))
+    return allowed
 
 
 def _cache_bytes(model, tokens: int) -> int:

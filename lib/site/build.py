@@ -12,7 +12,7 @@ from lib.cli import readme
 from lib.config.specs import ROOT
 from lib.runtime import command_line
 from lib.runtime.errors import DataError, MissingPackageError
-from lib.site import articles, pages, runs
+from lib.site import articles, explorer, pages, pairs, runs
 from lib.site.runs import Run
 from lib.storage import records
 
@@ -48,8 +48,9 @@ def build(set_names: list[str]) -> Path:
 
 def stage(of_runs: list[Run], source: Path) -> None:
     """Write what Sphinx renders: Markdown, notebooks, figures, explorers and the theme."""
-    from lib.site import explorer, pairs
-
+    for run in of_runs:
+        if (run.folder / "judgements").exists():
+            pairs.save(run.name)
     shutil.copytree(_THEME, source)
     (source / "extra" / "explorer").mkdir(parents=True)
     shutil.copy(ROOT / readme.PICTURE, source / "claims.svg")

@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 
 import anywidget
+import pandas as pd
 import traitlets
 
 from lib.config import params
@@ -149,6 +150,11 @@ def widget(set_name: str, **filters: str | float) -> Explorer:
     for name, value in filters.items():
         _check(data, name, value)
     return Explorer(data=data, filters={name: str(value) for name, value in filters.items()})
+
+
+def of_judgements(judgements: pd.DataFrame, set_name: str) -> Explorer:
+    """Return the explorer of the judgements that a notebook holds; set_name names their parameter set."""
+    return Explorer(data=pairs.to_json(set_name, judgements), filters={})
 
 
 def _check(data: dict, name: str, value: str | float) -> None:

@@ -126,8 +126,12 @@ def _by_vader(completions: pd.Series) -> pd.Series:
     return completions.map(dict(zip(distinct, vader.valences(distinct), strict=True))).astype(float)
 
 
-def to_json(set_name: str) -> dict:
-    """Collect what the explorer of a finished run shows, as plain values.
+def to_json(set_name: str, judgements: pd.DataFrame | None = None) -> dict:
+    """Collect what the explorer of a run shows, as plain values.
+
+    Args:
+        set_name: The parameter set.
+        judgements: Judgements of some of its models; None reads those of all.
 
     Returns:
         A dict with the keys version; set; title; mock (the banner of the set, "" if it has none); judge
@@ -141,7 +145,9 @@ def to_json(set_name: str) -> dict:
         ValueError: If an older version wrote them, or if no completion of the run followed a charged context.
     """
     parameters = params.load(set_name)
-    judgements = records.read_models(set_name, "judgements", [model.name for model in parameters.models])
+    if judgements is None:
+        names = [model.name for model in parameters.models]
+        judgements = records.read_models(set_name, "judgements", names)
     pairs = table(judgements)
     if pairs.empty:
         raise DataError(f"set {set_name}: no completion follows a charged context, so there are no pairs")

@@ -12,7 +12,7 @@ ARMS = ("negative", "positive", "neutral", "placebo", "none")
 MARKED = 1.0  # least rating of a word that is marked, of VADER's ±4
 SHOWN = 3  # lines of an arm; the rest on demand
 _NUMBER = re.compile(r"[⚠*]*\s*[+\-−–±<>≤≥]?\s*[\d.,]+(e[+-]?\d+)?\s*%?(\s*[\[(/].*|\s+of\s+[\d,]+.*)?")
-_EMPTY = ("", "–", "nan", "NaN", "None", "<NA>")
+_EMPTY = ("", "–", "nan", "NaN", "None", "<NA>", "not estimated")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 

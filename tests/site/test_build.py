@@ -1,0 +1,78 @@
+"""The whole site, built from a finished run by Sphinx; which runs may be shown; links and hosts."""
+
+import re
+import shutil
+
+import pytest
+
+from lib.runtime.errors import DataError
+from lib.site import articles, build, runs
+from lib.storage import records
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """The folder of all outputs, empty."""
+    monkeypatch.setattr(records, "run_folder", lambda name: tmp_path / name)
+    return tmp_path
+
+
+def test_a_run_without_a_board_is_named_with_the_remedy(outputs):
+    with pytest.raises(DataError, match=r"outputs/smoke: has no headline\.csv.* make reproduce SET=smoke"):
+        runs.read("smoke")
+
+
+def test_tables_without_a_manifest_are_no_complete_run(outputs):
+    (outputs / "smoke" / "judgements").mkdir(parents=True)
+    (outputs / "smoke" / "headline.csv").touch()
+    with pytest.raises(DataError, match=r"no manifest\.json, so its run is not complete"):
+        runs.read("smoke")
+
+
+def test_a_clone_holds_boards_and_pages_alone_and_toys_are_not_shown(outputs):
+    for name in ("packaged", "embedded", "smoke", "of-nobody"):
+        (outputs / name).mkdir()
+        (outputs / name / "headline.csv").touch()
+    assert runs.finished() == ["embedded", "packaged"]
+    assert runs.read("embedded").pages == ()
+
+
+@pytest.mark.slow
+def test_the_site_of_a_run_is_whole(smoke, outputs, monkeypatch):
+    shutil.copytree(smoke, outputs / "smoke")
+    monkeypatch.setattr(build, "FOLDER", outputs / "site")
+    first = build.build(["smoke"])
+    html = first.parent
+    page = (html / "runs/smoke/03b_leakage-mock-50.html").read_text()
+    assert "do charged contexts leak" in page and "(smoke, mock-50)" in page
+    assert "TOY" in page
+    assert (html / "explorer/smoke.html").stat().st_size > 10_000
+    assert "explorer/smoke.html" in (html / "runs/smoke/index.html").read_text()
+    linked = re.findall(r"href=[\"']explorer/smoke\.html#([^\"']+)", (html / "compare.html").read_text())
+    assert "model=mock-50&amp;mitigation=none" in linked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        "<link rel=stylesheet href=//fonts.example/x.css>",
+        "<img alt='' src='http://example/x.png'>",
+    ],
+)
+def test_a_page_that_asks_another_host_stops_the_build(tmp_path, text):
+    (tmp_path / "index.html").write_text(text)
+    with pytest.raises(DataError, match="fetches from another host"):
+        build.check(tmp_path)
+
+
+def test_links_to_others_are_no_requests(tmp_path):
+    (tmp_path / "index.html").write_text('<a href="https://arxiv.org/abs/2508.01708">paper</a>')
+    build.check(tmp_path)
+
+
+def test_links_to_files_of_the_repository_become_text_or_pages():
+    targets = {(articles.ROOT / "params/README.md").resolve(): "parameters.md"}
+    text = "[p](params/README.md#a) [code](lib/x.py) [web](https://a.b) ![f](x.svg) [here](#there)"
+    expected = "[p](parameters.md#a) code [web](https://a.b) ![f](x.svg) [here](#there)"
+    assert articles.links_as_text(text, targets) == expected
