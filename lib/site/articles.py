@@ -18,7 +18,7 @@ from lib.site.runs import Run
 GUIDE = {
     "notebooks": "notebooks/README.md",
     "parameters": "params/README.md",
-    "benchmark": "lib/data/README.md",
+    "sentences": "lib/data/OWN_SENTENCES.md",
     "judge": "lib/data/LEARNED_JUDGE.md",
     "contributing": "CONTRIBUTING.md",
     "changes": "CHANGELOG.md",
