@@ -43,6 +43,8 @@ def _rewrite(soup: BeautifulSoup, table: Tag) -> None:
     table.attrs = {"class": "dataframe"}
     for row in table.select("tr"):
         row.attrs = {}
+    _expand(soup, rows)
+    _merge_heads(table)
     _lift_banner(soup, table)
     heads = table.select("thead tr")
     if len(heads) == 1:
@@ -67,6 +69,30 @@ def _tag(soup: BeautifulSoup, name: str, text: str = "", class_: str = "") -> Ta
     return tag
 
 
+def _expand(soup: BeautifulSoup, rows: list[Tag]) -> None:
+    """Give every row all its cells: a cell that spans rows is followed by empty ones."""
+    for number, row in enumerate(rows):
+        for place, cell in enumerate(_cells(row)):
+            for below in rows[number + 1 : number + int(str(cell.attrs.pop("rowspan", 1)))]:
+                empty, others = soup.new_tag(cell.name), _cells(below)
+                if place < len(others):
+                    others[place].insert_before(empty)
+                else:
+                    below.append(empty)
+
+
+def _merge_heads(table: Tag) -> None:
+    """Write the names of the index, for which pandas has a row of their own, into the row of the columns."""
+    heads = table.select("thead tr")
+    if len(heads) != 2 or len(_cells(heads[0])) != len(_cells(heads[1])):
+        return
+    columns = list(zip(_cells(heads[0]), _cells(heads[1]), strict=True))
+    if all(not upper.get_text() or not lower.get_text() for upper, lower in columns):
+        for upper, lower in columns:
+            upper.string = upper.get_text() or lower.get_text()
+        heads[1].decompose()
+
+
 def _lift_banner(soup: BeautifulSoup, table: Tag) -> None:
     """Make a warning, which pandas shows as the name of the columns, the caption of the table."""
     first = table.select_one("thead th")
@@ -88,8 +114,6 @@ def _drop_row_numbers(head: Tag, rows: list[Tag]) -> None:
 def _align(table: Tag) -> None:
     """Give each column of numbers the class `number`: head, cells and all."""
     rows = [_cells(row) for row in table.select("tbody tr")]
-    if len({len(row) for row in rows}) > 1:  # cells that span rows
-        return
     numeric = [
         all(_is_number(cell.get_text().strip()) for cell in column)
         and any(cell.get_text().strip() not in _EMPTY for cell in column)

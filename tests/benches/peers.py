@@ -141,7 +141,7 @@ def continuous_batching(model, requested: pd.DataFrame, parameters) -> list[str]
     weights = _loaded.get("continuous")
     if weights is None:
         weights = AutoModelForCausalLM.from_pretrained(
-            model.files.source, dtype="float32", attn_implementation="sdpa_paged"
+            model.files.source, dtype="float32", attn_implementation="sdpa"
         )
         _loaded["continuous"] = weights
     config = GenerationConfig(

@@ -40,6 +40,7 @@ def test_a_row_number_goes_and_an_index_that_says_something_stays():
     assert len(rewritten(pd.DataFrame({"a": ["x", "y"]})).select("tbody tr")[0].find_all(["th", "td"])) == 1
     named = rewritten(pd.DataFrame({"a": ["x"]}, index=pd.Index(["negative"], name="arm")))
     assert named.select("tbody th")[0].get_text() == "negative"
+    assert [head.get_text() for head in named.select("thead th")] == ["arm", "a"]
 
 
 @pytest.mark.parametrize("columns", [6, 7, 14])
@@ -96,7 +97,16 @@ def test_other_html_is_left_alone():
     assert tables.rewrite("<p style='a'>x</p>") == "<p style='a'>x</p>"
 
 
-def test_cells_that_span_rows_stay_where_they_are():
-    index = pd.MultiIndex.from_product([["a", "b"], ["c", "d"]])
-    page = rewritten(pd.DataFrame({"n": [1, 2, 3, 4]}, index=index))
-    assert [cell.get_text() for cell in page.select("tbody td")] == ["1", "2", "3", "4"]
+def test_every_row_gets_all_its_cells():
+    index = pd.MultiIndex.from_product([["a", "b"], ["c", "d"]], names=["one", "two"])
+    table = pd.DataFrame({f"n{number}": [1, 2, 3, 4] for number in range(6)}, index=index)
+    page = rewritten(table)
+    head, *rows = page.table.select("tr")
+    assert [cell.get_text() for cell in head.find_all("th")] == ["one", "two", "n0", "n1", "n2", "n3"]
+    assert [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in rows] == [
+        ["a", "c", "1", "1", "1", "1"],
+        ["", "d", "2", "2", "2", "2"],
+        ["b", "c", "3", "3", "3", "3"],
+        ["", "d", "4", "4", "4", "4"],
+    ]
+    assert len(page.select("details thead th")) == 8
