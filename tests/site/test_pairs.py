@@ -148,7 +148,9 @@ def test_a_run_is_kept_and_read_back(run):
     assert data["t"][:2] == pytest.approx([12.7062, 4.3027])
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{"), gzip.compress(b"[1]")])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"{", mtime=0), gzip.compress(b"[1]", mtime=0)]
+)
 def test_a_damaged_file_names_the_remedy(run, content):
     pairs.save(SET).write_bytes(content)
     with pytest.raises(DataError, match=rf"outputs/{SET}/pairs.json.gz is damaged.*make reproduce SET={SET}"):
@@ -156,7 +158,7 @@ def test_a_damaged_file_names_the_remedy(run, content):
 
 
 def test_a_file_of_another_version_is_refused(run):
-    pairs.save(SET).write_bytes(gzip.compress(b'{"version": "pairs-0"}'))
+    pairs.save(SET).write_bytes(gzip.compress(b'{"version": "pairs-0"}', mtime=0))
     with pytest.raises(DataError, match="is of version pairs-0, not"):
         pairs.load(SET)
 
