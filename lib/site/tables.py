@@ -23,10 +23,10 @@ def rewrite(html: str) -> str:
     MOST_COLUMNS columns shows the first ones, and all on demand. A table with the columns of READING becomes
     lines of text, arm by arm, in which charged words are marked.
     """
+    if "dataframe" not in html:
+        return html
     soup = BeautifulSoup(html, "html.parser")
     tables = soup.select("table.dataframe")
-    if not tables:
-        return html
     for style in soup.select("style"):
         style.decompose()
     for table in tables:
