@@ -3,15 +3,15 @@
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
 # make compare     finished runs side by side  (SETS="mine embedded")
-# make site        the finished runs as web pages  (SETS="…" for some of them)
-# make explore     the completions of a run, neutral and charged side by side  (SET=name)
 # make test        run all tests
 #
+# make site            the finished runs as web pages  (SETS="…" for some of them)
+# make explore         the completions of a run, neutral and charged side by side  (SET=name)
 # make confirm         a finished run again: frozen rules, held-out sentences, new seeds  (SET=name)
 # make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
 # make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
 # make export          the benchmark for the Hugging Face hub, lm-evaluation-harness and Inspect
-# make publish         a finished run as Every Eval Ever records and as a Hugging Face dataset  (SET=name)
+# make publish         a run as Every Eval Ever records and as a Hugging Face dataset  (SET=name)
 # make import-logs     logs of lm-evaluation-harness or Inspect as a table  (FILE=log; TABLE=path.csv)
 # make lint-dataset    defects in the stems, contexts and exclusions
 # make lint-sentences  defects in the stems and contexts of your own that a set names  (SET=name)

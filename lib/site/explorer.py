@@ -21,6 +21,7 @@ import traitlets
 
 from lib.config import params
 from lib.config.specs import ROOT, ParameterError, nearest
+from lib.report import reports
 from lib.runtime.command_line import exit_code, new_parser
 from lib.runtime.errors import DataError
 from lib.site import pairs
@@ -152,9 +153,11 @@ def widget(set_name: str, **filters: str | float) -> Explorer:
     return Explorer(data=data, filters={name: str(value) for name, value in filters.items()})
 
 
-def of_judgements(judgements: pd.DataFrame, set_name: str) -> Explorer:
-    """Return the explorer of the judgements that a notebook holds; set_name names their parameter set."""
-    return Explorer(data=pairs.to_json(set_name, judgements), filters={})
+def of_judgements(judgements: pd.DataFrame, run) -> Explorer:
+    """Return the explorer of the judgements that a notebook holds; `run` holds the notebook's parameters."""
+    judge = judgements["judge"].iloc[0].partition("-")[0]
+    data = pairs.of_judgements(judgements, run.set_name, judge, run.confidence, mock=reports.banner(run))
+    return Explorer(data=data, filters={})
 
 
 def _check(data: dict, name: str, value: str | float) -> None:

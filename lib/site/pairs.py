@@ -20,7 +20,6 @@ from scipy import stats
 from lib.analysis import leakage
 from lib.claims import rules
 from lib.config import params
-from lib.config.params import ParameterSet
 from lib.config.specs import JUDGE_SCHEMA, NO_MITIGATION
 from lib.generation import pairing
 from lib.nlp import vader
@@ -126,12 +125,8 @@ def _by_vader(completions: pd.Series) -> pd.Series:
     return completions.map(dict(zip(distinct, vader.valences(distinct), strict=True))).astype(float)
 
 
-def to_json(set_name: str, judgements: pd.DataFrame | None = None) -> dict:
-    """Collect what the explorer of a run shows, as plain values.
-
-    Args:
-        set_name: The parameter set.
-        judgements: Judgements of some of its models; None reads those of all.
+def to_json(set_name: str) -> dict:
+    """Collect what the explorer of a finished run shows, as plain values.
 
     Returns:
         A dict with the keys version; set; title; mock (the banner of the set, "" if it has none); judge
@@ -145,29 +140,47 @@ def to_json(set_name: str, judgements: pd.DataFrame | None = None) -> dict:
         ValueError: If an older version wrote them, or if no completion of the run followed a charged context.
     """
     parameters = params.load(set_name)
-    if judgements is None:
-        names = [model.name for model in parameters.models]
-        judgements = records.read_models(set_name, "judgements", names)
+    judgements = records.read_models(set_name, "judgements", [model.name for model in parameters.models])
+    about = {
+        "title": parameters.title,
+        "mock": reports.banner(parameters),
+        "benchmark": (card.read(set_name) or {}).get("benchmark"),
+    }
+    judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
+    return of_judgements(judgements, set_name, judge.name, parameters.judging["confidence"], **about)
+
+
+def of_judgements(
+    judgements: pd.DataFrame, set_name: str, judge: str, confidence: float, **about: str | None
+) -> dict:
+    """Collect the same as `to_json` for judgements that are at hand.
+
+    Args:
+        judgements: One row per completion, as notebook 03 writes them.
+        set_name: The parameter set, which need not have a file.
+        judge: Name of the judge.
+        confidence: Level of the intervals, between 0 and 1.
+        about: Values for title, mock and benchmark.
+
+    Raises:
+        DataError: If no completion followed a charged context.
+    """
     pairs = table(judgements)
     if pairs.empty:
         raise DataError(f"set {set_name}: no completion follows a charged context, so there are no pairs")
-    return {**_about(set_name, parameters, judgements), **columnar(pairs)}
-
-
-def _about(set_name: str, parameters: ParameterSet, judgements: pd.DataFrame) -> dict:
-    judge = JUDGE_SCHEMA.validate_python(parameters.judging["judge"])
-    confidence = parameters.judging["confidence"]
     return {
         "version": VERSION,
         "set": set_name,
-        "title": parameters.title,
-        "mock": reports.banner(parameters),
-        "judge": {"name": judge.name, "version": ", ".join(sorted(judgements["judge"].unique()))},
+        "title": set_name,
+        "mock": "",
+        "benchmark": None,
+        **about,
+        "judge": {"name": judge, "version": ", ".join(sorted(judgements["judge"].unique()))},
         "confidence": confidence,
         "t": quantiles(confidence),
-        "benchmark": (card.read(set_name) or {}).get("benchmark"),
         "board": rules.board_kind(set_name),
         "no_mitigation": NO_MITIGATION,
+        **columnar(pairs),
     }
 
 

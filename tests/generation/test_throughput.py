@@ -46,10 +46,10 @@ def test_little_work_is_not_measured(benchmark, tiny, monkeypatch):
 def test_memory_caps_the_batch(benchmark, tiny):
     model, missing, parameters = asked(benchmark, samples=4, model={"id": str(tiny)})
     tokens = max(map(len, model.token_ids(missing["rendered"].tolist()))) + parameters.max_new_tokens
-    five = memory.decoding_bytes(model, tokens, 5, workers=plans.usual(model).workers)
-    capped = parameters.model_copy(
-        update={"max_working_memory_gb": (five + 0.5 * memory.row_bytes(model, tokens)) / 1e9}
-    )
+    workers = plans.usual(model).workers
+    five = memory.decoding_bytes(model, tokens, 5, workers)
+    cap = (five + 0.5 * memory.row_bytes(model, tokens)) / 1e9
+    capped = parameters.model_copy(update={"max_working_memory_gb": cap, "workers": workers})
     assert calibration.measure(model, missing, capped).batch_size == 5
 
 

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from lib.cli import readme
+from lib.config.specs import ROOT
 from lib.runtime.errors import DataError
 from lib.site import articles, build, runs
 from lib.storage import records
@@ -13,8 +15,9 @@ from lib.storage import records
 @pytest.fixture
 def outputs(tmp_path, monkeypatch):
     """The folder of all outputs, empty."""
-    monkeypatch.setattr(records, "run_folder", lambda name: tmp_path / name)
-    return tmp_path
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    (tmp_path / "outputs").mkdir()
+    return tmp_path / "outputs"
 
 
 def test_a_run_without_a_board_is_named_with_the_remedy(outputs):
@@ -40,6 +43,9 @@ def test_a_clone_holds_boards_and_pages_alone_and_toys_are_not_shown(outputs):
 @pytest.mark.slow
 def test_the_site_of_a_run_is_whole(smoke, outputs, monkeypatch):
     shutil.copytree(smoke, outputs / "smoke")
+    for name in (readme.SET, readme.MINED_SET):  # whose board the landing page shows
+        (outputs / name).mkdir()
+        shutil.copy(ROOT / "outputs" / name / "headline.csv", outputs / name)
     monkeypatch.setattr(build, "FOLDER", outputs / "site")
     first = build.build(["smoke"])
     html = first.parent
