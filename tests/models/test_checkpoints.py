@@ -213,7 +213,7 @@ def test_out_of_memory_is_not_taken_for_a_damaged_file(copied, monkeypatch):
 COMMITS = ("a" * 40, "b" * 40)
 ASK = (
     "import sys; from lib.config import params; from lib.models import registry; from tests.conftest import "
-    "told; "
+    "generation; "
     "print(*[registry.load(generation(model={'id': 'owner/name', 'revision': r}).model).fingerprint for r in "
     "sys.argv[1:]], sep='\\n')"
 )
