@@ -100,9 +100,8 @@ def _cards(of_runs: list[Run]) -> str:
     return "::::{grid} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(blocks) + "\n::::"
 
 
-def _toctree(entries: list[str], caption: str = "") -> str:
-    options = ":hidden:\n" + (f":caption: {caption}\n" if caption else "")
-    return "```{toctree}\n" + options + "\n" + "\n".join(entries) + "\n```"
+def _toctree(entries: list[str]) -> str:
+    return "```{toctree}\n:hidden:\n\n" + "\n".join(entries) + "\n```"
 
 
 def has_pairs(run: Run) -> bool:

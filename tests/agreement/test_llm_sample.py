@@ -1,7 +1,7 @@
 """A language model that is asked about a sample: what is drawn and asked, and whether the page says what is
 wrong with it.
 
-The models are mock; ratings and completions are made up.
+The models are mocks; ratings and completions are made up.
 """
 
 import ast
