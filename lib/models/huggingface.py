@@ -122,10 +122,13 @@ class HuggingFaceModel(Backend):
         Raises:
             ParameterError: Before loading, if the weights do not fit into memory.
         """
+        import torch
         from transformers import BitsAndBytesConfig
         from transformers.utils import logging
 
         self._check_memory(self.weight_bytes)
+        # cuDNN's attention plans anew for each number of rows and tokens, which takes longer than to compute
+        torch.backends.cuda.enable_cudnn_sdp(False)
         logging.disable_progress_bar()  # it would interrupt the one that counts completions
         options = {"dtype": self.spec.dtype, "device_map": self.spec.device_map}
         if self.spec.quantization:

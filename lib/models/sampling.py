@@ -18,17 +18,21 @@ VERSION = "gumbel-philox-1"  # part of every completion's key: change it with an
 
 # a float32 draw can be exactly 0, and one infinite score would beat every logit
 _SMALLEST = np.float32(2**-27)
+_KEYS = 64  # keys whose noise goes to an accelerator at once
 
 
-def gumbel_noise(seed: int, group_id: str, sample_index: int, step: int, size: int) -> np.ndarray:
-    """Standard Gumbel noise of shape (size,), float32.
+def gumbel_noise(
+    seed: int, group_id: str, sample_index: int, step: int, size: int, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Standard Gumbel noise of shape (size,), float32, written to `out` if that is given.
 
     It is the same for the same key on every machine with the same NumPy.
     """
     digest = hashlib.blake2b(f"{seed}\x1f{group_id}\x1f{sample_index}".encode(), digest_size=16).digest()
     bits = np.random.Philox(key=int.from_bytes(digest, "little"), counter=[0, 0, 0, step])
-    exponential = np.random.Generator(bits).standard_exponential(size, dtype=np.float32)
-    return -np.log(np.maximum(exponential, _SMALLEST))
+    noise = np.random.Generator(bits).standard_exponential(size, dtype=np.float32, out=out)
+    np.maximum(noise, _SMALLEST, out=noise)
+    return np.negative(np.log(noise, out=noise), out=noise)
 
 
 def draw(logits, temperature: float, keys: list[tuple[int, str, int]], steps: list[int]):
@@ -62,24 +66,32 @@ def draw(logits, temperature: float, keys: list[tuple[int, str, int]], steps: li
 
 
 def _draw_on_accelerator(logits, temperature: float, rows_of: dict[tuple, list[int]]):
-    """Draw with noise that all cores of the processor make and that goes to the accelerator at once."""
+    """Draw with noise that all cores of the processor make, a few keys at a time."""
     import torch
 
-    size = logits.shape[-1]
-    noise = np.empty((len(rows_of), size), dtype=np.float32)
+    keys, buffer = list(rows_of), _buffer(logits.shape[-1], logits.device.type == "cuda")
+    tokens = torch.empty(len(logits), dtype=torch.long, device=logits.device)
+    for first in range(0, len(keys), _KEYS):
+        part = keys[first : first + _KEYS]
 
-    def fill(number: int, key: tuple[int, str, int], step: int) -> None:
-        noise[number] = gumbel_noise(*key, step, size)
+        def fill(number: int, key: tuple[int, str, int], step: int) -> None:
+            gumbel_noise(*key, step, logits.shape[-1], out=buffer[number].numpy())
 
-    list(_threads().map(fill, range(len(rows_of)), *zip(*rows_of, strict=True)))
-    number_of_row = torch.empty(len(logits), dtype=torch.long)
-    for number, rows in enumerate(rows_of.values()):
-        number_of_row[rows] = number
-    scores = (
-        logits.float() / temperature
-        + torch.from_numpy(noise).to(logits.device)[number_of_row.to(logits.device)]
-    )
-    return scores.argmax(dim=-1)
+        list(_threads().map(fill, range(len(part)), *zip(*part, strict=True)))
+        noise = buffer[: len(part)].to(logits.device)
+        rows = torch.tensor([row for key in part for row in rows_of[key]], device=logits.device)
+        number_of_row = [number for number, key in enumerate(part) for _ in rows_of[key]]
+        scores = logits[rows].float() / temperature + noise[number_of_row]
+        tokens[rows] = scores.argmax(dim=-1)
+    return tokens
+
+
+@lru_cache(maxsize=1)
+def _buffer(size: int, pinned: bool):
+    """Memory for the noise of _KEYS keys; pinned memory reaches an accelerator of this kind faster."""
+    import torch
+
+    return torch.empty(_KEYS, size, pin_memory=pinned)
 
 
 @lru_cache(maxsize=1)

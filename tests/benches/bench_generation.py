@@ -30,9 +30,11 @@ OURS = "this project"
 # how many completions the slow ways are timed on
 PARTS = {
     "one prompt at a time": 12,
-    "transformers' batched generate": 3 * peers.BATCH,
-    "lm-evaluation-harness, hf": 3 * peers.BATCH,
-    "transformers' continuous batching": 3 * peers.BATCH,
+    "transformers' batched generate": 2 * peers.BATCH,
+    "lm-evaluation-harness, hf": 2 * peers.BATCH,
+    "transformers' continuous batching": peers.BATCH,
+    "llama.cpp's server, float32": 4 * peers.SLOTS,
+    "llama.cpp's server, 4 bits": 4 * peers.SLOTS,
 }
 
 
