@@ -46,6 +46,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.claims import benchmark
 from lib.config import params
 from lib.config.specs import set_names
 from lib.stats import inference
@@ -62,12 +63,6 @@ HISTORY = {
     "after the confirmatory run Holm's correction of what a prompt keeps was mended, which changed no "
     "number of either board",
 }
-EXPLORATORY = (
-    f"exploratory, {RULES_VERSION}: the rules were fixed after looks at runs on the same stems and seed"
-)
-CONFIRMATORY = (
-    f"confirmatory, {RULES_VERSION}: rules and margins were fixed before; stems, contexts and seed are new"
-)
 SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID = "supported", "contradicted", "inconclusive", "invalid"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, INVALID)
 CI_INCLUDES_ZERO, NO_INTERVAL = "interval holds 0", "no interval"
@@ -82,26 +77,31 @@ class Verdict(NamedTuple):
 
 def board_kind(set_name: str) -> str:
     """Return the kind of the board of a set (`kind`); exploratory if there is no such set."""
-    confirms = params.load(set_name).confirms if set_name in set_names() else None
-    return kind(confirms.rules if confirms else None)
+    if set_name not in set_names():
+        return EXPLORATORY
+    parameters = params.load(set_name)
+    return kind(parameters.confirms.rules if parameters.confirms else None, benchmark.of_set(parameters))
 
 
-def kind(frozen: str | None) -> str:
-    """Return the kind of a board, in words.
+def kind(frozen: str | None, sentences: str = benchmark.NAME) -> str:
+    """Return the kind of a board, in words, with the versions under which it was made.
 
     Args:
         frozen: The version of the rules under which the board was to confirm, or None if it was to confirm
-            nothing.
-
-    Returns:
-        CONFIRMATORY if `frozen` is the present version, EXPLORATORY if it is None, else a text that names
-        both versions.
+            nothing. The board is confirmatory if that is the present version.
+        sentences: The benchmark (`lib.claims.benchmark.of_set`).
     """
+    versions = f"{sentences}, {RULES_VERSION}"
     if frozen is None:
-        return EXPLORATORY
+        return f"exploratory, {versions}: the rules were fixed after looks at runs on the same stems and seed"
     if frozen == RULES_VERSION:
-        return CONFIRMATORY
-    return f"exploratory, {RULES_VERSION}: it was to confirm under {frozen}, and the rules have changed since"
+        return (
+            f"confirmatory, {versions}: rules and margins were fixed before; stems, contexts and seed are new"
+        )
+    return f"exploratory, {versions}: it was to confirm under {frozen}, and the rules have changed since"
+
+
+EXPLORATORY = kind(None)
 
 
 def largest_p(p_values) -> float:

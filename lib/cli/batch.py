@@ -89,20 +89,17 @@ def finish(set_name: str) -> None:
 
     The manifest marks the run as complete.
     """
-    from lib.claims import rules
+    from lib.claims import benchmark, rules
     from lib.dataset import own_sentences
     from lib.report import card, forest, reports
 
     card.write(set_name)
-    board, banner, kind = (
-        reports.board(set_name),
-        reports.banner(params.load(set_name)),
-        rules.board_kind(set_name),
-    )
+    parameters, board, kind = params.load(set_name), reports.board(set_name), rules.board_kind(set_name)
+    banner = reports.banner(parameters)
     table = forest.markdown(board, "claims.svg", kind)
     folder = records.run_folder(set_name)
-    # the notebooks ran under the current code, so these rules decided the verdicts
-    versioned = board.assign(rules=rules.RULES_VERSION)
+    # the notebooks ran under the current code, so this benchmark and these rules decided the verdicts
+    versioned = board.assign(benchmark=benchmark.of_set(parameters), rules=rules.RULES_VERSION)
     records.write_text(folder / "headline.csv", versioned.to_csv(index=False, float_format="%.9g"))
     records.write_text(folder / "headline.md", f"**{banner}**\n\n{table}\n" if banner else f"{table}\n")
     records.write_text(folder / "claims.svg", forest.svg(board, banner, kind))

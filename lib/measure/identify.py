@@ -4,6 +4,7 @@ What can be inferred is inferred and reported. What is ambiguous raises an error
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from lib.config import specs
 from lib.config.specs import Model, ParameterError, nearest
 from lib.generation import prompt_checks
 from lib.models import chat_templates
+from lib.runtime.errors import DataError
 
 MODES = ("chat", "completion")
 THINKING_TOKENS = 1024  # for a model whose thinking cannot be switched off
@@ -101,7 +103,9 @@ def family(label: str) -> str:
 
 
 def _of_table(table: str, request: Request) -> tuple[Model, list[str]]:
-    label = request.name or Path(table).stem
+    path = Path(table).expanduser()
+    logged = None if request.name else _logged_model(specs.ROOT / path)
+    label = request.name or logged or path.stem
     model = _model(
         f"TABLE={table}",
         name=slug(label),
@@ -109,11 +113,20 @@ def _of_table(table: str, request: Request) -> tuple[Model, list[str]]:
         family=family(label),
         tuning="instruct",
         mode=request.mode or "chat",
-        table={"path": str(Path(table).expanduser())},
+        table={"path": str(path)},
     )
-    return model, [
-        f"completions of {label}, made elsewhere" + ("" if request.name else "; NAME=… tells whose they are")
-    ]
+    source = "" if request.name else ", as its log says" if logged else "; NAME=… tells whose they are"
+    return model, [f"completions of {label}, made elsewhere{source}"]
+
+
+def _logged_model(path: Path) -> str | None:
+    """The model that a log names; None for a table, and for a log that cannot be read."""
+    from lib.models import evaluation_logs
+
+    with suppress(DataError, OSError):
+        if evaluation_logs.is_log(path):
+            return str(evaluation_logs.read(path).table["model"].iloc[0]) or None
+    return None
 
 
 def _of_server(address: str, request: Request) -> tuple[Model, list[str]]:

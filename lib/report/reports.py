@@ -451,11 +451,10 @@ def board(set_name: str) -> pd.DataFrame:
 def kept_board(set_name: str) -> pd.DataFrame:
     """Read the board that a finished run has left in headline.csv.
 
-    The column rules holds the version of the rules when the board was made.
+    The columns benchmark and rules hold their versions when the board was made.
     """
-    table = pd.read_csv(
-        run_folder(set_name) / "headline.csv", dtype=dict.fromkeys(("model", "rules", "fault"), str)
-    )
+    texts = dict.fromkeys(("model", "benchmark", "rules", "fault"), str)
+    table = pd.read_csv(run_folder(set_name) / "headline.csv", dtype=texts)
     return table.fillna({"fault": ""}).astype({"as_judged": bool})
 
 

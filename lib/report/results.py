@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lib.analysis import leakage, power, usability
-from lib.claims import rules, second_verdicts
+from lib.claims import benchmark, rules, second_verdicts
 from lib.config import params
 from lib.config.specs import JUDGE_SCHEMA
 from lib.judging import judges
@@ -13,12 +13,6 @@ from lib.storage import records
 SHOWN = 2  # pairs furthest apart; a random one is shown besides
 _SEED = 1  # of the random pair
 _ONE_RATER = ("judge", "one rater")
-_BENCHMARKS = {
-    "mining": "mined",
-    "published_prompts": "published prompts",
-    "stems_file": "own sentences",
-    "contexts_file": "own sentences",
-}
 
 
 def of_run(set_name: str) -> dict | None:
@@ -57,9 +51,7 @@ def of_run(set_name: str) -> dict | None:
     return {
         "set": set_name,
         "title": parameters.title,
-        "benchmark": next(
-            (name for key, name in _BENCHMARKS.items() if parameters.dataset.get(key)), "curated"
-        ),
+        "benchmark": benchmark.sentences(parameters),
         "is_mock": parameters.is_mock,
         "board": rules.board_kind(set_name),
         "judge": {

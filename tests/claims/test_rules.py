@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.claims import rules
+from lib.claims import benchmark, rules
 from lib.claims.board import from_interval
 from lib.claims.rules import CONTRADICTED, INCONCLUSIVE, INVALID, SUPPORTED, Retention
 from lib.stats import inference
@@ -227,4 +227,4 @@ def test_several_rows_make_a_model_and_several_models_a_claim(verdicts, of_parts
 
 def test_the_version_has_a_history_and_the_board_calls_itself_exploratory():
     assert list(rules.HISTORY)[-1] == rules.RULES_VERSION
-    assert rules.EXPLORATORY.startswith(f"exploratory, {rules.RULES_VERSION}")
+    assert rules.EXPLORATORY.startswith(f"exploratory, {benchmark.NAME}, {rules.RULES_VERSION}")

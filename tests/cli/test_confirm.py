@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib.claims import board, rules
+from lib.claims import benchmark, board, rules
 from lib.cli import confirm, confirmatory, readme, reproduce
 from lib.config import params, specs
 from lib.config.specs import HELD_OUT, ParameterError
@@ -284,13 +284,12 @@ def test_a_row_that_one_board_lacks_is_empty_there(finished):
 
 def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finished, monkeypatch):
     confirmatory.prepared("smoke")
-    said = (
-        f"confirmatory, {rules.RULES_VERSION}: rules and margins were fixed before; stems, contexts and "
-        "seed are new"
-    )
+    versions = f"sentences of {benchmark.NAME}, judge vader, {rules.RULES_VERSION}"
+    said = f"confirmatory, {versions}: rules and margins were fixed before; stems, contexts and seed are new"
+    before = rules.EXPLORATORY.replace(f"{benchmark.NAME}, {rules.RULES_VERSION}", versions)
     assert (rules.board_kind(NAME), rules.board_kind("smoke"), rules.board_kind("no set")) == (
         said,
-        rules.EXPLORATORY,
+        before,
         rules.EXPLORATORY,
     )
     other = {
@@ -303,16 +302,15 @@ def test_a_confirmatory_board_says_so_where_an_exploratory_one_says_that(finishe
     }
     table = pd.DataFrame(EXPLORATORY).assign(**other)
     assert reports.verdicts_summary(table, said).endswith(f"({said}).")
-    assert forest.title_of(said) == f"What became of the claims (confirmatory, {rules.RULES_VERSION})"
+    assert forest.title_of(said) == f"What became of the claims (confirmatory, {versions})"
     assert forest.svg(table, kind=said) != forest.svg(table)
     assert forest.markdown(table, "claims.svg", said).startswith(f"The claims board ({said}).")
     monkeypatch.setattr(reports, "board", lambda _: table)
     told = [" ".join(claims_text.board(name).split()) for name in ("smoke", NAME)]
-    assert (
-        f"This board is {said}." in told[1] and "exploratory" not in told[1] and rules.EXPLORATORY in told[0]
-    )
+    assert f"This board is {said}." in told[1] and "exploratory" not in told[1] and before in told[0]
     monkeypatch.setattr(rules, "RULES_VERSION", "rules-99")
-    assert rules.board_kind(NAME).startswith("exploratory, rules-99: it was to confirm under rules-")
+    assert ", rules-99: it was to confirm under rules-" in rules.board_kind(NAME)
+    assert rules.board_kind(NAME).startswith("exploratory, ")
 
 
 def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
@@ -386,7 +384,7 @@ def one_model(smoke, tmp_path):
     return folder
 
 
-def test_a_finished_canned_set_is_confirmed_on_sentences_that_it_has_not_seen(one_model):
+def test_a_finished_mock_set_is_confirmed_on_sentences_that_it_has_not_seen(one_model):
     done = called(one_model)
     assert done.returncode == 0, done.stdout
     assert "This board is confirmatory" in done.stdout and "Written: " in done.stdout
@@ -404,5 +402,7 @@ def test_a_finished_canned_set_is_confirmed_on_sentences_that_it_has_not_seen(on
     pages = ("executed/05_scaling_analysis.ipynb", "executed/06_prompting_mitigation_ablation.ipynb")
     for name in ("headline.md", "card.md", *pages):
         said = (made / name).read_text()
-        assert f"confirmatory, {rules.RULES_VERSION}: " in said and "exploratory, " not in said, name
+        assert (
+            "confirmatory, " in said and f", {rules.RULES_VERSION}: " in said and "exploratory, " not in said
+        ), name
     assert "was run already" in called(one_model).stdout

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lib.config.specs import ParameterError
-from lib.measure import answers, sets, tables
+from lib.measure import answers, identify, sets, tables
 from lib.models import evaluation_logs, registry
 from lib.runtime.errors import DataError
 from lib.storage import archives
@@ -201,6 +201,12 @@ def test_a_log_is_measured_in_the_place_of_a_table(project, prompts):
     requested = prompts.assign(mitigation="none", sample_index=1)
     texts = [reply.text for reply in model.reply(requested, 0.7, 32, 1)]
     assert texts == [written[prompt, 1] for prompt in prompts["prompt_id"]]
+    named, notes = identify.identify(identify.Request(table="log.eval"))
+    assert (named.id, notes) == (
+        made["eval"]["model"],
+        [f"completions of {named.id}, made elsewhere, as its log says"],
+    )
+    assert identify.identify(identify.Request(table="log.eval", name="mine"))[0].id == "mine"
     for sample in made["samples"]:
         sample["metadata"]["stem"] = sample["metadata"]["stem"].replace("the", "a")
     tool_logs.write_deflated(path, tool_logs.members(made))
