@@ -25,17 +25,18 @@ _RUN = """async () => {
 }"""
 
 
-def project(folder: Path, notebook: str, set_name: str) -> None:
-    """A copy of the project in which `notebook` is told `set_name`."""
+def project(folder: Path, set_name: str, *notebooks: str) -> None:
+    """A copy of the project in which `notebooks` are told `set_name`."""
     for name in ("lib", "notebooks", "params"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
         )
-    path = folder / "notebooks" / f"{notebook}.ipynb"
-    book = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in book.cells if cell.metadata.get("tags") == ["parameters"])
-    cell.source = f'set_name = "{set_name}"'
-    nbformat.write(book, path)
+    for notebook in notebooks:
+        path = folder / "notebooks" / f"{notebook}.ipynb"
+        book = nbformat.read(path, as_version=4)
+        cell = next(cell for cell in book.cells if cell.metadata.get("tags") == ["parameters"])
+        cell.source = f'set_name = "{set_name}"'
+        nbformat.write(book, path)
 
 
 def chromium(play):

@@ -50,7 +50,7 @@ def ours(model, requested: pd.DataFrame, parameters) -> list[str]:
     """generation.generate, journal and all."""
     with tempfile.TemporaryDirectory() as folder:
         replies = runner.generate(requested, parameters, model, Path(folder) / "journal.jsonl")
-    return replies["completion"].tolist()
+    return replies["completion"].fillna("").tolist()
 
 
 WAYS = {
@@ -87,7 +87,7 @@ def equal_to_the_plain_path(model, requested: pd.DataFrame, parameters) -> int:
             max_new_tokens=parameters.max_new_tokens,
         )
         text = model.tokenizer.decode(written[0, asked.input_ids.shape[1] :], skip_special_tokens=True)
-        equal += _completion(text, row) == completion
+        equal += (_completion(text, row) or "") == completion
     return equal
 
 

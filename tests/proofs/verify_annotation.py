@@ -25,7 +25,7 @@ NAME, NOTEBOOK = "verify", "04b_annotation"
 
 def project(folder: Path) -> Path:
     """A copy of the project with items to label from a simulated study; returns its annotation folder."""
-    jupyter_lab.project(folder, NOTEBOOK, NAME)
+    jupyter_lab.project(folder, NAME, NOTEBOOK)
     _, key, _ = simulated.study("good", 12, 20, {"unused": 1.0}, np.random.default_rng(1))
     place = folder / "outputs" / NAME / "annotation"
     place.mkdir(parents=True)

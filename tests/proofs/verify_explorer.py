@@ -4,7 +4,8 @@ A page of 10,000 pairs picked at random, some with hostile texts, is opened from
 are timed (the quickest of several tries, because other processes slow the rest), links are followed, pairs
 are read at random, and no request may leave the page. Screenshots in both themes and two widths are left in a
 folder. With --set, the page of a finished run is shot as well; with --axe, the pages are searched for
-barriers by that copy of axe-core. Needs Chromium (Debian: apt install chromium). (make verify-explorer)
+barriers by that copy of axe-core. Then notebooks 01 to 03 are run by hand in JupyterLab on mock models, and
+the widget is filtered there. Needs Chromium (Debian: apt install chromium). (make verify-explorer)
 """
 
 import argparse
@@ -22,6 +23,12 @@ from tests.site.hostile import ALERT, N_PAIRS, made_up
 TRIES = 5
 MOST_OPEN, MOST_FILTER = 2000, 100  # ms
 WIDTHS = (1400, 390)
+# by hand, in their order, and what each writes
+LAB_NOTEBOOKS = {
+    "01_dataset": "prompts.parquet",
+    "02_generation": "completions/*.parquet",
+    "03_judging": "judgements/*.parquet",
+}
 THEMES = ("light", "dark")
 _CLOCK = """async (change) => {
   const root = document.querySelector('.leak-explorer'), started = performance.now();
@@ -195,6 +202,30 @@ def barriers(page: Page, axe: Path | None) -> list[str]:
     return lines
 
 
+def in_lab(page: Page, folder: Path) -> dict:
+    """Run notebooks by hand in JupyterLab, on mock models: notebook 03 shows the explorer, and it filters."""
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as home:
+        jupyter_lab.project(Path(work), "smoke", *LAB_NOTEBOOKS)
+        lab = jupyter_lab.Lab(Path(work), Path(home))
+        try:
+            for notebook, made in LAB_NOTEBOOKS.items():
+                jupyter_lab.open_and_run(page, lab.url, notebook)
+                jupyter_lab.wait(lambda made=made: any((Path(work) / "outputs" / "smoke").glob(made)), made)
+            page.locator(".leak-explorer .pairs article").first.wait_for(timeout=120_000)
+            page.locator(".leak-explorer").evaluate("view => view.scrollIntoView()")
+            every = counted(page)
+            changed(page, "arm", "negative")
+            demand(0 < counted(page) < every, "the widget in JupyterLab does not filter")
+            page.wait_for_timeout(1000)
+            page.screenshot(path=folder / "jupyterlab.png")
+            lab.kill_kernel()
+            changed(page, "arm", "")
+            demand(counted(page) == every, "the widget in JupyterLab does not outlive its kernel")
+        finally:
+            lab.stop()
+    return {"in JupyterLab": f"{every} pairs", "barriers": []}
+
+
 def check(page: Page, folder: Path, axe: Path | None) -> dict:
     """One whole run; SystemExit, saying what is wrong, if anything is."""
     data, path = made_up(), folder / "made-up.html"
@@ -253,6 +284,11 @@ def main() -> int:
         results = [check(page, folder, given.axe)]
         if given.set:
             results.append(check_run(page, folder, given.set, given.axe))
+        page.close()
+        page, outside = browser.new_page(viewport={"width": WIDTHS[0], "height": 1300}), []
+        jupyter_lab.local_only(page, outside)
+        results.append(in_lab(page, folder))
+        requests += outside
         browser.close()
     for result in results:
         print(result)

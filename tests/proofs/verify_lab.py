@@ -155,7 +155,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as home,
         sync_playwright() as play_,
     ):
-        jupyter_lab.project(Path(folder), NOTEBOOK, given.set)
+        jupyter_lab.project(Path(folder), given.set, NOTEBOOK)
         lab = Lab(Path(folder), Path(home))
         try:
             browser = jupyter_lab.chromium(play_)
