@@ -1,5 +1,8 @@
 """The texts of a mitigation: one text, or the same request in several wordings.
 
+A text stands before the prompt, unless it says where: `{context}` and `{stem}` in it stand for the two parts
+of the prompt, and a text that begins with `{system}` is sent as a system message.
+
 Each group of prompts gets one wording. Which one depends only on the mitigation's name, the group and the
 number of wordings. All arms and draws of a group therefore have the same wording, other groups and
 mitigations change nothing, and the wordings are about equally frequent. Several wordings cost no more
@@ -7,9 +10,49 @@ completions than one, and the effect of a mitigation is the mean over its wordin
 """
 
 import hashlib
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
+
+SYSTEM, CONTEXT, STEM = "{system}", "{context}", "{stem}"
+_PLACE = re.compile(r"\{[^{}\s]*\}")
+
+
+class Placed(NamedTuple):
+    """A prompt with the text of a mitigation in its place.
+
+    Attributes:
+        system: The system message; empty if there is none.
+        before: What stands before the instruction and the prompt.
+        prompt: Context and stem, with what stands among them.
+    """
+
+    system: str
+    before: str
+    prompt: str
+
+    @property
+    def plain(self) -> str:
+        """The prompt as plain text, which has no system message."""
+        return f"{self.before} {self.prompt}".strip()
+
+
+def placed(text: str, context: str, stem: str) -> Placed:
+    """Put the text of a mitigation (empty for none) into its place in a prompt."""
+    prompt = f"{context} {stem}".strip()
+    if text.startswith(SYSTEM):
+        return Placed(text.removeprefix(SYSTEM).strip(), "", prompt)
+    if STEM in text:
+        return Placed(
+            "", "", re.sub(" {2,}", " ", text.replace(CONTEXT, context).replace(STEM, stem)).strip()
+        )
+    return Placed("", text, prompt)
+
+
+def words(text: str) -> str:
+    """The text of a mitigation without its places."""
+    return re.sub(" {2,}", " ", _PLACE.sub("", text)).strip() if _PLACE.search(text) else text
 
 
 def texts(value: str | list[str]) -> list[str]:
@@ -50,10 +93,39 @@ def _checked(value: Any) -> Any:
             raise ValueError(f"wording {number}, {text!r}, is no text; {remedy}")
         if not text.strip():
             raise ValueError(f"wording {number} is empty, and would ask the bare prompt once more; {remedy}")
+        _check_places(text, f"wording {number}")
     normalized = [" ".join(text.split()) for text in texts(value)]
     if repeated := next((text for index, text in enumerate(normalized) if text in normalized[:index]), None):
         raise ValueError(f"the wording {repeated!r} stands there twice; word one anew, or take it out")
     return value
+
+
+def _check_places(text: str, name: str) -> None:
+    places = _PLACE.findall(text)
+    if unknown := next((place for place in places if place not in (SYSTEM, CONTEXT, STEM)), None):
+        raise ValueError(
+            f"{name} holds the unknown place {unknown}; write {CONTEXT} and {STEM} for the parts of the "
+            f"prompt, or begin with {SYSTEM}"
+        )
+    if not places:
+        return
+    if not words(text):
+        raise ValueError(f"{name}, {text!r}, adds nothing to the prompt; write what it is to say")
+    if SYSTEM in places and (not text.startswith(SYSTEM) or len(places) > 1):
+        raise ValueError(
+            f"{name}: {SYSTEM} stands at the beginning, and without another place; mend {text!r}"
+        )
+    if SYSTEM not in places and places != [CONTEXT, STEM]:
+        raise ValueError(f"{name} needs {CONTEXT} and after it {STEM}, each once; mend {text!r}")
+
+
+def needs_chat(text: str) -> str | None:
+    """Why a model in completion mode cannot be asked with this text; None if it can."""
+    if text.startswith(SYSTEM):
+        return "is a system message"
+    if STEM in text and not text.endswith(STEM):
+        return f"does not end in {STEM}, where the model has to go on"
+    return None
 
 
 Texts = Annotated[Any, AfterValidator(_checked)]  # of one mitigation, in a parameter set

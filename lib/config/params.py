@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lib.config import specs
-from lib.config.mitigation_texts import Texts, asked_once
+from lib.config.mitigation_texts import Texts, asked_once, needs_chat, texts
 from lib.config.sections import (
     NOTEBOOKS,
     PER_MODEL,
@@ -68,6 +68,18 @@ class ParameterSet(Strict):
         if len(names) != len(set(names)):
             raise ValueError(f"two models share a name: {sorted(names)}")
         return value
+
+    @model_validator(mode="after")
+    def _completion_mode_ends_in_the_stem(self):
+        continued = next((one for one in self.models if one.mitigate and one.mode == "completion"), None)
+        for name, value in self.mitigations.items() if continued else ():
+            for text in texts(value):
+                if reason := needs_chat(text):
+                    raise ValueError(
+                        f"mitigations.{name}, {text!r}, {reason}, and model {continued.name} is in "
+                        "completion mode; set its mode to 'chat', or its mitigate to false"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _what_is_held_out_waits_for_a_confirmatory_run(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.errors
 
-from lib.dataset import curated_prompts, relatedness, wording
+from lib.dataset import curated_prompts, positive_controls, relatedness, wording
 from lib.dataset.wording import Finding
 from lib.nlp import similarity, vader
 
@@ -316,6 +316,11 @@ def main(folder: Path = curated_prompts.DATA) -> int:
             name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in FILES
         }
         findings = [Finding(**row) for row in lint(**tables).to_dict("records")]
+        if (folder / positive_controls.FILE).exists():
+            tables["positive controls"] = positive_controls.read(folder)
+            findings += positive_controls.defects(
+                tables["positive controls"], tables["stems"], tables["contexts"]
+            )
         counts = ", ".join(f"{len(table)} {name}" for name, table in tables.items())
         print(f"looked at {counts} in {time.perf_counter() - start:.0f} s")
     for finding in findings:

@@ -157,51 +157,31 @@ def stem_agreement(stems: pd.DataFrame) -> Iterator[Finding]:
     Stems that do not mention their subject, that mention another person, whose verb does not agree with the
     subject, or that do not end in a word.
     """
-    forms = [{forms[person] for forms in _person_words()} for person in range(len(curated_prompts.PRONOUNS))]
     for row in stems[stems["pronoun"].isin(curated_prompts.PRONOUNS)].itertuples():
-        words, own = (
-            set(re.findall(r"\w+", row.stem.casefold())),
-            forms[curated_prompts.PRONOUNS.index(row.pronoun)],
-        )
-        named = row.subject not in relatedness.SUBJECT_PRONOUNS
-        if named and not re.search(rf"\b{re.escape(row.subject)}\b", row.stem, flags=re.IGNORECASE):
-            yield Finding(
-                "pronoun", row.stem_id, row.stem, f"does not name {row.subject}", "name its subject"
-            )
-        if not named and not words & own:
-            yield Finding(
-                "pronoun",
-                row.stem_id,
-                row.stem,
-                f"holds none of {', '.join(sorted(own))}",
-                "refer to its subject",
-            )
-        if not named and row.subject.casefold() != row.pronoun.casefold():
-            yield Finding(
-                "pronoun",
-                row.stem_id,
-                row.subject,
-                f"is told with '{row.pronoun}'",
-                "let subject and pronoun agree",
-            )
-        for word in sorted(words & (set().union(*forms, _STRANGERS) - own)):
-            yield Finding(
-                "pronoun",
-                row.stem_id,
-                row.stem,
-                f"'{word}' is not its subject's",
-                f"use a form of '{row.pronoun}'",
-            )
-        for bent in _bent_verbs(row.stem, row.subject, row.pronoun):
-            yield Finding("agreement", row.stem_id, row.stem, f"'{bent}'", "bend the verb for its subject")
-        if not re.search(r"\w$", row.stem):
-            yield Finding(
-                "ending",
-                row.stem_id,
-                row.stem,
-                "does not end in a word",
-                "cut it after a word, without space or mark",
-            )
+        for check, text, defect, remedy in _disagreements(row):
+            yield Finding(check, row.stem_id, text, defect, remedy)
+
+
+def _disagreements(row) -> Iterator[tuple[str, str, str, str]]:
+    """The defects of a stem: check, text, what is wrong, and the remedy."""
+    forms = [{forms[person] for forms in _person_words()} for person in range(len(curated_prompts.PRONOUNS))]
+    stem, words = row.stem, set(re.findall(r"\w+", row.stem.casefold()))
+    own = forms[curated_prompts.PRONOUNS.index(row.pronoun)]
+    if row.subject not in relatedness.SUBJECT_PRONOUNS:
+        if not re.search(rf"\b{re.escape(row.subject)}\b", stem, flags=re.IGNORECASE):
+            yield "pronoun", stem, f"does not name {row.subject}", "name its subject"
+    else:
+        if not words & own:
+            yield "pronoun", stem, f"holds none of {', '.join(sorted(own))}", "refer to its subject"
+        if row.subject.casefold() != row.pronoun.casefold():
+            told = f"is told with '{row.pronoun}'"
+            yield "pronoun", row.subject, told, "let subject and pronoun agree"
+    for word in sorted(words & (set().union(*forms, _STRANGERS) - own)):
+        yield "pronoun", stem, f"'{word}' is not its subject's", f"use a form of '{row.pronoun}'"
+    for bent in _bent_verbs(stem, row.subject, row.pronoun):
+        yield "agreement", stem, f"'{bent}'", "bend the verb for its subject"
+    if not re.search(r"\w$", stem):
+        yield "ending", stem, "does not end in a word", "cut it after a word, without space or mark"
 
 
 def _bent_verbs(stem: str, subject: str, pronoun: str) -> list[str]:

@@ -46,12 +46,24 @@ def check(requested: pd.DataFrame, model, max_new_tokens: int) -> None:
     Raises:
         ParameterError: If they do not; the message names model, fault and remedy.
     """
+    _refuse_examples_of_the_benchmark(requested)
     model.check(requested)
     if model.tokenizer is None:
         return
     fault = _fault(requested, model, max_new_tokens)
     if fault:
         raise ParameterError(f"model {model.spec.name}: {fault}")
+
+
+def _refuse_examples_of_the_benchmark(requested: pd.DataFrame) -> None:
+    """Refuse a mitigation that shows the model a sentence of the benchmark, as an example would."""
+    sentences = {*requested["stem"], *requested["context"]} - {""}
+    for row in requested.drop_duplicates(["mitigation", "mitigation_text"]).itertuples():
+        if shown := next((text for text in sorted(sentences) if text in row.mitigation_text), None):
+            raise ParameterError(
+                f"mitigations.{row.mitigation}: holds {shown!r}, a sentence of the benchmark; write examples "
+                "of your own"
+            )
 
 
 def thought_note(model, max_new_tokens: int) -> str:

@@ -70,9 +70,11 @@ def _ask(
         mitigation_texts.of_group(mitigation, group, len(texts)) if texts else 0
         for group in requested["group_id"]
     ]
-    requested["mitigation_text"] = [texts[number - 1] if texts else "" for number in requested["wording"]]
+    of_row = [texts[number - 1] if texts else "" for number in requested["wording"]]
+    requested["mitigation_text"] = list(map(mitigation_texts.words, of_row))
     requested["rendered"] = [
-        model.render(row.context, row.stem, row.mitigation_text) for row in requested.itertuples()
+        model.render(row.context, row.stem, text)
+        for row, text in zip(requested.itertuples(), of_row, strict=True)
     ]
     requested = requested.astype(object)  # so the samples of a prompt share its texts in memory
     rows = requested.loc[requested.index.repeat(counts[requested.index])].astype({"wording": int})

@@ -65,32 +65,11 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) ->
         ParameterError: If prompts are unknown, answers are not filled in, or groups lack an arm; the message
             names the rows.
     """
-    location = f"TABLE={model.spec.table.path}"
-    rows = model.rows
-    if model.by != "prompt_id":
-        raise ParameterError(
-            f"{location}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that "
-            "has it"
-        )
-    if rows.empty:
-        raise ParameterError(f"{location}: holds no answers; fill in what `make measure TABLE=` writes")
+    location, rows = f"TABLE={model.spec.table.path}", model.rows
     group_of_prompt = table.set_index("prompt_id")["group_id"]
-    unknown = rows[~rows["prompt"].isin(group_of_prompt.index)]
-    if len(unknown):
-        raise ParameterError(
-            f"{location}: {len(unknown):,} rows ask an unknown prompt_id, such as "
-            f"{unknown['prompt'].iloc[0]!r} ({model.unit} {unknown.index[0]}); take them out; "
-            "`make measure TABLE=` writes those there are"
-        )
+    _refuse_unusable(location, model, group_of_prompt)
     model.check_sentences(table)
-    outcome = rows["outcome"] if "outcome" in rows else pd.Series("", rows.index)
-    unfilled = rows[(rows["completion"].fillna("").str.strip() == "") & (outcome == "")]
-    if len(unfilled):
-        raise ParameterError(
-            f"{location}: {len(unfilled):,} of {len(rows):,} completions are not filled in ({model.unit} "
-            f"{tables.some(unfilled.index, len(unfilled))})\nfill them in, or write 'empty' into the column "
-            "outcome where the model said nothing"
-        )
+    _refuse_unfilled(location, model)
     unmitigated = rows[rows["mitigation"] == NO_MITIGATION]
     if unmitigated.empty:
         raise ParameterError(
@@ -112,6 +91,38 @@ def design(model, table: pd.DataFrame, ordered: list[str], mitigations: dict) ->
         )
     _refuse_gaps(location, rows, table[table["group_id"].isin(ordered[:count])], samples, mitigated)
     return Design(count, samples, int(bool(mitigated)), len(mitigations), float("nan"))
+
+
+def _refuse_unusable(location: str, model, group_of_prompt: pd.Series) -> None:
+    """Refuse a table without prompt_id or answers, or with prompts that do not exist."""
+    rows = model.rows
+    if model.by != "prompt_id":
+        raise ParameterError(
+            f"{location}: has no column prompt_id; `make measure TABLE=` writes a table of the prompts that "
+            "has it"
+        )
+    if rows.empty:
+        raise ParameterError(f"{location}: holds no answers; fill in what `make measure TABLE=` writes")
+    unknown = rows[~rows["prompt"].isin(group_of_prompt.index)]
+    if len(unknown):
+        raise ParameterError(
+            f"{location}: {len(unknown):,} rows ask an unknown prompt_id, such as "
+            f"{unknown['prompt'].iloc[0]!r} ({model.unit} {unknown.index[0]}); take them out; "
+            "`make measure TABLE=` writes those there are"
+        )
+
+
+def _refuse_unfilled(location: str, model) -> None:
+    """Refuse answers that are neither a text nor an outcome."""
+    rows = model.rows
+    outcome = rows["outcome"] if "outcome" in rows else pd.Series("", rows.index)
+    unfilled = rows[(rows["completion"].fillna("").str.strip() == "") & (outcome == "")]
+    if len(unfilled):
+        raise ParameterError(
+            f"{location}: {len(unfilled):,} of {len(rows):,} completions are not filled in ({model.unit} "
+            f"{tables.some(unfilled.index, len(unfilled))})\nfill them in, or write 'empty' into the column "
+            "outcome where the model said nothing"
+        )
 
 
 def _refuse_gaps(

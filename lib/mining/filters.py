@@ -42,6 +42,19 @@ def choose(candidates: pd.DataFrame, config: Mining, counts: Counter) -> tuple[p
         sentence) and predicted (see `lib.mining.neutrality`; for a stem the larger of its own and its
         sentence's).
     """
+    table = _from_good_sites(_distinct(candidates, config, counts), config, counts)
+    table, vectors = _felt_right(table.reset_index(drop=True), config, counts)
+    order = np.argsort(
+        np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable"
+    )
+    table, vectors = table.iloc[order], vectors[order]
+    keep = _within_limits(table, config, counts)
+    counts.update({f"chosen_{role}": int(n) for role, n in table.loc[keep, "role"].value_counts().items()})
+    return table[keep].reset_index(drop=True), vectors[keep]
+
+
+def _distinct(candidates: pd.DataFrame, config: Mining, counts: Counter) -> pd.DataFrame:
+    """English candidates with a role, each sentence once, as many of a role as are looked at."""
     table = candidates.assign(
         sentence_sha1=[
             hashlib.sha1(neutrality.key(text).encode()).hexdigest() for text in candidates["sentence"]
@@ -54,44 +67,37 @@ def choose(candidates: pd.DataFrame, config: Mining, counts: Counter) -> tuple[p
     table["role"] = _shared_out(table)
     table["shown"] = table["stem"].where(table["role"] == "stem", table["sentence"])
     table["reference"] = table["reference"].where(table["role"] == "stem", "")
-    table = _drop(
-        table, table.groupby("role").cumcount() >= config.oversample * config.groups, "not_sampled", counts
-    )
+    beyond = table.groupby("role").cumcount() >= config.oversample * config.groups
+    table = _drop(table, beyond, "not_sampled", counts)
     table = _drop(table, _nearly_repeated(table["sentence"]), "nearly_repeated", counts)
-    table = _drop(table, ~table["sentence"].map(_is_english), "language", counts)
+    return _drop(table, ~table["sentence"].map(_is_english), "language", counts)
+
+
+def _from_good_sites(table: pd.DataFrame, config: Mining, counts: Counter) -> pd.DataFrame:
+    """Candidates with their site, without charged sentences of encyclopedias and without listed sites."""
     table["site"] = table["url"].map({url: site(url) for url in table["url"].unique()})
     factual = table["site"].isin(ENCYCLOPEDIAS) & (table["valence"] != 0)
     table = _drop(table, factual, "encyclopedia", counts)
-    if config.url_filter:
-        table = _drop(
-            table,
-            ~table["url"].map({url: _is_decent(url) for url in table["url"].unique()}).astype(bool),
-            "site_listed",
-            counts,
-        )
-    table, vectors = _felt_right(table.reset_index(drop=True), config, counts)
-    order = np.argsort(
-        np.where(table["role"].isin(["stem", "neutral"]), table["predicted"], 0), kind="stable"
-    )
-    table, vectors = table.iloc[order], vectors[order]
-    stems = table["role"] == "stem"
-    keep = np.ones(len(table), dtype=bool)
+    if not config.url_filter:
+        return table
+    decent = table["url"].map({url: _is_decent(url) for url in table["url"].unique()}).astype(bool)
+    return _drop(table, ~decent, "site_listed", counts)
+
+
+def _within_limits(table: pd.DataFrame, config: Mining, counts: Counter) -> np.ndarray:
+    """Whether each row is among the first of its page and site, stems apart from the others."""
+    stems, keep = table["role"] == "stem", np.ones(len(table), dtype=bool)
     for column, limit, reason in (
         ("url", config.max_per_page, "page_full"),
         ("site", config.max_per_site, "site_full"),
     ):
-        if limit is not None:
-            full = (
-                keep
-                & (
-                    table[keep].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0)
-                    >= limit
-                ).to_numpy()
-            )
-            counts[f"dropped_{reason}"] += int(full.sum())
-            keep &= ~full
-    counts.update({f"chosen_{role}": int(n) for role, n in table.loc[keep, "role"].value_counts().items()})
-    return table[keep].reset_index(drop=True), vectors[keep]
+        if limit is None:
+            continue
+        place = table[keep].groupby([column, stems]).cumcount().reindex(table.index, fill_value=0)
+        full = keep & (place >= limit).to_numpy()
+        counts[f"dropped_{reason}"] += int(full.sum())
+        keep &= ~full
+    return keep
 
 
 def _shared_out(table: pd.DataFrame) -> pd.Series:

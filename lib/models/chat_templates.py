@@ -31,6 +31,14 @@ def _compiled(template: str):
     return chat_template_utils._compile_jinja_template(template)
 
 
+def messages(spec: Model, text: str, system: str = "") -> list[dict[str, str]]:
+    """A message of the user, after a system message if the model has one or `system` gives its text."""
+    whole = "\n\n".join(filter(None, (spec.system_prompt, system)))
+    # an empty system prompt is sent too: it takes the place of the one that a template has by itself
+    first = [{"role": "system", "content": whole}] if whole or spec.system_prompt is not None else []
+    return [*first, {"role": "user", "content": text}]
+
+
 def apply(tokenizer, spec: Model, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
     """Render messages in the model's chat template, with its `chat_template_kwargs` and a fixed date.
 

@@ -11,6 +11,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from lib.config import mitigation_texts
 from lib.config.specs import Model, ParameterError
 from lib.models import architectures, chat_templates, decoding, prefill
 from lib.models.base import INSTRUCTION, UNDIVIDED, Backend, Division, no_progress
@@ -141,24 +142,23 @@ class HuggingFaceModel(Backend):
         It is plain text, or the model's chat template, with the answer prefilled if the parameter set says
         so.
         """
-        text = f"{context} {stem}".strip()
+        placed = mitigation_texts.placed(mitigation, context, stem)
         if self.spec.mode == "completion":
-            return f"{mitigation} {text}".strip()
-        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip()) + (
-            text if self.spec.assistant_prefill else ""
-        )
+            return placed.plain
+        question = self.question(f"{placed.before} {INSTRUCTION} {placed.prompt}".strip(), placed.system)
+        return question + (f"{context} {stem}".strip() if self.spec.assistant_prefill else "")
 
-    def question(self, text: str) -> str:
-        """Render a message of the user in the chat template, up to the start of the answer."""
-        return chat_templates.apply(self.tokenizer, self.spec, self._messages(text))
+    def question(self, text: str, system: str = "") -> str:
+        """Render a message of the user in the chat template, up to the start of the answer.
 
-    def _messages(self, text: str) -> list[dict[str, str]]:
-        system = (
-            []
-            if self.spec.system_prompt is None
-            else [{"role": "system", "content": self.spec.system_prompt}]
-        )
-        return [*system, {"role": "user", "content": text}]
+        Args:
+            text: The message.
+            system: Text of a system message besides the model's own.
+        """
+        return chat_templates.apply(self.tokenizer, self.spec, self._messages(text, system))
+
+    def _messages(self, text: str, system: str = "") -> list[dict[str, str]]:
+        return chat_templates.messages(self.spec, text, system)
 
     def opens_thought(self, rendered: str) -> bool:
         """Whether a rendered prompt ends inside a thought that its template has opened.

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from lib.config import mitigation_texts
 from lib.config.specs import Model
 from lib.models.base import Backend, no_progress
 from lib.nlp import vader
@@ -42,7 +43,7 @@ class MockModel(Backend):
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """Render the plain text of the prompt."""
-        return f"{mitigation} {context} {stem}".strip()
+        return mitigation_texts.placed(mitigation, context, stem).plain
 
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import openai
 import pandas as pd
 
-from lib.config import specs
+from lib.config import mitigation_texts, specs
 from lib.config.specs import Model, ParameterError
-from lib.models import server_errors, server_replies
+from lib.models import chat_templates, server_errors, server_replies
 from lib.models.base import INSTRUCTION, Backend, no_progress
 from lib.replies import outcomes
 from lib.replies.reply import Reply
@@ -70,17 +70,17 @@ class Server(Backend):
 
         The server puts the messages into the model's template.
         """
-        text = f"{context} {stem}".strip()
+        placed = mitigation_texts.placed(mitigation, context, stem)
         if self.spec.mode == "completion":
-            return f"{mitigation} {text}".strip()
-        return self.question(f"{mitigation} {INSTRUCTION} {text}".strip())
+            return placed.plain
+        return self._as_json(f"{placed.before} {INSTRUCTION} {placed.prompt}".strip(), placed.system)
 
     def question(self, text: str) -> str:
         """Render a message of the user as it is sent: the messages as JSON."""
-        messages = [{"role": "user", "content": text}]
-        if self.spec.system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self.spec.system_prompt})
-        return json.dumps(messages, ensure_ascii=False)
+        return self._as_json(text)
+
+    def _as_json(self, text: str, system: str = "") -> str:
+        return json.dumps(chat_templates.messages(self.spec, text, system), ensure_ascii=False)
 
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress

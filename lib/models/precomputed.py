@@ -28,7 +28,7 @@ from typing import NoReturn
 
 import pandas as pd
 
-from lib.config import specs
+from lib.config import mitigation_texts, specs
 from lib.config.specs import NO_MITIGATION, Model, ParameterError, nearest
 from lib.models import evaluation_logs
 from lib.models.base import Backend, no_progress
@@ -66,7 +66,7 @@ class Precomputed(Backend):
 
     def render(self, context: str, stem: str, mitigation: str) -> str:
         """Render the plain text of the prompt."""
-        return f"{mitigation} {context} {stem}".strip()
+        return mitigation_texts.placed(mitigation, context, stem).plain
 
     def reply(
         self, requests: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int, progress=no_progress

@@ -32,7 +32,7 @@ COLUMNS = {
     "arm": "kind of context: none, neutral, placebo, negative, positive",
     "mitigation": "name of the request not to leak; none: the bare prompt",
     "wording": "which of its wordings, from 1 on; 0 for the bare prompt",
-    "mitigation_text": "the request itself, which stood before the context",
+    "mitigation_text": "the request itself, before the context unless {context} or {system} say where",
     "sample_index": "number of the draw",
     "context": "the sentence whose sentiment may leak",
     "stem": "the sentence to complete",

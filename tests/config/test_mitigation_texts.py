@@ -5,11 +5,14 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+import yaml
 
 from lib.config import mitigation_texts, params, specs
+from lib.config.specs import ParameterError
 from lib.dataset import curated_prompts, wording
-from lib.generation import runner
+from lib.generation import prompt_checks, runner
 from lib.models import registry
+from tests import conftest
 from tests.generation.test_runner import generation
 
 CALM = ["Stay calm.", "Be calm.", "Keep calm."]
@@ -97,3 +100,77 @@ def test_controls_are_as_long_as_prompts_and_hold_no_word_that_a_lexicon_rates(n
 
 def test_a_canned_set_asks_in_several_wordings():
     assert len(params.load("smoke").mitigations["ignore-feelings"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "placed", "plain", "words"),
+    [
+        ("Stay calm.", ("", "Stay calm.", "A. B is"), "Stay calm. A. B is", "Stay calm."),
+        ("", ("", "", "A. B is"), "A. B is", ""),
+        ("{context} So far. {stem}", ("", "", "A. So far. B is"), "A. So far. B is", "So far."),
+        ("X {context} {stem}", ("", "", "X A. B is"), "X A. B is", "X"),
+        ("{system} Be calm.", ("Be calm.", "", "A. B is"), "A. B is", "Be calm."),
+    ],
+)
+def test_a_text_stands_where_it_says(text, placed, plain, words):
+    found = mitigation_texts.placed(text, "A.", "B is")
+    assert (found, found.plain, mitigation_texts.words(text)) == (placed, plain, words)
+
+
+def test_a_place_without_a_context_leaves_no_gap():
+    assert mitigation_texts.placed("{context} So far. {stem}", "", "B is").plain == "So far. B is"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{ctx} {stem}", r"unknown place \{ctx\}"),
+        ("{stem} {context} x", r"needs \{context\} and after it \{stem\}, each once"),
+        ("{context} x", "each once"),
+        ("{context} x {context} {stem}", "each once"),
+        ("Be calm {system}", "at the beginning"),
+        ("{system} {stem} x", "at the beginning"),
+        ("{context} {stem}", "adds nothing to the prompt"),
+        ("{system}", "adds nothing to the prompt"),
+    ],
+)
+def test_places_that_make_no_prompt_are_refused(project, text, says):
+    with pytest.raises(ParameterError, match=rf"mitigations\.odd: .*{says}"):
+        changed(project, "smoke", odd=text)
+
+
+def changed(project, name: str, **texts) -> params.ParameterSet:
+    """A parameter set with further mitigations."""
+    path = project / "params" / f"{name}.yaml"
+    values = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(values | {"mitigations": values["mitigations"] | texts}))
+    return params.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{system} Be calm.", "is a system message"), ("{context} {stem} (calmly)", "does not end in")],
+)
+def test_a_model_that_continues_a_text_is_not_asked_what_it_cannot_do(project, text, says):
+    with pytest.raises(
+        ParameterError, match=rf"mitigations\.odd, .*{says}.* in completion mode; set its mode"
+    ):
+        changed(project, "smoke", odd=text)
+
+
+def test_a_chat_model_gets_a_system_message_or_a_text_around_the_prompt():
+    model = registry.load(conftest.generation("chat", {"keep_template_system": False}).model)
+    context, stem = "He is sad.", "His street is"
+    system = model.render(context, stem, "{system} Mind the facts.")
+    assert "<|im_start|>system\nMind the facts.<|im_end|>" in system
+    assert model.render(context, stem, "").split("<|im_start|>user")[1] == system.split("<|im_start|>user")[1]
+    around = model.render(context, stem, "{context} (Irrelevant.) {stem} (Facts!)")
+    assert "Complete the sentence: He is sad. (Irrelevant.) His street is (Facts!)<|im_end|>" in around
+    assert around.endswith("He is sad. His street is")  # the answer is begun as without the text
+
+
+def test_an_example_that_is_a_sentence_of_the_benchmark_is_refused_before_anything_is_asked(benchmark):
+    stem = benchmark["stem"].iloc[0]
+    rows = requested(benchmark, mitigations={"shots": f"{stem} seven. Now the next:"})
+    with pytest.raises(ParameterError, match=r"mitigations\.shots: holds .*, a sentence of the benchmark"):
+        prompt_checks.check(rows, registry.load(generation().model), 6)
