@@ -19,7 +19,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from lib.config import params, sections
 from lib.dataset import curated_prompts
 from lib.generation import calibration, runner
-from lib.models import huggingface, registry, sampling
+from lib.models import first_words, huggingface, registry, sampling
 from lib.models.base import Division
 from lib.replies import outcomes
 from lib.replies.reply import Reply
@@ -65,28 +65,35 @@ WAYS = {
 class KeyedNoise(LogitsProcessor):
     """The project's noise for one completion, for transformers' own greedy generate."""
 
-    def __init__(self, key, temperature: float):
-        self.key, self.temperature, self.step = key, temperature, 0
+    def __init__(self, key, temperature: float, read: int, model, require_word: bool):
+        self.key, self.temperature, self.read, self.tokenizer = key, temperature, read, model.tokenizer
+        ends = {model.tokenizer.eos_token_id}
+        self.first_word = first_words.Allowed(model.tokenizer, model.config.vocab_size, ends)
+        self.require_word = require_word
 
     def __call__(self, input_ids, scores):
-        noise = torch.from_numpy(sampling.gumbel_noise(*self.key, self.step, scores.shape[-1]))
-        self.step += 1
-        return scores / self.temperature + noise
+        written = input_ids[0, self.read :]
+        if self.require_word:
+            scores = self.first_word.restrict(scores, [self.tokenizer.decode(written)])
+        noise = sampling.gumbel_noise(*self.key, len(written), scores.shape[-1])
+        return scores / self.temperature + torch.from_numpy(noise)
 
 
 def equal_to_the_plain_path(model, requested: pd.DataFrame, parameters) -> int:
     """How many completions are those of transformers' generate, one prompt at a time, with the same noise."""
     found, equal = ours(model, requested, parameters), 0
     for row, completion in zip(requested.itertuples(), found, strict=True):
-        asked = model.tokenizer(row.rendered, return_tensors="pt")
-        noise = KeyedNoise((parameters.seed, row.group_id, row.sample_index), parameters.temperature)
+        asked = {"input_ids": torch.tensor(model.token_ids([row.rendered]))}
+        read = asked["input_ids"].shape[1]
+        key = (parameters.seed, row.group_id, row.sample_index)
+        noise = KeyedNoise(key, parameters.temperature, read, model, parameters.model.require_word)
         written = model.weights.generate(
             **asked,
             do_sample=False,
             logits_processor=LogitsProcessorList([noise]),
             max_new_tokens=parameters.max_new_tokens,
         )
-        text = model.tokenizer.decode(written[0, asked.input_ids.shape[1] :], skip_special_tokens=True)
+        text = model.tokenizer.decode(written[0, read:], skip_special_tokens=True)
         equal += (_completion(text, row) or "") == completion
     return equal
 
