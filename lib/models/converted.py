@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from lib.runtime import progress
 from lib.storage import packages
 from lib.storage.artifacts import Artifact
-from lib.storage.caching import cache_folder, check_room, fresh, locked
+from lib.storage.caching import cache_folder, check_room, locked, whole
 
 Load = Callable[..., Any]  # (name of an Auto class, source, options of from_pretrained) -> the loaded object
 
@@ -87,10 +87,10 @@ def described(gguf: Gguf, load: Load, room: int = 0) -> Path:
             config, tokenizer = (
                 load(loader, source, **options) for loader in ("AutoConfig", "AutoTokenizer")
             )
-            tmp_path = fresh(path)
-            config.save_pretrained(tmp_path)
-            save_tokenizer(tokenizer, tmp_path)
-            tmp_path.rename(path)
+            with whole(path) as tmp_path:
+                tmp_path.mkdir()
+                config.save_pretrained(tmp_path)
+                save_tokenizer(tokenizer, tmp_path)
     return path
 
 
@@ -126,9 +126,9 @@ def weights(gguf: Gguf, dtype: str, size: int, load: Load) -> Path | None:
 def _convert(gguf: Gguf, dtype: str, load: Load, made: Path) -> None:
     source, options = gguf.locate(0)
     model = dequantised(load, source, **options, dtype=dtype)
-    tmp_path = fresh(made)
-    model.save_pretrained(tmp_path)
-    tmp_path.rename(made)
+    with whole(made) as tmp_path:
+        tmp_path.mkdir()
+        model.save_pretrained(tmp_path)
 
 
 def save_tokenizer(tokenizer, folder: Path) -> None:

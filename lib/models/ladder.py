@@ -24,7 +24,7 @@ from lib.corpora import human_ratings, packaged_text, wet
 from lib.models import ladder_training
 from lib.models.ladder_training import Recipe
 from lib.runtime.errors import ResourceError
-from lib.storage import packages, records
+from lib.storage import caching, packages, records
 
 VERSION = "ladder-1"  # change it with any change here or in ladder_training.py that changes a weight
 BEGIN, END = "<s>", "</s>"
@@ -102,11 +102,9 @@ def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
     held_out, train_on = ([texts[place] for place in part] for part in (order[:cut], order[cut:]))
     tokenizer = _tokenizer(train_on, recipe)
     tokenizer.save_pretrained(ladder / "tokenizer")
-    unfinished = ladder / "unfinished.npz"
-    np.savez(
-        unfinished, train=_blocks(tokenizer, train_on, recipe), held_out=_blocks(tokenizer, held_out, recipe)
-    )
-    unfinished.rename(ladder / "blocks.npz")
+    train_blocks, held_out_blocks = (_blocks(tokenizer, part, recipe) for part in (train_on, held_out))
+    with caching.whole(ladder / "blocks.npz") as tmp_path:
+        np.savez(tmp_path, train=train_blocks, held_out=held_out_blocks)
 
 
 def _tokenizer(texts: list[str], recipe: Recipe):

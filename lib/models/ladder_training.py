@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import shutil
 import sys
 import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -14,6 +13,7 @@ import numpy as np
 from lib.runtime import progress
 from lib.runtime.cores import available_cores, end_with_parent
 from lib.runtime.errors import ResourceError
+from lib.storage import caching
 
 _counter = None  # operations done by all training processes, shared with the process that shows the progress
 
@@ -157,15 +157,13 @@ def losses(model, blocks, recipe: Recipe) -> np.ndarray:
 def _keep(ladder: Path, size: str, model, tokenizer, results: dict) -> None:
     from safetensors import SafetensorError
 
-    tmp_path = ladder / f".{size}.making"
-    shutil.rmtree(tmp_path, ignore_errors=True)
-    try:
-        model.save_pretrained(tmp_path)
-    except SafetensorError as error:  # a full disk, among others
-        raise ResourceError(str(error)) from None
-    tokenizer.save_pretrained(tmp_path)
-    (ladder / f"{size}.json").write_text(json.dumps(results, indent=1))
-    tmp_path.rename(ladder / size)
+    with caching.whole(ladder / size) as tmp_path:
+        try:
+            model.save_pretrained(tmp_path)
+        except SafetensorError as error:  # a full disk, among others
+            raise ResourceError(str(error)) from None
+        tokenizer.save_pretrained(tmp_path)
+        (ladder / f"{size}.json").write_text(json.dumps(results, indent=1))
 
 
 def _operations(size: str, recipe: Recipe) -> float:

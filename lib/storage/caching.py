@@ -35,14 +35,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fresh(path: Path) -> Path:
-    """Create an empty folder next to `path`, to be renamed to `path` when it is complete."""
-    tmp_path = path.with_name(f".{path.name}.making")
-    shutil.rmtree(tmp_path, ignore_errors=True)
-    tmp_path.mkdir(parents=True)
-    return tmp_path
-
-
 @contextmanager
 def whole(path: Path, mark: str = "making") -> Iterator[Path]:
     """Let the block write a file or folder under a temporary name, and rename it to `path` at the end.

@@ -21,7 +21,7 @@ from filelock import FileLock
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
 from lib.storage.artifacts import Artifact, Part, artifact
-from lib.storage.caching import cache_folder, check_room, fresh, locked, sha256, whole
+from lib.storage.caching import cache_folder, check_room, locked, sha256, whole
 
 
 class Package(NamedTuple):
@@ -115,7 +115,9 @@ def _download(
     watch: Callable[[int], None] = lambda n_bytes: None,
 ) -> None:
     """Download the file `name` into `folder`, unless `check` raises; `watch` gets the bytes present."""
-    tmp_path = fresh(folder / name)
+    tmp_path = folder / f".{name}.making"
+    shutil.rmtree(tmp_path, ignore_errors=True)
+    tmp_path.mkdir(parents=True)
     try:
         pip_download(requirement, name, tmp_path, folder.resolve(), lambda: watch(_size(tmp_path)))
         check(tmp_path / name)
