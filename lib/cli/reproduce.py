@@ -25,9 +25,8 @@ _SNAKEMAKE = (
     "mtime",
     "params",
     "input",
-    "--quiet",
-    "all",
 )
+_QUIET = ("--quiet", "all")
 
 
 def run(set_name: str, cores: int) -> None:
@@ -52,7 +51,11 @@ def run(set_name: str, cores: int) -> None:
     print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
     started = time.monotonic()
     with records.only_run(folder) as lock:
-        _run(set_name, parameters, cores, lock)
+        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
+        shutil.rmtree(records.ROOT / ".snakemake" / "locks", ignore_errors=True)
+        snakemake = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
+        if not _is_up_to_date(folder, snakemake):
+            _run(set_name, parameters, cores, snakemake, lock)
     from lib.report import claims_text
 
     minutes = command_line.format_duration(time.monotonic() - started)
@@ -62,7 +65,15 @@ def run(set_name: str, cores: int) -> None:
     )
 
 
-def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) -> None:
+def _is_up_to_date(folder: Path, snakemake: list[str]) -> bool:
+    """Whether the run is finished, and Snakemake finds nothing to do."""
+    if not (folder / "manifest.json").exists():
+        return False
+    done = subprocess.run([*snakemake, "--dry-run"], cwd=records.ROOT, capture_output=True, text=True)
+    return done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+
+
+def _run(set_name: str, parameters: params.ParameterSet, cores: int, snakemake: list[str], lock: int) -> None:
     """Prepare the run and pass its notebooks to Snakemake, showing their progress."""
     from lib.cli import eta
 
@@ -71,9 +82,7 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
     progress_folder = logs / "progress"
     shutil.rmtree(progress_folder, ignore_errors=True)
     progress_folder.mkdir(parents=True)
-    snakemake = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
-    if shutil.which("nvidia-smi"):
-        snakemake += ["--resources", "gpu=1"]  # one model at a time on the accelerator
+    resources = ["--resources", "gpu=1"] if shutil.which("nvidia-smi") else []  # one model at a time on it
     with terminal.View(progress_folder, cores, lambda: eta.completions(set_name, parameters)) as view:
         _follow(
             [sys.executable, "-m", "lib.cli.batch", "prepare", set_name],
@@ -83,9 +92,7 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, lock: int) 
             lock,
         )
         (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
-        # a stale lock of a killed run: `only_run` has made sure that no other run is alive
-        subprocess.run([*snakemake, "--unlock"], cwd=records.ROOT, capture_output=True, check=False)
-        _follow(snakemake, view, progress_folder, logs / "snakemake.log", lock)
+        _follow([*snakemake, *resources, *_QUIET], view, progress_folder, logs / "snakemake.log", lock)
 
 
 def _follow(command: list[str], view: terminal.View, progress_folder: Path, log: Path, lock: int) -> None:

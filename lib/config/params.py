@@ -69,15 +69,33 @@ class ParameterSet(Strict):
             raise ValueError(f"two models share a name: {sorted(names)}")
         return value
 
+    def mitigations_of(self, model: Model) -> dict:
+        """The mitigations with which a model is asked."""
+        if isinstance(model.mitigate, list):
+            return {name: value for name, value in self.mitigations.items() if name in model.mitigate}
+        return self.mitigations if model.mitigate else {}
+
+    @model_validator(mode="after")
+    def _models_are_asked_what_there_is(self):
+        for model in self.models:
+            for name in model.mitigate if isinstance(model.mitigate, list) else ():
+                if name not in self.mitigations:
+                    raise ValueError(
+                        f"model {model.name}: mitigate: {name!r} is not one of the mitigations"
+                        f"{nearest(name, self.mitigations)}"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _completion_mode_ends_in_the_stem(self):
-        continued = next((one for one in self.models if one.mitigate and one.mode == "completion"), None)
-        for name, value in self.mitigations.items() if continued else ():
-            for text in texts(value):
-                if reason := needs_chat(text):
+        for model in self.models:
+            for name, value in self.mitigations_of(model).items() if model.mode == "completion" else ():
+                if wrong := next(
+                    ((text, reason) for text in texts(value) if (reason := needs_chat(text))), None
+                ):
                     raise ValueError(
-                        f"mitigations.{name}, {text!r}, {reason}, and model {continued.name} is in "
-                        "completion mode; set its mode to 'chat', or its mitigate to false"
+                        f"mitigations.{name}, {wrong[0]!r}, {wrong[1]}, and model {model.name} is in "
+                        "completion mode; set its mode to 'chat', or name in its mitigate the others"
                     )
         return self
 
@@ -285,7 +303,7 @@ def cell_values(
         "model": chosen.model_dump(),
         "model_name": chosen.name,
         "model_names": [model.name for model in parameters.models],
-        "mitigations": parameters.mitigations if chosen.mitigate or notebook not in PER_MODEL else {},
+        "mitigations": parameters.mitigations_of(chosen) if notebook in PER_MODEL else parameters.mitigations,
     }
     place = f"params/{set_name}.yaml: {section}"
     for key in getattr(parameters, section).keys() & shared.keys():

@@ -146,7 +146,8 @@ class Model(Strict):
     parameters: Count | None = None
     server: Server | None = None
     table: Table | None = None
-    mitigate: bool = False  # also generate with every mitigation prompt
+    # also generate with every mitigation prompt, or with those of these names
+    mitigate: bool | Annotated[list[Name], Field(min_length=1)] = False
 
     @model_validator(mode="after")
     def _is_known(self):

@@ -121,7 +121,7 @@ def design(parameters: params.ParameterSet) -> Design:
     """Return the design of an earlier measurement."""
     samples, mitigations = parameters.generation["samples"], len(parameters.mitigations)
     return Design(
-        parameters.dataset["first_groups"], samples, int(parameters.models[0].mitigate), mitigations
+        parameters.dataset["first_groups"], samples, int(bool(parameters.models[0].mitigate)), mitigations
     )
 
 

@@ -90,7 +90,7 @@ def test_controls_are_as_long_as_prompts_and_hold_no_word_that_a_lexicon_rates(n
         for mitigation, value in found.mitigations.items()
     }
     asking = [count for mitigation, counts in words.items() if mitigation not in controls for count in counts]
-    assert len(controls) == 3 and all(
+    assert len(controls) >= 3 and all(
         len(counts) == 3 for mitigation, counts in words.items() if mitigation not in controls
     )
     for control in controls:
@@ -174,3 +174,21 @@ def test_an_example_that_is_a_sentence_of_the_benchmark_is_refused_before_anythi
     rows = requested(benchmark, mitigations={"shots": f"{stem} seven. Now the next:"})
     with pytest.raises(ParameterError, match=r"mitigations\.shots: holds .*, a sentence of the benchmark"):
         prompt_checks.check(rows, registry.load(generation().model), 6)
+
+
+def test_a_model_may_be_asked_with_some_of_the_mitigations(project):
+    path = project / "params" / "smoke.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["models"][0]["mitigate"] = ["neutral-tone", "control"]
+    values["mitigations"]["as-system"] = "{system} Be calm."
+    path.write_text(yaml.safe_dump(values | {"models": values["models"][:1]}))
+    told = params.cell_values(params.load("smoke"), "smoke", "02_generation")
+    assert set(told["mitigations"]) == {"neutral-tone", "control"}
+    everything = params.cell_values(params.load("smoke"), "smoke", "06_prompting_mitigation_ablation")
+    assert set(everything["mitigations"]) == set(values["mitigations"])
+    values["models"][0]["mitigate"] = ["neutral-ton"]
+    path.write_text(yaml.safe_dump(values | {"models": values["models"][:1]}))
+    with pytest.raises(
+        ParameterError, match=r"'neutral-ton' is not one of the mitigations; did you mean 'neutral-tone'"
+    ):
+        params.load("smoke")
