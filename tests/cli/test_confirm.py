@@ -325,7 +325,7 @@ def test_the_readme_shows_both_boards_or_says_that_there_is_one(finished):
     finish(NAME, CONFIRMATORY)
     made = confirm.markdown("smoke")
     assert "rows about the model" in confirm.summary("smoke")
-    assert f"`{NAME}`: confirmatory, {rules.RULES_VERSION}: " in made and made.count("\n| C") == len(
+    assert f"`{NAME}`: confirmatory, sentences of {benchmark.NAME}, " in made and made.count("\n| C") == len(
         EXPLORATORY
     )
 
