@@ -122,6 +122,6 @@ def test_the_words_hold_every_row_and_the_stamp():
     assert said.count(";") == len(TABLE) - 1
     assert "[" not in said
     axes = forest.board(TABLE, banner="TOY: no conclusion")
-    assert axes.figure.get_label().startswith("TOY What became of the claims (exploratory, rules-")
+    assert axes.figure.get_label().startswith("TOY What became of the claims (exploratory, benchmark ")
     assert "TOY" in [text.get_text() for text in axes.figure.texts]
     plt.close(axes.figure)
