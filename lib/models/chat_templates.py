@@ -59,8 +59,8 @@ def apply(tokenizer, spec: Model, messages: list[dict[str, str]], add_generation
         tokenizer, spec, [message for message in messages if message["role"] != "system"]
     ):
         remedy = (
-            "set system_prompt to null, or put its text into a mitigation, which stands before the "
-            "user's text"
+            "set system_prompt to null, or put its text into a mitigation without {system}, which stands "
+            "before the user's text"
         )
     raise ParameterError(
         f"model {spec.name}: its chat template takes no messages of {' and '.join(roles)} ({reason}); "

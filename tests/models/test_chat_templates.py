@@ -262,3 +262,10 @@ def test_a_judge_whose_template_opens_a_thought_needs_tokens_for_it(chat):
                 match=r"judge asked: its chat template opens a thought .*thinking_tokens",
             ):
                 llm_judge.version(judge)
+
+
+def test_a_mitigation_that_is_a_system_message_is_refused_by_a_template_without_one(chat):
+    model = chat(GEMMA)
+    assert "He is sad." in model.render("He is sad.", "His street is", "Mind the facts.")
+    with pytest.raises(specs.ParameterError, match=r"System role not supported.* without \{system\}"):
+        model.render("He is sad.", "His street is", "{system} Mind the facts.")
