@@ -50,6 +50,11 @@ def placed(text: str, context: str, stem: str) -> Placed:
     return Placed("", text, prompt)
 
 
+def find_places(text: str) -> list[str]:
+    """The places in a text, such as "{context}", in their order."""
+    return _PLACE.findall(text)
+
+
 def words(text: str) -> str:
     """The text of a mitigation without its places."""
     return re.sub(" {2,}", " ", _PLACE.sub("", text)).strip() if _PLACE.search(text) else text
@@ -101,7 +106,7 @@ def _checked(value: Any) -> Any:
 
 
 def _check_places(text: str, name: str) -> None:
-    places = _PLACE.findall(text)
+    places = find_places(text)
     if unknown := next((place for place in places if place not in (SYSTEM, CONTEXT, STEM)), None):
         raise ValueError(
             f"{name} holds the unknown place {unknown}; write {CONTEXT} and {STEM} for the parts of the "

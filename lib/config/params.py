@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lib.config import specs
+from lib.config.interventions import Spec
 from lib.config.mitigation_texts import Texts, asked_once, needs_chat, texts
 from lib.config.sections import (
     NOTEBOOKS,
@@ -18,10 +19,12 @@ from lib.config.sections import (
     Agreement,
     Dataset,
     Generation,
+    Interventions,
     Judging,
     Mitigation,
     Notebook,
     Scaling,
+    Strategies,
 )
 from lib.config.specs import HELD_OUT, JUDGES, Model, Name, ParameterError, Strict, nearest, set_names
 
@@ -49,6 +52,7 @@ class ParameterSet(Strict):
     models: Annotated[list[Model], Field(min_length=1)]
     # by name, a text, or a list of texts that make the same request in other words
     mitigations: dict[Name, Texts] = Field({})
+    interventions: dict[Name, Spec] = Field({})  # by name; what is done to a model beside its prompt
     dataset: dict
     generation: dict
     judging: dict
@@ -75,15 +79,44 @@ class ParameterSet(Strict):
             return {name: value for name, value in self.mitigations.items() if name in model.mitigate}
         return self.mitigations if model.mitigate else {}
 
+    def interventions_of(self, model: Model) -> dict:
+        """The interventions under which a model is asked."""
+        if isinstance(model.intervene, list):
+            return {name: value for name, value in self.interventions.items() if name in model.intervene}
+        return self.interventions if model.intervene else {}
+
+    @property
+    def intervened(self) -> list[Model]:
+        """The models with at least one intervention."""
+        return [model for model in self.models if self.interventions_of(model)]
+
     @model_validator(mode="after")
     def _models_are_asked_what_there_is(self):
         for model in self.models:
-            for name in model.mitigate if isinstance(model.mitigate, list) else ():
-                if name not in self.mitigations:
-                    raise ValueError(
-                        f"model {model.name}: mitigate: {name!r} is not one of the mitigations"
-                        f"{nearest(name, self.mitigations)}"
-                    )
+            for key, known in (("mitigate", self.mitigations), ("intervene", self.interventions)):
+                names = getattr(model, key)
+                for name in names if isinstance(names, list) else ():
+                    if name not in known:
+                        kind = "mitigations" if key == "mitigate" else "interventions"
+                        raise ValueError(
+                            f"model {model.name}: {key}: {name!r} is not one of the {kind}"
+                            f"{nearest(name, known)}"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _strategies_differ_in_name(self):
+        if shared := sorted({*self.mitigations} & {*self.interventions}):
+            raise ValueError(
+                f"interventions: {shared[0]!r} is also the name of a mitigation; call one something else"
+            )
+        for model in self.models:
+            asked = self.interventions_of(model) if model.mode != "chat" else {}
+            if first := next((name for name, each in asked.items() if each.kind == "ask_first"), None):
+                raise ValueError(
+                    f"interventions.{first} asks a question first, and model {model.name} is in completion "
+                    "mode; set its mode to 'chat', or name in its intervene the others"
+                )
         return self
 
     @model_validator(mode="after")
@@ -304,7 +337,17 @@ def cell_values(
         "model_name": chosen.name,
         "model_names": [model.name for model in parameters.models],
         "mitigations": parameters.mitigations_of(chosen) if notebook in PER_MODEL else parameters.mitigations,
+        "interventions": _plain(
+            parameters.interventions_of(chosen) if notebook in PER_MODEL else parameters.interventions
+        ),
     }
+    if schema is Interventions:  # it generates as notebook 02 and judges as notebook 03 do
+        shared |= {
+            key: parameters.judging[key]
+            for key in ("judge", "charged_threshold", "confidence")
+            if key in parameters.judging
+        }
+        shared["controls"] = parameters.mitigation.get("controls", [])
     place = f"params/{set_name}.yaml: {section}"
     for key in getattr(parameters, section).keys() & shared.keys():
         source = "scaling.margin" if key == "shift_margin" else "the file's name or its first keys"
@@ -314,6 +357,10 @@ def cell_values(
         **{key: value for key, value in shared.items() if key in schema.model_fields},
     }
     return _validate(schema, values, place).model_dump()
+
+
+def _plain(values: dict) -> dict:
+    return {name: value.model_dump() for name, value in values.items()}
 
 
 def dataset(set_name: str) -> Dataset:
@@ -340,6 +387,10 @@ def from_cell(
 def from_cell(notebook: Literal["05_scaling_analysis", "05b_sizes"], cell: dict) -> Scaling: ...
 @overload
 def from_cell(notebook: Literal["06_prompting_mitigation_ablation"], cell: dict) -> Mitigation: ...
+@overload
+def from_cell(notebook: Literal["06b_interventions"], cell: dict) -> Interventions: ...
+@overload
+def from_cell(notebook: Literal["06c_mitigation_compared"], cell: dict) -> Strategies: ...
 @overload
 def from_cell(notebook: str, cell: dict) -> Notebook: ...
 def from_cell(notebook: str, cell: dict) -> Notebook:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from lib.config import draws
+from lib.config import draws, interventions
 from lib.config.mitigation_texts import Texts
 from lib.config.specs import (
     HELD_OUT,
@@ -129,6 +129,8 @@ class Dataset(Notebook):
     )
     # part of the stems and contexts; held-out ones are only for a confirmatory run
     part: Literal["main", "held_out"] = MAIN
+    # half of the domains, stems and matches; interventions are found on the half that is not evaluated
+    half: Literal["found", "evaluated"] | None = None
     variance_source: Name | None = None  # a finished set; its variances show which effect this one can detect
 
     @model_validator(mode="after")
@@ -143,6 +145,11 @@ class Dataset(Notebook):
             raise ValueError(
                 f"{own} and {other} are both given, and {other} brings stems and contexts of its own; take "
                 "one out"
+            )
+        if self.half and other:
+            raise ValueError(
+                f"half: {self.half!r} and {other} are both given, and only curated or own sentences are "
+                "halved; take one out"
             )
         if self.part == HELD_OUT and other:
             raise ValueError(
@@ -349,6 +356,24 @@ class Mitigation(Notebook):
         return self
 
 
+class Interventions(Generation):
+    """The values of notebook 06b_interventions: those of generation, and the judge."""
+
+    interventions: dict[Name, interventions.Spec]  # what is done to the model beside its prompt
+    controls: list[Name] = Field([])  # mitigations that are controls, and whose survival is not measured
+    judge: Judge
+    charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None
+    confidence: Share
+
+
+class Strategies(Mitigation):
+    """The values of notebook 06c_mitigation_compared."""
+
+    interventions: dict[Name, interventions.Spec]
+    # least share of the sentiment that belongs which a strategy may leave, for the last claim
+    least_survival: Share = 0.8
+
+
 NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "01_dataset": ("dataset", Dataset),
     "01b_mining": ("dataset", Dataset),
@@ -364,5 +389,7 @@ NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {
     "05_scaling_analysis": ("scaling", Scaling),
     "05b_sizes": ("scaling", Scaling),
     "06_prompting_mitigation_ablation": ("mitigation", Mitigation),
+    "06b_interventions": ("generation", Interventions),
+    "06c_mitigation_compared": ("mitigation", Strategies),
 }
-PER_MODEL = ("02_generation", "03_judging", "03b_leakage", "03c_robustness")
+PER_MODEL = ("02_generation", "03_judging", "03b_leakage", "03c_robustness", "06b_interventions")

@@ -148,6 +148,8 @@ class Model(Strict):
     table: Table | None = None
     # also generate with every mitigation prompt, or with those of these names
     mitigate: bool | Annotated[list[Name], Field(min_length=1)] = False
+    # also under every intervention, or under those of these names
+    intervene: bool | Annotated[list[Name], Field(min_length=1)] = False
 
     @model_validator(mode="after")
     def _is_known(self):
@@ -159,6 +161,11 @@ class Model(Strict):
                 f"id {self.id!r}: no such model{nearest(self.id, BUNDLED_MODELS)}; give a hub id "
                 "(owner/name), "
                 f"a folder, or one of {', '.join(BUNDLED_MODELS)}"
+            )
+        if self.intervene and (not is_local or self.id.startswith("mock:")):
+            raise ValueError(
+                "intervene needs a model whose weights run here: nothing inside a server, a table or a mock "
+                "model can be changed; set it to false"
             )
         if not is_local and self.require_word:
             raise ValueError(

@@ -22,7 +22,7 @@ import pandera.errors
 from lib.config import params, specs
 from lib.config.sections import Dataset
 from lib.config.specs import ParameterError, nearest
-from lib.dataset import assignment, curated_prompts, lint, relatedness, wording
+from lib.dataset import assignment, curated_prompts, halves, lint, relatedness, wording
 from lib.dataset.wording import Finding
 from lib.nlp import similarity
 from lib.runtime import command_line
@@ -61,7 +61,7 @@ def files(run: Dataset) -> dict[str, str]:
 def read(run: Dataset) -> curated_prompts.Sentences:
     """The sentences of a run: own ones where it names files, else curated ones, and the exclusions.
 
-    A curated stem that is related to every match is left out.
+    Of the run's half, if it has one. A curated stem that is related to every match is left out.
 
     Args:
         run: The dataset section of a parameter set.
@@ -73,6 +73,12 @@ def read(run: Dataset) -> curated_prompts.Sentences:
         ParameterError: If an own stem, or every stem, is related to every match, or for an error that `check`
             finds.
     """
+    sentences = _whole(run)
+    return halves.half(sentences, run.half) if run.half else sentences
+
+
+def _whole(run: Dataset) -> curated_prompts.Sentences:
+    """The sentences of both halves."""
     own, _ = check(run)
     curated = curated_prompts.shipped(part=run.part)
     if not own:

@@ -80,7 +80,7 @@ class Recorder:
             if self._valences is None:
                 self._valences = token_valences(self._model.tokenizer, logits.shape[-1])
             keys = [self._keys[rendered[index]] for index in indices]
-            self._records += _measures(
+            self._records += measures(
                 keys, [rendered[index] for index in indices], logits[indices], self._valences
             )
 
@@ -148,11 +148,18 @@ def _compute(missing: pd.DataFrame, total: int, model, journal: Journal) -> None
 
 
 def _read(part: pd.DataFrame, model, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
-    return _measures(part["key"], part["rendered"], model.next_logits(part["rendered"].tolist()), valences)
+    return measures(part["key"], part["rendered"], model.next_logits(part["rendered"].tolist()), valences)
 
 
-def _measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
-    """Return a record for each prompt: its key and MEASURES."""
+def measures(keys, rendered, logits, valences: tuple[np.ndarray, np.ndarray]) -> list[dict]:
+    """Return a record for each prompt: its key and MEASURES.
+
+    Args:
+        keys: A key of each prompt.
+        rendered: The prompts as the model sees them.
+        logits: The logits after each prompt (prompts, vocabulary).
+        valences: What `token_valences` returns.
+    """
     marked, bare = valences
     records = []
     for key, prompt, row in zip(keys, rendered, logits, strict=True):

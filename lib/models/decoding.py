@@ -12,6 +12,7 @@ import torch
 
 from lib.models import first_words, prefill, rows
 from lib.models.base import no_progress
+from lib.models.contrasted import Contrasted, LogitsChange
 from lib.models.sampling import draw
 from lib.replies.outcomes import THOUGHT_MARKERS
 from lib.replies.reply import Reply
@@ -30,6 +31,7 @@ def decode(
     size: int | None = None,
     progress: Callable[[int], object] = no_progress,
     on_prompts: Callable[[list[int], torch.Tensor], object] | None = None,
+    change: LogitsChange | None = None,
 ) -> list[Reply]:
     """Decode one reply per row.
 
@@ -49,6 +51,7 @@ def decode(
         progress: Called with the number of rows that have finished since the last call.
         on_prompts: Called with the indices of prompts that have been read, and the logits after each
             (prompts, vocabulary).
+        change: How logits are changed before a token is drawn; None for not at all.
 
     Returns:
         One Reply per row.
@@ -59,7 +62,7 @@ def decode(
     all_rows = [_Row(*row) for row in zip(range(len(keys)), prompt_of_row, keys, strict=True)]
     waiting = deque(sorted(all_rows, key=lambda row: row.prompt))
     reader = prefill.Reader(model, tokenizer, token_ids, limits.most_tokens)
-    batch = rows.of(reader, min(size or len(all_rows), len(all_rows)))
+    batch = _batch(reader, min(size or len(all_rows), len(all_rows)), change)
     ends, hidden = _end_tokens(model, tokenizer), _hidden_tokens(tokenizer, limits.markers)
     first_word = None
     active: list[_Row] = []
@@ -68,6 +71,8 @@ def decode(
         while waiting and batch.wanted:
             new = _next(waiting, batch.wanted)
             after = _read(batch, new, on_prompts)
+            if change:
+                prefill.demand_finite(after, model, tokenizer, [token_ids[row.prompt] for row in new])
             logits = torch.cat([logits, after]) if active else after
             active += new
         if limits.require_word:
@@ -125,7 +130,16 @@ def _next(waiting: deque[_Row], most: int) -> list[_Row]:
     return new
 
 
-def _read(batch: rows.GrowingRows, new: list[_Row], on_prompts) -> torch.Tensor:
+def _batch(reader: prefill.Reader, size: int, change: LogitsChange | None) -> "rows.GrowingRows | Contrasted":
+    """Up to `size` rows; half as many, but one at least, if each needs a second place for its reference."""
+    if not change:
+        return rows.of(reader, size)
+    if change.references is not None:
+        size = 2 * max(1, size // 2)
+    return Contrasted(rows.of(reader, size), change)
+
+
+def _read(batch, new: list[_Row], on_prompts) -> torch.Tensor:
     """Read the prompts of new rows; returns the logits after each row's (rows, vocabulary)."""
     prompts, logits = batch.admit([row.prompt for row in new])
     if on_prompts:

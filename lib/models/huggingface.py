@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -187,6 +188,7 @@ class HuggingFaceModel(Backend):
         progress=no_progress,
         division: Division = UNDIVIDED,
         on_prompts=None,
+        change: Callable | None = None,
     ) -> list[Reply]:
         """Answer each of the requests.
 
@@ -199,6 +201,8 @@ class HuggingFaceModel(Backend):
             division: How the work is divided.
             on_prompts: Called, in any thread, with rendered prompts and the logits after each (prompts,
                 vocabulary).
+            change: Changes logits before a token is drawn, as `contrasted.LogitsChange.logits`. The column
+                reference of `requests`, if there is one, holds a second rendered prompt of each.
 
         Returns:
             One Reply for each row of `requests`, in their order.
@@ -209,6 +213,7 @@ class HuggingFaceModel(Backend):
             "seed": seed,
             "progress": progress,
             "on_prompts": on_prompts,
+            "change": change,
             "size": max(1, division.rows // division.workers) if division.rows else None,
         }
         # a group shares prompts and noise, so it stays together
@@ -263,11 +268,13 @@ class HuggingFaceModel(Backend):
         )
 
     def _decode(
-        self, requests: pd.DataFrame, *, temperature, max_new_tokens, seed, progress, on_prompts, size
+        self, requests: pd.DataFrame, *, temperature, max_new_tokens, seed, progress, on_prompts, change, size
     ) -> list[Reply]:
         import torch
 
-        prompts = list(dict.fromkeys(requests["rendered"]))
+        references = requests.get("reference", requests["rendered"])
+        reference_of = dict(zip(requests["rendered"], references, strict=True))
+        prompts = list(dict.fromkeys([*requests["rendered"], *reference_of.values()]))
         index_of_prompt = {prompt: index for index, prompt in enumerate(prompts)}
         # all prompts of a template open a thought, or none does
         limits = self._limits(max_new_tokens, prompts[0])
@@ -289,6 +296,13 @@ class HuggingFaceModel(Backend):
                     progress=progress,
                     on_prompts=on_prompts
                     and (lambda read, logits: on_prompts([prompts[index] for index in read], logits)),
+                    change=change
+                    and decoding.LogitsChange(
+                        change,
+                        [index_of_prompt.get(reference_of.get(prompt, ""), -1) for prompt in prompts]
+                        if "reference" in requests
+                        else None,
+                    ),
                 )
         except torch.OutOfMemoryError:
             if size == 1:
@@ -302,6 +316,7 @@ class HuggingFaceModel(Backend):
             seed=seed,
             progress=no_progress,  # those that finished before are counted already
             on_prompts=on_prompts,
+            change=change,
             size=half,
         )
 

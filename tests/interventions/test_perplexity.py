@@ -1,0 +1,76 @@
+"""Passages of ordinary text, and how well a model predicts them under an intervention."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib.interventions import perplexity
+from lib.interventions.base import Intervened
+from lib.interventions.contrast import Contrast
+from lib.models import registry
+from tests.conftest import generation
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    return registry.load(generation(model={"id": str(tiny)}).model)
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return perplexity.passages().groupby("source").head(2).reset_index(drop=True)
+
+
+def test_passages_are_of_every_kind_of_text_and_of_different_pages():
+    table = perplexity.passages()
+    assert table.groupby("source").size().to_dict() == dict.fromkeys(("wiki", "nyt", "amazon", "movie"), 16)
+    assert table["url"].is_unique
+    words = (table["first"] + " " + table["rest"]).str.split().str.len()
+    assert words.between(*perplexity.WORDS).all()
+
+
+def test_other_texts_are_of_other_pages_and_of_every_kind():
+    passages = perplexity.passages()
+    used = set(passages["rest"])
+    others = perplexity.other_texts(22)
+    assert len(others) == len(set(others)) == 22
+    assert not any(rest in text for text in others for rest in used)
+
+
+def test_nats_are_the_mean_cross_entropy_of_the_tokens_of_the_rest(model, texts):
+    table = perplexity.measure(model, texts)
+    row = table.iloc[0]
+    ids = model.token_ids([f"{row['first']} {row['rest']}"])[0]
+    with torch.inference_mode():
+        logits = model.weights(input_ids=torch.tensor([ids])).logits[0, :-1]
+    losses = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    assert row["nats"] == pytest.approx(float(losses[-row["tokens"] :].mean()), abs=1e-4)
+    tail = model.tokenizer.decode(ids[-row["tokens"] :])
+    assert tail.strip() == row["rest"]
+
+
+def test_a_contrast_of_strength_1_predicts_from_the_rest_alone(model, texts):
+    whole = perplexity.measure(Intervened(model, Contrast(1.0), "c"), texts)
+    row = whole.iloc[1]
+    ids = model.token_ids([row["rest"]])[0]
+    with torch.inference_mode():
+        logits = model.weights(input_ids=torch.tensor([ids])).logits[0, :-1]
+    by_hand = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]))
+    # of the same tokens: where the first of the rest is another at the beginning of a text, it is not measured
+    assert np.isnan(row["nats"]) or row["nats"] == pytest.approx(float(by_hand), abs=1e-3)
+
+
+def test_a_ratio_is_that_of_geometric_means(model, texts):
+    plain = perplexity.measure(model, texts)
+    worse = plain.assign(nats=plain["nats"] + np.log(1.25))
+    result = perplexity.ratio(worse, plain, 0.95)
+    assert result["perplexity"] == pytest.approx(1.25) and result["passages"] == len(texts)
+    assert result["perplexity_low"] == pytest.approx(1.25) == result["perplexity_high"]
+    missing = perplexity.ratio(worse.assign(nats=np.nan), plain, 0.95)
+    assert missing["passages"] == 0 and np.isnan(missing["perplexity"])
+
+
+def test_a_prompt_that_does_not_end_in_the_rest_is_not_measured(tiny, texts):
+    chat = registry.load(generation(model={"id": str(tiny), "mode": "chat"}).model)
+    table = perplexity.measure(chat, texts)
+    assert table["nats"].isna().all()
