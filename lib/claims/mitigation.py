@@ -1,12 +1,19 @@
 """C3 of the claims board: the share of the leak that is left when a prompt asks the model not to leak.
 
-A prompt is compared with no prompt and with controls. A *cell* is a group and a charged arm. Its value under
-a mitigation is the mean over its draws, so all unmitigated draws form the baseline. Only cells with a value
-under every mitigation of their model count; the others are counted as left out. So every comparison is on the
-same cells, and one covariance, clustered by stem and match (`lib.analysis.clustered`), holds them all. A
-*control* is a sentence that asks nothing about mood. It shows the effect of any added sentence, and it does
-not belong to the family of prompts. A prompt in several wordings (`lib.config.mitigation_texts`) counts as
-the mean over them. `by_wording` describes each wording, and decides nothing.
+A prompt is compared with no prompt and with the mean of its controls. A *control* is a text that asks nothing
+about mood. It shows the effect of any added text, and it does not belong to the family of prompts. A prompt's
+controls are those of its form: they stand where it does (before the prompt, within it, or as a system
+message) and, of these, they are the three nearest to it in length (`mitigation_texts.controls_of`). Where a
+set has at most three controls, all in one place, they are the controls of every prompt. Only the texts of the
+set decide this. A control without a value for a model is left out; the column `controls` names those that
+count.
+
+A *cell* is a group and a charged arm. Its value under a mitigation is the mean over its draws, so all
+unmitigated draws form the baseline. Only cells with a value under every mitigation of their model count; the
+others are counted as left out. So every comparison is on the same cells, and one covariance, clustered by
+stem and match (`lib.analysis.clustered`), holds them all. A prompt in several wordings
+(`lib.config.mitigation_texts`) counts as the mean over them. `by_wording` describes each wording, and decides
+nothing.
 """
 
 from collections.abc import Iterator
@@ -34,6 +41,7 @@ COLUMNS = [
     "mitigation",
     "role",
     "against",
+    "controls",
     "baseline",
     "estimate",
     "ci_low",
@@ -58,7 +66,7 @@ SEED = 20251118  # of the multivariate t distribution; it does not affect a mode
 
 def effects(
     pairs: pd.DataFrame,
-    controls: list[str],
+    controls: dict[str, list[str]],
     margin: float,
     confidence: float,
     by: tuple[str, ...] = ("model",),
@@ -71,7 +79,8 @@ def effects(
 
     Args:
         pairs: Pairs of `leakage.pairs`, unmitigated and mitigated.
-        controls: The mitigations that are controls.
+        controls: For each prompt, the controls that it is compared with (`mitigation_texts.controls_of`). All
+            other mitigations are controls.
         margin: The margin of C3, a share of the leak.
         confidence: Level of the intervals, between 0 and 1.
         by: The columns whose combinations are the levels.
@@ -81,7 +90,8 @@ def effects(
         One row per level, mitigation and baseline, with the columns `by` and COLUMNS:
 
         - role: "prompt" or "control".
-        - against: "none", or for a prompt also "controls", the mean of `controls`.
+        - against: "none", or for a prompt also "controls", the mean of its controls.
+        - controls: the names of these, joined by ", "; empty against none.
         - baseline: the mean of `quantity` under what the mitigation is compared with.
         - estimate, ci_low, ci_high, se, df, p: the change, its simultaneous interval, and p adjusted
           likewise.
@@ -103,10 +113,10 @@ def effects(
 
 
 def _compared(
-    cells: pd.DataFrame, names: list[str], controls: list[str], margin: float, confidence: float
+    cells: pd.DataFrame, names: list[str], controls: dict[str, list[str]], margin: float, confidence: float
 ) -> list[dict]:
     """Return rows of one level; `cells` has a row per cell and a column per mitigation with a value."""
-    role = {name: CONTROL if name in controls else PROMPT for name in names}
+    role = {name: PROMPT if name in controls else CONTROL for name in names}
     estimable = [name for name in names if name in cells] if NO_MITIGATION in cells else []
     complete = cells[[NO_MITIGATION, *estimable]].dropna() if estimable else cells.iloc[:0]
     if complete.empty:
@@ -117,39 +127,45 @@ def _compared(
     counts = dict(zip(_COUNTS, (len(complete), *sizes, unit, len(cells) - len(complete)), strict=True))
     no_counts = dict(zip(_COUNTS, (0, 0, 0, clustered.BY_STEM, len(cells)), strict=True))
     rows = [
-        {"mitigation": name, "role": role[name], "against": NONE, **no_counts}
+        {"mitigation": name, "role": role[name], "against": NONE, "controls": "", **no_counts}
         for name in names
         if name not in estimable
     ]
-    prompts, control_names = (
-        [name for name in estimable if role[name] == kind] for kind in (PROMPT, CONTROL)
-    )
-    single = [([name], NONE, [NO_MITIGATION]) for name in control_names]
-    for family, against, baseline in [
-        (prompts, NONE, [NO_MITIGATION]),
-        (prompts, CONTROLS, control_names),
-        *single,
-    ]:
-        if family and baseline:
-            means = simultaneous.means(complete.to_numpy(), *clusters)
-            family_rows = _family(means, list(complete), family, baseline, margin, confidence)
-            rows += [
-                {"role": role[row["mitigation"]], "against": against, **counts, **row} for row in family_rows
-            ]
+    for against, baselines in _families(estimable, controls):
+        if not baselines:
+            continue
+        means = simultaneous.means(complete.to_numpy(), *clusters)
+        for row in _family(means, list(complete), baselines, margin, confidence):
+            name = row["mitigation"]
+            compared = ", ".join(baselines[name]) if against == CONTROLS else ""
+            rows.append({"role": role[name], "against": against, "controls": compared, **counts, **row})
     return sorted(rows, key=lambda row: (names.index(row["mitigation"]), row["against"] != NONE))
+
+
+def _families(
+    estimable: list[str], controls: dict[str, list[str]]
+) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yield what is compared at once: against what, and for each mitigation the names of its baseline."""
+    bare = [NO_MITIGATION]
+    prompts = [name for name in estimable if name in controls]
+    of_form = {name: [control for control in controls[name] if control in estimable] for name in prompts}
+    yield NONE, dict.fromkeys(prompts, bare)
+    yield CONTROLS, {name: baseline for name, baseline in of_form.items() if baseline}
+    yield from ((NONE, {name: bare}) for name in estimable if name not in controls)
 
 
 def _family(
     means: simultaneous.Means,
     columns: list[str],
-    family: list[str],
-    baseline: list[str],
+    baselines: dict[str, list[str]],
     margin: float,
     confidence: float,
 ) -> Iterator[dict]:
-    """Yield the rows of the mitigations `family` against the mean of `baseline`."""
-    target = np.array([[float(column == name) for column in columns] for name in family])
-    reference = np.array([(column in baseline) / len(baseline) for column in columns])
+    """Yield the rows of a family: each mitigation of `baselines` against the mean of its baseline."""
+    target = np.array([[float(column == name) for column in columns] for name in baselines])
+    reference = np.array(
+        [[(column in names) / len(names) for column in columns] for names in baselines.values()]
+    )
     change, retained = means.contrasts(target - reference), means.contrasts(target - (1 - margin) * reference)
     maxima = simultaneous.greatest(change, np.random.default_rng(SEED))
     ci_low, ci_high, p = simultaneous.intervals(change, maxima, confidence)
@@ -157,8 +173,8 @@ def _family(
     if np.isnan(critical):  # no prompt changes anything: Student's t
         critical = special.stdtrit(means.df, (1 + confidence) / 2)
     p_keeps = simultaneous.above_zero_p(retained)
-    for index, name in enumerate(family):
-        both = means.contrasts(np.array([target[index], reference]))
+    for index, name in enumerate(baselines):
+        both = means.contrasts(np.array([target[index], reference[index]]))
         ratio_low, ratio_high = simultaneous.fieller(both, critical)
         # the bound of the test in `above_zero_p`
         kept_low, _ = simultaneous.fieller(both, special.stdtrit(means.df, confidence))

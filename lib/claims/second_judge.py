@@ -86,7 +86,7 @@ def scaling(
 def mitigation(
     judgements: pd.DataFrame,
     model_names: list[str],
-    controls: list[str],
+    controls: dict[str, list[str]],
     margin: float,
     confidence: float,
     shift_margin: float,
@@ -96,7 +96,7 @@ def mitigation(
     Args:
         judgements: Judgements by the run's own judge, unmitigated and mitigated.
         model_names: The models of the run.
-        controls: The mitigations that are controls.
+        controls: For each prompt, the controls that it is compared with.
         margin: The margin of C3, a share of the leak.
         confidence: Level of the intervals, between 0 and 1.
         shift_margin: The margin of the placebo rule, in points of the human scale.

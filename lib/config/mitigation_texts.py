@@ -7,15 +7,23 @@ Each group of prompts gets one wording. Which one depends only on the mitigation
 number of wordings. All arms and draws of a group therefore have the same wording, other groups and
 mitigations change nothing, and the wordings are about equally frequent. Several wordings cost no more
 completions than one, and the effect of a mitigation is the mean over its wordings.
+
+Some mitigations are *controls*, which ask nothing about mood. Every other one is compared with the controls
+of its form (`controls_of`): those that stand where it does and, of these, the NEAREST nearest to it in
+length. There are three places: before the prompt, within it (a text with `{context}` and `{stem}`), and a
+system message. On which side of the context a text within the prompt stands makes no difference, because a
+strategy that puts words between context and stem is best compared with as many words before the context.
 """
 
 import hashlib
 import re
+from fractions import Fraction
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
 
 SYSTEM, CONTEXT, STEM = "{system}", "{context}", "{stem}"
+NEAREST = 3  # controls that a mitigation is compared with, at most
 _PLACE = re.compile(r"\{[^{}\s]*\}")
 
 
@@ -63,6 +71,47 @@ def words(text: str) -> str:
 def texts(value: str | list[str]) -> list[str]:
     """The wordings of a mitigation, given as one text or as a list."""
     return [value] if isinstance(value, str) else list(value)
+
+
+def controls_of(mitigations: dict[str, str | list[str]], controls: list[str]) -> dict[str, list[str]]:
+    """Choose the controls that each other mitigation is compared with: those of its form.
+
+    These are the NEAREST controls in the mean number of words over the wordings, among the controls in the
+    same place (`stand_alike`); among all controls if none stands there. Of equally near ones, the first in
+    `controls` count.
+
+    Args:
+        mitigations: The texts of every mitigation by name.
+        controls: Names of the mitigations that are controls.
+
+    Returns:
+        For each mitigation that is no control, at most NEAREST names, in the order of `controls`.
+    """
+    asked = {name: mitigations[name] for name in controls}
+    return {name: _of_form(value, asked) for name, value in mitigations.items() if name not in asked}
+
+
+def _of_form(value: str | list[str], controls: dict[str, str | list[str]]) -> list[str]:
+    alike = [name for name, control in controls.items() if stand_alike(value, control)] or list(controls)
+    nearest = sorted(alike, key=lambda name: abs(_mean_words(controls[name]) - _mean_words(value)))[:NEAREST]
+    return [name for name in controls if name in nearest]
+
+
+def stand_alike(first: str | list[str], second: str | list[str]) -> bool:
+    """Whether two mitigations stand in one place: before the prompt, within it, or in a system message.
+
+    Where wordings of one mitigation stand in several places, one in common is enough.
+    """
+    return any(_position(one) == _position(other) for one in texts(first) for other in texts(second))
+
+
+def _position(text: str) -> str | None:
+    return next((place for place in (SYSTEM, STEM) if place in text), None)
+
+
+def _mean_words(value: str | list[str]) -> Fraction:
+    """The mean number of words over wordings, exact, so that equal distances are equal."""
+    return Fraction(sum(len(words(text).split()) for text in texts(value)), len(texts(value)))
 
 
 def of_group(mitigation: str, group_id: str, count: int) -> int:

@@ -13,14 +13,19 @@ def texts(mitigations: dict[str, str | list[str]], controls: list[str]) -> pd.Da
     """List the mitigation prompts in all their wordings.
 
     Returns:
-        Columns mitigation, wording (a number from 1), text and role, which marks the controls.
+        Columns mitigation, wording (a number from 1), text, role, which marks the controls, and compared
+        with, which says too where a prompt's controls stand elsewhere because none stands where it does.
     """
-    rows = [
-        (name, wording, text, CONTROL if name in controls else "asks for less leakage")
-        for name, value in mitigations.items()
-        for wording, text in enumerate(mitigation_texts.texts(value), start=1)
-    ]
-    return pd.DataFrame(rows, columns=["mitigation", "wording", "text", "role"])
+    of_form = mitigation_texts.controls_of(mitigations, controls)
+    rows = []
+    for name, value in mitigations.items():
+        role = CONTROL if name in controls else "asks for less leakage"
+        baselines = [NONE, *of_form.get(name, [])]
+        if not all(mitigation_texts.stand_alike(value, mitigations[other]) for other in baselines[1:]):
+            baselines[-1] += " (none stands where it does)"
+        for wording, text in enumerate(mitigation_texts.texts(value), start=1):
+            rows.append((name, wording, text, role, ", ".join(baselines)))
+    return pd.DataFrame(rows, columns=["mitigation", "wording", "text", "role", "compared with"])
 
 
 def side_by_side(judgements: pd.DataFrame, seed: int, count: int = 5) -> pd.DataFrame:
@@ -44,12 +49,16 @@ def effects(table: pd.DataFrame, banner: str = "", places: int = 2) -> pd.DataFr
     """Format a table of `mitigation.effects`: a row for each mitigation.
 
     A row holds its change and what it retains of the leak, against none and against the controls. Intervals
-    are simultaneous over the prompts; a control has its own.
+    are simultaneous over the prompts; a control has its own. Where not all prompts are compared with the same
+    controls, the column `controls` names them.
     """
     key = [name for name in ("model", "arm") if name in table] + ["mitigation"]
     against_none, against_controls = (
         _compared(table[table["against"] == against], key, places) for against in (NONE, CONTROLS)
     )
+    controls = table.loc[table["against"] == CONTROLS, "controls"]
+    if controls.nunique() > 1:
+        against_controls = against_controls.assign(controls=controls)
     counts = table[table["against"] == NONE][[*key, "role", *COUNTS, "left_out"]]
     shown = (
         counts[[*key, "role"]]

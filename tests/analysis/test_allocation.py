@@ -127,7 +127,7 @@ def test_the_contrasts_are_those_that_the_pairs_give():
     assert contrast_of(valences, NEUTRAL).mean() == pytest.approx(
         leakage.polarity_difference(bare, "shift")["difference"].mean()
     )
-    changes = mitigation.effects(pairs, [], 0.25, 0.95)
+    changes = mitigation.effects(pairs, {"calm": []}, 0.25, 0.95)
     assert contrast_of(valences, CHANGE).mean() == pytest.approx(changes["estimate"][0])
 
 

@@ -54,7 +54,7 @@ def test_every_claim_is_inconclusive_with_the_reason(lost):
     pairs, (model,) = leakage.pairs(plain), plain["model"].unique()
     faults = usability.faults(plain, pairs, 0.95, 0.1)
     assert faults[model] in [f"100 % of completions are unusable (arm {arm})" for arm in lost]
-    effects = mitigation.effects(leakage.pairs(table), [], 0.25, 0.95)
+    effects = mitigation.effects(leakage.pairs(table), {"calm": []}, 0.25, 0.95)
     board = pd.concat(
         [
             claims.existence(pairs, 0.1, 0.95, faults),

@@ -13,10 +13,15 @@ from lib.claims.board import COLUMNS, CONTRADICTED, INCONCLUSIVE, INVALID, SUPPO
 from lib.config.specs import ParameterError
 from lib.report import mitigation_reports
 from lib.stats import simultaneous
-from tests.simulations.simulate_mitigation import coverage, study
+from tests.simulations.simulate_mitigation import coverage, study, with_same_controls
 
 SOUND = {"m": ""}
 QUIET = 0.15  # standard deviation of a draw
+
+
+def effects(table: pd.DataFrame, controls=("control",), margin: float = 0.25) -> pd.DataFrame:
+    """The effects of a study in which every prompt has the same controls."""
+    return mitigation.effects(table, with_same_controls(table, list(controls)), margin, 0.95)
 
 
 def decided(
@@ -30,7 +35,7 @@ def decided(
 ):
     """C3 of one simulated model whose prompts retain such shares of a leak of 1 point."""
     table = study(retained, stems, np.random.default_rng(1), noise=noise, **how)
-    found = mitigation.effects(table, list(controls), 0.25, 0.95)
+    found = effects(table, controls)
     board = mitigation.claim(found, ["m"], 0.25, 0.95, faults, {"m": leaks})
     return board.set_index(board["measured"].str.split(":").str[0])
 
@@ -83,11 +88,10 @@ def test_the_reason_says_how_much(retained, reason):
 def test_the_bound_of_what_is_kept_is_where_its_test_turns(margin):
     """At every margin the test finds more than 1 − margin retained exactly if the bound lies above it."""
     table = study({"calm": 0.9, "focus": 0.75, "control": 1.0}, 40, np.random.default_rng(6), noise=0.6)
-    found = mitigation.effects(table, ["control"], margin, 0.95)
+    found = effects(table, margin=margin)
     assert ((found["p_keeps"] < 0.05) == (found["kept"] > 1 - margin)).all()
     at_bound = [
-        mitigation.effects(table, ["control"], 1 - row.kept, 0.95)["p_keeps"][place]
-        for place, row in enumerate(found.itertuples())
+        effects(table, margin=1 - row.kept)["p_keeps"][place] for place, row in enumerate(found.itertuples())
     ]
     assert at_bound == pytest.approx([0.05] * len(found))
 
@@ -111,7 +115,7 @@ def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
     table = study(
         {"calm": 1.0, "focus": 0.5, "one": 0.9, "two": 1.1}, 40, np.random.default_rng(2), noise=QUIET
     )
-    found = mitigation.effects(table, ["one", "two"], 0.25, 0.95)
+    found = effects(table, ["one", "two"])
     assert found[["mitigation", "role", "against"]].values.tolist() == [
         ["calm", "prompt", "none"],
         ["calm", "prompt", "controls"],
@@ -127,7 +131,60 @@ def test_all_prompts_are_shown_and_several_controls_count_as_their_mean():
     shown = mitigation_reports.effects(found)
     assert shown["mitigation"].tolist() == ["calm", "focus", "one", "two"]
     assert shown["change [simultaneous interval], against controls"].tolist()[2:] == ["–", "–"]
+    assert "controls" not in shown, "all prompts have the same"
     assert mitigation_reports.effects_summary(found).count(" retains ") == 2
+
+
+def test_each_prompt_is_compared_with_the_mean_of_its_own_controls():
+    retained = {"calm": 1.0, "focus": 0.5, "alone": 0.7, "one": 0.9, "two": 1.1, "three": 0.6, "spare": 1.0}
+    table = study(retained, 40, np.random.default_rng(2), noise=QUIET)
+    own = {"calm": ["one", "two"], "focus": ["three"], "alone": []}
+    found = mitigation.effects(table, own, 0.25, 0.95)
+    against = found[found["against"] == mitigation.CONTROLS].set_index("mitigation")
+    assert against["controls"].to_dict() == {"calm": "one, two", "focus": "three"}
+    assert found.loc[found["role"] == "control", "mitigation"].tolist() == ["one", "two", "three", "spare"]
+    assert (found.loc[found["against"] == mitigation.NONE, "controls"] == "").all()
+    means = table[table["arm"] != "placebo"].groupby("mitigation")["shift"].mean()
+    assert against["baseline"].to_dict() == pytest.approx(
+        {"calm": (means["one"] + means["two"]) / 2, "focus": means["three"]}
+    )
+    assert against.loc["focus", "estimate"] == pytest.approx(means["focus"] - means["three"])
+    board = mitigation.claim(found, ["m"], 0.25, 0.95, SOUND, {"m": True})
+    assert board["reason"][2].startswith("no control was asked")
+    shown = mitigation_reports.effects(found)
+    assert shown["controls"].tolist() == ["one, two", "three", *["–"] * 5]
+
+
+def test_a_control_that_a_model_has_no_value_under_is_left_out_and_the_table_names_the_others():
+    table = study({"calm": 0.8, "one": 0.9, "two": 1.1}, 40, np.random.default_rng(2), noise=QUIET)
+    table.loc[table["mitigation"] == "two", "shift"] = np.nan
+    found = mitigation.effects(table, {"calm": ["one", "two"]}, 0.25, 0.95)
+    assert found["controls"].tolist() == ["", "one", "", ""] and found["n"].tolist() == [80, 80, 80, 0]
+    means = table.groupby("mitigation")["shift"].mean()
+    assert found["baseline"][1] == pytest.approx(means["one"])
+
+
+def test_the_same_controls_for_all_prompts_give_what_the_mean_of_all_controls_gave():
+    """The numbers of the version that compared every prompt with the mean of all controls."""
+    retained = {"calm": 0.9, "focus": 0.5, "one": 0.9, "two": 1.1, "three": 1.0}
+    table = study(retained, 40, np.random.default_rng(5), noise=0.6)
+    found = effects(table, ["one", "two", "three"])
+    found = found[found["against"] == mitigation.CONTROLS].set_index("mitigation")
+    before = {
+        "baseline": [0.799702147115, 0.799702147115],
+        "estimate": [-0.116251999977, -0.48445275202],
+        "ci_low": [-0.270020924577, -0.66701389243],
+        "ci_high": [0.0375169246218, -0.301891611611],
+        "se": [0.0658699605409, 0.0782036757194],
+        "p": [0.164188358116, 9.999900001e-06],
+        "ratio": [0.854630876762, 0.394208514047],
+        "ratio_low": [0.651034980909, 0.185230425243],
+        "ratio_high": [1.05010379605, 0.573441110675],
+        "p_keeps": [0.108402735704, 0.999954346949],
+        "kept": [0.712068207302, 0.250292953913],
+    }
+    for column, values in before.items():
+        assert found[column].tolist() == pytest.approx(values, rel=1e-9), column
 
 
 def in_wordings(shift: dict[int, float], stems: int = 90) -> pd.DataFrame:
@@ -158,7 +215,7 @@ def test_each_wording_has_its_own_change_and_the_prompt_has_their_mean():
             pytest.approx(means["calm"] - means["none"]),
         )
         assert row.ci_low < row.estimate < row.ci_high
-    pooled = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
+    pooled = effects(table).iloc[0]
     assert pooled["estimate"] == pytest.approx(found["estimate"].mean())
 
 
@@ -197,13 +254,28 @@ def test_a_wording_without_an_error_leaves_the_spread_unknown():
     assert "not known" in mitigation_reports.spread_summary(mitigation.spread(found))
 
 
-def test_the_texts_are_listed_in_all_wordings():
-    listed = mitigation_reports.texts({"calm": ["Be calm.", "Stay calm."], "control": "Write."}, ["control"])
+def test_the_texts_are_listed_in_all_wordings_with_what_they_are_compared_with():
+    texts = {
+        "calm": ["Be calm.", "Stay calm."],
+        "apart": "{system} Be calm.",
+        "control": "Write.",
+        "long": "Write it in a single line.",
+    }
+    listed = mitigation_reports.texts(texts, ["control", "long"])
     assert listed.values.tolist() == [
-        ["calm", 1, "Be calm.", "asks for less leakage"],
-        ["calm", 2, "Stay calm.", "asks for less leakage"],
-        ["control", 1, "Write.", "control"],
+        ["calm", 1, "Be calm.", "asks for less leakage", "none, control, long"],
+        ["calm", 2, "Stay calm.", "asks for less leakage", "none, control, long"],
+        [
+            "apart",
+            1,
+            "{system} Be calm.",
+            "asks for less leakage",
+            "none, control, long (none stands where it does)",
+        ],
+        ["control", 1, "Write.", "control", "none"],
+        ["long", 1, "Write it in a single line.", "control", "none"],
     ]
+    assert mitigation_reports.texts({"calm": "Be calm."}, [])["compared with"].tolist() == ["none"]
 
 
 @pytest.mark.parametrize(("each", "unit", "count"), [(1, "stems", 60), (3, "matches", 20)])
@@ -211,7 +283,7 @@ def test_the_board_tells_what_c3_is_clustered_by(each, unit, count):
     """Every match is met by `each` stems, and every stem meets one."""
     table = study({"calm": 1.0, "control": 1.0}, 60, np.random.default_rng(1), noise=QUIET)
     table["group_id"] = table["stem_id"] + "+m" + (table["stem_id"].str[1:].astype(int) // each).astype(str)
-    found = mitigation.effects(table, ["control"], 0.25, 0.95)
+    found = effects(table)
     assert (found["cluster_unit"] == unit).all() and (found["n_stems"] == 60).all()
     board = mitigation.claim(found, ["m"], 0.25, 0.95, SOUND, {"m": True}, found)
     assert (board["clusters"][0], board["cluster_unit"][0]) == (count, unit)
@@ -221,7 +293,7 @@ def test_cells_without_a_value_are_counted_and_all_draws_without_a_mitigation_ar
     table = study({"calm": 1.0, "control": 1.0}, 10, np.random.default_rng(2), noise=QUIET, draws=3)
     lost = (table["mitigation"] == "calm") & (table["stem_id"] == "s0") & (table["arm"] == "negative")
     table.loc[lost, "shift"] = np.nan
-    first = mitigation.effects(table, ["control"], 0.25, 0.95).iloc[0]
+    first = effects(table).iloc[0]
     assert (first["n"], first["left_out"], first["n_stems"]) == (19, 1, 10)
     bare = table[
         (table["mitigation"] == "none") & ~((table["stem_id"] == "s0") & (table["arm"] == "negative"))
@@ -232,7 +304,7 @@ def test_cells_without_a_value_are_counted_and_all_draws_without_a_mitigation_ar
 def test_a_prompt_none_of_whose_completions_can_be_judged_has_a_row_without_numbers():
     table = study({"calm": 1.0, "focus": 1.0, "control": 1.0}, 30, np.random.default_rng(2), noise=QUIET)
     table.loc[table["mitigation"] == "focus", "shift"] = np.nan
-    found = mitigation.effects(table, ["control"], 0.25, 0.95)
+    found = effects(table)
     board = mitigation.claim(found, ["m"], 0.25, 0.95, SOUND, {"m": True})
     assert board["verdict"].tolist() == [SUPPORTED, INCONCLUSIVE]
     assert board["reason"][1] == "no pair of completions can be judged" and np.isnan(board["estimate"][1])
@@ -244,8 +316,8 @@ def test_p_is_corrected_over_the_models_that_leak():
         study({"calm": 0.75, "control": 1.0}, 25, np.random.default_rng(3), noise=0.9).assign(model=name)
         for name in names
     ]
-    alone = mitigation.effects(tables[0], ["control"], 0.25, 0.95)
-    together = mitigation.effects(pd.concat(tables), ["control"], 0.25, 0.95)
+    alone = effects(tables[0])
+    together = effects(pd.concat(tables))
     single = mitigation.claim(alone, ["a"], 0.25, 0.95, {"a": ""}, {"a": True})
     several = mitigation.claim(
         together, names, 0.25, 0.95, dict.fromkeys(names, ""), dict.fromkeys(names, True)

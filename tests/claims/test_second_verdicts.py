@@ -112,10 +112,10 @@ def test_the_rows_are_those_that_the_claims_would_have_if_vader_were_the_judge(j
     for number, single in ((0, claims.existence(pairs, 0.1, 0.95, faults)), (2, by_polarity)):
         pd.testing.assert_series_equal(found.iloc[number], single.iloc[0], check_names=False)
     assert found["estimate"][0] > 0.2, "the mock model leaks, though the first judge is deaf to it"
-    c3 = second_judge.mitigation(deaf, ["mock-50"], ["control"], 0.25, 0.95, 0.1)
+    c3 = second_judge.mitigation(deaf, ["mock-50"], {"calm": ["control"]}, 0.25, 0.95, 0.1)
     assert (c3["claim"].tolist(), c3["verdict"].tolist()) == (["C3"], [INCONCLUSIVE])
     assert second_judge.scaling(judgements, judgements.iloc[:0], 3, 0.1, 0.95) is None
-    assert second_judge.mitigation(judgements, ["mock-50"], [], 0.25, 0.95, 0.1) is None
+    assert second_judge.mitigation(judgements, ["mock-50"], {"calm": ["control"]}, 0.25, 0.95, 0.1) is None
 
 
 def test_c1_by_vader_is_vaders_own_agreement_with_the_numbers_of_its_validity():

@@ -81,21 +81,90 @@ def test_a_completion_at_hand_under_a_single_text_is_the_first_wording_of_a_list
     assert not set(single["key"]) & set(listed.loc[~first, "key"])
 
 
+def test_a_prompt_has_the_three_controls_of_its_place_that_are_nearest_in_length():
+    texts = {
+        "short": ["One two.", "One two three four."],  # 3 words
+        "long": "One two three four five six seven eight.",
+        "around": "{context} One. {stem}",
+        "system": "{system} One two three.",
+        "c5": "One two three four five.",
+        "c1": "One.",
+        "c6": "One two three four five six.",
+        "c7": "One two three four five six seven.",
+        "c2": "One two.",
+        "a3": "{context} One two three. {stem}",
+        "a1": "One. {context} {stem}",
+    }
+    controls = ["c5", "c1", "c6", "c7", "c2", "a3", "a1"]
+    assert mitigation_texts.controls_of(texts, controls) == {
+        "short": ["c5", "c1", "c2"],  # c5, c1 and c2 lie 2, 2 and 1 words away
+        "long": ["c5", "c6", "c7"],
+        "around": ["a3", "a1"],
+        # no control is a system message: a3 0 words away, c2 1, and c5 comes first of c5, c1 and a1
+        "system": ["c5", "c2", "a3"],
+    }
+    assert mitigation_texts.controls_of({"calm": "Be calm."}, []) == {"calm": []}
+
+
+def test_equally_near_controls_count_in_the_order_of_the_list_even_if_thirds_are_no_binary_numbers():
+    texts = {
+        "calm": ["a b", "a b", "a b c"],  # 7/3
+        "up": ["a b", "a b c", "a b c"],  # 8/3
+        "down": ["a b", "b a", "a c"],  # 2
+        "same": ["c b", "c a", "a b d"],
+        "near": ["x b", "x a", "x b d"],
+    }
+    for order in (["same", "near", "up", "down"], ["same", "near", "down", "up"]):
+        assert mitigation_texts.controls_of(texts, order)["calm"] == order[:3]
+
+
+def test_a_prompt_whose_wordings_stand_in_two_places_has_the_controls_of_both():
+    texts = {
+        "calm": ["One.", "{system} One."],
+        "c": "Two.",
+        "s": "{system} Two.",
+        "a": "{context} Two. {stem}",
+    }
+    assert mitigation_texts.controls_of(texts, ["c", "s", "a"])["calm"] == ["c", "s"]
+
+
+def word_counts(found: params.ParameterSet) -> dict[str, list[int]]:
+    """The number of words of every wording, by mitigation."""
+    return {
+        name: [len(mitigation_texts.words(text).split()) for text in mitigation_texts.texts(value)]
+        for name, value in found.mitigations.items()
+    }
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_controls_are_as_long_as_prompts_and_hold_no_word_that_a_lexicon_rates(name):
     found = params.load(name)
-    controls = found.mitigation["controls"]
-    words = {
-        mitigation: [len(text.split()) for text in mitigation_texts.texts(value)]
-        for mitigation, value in found.mitigations.items()
-    }
+    controls, words = found.mitigation["controls"], word_counts(found)
     asking = [count for mitigation, counts in words.items() if mitigation not in controls for count in counts]
     assert len(controls) >= 3 and all(
-        len(counts) == 3 for mitigation, counts in words.items() if mitigation not in controls
+        len(counts) == (1 if mitigation in controls else 3) for mitigation, counts in words.items()
     )
     for control in controls:
         assert 9 <= words[control][0] <= max(asking)
-        assert not wording.charged_words(found.mitigations[control])
+        assert not wording.charged_words(mitigation_texts.words(found.mitigations[control]))
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "mitigation"])
+def test_three_short_controls_are_those_of_every_prompt(name):
+    found = params.load(name)
+    controls = found.mitigation["controls"]
+    chosen = mitigation_texts.controls_of(found.mitigations, controls)
+    assert chosen and all(of_prompt == controls for of_prompt in chosen.values())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_text_of_a_shipped_set_is_an_example_of_the_benchmark(name):
+    table = curated_prompts.build(seed=1, stems=None, contexts_per_stem=1)
+    sentences = {*table["stem"], *table["context"]} - {""}
+    shipped = [
+        text for value in params.load(name).mitigations.values() for text in mitigation_texts.texts(value)
+    ]
+    assert not [(text, sentence) for text in shipped for sentence in sentences if sentence in text]
 
 
 def test_a_canned_set_asks_in_several_wordings():

@@ -115,7 +115,7 @@ def test_what_a_mitigation_changes_over_both_polarities_does_not_hang_on_the_ref
         draws("neutral", neutral, mitigation="calm"),
     ]
     found = mitigation.effects(
-        leakage.pairs(pd.concat([*bare, *calm], ignore_index=True)), [], 0.25, 0.95
+        leakage.pairs(pd.concat([*bare, *calm], ignore_index=True)), {"calm": []}, 0.25, 0.95
     ).iloc[0]
     # all three unmitigated draws count: half the distance of the polarities falls from (3 - 0) / 2 to (1 + 1)
     # / 2

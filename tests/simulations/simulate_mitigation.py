@@ -46,6 +46,11 @@ def study(
     return table.assign(model="m", group_id=table["stem_id"], net=20 * table["shift"])
 
 
+def with_same_controls(table: pd.DataFrame, controls: list[str]) -> dict[str, list[str]]:
+    """For each prompt of a table of pairs the same controls."""
+    return {name: controls for name in table["mitigation"].unique() if name not in ("none", *controls)}
+
+
 def _skewed(noise: float, count: int, rng: np.random.Generator) -> np.ndarray:
     return noise * (rng.gamma(1.0, 1.0, count) - 1)
 
@@ -80,7 +85,7 @@ def coverage(studies: int, stems: int, seed: int = 1, noise: float = 1.5) -> pd.
 
 
 def _decided(table: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:
-    found = mitigation.effects(table, ["control"], MARGIN, CONFIDENCE)
+    found = mitigation.effects(table, with_same_controls(table, ["control"]), MARGIN, CONFIDENCE)
     board = mitigation.claim(found, ["m"], MARGIN, CONFIDENCE, {"m": ""}, {"m": True})
     return found[(found["role"] == "prompt") & (found["against"] == "none")], set(board["verdict"])
 
