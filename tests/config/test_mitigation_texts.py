@@ -3,6 +3,7 @@ like."""
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -149,12 +150,61 @@ def test_controls_are_as_long_as_prompts_and_hold_no_word_that_a_lexicon_rates(n
         assert not wording.charged_words(mitigation_texts.words(found.mitigations[control]))
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_every_prompt_has_three_controls_of_its_place_and_length(name):
+    found = params.load(name)
+    means = {mitigation: np.mean(counts) for mitigation, counts in word_counts(found).items()}
+    chosen = mitigation_texts.controls_of(found.mitigations, found.mitigation["controls"])
+    for prompt, controls in chosen.items():
+        assert len(controls) == 3
+        for control in controls:
+            assert 0.6 * means[prompt] <= means[control] <= 1.4 * means[prompt]
+            assert mitigation_texts.stand_alike(found.mitigations[prompt], found.mitigations[control])
+
+
 @pytest.mark.parametrize("name", [name for name in SETS if name != "mitigation"])
 def test_three_short_controls_are_those_of_every_prompt(name):
     found = params.load(name)
     controls = found.mitigation["controls"]
     chosen = mitigation_texts.controls_of(found.mitigations, controls)
     assert chosen and all(of_prompt == controls for of_prompt in chosen.values())
+
+
+def test_every_strategy_of_the_set_of_strategies_has_the_controls_of_its_form():
+    found = params.load("mitigation")
+    chosen = mitigation_texts.controls_of(found.mitigations, found.mitigation["controls"])
+    forms = {prompt: {name.rstrip("-23") for name in controls} for prompt, controls in chosen.items()}
+    short = {"control-spelling", "control-length", "control-numbers"}
+    assert forms == {
+        "ignore-feelings": short,
+        "neutral-tone": short,
+        "last-sentence": short,
+        "ignore-irrelevant": short,
+        "not-emotional": short,
+        "careful-editor": short,
+        "name-the-trap": {"control-long"},
+        "few-shot": {"control-shots"},
+        "between": {"control-between"},
+        "farther-away": {"control-nearer"},
+        "as-system-message": {"control-system"},
+    }
+    assert set().union(*chosen.values()) == set(found.mitigation["controls"])
+    for shots, control in zip(found.mitigations["few-shot"], chosen["few-shot"], strict=True):
+        examples = zip(shots.split(), found.mitigations[control].split(), strict=True)
+        changed = [number for number, (word, other) in enumerate(examples) if word != other]
+        assert [shots.split()[number - 1] in ("is", "are") for number in changed] == [True] * 3
+    for text, control in zip(found.mitigations["farther-away"], chosen["farther-away"], strict=True):
+        moved = found.mitigations[control]
+        assert mitigation_texts.words(moved) == mitigation_texts.words(text)
+        assert moved.endswith("{context} {stem}") and text.startswith("{context}")
+
+
+def test_a_model_that_continues_a_text_is_asked_all_but_the_system_messages():
+    found = params.load("mitigation")
+    (base,) = [model for model in found.models if model.mode == "completion"]
+    system = {name for name in found.mitigations if name.startswith(("as-system", "control-system"))}
+    assert len(system) == 4
+    assert set(found.mitigations_of(base)) == set(found.mitigations) - system
 
 
 @pytest.mark.parametrize("name", SETS)
