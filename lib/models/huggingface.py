@@ -243,9 +243,10 @@ class HuggingFaceModel(Backend):
 
         ids = self.token_ids(rendered)
         groups = architectures.alike(self.config, ids)
+        weights = self.weights  # outside the block: tensors that load in inference mode cannot be trained on
         with torch.inference_mode(), self.named():
             logits = [
-                prefill.last_logits(self.weights, self.tokenizer, [ids[index] for index in group])
+                prefill.last_logits(weights, self.tokenizer, [ids[index] for index in group])
                 for group in groups
             ]
         order = torch.tensor([index for group in groups for index in group], device=logits[0].device)

@@ -225,3 +225,17 @@ def test_memory_is_given_back_after_a_reply_and_where_nothing_can_do_that_nothin
     monkeypatch.undo()
     monkeypatch.setattr(huggingface.ctypes, "CDLL", lambda _: object())
     huggingface.give_back_memory()
+
+
+def test_weights_do_not_load_in_inference_mode_where_they_could_not_be_trained(tiny, monkeypatch):
+    model, modes = registry.load(generation(model={"id": str(tiny)}).model), []
+    load = model.files.weights
+    monkeypatch.setattr(
+        model.files,
+        "weights",
+        lambda *values, **options: (
+            modes.append(torch.is_inference_mode_enabled()) or load(*values, **options)
+        ),
+    )
+    model.next_logits(["He is sad. His coat is"])
+    assert modes == [False]
