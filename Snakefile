@@ -62,10 +62,22 @@ def pages(wildcards):
         "power.parquet": dataset.variance_source,
         "people/quantities.parquet": labelling.labelled_by_people(wildcards.set),
         "llm_sample/replies.parquet": agreement.on_a_sample,
+        "strategies.parquet": params.load(wildcards.set).intervened,
     }
     of_models = expand("{table}/{model}.parquet", model=models(wildcards), table=["quantities", "robustness"])
     apart = [name for name, runs in only_here.items() if runs]
     return [f"outputs/{wildcards.set}/{name}" for name in ["calibration.parquet", "size_shapes.parquet", *of_models, *apart]]
+
+
+def intervened(wildcards):
+    """What the models wrote under interventions, and what these cost."""
+    names = [model.name for model in params.load(wildcards.set).intervened]
+    return expand(
+        "outputs/{set}/{table}/{model}.parquet",
+        set=wildcards.set,
+        table=["interventions", "controls", "costs"],
+        model=names,
+    )
 
 
 def labels(wildcards):
@@ -231,6 +243,38 @@ rule _mitigation:
     log:
         page="outputs/{set}/executed/06_prompting_mitigation_ablation.ipynb",
         text="outputs/{set}/logs/06_prompting_mitigation_ablation.log",
+    shell: RUN
+
+
+rule _interventions:
+    input:
+        own_sentences,
+        "outputs/{set}/prompts.parquet",
+        "outputs/{set}/judgements/{model}.parquet",
+        values="outputs/{set}/values/06b_interventions/{model}.yaml",
+    output:
+        "outputs/{set}/interventions/{model}.parquet",
+        "outputs/{set}/controls/{model}.parquet",
+        "outputs/{set}/costs/{model}.parquet",
+        "outputs/{set}/layers/{model}.parquet",
+    params: notebook="06b_interventions"
+    log: page="outputs/{set}/executed/06b_interventions.{model}.ipynb", text="outputs/{set}/logs/06b_interventions.{model}.log"
+    threads: workflow.cores
+    resources: gpu=1
+    shell: RUN
+
+
+rule _compared:
+    input:
+        intervened,
+        judgements,
+        labels,
+        values="outputs/{set}/values/06c_mitigation_compared.yaml",
+    output: "outputs/{set}/strategies.parquet", "outputs/{set}/claims/interventions.parquet"
+    params: notebook="06c_mitigation_compared"
+    log:
+        page="outputs/{set}/executed/06c_mitigation_compared.ipynb",
+        text="outputs/{set}/logs/06c_mitigation_compared.log",
     shell: RUN
 
 

@@ -21,11 +21,12 @@ from lib.config.specs import NO_MITIGATION
 from lib.dataset import curated_prompts
 from lib.stats import inference, simultaneous
 
+LEAST_SURVIVAL = 0.8  # share of the sentiment that belongs which must survive; this project's choice
 CLAIM = Claim(
     "C3b",
     "mitigation needs more than a prompt",
     "below every prompt, and survival",
-    "mitigation.least_survival",
+    "LEAST_SURVIVAL",
     "of the leak",
 )
 _CELL = ["stem_id", "group_id", "arm"]

@@ -32,12 +32,13 @@ COSTS = {
     "05_scaling_analysis": (70.0, 0.0015),
     "05b_sizes": (60.0, 0.001),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
+    "06c_mitigation_compared": (60.0, 0.001),
 }
 JUDGED = {"learned": 0.3}  # additional cost per completion in 03_judging, by kind of judge
 CHAT = 1.7  # relative cost of a completion in chat mode: its prompt and answer are longer
 BUNDLED = 106_203_456  # parameters of the bundled model outside its embeddings
 _LEAST_SHARE = 0.05  # a smaller share of a resumed job says nothing about its time
-SERIAL = (PREPARATION, "01_dataset", "02_generation")  # one at a time, with all cores
+SERIAL = (PREPARATION, "01_dataset", "02_generation", "06b_interventions")  # one at a time, with all cores
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Estimator:
         for stage in (
             ("01b_mining", "01c_power", "03_judging", "03b_leakage", "03c_robustness"),
             ("04_human_agreement", "05_scaling_analysis", "05b_sizes", "06_prompting_mitigation_ablation"),
-            ("04c_calibration", "04d_labels", "04e_llm_judge"),
+            ("04c_calibration", "04d_labels", "04e_llm_judge", "06c_mitigation_compared"),
         ):
             total += _makespan(
                 [lefts[name] for name in lefts if current[name].notebook in stage], self._cores

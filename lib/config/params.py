@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lib.config import specs
-from lib.config.interventions import Spec
+from lib.config.interventions import KINDS, Spec
 from lib.config.mitigation_texts import Texts, asked_once, needs_chat, texts
 from lib.config.sections import (
     NOTEBOOKS,
@@ -143,6 +143,7 @@ class ParameterSet(Strict):
         return self
 
 
+_TAGGED: dict[str, type[Strict]] = {**JUDGES, **KINDS}  # what a key `kind` says which fields it has
 _RENAMED = {  # a key of earlier versions -> its present name
     "begin_answer": "assistant_prefill",
     "beside": "comparison_judges",
@@ -203,10 +204,11 @@ def _reason(first, holder: type[Strict]) -> str:
     if first["type"] == "extra_forbidden":
         return _of_unknown(first["loc"][-1], holder)
     if first["type"] == "missing":
-        kind = next((kind for kind, judge in JUDGES.items() if judge is holder), None)
+        kind = next((kind for kind, schema in _TAGGED.items() if schema is holder), None)
         return f"is missing; kind {kind!r} needs {first['loc'][-1]}; add it" if kind else "is missing; add it"
     if first["type"] == "union_tag_not_found":
-        return f"is missing; add it: one of {', '.join(map(repr, JUDGES))}"
+        kinds = KINDS if "interventions" in first["loc"] else JUDGES
+        return f"is missing; add it: one of {', '.join(map(repr, kinds))}"
     if first["type"] == "union_tag_invalid":
         return _of_choice(first["ctx"]["tag"], first["ctx"]["expected_tags"])
     if first["type"] == "list_type" and isinstance(first["input"], str):
@@ -228,8 +230,8 @@ def _of_unknown(key, holder: type[Strict]) -> str:
         return _GONE[key]
     if _RENAMED.get(key) in known:
         return f"is now called {_RENAMED[key]}; rename it"
-    kinds = {judge: kind for kind, judge in JUDGES.items()}
-    if holder in kinds and (others := [kinds[judge] for judge in kinds if key in judge.model_fields]):
+    kinds = {schema: kind for kind, schema in (KINDS if holder in KINDS.values() else JUDGES).items()}
+    if holder in kinds and (others := [kinds[schema] for schema in kinds if key in schema.model_fields]):
         return f"kind {kinds[holder]!r} takes no {key}; take it out, or set kind to {others[0]!r}"
     return f"unknown key{nearest(key, known)} (known: {', '.join(known)})"
 
@@ -238,7 +240,8 @@ def _resolve(place: tuple, schema: type[Strict]) -> tuple[list, type[Strict]]:
     """The path of an error as a user writes it, and the model that holds the value there.
 
     Args:
-        place: Path of the error; where a judge may be of several kinds, pydantic adds the kind to it.
+        place: Path of the error; where a judge or an intervention may be of several kinds, pydantic adds the
+            kind to it.
         schema: The model of the whole document.
     """
     path: list = []
@@ -250,7 +253,7 @@ def _resolve(place: tuple, schema: type[Strict]) -> tuple[list, type[Strict]]:
         path.append(key)
         if isinstance(key, str) and key in schema.model_fields and key != place[-1]:
             inner = _models(schema.model_fields[key].annotation)
-            options = {kind: judge for kind, judge in JUDGES.items() if judge in inner}
+            options = {kind: tagged for kind, tagged in _TAGGED.items() if tagged in inner}
             schema = inner[0] if inner and not options else schema
     return path, schema
 

@@ -370,8 +370,6 @@ class Strategies(Mitigation):
     """The values of notebook 06c_mitigation_compared."""
 
     interventions: dict[Name, interventions.Spec]
-    # least share of the sentiment that belongs which a strategy may leave, for the last claim
-    least_survival: Share = 0.8
 
 
 NOTEBOOKS: dict[str, tuple[str, type[Notebook]]] = {

@@ -11,15 +11,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from lib.config import params
 from lib.config.interventions import Ablate
-from lib.config.sections import Dataset, Generation
+from lib.config.sections import Dataset, Generation, Interventions
 from lib.config.specs import ParameterError
 from lib.dataset import curated_prompts, own_sentences
 from lib.interventions import first_token, modules, perplexity, states
 from lib.interventions.base import Intervened
 from lib.interventions.steering import Ablation
+from lib.models import registry
 from lib.models.huggingface import HuggingFaceModel
 from lib.runtime import progress
+from lib.storage import records
 
 STRENGTHS = (0.5, 1.0, 2.0)  # tried at every third layer
 GROUPS = 24  # of the half, on which strengths are tried; all serve for directions
@@ -27,6 +30,12 @@ _PASSAGES = 2  # of each kind of text, for the same
 MOST_PERPLEXITY = 1.1  # ratio beyond which a layer is not chosen, this project's choice
 SWEEP = ["layer", "strength", "shift", "retained", "perplexity"]
 ARMS = ("neutral", "negative", "positive")
+
+
+def of_run(run: Interventions) -> "Found":
+    """The model of a run on the half that the run does not evaluate; its files lie in the run's folder."""
+    folder = records.run_folder(run.set_name) / "interventions"
+    return Found(registry.load(run.model), params.dataset(run.set_name), run, folder)
 
 
 class Found:

@@ -1,7 +1,8 @@
 """What an intervention costs on ordinary text: the perplexity of passages that ship in packages.
 
 A passage is a paragraph of an encyclopaedia, a newspaper or a review. Its first sentence is the context, and
-the tokens of the rest are what is predicted, so that every strategy can be measured that acts on a context.
+the tokens of the rest are what is predicted, but for the first, which may be another token at the beginning
+of a text. So every strategy can be measured that acts on a context.
 """
 
 from collections import Counter
@@ -86,9 +87,9 @@ def measure(model: HuggingFaceModel | Intervened, texts: pd.DataFrame, mitigatio
         mitigation: Text of a mitigation in the prompt.
 
     Returns:
-        `texts` with tokens (of the rest) and nats (mean negative log-probability of one of them; NaN where
-        the prompt does not end in the rest, as in chat mode without assistant_prefill, or where the tokens of
-        prompt and reference differ).
+        `texts` with tokens (that are predicted) and nats (mean negative log-probability of one of them; NaN
+        where the prompt does not end in the rest, as in chat mode without assistant_prefill, or where the
+        tokens of prompt and reference differ).
     """
     model.weights  # noqa: B018  load before the threads start
     results = map_threads(
@@ -120,14 +121,14 @@ def _one(model, first: str, rest: str, mitigation: str) -> tuple[int, float]:
 
 
 def _tail_ids(model, rendered: str, rest: str) -> tuple[list[int], int] | None:
-    """Tokens of a rendered prompt, and how many at its end belong to the rest; None if it ends otherwise."""
+    """Tokens of a rendered prompt, and how many of them count; None if it does not end in the rest."""
     if not rendered.endswith(rest):
         return None
     read = model.tokenizer(
         rendered, add_special_tokens=model.spec.mode == "completion", return_offsets_mapping=True
     )
     start = len(rendered) - len(rest)
-    return read.input_ids, sum(end > start and end > begin for begin, end in read.offset_mapping)
+    return read.input_ids, sum(end > start and end > begin for begin, end in read.offset_mapping) - 1
 
 
 def _logits(model, ids: list[int], count: int) -> torch.Tensor:

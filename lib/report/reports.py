@@ -441,7 +441,9 @@ def range_summary(table: pd.DataFrame, names: list[str]) -> str:
 
 def board(set_name: str) -> pd.DataFrame:
     """Read the claims of a run from the tables of its notebooks, in the order C0 to C5."""
-    tables = [read_table(set_name, f"claims/{part}") for part in ("agreement", "scaling", "mitigation")]
+    parts = ["agreement", "scaling", "mitigation"]
+    parts += ["interventions"] if params.load(set_name).intervened else []
+    tables = [read_table(set_name, f"claims/{part}") for part in parts]
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)[
         [*COLUMNS, *second_verdicts.COLUMNS]
     ]

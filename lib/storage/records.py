@@ -39,6 +39,12 @@ SOURCES = {
     "claims/agreement": "04_human_agreement",
     "claims/scaling": "05_scaling_analysis",
     "claims/mitigation": "06_prompting_mitigation_ablation",
+    "interventions": "06b_interventions",
+    "controls": "06b_interventions",
+    "costs": "06b_interventions",
+    "layers": "06b_interventions",
+    "strategies": "06c_mitigation_compared",
+    "claims/interventions": "06c_mitigation_compared",
 }
 _NEEDED = {
     "completions": ("outcome", "note"),
@@ -126,6 +132,12 @@ def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataF
             f"run {notebook} with the same set_name again"
         )
     return frame
+
+
+def models_with(set_name: str, table: str, model_names: list[str]) -> list[str]:
+    """The models of a run that have a table, such as "interventions", in their order."""
+    folder = run_folder(set_name) / table
+    return [name for name in model_names if (folder / f"{name}.parquet").exists()]
 
 
 def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
