@@ -146,6 +146,10 @@ def prepare(set_name: str) -> None:
     parameters = params.load(set_name)
     packages.fetch(human_ratings.PACKAGE)
     loaded = {spec.name: registry.load(spec) for spec in parameters.models}
+    for spec in parameters.intervened:
+        from lib.interventions import registry as interventions  # it imports torch
+
+        interventions.check(parameters.interventions_of(spec), loaded[spec.name])
     similarity.folder()  # notebook 03 compares sentences, whichever judge is used
     for section in (parameters.judging, parameters.agreement):
         for judge in (section["judge"], *section.get("comparison_judges", [])):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from lib.config import interventions as config
 from lib.config.specs import ROOT, ParameterError
-from lib.interventions import training
+from lib.interventions import adapters, modules, training
 from lib.interventions.ask_first import AskedFirst
 from lib.interventions.base import Intervention
 from lib.interventions.contrast import Contrast
 from lib.interventions.found import Found
 from lib.interventions.steering import HeadsOff
+from lib.models.huggingface import HuggingFaceModel
 
 
 def make(specs: dict, found: Found) -> dict[str, Intervention]:
@@ -24,6 +25,27 @@ def make(specs: dict, found: Found) -> dict[str, Intervention]:
         ParameterError: If one of them does not fit the model.
     """
     return {name: _make(name, spec, found) for name, spec in specs.items()}
+
+
+def check(specs: dict, model: HuggingFaceModel) -> None:
+    """Check what can be checked of interventions before weights load.
+
+    Args:
+        specs: By name, as in the parameter set.
+        model: The backend.
+
+    Raises:
+        ParameterError: If an adapter is not there or of another model, a function is not found, or the
+            architecture has no parts that are known here.
+    """
+    for name, spec in specs.items():
+        match spec:
+            case config.Adapter():
+                adapters.check(model, _folder(name, spec.path))
+            case config.Own():
+                _function(name, spec)
+            case config.Ablate() | config.HeadsOff():
+                modules.joins(model.empty)
 
 
 def _make(name: str, spec, found: Found) -> Intervention:
@@ -66,17 +88,20 @@ def _folder(name: str, path: str) -> Path:
     return folder
 
 
-def _own(name: str, spec: config.Own, found: Found) -> Intervention:
+def _function(name: str, spec: config.Own):
     module, _, function = spec.function.partition(":")
     try:
-        build = getattr(importlib.import_module(module), function)
+        return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ParameterError(
             f"interventions.{name}: function {spec.function!r} is not found ({error}); give "
             "package.module:function, importable from the project's folder"
         ) from None
+
+
+def _own(name: str, spec: config.Own, found: Found) -> Intervention:
     try:
-        made = build(found.model, found, **spec.options)
+        made = _function(name, spec)(found.model, found, **spec.options)
     except TypeError as error:
         raise ParameterError(
             f"interventions.{name}: {spec.function} cannot be called with (model, found) and "

@@ -73,7 +73,7 @@ class HuggingFaceModel(Backend):
         return json.dumps({"weights": self.files.identity, **format_}, sort_keys=True)
 
     @cached_property
-    def _empty(self):
+    def empty(self):
         """The architecture, without weights."""
         import torch
         from transformers import AutoModelForCausalLM
@@ -92,9 +92,9 @@ class HuggingFaceModel(Backend):
     @cached_property
     def parameters(self) -> int:  # type: ignore[override]  # as above
         """Number of weights outside the embedding tables, counted without loading the weights."""
-        both = (_embeddings(self._empty, "input"), _embeddings(self._empty, "output"))
+        both = (_embeddings(self.empty, "input"), _embeddings(self.empty, "output"))
         tables = {id(module.weight) for module in both if hasattr(module, "weight")}
-        return sum(weight.numel() for weight in self._empty.parameters() if id(weight) not in tables)
+        return sum(weight.numel() for weight in self.empty.parameters() if id(weight) not in tables)
 
     @property
     def weight_bytes(self) -> int:
@@ -104,7 +104,7 @@ class HuggingFaceModel(Backend):
     def bytes_as(self, dtype: str, quantization: str | None = None) -> int:
         """Bytes that its weights take in a number format; embeddings are not quantised."""
         whole = _bits(getattr(self.config, "dtype", None) if dtype == "auto" else dtype)
-        tables = sum(weight.numel() for weight in self._empty.parameters()) - self.parameters
+        tables = sum(weight.numel() for weight in self.empty.parameters()) - self.parameters
         bits = _BITS[quantization] if quantization else whole
         return (self.parameters * bits + tables * whole) // 8
 
