@@ -18,8 +18,15 @@ from tests.conftest import ROOT, call
 
 NOTEBOOKS = list(sections.NOTEBOOKS)
 MOST_CELLS, MOST_IMPORTS = 30, 7
-# of sets that mine, name an earlier run, have labels of people, or ask a language model
-APART = ("01b_mining", "01c_power", "04d_labels", "04e_llm_judge")
+# of sets that mine, name an earlier run, have labels of people, ask a language model, or change models
+APART = (
+    "01b_mining",
+    "01c_power",
+    "04d_labels",
+    "04e_llm_judge",
+    "06b_interventions",
+    "06c_mitigation_compared",
+)
 PAGES = [
     name if name not in sections.PER_MODEL else f"{name}.mock-{leak}"
     for name in NOTEBOOKS

@@ -145,14 +145,17 @@ def usage(judgements: pd.DataFrame, usable: tuple[str, ...]) -> pd.DataFrame:
 
     Returns:
         One row per model and strategy: model, mitigation, tokens (mean of a completion, charged arms),
-        unusable (% of them), completions.
+        unusable, refused (% of them; what is refused is also unusable), completions.
     """
     charged = judgements[judgements["arm"].isin(["negative", "positive"])]
-    rows = charged.assign(unusable=100.0 * ~charged["outcome"].isin(usable)).groupby(
-        ["model", "mitigation"], sort=False
-    )
+    rows = charged.assign(
+        unusable=100.0 * ~charged["outcome"].isin(usable), refused=100.0 * charged["outcome"].eq("refused")
+    ).groupby(["model", "mitigation"], sort=False)
     return rows.agg(
-        tokens=("tokens", "mean"), unusable=("unusable", "mean"), completions=("outcome", "size")
+        tokens=("tokens", "mean"),
+        unusable=("unusable", "mean"),
+        refused=("refused", "mean"),
+        completions=("outcome", "size"),
     ).reset_index()
 
 
@@ -164,7 +167,7 @@ def format_compared(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     shown["perplexity, ratio"] = _interval(table, "perplexity")
     shown["seconds, ratio"] = table["seconds"].round(2)
     shown["tokens"] = table["tokens"].round(1)
-    shown["unusable, %"] = table["unusable"].round(1)
+    shown["unusable (refused), %"] = [f"{row.unusable:.1f} ({row.refused:.1f})" for row in table.itertuples()]
     shown["cells, controls"] = [
         f"{row.n:.0f}, {row.n_controls:.0f}" if row.n_controls == row.n_controls else f"{row.n:.0f}, –"
         for row in table.itertuples()

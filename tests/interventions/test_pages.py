@@ -1,0 +1,101 @@
+"""Notebooks 06b and 06c executed on a tiny model: pages, figures with words, tables, a board."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from lib.claims.board import VERDICTS
+from lib.config import params, specs
+from lib.report import intervention_reports
+from tests.conftest import ROOT, call
+
+NAME = "changed"
+NOTEBOOKS = ("01_dataset", "02_generation", "03_judging", "06b_interventions", "06c_mitigation_compared")
+
+
+@pytest.fixture(scope="module")
+def pages(copy, tiny, tmp_path_factory):
+    """The run folder, and the executed notebooks by name."""
+    values = yaml.safe_load((ROOT / "params" / "quick.yaml").read_text())
+    values["models"][0] |= {"id": str(tiny), "name": "tiny"}
+    values["dataset"]["half"] = "evaluated"
+    values["generation"] |= {"max_new_tokens": 6}
+    values["interventions"]["trained"] = {"kind": "consistency", "steps": 2}
+    path = copy / "params" / f"{NAME}.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specs, "ROOT", copy)
+        parameters = params.load(NAME)
+        cells = {name: params.cell_values(parameters, NAME, name) for name in NOTEBOOKS}
+    folder, executed = tmp_path_factory.mktemp("pages"), {}
+    for name in NOTEBOOKS:
+        (folder / "values.yaml").write_text(yaml.safe_dump(cells[name]))
+        done = call(copy, "notebook", name, str(folder / "values.yaml"), str(folder / f"{name}.ipynb"))
+        assert done.returncode == 0, done.stdout
+        executed[name] = json.loads((folder / f"{name}.ipynb").read_text())["cells"]
+    yield copy / "outputs" / NAME, executed
+    path.unlink()
+    shutil.rmtree(copy / "outputs" / NAME)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS[-2:])
+def test_each_figure_has_words_and_a_sentence_under_it(pages, name):
+    cells = pages[1][name]
+    for place, cell in enumerate(cells):
+        texts = ["".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])]
+        images = [text for text in texts if text.startswith("<img")]
+        drawn = cell["cell_type"] == "code" and "intervention_figures." in "".join(cell["source"])
+        assert len(images) == drawn, cell["id"]
+        assert all(re.match(r'<img alt="[^"]{40,}"', text) for text in images)
+        if drawn:
+            following = [output["data"] for output in cells[place + 1]["outputs"]]
+            assert any("text/markdown" in data for data in following), cell["id"]
+
+
+def test_every_strategy_is_in_the_table_with_effect_survival_and_cost(pages):
+    table = pd.read_parquet(pages[0] / "strategies.parquet")
+    assert set(table["mitigation"]) == {
+        "ignore-feelings",
+        "neutral-tone",
+        "last-sentence",
+        "contrast-half",
+        "ablate-direction",
+        "trained",
+    }
+    assert set(table["kind"]) == {"prompt", "decoding", "representation", "training"}
+    assert table[["perplexity", "seconds", "tokens", "unusable", "n", "n_controls"]].notna().all(axis=None)
+    assert (table["n"] > 0).all() and (table["n_controls"] > 200).all()
+
+
+def test_the_board_has_a_row_of_the_claim_and_the_layers_are_kept(pages):
+    board = pd.read_parquet(pages[0] / "claims" / "interventions.parquet")
+    assert list(board["claim"]) == ["C3b"] and board.loc[0, "verdict"] in VERDICTS
+    layers = pd.read_parquet(pages[0] / "layers" / "tiny.parquet")
+    assert layers["layer"].tolist() == list(range(len(layers))) and (layers["n"] > 0).all()
+    # a random model may write nothing that VADER rates, and then nothing can be predicted
+    assert layers["estimate"].dropna().between(-1, 1).all()
+
+
+def test_the_losses_are_on_the_page(pages):
+    (words,) = [cell for cell in pages[1]["06b_interventions"] if cell["id"] == "06b-losses-words"]
+    assert re.search(
+        r"trained: the divergence .* fell from 0\.\d+ to 0\.\d+ nats a token", str(words["outputs"])
+    )
+
+
+def test_the_best_of_each_kind_is_named_or_said_to_be_missing():
+    rows = [
+        ("m", "prompt", "calm", 0.8, 1.0),
+        ("m", "prompt", "focus", 0.6, 0.5),
+        ("m", "decoding", "cold", 0.1, 0.2),
+    ]
+    table = pd.DataFrame(rows, columns=["model", "kind", "mitigation", "leak", "survival"])
+    for name in ("leak", "survival"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.1, table[name] + 0.1
+    words = intervention_reports.best_of_each_kind(table, 0.8)
+    assert "prompt: calm (0.80 [0.70, 0.90] of the leak, 1.00 [0.90, 1.10] of what belongs)" in words
+    assert "decoding: none, as less than 80 % of what belongs survives under all" in words
