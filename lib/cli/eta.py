@@ -8,11 +8,14 @@ measured. Where nothing is known, for example about a server before its first an
 import shutil
 from dataclasses import dataclass
 
+import pandas as pd
+
 from lib.cli import jobs
 from lib.cli.jobs import DONE, PREPARATION, RUNNING, WAITING, Job
 from lib.config import draws, params
 from lib.config.params import ParameterSet
 from lib.config.specs import JUDGE_SCHEMA
+from lib.dataset import own_sentences, positive_controls
 from lib.storage import records
 from lib.storage.times import Times
 
@@ -32,6 +35,7 @@ COSTS = {
     "05_scaling_analysis": (70.0, 0.0015),
     "05b_sizes": (60.0, 0.001),
     "06_prompting_mitigation_ablation": (60.0, 0.0015),
+    "06b_interventions": (1500.0, 1.0),  # and what is trained
     "06c_mitigation_compared": (60.0, 0.001),
 }
 JUDGED = {"learned": 0.3}  # additional cost per completion in 03_judging, by kind of judge
@@ -221,14 +225,28 @@ def completions(set_name: str, parameters: ParameterSet) -> dict:
     """How many completions of each model the prompts of a set request, as a fact.
 
     Returns:
-        completions: the numbers by model.
+        completions: the numbers by model; intervened: those of notebook 06b.
     """
-    arms, counts = records.read_table(set_name, "prompts")["arm"], {}
+    prompts, counts = records.read_table(set_name, "prompts"), {}
     for spec in parameters.models:
         counts[spec.name] = draws.count(
-            arms, params.cell_values(parameters, set_name, "02_generation", spec.name)
+            prompts["arm"], params.cell_values(parameters, set_name, "02_generation", spec.name)
         )
-    return {"completions": counts}
+    return {"completions": counts, "intervened": intervened(set_name, parameters, prompts)}
+
+
+def intervened(set_name: str, parameters: ParameterSet, prompts: pd.DataFrame) -> dict[str, int]:
+    """How many completions notebook 06b asks of each model that has interventions."""
+    if not parameters.intervened:
+        return {}
+    evaluated = own_sentences.evaluated(prompts, params.dataset(set_name))["arm"]
+    controls = positive_controls.prompts(positive_controls.read())["arm"]
+    return {
+        spec.name: draws.count_intervened(
+            evaluated, controls, params.cell_values(parameters, set_name, "06b_interventions", spec.name)
+        )
+        for spec in parameters.intervened
+    }
 
 
 def work(job: Job, facts: dict) -> Work:
@@ -238,13 +256,13 @@ def work(job: Job, facts: dict) -> Work:
         job: The job.
         facts: Completions and parameters by model, ids, modes and the judge's kind (`facts`, `completions`).
     """
-    completions = facts.get("completions", {})
+    completions = facts.get("intervened" if job.notebook == "06b_interventions" else "completions", {})
     count = completions.get(job.model, 0) if job.model else sum(completions.values())
     key, costs = job.notebook, COSTS.get(job.notebook)
     if costs is None or not (count or job.notebook.startswith("01")):
         return Work(key, count, None)
     fixed, per_completion = costs
-    if job.notebook == "02_generation":
+    if job.notebook in ("02_generation", "06b_interventions"):
         model_facts = facts.get("models", {}).get(job.model, {})
         key = f"{key} {model_facts.get('id')} {model_facts.get('mode')}"
         if model_facts.get("remote"):

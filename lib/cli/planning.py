@@ -8,6 +8,7 @@ import pandas as pd
 
 from lib.agreement import llm_sample
 from lib.analysis import power
+from lib.cli import eta
 from lib.config import params, sections
 from lib.corpora import human_ratings, own_ratings
 from lib.dataset import curated_prompts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lib.models.huggingface import HuggingFaceModel
 
 PACE = "seconds a completion"
+INTERVENED = "completions of notebook 06b"
 # number of prompts whose completions are generated, and discarded, to measure their length and speed
 _PILOT = 64
 
@@ -33,14 +35,20 @@ def plan(set_name: str) -> pd.DataFrame:
         One row per model. Columns: model; completions (requested); at hand; prompts (distinct); judge's
         questions (only where the judge is a language model: its questions about the completions, by
         `llm_judge.expected_questions`); prompt tokens (those actually processed, shared beginnings once);
-        tokens (of the missing completions, from a pilot of them); batch; memory at most, GB; minutes; PACE.
+        tokens (of the missing completions, from a pilot of them); batch; memory at most, GB; minutes; PACE;
+        INTERVENED (completions of notebook 06b besides, only where a model has interventions; what it trains
+        is not counted).
         NaN where nothing can be known without asking a server.
     """
     parameters = params.load(set_name)
     config = params.from_cell("01_dataset", params.cell_values(parameters, set_name, "01_dataset"))
     benchmark, _ = benchmarks.build(config)
     specs = progress.track(parameters.models, "measuring", "models")
-    return pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in specs])
+    table = pd.DataFrame([_plan_one(set_name, parameters, spec.name, benchmark) for spec in specs])
+    if parameters.intervened:
+        table[INTERVENED] = table["model"].map(eta.intervened(set_name, parameters, benchmark)).fillna(0)
+        table["minutes"] += table[INTERVENED] * table[PACE] / 60
+    return table
 
 
 def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchmark: pd.DataFrame) -> dict:

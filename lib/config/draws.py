@@ -5,7 +5,7 @@ Numbers per arm are written as {negative: 4, positive: 4, neutral: 2, placebo: 1
 
 import pandas as pd
 
-from lib.config.specs import ARMS, MITIGATED_ARMS, NO_MITIGATION, ParameterError, nearest
+from lib.config.specs import ARMS, CHARGED_ARMS, MITIGATED_ARMS, NO_MITIGATION, ParameterError, nearest
 
 Samples = int | dict[str, int]
 
@@ -90,6 +90,25 @@ def count(arms: pd.Series, values: dict) -> int:
     """
     mitigated = (requested(arms, values["mitigation_samples"], name) for name in values["mitigations"])
     return int(sum(requested.sum() for requested in (requested(arms, values["samples"]), *mitigated)))
+
+
+def count_intervened(arms: pd.Series, controls: pd.Series, values: dict) -> int:
+    """The number of completions of notebook 06b: charged prompts and controls under every strategy.
+
+    Args:
+        arms: The arm of each prompt of the half that is evaluated.
+        controls: The arm of each positive control, which is also asked without anything and under each
+            mitigation that is no control.
+        values: The values of the notebook.
+    """
+    samples = values["mitigation_samples"]
+    each, of_control = (
+        int(requested(table[table.isin(CHARGED_ARMS)], samples, "any").sum()) for table in (arms, controls)
+    )
+    prompts = sum(name not in values["controls"] for name in values["mitigations"])
+    with_prompt = int(requested(controls, samples, "any").sum())
+    interventions = len(values["interventions"])
+    return interventions * (each + of_control) + prompts * with_prompt + len(controls)
 
 
 def _of(samples: Samples, arm: str) -> int:

@@ -77,6 +77,33 @@ def read(run: Dataset) -> curated_prompts.Sentences:
     return halves.half(sentences, run.half) if run.half else sentences
 
 
+def evaluated(prompts: pd.DataFrame, run: Dataset) -> pd.DataFrame:
+    """The prompts of a run whose stem and match are both of the half `evaluated`.
+
+    Args:
+        prompts: The prompts.
+        run: The dataset section of the parameter set.
+
+    Raises:
+        ParameterError: If there are none, or the run's sentences have no halves.
+    """
+    place = f"params/{run.set_name}.yaml: interventions"
+    if run.mining or run.published_prompts:
+        raise ParameterError(
+            f"{place}: they are found on half of the sentences, and only curated or own sentences are "
+            "halved; take dataset.mining or dataset.published_prompts out"
+        )
+    others = read(run.model_copy(update={"half": "evaluated"}))
+    matches = curated_prompts.with_match(prompts)["match_id"]
+    kept = prompts["stem_id"].isin(others.stems["stem_id"]) & matches.isin(others.contexts["match_id"])
+    if not kept.any():
+        raise ParameterError(
+            f"{place}: none of its prompts is of the half that is evaluated; raise dataset.stems, or set "
+            "dataset.half: evaluated"
+        )
+    return prompts[kept.to_numpy()].reset_index(drop=True)
+
+
 def _whole(run: Dataset) -> curated_prompts.Sentences:
     """The sentences of both halves."""
     own, _ = check(run)

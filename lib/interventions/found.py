@@ -14,7 +14,6 @@ import torch
 from lib.config import params
 from lib.config.interventions import Ablate
 from lib.config.sections import Dataset, Generation, Interventions
-from lib.config.specs import ParameterError
 from lib.dataset import curated_prompts, own_sentences
 from lib.interventions import first_token, modules, perplexity, states
 from lib.interventions.base import Intervened
@@ -49,8 +48,7 @@ class Found:
     """
 
     def __init__(self, model: HuggingFaceModel, dataset: Dataset, parameters: Generation, folder: Path):
-        self.model, self.parameters, self.folder = model, parameters, folder
-        self._dataset = dataset
+        self.model, self.dataset, self.parameters, self.folder = model, dataset, parameters, folder
         sentences = own_sentences.read(dataset.model_copy(update={"half": "found"}))
         prompts = curated_prompts.build(dataset.seed, None, 1, None, sentences)
         self.prompts = prompts[prompts["arm"].isin(ARMS)].reset_index(drop=True)
@@ -126,28 +124,6 @@ class Found:
         """A hash of the prompts of the half, for identities."""
         text = "\n".join(self.rendered(self.prompts))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def evaluated(self, prompts: pd.DataFrame) -> pd.DataFrame:
-        """The prompts of a run whose stem and match are both of the other half.
-
-        Raises:
-            ParameterError: If there are none, or the run's sentences have no halves.
-        """
-        if self._dataset.mining or self._dataset.published_prompts:
-            raise ParameterError(
-                f"params/{self._dataset.set_name}.yaml: interventions: they are found on half of the "
-                "sentences, and only curated or own sentences are halved; take dataset.mining or "
-                "dataset.published_prompts out"
-            )
-        others = own_sentences.read(self._dataset.model_copy(update={"half": "evaluated"}))
-        matches = curated_prompts.with_match(prompts)["match_id"]
-        kept = prompts["stem_id"].isin(others.stems["stem_id"]) & matches.isin(others.contexts["match_id"])
-        if not kept.any():
-            raise ParameterError(
-                f"params/{self._dataset.set_name}.yaml: interventions: none of its prompts is of the half "
-                "that is evaluated; raise dataset.stems, or set dataset.half: evaluated"
-            )
-        return prompts[kept.to_numpy()].reset_index(drop=True)
 
     def rendered(self, prompts: pd.DataFrame) -> list[str]:
         """The prompts as the model sees them."""

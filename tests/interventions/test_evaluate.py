@@ -8,7 +8,7 @@ import pytest
 from lib.config import params
 from lib.config.sections import Interventions
 from lib.config.specs import ParameterError
-from lib.dataset import curated_prompts, halves, positive_controls
+from lib.dataset import curated_prompts, halves, own_sentences, positive_controls
 from lib.generation import runner
 from lib.interventions import evaluate, found, perplexity, registry
 from lib.models import registry as models
@@ -46,7 +46,7 @@ def made(run, half):
 
 @pytest.fixture(scope="module")
 def prompts(half):
-    return half.evaluated(curated_prompts.build(20251118, 40, 2))
+    return own_sentences.evaluated(curated_prompts.build(20251118, 40, 2), half.dataset)
 
 
 def test_what_is_evaluated_shares_nothing_with_what_it_is_found_on(half, prompts):
@@ -59,7 +59,7 @@ def test_what_is_evaluated_shares_nothing_with_what_it_is_found_on(half, prompts
 
 def test_prompts_of_the_other_half_alone_are_refused(half):
     with pytest.raises(ParameterError, match=r"params/quick\.yaml: interventions: none of its prompts"):
-        half.evaluated(half.prompts)
+        own_sentences.evaluated(half.prompts, half.dataset)
 
 
 def test_every_intervention_changes_completions_and_has_rows_of_its_own(run, half, made, prompts):
