@@ -25,8 +25,8 @@ LEAST_SURVIVAL = 0.8  # share of the sentiment that belongs which must survive; 
 CLAIM = Claim(
     "C3b",
     "mitigation needs more than a prompt",
-    "below every prompt, and survival",
-    "LEAST_SURVIVAL",
+    "below every prompt, and enough survives",
+    "mitigation.margin",
     "of the leak",
 )
 _CELL = ["stem_id", "group_id", "arm"]
@@ -169,6 +169,7 @@ def _p(contrasts: simultaneous.Means) -> np.ndarray:
 
 def claim(
     compared: dict[str, pd.DataFrame],
+    margin: float,
     least: float,
     confidence: float,
     faults: dict[str, str],
@@ -178,6 +179,8 @@ def claim(
 
     Args:
         compared: The table of `compare` of each model.
+        margin: The margin of C3, a share of the leak: the scale on which the estimate is shown; it decides
+            nothing here.
         least: Share that must survive.
         confidence: Level of the tests.
         faults: What is wrong with each model's completions (`usability.faults`).
@@ -193,7 +196,7 @@ def claim(
     for model, table in compared.items():
         if table.empty:
             nothing = Verdict(INCONCLUSIVE, "no intervention and prompt were asked of the same prompts")
-            rows.append(board.row(CLAIM, model, "best intervention", None, nothing, least, confidence))
+            rows.append(board.row(CLAIM, model, "best intervention", None, nothing, margin, confidence))
             continue
         best = table.loc[table["p"].idxmin()]
         p_holm = holm.get(best["p"], np.nan)
@@ -205,7 +208,7 @@ def claim(
                 f"{best['mitigation']} less {best['best_prompt']}, the best prompt",
                 _estimate(best),
                 verdict,
-                least,
+                margin,
                 confidence,
                 faults.get(model, ""),
                 p=best["p"],

@@ -20,7 +20,7 @@ def decided(
     pairs = study({**PROMPTS, **left}, stems, rng, noise=noise)
     controls = study({**dict.fromkeys(PROMPTS, 1.0), **survives}, stems, rng, noise=noise)
     compared = beyond_prompting.compare(pairs, controls, list(PROMPTS), list(left), 0.8, 0.95)
-    board = beyond_prompting.claim({"m": compared}, 0.8, 0.95, faults or {"m": ""}, {"m": leaks})
+    board = beyond_prompting.claim({"m": compared}, 0.25, 0.8, 0.95, faults or {"m": ""}, {"m": leaks})
     return compared.set_index("mitigation"), board.iloc[0]
 
 
@@ -99,7 +99,9 @@ def test_holm_counts_every_intervention_of_every_model_that_leaks():
         )
         tables[model] = beyond_prompting.compare(pairs, controls, ["calm"], list(left), 0.8, 0.95)
     leaking = {"a": True, "b": True, "c": False}
-    board = beyond_prompting.claim(tables, 0.8, 0.95, dict.fromkeys(tables, ""), leaking).set_index("model")
+    board = beyond_prompting.claim(tables, 0.25, 0.8, 0.95, dict.fromkeys(tables, ""), leaking).set_index(
+        "model"
+    )
     p = np.sort(np.concatenate([tables[name]["p"] for name in ("a", "b")]))
     smallest = board.loc[["a", "b"], "p"].min()
     assert smallest == p[0] and board.loc[board["p"] == p[0], "p_holm"].iloc[0] == pytest.approx(
@@ -113,5 +115,5 @@ def test_an_intervention_without_values_is_left_out_and_a_model_without_any_says
     pairs = study({"calm": 0.7}, 20, rng)
     compared = beyond_prompting.compare(pairs, pairs, ["calm"], ["steer"], 0.8, 0.95)
     assert compared.empty
-    board = beyond_prompting.claim({"m": compared}, 0.8, 0.95, {"m": ""}, {"m": True})
+    board = beyond_prompting.claim({"m": compared}, 0.25, 0.8, 0.95, {"m": ""}, {"m": True})
     assert board.loc[0, "verdict"] == INCONCLUSIVE and "no intervention" in board.loc[0, "reason"]
