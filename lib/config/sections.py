@@ -365,6 +365,16 @@ class Interventions(Generation):
     charged_threshold: Annotated[float, Field(gt=0, lt=4)] | None = None
     confidence: Share
 
+    @model_validator(mode="after")
+    def _are_asked(self):
+        counts = self.mitigation_samples
+        if self.interventions and not (counts.get("negative") if isinstance(counts, dict) else counts):
+            raise ValueError(
+                f"mitigation_samples: {counts!r} asks nothing of the charged arms, and it says how often "
+                "interventions are asked; give 1 or more, or take the interventions out"
+            )
+        return self
+
 
 class Strategies(Mitigation):
     """The values of notebook 06c_mitigation_compared."""
