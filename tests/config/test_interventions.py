@@ -54,6 +54,10 @@ def of(name, **spec):
             lambda values: values["models"][0].update(id="mock:leak-0"),
             "intervene needs a model whose weights",
         ),
+        (
+            lambda values: values["generation"].update(mitigation_samples=0),
+            "mitigation_samples: 0 asks nothing of the charged arms",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, monkeypatch, change, told):
