@@ -19,6 +19,8 @@ RUN = "{sys.executable:q} -m lib.cli.batch notebook {params.notebook} {input.val
 wildcard_constraints:
     set="|".join(map(re.escape, SETS)),
     model="[^/]+",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 def values(wildcards):
@@ -36,6 +38,13 @@ def table(wildcards):
     """The file of completions made elsewhere, if the model is one."""
     chosen = next(model for model in params.load(wildcards.set).models if model.name == wildcards.model)
     return [chosen.table.path] if chosen.table else []
+
+
+def shards(wildcards):
+    """The parts in which a model's completions are generated, if there are several."""
+    count = next(model.shards for model in params.load(wildcards.set).models if model.name == wildcards.model)
+    each = range(1, count + 1) if count > 1 else ()
+    return expand("outputs/{set}/shards/{model}.{part}-of-{parts}", part=each, parts=count, **wildcards)
 
 
 def own_sentences(wildcards):
@@ -100,7 +109,7 @@ def own_ratings(wildcards):
 
 
 onstart:
-    runs = sorted((run for run in workflow.dag.needrun_jobs() if run.log), key=lambda run: run.log.page)
+    runs = sorted((run for run in workflow.dag.needrun_jobs() if hasattr(run.log, "page")), key=lambda run: run.log.page)
     progress.tell(jobs=[jobs.planned(run.params.notebook, run.log.page, run.wildcards.get("model", "")) for run in runs])
 
 
@@ -146,8 +155,17 @@ rule _power:
     shell: RUN
 
 
-rule _generation:
+rule _shard:
     input: table, "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
+    output: touch("outputs/{set}/shards/{model}.{part}-of-{parts}")
+    log: text="outputs/{set}/logs/02_generation.{model}.{part}-of-{parts}.log"
+    threads: workflow.cores
+    resources: gpu=1
+    shell: "{sys.executable:q} -m lib.cli.batch shard {input.values:q} {wildcards.part} {wildcards.parts} 2> {log.text:q}"
+
+
+rule _generation:
+    input: table, shards, "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
     output: "outputs/{set}/completions/{model}.parquet", "outputs/{set}/next_token/{model}.parquet"
     params: notebook="02_generation"
     log: page="outputs/{set}/executed/02_generation.{model}.ipynb", text="outputs/{set}/logs/02_generation.{model}.log"

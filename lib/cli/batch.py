@@ -7,6 +7,7 @@ board. `python -m lib.cli.batch plan embedded` prints what that would cost. The 
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tabulate import tabulate
 
 from lib.cli.reproduce import prepare, run
 from lib.config import params
-from lib.runtime import command_line
+from lib.runtime import command_line, progress
 from lib.runtime.cores import available_cores
 from lib.storage import records
 
@@ -24,6 +25,27 @@ def notebook(name: str, values: Path, executed: Path) -> None:
     from lib.cli import execution
 
     execution.notebook(name, values, executed)
+
+
+def shard(values: Path, number: int, count: int) -> None:
+    """Generate one part of a model's completions; notebook 02 gathers the parts.
+
+    Args:
+        values: YAML file with the values of notebook 02.
+        number: The part, from 1.
+        count: Number of parts.
+    """
+    import yaml
+
+    from lib.generation import shards
+
+    run = params.from_cell("02_generation", yaml.safe_load(values.read_text(encoding="utf-8")))
+    name = f"02_generation.{run.model.name}.{number}-of-{count}"
+    progress.begin(name)
+    started = time.monotonic()
+    completions = shards.generate(run, number, count)
+    if not progress.tell(end=time.monotonic() - started):
+        print(f"{name}: {completions:,} completions", flush=True)
 
 
 def plan(set_name: str, effect: float) -> None:
@@ -125,6 +147,10 @@ def main(arguments: list[str] | None = None) -> int:
     notebook_parser.add_argument("name")
     notebook_parser.add_argument("values", type=Path)
     notebook_parser.add_argument("executed", type=Path)
+    shard_parser = commands.add_parser("shard", help="generate one part of a model's completions")
+    shard_parser.add_argument("values", type=Path)
+    shard_parser.add_argument("number", type=int)
+    shard_parser.add_argument("count", type=int)
     plan_parser = commands.add_parser("plan", help="tell what a run would cost")
     plan_parser.add_argument("set_name", nargs="?", default="embedded")
     plan_parser.add_argument(
@@ -139,6 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
         "run": run,
         "prepare": prepare,
         "notebook": notebook,
+        "shard": shard,
         "plan": plan,
         "finish": finish,
     }

@@ -144,6 +144,8 @@ class Model(Strict):
     temperature: Temperature | None = None
     # number of weights outside the embeddings, where they cannot be counted (server, table)
     parameters: Count | None = None
+    # parts in which its completions are generated, each a job of its own: on nodes, or accelerators
+    shards: Count = 1
     server: Server | None = None
     table: Table | None = None
     # also generate with every mitigation prompt, or with those of these names
@@ -162,6 +164,8 @@ class Model(Strict):
                 "(owner/name), "
                 f"a folder, or one of {', '.join(BUNDLED_MODELS)}"
             )
+        if self.shards > 1 and self.table:
+            raise ValueError("shards: completions of a table are not generated; take shards out")
         if self.intervene and (not is_local or self.id.startswith("mock:")):
             raise ValueError(
                 "intervene needs a model whose weights run here: nothing inside a server, a table or a mock "

@@ -19,6 +19,7 @@ import pandas as pd
 from lib.generation import plans
 from lib.nlp import vader
 from lib.runtime import progress
+from lib.storage import shards
 from lib.storage.records import Journal, journal_keys
 
 VERSION = "vader-first-token-1"  # part of every key: change it with the rule or the lexicon
@@ -112,6 +113,7 @@ def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     keyed = _owed(prompts, model)
     with Journal(journal_path) as journal:
+        shards.gather(journal, list(MEASURES))
         requested = keyed.drop_duplicates("key")
         missing = requested[~requested["key"].isin(journal.keys())]
         if len(missing):

@@ -22,6 +22,7 @@ from lib.models.base import Division
 from lib.nlp import sentences
 from lib.replies import outcomes
 from lib.runtime import progress
+from lib.storage import shards
 from lib.storage.records import Journal
 
 # settings of a model that change how its replies are sampled and read
@@ -121,6 +122,7 @@ def generate(
         `requested` with the columns SETTLED (see `lib.replies.outcomes`).
     """
     with Journal(journal_path) as journal:
+        shards.gather(journal, SETTLED)
         pending = missing(requested, journal.keys(SETTLED))
         if len(pending):
             _generate_missing(pending, len(requested), parameters, model, journal, first_step, bar)

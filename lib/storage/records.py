@@ -316,6 +316,11 @@ class Journal:
                 )
         return {key for key, complete in records if complete}
 
+    def records(self, columns: list[str]) -> list[dict]:
+        """Every record that has these columns; of several with the same key the last."""
+        complete = (record for record in _records(self.path, []) if record.keys() >= {*columns})
+        return list({record["key"]: record for record in complete}.values())
+
     def read(self, columns: list[str]) -> pd.DataFrame:
         """Read these columns of every record that has all of them.
 
