@@ -6,14 +6,17 @@ the last token of the prompt, which is the last of its stem. Layer 0 are the emb
 the k-th layer.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lib.generation import plans
 from lib.interventions import modules
 from lib.models import prefill
+from lib.models.huggingface import map_threads
 from lib.runtime import progress
 
 _TOKENS = 1024  # of a forward pass
@@ -46,12 +49,23 @@ def read(model, rendered: list[str]) -> States:
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     hidden: list[torch.Tensor] = [torch.empty(0)] * len(ids)
     heads = list(hidden)
-    with progress.bar(len(ids), "hidden states", "prompts") as bar, torch.inference_mode():
-        for part in _parts(order, ids):
-            of_layers, of_heads = _forward(model, [ids[index] for index in part])
+    given, weights = threading.local(), model.weights
+    handles = [
+        join.register_forward_pre_hook(
+            lambda module, taken: given.values.append(taken[0][:, -1].float().cpu())
+        )
+        for join in modules.joins(weights)
+    ]
+    with progress.bar(len(ids), "hidden states", "prompts") as bar, modules.hooked(handles):
+
+        def forward(part: list[int]) -> None:
+            given.values = []
+            of_layers, of_heads = _forward(weights, [ids[index] for index in part], given)
             for row, index in enumerate(part):
                 hidden[index], heads[index] = of_layers[row], of_heads[row]
             bar.update(len(part))
+
+        map_threads(forward, list(_parts(order, ids)), plans.usual(model))
     states = States(torch.stack(hidden), torch.stack(heads))
     if not states.hidden.isfinite().all():
         raise prefill.NotFinite("hidden states are not finite")
@@ -71,19 +85,20 @@ def _parts(order: list[int], ids: list[list[int]]):
         start = stop
 
 
-def _forward(model, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states (prompts, layers + 1, width) and heads (prompts, layers, heads, width of a head)."""
-    weights, width = model.weights, modules.head_width(model.weights)
-    given: list[torch.Tensor] = []
-    handles = [
-        join.register_forward_pre_hook(lambda module, taken: given.append(taken[0][:, -1].float().cpu()))
-        for join in modules.joins(weights)
-    ]
+def _forward(weights, ids: list[list[int]], given) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (prompts, layers + 1, width) and heads (prompts, layers, heads, width of a head).
+
+    Args:
+        weights: The model.
+        ids: Tokens of prompts of one length.
+        given: Where the hooks put what the heads of each layer give, for this thread.
+    """
     tokens = torch.tensor(ids, device=weights.device)
-    with modules.hooked(handles):
+    with torch.inference_mode():
         states = weights.base_model(input_ids=tokens, output_hidden_states=True).hidden_states
     hidden = torch.stack([layer[:, -1].float().cpu() for layer in states], dim=1)
-    heads = torch.stack([values.unflatten(-1, (-1, width)) for values in given], dim=1)
+    width = modules.head_width(weights)
+    heads = torch.stack([values.unflatten(-1, (-1, width)) for values in given.values], dim=1)
     return hidden, heads
 
 
