@@ -1,7 +1,8 @@
 """What interventions are found on: the half of the benchmark that the run does not evaluate.
 
 Directions, heads, the best layer and adapters all come from the prompts of this half, and from nothing else
-of the benchmark; positive controls and the passages of `perplexity` are not looked at either.
+of the benchmark. Positive controls are not looked at either, and of the passages of `perplexity` only eight,
+by which a layer's harm is seen.
 """
 
 import hashlib
