@@ -14,7 +14,7 @@ from lib.agreement import rated_threshold
 from lib.config.specs import VaderJudge
 from lib.corpora import packaged_text, wet
 from lib.mining import extract, neutrality
-from lib.models import ladder
+from lib.models import ladder, ladder_augmentation
 from lib.nlp import similarity
 
 COLOURS = ("red", "green", "blue", "grey", "white", "black", "brown", "yellow")
@@ -103,3 +103,13 @@ def test_ladder(tmp_path):
         "104ee4edc1359b05",
     )
     assert report.tolist() == pytest.approx([5.6646, 4.5773, 4.6321], abs=1e-3)
+
+
+def test_augmentation():
+    """The blocks of a text with insertions; the templates are part of the key, so they need no version."""
+    texts = [f"The house is {colour}. She likes it.\nIt is old." for colour in COLOURS]
+    recipe = ladder.AugmentedRecipe(
+        vocabulary=280, block=16, contexts=("{Subject} {is} sad.", "{Subject} won.")
+    )
+    found = ladder_augmentation.blocks(ladder._tokenizer(texts, recipe), texts, recipe)
+    assert (ladder_augmentation.VERSION, digest(found.ravel())) == ("augmentation-1", "8b4eb476b42998bb")

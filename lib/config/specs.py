@@ -30,7 +30,12 @@ BUNDLED_MODELS = (
     "ladder:0.4M",
     "ladder:1.2M",
     "ladder:3.1M",
+    "ladder-augmented:0.1M",
+    "ladder-augmented:0.4M",
+    "ladder-augmented:1.2M",
+    "ladder-augmented:3.1M",
 )
+LADDERS = ("ladder", "ladder-augmented")  # families that this project trains from scratch
 BUNDLED_JUDGES = ("vader", "learned")
 SHIPPED_RUBRICS = ROOT / "lib" / "data" / "rubrics"
 ARMS = ("none", "neutral", "placebo", "negative", "positive")

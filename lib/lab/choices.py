@@ -46,7 +46,7 @@ def models(set_name: str, parameters: ParameterSet) -> dict[str, Choice]:
 def _is_at_hand(model_id: str) -> bool:
     """Return whether a bundled model is available within seconds.
 
-    Left out are models that must still be fetched from many packages, the ladder, which is trained on first
+    Left out are models that must still be fetched from many packages, the ladders, which are trained on first
     use, and mock models that differ only in how much they leak.
     """
     return (model_id.startswith("bundled:") and bundled.is_cached(model_id)) or model_id == "mock:leak-50"

@@ -4,9 +4,10 @@ They are model organisms and have no other use. They differ in size only: text, 
 number of tokens and the rule for the learning rate are the same. The text ships in packages
 (`lib.corpora.packaged_text`, and the rated tweets); a tenth of its documents is held out. The models are
 trained once and kept in the user's cache under a hash of text and code. Results on such models alone say
-nothing about large models.
+nothing about large models. A second family, `ladder-augmented`, is trained on the same text with sentences
+inserted into it (lib/models/ladder_augmentation.py).
 
-`python -m lib.cli.train_ladder` trains the models and reports how well each size learned.
+`python -m lib.cli.train_ladder [--augmented]` trains the models and reports how well each size learned.
 """
 
 import hashlib
@@ -21,13 +22,15 @@ import pandas as pd
 from filelock import FileLock
 
 from lib.corpora import human_ratings, packaged_text, wet
-from lib.models import ladder_training
+from lib.models import ladder_augmentation, ladder_training
+from lib.models.ladder_augmentation import AugmentedRecipe
 from lib.models.ladder_training import Recipe
 from lib.runtime.errors import ResourceError
 from lib.storage import caching, packages, records
 
 VERSION = "ladder-1"  # change it with any change here or in ladder_training.py that changes a weight
 BEGIN, END = "<s>", "</s>"
+RECIPES: dict[str, type[Recipe]] = {kind.family: kind for kind in (Recipe, AugmentedRecipe)}
 
 
 def documents() -> list[str]:
@@ -41,9 +44,14 @@ def documents() -> list[str]:
     return pages + rated.loc[rated["domain"] == "tweets", "text"].tolist()
 
 
-def folder(size: str) -> Path:
-    """The folder of the model of one size ("3.1M") and its tokenizer; all missing sizes are trained first."""
-    return path_of(documents(), Recipe(), packages.cache_folder()) / size
+def folder(family: str, size: str) -> Path:
+    """The folder of a model and its tokenizer; all sizes of its family that are missing are trained first.
+
+    Args:
+        family: One of RECIPES.
+        size: As in the recipe, for example "3.1M".
+    """
+    return path_of(documents(), RECIPES[family](), packages.cache_folder()) / size
 
 
 def path_of(texts: list[str], recipe: Recipe, parent: Path) -> Path:
@@ -61,7 +69,7 @@ def path_of(texts: list[str], recipe: Recipe, parent: Path) -> Path:
     Raises:
         OSError: If the folder cannot be written.
     """
-    ladder = parent / f"ladder-{key(texts, recipe)}"
+    ladder = parent / f"{recipe.family}-{key(texts, recipe)}"
     with records.explained(ladder), FileLock(f"{ladder}.lock"):
         missing = [size for size in recipe.sizes if not (ladder / size).exists()]
         if missing:
@@ -86,7 +94,10 @@ def _check_room(ladder: Path, missing: list[str], recipe: Recipe) -> None:
 
 def key(texts: list[str], recipe: Recipe) -> str:
     """A hash of everything that the models depend on: the text, the recipe and the version of the code."""
-    return hashlib.sha256(json.dumps([texts, asdict(recipe), VERSION]).encode()).hexdigest()[:12]
+    depends_on = [texts, asdict(recipe), VERSION]
+    if isinstance(recipe, AugmentedRecipe):
+        depends_on.append(ladder_augmentation.VERSION)
+    return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
 
 
 def card(ladder: Path) -> pd.DataFrame:
@@ -96,13 +107,19 @@ def card(ladder: Path) -> pd.DataFrame:
 
 
 def _prepare(texts: list[str], recipe: Recipe, ladder: Path) -> None:
-    """The tokenizer and the text as blocks of its tokens: `train` and `held_out`, each (blocks, tokens)."""
+    """The tokenizer and the text as blocks of its tokens: `train` and `held_out`, each (blocks, tokens).
+
+    With augmentation there is also AUGMENTED: the blocks of `train` with what is inserted into them.
+    """
     order = np.random.default_rng(recipe.seed).permutation(len(texts))
     cut = round(recipe.held_out * len(texts))
     held_out, train_on = ([texts[place] for place in part] for part in (order[:cut], order[cut:]))
     tokenizer = _tokenizer(train_on, recipe)
     tokenizer.save_pretrained(ladder / "tokenizer")
     train_blocks, held_out_blocks = (_blocks(tokenizer, part, recipe) for part in (train_on, held_out))
+    if isinstance(recipe, AugmentedRecipe):
+        with caching.whole(ladder / ladder_training.AUGMENTED) as tmp_path:
+            np.save(tmp_path, ladder_augmentation.blocks(tokenizer, train_on, recipe))
     with caching.whole(ladder / "blocks.npz") as tmp_path:
         np.savez(tmp_path, train=train_blocks, held_out=held_out_blocks)
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from lib.runtime.cores import available_cores, end_with_parent
 from lib.runtime.errors import ResourceError
 from lib.storage import caching
 
+AUGMENTED = "augmented.npy"  # the blocks of an augmented ladder, written before the others
+PADDING = -100  # after the end of a block that is shorter than others; torch gives this label no loss
 _counter = None  # operations done by all training processes, shared with the process that shows the progress
 
 
@@ -22,6 +25,7 @@ _counter = None  # operations done by all training processes, shared with the pr
 class Recipe:
     """How the models are trained."""
 
+    family: ClassVar[str] = "ladder"
     # name: width and layers; heads are 32 wide, and a layer has 12 · width² weights
     sizes: dict = field(
         default_factory=lambda: {"0.1M": (64, 2), "0.4M": (96, 4), "1.2M": (160, 4), "3.1M": (256, 4)}
@@ -77,10 +81,11 @@ def order(blocks: int, recipe: Recipe) -> list[np.ndarray]:
 def train(ladder: Path, size: str, recipe: Recipe) -> None:
     """Train one size on one core and keep it, with what can be told of it in `<size>.json`.
 
-    There: parameters (outside the embeddings), learning_rate (peak, of the layers), tokens, epochs, minutes,
-    and mean cross-entropies of a token, nats: init_loss and val_loss of the held-out text,
-    train_loss of as much of the other. `<size>.npy` holds that of each held-out block. AdamW, gradients
-    clipped at 1, a tenth of the steps to warm up, then a cosine to 0.
+    There: parameters (outside the embeddings), learning_rate (peak, of the layers), tokens, inserted (how
+    many of them augmentation added), epochs, minutes, and mean cross-entropies of a token, nats: init_loss
+    and val_loss of the held-out text, train_loss of as much of the other, without insertions. `<size>.npy`
+    holds that of each held-out block. AdamW, gradients clipped at 1, a tenth of the steps to warm up, then a
+    cosine to 0.
     """
     import torch
     from accelerate import Accelerator
@@ -89,7 +94,8 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
 
     logging.disable_progress_bar()  # the bar of saving would interrupt the one that counts operations
     started, blocks = time.monotonic(), np.load(ladder / "blocks.npz")
-    learnt, unseen = (torch.from_numpy(blocks[part]).long() for part in ("train", "held_out"))
+    plain, unseen = (torch.from_numpy(blocks[part]).long() for part in ("train", "held_out"))
+    learnt = torch.from_numpy(to_learn(ladder)).long()
     tokenizer = AutoTokenizer.from_pretrained(ladder / "tokenizer")
     empty, steps, rate = (
         _empty(size, recipe, tokenizer),
@@ -102,26 +108,33 @@ def train(ladder: Path, size: str, recipe: Recipe) -> None:
     accelerator = Accelerator(cpu=True)  # the same numbers with and without an accelerator
     model, optimizer, schedule = accelerator.prepare(empty, optimizer, schedule)
     for batch in steps:
-        accelerator.backward(model(input_ids=learnt[batch], labels=learnt[batch]).loss)
+        accelerator.backward(_loss(model, learnt[batch]))
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        _tell(_operations(size, recipe) * len(batch) * recipe.block)
+        _tell(_operations(size, recipe) * int((learnt[batch] != PADDING).sum()))
     held_out = losses(empty, unseen, recipe)
     results = {
         "parameters": sum(part.numel() for part in empty.parameters())
         - empty.get_input_embeddings().weight.numel(),
         "learning_rate": rate,
-        "tokens": learnt.numel() * recipe.epochs,
+        "tokens": (n_tokens := int((learnt != PADDING).sum()) * recipe.epochs),
+        "inserted": n_tokens - plain.numel() * recipe.epochs,
         "epochs": recipe.epochs,
         "init_loss": untrained,
-        "train_loss": losses(empty, learnt[: len(unseen)], recipe).mean(),
+        "train_loss": losses(empty, plain[: len(unseen)], recipe).mean(),
         "val_loss": held_out.mean(),
         "minutes": (time.monotonic() - started) / 60,
     }
     np.save(ladder / f"{size}.npy", held_out)
     _keep(ladder, size, accelerator.unwrap_model(model), tokenizer, results)
+
+
+def to_learn(ladder: Path) -> np.ndarray:
+    """The blocks to train on, shape (blocks, tokens): with what augmentation inserted, if it did."""
+    augmented = ladder / AUGMENTED
+    return np.load(augmented) if augmented.exists() else np.load(ladder / "blocks.npz")["train"]
 
 
 def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
@@ -134,6 +147,12 @@ def _weights(model, rate: float, recipe: Recipe) -> list[dict]:
         {"params": parts[True], "lr": rate, "weight_decay": 0.1},
         {"params": parts[False], "lr": recipe.rate, "weight_decay": 0.0},
     ]
+
+
+def _loss(model, ids):
+    """Mean cross-entropy of the tokens of blocks, all but the first of each and but PADDING."""
+    ids = ids[:, : int((ids != PADDING).sum(dim=1).max())]
+    return model(input_ids=ids.clamp(min=0), labels=ids).loss
 
 
 def losses(model, blocks, recipe: Recipe) -> np.ndarray:
@@ -174,20 +193,20 @@ def _operations(size: str, recipe: Recipe) -> float:
 
 def train_all(ladder: Path, missing: list[str], recipe: Recipe) -> None:
     """Train the missing sizes in parallel, the largest first, one core each, and show the progress."""
-    tokens = np.load(ladder / "blocks.npz")["train"].size * recipe.epochs
+    tokens = int((to_learn(ladder) != PADDING).sum()) * recipe.epochs
     cost = {
         size: _operations(size, recipe) * tokens
         for size in sorted(missing, key=lambda size: -_operations(size, recipe))
     }
     cores = min(len(missing), available_cores())
     progress.message(
-        f"training {', '.join(missing)} of the ladder: once; a size that is finished is kept", sys.stderr
+        f"training {', '.join(missing)} of {recipe.family}: once; a size that is finished is kept", sys.stderr
     )
     context = multiprocessing.get_context("spawn")
     counter = context.Value("d", 0.0)
     with (
         ProcessPoolExecutor(cores, context, initializer=_begin, initargs=(counter,)) as pool,
-        progress.bar(round(sum(cost.values()) / 1e9), "training the ladder", "GFLOP") as bar,
+        progress.bar(round(sum(cost.values()) / 1e9), f"training {recipe.family}", "GFLOP") as bar,
     ):
         left = {pool.submit(train, ladder, size, recipe) for size in cost}
         while left:

@@ -6,7 +6,7 @@ A GGUF file is converted once.
 from functools import cached_property, partial
 from pathlib import Path
 
-from lib.config.specs import Model
+from lib.config.specs import LADDERS, Model
 from lib.models import bundled, checkpoints, converted
 
 
@@ -71,11 +71,12 @@ class ModelFiles:
 
 
 def _source(model_id: str) -> str:
-    """The folder or hub id of a model; the bundled one is fetched and the ladder trained on first use."""
+    """The folder or hub id of a model; the bundled one is fetched and a ladder trained on first use."""
     if model_id.startswith("bundled:"):
         return str(bundled.folder())
-    if model_id.startswith("ladder:"):
+    family, _, size = model_id.partition(":")
+    if family in LADDERS:
         from lib.models import ladder
 
-        return str(ladder.folder(model_id.removeprefix("ladder:")))
+        return str(ladder.folder(family, size))
     return model_id

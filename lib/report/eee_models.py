@@ -4,11 +4,11 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from lib.config.specs import Model
+from lib.config.specs import LADDERS, Model
 
 # first part of a bundled model's name -> who made it; the weights are quantized copies
 _DEVELOPERS = {"SmolLM2": "HuggingFaceTB", "Gemma": "google", "Qwen2.5": "Qwen"}
-_OWN = "expression-leakage"  # mock models and the ladder
+_OWN = "expression-leakage"  # mock models and the ladders
 _UNKNOWN = "unknown"
 _UNSAFE = re.compile(r'[<>:"\\|?*\x00-\x1f/]')
 
@@ -27,7 +27,7 @@ def info(spec: Model) -> dict:
         details |= {"dtype": spec.dtype, "revision": spec.revision}
         details |= {"quantization": spec.quantization} if spec.quantization else {}
         details |= {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
-    if spec.id.startswith(("bundled:", "mock:", "ladder:")):
+    if spec.id.partition(":")[0] in ("bundled", "mock", *LADDERS):
         details["weights"] = spec.id
     described: dict = {"name": spec.name, "id": f"{developer}/{name}", "developer": developer}
     if details["deployment_type"] == "self_deployed" and not spec.id.startswith("mock:"):
@@ -47,7 +47,7 @@ def _identity(spec: Model) -> tuple[str, str, str]:
     if kind == "bundled":
         known = next((who for start, who in _DEVELOPERS.items() if name.startswith(start)), _UNKNOWN)
         return known, _safe(name), "open_weights"
-    if kind in ("mock", "ladder"):
+    if kind in ("mock", *LADDERS):
         return _OWN, _safe(spec.id), _UNKNOWN
     is_folder = Path(spec.id).is_absolute() or Path(spec.id).is_dir()
     if is_folder or "/" not in spec.id:

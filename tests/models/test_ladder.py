@@ -50,9 +50,11 @@ def weights(folder, size: str) -> str:
 
 def test_the_models_of_the_parameter_sets_are_those_of_the_recipe():
     sizes = list(ladder.Recipe().sizes)
-    assert [name for name in specs.BUNDLED_MODELS if name.startswith("ladder:")] == [
-        f"ladder:{size}" for size in sizes
-    ]
+    assert list(ladder.RECIPES) == list(specs.LADDERS)
+    for family, recipe in ladder.RECIPES.items():
+        assert [name for name in specs.BUNDLED_MODELS if name.startswith(f"{family}:")] == [
+            f"{family}:{size}" for size in recipe().sizes
+        ]
     rates = [ladder.Recipe().learning_rate(size) for size in sizes]
     assert rates[-1] == pytest.approx(rates[0] / 4)  # four times as wide
 
@@ -136,6 +138,11 @@ def test_the_key_changes_with_text_recipe_and_version(monkeypatch):
     assert key != ladder.key(TEXTS, TOY)
 
 
+def test_a_change_of_the_code_that_changes_no_weight_keeps_the_folder(made):
+    assert ladder.key(["A text."], ladder.Recipe()) == "d0543b2e2d15"
+    assert made.name == "ladder-f3ce6a6bdef7"
+
+
 def test_a_text_begins_as_in_training_and_comes_back_unchanged(made):
     tokenizer = AutoTokenizer.from_pretrained(made / "small")
     ids = tokenizer("She likes café №5.").input_ids
@@ -193,9 +200,12 @@ def _trained(*means) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": [f"m{size}" for size in range(len(means))],
+            "family": "ladder",
+            "size": [f"{size}" for size in range(len(means))],
             "parameters": [10**size for size in range(len(means))],
             "learning_rate": 0.003,
             "tokens": 1000,
+            "inserted": 0,
             "epochs": 1,
             "init_loss": 8.3,
             "train_loss": 4.0,
@@ -218,6 +228,33 @@ def test_it_is_said_whether_the_held_out_loss_falls_with_size():
     assert "the only one" in ladder_reports.summary(_trained(5.0), 0.95)
     shown = ladder_reports.format_table(_trained(5.0, 4.9), "NOTE")
     assert shown["held-out text"].tolist() == ["5.000", "4.900"] and shown.columns.name == "⚠ NOTE"
+    assert shown.columns.tolist() == [
+        "model",
+        "parameters",
+        "learning rate of layers",
+        "tokens",
+        "epochs",
+        "untrained",
+        "learnt text",
+        "held-out text",
+    ]
+
+
+def test_two_families_are_compared_at_one_size():
+    ladders = [
+        _trained(5.0, 4.55),
+        _trained(5.0, 4.25, 3.9)
+        .assign(family="ladder-augmented", inserted=100, model=["a0", "a1", "a2"])
+        .iloc[1:],
+    ]
+    told = ladder_reports.summary(pd.concat(ladders), 0.95)
+    by_family, siblings = told.split(" At one size, on the same held-out blocks: ")
+    assert by_family.startswith("ladder: Held-out loss falls with size: yes.")
+    assert "ladder-augmented: Held-out loss falls with size: yes." in by_family
+    assert "m0 to m1 −0.4" in by_family and "a1 to a2 −0.3" in by_family
+    assert siblings.startswith("m1 to a1 −0.300") and siblings.count(" to ") == 1  # a2 has no sibling
+    shown = ladder_reports.format_table(pd.concat(ladders))
+    assert shown["of them inserted"].tolist() == ["0", "0", "100", "100"]
 
 
 def test_of_a_set_that_trains_nothing_one_sentence_is_said():

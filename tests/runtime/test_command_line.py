@@ -70,7 +70,7 @@ COMMANDS = {
     "own_sentences": (lambda: own_sentences.main("smoke"), params, "dataset"),
     "annotation_exchange": (lambda: exchange.main(["export", "smoke"]), exchange, "export_labels"),
     "publish_prompts": (lambda: publish_prompts.main(["smoke"]), params, "load"),
-    "train_ladder": (lambda: train_ladder.main(), ladder_reports, "trained"),
+    "train_ladder": (lambda: train_ladder.main([]), ladder_reports, "of_families"),
 }
 
 
@@ -98,6 +98,7 @@ def test_every_command_ends_so(command, error, code, says, monkeypatch, capsys):
         (exchange.main, ["export"]),
         (exchange.main, []),
         (publish_prompts.main, []),
+        (train_ladder.main, []),
         *((batch.main, [name]) for name in ("run", "notebook", "plan", "prepare", "finish")),
         (batch.main, []),
     ],
