@@ -1,4 +1,4 @@
-# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name)
+# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name; PROFILE=slurm)
 # make measure     measure your own model  (MODEL=hub id, folder, .gguf or server URL; BUDGET=10m)
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)
@@ -26,7 +26,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -34,11 +34,11 @@ help:
 	@echo
 	@sed -n -e '/^SHELL/q' -e 's/^# *//p' Makefile
 
-reproduce: .venv/ready
-	@$(BIN)/python -m lib.cli.batch run $(SET)
-
 # An option of the command line as one of the program: $(call given,NAME,option); `make measure TABLE=` hands on an empty one.
 given = $(if $(findstring command,$(origin $1)),--$2 "$($1)")
+
+reproduce: .venv/ready
+	@$(BIN)/python -m lib.cli.batch run $(SET) $(call given,PROFILE,profile)
 
 measure: .venv/ready
 	@$(BIN)/python -m lib.measure $(if $(MODEL),"$(MODEL)") $(call given,TABLE,table) $(call given,NAME,name) $(call given,MODE,mode) \
@@ -82,6 +82,10 @@ verify-resume: .venv/ready
 # … and arrive, each once, from real servers that are killed and started again.
 verify-server: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_server
+
+# … and through Slurm, on a node that is set up for it, with jobs cancelled, requeued and held: the tables of a run here.
+verify-slurm: .venv-extra/ready
+	.venv-extra/bin/python -m tests.proofs.verify_slurm
 
 # What make export writes runs in the harnesses it is for, and gives our numbers; their logs come back equal.
 verify-export: .venv-extra/ready
@@ -200,11 +204,11 @@ lock:
 	       echo "connect to a package index, or make room on the disk, and call make again: it goes on where it was"; exit 1; }
 	@touch $@
 
-# The same environment with what bench and verify-server need in addition.
+# The same environment with what bench, verify-server and verify-slurm need in addition.
 .venv-extra/ready: .venv/ready
 	"$(PYTHON)" -m venv .venv-extra
 	grep -vE '^(python-dateutil|fsspec)=' requirements.txt > .venv-extra/constraints.txt  # the harnesses want older ones
-	.venv-extra/bin/python -m pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers,harnesses,browser]"
+	.venv-extra/bin/python -m pip install --quiet -c .venv-extra/constraints.txt -e ".[bench,servers,slurm,harnesses,browser]"
 	@touch $@
 
 clean:

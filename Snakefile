@@ -13,6 +13,7 @@ from lib.config import params, specs
 from lib.runtime import progress
 
 SETS = specs.set_names()
+CORES = workflow.resource_settings.cores or 1  # none on a cluster, where the profile sets the threads of a rule
 RUN = "{sys.executable:q} -m lib.cli.batch notebook {params.notebook} {input.values:q} {log.page:q} 2> {log.text:q}"
 
 
@@ -159,7 +160,7 @@ rule _shard:
     input: table, "outputs/{set}/prompts.parquet", values="outputs/{set}/values/02_generation/{model}.yaml"
     output: touch("outputs/{set}/shards/{model}.{part}-of-{parts}")
     log: text="outputs/{set}/logs/02_generation.{model}.{part}-of-{parts}.log"
-    threads: workflow.cores
+    threads: CORES
     resources: gpu=1
     shell: "{sys.executable:q} -m lib.cli.batch shard {input.values:q} {wildcards.part} {wildcards.parts} 2> {log.text:q}"
 
@@ -169,7 +170,7 @@ rule _generation:
     output: "outputs/{set}/completions/{model}.parquet", "outputs/{set}/next_token/{model}.parquet"
     params: notebook="02_generation"
     log: page="outputs/{set}/executed/02_generation.{model}.ipynb", text="outputs/{set}/logs/02_generation.{model}.log"
-    threads: workflow.cores  # it divides them itself, as it measures to be fastest
+    threads: CORES  # it divides them itself, as it measures to be fastest
     resources: gpu=1
     shell: RUN
 
@@ -277,7 +278,7 @@ rule _interventions:
         "outputs/{set}/layers/{model}.parquet",
     params: notebook="06b_interventions"
     log: page="outputs/{set}/executed/06b_interventions.{model}.ipynb", text="outputs/{set}/logs/06b_interventions.{model}.log"
-    threads: workflow.cores
+    threads: CORES
     resources: gpu=1
     shell: RUN
 

@@ -143,6 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     run_parser = commands.add_parser("run", help="run a parameter set")
     run_parser.add_argument("set_name", nargs="?", default="embedded")
     run_parser.add_argument("--cores", type=int, default=available_cores())
+    run_parser.add_argument(
+        "--profile", default="", help="folder of params/profiles: where jobs are executed"
+    )
     notebook_parser = commands.add_parser("notebook", help="execute one notebook")
     notebook_parser.add_argument("name")
     notebook_parser.add_argument("values", type=Path)

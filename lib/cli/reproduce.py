@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from lib.cli import jobs, terminal
+from lib.cli import jobs, profiles, terminal
 from lib.config import params, specs
 from lib.runtime import command_line, progress
 from lib.runtime.errors import UserError
@@ -29,14 +29,20 @@ _SNAKEMAKE = (
 _QUIET = ("--quiet", "all")
 
 
-def run(set_name: str, cores: int) -> None:
+def run(set_name: str, cores: int, profile: str = "") -> None:
     """Run every notebook of a parameter set that is not up to date.
 
     Then print the claims board and where the pages are.
+
+    Args:
+        set_name: The parameter set.
+        cores: Cores of this machine that the run uses.
+        profile: A folder of `params/profiles`, which says where jobs are executed; "" for this machine.
     """
     from lib.corpora import own_ratings
     from lib.dataset import own_sentences
 
+    places = profiles.options(profile) if profile else _here(cores)
     parameters = params.load(set_name)
     own_sentences.check(params.dataset(set_name))
     if parameters.confirms:
@@ -53,7 +59,7 @@ def run(set_name: str, cores: int) -> None:
     with records.only_run(folder) as lock:
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         shutil.rmtree(records.ROOT / ".snakemake" / "locks", ignore_errors=True)
-        snakemake = [sys.executable, "-m", "snakemake", set_name, "--cores", str(cores), *_SNAKEMAKE]
+        snakemake = [sys.executable, "-m", "snakemake", set_name, *places, *_SNAKEMAKE]
         if not _is_up_to_date(folder, snakemake):
             _run(set_name, parameters, cores, snakemake, lock)
     from lib.report import claims_text
@@ -63,6 +69,11 @@ def run(set_name: str, cores: int) -> None:
         f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}",
         flush=True,
     )
+
+
+def _here(cores: int) -> list[str]:
+    """Options of Snakemake that run jobs on this machine, one model at a time if it has an accelerator."""
+    return ["--cores", str(cores), *(["--resources", "gpu=1"] if shutil.which("nvidia-smi") else [])]
 
 
 def _is_up_to_date(folder: Path, snakemake: list[str]) -> bool:
@@ -82,7 +93,6 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, snakemake: 
     progress_folder = logs / "progress"
     shutil.rmtree(progress_folder, ignore_errors=True)
     progress_folder.mkdir(parents=True)
-    resources = ["--resources", "gpu=1"] if shutil.which("nvidia-smi") else []  # one model at a time on it
     with terminal.View(progress_folder, cores, lambda: eta.completions(set_name, parameters)) as view:
         _follow(
             [sys.executable, "-m", "lib.cli.batch", "prepare", set_name],
@@ -92,7 +102,7 @@ def _run(set_name: str, parameters: params.ParameterSet, cores: int, snakemake: 
             lock,
         )
         (folder / "manifest.json").unlink(missing_ok=True)  # from here on the run counts as unfinished
-        _follow([*snakemake, *resources, *_QUIET], view, progress_folder, logs / "snakemake.log", lock)
+        _follow([*snakemake, *_QUIET], view, progress_folder, logs / "snakemake.log", lock)
 
 
 def _follow(command: list[str], view: terminal.View, progress_folder: Path, log: Path, lock: int) -> None:
