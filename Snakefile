@@ -136,6 +136,7 @@ rule _dataset:
     input: own_sentences, values="outputs/{set}/values/01_dataset.yaml"
     output: "outputs/{set}/prompts.parquet"
     params: notebook="01_dataset"
+    retries: 0  # whatever the profile says: tasks of mining that are with Slurm must not be handed to it twice
     log: page="outputs/{set}/executed/01_dataset.ipynb", text="outputs/{set}/logs/01_dataset.log"
     shell: RUN
 
