@@ -5,7 +5,6 @@ board. `python -m lib.cli.batch plan embedded` prints what that would cost. The 
 `python -m lib.cli.batch notebook NAME VALUES.yaml EXECUTED.ipynb` for each notebook run.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from lib.cli.reproduce import prepare, run
 from lib.config import params
 from lib.runtime import command_line, progress
 from lib.runtime.cores import available_cores
-from lib.storage import records
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
@@ -111,25 +109,11 @@ def finish(set_name: str) -> None:
 
     The manifest marks the run as complete.
     """
-    from lib.claims import benchmark, rules
-    from lib.dataset import own_sentences
-    from lib.report import card, forest, reports
+    from lib.report import card, finished, manifest
 
     card.write(set_name)
-    parameters, board, kind = params.load(set_name), reports.board(set_name), rules.board_kind(set_name)
-    banner = reports.banner(parameters)
-    table = forest.markdown(board, "claims.svg", kind)
-    folder = records.run_folder(set_name)
-    # the notebooks ran under the current code, so this benchmark and these rules decided the verdicts
-    versioned = board.assign(benchmark=benchmark.of_set(parameters), rules=rules.RULES_VERSION)
-    records.write_text(folder / "headline.csv", versioned.to_csv(index=False, float_format="%.9g"))
-    records.write_text(folder / "headline.md", f"**{banner}**\n\n{table}\n" if banner else f"{table}\n")
-    records.write_text(folder / "claims.svg", forest.svg(board, banner, kind))
-    own_files = list(own_sentences.files(params.dataset(set_name)).values())
-    if ratings := params.agreement(set_name).ratings:
-        own_files.append(ratings.path)
-    manifest = records.manifest(set_name, own_files)
-    records.write_text(folder / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    finished.write(set_name)
+    manifest.write(set_name)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,9 +10,10 @@ import nbformat
 
 from lib.cli import readme
 from lib.config.specs import ROOT
+from lib.report import pairs
 from lib.runtime import command_line
 from lib.runtime.errors import DataError, MissingPackageError
-from lib.site import articles, explorer, pages, pairs, runs
+from lib.site import articles, explorer, pages, runs
 from lib.site.runs import Run
 from lib.storage import records
 

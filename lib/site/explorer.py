@@ -2,7 +2,7 @@
 
 A reader sees each charged completion beside its neutral partner, filters, sorts and draws pairs at random.
 The view is explorer_rows.js (what is computed), explorer.js (what is shown) and explorer.css; its data are
-those of `lib.site.pairs`.
+those of `lib.report.pairs`.
 """
 
 import base64
@@ -21,10 +21,9 @@ import traitlets
 
 from lib.config import params
 from lib.config.specs import ROOT, ParameterError, nearest
-from lib.report import reports
+from lib.report import pairs, reports
 from lib.runtime.command_line import exit_code, new_parser
 from lib.runtime.errors import DataError
-from lib.site import pairs
 from lib.storage import records
 
 PROGRAM = "lib.site.explorer"

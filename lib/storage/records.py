@@ -6,10 +6,8 @@ at most the current batch. A last record that was cut short is removed when the 
 """
 
 import fcntl
-import importlib.metadata
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +19,6 @@ from lib.config.specs import ROOT
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
 from lib.storage import caching
-from lib.storage.caching import sha256
 
 SOURCES = {
     "prompts": "01_dataset",
@@ -199,38 +196,6 @@ def only_run(folder: Path):
         yield lock
     finally:
         os.close(lock)
-
-
-def manifest(set_name: str, inputs: list[str]) -> dict:
-    """Describe what a finished run is made of.
-
-    Args:
-        set_name: The parameter set.
-        inputs: Paths of the files that the set names.
-
-    Returns:
-        parameters (hash of the parameter set), inputs (hash by path), tables (hash by path), versions (of
-        packages) and machine.
-    """
-    folder = run_folder(set_name)
-    packages = (
-        "accelerate",
-        "numpy",
-        "pandas",
-        "papermill",
-        "statsmodels",
-        "torch",
-        "transformers",
-        "vaderSentiment",
-    )
-    return {
-        "parameters": sha256(ROOT / "params" / f"{set_name}.yaml"),
-        "inputs": {path: sha256(ROOT / path) for path in inputs},
-        "tables": {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*.parquet"))},
-        "versions": {name: importlib.metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
-        "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
-    }
 
 
 def journal_keys(path: Path) -> set[str]:

@@ -15,6 +15,7 @@ from lib.config.specs import ParameterError
 from lib.dataset import assignment, curated_prompts, own_sentences
 from lib.mining import benchmarks
 from lib.models import registry
+from lib.report import manifest
 from lib.storage import caching, records
 from tests.dataset.test_lint import embed
 
@@ -325,6 +326,4 @@ def test_own_sentences_go_neither_with_mined_ones_nor_into_the_export(project):
 
 def test_the_manifest_tells_which_file_it_was(project):
     path = saved(project, STEMS, "data/garden.csv")
-    assert records.manifest("mine", ["data/garden.csv"])["inputs"] == {
-        "data/garden.csv": caching.sha256(path)
-    }
+    assert manifest.of_run("mine")["inputs"] == {"data/garden.csv": caching.sha256(path)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lib.site import pairs
+from lib.report import pairs
 
 N_PAIRS = 10_000
 ALERT = "<script>alert(1)</script>"

@@ -12,10 +12,11 @@ import statsmodels.api as sm
 from scipy import stats
 
 from lib.config.specs import ParameterError
+from lib.report import pairs
 from lib.runtime.errors import DataError
-from lib.site import explorer, pairs
+from lib.site import explorer
 from lib.storage import records
-from tests.site.test_pairs import MODELS, ROWS, SET, judged, run
+from tests.report.test_pairs import MODELS, ROWS, SET, judged, run
 
 __all__ = ["run"]  # a fixture
 HOSTILE = "<script>alert(1)</script>"

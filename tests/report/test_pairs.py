@@ -9,8 +9,8 @@ import pytest
 
 from lib.analysis import leakage
 from lib.nlp import vader
+from lib.report import pairs
 from lib.runtime.errors import DataError
-from lib.site import pairs
 from lib.storage import records
 
 SET = "smoke"
