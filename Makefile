@@ -7,6 +7,7 @@
 #
 # make site            the finished runs as web pages  (SETS="…" for some of them)
 # make explore         the completions of a run, neutral and charged side by side  (SET=name)
+# make verify          every number of a finished run, made again and compared  (RUN=name)
 # make confirm         a finished run again: frozen rules, held-out sentences, new seeds  (SET=name)
 # make export-labels   texts to label, for Label Studio  (FILE=path.json or .csv; OPTIONS=--blank)
 # make import-labels   labels from Label Studio's JSON or a CSV   (FILE=path; OPTIONS="--names 7=ann")
@@ -20,13 +21,14 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SET ?= embedded
+RUN ?= embedded
 EFFECT ?= 5
 BIN := .venv/bin
 LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm verify measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -56,6 +58,10 @@ explore: .venv/ready
 
 confirm: .venv/ready
 	@$(BIN)/python -m lib.cli.confirm $(SET)
+
+# Exit code 1, and a line for each, if anything differs.
+verify: .venv/ready
+	@$(BIN)/python -m lib.cli.verify $(RUN)
 
 test: .venv/ready
 	@$(BIN)/python -m ruff check --quiet && $(BIN)/python -m pytest -n auto --dist worksteal

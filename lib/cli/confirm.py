@@ -176,17 +176,25 @@ def summary(set_name: str) -> str:
     )
 
 
+def texts(set_name: str) -> dict[str, str]:
+    """Make the texts of confirmation.csv and confirmation.md, by file name, from both boards of a set."""
+    banner, body = reports.banner(params.load(set_name)), markdown(set_name)
+    return {
+        "confirmation.csv": side_by_side(set_name).to_csv(index=False, float_format="%.9g"),
+        "confirmation.md": f"**{banner}**\n\n{body}\n" if banner else f"{body}\n",
+    }
+
+
 def write(set_name: str) -> pd.DataFrame:
     """Write confirmation.csv and confirmation.md of a confirmatory run.
 
     Returns:
         The table of `side_by_side`.
     """
-    table, folder = side_by_side(set_name), records.run_folder(confirmatory.name_of(set_name))
-    banner, body = reports.banner(params.load(set_name)), markdown(set_name)
-    records.write_text(folder / "confirmation.csv", table.to_csv(index=False, float_format="%.9g"))
-    records.write_text(folder / "confirmation.md", f"**{banner}**\n\n{body}\n" if banner else f"{body}\n")
-    return table
+    folder = records.run_folder(confirmatory.name_of(set_name))
+    for name, content in texts(set_name).items():
+        records.write_text(folder / name, content)
+    return side_by_side(set_name)
 
 
 def main(arguments: list[str] | None = None) -> int:

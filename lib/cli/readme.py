@@ -8,7 +8,7 @@ import pandas as pd
 from lib.analysis import leakage
 from lib.claims.board import by_claim, digits, labels
 from lib.claims.board import in_words as verdict_in_words
-from lib.cli import confirm
+from lib.cli import confirm, confirmatory
 from lib.config import params
 from lib.report import forest, reports
 from lib.runtime import command_line
@@ -105,6 +105,11 @@ def fill(text: str, marker: str, content: str) -> str:
             "around it"
         )
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def sources() -> tuple[str, ...]:
+    """The sets whose numbers stand in README.md."""
+    return SET, MINED_SET, confirmatory.name_of(SET)
 
 
 def with_boards(text: str) -> tuple[str, str]:

@@ -77,10 +77,10 @@ def of_run(set_name: str) -> dict:
     parameters, folder = params.load(set_name), records.run_folder(set_name)
     return {
         "parameters": caching.sha256(_parameter_file(set_name)),
-        "lock": provenance.lock_hash(specs.ROOT),
-        "code": provenance.revision(specs.ROOT) | {"sha256": provenance.code_hash(specs.ROOT)},
+        "lock": lock(),
+        "code": code(),
         "seeds": seeds(parameters),
-        "models": {model.name: _fingerprint(model) for model in parameters.models},
+        "models": models(parameters),
         "versions": versions(parameters),
         "packages": provenance.package_versions(PACKAGES),
         "inputs": {path: _hash(specs.ROOT / path) for path in sorted(inputs(set_name))},
@@ -92,6 +92,21 @@ def of_run(set_name: str) -> dict:
 
 def _parameter_file(set_name: str) -> Path:
     return specs.ROOT / "params" / f"{set_name}.yaml"
+
+
+def code() -> dict:
+    """The revision of the project (`provenance.revision`), and sha256, which needs no git."""
+    return provenance.revision(specs.ROOT) | {"sha256": provenance.code_hash(specs.ROOT)}
+
+
+def lock() -> str | None:
+    """The hash of the file that locks the packages; None where there is none."""
+    return provenance.lock_hash(specs.ROOT)
+
+
+def models(parameters: ParameterSet) -> dict:
+    """What identifies each model; for one that cannot be found any more, {"not found": why}."""
+    return {model.name: _fingerprint(model) for model in parameters.models}
 
 
 def seeds(parameters: ParameterSet) -> dict[str, int]:
@@ -140,7 +155,7 @@ def _hash(path: Path) -> str | None:
 
 
 def _fingerprint(model: specs.Model):
-    """What identifies a model, as JSON; if it cannot be found any more, why."""
+    """The fingerprint of a model as JSON, or why there is none."""
     try:
         return json.loads(registry.load(model).fingerprint)
     except (DataError, OSError) as error:

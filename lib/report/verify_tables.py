@@ -1,0 +1,141 @@
+"""Verify the tables of a run: prompts, completions and judgements are made again and compared row by row."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib.agreement import rated_threshold
+from lib.config import params
+from lib.config.sections import Generation
+from lib.dataset import own_sentences
+from lib.generation import runner
+from lib.judging import judges
+from lib.mining import benchmarks
+from lib.models import registry
+from lib.report.differences import Check, Difference, of_tables, skipped
+from lib.runtime.errors import DataError
+from lib.storage import records
+
+ROW = ["prompt_id", "mitigation", "sample_index"]
+_PROMPTS, _REQUESTED, _JOURNAL, _JUDGED = (
+    "prompts against the parameters",
+    "completions against what the parameters request",
+    "completions against the journal of replies",
+    "judgements against the completions",
+)
+NO_TABLES = "the tables are not in the repository; `make reproduce` makes them"
+
+
+class _Unrendered:
+    """Stands for a model that cannot be found: what was requested is known, its keys are not."""
+
+    fingerprint = ""
+
+    def render(self, context: str, stem: str, mitigation: object) -> str:
+        return ""
+
+
+def checks(set_name: str) -> list[Check]:
+    """Make the prompts, completions' rows and judgements of a run again, and compare.
+
+    Where the run has no tables, every check says so.
+    """
+    names = [model.name for model in params.load(set_name).models]
+    if not (records.run_folder(set_name) / "judgements").exists():
+        return [skipped(what, NO_TABLES) for what in (_PROMPTS, _REQUESTED, _JOURNAL, _JUDGED)]
+    prompts, unreadable = _read(set_name, "prompts")
+    if prompts is None:
+        return [Check(_PROMPTS, 0, "rows", (unreadable,))]
+    found = [_prompts(set_name, prompts)]
+    for name in names:
+        completions, unreadable = _read(set_name, f"completions/{name}")
+        if completions is None:
+            found.append(Check(f"{_REQUESTED}, {name}", 0, "rows", (unreadable,)))
+            continue
+        found += [*_completions(set_name, name, prompts, completions)]
+        found.append(_judgements(set_name, name, prompts, completions))
+    return found
+
+
+def _read(set_name: str, table: str) -> tuple[pd.DataFrame | None, Difference | None]:
+    """A table of the run, or the difference that it cannot be read."""
+    try:
+        return records.read_table(set_name, table), None
+    except (DataError, OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        return None, Difference(_file(set_name, table), "", said, "a table", _remedy(set_name))
+
+
+def _file(set_name: str, table: str) -> str:
+    return f"outputs/{set_name}/{table}.parquet"
+
+
+def _remedy(set_name: str) -> str:
+    return f"restore it, or remove it and make reproduce SET={set_name}"
+
+
+def _prompts(set_name: str, stored: pd.DataFrame) -> Check:
+    run = params.dataset(set_name)
+    if run.mining:
+        return skipped(_PROMPTS, "they are mined: to read the corpus again takes as long as the run")
+    made, _ = benchmarks.build(run, own_sentences.read(run))
+    differences = of_tables(_file(set_name, "prompts"), stored, made, ["prompt_id"], _remedy(set_name))
+    return Check(_PROMPTS, len(stored), "rows", tuple(differences))
+
+
+def _completions(set_name: str, name: str, prompts: pd.DataFrame, stored: pd.DataFrame) -> list[Check]:
+    """Compare the rows with what is requested, and their texts with the journal of replies."""
+    values = params.cell_values(params.load(set_name), set_name, "02_generation", name)
+    run = params.from_cell("02_generation", values)
+    file, what = _file(set_name, f"completions/{name}"), f"{_REQUESTED}, {name}"
+    model, reason = _model(run)
+    requested = runner.requests(prompts, run, model or _Unrendered())
+    rows = requested[runner.COMPLETION_COLUMNS]
+    differences = of_tables(file, stored, rows, ROW, _remedy(set_name))
+    found = [Check(what, len(stored), "rows", tuple(differences))]
+    journal = records.run_folder(set_name) / "completions" / f"{name}.jsonl"
+    if model is not None and not journal.exists():
+        reason = f"outputs/{set_name}/completions/{name}.jsonl is missing"
+    if reason:
+        return [*found, skipped(f"{_JOURNAL}, {name}", reason)]
+    return [*found, _replies(f"{_JOURNAL}, {name}", file, stored, requested, journal, set_name)]
+
+
+def _model(run: Generation):
+    """The backend, without its weights, or why there is none."""
+    try:
+        return registry.load(run.model), ""
+    except (DataError, OSError) as error:
+        return None, f"the model is not found on this machine ({str(error).splitlines()[0]})"
+
+
+def _replies(
+    what: str, file: str, stored: pd.DataFrame, requested: pd.DataFrame, path: Path, set_name
+) -> Check:
+    kept = records.Journal(path).read(runner.SETTLED)
+    missing = ~requested["key"].isin(kept.index)
+    known = requested[~missing]
+    made = known[ROW].assign(**{name: kept.loc[known["key"], name].to_numpy() for name in runner.SETTLED})
+    rows = stored.merge(known[ROW], on=ROW)
+    differences = of_tables(file, rows, made, ROW, _remedy(set_name))
+    reason = f"the journal has no reply to {missing.sum():,} requests" if missing.any() else ""
+    return Check(what, len(known), "rows", tuple(differences), reason)
+
+
+def _judgements(set_name: str, name: str, prompts: pd.DataFrame, completions: pd.DataFrame) -> Check:
+    what, table = f"{_JUDGED}, {name}", f"judgements/{name}"
+    stored, unreadable = _read(set_name, table)
+    if stored is None:
+        return Check(what, 0, "rows", (unreadable,))
+    values = params.cell_values(params.load(set_name), set_name, "03_judging", name)
+    run = params.from_cell("03_judging", values)
+    replies = records.replies_path(set_name, name, run.judge.name)
+    if run.judge.kind == "llm" and not replies.exists():
+        return skipped(what, "the journal of the judge's replies is missing, and it is not asked again")
+    try:
+        threshold = run.charged_threshold or rated_threshold.threshold(run.judge)
+        made = judges.judgements(completions, prompts, run.judge, threshold, replies)
+    except (DataError, OSError) as error:
+        return skipped(what, str(error).splitlines()[0])
+    differences = of_tables(_file(set_name, table), stored, made, ROW, _remedy(set_name))
+    return Check(what, len(stored), "rows", tuple(differences))
