@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from tests.proofs import slurm_node
 
 SET, PARTS = "smoke", 3
-DRAINED_FOR = 20.0  # seconds
+MAX_DRAINED = 180.0  # seconds
 
 
 @dataclass
@@ -56,8 +56,10 @@ def faults(model: str, host: str) -> list[Fault]:
 
     def drain(job: str) -> None:
         slurm("scontrol", "update", f"nodename={host}", "state=drain", "reason=proof")
-        time.sleep(DRAINED_FOR)
-        waiting = len(slurm("squeue", "--states=PENDING", "--noheader").splitlines())
+        end, waiting = time.monotonic() + MAX_DRAINED, 0
+        while not waiting and time.monotonic() < end:  # what runs goes on, what is submitted now is held
+            time.sleep(1)
+            waiting = len(slurm("squeue", "--states=PENDING", "--noheader").splitlines())
         print(f"  meanwhile: node {slurm_node.state(host)}, {waiting} jobs wait", flush=True)
         slurm("scontrol", "update", f"nodename={host}", "state=resume")
 
