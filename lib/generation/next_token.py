@@ -100,6 +100,18 @@ def recorder(prompts: pd.DataFrame, model, journal_path: Path) -> Recorder | Non
     return Recorder(prompts, model, journal_path) if model.is_local else None
 
 
+def recorded(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
+    """Read the next-token measures of `prompts` that the journal holds; no weights are loaded.
+
+    Returns:
+        The table of `measure`, without the prompts that the journal lacks.
+    """
+    if not model.is_local:
+        return pd.DataFrame(columns=COLUMNS)
+    measures = Journal(journal_path).read(list(MEASURES))
+    return _owed(prompts, model).join(measures, on="key", how="inner")[COLUMNS].reset_index(drop=True)
+
+
 def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
     """Measure the next token of the unmitigated `prompts`.
 

@@ -1,14 +1,12 @@
 """Verify the tables of a run: prompts, completions and judgements are made again and compared row by row."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from lib.agreement import rated_threshold
 from lib.config import params
 from lib.config.sections import Generation
 from lib.dataset import own_sentences
-from lib.generation import runner
+from lib.generation import next_token, runner
 from lib.judging import judges
 from lib.mining import benchmarks
 from lib.models import registry
@@ -17,10 +15,11 @@ from lib.runtime.errors import DataError
 from lib.storage import records
 
 ROW = ["prompt_id", "mitigation", "sample_index"]
-_PROMPTS, _REQUESTED, _JOURNAL, _JUDGED = (
+_PROMPTS, _REQUESTED, _JOURNAL, _NEXT, _JUDGED = (
     "prompts against the parameters",
     "completions against what the parameters request",
     "completions against the journal of replies",
+    "next-token values against their journal",
     "judgements against the completions",
 )
 NO_TABLES = "the tables are not in the repository; `make reproduce` makes them"
@@ -42,19 +41,23 @@ def checks(set_name: str) -> list[Check]:
     """
     names = [model.name for model in params.load(set_name).models]
     if not (records.run_folder(set_name) / "judgements").exists():
-        return [skipped(what, NO_TABLES) for what in (_PROMPTS, _REQUESTED, _JOURNAL, _JUDGED)]
+        return [skipped(what, NO_TABLES) for what in (_PROMPTS, _REQUESTED, _JOURNAL, _NEXT, _JUDGED)]
     prompts, unreadable = _read(set_name, "prompts")
     if prompts is None:
         return [Check(_PROMPTS, 0, "rows", (unreadable,))]
-    found = [_prompts(set_name, prompts)]
-    for name in names:
-        completions, unreadable = _read(set_name, f"completions/{name}")
-        if completions is None:
-            found.append(Check(f"{_REQUESTED}, {name}", 0, "rows", (unreadable,)))
-            continue
-        found += [*_completions(set_name, name, prompts, completions)]
-        found.append(_judgements(set_name, name, prompts, completions))
-    return found
+    return [
+        _prompts(set_name, prompts),
+        *(check for name in names for check in of_model(set_name, name, prompts)),
+    ]
+
+
+def of_model(set_name: str, name: str, prompts: pd.DataFrame) -> list[Check]:
+    """Compare the completions, next-token values and judgements of one model; see `checks`."""
+    completions, unreadable = _read(set_name, f"completions/{name}")
+    if completions is None:
+        return [Check(f"{_REQUESTED}, {name}", 0, "rows", (unreadable,))]
+    found = _completions(set_name, name, prompts, completions)
+    return [*found, _judgements(set_name, name, prompts, completions)]
 
 
 def _read(set_name: str, table: str) -> tuple[pd.DataFrame | None, Difference | None]:
@@ -93,12 +96,9 @@ def _completions(set_name: str, name: str, prompts: pd.DataFrame, stored: pd.Dat
     rows = requested[runner.COMPLETION_COLUMNS]
     differences = of_tables(file, stored, rows, ROW, _remedy(set_name))
     found = [Check(what, len(stored), "rows", tuple(differences))]
-    journal = records.run_folder(set_name) / "completions" / f"{name}.jsonl"
-    if model is not None and not journal.exists():
-        reason = f"outputs/{set_name}/completions/{name}.jsonl is missing"
-    if reason:
-        return [*found, skipped(f"{_JOURNAL}, {name}", reason)]
-    return [*found, _replies(f"{_JOURNAL}, {name}", file, stored, requested, journal, set_name)]
+    if model is None:
+        return [*found, *(skipped(f"{kind}, {name}", reason) for kind in (_JOURNAL, _NEXT))]
+    return [*found, _replies(set_name, name, stored, requested), _next_tokens(set_name, name, prompts, model)]
 
 
 def _model(run: Generation):
@@ -109,17 +109,32 @@ def _model(run: Generation):
         return None, f"the model is not found on this machine ({str(error).splitlines()[0]})"
 
 
-def _replies(
-    what: str, file: str, stored: pd.DataFrame, requested: pd.DataFrame, path: Path, set_name
-) -> Check:
+def _replies(set_name: str, name: str, stored: pd.DataFrame, requested: pd.DataFrame) -> Check:
+    what, table = f"{_JOURNAL}, {name}", f"completions/{name}"
+    path = records.run_folder(set_name) / f"{table}.jsonl"
+    if not path.exists():
+        return skipped(what, f"outputs/{set_name}/{table}.jsonl is missing")
     kept = records.Journal(path).read(runner.SETTLED)
     missing = ~requested["key"].isin(kept.index)
     known = requested[~missing]
     made = known[ROW].assign(**{name: kept.loc[known["key"], name].to_numpy() for name in runner.SETTLED})
     rows = stored.merge(known[ROW], on=ROW)
-    differences = of_tables(file, rows, made, ROW, _remedy(set_name))
+    differences = of_tables(_file(set_name, table), rows, made, ROW, _remedy(set_name))
     reason = f"the journal has no reply to {missing.sum():,} requests" if missing.any() else ""
     return Check(what, len(known), "rows", tuple(differences), reason)
+
+
+def _next_tokens(set_name: str, name: str, prompts: pd.DataFrame, model) -> Check:
+    what, table = f"{_NEXT}, {name}", f"next_token/{name}"
+    stored, unreadable = _read(set_name, table)
+    if stored is None:
+        return Check(what, 0, "rows", (unreadable,))
+    path = records.run_folder(set_name) / f"{table}.jsonl"
+    if model.is_local and not path.exists():
+        return skipped(what, f"outputs/{set_name}/{table}.jsonl is missing")
+    made = next_token.recorded(prompts, model, path)
+    differences = of_tables(_file(set_name, table), stored, made, ["prompt_id"], _remedy(set_name))
+    return Check(what, len(made), "rows", tuple(differences))
 
 
 def _judgements(set_name: str, name: str, prompts: pd.DataFrame, completions: pd.DataFrame) -> Check:

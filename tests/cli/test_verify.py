@@ -11,6 +11,7 @@ import pytest
 
 from lib.cli import verify
 from lib.config import specs
+from lib.generation.next_token import COLUMNS, MEASURES
 from lib.report import (
     manifest,
     pairs,
@@ -115,7 +116,7 @@ TABLES = {  # alteration: the table, its change, the first words of where it is 
     "one judgement more": (JUDGEMENTS, draw_again, "sample_index=2"),
     "an arm swapped in the judgements": (JUDGEMENTS, swap_arms, "arm"),
     "another judge": (JUDGEMENTS, put("judge", "vader-0"), "judge"),
-    "a prompt's context": ("prompts.parquet", put("context", "He is fine."), "context"),
+    "a next-token value": (f"next_token/{MODEL}.parquet", lambda table: next_token(), "prompt_id=x"),
 }
 
 
@@ -125,12 +126,12 @@ def test_an_altered_table_is_found_by_its_hash_and_by_what_it_is_made_of(run, al
     table, change, place = TABLES[alteration]
     edit(run / table, change)
     assert named(verify_files.checks("smoke")) == {table}
-    found = [one for one in verify.differences(verify_tables.checks("smoke")) if one.file.endswith(table)]
-    assert any(place in one.place for one in found)
+    prompts = records.read_table("smoke", "prompts")
+    found = verify.differences(verify_tables.of_model("smoke", MODEL, prompts))
+    assert any(place in one.place for one in found if one.file.endswith(table))
 
 
 FILES = {  # alteration: the file, and how
-    "next_token value": ("next_token/mock-50.parquet", lambda path: edit(path, lambda table: next_token())),
     "an executed page": (
         "executed/05_scaling_analysis.ipynb",
         lambda path: replace(path, "96 in 24 stems", "97 in 24 stems"),
@@ -146,7 +147,8 @@ FILES = {  # alteration: the file, and how
 
 
 def next_token() -> pd.DataFrame:
-    return pd.DataFrame({"expected_valence": [0.25]})
+    """A value, where a mock model has none."""
+    return pd.DataFrame({name: ["x"] for name in COLUMNS} | {name: [0.25] for name in MEASURES})
 
 
 @pytest.mark.parametrize("alteration", FILES)
@@ -191,6 +193,13 @@ def test_boards_cards_figures_and_pages_are_compared_without_the_manifest(run):
     (of_page,) = verify.differences(verify_pages.checks("smoke", True))
     assert of_page.file == "outputs/smoke/executed/05_scaling_analysis.ipynb"
     assert (of_page.stored, of_page.recomputed) == ("97 in 24 stems", "96 in 24 stems")
+
+
+def test_an_altered_prompt_is_found_by_what_it_is_made_of(run):
+    edit(run / "prompts.parquet", put("context", "He is fine."))
+    found = verify.differences(verify_tables.checks("smoke"))
+    assert {one.file for one in found} >= {"outputs/smoke/prompts.parquet"}
+    assert found[0].stored == "He is fine." and found[0].place.endswith(", context")
 
 
 def test_a_claim_is_computed_again_from_the_judgements(run):
@@ -254,10 +263,7 @@ def test_an_altered_file_of_a_run_without_tables_is_found(shipped, alteration, m
 def test_a_run_without_tables_says_what_could_not_be_checked(shipped, capsys):
     assert verify.main(["commoncrawl"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        "checked: headline.md against the 15 rows of headline.csv" in printed
-        or "headline.md against" in printed
-    )
+    assert "checked: headline.md against the 9 rows of headline.csv: " in printed
     assert "not checked: files against the manifest: there is no manifest.json" in printed
     assert "not checked: card.json: this run has none" in printed
 
