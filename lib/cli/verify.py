@@ -34,16 +34,25 @@ def checks(set_name: str) -> list[Check]:
             f"call make reproduce SET={set_name}"
         )
     has_manifest = manifest.read(set_name) is not None
-    parts: list[Callable[[], list[Check]]] = [
-        lambda: verify_files.checks(set_name),
-        lambda: verify_tables.checks(set_name),
-        lambda: verify_claims.checks(set_name),
-        lambda: verify_boards.checks(set_name),
-        lambda: verify_pages.checks(set_name, has_manifest),
-        lambda: _confirmation(set_name),
-        lambda: _of_readme(set_name),
-    ]
-    return [check for part in parts for check in part()]
+    parts: dict[str, Callable[[], list[Check]]] = {
+        "its files": lambda: verify_files.checks(set_name),
+        "its tables": lambda: verify_tables.checks(set_name),
+        "its claims": lambda: verify_claims.checks(set_name),
+        "what it shows": lambda: verify_boards.checks(set_name),
+        "its pages": lambda: verify_pages.checks(set_name, has_manifest),
+        "its confirmation": lambda: _confirmation(set_name),
+        "README.md": lambda: _of_readme(set_name),
+    }
+    return [check for name, part in parts.items() for check in _done(set_name, name, part)]
+
+
+def _done(set_name: str, name: str, part: Callable[[], list[Check]]) -> list[Check]:
+    """The checks of a part; a file that is missing or cannot be read is a difference."""
+    try:
+        return part()
+    except (OSError, ValueError) as error:
+        said, remedy = str(error).splitlines()[0], f"restore it, or make reproduce SET={set_name}"
+        return [Check(name, 0, "", (Difference(f"outputs/{set_name}", name, said, "a whole run", remedy),))]
 
 
 def _confirmation(set_name: str) -> list[Check]:

@@ -64,12 +64,10 @@ def is_equal(stored, recomputed, tolerance: float = TOLERANCE) -> bool:
     missing = [value is None or value is pd.NA or value != value for value in (stored, recomputed)]
     if any(missing):
         return all(missing)
-    numbers = [
-        isinstance(value, int | float) and not isinstance(value, bool) for value in (stored, recomputed)
-    ]
-    if all(numbers):
-        return abs(stored - recomputed) <= tolerance * max(1.0, abs(recomputed))
-    return bool(stored == recomputed)
+    if bool(stored == recomputed):  # infinite ones too
+        return True
+    numbers = all(isinstance(value, int | float) for value in (stored, recomputed))
+    return numbers and abs(stored - recomputed) <= tolerance * max(1.0, abs(recomputed))
 
 
 def of_values(file: str, stored, recomputed, remedy: str, place: str = "") -> list[Difference]:

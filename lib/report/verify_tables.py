@@ -42,9 +42,9 @@ def checks(set_name: str) -> list[Check]:
     names = [model.name for model in params.load(set_name).models]
     if not (records.run_folder(set_name) / "judgements").exists():
         return [skipped(what, NO_TABLES) for what in (_PROMPTS, _REQUESTED, _JOURNAL, _NEXT, _JUDGED)]
-    prompts, unreadable = _read(set_name, "prompts")
-    if prompts is None:
-        return [Check(_PROMPTS, 0, "rows", (unreadable,))]
+    prompts = _read(set_name, "prompts")
+    if isinstance(prompts, Difference):
+        return [Check(_PROMPTS, 0, "rows", (prompts,))]
     return [
         _prompts(set_name, prompts),
         *(check for name in names for check in of_model(set_name, name, prompts)),
@@ -53,20 +53,20 @@ def checks(set_name: str) -> list[Check]:
 
 def of_model(set_name: str, name: str, prompts: pd.DataFrame) -> list[Check]:
     """Compare the completions, next-token values and judgements of one model; see `checks`."""
-    completions, unreadable = _read(set_name, f"completions/{name}")
-    if completions is None:
-        return [Check(f"{_REQUESTED}, {name}", 0, "rows", (unreadable,))]
+    completions = _read(set_name, f"completions/{name}")
+    if isinstance(completions, Difference):
+        return [Check(f"{_REQUESTED}, {name}", 0, "rows", (completions,))]
     found = _completions(set_name, name, prompts, completions)
     return [*found, _judgements(set_name, name, prompts, completions)]
 
 
-def _read(set_name: str, table: str) -> tuple[pd.DataFrame | None, Difference | None]:
+def _read(set_name: str, table: str) -> pd.DataFrame | Difference:
     """A table of the run, or the difference that it cannot be read."""
     try:
-        return records.read_table(set_name, table), None
-    except (DataError, OSError, ValueError) as error:
+        return records.read_table(set_name, table)
+    except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
-        return None, Difference(_file(set_name, table), "", said, "a table", _remedy(set_name))
+        return Difference(_file(set_name, table), "", said, "a table", _remedy(set_name))
 
 
 def _file(set_name: str, table: str) -> str:
@@ -126,9 +126,9 @@ def _replies(set_name: str, name: str, stored: pd.DataFrame, requested: pd.DataF
 
 def _next_tokens(set_name: str, name: str, prompts: pd.DataFrame, model) -> Check:
     what, table = f"{_NEXT}, {name}", f"next_token/{name}"
-    stored, unreadable = _read(set_name, table)
-    if stored is None:
-        return Check(what, 0, "rows", (unreadable,))
+    stored = _read(set_name, table)
+    if isinstance(stored, Difference):
+        return Check(what, 0, "rows", (stored,))
     path = records.run_folder(set_name) / f"{table}.jsonl"
     if model.is_local and not path.exists():
         return skipped(what, f"outputs/{set_name}/{table}.jsonl is missing")
@@ -139,9 +139,9 @@ def _next_tokens(set_name: str, name: str, prompts: pd.DataFrame, model) -> Chec
 
 def _judgements(set_name: str, name: str, prompts: pd.DataFrame, completions: pd.DataFrame) -> Check:
     what, table = f"{_JUDGED}, {name}", f"judgements/{name}"
-    stored, unreadable = _read(set_name, table)
-    if stored is None:
-        return Check(what, 0, "rows", (unreadable,))
+    stored = _read(set_name, table)
+    if isinstance(stored, Difference):
+        return Check(what, 0, "rows", (stored,))
     values = params.cell_values(params.load(set_name), set_name, "03_judging", name)
     run = params.from_cell("03_judging", values)
     replies = records.replies_path(set_name, name, run.judge.name)

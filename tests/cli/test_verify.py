@@ -216,6 +216,15 @@ def test_nothing_is_found_in_a_run_as_it_was_made(run, capsys):
     assert "not checked: C1 against the rated texts" in printed
 
 
+def test_a_table_cut_short_ends_in_messages(run, capsys):
+    path = run / JUDGEMENTS
+    path.write_bytes(path.read_bytes()[:-100])
+    assert verify.main(["smoke"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(f"DIFFERS: outputs/smoke/{JUDGEMENTS}") for line in lines) == 2
+    assert any(line.startswith("DIFFERS: outputs/smoke, its claims: ") for line in lines)
+
+
 def test_equal_runs_have_manifests_that_differ_in_the_execution_alone(run):
     stored, again = manifest.read("smoke"), manifest.of_run("smoke")
     assert {key for key in again if stored[key] != again[key]} <= {"execution", "code", "lock"}
