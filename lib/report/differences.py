@@ -1,5 +1,6 @@
 """What a verification finds: per check how much was compared, what differs, or why it could not be done."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import pandas as pd
 MOST = 20  # differences of one file that are named; the rest is counted
 TOLERANCE = 1e-6  # of a number that is computed again; machines differ in the last bits of a sum
 _DRAWN = 0.01  # of a coordinate in a figure, in points
+_WRITTEN = re.compile(r"<!-- (.*?) -->")  # letters are outlines; a comment holds each text
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 
 
@@ -67,7 +69,7 @@ def is_equal(stored, recomputed, tolerance: float = TOLERANCE) -> bool:
     if bool(stored == recomputed):  # infinite ones too
         return True
     numbers = all(isinstance(value, int | float) for value in (stored, recomputed))
-    return numbers and abs(stored - recomputed) <= tolerance * max(1.0, abs(recomputed))
+    return numbers and math.isclose(stored, recomputed, rel_tol=tolerance, abs_tol=tolerance)
 
 
 def of_values(file: str, stored, recomputed, remedy: str, place: str = "") -> list[Difference]:
@@ -111,13 +113,13 @@ def _around(first: str, second: str) -> tuple[str, str]:
 
 def of_drawings(file: str, stored: str, recomputed: str, remedy: str) -> list[Difference]:
     """The places where two SVG texts differ, coordinates up to a hundredth of a point."""
-    if _NUMBER.split(stored) == _NUMBER.split(recomputed):
+    written = [dict.fromkeys(_WRITTEN.findall(text)) for text in (stored, recomputed)]
+    if written[0] == written[1] and _NUMBER.split(stored) == _NUMBER.split(recomputed):
         both = zip(_NUMBER.findall(stored), _NUMBER.findall(recomputed), strict=True)
         furthest = max(both, key=lambda pair: abs(float(pair[0]) - float(pair[1])), default=("0", "0"))
         if abs(float(furthest[0]) - float(furthest[1])) <= _DRAWN:
             return []
         return [Difference(file, "a coordinate", *furthest, remedy)]
-    written = [dict.fromkeys(re.findall(r"<!-- (.*?) -->", text)) for text in (stored, recomputed)]
     only = [[text for text in written[own] if text not in written[1 - own]] for own in (0, 1)]
     drawn = [", ".join(map(repr, texts)) or "other shapes" for texts in only]
     return [Difference(file, "what is drawn", *drawn, remedy)]

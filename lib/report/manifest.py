@@ -12,7 +12,7 @@ from lib.judging import judges
 from lib.models import registry, sampling
 from lib.nlp import sentences
 from lib.replies import outcomes
-from lib.runtime.errors import DataError
+from lib.runtime.errors import DataError, UserError
 from lib.storage import caching, provenance, records
 
 FILE = "manifest.json"
@@ -158,5 +158,5 @@ def _fingerprint(model: specs.Model):
     """The fingerprint of a model as JSON, or why there is none."""
     try:
         return json.loads(registry.load(model).fingerprint)
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         return {"not found": str(error).splitlines()[0]}

@@ -11,7 +11,7 @@ from lib.judging import judges
 from lib.mining import benchmarks
 from lib.models import registry
 from lib.report.differences import Check, Difference, of_tables, skipped
-from lib.runtime.errors import DataError
+from lib.runtime.errors import UserError
 from lib.storage import records
 
 ROW = ["prompt_id", "mitigation", "sample_index"]
@@ -105,7 +105,7 @@ def _model(run: Generation):
     """The backend, without its weights, or why there is none."""
     try:
         return registry.load(run.model), ""
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         return None, f"the model is not found on this machine ({str(error).splitlines()[0]})"
 
 
@@ -150,7 +150,7 @@ def _judgements(set_name: str, name: str, prompts: pd.DataFrame, completions: pd
     try:
         threshold = run.charged_threshold or rated_threshold.threshold(run.judge)
         made = judges.judgements(completions, prompts, run.judge, threshold, replies)
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         return skipped(what, str(error).splitlines()[0])
     differences = of_tables(_file(set_name, table), stored, made, ROW, _remedy(set_name))
     return Check(what, len(stored), "rows", tuple(differences))
