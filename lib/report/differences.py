@@ -108,7 +108,8 @@ def _around(first: str, second: str) -> tuple[str, str]:
         min(len(first), len(second)),
     )
     start = max(place - 40, 0)
-    return tuple(repr(f"{'…' * (start > 0)}{text[start : place + 60]}") for text in (first, second))
+    shown = [repr(f"{'…' * (start > 0)}{text[start : place + 60]}") for text in (first, second)]
+    return shown[0], shown[1]
 
 
 def of_drawings(file: str, stored: str, recomputed: str, remedy: str) -> list[Difference]:
@@ -119,10 +120,10 @@ def of_drawings(file: str, stored: str, recomputed: str, remedy: str) -> list[Di
         furthest = max(both, key=lambda pair: abs(float(pair[0]) - float(pair[1])), default=("0", "0"))
         if abs(float(furthest[0]) - float(furthest[1])) <= _DRAWN:
             return []
-        return [Difference(file, "a coordinate", *furthest, remedy)]
+        return [Difference(file, "a coordinate", furthest[0], furthest[1], remedy)]
     only = [[text for text in written[own] if text not in written[1 - own]] for own in (0, 1)]
     drawn = [", ".join(map(repr, texts)) or "other shapes" for texts in only]
-    return [Difference(file, "what is drawn", *drawn, remedy)]
+    return [Difference(file, "what is drawn", drawn[0], drawn[1], remedy)]
 
 
 def of_tables(

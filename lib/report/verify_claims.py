@@ -64,8 +64,8 @@ def scaling(set_name: str) -> pd.DataFrame:
 
 def of_mitigation(set_name: str) -> pd.DataFrame:
     """The claims of notebook 06 from the judgements of a run, as the notebook writes them."""
-    name = "06_prompting_mitigation_ablation"
-    run = params.from_cell(name, params.cell_values(params.load(set_name), set_name, name))
+    values = params.cell_values(params.load(set_name), set_name, "06_prompting_mitigation_ablation")
+    run = params.from_cell("06_prompting_mitigation_ablation", values)
     judgements = records.read_models(set_name, "judgements", run.model_names)
     pairs = leakage.pairs(judgements)
     plain = leakage.unmitigated(pairs)

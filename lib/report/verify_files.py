@@ -65,7 +65,7 @@ def _made_by(set_name: str, found: dict) -> Check:
     if "versions" not in found or "seeds" not in found:
         return skipped(_MADE_BY, "an older version wrote the manifest, which does not name them")
     parameters = params.load(set_name)
-    now = {
+    now: dict[str, dict] = {
         "versions": manifest.versions(parameters),
         "seeds": manifest.seeds(parameters),
         "models": manifest.models(parameters),
