@@ -9,6 +9,7 @@ job whose own program has started.
 import argparse
 import collections
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -189,7 +190,7 @@ def report(name: str, seconds: float, folder: Path, kept: Path, reference: Path,
     states = collections.Counter(state for _, state, _ in rows)
     details = [slurm("scontrol", "show", "job", number) for number, _, _ in rows]
     restarts = sum(int(text.partition("Restarts=")[2].split()[0]) for text in details)
-    on_gpu = sum("gres/gpu=1" in text for text in details)
+    on_gpu = sum(bool(re.search("TresPerJob=gres.gpu:1", text)) for text in details)
     wrong = differences(kept, reference)
     same_bytes = sum(
         path.read_bytes() == (reference / path.relative_to(kept)).read_bytes()
