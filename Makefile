@@ -1,4 +1,4 @@
-# make reproduce   run the notebooks on the model that comes along: the claims board  (SET=name; PROFILE=slurm)
+# make reproduce   run the notebooks on the bundled model: the claims board  (SET=name; PROFILE=slurm)
 # make measure     measure your own model  (MODEL=hub id, folder, .gguf or server URL; BUDGET=10m)
 # make lab         try a context on a model by hand, and run the notebooks, in JupyterLab
 # make plan        what a run costs on this machine, and what it takes to see an effect  (EFFECT=5)

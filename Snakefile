@@ -163,7 +163,7 @@ rule _shard:
     log: text="outputs/{set}/logs/02_generation.{model}.{part}-of-{parts}.log"
     threads: CORES
     resources: gpu=1
-    shell: "{sys.executable:q} -m lib.cli.batch shard {input.values:q} {wildcards.part} {wildcards.parts} 2> {log.text:q}"
+    shell: "{sys.executable:q} -m lib.cli.batch shard {input.values:q} {wildcards.part:q} {wildcards.parts:q} 2> {log.text:q}"
 
 
 rule _generation:

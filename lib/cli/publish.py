@@ -18,7 +18,7 @@ from lib.config import params
 from lib.config.specs import JUDGE_SCHEMA, ParameterError
 from lib.report import completions_dataset, every_eval_ever, reports, results
 from lib.runtime import command_line
-from lib.storage import records
+from lib.storage import provenance, records
 
 _OTHERS = {
     "mining": "the sentences are mined from text that others wrote",
@@ -57,7 +57,7 @@ def publish(set_name: str, source: every_eval_ever.Source, created: int) -> tupl
     judgements = {
         spec.name: records.read_table(set_name, f"judgements/{spec.name}") for spec in parameters.models
     }
-    folder = records.run_folder(set_name) / "published"
+    folder = records.run_folder(set_name) / provenance.PUBLISHED
     shutil.rmtree(folder, ignore_errors=True)
     for spec in parameters.models:
         bare = leakage.unmitigated(judgements[spec.name])

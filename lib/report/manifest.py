@@ -84,7 +84,7 @@ def of_run(set_name: str) -> dict:
         "versions": versions(parameters),
         "packages": provenance.package_versions(PACKAGES),
         "inputs": {path: _hash(specs.ROOT / path) for path in sorted(inputs(set_name))},
-        "tables": provenance.hashes(folder.rglob("*.parquet"), folder),
+        "tables": provenance.hashes(provenance.tables(folder), folder),
         "outputs": provenance.hashes((path for name in _OUTPUTS for path in folder.glob(name)), folder),
         "execution": provenance.execution(folder),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 from lib.config import params, specs
 from lib.report import manifest
 from lib.report.differences import Check, Difference, of_values, skipped
-from lib.storage import caching, records
+from lib.storage import caching, provenance, records
 
 _FILES, _MADE_BY = "files against the manifest", "versions, seeds and models against the manifest"
 NO_MANIFEST = (
@@ -39,7 +39,7 @@ def _files(set_name: str, found: dict) -> Check:
         for name, recorded in expected.items()
         if _digest(specs.ROOT / name) != (recorded and recorded[:12])
     ]
-    present = [*folder.rglob("*.parquet"), *folder.glob("executed/*.ipynb")]
+    present = [*provenance.tables(folder), *folder.glob("executed/*.ipynb")]
     names = [f"outputs/{set_name}/{path.relative_to(folder).as_posix()}" for path in sorted(present)]
     if "outputs" not in found:
         names = [name for name in names if name.endswith(".parquet")]

@@ -13,6 +13,7 @@ from lib.config.specs import ROOT
 from lib.storage.caching import sha256
 
 LOCK = "requirements.txt"
+PUBLISHED = "published"  # folder of a run that `make publish` writes
 _CODE_FOLDERS = ("lib", "notebooks")
 _CODE_SUFFIXES = (".py", ".ipynb", ".csv", ".yaml", ".safetensors", "")
 _NO_CODE = "outputs"  # a run changes what lies there, so it does not make a tree dirty
@@ -67,6 +68,11 @@ def _code_files(root: Path) -> list[Path]:
 def lock_hash(root: Path = ROOT) -> str | None:
     """SHA-256 of the file that locks the packages; None where there is none."""
     return sha256(root / LOCK) if (root / LOCK).is_file() else None
+
+
+def tables(folder: Path) -> list[Path]:
+    """The tables of a run; those that `make publish` makes of a finished run are not among them."""
+    return sorted(path for path in folder.rglob("*.parquet") if folder / PUBLISHED not in path.parents)
 
 
 def hashes(paths: Iterable[Path], folder: Path) -> dict[str, str]:

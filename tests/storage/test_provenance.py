@@ -53,3 +53,11 @@ def test_the_execution_begins_with_the_first_values(tmp_path):
     (tmp_path / "values" / "01_dataset.yaml").write_text("a: 1")
     found = provenance.execution(tmp_path)
     assert found["begun"] <= found["ended"] and found["cpu"] and found["cores"] >= 1
+
+
+def test_what_is_published_of_a_run_is_no_table_of_it(tmp_path):
+    for name in ("prompts.parquet", "completions/m.parquet", "published/dataset/claims.parquet", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in provenance.tables(tmp_path)]
+    assert found == ["completions/m.parquet", "prompts.parquet"]
