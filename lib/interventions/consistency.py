@@ -52,9 +52,9 @@ class Recipe:
     rank: int = 8
     alpha: int = 16
     targets: str = "all-linear"
-    steps: int = 150
+    steps: int = 60
     batch: int = 4
-    rate: float = 2e-4
+    rate: float = 1e-3
     retain: float = 1.0
     held_out: float = 0.2
     every: int = 15
