@@ -87,9 +87,9 @@ class Consistency(Strict):
     """
 
     kind: Literal["consistency"]
-    steps: Count = 150
+    steps: Count = 60
     rank: Count = 8
-    rate: Annotated[float, Field(gt=0)] = 2e-4
+    rate: Annotated[float, Field(gt=0)] = 1e-3
     retain: Annotated[float, Field(ge=0)] = 1.0
 
 
