@@ -41,7 +41,12 @@ COLUMNS = [
     "p_above",
     "p_dies",
     "p",
-    "p_holm",
+    "se",
+    "df",
+    "n",
+    "n_stems",
+    "n_matches",
+    "cluster_unit",
 ]
 
 
@@ -107,7 +112,7 @@ def compare(
         confidence: Level of the interval.
 
     Returns:
-        One row per intervention, with COLUMNS but p_holm: best_prompt (that with the smallest mean shift),
+        One row per intervention, with COLUMNS: best_prompt (that with the smallest mean shift),
         estimate, ci_low, ci_high (of the shift under the intervention less that under the best prompt, as a
         share of the shift without either; its own interval), p_below (largest p over the prompts that the
         intervention is below), p_survives (that more than `least` survives), p_above (that it is above
@@ -145,9 +150,7 @@ def compare(
                 **leak.counts,
             }
         )
-    return pd.DataFrame(
-        rows, columns=[*COLUMNS[:-1], "se", "df", "n", "n_stems", "n_matches", "cluster_unit"]
-    )
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _differences(of: Cells, names: list[str], other: str) -> simultaneous.Means:

@@ -1,5 +1,7 @@
 """How much of the leak is left at the very next token: exact, and cheap enough to try many strengths."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 
@@ -30,10 +32,7 @@ def valences(model: HuggingFaceModel | Intervened, prompts: pd.DataFrame) -> np.
         records = next_token.measures(range(len(part)), part, model.next_logits(part), of_token)
         return [record["expected_valence"] for record in records]
 
-    if isinstance(model, Intervened):
-        with model.applied():
-            results = map_threads(of_part, parts, plans.usual(model))
-    else:
+    with model.applied() if isinstance(model, Intervened) else nullcontext():
         results = map_threads(of_part, parts, plans.usual(model))
     return np.array([value for part in results for value in part])
 

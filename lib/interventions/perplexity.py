@@ -20,7 +20,6 @@ from lib.generation import plans
 from lib.interventions.base import Intervened
 from lib.models.huggingface import HuggingFaceModel, map_threads
 
-VERSION = "passages-1"
 WORDS = (30, 90)  # of a passage
 PER_SOURCE = 16  # passages of each of the four kinds of text, of different pages
 
