@@ -72,7 +72,7 @@ def losses(table: pd.DataFrame, title: str, banner: str = "") -> plt.Axes:
             linewidth=2 if is_held else 0.7,
             label=f"{name}, {part.replace('_', ' ')}",
         )
-    axes.set(xlabel="step", ylabel="divergence, nats a token", yscale="log")
+    axes.set(xlabel="step", ylabel="divergence, nats a token", ylim=(0, None))
     axes.legend(frameon=False, fontsize=8)
     alt = f"{len(table)} losses of {table['intervention'].nunique()} adapters by training step."
     return figures.finish(axes, title, banner, alt)
@@ -116,7 +116,8 @@ def effect_and_survival(table: pd.DataFrame, least: float, title: str, banner: s
         axes.axvline(100, color="black", linewidth=1, linestyle="--")
         axes.axhline(100, color="black", linewidth=1, linestyle="--")
         shown = table[table["model"] == model]
-        axes.set(title=model, ylabel="survives of what belongs, %", ylim=_range(shown["survival"]))
+        axes.set(ylabel="survives of what belongs, %", ylim=_range(shown["survival"]))
+        axes.set_title(model, loc="right", fontsize=10)
         axes.set_xlim(_range(table["leak"]))
     grid[-1, 0].set_xlabel("left of the leak, %")
     figures.legend(figure, grid[0, 0])
@@ -125,6 +126,9 @@ def effect_and_survival(table: pd.DataFrame, least: float, title: str, banner: s
         f"{100 * table['leak'].min():.0f} to {100 * table['leak'].max():.0f} %. Surviving of what belongs: "
         f"{100 * table['survival'].min():.0f} to {100 * table['survival'].max():.0f} %."
     )
+    if len(models) == 1:  # its name would stand in one line with the title
+        grid[0, 0].set_title("", loc="right")
+        title = f"{models[0]}: {title[0].lower()}{title[1:]}"
     figures.finish(grid[0, 0], title, banner, alt)
     return grid
 
