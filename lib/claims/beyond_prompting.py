@@ -1,9 +1,10 @@
 """C3b of the claims board: does an intervention leave less of the leak than every prompt, and what belongs?
 
 An intervention counts if it does two things at once: it leaves less of the leak than each of the prompts
-(so also than the best of them, whichever that is), and at least `least` of the sentiment that belongs,
-measured on positive controls, survives. Both are one-sided tests at the same level; the p of an intervention
-is the largest of them (intersection-union test, Berger 1982), Holm-corrected over interventions and models.
+(so also than the best of them, whichever that is; asking twice is prompting too), and at least `least` of the
+sentiment that belongs, measured on positive controls, survives. Both are one-sided tests at the same level;
+the p of an intervention is the largest of them (intersection-union test, Berger 1982), Holm-corrected over
+interventions and models.
 """
 
 from typing import NamedTuple
@@ -106,8 +107,8 @@ def compare(
     Args:
         pairs: Pairs of `leakage.pairs` of one model, under every strategy.
         controls: The same of the positive controls.
-        prompts: Names of the mitigation prompts that are no controls.
-        interventions: Names of the interventions.
+        prompts: Names of the ways of asking that are no controls.
+        interventions: Names of the interventions that are no ways of asking.
         least: Share of the sentiment that belongs which must survive.
         confidence: Level of the interval.
 
@@ -190,7 +191,8 @@ def claim(
         leaking: Whether each model leaks without a strategy (`claims.leaks`).
 
     Returns:
-        The rows of the board, one per model: that of the intervention with the smallest p.
+        The rows of the board, one per model: that of the intervention with the smallest p, the first by name
+        of several.
     """
     leaky = [table for model, table in compared.items() if leaking.get(model) and len(table)]
     every = pd.concat(leaky)["p"].to_numpy() if leaky else np.array([])
@@ -201,7 +203,7 @@ def claim(
             nothing = Verdict(INCONCLUSIVE, "no intervention and prompt were asked of the same prompts")
             rows.append(board.row(CLAIM, model, "best intervention", None, nothing, margin, confidence))
             continue
-        best = table.loc[table["p"].idxmin()]
+        best = table.sort_values(["p", "mitigation"]).iloc[0]
         p_holm = holm.get(best["p"], np.nan)
         verdict = decide(table, p_holm, bool(leaking.get(model)), least, confidence)
         rows.append(

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from lib.interventions import perplexity
 from lib.interventions.base import Intervened, Intervention
 from lib.interventions.found import Found
 from lib.models.huggingface import HuggingFaceModel
-from lib.runtime import progress
+from lib.runtime import memory, progress
 
 TIMED = 24  # prompts whose completions are timed
 _BLANK = {
@@ -92,7 +93,7 @@ def _settled(run: Interventions, model: HuggingFaceModel, prompts: pd.DataFrame)
 def costs(
     prompts: pd.DataFrame, run: Interventions, half: Found, interventions: dict[str, Intervention]
 ) -> pd.DataFrame:
-    """What each strategy costs: perplexity of ordinary text, and seconds of a completion.
+    """What each strategy costs: perplexity of ordinary text, seconds of a completion, memory.
 
     Args:
         prompts: Prompts, of which the first charged ones are timed.
@@ -103,7 +104,8 @@ def costs(
     Returns:
         One row per mitigation prompt and intervention: mitigation, perplexity, perplexity_low,
         perplexity_high, passages (`perplexity.ratio`), seconds (of a completion, as a ratio to the same
-        completions without a strategy just before).
+        completions without a strategy just after), memory (MB at the peak of them, more than there; see
+        `lib.runtime.memory`).
     """
     model, texts = half.model, perplexity.passages()
     plain = perplexity.measure(model, texts)
@@ -116,19 +118,32 @@ def costs(
             changed = Intervened(model, strategy, name)
             with changed.applied():
                 measured = perplexity.measure(changed, texts)
-            seconds = _seconds(run, changed, timed)
+            with_it = _taken(run, changed, timed)
         else:
             measured = perplexity.measure(model, texts, mitigation_texts.texts(strategy)[0])
-            seconds = _seconds(run, model, timed, strategy)
+            with_it = _taken(run, model, timed, strategy)
         ratio = perplexity.ratio(measured, plain, run.confidence)
-        rows.append({"mitigation": name, **ratio, "seconds": seconds / _seconds(run, model, timed)})
+        without = _taken(run, model, timed)
+        rows.append(
+            {
+                "mitigation": name,
+                **ratio,
+                "seconds": with_it.seconds / without.seconds,
+                "memory": with_it.memory - without.memory,
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def _seconds(
-    run: Interventions, model: HuggingFaceModel | Intervened, prompts: pd.DataFrame, text=""
-) -> float:
-    """Seconds that the completions of these prompts take, under a mitigation prompt if `text` is one."""
+class Taken(NamedTuple):
+    """What some completions took: seconds, and MB at the peak."""
+
+    seconds: float
+    memory: float
+
+
+def _taken(run: Interventions, model: HuggingFaceModel | Intervened, prompts: pd.DataFrame, text="") -> Taken:
+    """What the completions of these prompts take, under a mitigation prompt if `text` is one."""
     nothing = dict.fromkeys(ARMS, 0)
     asked = run.model_copy(
         update={
@@ -137,10 +152,12 @@ def _seconds(
             "mitigation_samples": 1,
         }
     )
+    device = (model.model if isinstance(model, Intervened) else model).weights.device
     started = time.perf_counter()
-    if isinstance(model, Intervened):
-        with tempfile.TemporaryDirectory() as folder:
-            prompts = model.intervention.uncached(Path(folder)).prompts(model.model, prompts)
-    requested = runner.requests(prompts, asked, model)
-    model.reply(requested, run.sampled_at, run.max_new_tokens, run.seed, division=plans.usual(model))
-    return time.perf_counter() - started
+    with memory.peak(device) as peak:
+        if isinstance(model, Intervened):
+            with tempfile.TemporaryDirectory() as folder:
+                prompts = model.intervention.uncached(Path(folder)).prompts(model.model, prompts)
+        requested = runner.requests(prompts, asked, model)
+        model.reply(requested, run.sampled_at, run.max_new_tokens, run.seed, division=plans.usual(model))
+    return Taken(time.perf_counter() - started, peak.mb)

@@ -1,8 +1,8 @@
 """What interventions are found on: the half of the benchmark that the run does not evaluate.
 
 Directions, heads, the best layer and adapters all come from the prompts of this half, and from nothing else
-of the benchmark. Positive controls are not looked at either, and of the passages of `perplexity` only eight,
-by which a layer's harm is seen.
+of the benchmark. Positive controls are not looked at either, nor are the passages by which costs are
+measured: a layer's harm is seen by eight others.
 """
 
 import hashlib
@@ -26,7 +26,6 @@ from lib.storage import records
 
 STRENGTHS = (0.5, 1.0, 2.0)  # tried at every third layer
 GROUPS = 24  # of the half, on which strengths are tried; all serve for directions
-_PASSAGES = 2  # of each kind of text, for the same
 MOST_PERPLEXITY = 1.1  # ratio beyond which a layer is not chosen, this project's choice
 SWEEP = ["layer", "strength", "shift", "retained", "perplexity"]
 ARMS = ("neutral", "negative", "positive")
@@ -79,7 +78,7 @@ class Found:
         """
         groups = self.prompts["group_id"].drop_duplicates().head(GROUPS)
         prompts = self.prompts[self.prompts["group_id"].isin(groups) & (self.prompts["arm"] != "neutral")]
-        texts = perplexity.passages().groupby("source").head(_PASSAGES)
+        texts = perplexity.passages_to_choose_by()
         bare = first_token.shift(first_token.valences(self.model, prompts), prompts)
         plain = perplexity.measure(self.model, texts)
         layers = range(1, len(self.directions), 3)

@@ -22,31 +22,43 @@ from lib.models.huggingface import HuggingFaceModel, map_threads
 
 WORDS = (30, 90)  # of a passage
 PER_SOURCE = 16  # passages of each of the four kinds of text, of different pages
+TO_CHOOSE_BY = 2  # more of each, for choosing a layer
+SEED = 20251118  # of these draws
 
 
-@cache
-def passages(seed: int = 20251118) -> pd.DataFrame:
-    """Draw the passages.
+def passages() -> pd.DataFrame:
+    """Draw the passages that costs are measured by.
 
     Returns:
         One row per passage: source (wiki, nyt, amazon, movie), url, first (sentence), rest, from pages drawn
         at random, one passage a page.
     """
+    return _drawn(PER_SOURCE, SEED)
+
+
+def passages_to_choose_by() -> pd.DataFrame:
+    """Draw a few passages of other pages, by which a layer is chosen; columns as of `passages`."""
+    return _drawn(TO_CHOOSE_BY, SEED + 1, frozenset(passages()["url"]))
+
+
+@cache
+def _drawn(count: int, seed: int, avoided: frozenset[str] = frozenset()) -> pd.DataFrame:
+    """Draw so many passages of each kind of text, none of the pages with these addresses."""
     rng = np.random.default_rng(seed)
     rows = []
     for path in packaged_text.wet_files():
         source = path.name.partition(".")[0]
-        pages = list(wet.pages(path, Counter()))
+        pages = [page for page in wet.pages(path, Counter()) if page.url not in avoided]
         drawn = (
             (pages[index].url, _passage(pages[index].text, rng)) for index in rng.permutation(len(pages))
         )
         whole = ((url, passage) for url, passage in drawn if passage)
-        rows += [(source, url, *passage) for url, passage in islice(whole, PER_SOURCE)]
+        rows += [(source, url, *passage) for url, passage in islice(whole, count)]
     return pd.DataFrame(rows, columns=["source", "url", "first", "rest"])
 
 
 @cache
-def other_texts(count: int, seed: int = 20251118) -> tuple[str, ...]:
+def other_texts(count: int, seed: int = SEED) -> tuple[str, ...]:
     """Draw ordinary texts from pages that have no passage, an equal number of each kind of text.
 
     Args:

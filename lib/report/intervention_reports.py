@@ -100,6 +100,12 @@ def strategies(mitigations: dict, interventions: dict, controls: list[str]) -> p
     )
 
 
+def split(kinds: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Split the strategies of a table of `strategies` into ways of asking, once or twice, and all others."""
+    is_asking = kinds["kind"].isin([ASKING, TWICE])
+    return list(kinds.loc[is_asking, "mitigation"]), list(kinds.loc[~is_asking, "mitigation"])
+
+
 def compared(
     kinds: pd.DataFrame,
     leak: pd.DataFrame,
@@ -166,6 +172,7 @@ def format_compared(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
         shown[f"{name} retained [simultaneous]"] = _interval(table, name)
     shown["perplexity, ratio"] = _interval(table, "perplexity")
     shown["seconds, ratio"] = table["seconds"].round(2)
+    shown["memory, MB more"] = table["memory"].round()
     shown["tokens"] = table["tokens"].round(1)
     shown["unusable (refused), %"] = [f"{row.unusable:.1f} ({row.refused:.1f})" for row in table.itertuples()]
     shown["cells, controls"] = [

@@ -1,20 +1,20 @@
-"""Verify the claims of a run: the rows of notebooks 05 and 06 are computed again from the judgements."""
+"""Verify the claims of a run: the rows of notebooks 05, 06 and 06c are computed again from the judgements."""
 
 import pandas as pd
 
-from lib.analysis import leakage, usability
-from lib.claims import claims, mitigation, second_judge, second_verdicts
+from lib.analysis import leakage, strategies, usability
+from lib.claims import beyond_prompting, claims, mitigation, second_judge, second_verdicts
 from lib.config import mitigation_texts, params
-from lib.report import reports
+from lib.report import intervention_reports, reports
 from lib.report.differences import Check, of_tables, skipped
 from lib.report.verify_tables import NO_TABLES
 from lib.storage import records
 
 _KEY = ["claim", "model", "measured"]
 _SCALING, _MITIGATION = "C0, C2, C4 and C5 against the judgements", "C3 against the judgements"
+_INTERVENTIONS = "C3b against the judgements"
 _NOT_AGAIN = {
-    "agreement": ("C1 against the rated texts", "it takes as long as notebook 04; its page has the rows"),
-    "interventions": ("C3b against the tables of interventions", "its page has the rows"),
+    "agreement": ("C1 against the rated texts", "it takes as long as notebook 04; its page has the rows")
 }
 
 
@@ -27,6 +27,8 @@ def checks(set_name: str) -> list[Check]:
         _compared(set_name, "scaling", _SCALING, scaling),
         _compared(set_name, "mitigation", _MITIGATION, of_mitigation),
     ]
+    if params.load(set_name).intervened:
+        found.append(_compared(set_name, "interventions", _INTERVENTIONS, of_interventions))
     return found + [
         skipped(*why) for part, why in _NOT_AGAIN.items() if (folder / "claims" / f"{part}.parquet").exists()
     ]
@@ -81,3 +83,25 @@ def of_mitigation(set_name: str) -> pd.DataFrame:
         judgements, run.model_names, controls, run.margin, run.confidence, run.shift_margin
     )
     return second_verdicts.with_second(reports.as_judged(board, set_name), second)
+
+
+def of_interventions(set_name: str) -> pd.DataFrame:
+    """The claim of notebook 06c from the judgements of a run, as the notebook writes it."""
+    values = params.cell_values(params.load(set_name), set_name, "06c_mitigation_compared")
+    run = params.from_cell("06c_mitigation_compared", values)
+    names = records.models_with(set_name, "interventions", run.model_names)
+    judgements = records.read_models(set_name, "judgements", names)
+    pairs = leakage.pairs(
+        strategies.joined(judgements, records.read_models(set_name, "interventions", names))
+    )
+    belonging = leakage.pairs(records.read_models(set_name, "controls", names))
+    plain = leakage.unmitigated(pairs)
+    faults = usability.faults(leakage.unmitigated(judgements), plain, run.confidence, run.shift_margin)
+    kinds = intervention_reports.strategies(run.mitigations, run.interventions, run.controls)
+    least = beyond_prompting.LEAST_SURVIVAL
+    compared = beyond_prompting.of_models(
+        pairs, belonging, *intervention_reports.split(kinds), least, run.confidence
+    )
+    leaking = claims.leaks(plain, run.confidence)
+    board = beyond_prompting.claim(compared, run.margin, least, run.confidence, faults, leaking)
+    return reports.as_judged(board, set_name)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -99,6 +100,7 @@ def test_costs_are_told_of_every_strategy(run, half, made, prompts):
     # a passage is left out, and counted so, where its first tokens differ at the beginning of a text
     assert 0.9 * len(perplexity.passages()) < table.loc["contrast", "passages"] <= len(perplexity.passages())
     assert (table[["perplexity", "seconds"]] > 0).all(axis=None)
+    assert np.isfinite(table["memory"]).all()
 
 
 def test_more_heads_than_there_are_is_refused(half):

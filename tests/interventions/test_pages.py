@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,9 @@ import yaml
 
 from lib.claims.board import VERDICTS
 from lib.config import params, specs
-from lib.report import intervention_reports
+from lib.report import intervention_reports, verify_claims
+from lib.report.differences import of_tables
+from lib.storage import records
 from tests.conftest import ROOT, call
 
 NAME = "changed"
@@ -67,7 +70,11 @@ def test_every_strategy_is_in_the_table_with_effect_survival_and_cost(pages):
         "trained",
     }
     assert set(table["kind"]) == {"prompt", "decoding", "representation", "training"}
-    assert table[["perplexity", "seconds", "tokens", "unusable", "n", "n_controls"]].notna().all(axis=None)
+    assert (
+        table[["perplexity", "seconds", "memory", "tokens", "unusable", "n", "n_controls"]]
+        .notna()
+        .all(axis=None)
+    )
     assert (table["n"] > 0).all() and (table["n_controls"] > 200).all()
 
 
@@ -78,6 +85,26 @@ def test_the_board_has_a_row_of_the_claim_and_the_layers_are_kept(pages):
     assert layers["layer"].tolist() == list(range(len(layers))) and (layers["n"] > 0).all()
     # a random model may write nothing that VADER rates, and then nothing can be predicted
     assert layers["estimate"].dropna().between(-1, 1).all()
+
+
+def test_verification_makes_the_claim_again_and_sees_missing_rows(pages, copy, monkeypatch):
+    for module in (specs, records):
+        monkeypatch.setattr(module, "ROOT", copy)
+    stored = pd.read_parquet(pages[0] / "claims" / "interventions.parquet")
+    key = ["claim", "model", "measured"]
+    assert not of_tables("interventions.parquet", stored, verify_claims.of_interventions(NAME), key, "")
+    judged = pages[0] / "interventions" / "tiny.parquet"
+    kept, table = judged.read_bytes(), pd.read_parquet(judged)
+    table[table["group_id"] != table["group_id"].iloc[0]].to_parquet(judged)
+    changed = verify_claims.of_interventions(NAME)
+    judged.write_bytes(kept)
+    assert of_tables("interventions.parquet", stored, changed, key, "")
+
+
+def test_asking_twice_counts_as_asking():
+    specs_of = {"s2a": SimpleNamespace(kind="ask_first"), "half": SimpleNamespace(kind="contrast")}
+    kinds = intervention_reports.strategies({"calm": "Be calm.", "c": "Spell well."}, specs_of, ["c"])
+    assert intervention_reports.split(kinds) == (["calm", "s2a"], ["half"])
 
 
 def test_the_losses_are_on_the_page(pages):

@@ -29,6 +29,12 @@ def test_passages_are_of_every_kind_of_text_and_of_different_pages():
     assert words.between(*perplexity.WORDS).all()
 
 
+def test_a_layer_is_chosen_by_passages_of_other_pages():
+    table = perplexity.passages_to_choose_by()
+    assert table.groupby("source").size().to_dict() == dict.fromkeys(("wiki", "nyt", "amazon", "movie"), 2)
+    assert not set(table["url"]) & set(perplexity.passages()["url"])
+
+
 def test_other_texts_are_of_other_pages_and_of_every_kind():
     passages = perplexity.passages()
     used = set(passages["rest"])
