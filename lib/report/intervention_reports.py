@@ -119,7 +119,7 @@ def compared(
         kinds: The table of `strategies`.
         leak: `mitigation.effects` on the benchmark.
         survival: The same on positive controls.
-        costs: The table of `evaluate.costs`, with a column model.
+        costs: The table of `costs.of_strategies`, with a column model.
         outcomes: The table of `usage`.
 
     Returns:

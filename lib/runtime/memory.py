@@ -1,5 +1,8 @@
 """The most memory that a stretch of work takes."""
 
+import ctypes
+import gc
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +15,7 @@ MB = 2**20
 
 
 class Peak:
-    """The most memory seen so far, in MB; see `peak`."""
+    """The most memory seen so far, in MB above that at the start; see `peak`."""
 
     def __init__(self):
         self.mb = 0.0
@@ -33,20 +36,22 @@ def peak(device: torch.device) -> Iterator[Peak]:
     seen = Peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        start = torch.cuda.memory_allocated(device)
         yield seen
-        seen.mb = torch.cuda.max_memory_allocated(device) / MB
+        seen.mb = (torch.cuda.max_memory_allocated(device) - start) / MB
         return
     process, done = psutil.Process(), threading.Event()
+    _give_back()
+    start = process.memory_info().rss
 
     def look():
-        seen.mb = max(seen.mb, process.memory_info().rss / MB)
+        seen.mb = max(seen.mb, (process.memory_info().rss - start) / MB)
 
     def watch():
         while not done.wait(_EVERY):
             look()
 
     watcher = threading.Thread(target=watch, daemon=True)
-    look()
     watcher.start()
     try:
         yield seen
@@ -54,3 +59,10 @@ def peak(device: torch.device) -> Iterator[Peak]:
         look()
         done.set()
         watcher.join()
+
+
+def _give_back() -> None:
+    """Give what is free back to the system, or it would serve again and not be seen; only glibc can."""
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -11,7 +11,7 @@ from lib.config.sections import Interventions
 from lib.config.specs import ParameterError
 from lib.dataset import curated_prompts, halves, own_sentences, positive_controls
 from lib.generation import runner
-from lib.interventions import evaluate, found, perplexity, registry
+from lib.interventions import costs, evaluate, found, perplexity, registry
 from lib.models import registry as models
 
 SPECS = {
@@ -91,16 +91,34 @@ def test_controls_are_asked_bare_and_under_every_prompt_and_intervention(run, ha
     assert all(counts[name].sum() >= 2 * items for name in ("heads", *asked))
 
 
-def test_costs_are_told_of_every_strategy(run, half, made, prompts):
-    table = evaluate.costs(prompts, run, half, made).set_index("mitigation")
+def test_costs_are_told_of_every_strategy_and_kept(run, half, made, prompts, monkeypatch):
+    measure, calls = perplexity.measure, []
+
+    def killed(*arguments):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return measure(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(perplexity, "measure", killed)
+        costs.of_strategies(prompts, run, half, made)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            perplexity, "measure", lambda *arguments: calls.append(arguments) or measure(*arguments)
+        )
+        table = costs.of_strategies(prompts, run, half, made).set_index("mitigation")
     asked = [name for name in run.mitigations if name not in run.controls]
-    assert set(table.index) == {*SPECS, *asked}
+    assert list(table.index) == [*asked, *SPECS] and len(calls) == 1 + len(table)
     others = table["passages"].drop("contrast")
     assert (others == len(perplexity.passages())).all()
     # a passage is left out, and counted so, where its first tokens differ at the beginning of a text
     assert 0.9 * len(perplexity.passages()) < table.loc["contrast", "passages"] <= len(perplexity.passages())
     assert (table[["perplexity", "seconds"]] > 0).all(axis=None)
     assert np.isfinite(table["memory"]).all()
+    monkeypatch.setattr(perplexity, "measure", None)
+    again = costs.of_strategies(prompts, run, half, made).set_index("mitigation")
+    pd.testing.assert_frame_equal(again, table)
 
 
 def test_more_heads_than_there_are_is_refused(half):
