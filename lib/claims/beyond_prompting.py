@@ -131,7 +131,7 @@ def compare(
         p_below, p_survives = _p(below).max(), _p(survives)[0]
         best = min(prompts, key=lambda prompt: leak.means.estimates[leak.names.index(prompt)])
         change = _differences(leak, [name], best)
-        bare = leak.means.estimates[leak.names.index(NO_MITIGATION)]
+        bare = leak.means.estimates[leak.names.index(NO_MITIGATION)] or np.nan  # no share of nothing
         reach = special.stdtrit(leak.means.df, (1 + confidence) / 2) * change.errors[0]
         bounds = np.sort([(change.estimates[0] + sign * reach) / bare for sign in (-1, 1)])
         rows.append(
