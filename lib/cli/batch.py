@@ -12,10 +12,23 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from lib.cli.reproduce import prepare, run
 from lib.config import params
 from lib.runtime import command_line, progress
 from lib.runtime.cores import available_cores
+
+
+def run(set_name: str, cores: int, profile: str = "") -> None:
+    """Run a parameter set, as `reproduce.run`, which takes a second to import."""
+    from lib.cli import reproduce
+
+    reproduce.run(set_name, cores, profile)
+
+
+def prepare(set_name: str) -> None:
+    """Fetch and find what a run needs, as `reproduce.prepare`."""
+    from lib.cli import reproduce
+
+    reproduce.prepare(set_name)
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:

@@ -1,15 +1,19 @@
 """How long each cell of an executed notebook took, by what papermill noted before the page is tidied."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from nbformat import NotebookNode
 
 from lib.runtime.errors import DataError
 from lib.storage import records
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 START = "start"  # of the kernel, and what papermill does around the cells
 
 
-def save(set_name: str, page: str, book: NotebookNode, total: float) -> None:
+def save(set_name: str, page: str, book: "NotebookNode", total: float) -> None:
     """Write outputs/<set>/seconds/<page>.csv: one row per cell that ran.
 
     Args:
@@ -30,7 +34,7 @@ def save(set_name: str, page: str, book: NotebookNode, total: float) -> None:
     )
 
 
-def _first_line(cell: NotebookNode) -> str:
+def _first_line(cell: "NotebookNode") -> str:
     """The first line of a cell that does something: imports and comments are passed over."""
     lines = [line for line in cell.source.splitlines() if line[:1] not in " #)" and "import" not in line]
     return next(iter(line for line in lines if line), "")

@@ -4,6 +4,8 @@ and exit code 1."""
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -37,6 +39,14 @@ def test_paths_are_quoted_and_programs_called_through_python():
         "params.notebook",
         "wildcards.set",
     }  # names, checked before
+
+
+def test_what_executes_a_notebook_is_there_at_once():
+    """Each notebook of a run starts this process: it compiles no grammar and loads nothing of the rest."""
+    slow = ("lark", "lib.cli.reproduce", "pandera", "scipy", "matplotlib", "torch")
+    code = f"import lib.cli.batch, lib.cli.execution, sys; print(*(sys.modules.keys() & {slow}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_a_second_call_runs_no_notebook(smoke):
