@@ -13,7 +13,6 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold
 
 from lib.agreement import charged_threshold, human_agreement, rated_agreement
 from lib.config.specs import JUDGE_SCHEMA, Judge
@@ -98,6 +97,8 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
     The threshold is fitted to other documents than the text's.
     """
+    from sklearn.model_selection import GroupKFold  # a second
+
     fitted = np.empty(len(table))
     for train, test in GroupKFold(FOLDS).split(table, groups=table["document"]):
         fitted[test] = charged_threshold.fit(table.iloc[train])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import special, stats
 
 from lib.analysis import clustered, leakage
@@ -198,6 +197,8 @@ def _gee(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tuple[
     """
     if np.isin(design.T @ rows["hit"] / design.sum(axis=0), [0, 1]).any():
         return "no odds: none or all of a cell's completions are charged so"
+    import statsmodels.api as sm  # half a second, which pages without models do not wait
+
     model = sm.GEE(
         rows["hit"],
         design,
@@ -225,6 +226,8 @@ def _mixed(rows: pd.DataFrame, design: np.ndarray, contrast: np.ndarray) -> tupl
     if means["valence"].nunique() == 1:
         return 0.0, 0.0
     several = means["group_id"].nunique() > means["stem_id"].nunique()
+    import statsmodels.api as sm
+
     model = sm.MixedLM.from_formula(
         f"valence ~ 0 + {' + '.join(names)}",
         means,

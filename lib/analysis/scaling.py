@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.isotonic import isotonic_regression
 from statsmodels.stats.meta_analysis import combine_effects
 
 from lib.analysis import leakage
@@ -345,6 +344,8 @@ def _p(means: np.ndarray, drawn: np.ndarray, weight: np.ndarray, rising: bool) -
 
 def _distance(means: np.ndarray, weight: np.ndarray, rising: bool) -> float:
     """Weighted squared distance of `means` from their isotonic fit."""
+    from sklearn.isotonic import isotonic_regression  # slow to import
+
     return float(weight @ (means - isotonic_regression(means, sample_weight=weight, increasing=rising)) ** 2)
 
 

@@ -11,7 +11,6 @@ Knapp & Friede 2015), because few estimates may lie on a line by chance.
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
 from scipy import stats
 
 MIN_ESTIMATES = 3  # fewer leave no degrees of freedom
@@ -48,7 +47,7 @@ class MetaRegression:
 
     def band(self, x: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the line at each of `x`, and both bounds of its pointwise confidence interval."""
-        design = sm.add_constant(np.asarray(x, dtype=float), has_constant="add")
+        design = _with_constant(np.asarray(x, dtype=float))
         mean = design @ self.coefficients
         se = np.sqrt(np.einsum("ij,jk,ik->i", design, self.covariance, design))
         half_width = stats.t.ppf((1 + confidence) / 2, self.df) * se
@@ -77,10 +76,17 @@ def fit(y, covariance, x) -> MetaRegression:
         raise ValueError(
             "an estimate has no value or no sampling variance: leave it out, or say why nothing is fitted"
         )
-    design = sm.add_constant(x, has_constant="add")
+    from statsmodels.regression.linear_model import GLS  # its import takes as long as many a fit
+
+    design = _with_constant(x)
     tau2 = _reml(y, covariance, design)
-    line = sm.GLS(y, design, sigma=_total(covariance, tau2)).fit()
+    line = GLS(y, design, sigma=_total(covariance, tau2)).fit()
     return MetaRegression(line.params, line.normalized_cov_params * max(1.0, line.scale), tau2, len(y) - 2)
+
+
+def _with_constant(x: np.ndarray) -> np.ndarray:
+    """Return the design of a line, shape (k, 2): a column of ones, and x."""
+    return np.column_stack([np.ones(len(x)), x])
 
 
 def _reml(y: np.ndarray, covariance: np.ndarray, design: np.ndarray) -> float:
