@@ -144,7 +144,7 @@ def test_quantization_without_its_package_says_what_to_install(monkeypatch):
 
 
 def test_a_misspelt_hub_id_names_the_nearest_known(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     known = next(model.id for model in params.load("qwen2.5").models)
     with pytest.raises(specs.ParameterError, match=f"did you mean '{known}'"):
         registry.load(generation(model={"id": known.replace("Qwen2.5", "Qwen2,5")}).model)

@@ -76,7 +76,7 @@ def test_weights_are_float32_and_not_quantised(bundled):
 
 
 def test_a_model_that_cannot_be_found_is_named_before_any_weights_load(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     spec = generation("completion").model.model_copy(update={"id": "nobody/no-such-model"})
     with pytest.raises(specs.ParameterError) as caught:
         registry.load(spec)
