@@ -95,12 +95,15 @@ def related_sentences(stems: pd.DataFrame, contexts: pd.DataFrame, embed=similar
         for root, word in content_words(text).items():
             for column in columns_with[root]:
                 shared[row, column].append(word)
+    stem_ids, context_ids, match_ids = (
+        column.tolist() for column in (stems["stem_id"], contexts["context_id"], contexts["match_id"])
+    )
     rows = []
     for row, column in sorted({*shared, *map(tuple, np.argwhere(cosines > THRESHOLD).tolist())}):
         words = [f"both speak of '{', '.join(shared[row, column])}'"] if shared[row, column] else []
         cosine = [f"their cosine is {cosines[row, column]:.2f}"] if cosines[row, column] > THRESHOLD else []
-        reason = f"{contexts['context_id'].iat[column]}: {', '.join(words + cosine)}"
-        rows.append((stems["stem_id"].iat[row], contexts["match_id"].iat[column], reason))
+        reason = f"{context_ids[column]}: {', '.join(words + cosine)}"
+        rows.append((stem_ids[row], match_ids[column], reason))
     return pd.DataFrame(rows, columns=["stem_id", "match_id", "reason"])
 
 
@@ -126,7 +129,11 @@ def missing_exclusions(
     is_allowed = assignment.allowed(
         stems.drop_duplicates("stem_id"), sorted(candidates["match_id"].unique()), exclusions
     )
-    return candidates[[bool(is_allowed.at[row.scope, row.match_id]) for row in candidates.itertuples()]]
+    places = (
+        is_allowed.index.get_indexer(candidates["scope"]),
+        is_allowed.columns.get_indexer(candidates["match_id"]),
+    )
+    return candidates[is_allowed.to_numpy(dtype=bool)[places]]
 
 
 def baseline_rate(stems: pd.DataFrame, embed=similarity.embed) -> pd.Series:

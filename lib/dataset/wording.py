@@ -120,11 +120,13 @@ def _afinn() -> Afinn:
     return Afinn()
 
 
-def charged_words(text: str) -> list[str]:
+@cache
+def charged_words(text: str) -> tuple[str, ...]:
     """The words of a text that VADER's or AFINN's lexicon (Nielsen, 2011) rates, whatever their sum."""
     text = normalize(text)
     words = re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text.casefold()) + text.casefold().split()
-    return sorted({word for word in words if word in vader.lexicon()} | set(_afinn().find_all(text)))
+    rated = {word for word in words if word in vader.lexicon()} | set(_afinn().find_all(text))
+    return tuple(sorted(rated))
 
 
 def residual_sentiment(stems: pd.DataFrame, contexts: pd.DataFrame) -> Iterator[Finding]:
