@@ -14,6 +14,9 @@ from filelock import FileLock
 from lib.config import params, sections, specs
 from lib.storage import records
 
+# jsonschema, which nbformat imports, would compile a grammar of internationalised addresses: 2 seconds
+sys.modules.setdefault("rfc3987_syntax", None)
+
 ROOT = Path(__file__).resolve().parents[1]
 # `make test-fast` runs the tests of these packages that need no run and no model
 FAST = ("annotation", "config", "nlp", "replies", "report", "runtime", "site", "stats", "storage", "tests")
@@ -39,9 +42,7 @@ def copy(tmp_path_factory) -> Path:
     """The code, notebooks and parameter sets in an empty folder, whose name a shell would tear."""
     folder = tmp_path_factory.mktemp("it's a projéct")
     for name in ("lib", "notebooks", "params"):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-        )
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "outputs" / "embedded").mkdir(parents=True)
     # part of the project
