@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 
 from lib.cli import batch
+from lib.config import specs
 from lib.dataset import curated_prompts
 from lib.measure import __main__ as front_door
 from lib.measure import answers, budget, sets
 from lib.models import registry
 from lib.report import card
+from lib.storage import records
 from tests.conftest import ROOT
 from tests.measured import CANNED
 
@@ -99,7 +101,10 @@ def measured(copy) -> tuple[str, Path]:
             command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, text=True, capture_output=True
         )
 
-    assert measure("--table", "", "--groups", "24").returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (specs, records, front_door):
+            patch.setattr(module, "ROOT", copy)
+        assert front_door.main(["--table", "", "--groups", "24"]) == 0
     rows = pd.read_csv(copy / "outputs" / "answers.csv", dtype=str, keep_default_na=False)
     moods = rows["prompt_id"].str.split("/").str[1]
     rows["completion"] = np.where(moods == "negative", "a sad and gloomy thing.", "oak and pine.")
