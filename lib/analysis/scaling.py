@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from lib.analysis import leakage
@@ -322,31 +321,41 @@ def _shape(part: pd.DataFrame, quantity: str, confidence: float, rng: np.random.
     # how often each resample contains each stem
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
     replicates = (times @ sums) / np.maximum(times @ counts, 1)
-    ci_low, ci_high = inference.percentile_interval(
-        np.array([[_tau(replicate)] for replicate in replicates]), confidence
-    )[:, 0]
+    ci_low, ci_high = inference.percentile_interval(_taus(replicates)[:, None], confidence)[:, 0]
     p_falling, p_rising = (_p(means, replicates, weight, rising) for rising in (False, True))
-    return [_tau(means), ci_low, ci_high, p_falling, max(p_falling, p_rising)]
+    return [float(_taus(means[None])[0]), ci_low, ci_high, p_falling, max(p_falling, p_rising)]
 
 
-def _tau(means: np.ndarray) -> float:
-    """Kendall's tau-b with the order of the sizes; 0 where all are equal."""
-    return (
-        0.0 if np.ptp(means) < 1e-9 else float(stats.kendalltau(range(len(means)), means.round(9)).statistic)
-    )
+def _taus(means: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of each row with the order of the sizes; 0 where all of a row are equal."""
+    first, second = np.triu_indices(means.shape[1], k=1)
+    signs = np.sign(means[:, second].round(9) - means[:, first].round(9))
+    untied = np.count_nonzero(signs, axis=1)
+    taus = signs.sum(axis=1) / np.sqrt(len(first)) / np.sqrt(np.maximum(untied, 1))
+    return np.where(np.ptp(means, axis=1) < 1e-9, 0.0, taus.clip(-1, 1))
 
 
 def _p(means: np.ndarray, drawn: np.ndarray, weight: np.ndarray, rising: bool) -> float:
     """P value of the hypothesis that the means fall, or rise, from each size to the next."""
-    under_null = np.array([_distance(replicate - means, weight, rising) for replicate in drawn])
-    return float((1 + np.sum(under_null >= _distance(means, weight, rising) - 1e-9)) / (1 + len(under_null)))
+    under_null, observed = (_distances(rows, weight, rising) for rows in (drawn - means, means[None]))
+    return float((1 + np.sum(under_null >= observed - 1e-9)) / (1 + len(under_null)))
 
 
-def _distance(means: np.ndarray, weight: np.ndarray, rising: bool) -> float:
-    """Weighted squared distance of `means` from their isotonic fit."""
-    from sklearn.isotonic import isotonic_regression  # slow to import
+def _distances(means: np.ndarray, weight: np.ndarray, rising: bool) -> np.ndarray:
+    """Weighted squared distance of each row from its isotonic fit.
 
-    return float(weight @ (means - isotonic_regression(means, sample_weight=weight, increasing=rising)) ** 2)
+    The fit of a value is the largest, over where a block that holds it begins, of the smallest, over where
+    the block ends, of the block's weighted mean (Robertson et al. 1988, theorem 1.4.4).
+    """
+    values = means if rising else -means
+    sums = np.pad((weight * values).cumsum(axis=1), ((0, 0), (1, 0)))
+    sizes = np.pad(weight.cumsum(), (1, 0))
+    fitted = np.empty_like(values)
+    for place in range(len(weight)):
+        begin, end = np.arange(place + 1)[:, None], np.arange(place, len(weight)) + 1
+        blocks = (sums[:, end][:, None] - sums[:, begin]) / (sizes[end] - sizes[begin])
+        fitted[:, place] = blocks.min(axis=2).max(axis=1)
+    return (values - fitted) ** 2 @ weight
 
 
 def published() -> pd.DataFrame:

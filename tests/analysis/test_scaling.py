@@ -4,6 +4,8 @@ are said to be so."""
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
 from lib.analysis import scaling
 from lib.report import scaling_reports, size_figures
@@ -175,6 +177,20 @@ def test_a_family_without_leakage_is_rarely_said_to_bend(monkeypatch):
     tables = [scaling.monotonicity(pairs, "shift", 0.95, np.random.default_rng(0)) for pairs in flat]
     refuted = [table["p_monotone"].item() < 0.05 for table in tables]
     assert sum(refuted) <= 5  # of 40 at 5 %: six or more come of a sound test once in 70 times
+
+
+@pytest.mark.parametrize("rising", [False, True])
+def test_shapes_are_measured_as_scipy_and_scikit_learn_do(rising):
+    rng = np.random.default_rng(4)
+    means, weight = rng.normal(0, 3, (60, 5)), rng.integers(1, 9, 5).astype(float)
+    means[:30] = means[:30].round()  # ties
+    means[0] = 2.0
+    taus = [stats.kendalltau(range(5), row).statistic for row in means[1:]]
+    assert scaling._taus(means).tolist() == [0.0, *taus]
+    fits = [isotonic_regression(row, sample_weight=weight, increasing=rising) for row in means]
+    np.testing.assert_allclose(
+        scaling._distances(means, weight, rising), (means - fits) ** 2 @ weight, atol=1e-9
+    )
 
 
 def test_two_sizes_and_one_stem_have_no_shape():
