@@ -56,9 +56,8 @@ def _plan_one(set_name: str, parameters: params.ParameterSet, name: str, benchma
     model = registry.load(run.model)
     requested = runner.requests(benchmark, run, model)
     prompt_checks.check(requested, model, run.max_new_tokens)
-    missing = runner.missing(
-        requested, records.journal_keys(records.run_folder(set_name) / "completions" / f"{name}.jsonl")
-    )
+    journal = records.run_folder(set_name) / "completions" / f"{name}.jsonl"
+    missing = runner.missing(requested, records.journal_keys(journal, among=requested["key"]))
     row = {
         "model": name,
         "completions": len(requested),

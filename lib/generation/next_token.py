@@ -63,7 +63,7 @@ class Recorder:
 
     def __init__(self, prompts: pd.DataFrame, model, journal_path: Path):
         requested, self._path = _owed(prompts, model), journal_path
-        cached = journal_keys(journal_path)
+        cached = journal_keys(journal_path, among=requested["key"])
         self._keys = {row.rendered: row.key for row in requested.itertuples() if row.key not in cached}
         self._model = model
         self._records: list[dict] = []
@@ -108,8 +108,9 @@ def recorded(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:
     """
     if not model.is_local:
         return pd.DataFrame(columns=COLUMNS)
-    measures = Journal(journal_path).read(list(MEASURES))
-    return _owed(prompts, model).join(measures, on="key", how="inner")[COLUMNS].reset_index(drop=True)
+    requested = _owed(prompts, model)
+    measures = Journal(journal_path).read(list(MEASURES), among=requested["key"])
+    return requested.join(measures, on="key", how="inner")[COLUMNS].reset_index(drop=True)
 
 
 def measure(prompts: pd.DataFrame, model, journal_path: Path) -> pd.DataFrame:

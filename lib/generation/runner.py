@@ -123,10 +123,10 @@ def generate(
     """
     with Journal(journal_path) as journal:
         shards.gather(journal, SETTLED)
-        pending = missing(requested, journal.keys(SETTLED))
+        pending = missing(requested, journal.keys(SETTLED, among=requested["key"]))
         if len(pending):
             _generate_missing(pending, len(requested), parameters, model, journal, first_step, bar)
-        completed = journal.read(SETTLED)
+        completed = journal.read(SETTLED, among=requested["key"])
     return requested.assign(
         **completed.loc[requested["key"]].reset_index(drop=True).set_axis(requested.index)
     )

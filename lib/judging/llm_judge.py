@@ -248,7 +248,7 @@ def _answered(requested: pd.DataFrame, judge: LLMJudge, model, replies: Path) ->
     if judge.model.server or judge.model.dtype == "float32":
         return runner.generate(requested, config, model, replies)
     distinct = runner.missing(requested, set())
-    known = distinct["key"].isin(records.journal_keys(replies))
+    known = distinct["key"].isin(records.journal_keys(replies, among=distinct["key"]))
     with progress.bar(len(distinct), judge.name, "questions", int(known.sum())) as bar:
         for start in range(0, len(distinct), BLOCK):
             if not known.iloc[start : start + BLOCK].all():

@@ -73,9 +73,8 @@ class Answers:
 
     def missing(self, run: Generation) -> pd.DataFrame:
         """Return the requests of all groups whose completions are not stored yet."""
-        return runner.missing(
-            runner.requests(self.table, run, self.model), records.journal_keys(self._completions)
-        )
+        requested = runner.requests(self.table, run, self.model)
+        return runner.missing(requested, records.journal_keys(self._completions, among=requested["key"]))
 
     def lacks(self, run: Generation, ordered: list[str]) -> budget.Lacks:
         """Return a function that counts the completions of `run` that each group still needs.
@@ -114,7 +113,7 @@ class Answers:
             first.
         """
         requested = self.requested(run, groups)
-        missing = runner.missing(requested, records.journal_keys(self._completions))
+        missing = runner.missing(requested, records.journal_keys(self._completions, among=requested["key"]))
         n_missing = missing.groupby("group_id").size().reindex(groups, fill_value=0)
         recorder = next_token.recorder(
             self.table[self.table["group_id"].isin(groups)], self.model, self._next_token

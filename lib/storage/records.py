@@ -6,9 +6,10 @@ at most the current batch. A last record that was cut short is removed when the 
 """
 
 import fcntl
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from lib.config.specs import ROOT
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
-from lib.storage import caching
+from lib.storage import caching, journal_lines
 
 SOURCES = {
     "prompts": "01_dataset",
@@ -198,23 +199,42 @@ def only_run(folder: Path):
         os.close(lock)
 
 
-def journal_keys(path: Path) -> set[str]:
-    """The keys of a journal's valid records, without locking it; empty if there is no journal."""
-    return {record["key"] for record in _records(path, [])} if path.exists() else set()
+def journal_keys(path: Path, among: Iterable[str] | None = None) -> set[str]:
+    """The keys of a journal's valid records, without locking it; empty if there is no journal.
+
+    Args:
+        path: The journal.
+        among: The keys that are looked for, which bounds the memory; None for all.
+    """
+    return _keys(path, (), among)[0] if path.exists() else set()
 
 
-def _records(path: Path, damaged: list[bytes]) -> Iterator[dict]:
-    """The records of a journal; lines that are not records are added to `damaged`."""
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-                if not isinstance(record["key"], str):
-                    raise TypeError("a key that is no text")
-            except (ValueError, TypeError, KeyError):
-                damaged.append(line)
-            else:
-                yield record
+def _keys(path: Path, columns: list[str] | tuple, among: Iterable[str] | None) -> tuple[set[str], int, int]:
+    """The keys of records that have the columns, and how many lines are damaged or lack a column."""
+    sought = None if among is None else set(among)
+    damaged: list[bytes] = []
+    found, older = set(), 0
+    for block in journal_lines.blocks(path):
+        keys = journal_lines.keys_of(block, columns)
+        if keys is None:
+            records = list(_records(block, damaged))
+            keys = [record["key"] for record in records if record.keys() >= {*columns}]
+            older += len(records) - len(keys)
+        found.update(keys if sought is None else sought.intersection(keys))
+    return found, len(damaged), older
+
+
+def _records(lines: bytes, damaged: list[bytes]) -> Iterator[dict]:
+    """The records of some lines of a journal; lines that are not records are added to `damaged`."""
+    for line in io.BytesIO(lines):
+        try:
+            record = json.loads(line)
+            if not isinstance(record["key"], str):
+                raise TypeError("a key that is no text")
+        except (ValueError, TypeError, KeyError):
+            damaged.append(line)
+        else:
+            yield record
 
 
 class Journal:
@@ -258,44 +278,59 @@ class Journal:
                 ) from None
 
     def _cut_torn_record(self, file: int) -> None:
-        data = self.path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
+        end = journal_lines.end_of_records(file)
+        if end < os.fstat(file).st_size:
             progress.message(
                 f"{_shown(self.path)}: its last record was cut short; it is dropped and made again"
             )
             os.ftruncate(file, end)
 
-    def keys(self, columns: list[str] | tuple = ()) -> set[str]:
+    def keys(self, columns: list[str] | tuple = (), among: Iterable[str] | None = None) -> set[str]:
         """The key of every record that has these columns.
 
         Records of an older version and damaged lines are reported, and treated as never written.
+
+        Args:
+            columns: The columns.
+            among: The keys that are looked for, which bounds the memory; None for all.
         """
-        damaged: list[bytes] = []
-        records = [(record["key"], record.keys() >= {*columns}) for record in _records(self.path, damaged)]
-        older = sum(not complete for _, complete in records)
-        for count, kind in ((len(damaged), "damaged records"), (older, "records of an older version")):
+        keys, damaged, older = _keys(self.path, columns, among)
+        for count, kind in ((damaged, "damaged records"), (older, "records of an older version")):
             if count:
                 progress.message(
                     f"{_shown(self.path)}: {count} {kind} are ignored, and made again if they are asked for"
                 )
-        return {key for key, complete in records if complete}
+        return keys
+
+    def _complete(self, columns: list[str], among: Iterable[str] | None = None) -> Iterator[dict]:
+        """The records that have these columns, and one of the keys, in their order."""
+        sought = None if among is None else set(among)
+        for block in journal_lines.blocks(self.path):
+            if sought is not None and (keys := journal_lines.keys_of(block, columns)) is not None:
+                lines = zip(keys, io.BytesIO(block), strict=True)
+                block = b"".join(line for key, line in lines if key in sought)
+            for record in _records(block, []):
+                if record.keys() >= {*columns} and (sought is None or record["key"] in sought):
+                    yield record
 
     def records(self, columns: list[str]) -> list[dict]:
         """Every record that has these columns; of several with the same key the last."""
-        complete = (record for record in _records(self.path, []) if record.keys() >= {*columns})
-        return list({record["key"]: record for record in complete}.values())
+        return list({record["key"]: record for record in self._complete(columns)}.values())
 
-    def read(self, columns: list[str]) -> pd.DataFrame:
+    def read(self, columns: list[str], among: Iterable[str] | None = None) -> pd.DataFrame:
         """Read these columns of every record that has all of them.
 
         Damaged lines are skipped.
 
+        Args:
+            columns: The columns.
+            among: The keys of the records that are read; None for all.
+
         Returns:
             A table indexed by key. Of several records with the same key, it holds the last.
         """
-        complete = (record for record in _records(self.path, []) if record.keys() >= {*columns})
-        rows = {record["key"]: tuple(record[name] for name in columns) for record in complete}
+        records = self._complete(columns, among)
+        rows = {record["key"]: tuple(record[name] for name in columns) for record in records}
         return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
 
     def append(self, records: list[dict]) -> None:
