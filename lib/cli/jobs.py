@@ -9,6 +9,7 @@ from pathlib import Path
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 PREPARATION = "preparation"  # the job before the notebooks
+BENCHMARK = "01_dataset"  # the notebook that all others need
 
 
 @dataclass
@@ -112,6 +113,17 @@ class Jobs(dict[str, Job]):
             for record in self._new(path):
                 events += self._take(path.stem, record)
         return sorted(events, key=lambda event: event.time)
+
+    def without_results(self) -> tuple[list[str], list[str]]:
+        """After a run that failed: the models that lack results, and the notebooks that wait for them.
+
+        Both are empty if the benchmark itself is missing, which every model needs.
+        """
+        if any(job.state != DONE for job in self.values() if job.notebook == BENCHMARK):
+            return [], []
+        models = dict.fromkeys(job.model for job in self.values() if job.model and job.state != DONE)
+        waiting = [job.notebook for job in self.values() if not job.model and job.state == WAITING]
+        return list(models), sorted(waiting)
 
     def _new(self, path: Path) -> list[dict]:
         with path.open("rb") as file:

@@ -123,6 +123,9 @@ def _follow(command: list[str], view: terminal.View, progress_folder: Path, log:
     if process.returncode:
         for job in view.unfinished():
             view.say(f"error: {job.label}: {_last_words(progress_folder.parent / f'{job.page}.log')}")
+        models, waiting = view.jobs.without_results()
+        if models and waiting:
+            view.say(f"no results of {', '.join(models)}; {', '.join(waiting)} wait for them")
         if not view.has_failures():
             view.say(f"error: {_last_words(log)}")
         raise UserError(

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lib.cli.eta import Estimate, Estimator
-from lib.cli.jobs import DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
+from lib.cli.jobs import BENCHMARK, DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
 from lib.runtime.command_line import format_duration
 
 PLAIN_EVERY = 30.0  # seconds
@@ -93,7 +93,7 @@ class View(AbstractContextManager):
     def _are_prompts_there(self) -> bool:
         """Whether the prompts of this run are written and their facts are still missing."""
         planned = [job for job in self.jobs.values() if job.notebook != PREPARATION]
-        is_built = all(job.state == DONE for job in planned if job.notebook == "01_dataset")
+        is_built = all(job.state == DONE for job in planned if job.notebook == BENCHMARK)
         return bool(planned) and is_built and "completions" not in self.jobs.facts
 
     def say(self, text: str) -> None:

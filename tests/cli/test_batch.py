@@ -152,6 +152,20 @@ def refused(folder, *arguments, **environment) -> str:
     return "\n".join(said)
 
 
+def test_a_model_that_fails_stops_no_other_and_is_named_with_what_waits_for_it(fresh):
+    mock = fresh / "lib" / "models" / "mock.py"
+    intact = mock.read_text()
+    broken = "        if self.leak == 0.3:\n            raise MemoryError('planted')\n        moods ="
+    mock.write_text(intact.replace("        moods =", broken))
+    done = call(fresh, "run", "smoke")
+    made = {path.stem for path in (fresh / "outputs" / "smoke" / "judgements").glob("*.parquet")}
+    assert done.returncode == 1 and made == {"mock-50", "mock-10"}
+    assert "error: 02_generation mock-30: MemoryError: planted" in done.stdout
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("no results of ")]
+    assert said.startswith("no results of mock-30; 04_human_agreement, ") and said.endswith(" wait for them")
+    assert not (fresh / "outputs" / "smoke" / "manifest.json").exists()
+
+
 def test_a_set_that_does_not_exist(fresh):
     assert "did you mean 'smoke'" in refused(fresh, "run", "smok")
 

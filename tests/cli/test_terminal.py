@@ -82,6 +82,16 @@ def test_the_pace_of_the_first_model_tells_that_of_the_second_and_the_rest_by_it
     assert alone.left > estimate.left + both * 0.9, "one core judges one model after the other"
 
 
+def test_a_model_that_failed_and_what_waits_for_it_are_named(tmp_path):
+    found = run_of(tmp_path, "a", "b")
+    assert found.without_results() == ([], []), "without a benchmark no model has any"
+    for job in found.values():
+        job.state = DONE if job.notebook == "01_dataset" or job.model == "a" else job.state
+    found["s.02_generation.b"].state = jobs.FAILED
+    waiting = ["04_human_agreement", "05_scaling_analysis", "06_prompting_mitigation_ablation"]
+    assert found.without_results() == (["b"], waiting)
+
+
 def test_a_run_that_goes_on_counts_only_what_it_does(tmp_path):
     found = run_of(tmp_path, "a", "b")
     generate(found["s.02_generation.a"], 1.0, left=25.0, at=26.0, initial=500)
