@@ -1,6 +1,7 @@
 """One source of dependencies: pyproject.toml, its lock and environment.yml agree, and what is installed is
 what is locked."""
 
+import fnmatch
 import importlib.metadata
 import re
 import tomllib
@@ -17,6 +18,22 @@ LOCK = {
     for line in (ROOT / "requirements.txt").read_text().splitlines()
     if not line.startswith("#")
 }
+
+
+# what a build copies
+NEEDED = (
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "Snakefile",
+    "environment.yml",
+    "lib",
+    "notebooks",
+    "params",
+    "pyproject.toml",
+    "requirements.txt",
+    "tests",
+)
 
 
 def test_every_dependency_is_locked_within_its_bounds():
@@ -41,3 +58,39 @@ def test_conda_gets_python_and_the_lock():
         python.removeprefix("python=") + ".0"
     )
     assert {"pip": ["-r requirements.txt", "-e ."]} in conda["dependencies"]
+
+
+CONTAINER = (ROOT / "Containerfile").read_text()
+
+
+def test_the_container_has_the_python_of_conda():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (base,) = re.findall(r"^ARG BASE=docker\.io/library/python:(.+)-slim-bookworm$", CONTAINER, re.MULTILINE)
+    assert f"python={base}" in conda["dependencies"]
+
+
+def test_the_container_installs_by_the_makefile_and_runs_its_targets():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([\w./-]+):", makefile, re.MULTILINE))
+    run = re.findall(r"podman run .* expression-leakage ([\w-]+)", CONTAINER)
+    assert run == ["reproduce", "test"]
+    assert {*run, *re.findall(r"^RUN make (\S+)$", CONTAINER, re.MULTILINE), "help"} <= targets
+    assert 'ENTRYPOINT ["make"]' in CONTAINER
+
+
+def test_the_container_leaves_out_only_what_is_made():
+    ignored = [
+        line for line in (ROOT / ".containerignore").read_text().splitlines() if line[:1] not in ("#", "")
+    ]
+    in_project = [path.name for path in ROOT.iterdir() if path.name in NEEDED]
+    assert sorted(in_project) == sorted(NEEDED)
+    assert [name for name in NEEDED if any(fnmatch.fnmatch(name, pattern) for pattern in ignored)] == []
+    assert "outputs" in ignored and "/project/outputs" in CONTAINER
+
+
+def test_the_container_names_public_places_alone():
+    hosts = set(re.findall(r"\b(?:[\w-]+\.)+(?:io|org|com|net)\b", CONTAINER))
+    assert hosts == {"docker.io", "download.pytorch.org"}
+    words = "FROM|RUN|WORKDIR|COPY|ARG|ENV|VOLUME|ENTRYPOINT|CMD"
+    for line in CONTAINER.splitlines():
+        assert re.match(rf"#|$|({words}) ", line), line
