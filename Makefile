@@ -28,7 +28,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm verify measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm verify measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining bench-scale fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -140,6 +140,10 @@ bench-run: reproduce
 # How fast pages are mined, compared with other readers of the same file, and what a whole crawl would take.
 bench-mining: .venv-extra/ready
 	.venv-extra/bin/python -m tests.benches.bench_mining
+
+# Seconds and memory of each step at 100,000 prompts x 10 samples x 8 models  (OPTIONS="--prompts 1000" for less).
+bench-scale: .venv/ready
+	@$(BIN)/python -m tests.benches.bench_scale $(OPTIONS)
 
 # The adapter of the learned judge's encoder, in lib/data, from the ratings: minutes on a GPU, a day on two cores.
 fit-adapter: .venv/ready

@@ -20,8 +20,9 @@ matches in these shares. Strata are used in the order of STRATA, as many as leav
 each coefficient. CR2 and the degrees of freedom are those of the whole regression.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,8 @@ OF_GROUP = (
 )  # the columns of STRATA that are the same in both polarities of a group
 # per coefficient of the strata; `make simulate` shows how often intervals then cover the true value
 CLUSTERS_EACH = 10
+# the columns of a table that an estimate takes beside its values
+USED = ("stem_id", "group_id", "match_id", *dict.fromkeys(name for names in STRATA for name in names))
 BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 
 
@@ -66,16 +69,37 @@ def design_mean(
         The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
-    values = rows[value].to_numpy(dtype=float)
-    unit, clusterings, counts = clusters_of(rows)
-    if len(values) == 0 or clusterings[0].max() == 0:
-        estimate = values.mean() if len(values) else np.nan
-        return _of_design(inference.without_interval(estimate, clusterings[0]), counts, unit)
-    basis = _strata(rows, min(codes.max() + 1 for codes in clusterings))
-    result = inference.least_squares(values, basis, clusterings, confidence, limits)
-    if result.se == 0:  # strata that explain everything do not generalise to other stems
-        result = inference.least_squares(values, basis[:, -1:], clusterings, confidence, limits)
-    return _of_design(result, counts, unit)
+    return _Design(rows).mean(rows[value].to_numpy(dtype=float), confidence, limits)
+
+
+class _Design:
+    """What a `design_mean` takes from its rows, whatever their values are: clusters and strata."""
+
+    def __init__(self, rows: pd.DataFrame):
+        self._rows = rows
+        self._unit, self._clusterings, self._counts = clusters_of(rows)
+
+    @cached_property
+    def _basis(self) -> np.ndarray:
+        return _strata(self._rows, min(codes.max() + 1 for codes in self._clusterings))
+
+    @cached_property
+    def _sandwich(self) -> inference.Sandwich:
+        return inference.Sandwich(self._basis, self._clusterings)
+
+    def mean(
+        self, values: np.ndarray, confidence: float, limits: tuple[float, float] | None
+    ) -> DesignEstimate:
+        """The mean of one value per row, none of them NaN."""
+        if len(values) == 0 or self._clusterings[0].max() == 0:
+            estimate = values.mean() if len(values) else np.nan
+            without = inference.without_interval(estimate, self._clusterings[0])
+            return _of_design(without, self._counts, self._unit)
+        result = self._sandwich.fit(values, confidence, limits)
+        if result.se == 0:  # strata that explain everything do not generalise to other stems
+            constant = self._basis[:, -1:]
+            result = inference.least_squares(values, constant, self._clusterings, confidence, limits)
+        return _of_design(result, self._counts, self._unit)
 
 
 def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: float = 0.95) -> DesignEstimate:
@@ -166,7 +190,36 @@ def design_means(
     Returns:
         One row per combination: the columns `by` and the fields of DesignEstimate.
     """
-    return _by_level(table, by, lambda subset: design_mean(subset, value, confidence, limits))
+    return design_means_of(table, {value: limits}, by, confidence)[value]
+
+
+def design_means_of(
+    table: pd.DataFrame,
+    limits: Mapping[str, tuple[float, float] | None],
+    by: list[str],
+    confidence: float = 0.95,
+) -> dict[str, pd.DataFrame]:
+    """The `design_means` of several columns; those that are known for the same rows share their design.
+
+    Args:
+        table: One row per pair, as in `design_mean`.
+        limits: Least and greatest possible value of each column to average.
+        by: Columns to group by.
+        confidence: Level of the interval, between 0 and 1.
+
+    Returns:
+        The table of `design_means` of each column.
+    """
+    rows: dict[str, list[dict]] = {value: [] for value in limits}
+    for levels, subset in _levels(table, by):
+        named = dict(zip(by, levels, strict=True))
+        known = {value: subset[[value, "stem_id"]].notna().all(axis=1).to_numpy() for value in limits}
+        for mask in {same.tobytes(): same for same in known.values()}.values():
+            design = _Design(subset[mask])
+            for value in (name for name, own in known.items() if np.array_equal(own, mask)):
+                values = subset[value].to_numpy(dtype=float)[mask]
+                rows[value].append(named | asdict(design.mean(values, confidence, limits[value])))
+    return {value: _estimates(rows[value], by) for value in limits}
 
 
 def design_shares(
@@ -176,11 +229,21 @@ def design_shares(
     return _by_level(table, by, lambda subset: design_share(subset, value, confidence, whole))
 
 
+def _levels(table: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple, pd.DataFrame]]:
+    return curated_prompts.with_match(table).groupby(by, sort=False, observed=True, dropna=False)
+
+
 def _by_level(
     table: pd.DataFrame, by: list[str], estimated: Callable[[pd.DataFrame], DesignEstimate]
 ) -> pd.DataFrame:
-    subsets = curated_prompts.with_match(table).groupby(by, sort=False, observed=True, dropna=False)
-    rows = [{**dict(zip(by, levels, strict=True)), **asdict(estimated(subset))} for levels, subset in subsets]
+    rows = [
+        {**dict(zip(by, levels, strict=True)), **asdict(estimated(subset))}
+        for levels, subset in _levels(table, by)
+    ]
+    return _estimates(rows, by)
+
+
+def _estimates(rows: list[dict], by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, *(field.name for field in fields(DesignEstimate))])
 
 

@@ -156,10 +156,9 @@ def summarise(table: pd.DataFrame, by: list[str], confidence: float) -> pd.DataF
         One row per combination and quantity: the columns `by`, quantity, and the fields of
         `clustered.DesignEstimate`.
     """
-    tables = [
-        clustered.design_means(table, quantity, by, confidence, SUPPORT[quantity]).assign(quantity=quantity)
-        for quantity in QUANTITIES
-    ]
+    used = list(dict.fromkeys(name for name in (*by, *clustered.USED, *QUANTITIES) if name in table))
+    means = clustered.design_means_of(table[used], SUPPORT, by, confidence)
+    tables = [means[quantity].assign(quantity=quantity) for quantity in QUANTITIES]
     estimates = pd.concat(tables, ignore_index=True)
     return estimates[[*by, "quantity", *estimates.columns.drop([*by, "quantity"])]]
 
@@ -206,7 +205,10 @@ def unscored_bounds(
         One row per combination of `by`, quantity and `unscored` (the assumption), with the fields of
         DesignEstimate.
     """
-    tables = []
+    used = dict.fromkeys(
+        (*_GROUP, "sample_index", "partner", "arm", "valence", "charged", *by, *clustered.USED)
+    )
+    judgements, tables = judgements[[name for name in used if name in judgements]], []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
         table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])
         for quantity in ("towards", "net"):

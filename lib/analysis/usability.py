@@ -99,10 +99,12 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
         One row per test, with the columns CHECKED. The estimate is in %, that of a difference in points.
         fault is "" where the test is passed.
     """
-    flagged = completions.assign(missing=100.0 * is_missing(completions))
+    used = [name for name in (*_CELL, "sample_index", "partner", *clustered.USED) if name in completions]
+    flagged = completions[used].assign(missing=100.0 * is_missing(completions))
     shares = clustered.design_shares(flagged, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
-    compared = [pair for pair in COMPARED if {*pair} <= {*flagged["arm"]}]
+    arms = {*flagged["arm"].unique()}
+    compared = [pair for pair in COMPARED if {*pair} <= arms]
     for (model, mitigation), subset in flagged.groupby(["model", "mitigation"], sort=False):
         corrected = 1 - (1 - confidence) / (
             len(compared) * flagged.loc[flagged["model"] == model, "mitigation"].nunique()

@@ -131,54 +131,73 @@ def least_squares(
         values: One number per row, shape (rows,).
         design: Orthogonal columns, shape (rows, columns).
         clusterings: The clusters of the rows as numbers from 0, of one kind or of two that cross
-            (`_moments`).
+            (`Sandwich`).
         confidence: Level of the interval, between 0 and 1.
         limits: As in `clustered_mean`.
     """
-    n, columns = design.shape
-    squares = (design**2).sum(axis=0)
-    coefficients = design.T @ values / squares
-    residuals = values - design @ coefficients
-    variance, third, df, n_clusters = _moments(design / np.sqrt(squares), residuals, clusterings)
-    se = np.sqrt(variance)
-    if np.isclose(se / np.sqrt(squares[-1]), 0, atol=1e-9):
-        return _agreeing(float(np.round(coefficients[-1], 9)), n, n_clusters, confidence, limits)
-    naive = np.sqrt(residuals @ residuals / (n - columns))
-    result = _estimate(
-        coefficients[-1], se / np.sqrt(squares[-1]), df, third / se**3, confidence, n, n_clusters, naive / se
-    )
-    return (
-        result
-        if limits is None
-        else replace(result, ci_low=max(result.ci_low, limits[0]), ci_high=min(result.ci_high, limits[1]))
-    )
+    return Sandwich(design, clusterings).fit(values, confidence, limits)
 
 
-def _moments(
-    basis: np.ndarray, residuals: np.ndarray, clusterings: list[np.ndarray]
-) -> tuple[float, float, float, int]:
-    """Return variance and third central moment of the last coefficient, degrees of freedom and clusters.
+class Sandwich:
+    """Least squares on a design with clusters; what does not depend on the values is computed once.
 
-    `basis` is orthonormal. For two kinds of clusters the variance follows Cameron, Gelbach & Miller (2011):
-    the sum of both minus that of their intersections, each CR2. The third moment is computed likewise. The
-    result may be too small, or negative. So it is never less than the larger variance of the two kinds alone,
-    as in MacKinnon, Nielsen & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025).
-    The degrees of freedom are the fewer of the two, and so are the clusters, as for their t of min(G, H) − 1.
+    For two kinds of clusters the variance follows Cameron, Gelbach & Miller (2011): the sum of both minus
+    that of their intersections, each CR2. The third moment is computed likewise. The result may be too small,
+    or negative. So it is never less than the larger variance of the two kinds alone, as in MacKinnon, Nielsen
+    & Webb (2024, arXiv 2406.08880) and Davezies, D'Haultfœuille & Guyonvarch (2025). The degrees of freedom
+    are the fewer of the two, and so are the clusters, as for their t of min(G, H) − 1.
+
+    Args:
+        design: As in `least_squares`.
+        clusterings: As in `least_squares`.
     """
-    results = [_cr2(basis, residuals, codes) for codes in clusterings]
-    moments = np.array([[(contributions**2).sum(), (contributions**3).sum()] for contributions, _ in results])
-    if len(clusterings) > 1:
-        cells = pd.factorize(clusterings[0] * (clusterings[1].max() + 1) + clusterings[1])[0]
-        contributions, _ = _cr2(basis, residuals, cells)
-        two_way = moments.sum(axis=0) - [(contributions**2).sum(), (contributions**3).sum()]
-        moments = np.vstack([moments, two_way])
-    variance, third = moments[moments[:, 0].argmax()]
-    return (
-        variance,
-        third,
-        np.fmin.reduce([df for _, df in results]),
-        min(len(contributions) for contributions, _ in results),
-    )
+
+    def __init__(self, design: np.ndarray, clusterings: list[np.ndarray]):
+        self._design, self._squares = design, (design**2).sum(axis=0)
+        basis = design / np.sqrt(self._squares)
+        self._clusterings = list(clusterings)
+        if len(clusterings) > 1:
+            cells = pd.factorize(clusterings[0] * (clusterings[1].max() + 1) + clusterings[1])[0]
+            self._clusterings.append(cells)
+        self._weights, dfs = zip(*(_cr2(basis, codes) for codes in self._clusterings), strict=True)
+        self._df = np.fmin.reduce(dfs[: len(clusterings)])
+        self._n_clusters = min(len(weights) for weights in self._weights[: len(clusterings)])
+
+    def fit(
+        self, values: np.ndarray, confidence: float, limits: tuple[float, float] | None = None
+    ) -> Estimate:
+        """Estimate the last coefficient for these `values`; see `least_squares`."""
+        n, columns = self._design.shape
+        coefficients = self._design.T @ values / self._squares
+        residuals = values - self._design @ coefficients
+        variance, third = self._moments(residuals)
+        se, scale = np.sqrt(variance), np.sqrt(self._squares[-1])
+        if np.isclose(se / scale, 0, atol=1e-9):
+            return _agreeing(float(np.round(coefficients[-1], 9)), n, self._n_clusters, confidence, limits)
+        naive = np.sqrt(residuals @ residuals / (n - columns))
+        result = _estimate(
+            coefficients[-1], se / scale, self._df, third / se**3, confidence, n, self._n_clusters, naive / se
+        )
+        return (
+            result
+            if limits is None
+            else replace(result, ci_low=max(result.ci_low, limits[0]), ci_high=min(result.ci_high, limits[1]))
+        )
+
+    def _moments(self, residuals: np.ndarray) -> tuple[float, float]:
+        """Return variance and third central moment of the last coefficient of the basis."""
+        roots = np.sqrt(self._squares)
+        scored = [self._design[:, i] / roots[i] * residuals for i in range(len(roots))]
+        moments = []
+        for codes, weights in zip(self._clusterings, self._weights, strict=True):
+            scores = np.column_stack([np.bincount(codes, column) for column in scored])
+            contributions = (weights * scores).sum(axis=1)
+            moments.append([(contributions**2).sum(), (contributions**3).sum()])
+        kinds = np.array(moments[:2])
+        if len(moments) > 2:
+            kinds = np.vstack([kinds, kinds.sum(axis=0) - moments[2]])
+        variance, third = kinds[kinds[:, 0].argmax()]
+        return variance, third
 
 
 def _estimate(
@@ -220,8 +239,8 @@ def _untransformed(transformed: float, skew: float) -> float:
     return 3 / skew * (np.cbrt(1 + skew * (transformed - skew / 6)) - 1)
 
 
-def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return each cluster's contribution to the last coefficient, and the degrees of freedom of its error.
+def _cr2(basis: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the weight of each cluster's scores in the last coefficient, and the degrees of freedom.
 
     `basis` is orthonormal. By Bell & McCaffrey (2002), each cluster's residuals are multiplied by the inverse
     root of I − its block of the hat matrix. This makes the sum of squares an unbiased variance if values are
@@ -229,22 +248,19 @@ def _cr2(basis: np.ndarray, residuals: np.ndarray, codes: np.ndarray) -> tuple[n
     clusters' own cross-products P of the basis, I − P has the same inverse root in few dimensions. Its null
     space, where a cluster alone decides a coefficient, is left out.
     """
-    sizes = (int(codes.max()) + 1, basis.shape[1])
-    scores, products = np.zeros(sizes), np.zeros((*sizes, sizes[1]))
-    for i in range(sizes[1]):
-        scores[:, i] = np.bincount(codes, basis[:, i] * residuals)
-        for j in range(sizes[1]):
-            products[:, i, j] = np.bincount(codes, basis[:, i] * basis[:, j])
-    eigenvalues, vectors = np.linalg.eigh(np.eye(sizes[1]) - products)
+    columns = basis.shape[1]
+    products = np.zeros((int(codes.max()) + 1, columns, columns))
+    for i in range(columns):
+        for j in range(i + 1):
+            products[:, i, j] = products[:, j, i] = np.bincount(codes, basis[:, i] * basis[:, j])
+    eigenvalues, vectors = np.linalg.eigh(np.eye(columns) - products)
     root = np.where(eigenvalues > 1e-10, eigenvalues, np.inf) ** -0.5
     weights = np.einsum("gj,gj,gkj->gk", vectors[:, -1], root, vectors)
     reached = np.einsum("gij,gj->gi", products, weights)
     own, shared = (weights * reached).sum(axis=1), (reached**2).sum(axis=1)
     # the covariance of the clusters' contributions is diag(own) − reached reached'
     squared = (own**2).sum() - 2 * (own * shared).sum() + ((reached.T @ reached) ** 2).sum()
-    return (weights * scores).sum(axis=1), (
-        own.sum() - shared.sum()
-    ) ** 2 / squared if squared > 0 else np.nan
+    return weights, (own.sum() - shared.sum()) ** 2 / squared if squared > 0 else np.nan
 
 
 def _agreeing(

@@ -1,6 +1,8 @@
 """Means for other stems and other contexts: which clusters, the two-way error, strata, and what has no
 interval."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +53,19 @@ def test_what_is_nested_is_told_from_the_rows(case):
         np.testing.assert_allclose(
             [found.ci_low, found.ci_high, found.se], [alone.ci_low, alone.ci_high, alone.se]
         )
+
+
+def test_columns_that_share_a_design_have_the_estimates_that_each_has_alone():
+    table = values_of(3).assign(other=lambda rows: rows["value"] ** 2, gaps=lambda rows: rows["value"])
+    table.loc[table.index % 7 == 0, "gaps"] = np.nan
+    table.loc[table["slot"] == table["slot"].iloc[0], "other"] = 4.0
+    limits = {"value": None, "gaps": (-9.0, 9.0), "other": (0.0, 400.0)}
+    found = clustered.design_means_of(table, limits, ["slot"], 0.9)
+    for value, of_value in limits.items():
+        for row in found[value].itertuples():
+            alone = clustered.design_mean(table[table["slot"] == row.slot], value, 0.9, of_value)
+            expected = [row.slot, *asdict(alone).values()]
+            assert pd.Series(row[1:]).equals(pd.Series(expected))
 
 
 def test_rows_without_a_value_do_not_make_a_design_cross():

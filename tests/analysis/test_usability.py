@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis import leakage, usability
+from lib.analysis import clustered, leakage, usability
 from lib.config.specs import VaderJudge
 from lib.dataset import curated_prompts
 from lib.generation import runner
@@ -177,3 +177,11 @@ def test_a_stamp_names_each_model_and_its_fault():
     assert reports.banner(Run) == ""
     Run.is_mock = True
     assert reports.banner(Run, {"b": faults["b"]}) == f"{reports.TOY} INCONCLUSIVE: b: {faults['b']}."
+
+
+def test_texts_of_completions_are_not_looked_at():
+    table = made({"positive": [0, 1, 2], "none": [4]}).assign(completion="a text")
+    used = ["model", "mitigation", "arm", "outcome", "sample_index", *clustered.USED]
+    bare = table[[name for name in used if name in table]]
+    assert "completion" in table and "completion" not in bare
+    pd.testing.assert_frame_equal(usability.check(bare, 0.95), usability.check(table, 0.95))
