@@ -42,6 +42,8 @@ SUPPORT = {
 # least and greatest difference between two pairs
 DIFFERENCE_SUPPORT = {quantity: (low - high, high - low) for quantity, (low, high) in SUPPORT.items()}
 _GROUP = ["model", "mitigation", "group_id"]
+# the columns of judgements that quantities and their intervals take
+USED = (*_GROUP, "sample_index", "partner", "arm", "valence", "charged", *clustered.USED)
 
 
 def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = False) -> pd.DataFrame:
@@ -205,9 +207,7 @@ def unscored_bounds(
         One row per combination of `by`, quantity and `unscored` (the assumption), with the fields of
         DesignEstimate.
     """
-    used = dict.fromkeys(
-        (*_GROUP, "sample_index", "partner", "arm", "valence", "charged", *by, *clustered.USED)
-    )
+    used = dict.fromkeys((*USED, *by))
     judgements, tables = judgements[[name for name in used if name in judgements]], []
     for case, leaked in (("left out", None), ("none leaked", False), ("all leaked", True)):
         table = pd.concat([_if_unscored(judgements, arm, reference, leaked) for arm in DIRECTIONS])

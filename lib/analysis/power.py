@@ -175,7 +175,7 @@ def earlier(set_name: str | None) -> pd.DataFrame | None:
         return None
     names = [model.name for model in params.load(set_name).models]
     # judgements of any version suffice: only their variances are used, for planning
-    judgements = records.read_models(set_name, "judgements", names, any_version=True)
+    judgements = records.read_models(set_name, "judgements", names, any_version=True, columns=leakage.USED)
     return contrasts(leakage.pairs(judgements[judgements["mitigation"] == NO_MITIGATION]))
 
 

@@ -207,7 +207,7 @@ def effort(set_name: str, effect: float, planned: pd.DataFrame) -> pd.DataFrame 
         table["stems"] * (config.contexts_per_stem or 1) * len(curated_prompts.ARMS) * table["samples"]
     )
     completions = records.read_models(
-        source, "completions", table["model"].unique().tolist(), any_version=True
+        source, "completions", table["model"].unique().tolist(), True, columns=["model", "tokens"]
     )
     lengths = completions.groupby("model")["tokens"].mean()
     table["tokens"] = (table["completions"] * table["model"].map(lengths)).round().astype("Int64")

@@ -77,7 +77,8 @@ def of_model(set_name: str, model: str) -> str:
     """Format C0 of one model as soon as it is judged, with the stamps that each of its results must carry."""
     parameters = params.load(set_name)
     scaling = params.cell_values(parameters, set_name, "05_scaling_analysis")
-    judgements = leakage.unmitigated(records.read_table(set_name, f"judgements/{model}"))
+    used = (*leakage.USED, "outcome")
+    judgements = leakage.unmitigated(records.read_table(set_name, f"judgements/{model}", columns=used))
     pairs = leakage.pairs(judgements)
     faults = usability.faults(judgements, pairs, scaling["confidence"], scaling["margin"])
     table = claims.existence(pairs, scaling["margin"], scaling["confidence"], faults)

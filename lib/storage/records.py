@@ -9,11 +9,12 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet
 from filelock import FileLock, Timeout
 
 from lib.config.specs import ROOT
@@ -106,13 +107,16 @@ def _replaced(path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataFrame:
+def read_table(
+    set_name: str, table: str, any_version: bool = False, columns: Iterable[str] | None = None
+) -> pd.DataFrame:
     """Read a table of a run.
 
     Args:
         set_name: The parameter set.
         table: Such as 'prompts' or 'judgements/<model>'.
         any_version: Whether a table that an older version wrote is accepted.
+        columns: The columns that are read, those of them that the table has; None for all.
 
     Raises:
         FileNotFoundError: If it is missing; the message names the notebook that writes it.
@@ -122,14 +126,16 @@ def read_table(set_name: str, table: str, any_version: bool = False) -> pd.DataF
     notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
     if not path.exists():
         raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
-    frame = pd.read_parquet(path)
-    if missing := [name for name in _NEEDED.get(kind, ()) if name not in frame and not any_version]:
+    names = pyarrow.parquet.read_schema(path).names
+    if missing := [name for name in _NEEDED.get(kind, ()) if name not in names and not any_version]:
         raise DataError(
             f"{_shown(path)} has no column {' and no column '.join(map(repr, missing))}: an older version "
             "wrote it\n"
             f"run {notebook} with the same set_name again"
         )
-    return frame
+    return pd.read_parquet(
+        path, columns=None if columns is None else [*filter({*columns}.__contains__, names)]
+    )
 
 
 def models_with(set_name: str, table: str, model_names: list[str]) -> list[str]:
@@ -138,11 +144,16 @@ def models_with(set_name: str, table: str, model_names: list[str]) -> list[str]:
     return [name for name in model_names if (folder / f"{name}.parquet").exists()]
 
 
-def read_models(set_name: str, table: str, model_names: list[str], any_version: bool = False) -> pd.DataFrame:
+def read_models(
+    set_name: str,
+    table: str,
+    model_names: list[str],
+    any_version: bool = False,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read the tables '<table>/<model>' of several models into one; see `read_table`."""
-    return pd.concat(
-        [read_table(set_name, f"{table}/{name}", any_version) for name in model_names], ignore_index=True
-    )
+    tables = [read_table(set_name, f"{table}/{name}", any_version, columns) for name in model_names]
+    return pd.concat(tables, ignore_index=True)
 
 
 def read_available(

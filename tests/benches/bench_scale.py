@@ -3,7 +3,8 @@
 The study has so many prompts of the benchmark, completions a prompt, and models. No model is run: a mock
 model and random verdicts stand for them, so a step costs what this project's own code costs. Each step runs
 in a process of its own, whose seconds, CPU seconds and greatest memory are printed; `imports` is what every
-step has in memory before it begins. Exit code 1 if a step at the full size misses a limit.
+step has in memory before it begins. Exit code 1 if a step at the full size misses a limit; time is that of
+the CPU, which other work on the machine does not lengthen.
 """
 
 import argparse
@@ -24,6 +25,7 @@ MEMORY_GB, JOURNAL_SECONDS, ANALYSES_SECONDS, CORES = 1.5, 30, 600, 2
 MITIGATIONS = {"calm": ["calm"], "control": []}  # the controls of each prompt
 CONFIDENCE, MARGIN, SHIFT_MARGIN = 0.95, 5.0, 0.1
 PHRASES = ("the one by the door", "a sad and gloomy thing", "a wonderful morning", "half past nine", "oak")
+KEY = "{:064x}"  # of a record of the journal, by its number
 PER_MODEL = ("judge", "leakage")  # of the analyses: those that notebooks make for each model
 
 
@@ -85,17 +87,18 @@ def journal(folder: Path, size: argparse.Namespace) -> Path:
         fixed = {"completion": "on a shelf by the window.", "outcome": "answered", "note": "", "tokens": 6}
         rest = json.dumps(fixed | {"ended": True})[1:]
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(f'{{"key": "{number:064x}", {rest}\n' for number in range(size.records))
+            file.writelines(f'{{"key": "{KEY.format(number)}", {rest}\n' for number in range(size.records))
     return path
 
 
 def open_journal(folder: Path, size: argparse.Namespace) -> None:
-    """Open the journal, and find which records it holds."""
+    """Open the journal, and find which records it holds of those that a run asks for."""
     from lib.generation.runner import SETTLED
     from lib.storage.records import Journal
 
+    asked = min(size.records, size.prompts * size.samples)
     with Journal(folder / "large.jsonl") as opened:
-        assert len(opened.keys(SETTLED)) == size.records
+        assert len(opened.keys(SETTLED, among=map(KEY.format, range(asked)))) == asked
 
 
 def generate(folder: Path, size: argparse.Namespace) -> None:

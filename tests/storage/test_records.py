@@ -94,6 +94,19 @@ def test_a_table_of_an_older_version_is_named_with_what_writes_it_anew(
     assert len(records.read_table("mine", table)) == 1
 
 
+def test_a_table_is_read_by_column(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    table = pd.DataFrame({"outcome": ["answered"], "note": [""], "tokens": [3], "completion": ["long"]})
+    records.write_table("mine", "completions/m", table)
+    read = records.read_table("mine", "completions/m", columns=["tokens", "no such", "outcome"])
+    pd.testing.assert_frame_equal(read, table[["outcome", "tokens"]])
+    both = records.read_models("mine", "completions", ["m", "m"], columns=("tokens",))
+    assert both.to_dict("list") == {"tokens": [3, 3]}
+    records.write_table("mine", "completions/m", table.drop(columns="note"))
+    with pytest.raises(ValueError, match="has no column 'note'"):
+        records.read_table("mine", "completions/m", columns=["tokens"])
+
+
 def test_a_key_written_twice_counts_once(tmp_path):
     with records.Journal(tmp_path / "j.jsonl") as journal:
         journal.append([entry("a")])
