@@ -17,7 +17,7 @@ from lib.analysis import leakage
 from lib.analysis.leakage import unmitigated
 from lib.annotation import labelling
 from lib.stats import inference
-from lib.storage import records
+from lib.storage import caching, records
 
 PAIR = ["model", "group_id", "arm", "sample_index"]  # with the neutral reference, these identify a pair
 COMPLETION = PAIR  # without the reference, they identify a completion
@@ -224,6 +224,7 @@ def save(set_name: str, key: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If there are labels but their key is missing.
+        DataError: If their key is damaged.
     """
     folder, path = labelling.folder(set_name), records.table_path(set_name, "annotation_key")
     if labelling.files(folder):
@@ -232,7 +233,8 @@ def save(set_name: str, key: pd.DataFrame) -> pd.DataFrame:
                 f"{path}: the key to the labels in annotation/ is missing; bring it back, or move "
                 "annotation/ away to draw anew: without it nobody knows what was labelled"
             )
-        return pd.read_parquet(path)
+        with caching.undamaged(path, "bring it back: without it nobody knows what was labelled"):
+            return pd.read_parquet(path)
     records.write_table(set_name, "annotation_key", key)
     records.write_text(
         folder / "items.jsonl", items(key).to_json(orient="records", lines=True, force_ascii=False)

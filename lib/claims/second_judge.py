@@ -32,7 +32,8 @@ def threshold() -> float:
     with FileLock(f"{path}.lock"):
         if not path.exists():
             records.write_text(path, json.dumps(rated_threshold.threshold(JUDGE)))
-        return float(json.loads(path.read_text(encoding="utf-8")))
+        with caching.undamaged(path):
+            return float(json.loads(path.read_text(encoding="utf-8")))
 
 
 def judged_again(judgements: pd.DataFrame) -> pd.DataFrame | None:

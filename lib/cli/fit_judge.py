@@ -33,7 +33,8 @@ def design_of_all(texts: list[str], adapted: bool = True) -> np.ndarray:
     if not path.exists():
         with caching.whole(path) as tmp_path:
             np.save(tmp_path, read_all(texts, lambda block: regression.design(block, adapted)))
-    return np.load(path)
+    with caching.undamaged(path):
+        return np.load(path)
 
 
 def read_all(texts: list[str], read) -> np.ndarray:

@@ -7,7 +7,7 @@ texts only the verdicts and one number each are held in memory, never all their 
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 
 from lib.nlp import batches
 from lib.runtime import progress
+from lib.runtime.errors import DataError, ResourceError
 from lib.storage import caching
 
 BLOCK = 2048  # texts that are looked up, judged and stored together: the most that a killed run loses
@@ -35,10 +36,14 @@ def cached(version: str, texts: list[str], give: Callable[[list[str]], np.ndarra
         version: Version of the judge.
         texts: The texts.
         give: Judges texts that have no stored verdict; its verdicts are stored.
+
+    Raises:
+        DataError: If the store is damaged.
+        ResourceError: If it cannot be written.
     """
     codes, distinct = pd.factorize(np.array(texts, dtype=object))
     valences = np.empty(len(distinct))
-    with contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
+    with _explained(path(version)), contextlib.closing(sqlite3.connect(path(version), timeout=600)) as file:
         file.execute(
             "CREATE TABLE IF NOT EXISTS verdicts (text BLOB PRIMARY KEY, valence REAL) WITHOUT ROWID"
         )
@@ -49,6 +54,22 @@ def cached(version: str, texts: list[str], give: Callable[[list[str]], np.ndarra
                 valences[block] = _of_block(file, distinct[block], give)
                 bar.step(len(block))
     return valences[codes]
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Turn an error of SQLite into one that names the file and says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ResourceError(
+            f"{file}: cannot be used ({error}); make room or make the folder writable, then run again: "
+            "what is judged is kept"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise DataError(
+            f"{file}: is damaged ({error}); {caching.DELETE}: its verdicts are given anew"
+        ) from None
 
 
 def _of_block(

@@ -157,9 +157,10 @@ def learnt() -> tuple[np.ndarray, pd.DataFrame]:
             weights, predictions = fit(texts)
             with caching.whole(path) as tmp_path:
                 np.savez(tmp_path, weights=weights, own=predictions)
-    cached = np.load(path)
-    predictions = texts.assign(predicted=cached["own"])
-    return cached["weights"], predictions[predictions["domain"] != ENCYCLOPEDIC]
+    with caching.undamaged(path), np.load(path) as cached:
+        weights, own = cached["weights"], cached["own"]
+    predictions = texts.assign(predicted=own)
+    return weights, predictions[predictions["domain"] != ENCYCLOPEDIC]
 
 
 def predicted(sentences: list[str], valences, vectors: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,10 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from lib.runtime import progress
-from lib.runtime.errors import ResourceError
+from lib.runtime.errors import DataError, ResourceError
+
+DELETE = "delete it and run again"  # what to do with a damaged file that a run makes anew
+_DAMAGED = (ValueError, KeyError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile)
 
 
 def cache_folder() -> Path:
@@ -63,6 +67,28 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def undamaged(path: Path | str, remedy: str = DELETE) -> Iterator[None]:
+    """Let the block read a file, and turn an error about its content into one that names it.
+
+    A size that a damaged file states can ask for more memory than there is; that counts as damage.
+
+    Args:
+        path: The file, as the message shall name it.
+        remedy: What to do about it.
+
+    Raises:
+        DataError: If the content is damaged.
+    """
+    try:
+        yield
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # that of the system, not of a reader
+            raise
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: is damaged ({said}); {remedy}") from None
 
 
 @contextmanager

@@ -120,22 +120,23 @@ def read_table(
 
     Raises:
         FileNotFoundError: If it is missing; the message names the notebook that writes it.
-        ValueError: If an older version wrote it, unless `any_version`.
+        ValueError: If it is damaged, or if an older version wrote it, unless `any_version`.
     """
     path, kind = table_path(set_name, table), table.split("/")[0]
     notebook = f"notebooks/{SOURCES.get(table) or SOURCES.get(kind)}.ipynb"
     if not path.exists():
         raise FileNotFoundError(f"{_shown(path)} is missing: run {notebook} with the same set_name first")
-    names = pyarrow.parquet.read_schema(path).names
+    with caching.undamaged(_shown(path)):
+        names = pyarrow.parquet.read_schema(path).names
     if missing := [name for name in _NEEDED.get(kind, ()) if name not in names and not any_version]:
         raise DataError(
             f"{_shown(path)} has no column {' and no column '.join(map(repr, missing))}: an older version "
             "wrote it\n"
             f"run {notebook} with the same set_name again"
         )
-    return pd.read_parquet(
-        path, columns=None if columns is None else [*filter({*columns}.__contains__, names)]
-    )
+    wanted = None if columns is None else [*filter({*columns}.__contains__, names)]
+    with caching.undamaged(_shown(path)):
+        return pd.read_parquet(path, columns=wanted)
 
 
 def models_with(set_name: str, table: str, model_names: list[str]) -> list[str]:

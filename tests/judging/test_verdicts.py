@@ -1,6 +1,7 @@
 """Verdicts are kept: nothing is judged twice, nothing is lost by a kill, and a million rows fit into little
 memory."""
 
+import resource
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from lib.judging import verdicts
+from lib.runtime.errors import DataError, ResourceError
 
 TEXTS = [f"text {number}" for number in range(10)]
 
@@ -163,3 +165,33 @@ def test_texts_that_all_differ_take_a_fifth_of_a_kilobyte_each():
     """)
     )
     assert float(used) < 40
+
+
+@pytest.mark.parametrize("damage", ["header", "middle", "end"])
+def test_a_damaged_store_is_named_with_what_to_do(damage):
+    texts = [f"text {number}" for number in range(500)]
+    verdicts.cached("a", texts, lambda asked: np.zeros(len(asked)))
+    path = verdicts.path("a")
+    data = path.read_bytes()
+    size = len(data)
+    start, end = {"header": (0, 100), "middle": (4096, size), "end": (size // 2, size)}[damage]
+    path.write_bytes(data[:start] if damage == "end" else data[:start] + b"\xa5" * (end - start) + data[end:])
+    with pytest.raises(DataError, match=rf"^{path}: is damaged .*; delete it and run again"):
+        verdicts.cached("a", texts, lambda asked: np.zeros(len(asked)))
+    path.unlink()
+    assert (verdicts.cached("a", texts, lambda asked: np.ones(len(asked))) == 1).all()
+
+
+def test_a_store_that_cannot_grow_is_named_with_what_to_do(limit_of_files):
+    texts = [f"text {number}" for number in range(5000)]
+    with pytest.raises(ResourceError, match=r"\.sqlite: cannot be used .*make room"):
+        verdicts.cached("a", texts, lambda asked: np.zeros(len(asked)))
+
+
+@pytest.fixture
+def limit_of_files():
+    """The kernel refuses to let a file grow beyond 16 kB, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

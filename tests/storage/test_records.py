@@ -8,7 +8,8 @@ import sys
 import pandas as pd
 import pytest
 
-from lib.storage import records
+from lib.runtime.errors import DataError
+from lib.storage import caching, records
 
 
 def entry(key: str) -> dict:
@@ -171,3 +172,19 @@ def test_a_record_whose_key_is_no_text_counts_as_damaged(tmp_path, capsys):
     with records.Journal(path) as journal:
         assert journal.keys() == {"k"}
     assert "1 damaged records are ignored" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("left", [0, 3, 100, -1])
+def test_a_table_that_was_cut_short_is_named_with_what_to_do(tmp_path, monkeypatch, left):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    path = records.write_table("mine", "prompts", pd.DataFrame({"text": [str(n) for n in range(999)]}))
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(
+        DataError, match=r"^outputs/mine/prompts\.parquet: is damaged .*delete it and run again$"
+    ):
+        records.read_table("mine", "prompts")
+
+
+def test_a_file_that_cannot_be_opened_is_no_damage(tmp_path):
+    with pytest.raises(FileNotFoundError), caching.undamaged(tmp_path / "x"):
+        (tmp_path / "x").read_bytes()
