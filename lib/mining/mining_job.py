@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
+import pyarrow.parquet
 
 from lib.config.sections import Mining
 from lib.corpora import wet
@@ -172,7 +172,7 @@ def candidates(folder: Path) -> pd.DataFrame:
     """The candidates of a finished job, with the columns of COLUMNS, in no particular order.
 
     Raises:
-        ValueError: If there is no table of candidates.
+        DataError: If there is no table of candidates, or if some are damaged, which are removed.
     """
     paths = sorted((folder / "candidates").glob("*.parquet"))
     if not paths:
@@ -180,7 +180,26 @@ def candidates(folder: Path) -> pd.DataFrame:
             "mining found no candidate at all in "
             f"{json.loads((folder / 'job.json').read_text())['files']}; give more text"
         )
-    return pyarrow.dataset.dataset(paths).to_table().to_pandas()
+    tables = {path: _whole_table(path) for path in paths}
+    damaged = [path for path, table in tables.items() if table is None]
+    for path in damaged:  # its task is done again
+        (folder / "completions" / path.stem.rpartition("_")[2]).unlink(missing_ok=True)
+        path.unlink()
+    if damaged:
+        names = ", ".join(path.name for path in damaged)
+        raise DataError(
+            f"mining: in {folder / 'candidates'}, {names}: damaged, and removed; "
+            "run again and what is missing is mined again"
+        )
+    return pa.concat_tables(tables.values()).to_pandas()
+
+
+def _whole_table(path: Path) -> pa.Table | None:
+    """A table; None if it is damaged."""
+    try:
+        return pyarrow.parquet.read_table(path)
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def _run_local(folder: Path) -> None:

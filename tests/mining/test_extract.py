@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from lib.config.sections import Mining
 from lib.corpora import packaged_text, wet
 from lib.mining import extract, mining_job
+from lib.runtime.errors import DataError
 
 NEUTRAL = "The wooden bridge across the river was built by two brothers in 1912."
 GOOD = "I love this player and am extremely happy with my decision."
@@ -211,3 +212,17 @@ def test_text_without_candidates_is_an_error(tmp_path):
     mining_job.run(folder)
     with pytest.raises(ValueError, match=r"no candidate at all in .*empty\.warc\.wet\.gz"):
         mining_job.candidates(folder)
+
+
+def test_a_table_that_was_cut_short_is_mined_again(undisturbed, tmp_path):
+    files, table, counts = undisturbed
+    folder = mining_job.prepare(tmp_path, files, Mining(workers=2))
+    mining_job.run(folder)
+    path = sorted((folder / "candidates").iterdir())[3]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"{path.name}: damaged, and removed; run again"):
+        mining_job.candidates(folder)
+    mining_job.run(folder)
+    again, counted = mined(folder)
+    pd.testing.assert_frame_equal(again, table)
+    assert counted == counts
