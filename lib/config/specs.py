@@ -1,6 +1,7 @@
 """Models and judges of a parameter set, checked before anything heavy is imported."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -70,6 +71,19 @@ def nearest(word: str, words) -> str:
 def set_names() -> list[str]:
     """The names of all parameter sets: the stems of `params/*.yaml`."""
     return sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
+
+
+def check_set_name(name: str) -> None:
+    """Check that a set can have this name: its files and outputs then lie in params/ and outputs/.
+
+    Raises:
+        ParameterError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        raise ParameterError(
+            f"SET={name[:100]}: no set can be called so; give letters, digits, '.', '_' and '-', 80 at "
+            "most, as in SET=my-model"
+        )
 
 
 class Strict(BaseModel):
@@ -143,6 +157,8 @@ class Model(Strict):
     device_map: str = "auto"  # how accelerate distributes the weights over devices
     revision: str = "main"
     gguf_file: str | None = None  # the GGUF file of that hub id or folder
+    # also load weights that are no safetensors (pytorch_model.bin): pickled, they can run code
+    pickled_weights: bool = False
     # shrink the weights while loading (needs the package bitsandbytes)
     quantization: Literal["4bit", "8bit"] | None = None
     # None: generation.temperature. Notebook 05 treats two of one family as two models of one size
@@ -224,6 +240,7 @@ class ClassifierJudge(_JudgeBase):
     kind: Literal["classifier"] = "classifier"
     id: str  # hub id or folder
     revision: str = "main"
+    pickled_weights: bool = False  # as for a model
     labels: Annotated[dict[str, Valence], Field(min_length=1)]  # the value of each label on the human scale
 
 

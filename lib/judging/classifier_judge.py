@@ -104,15 +104,14 @@ def _place(judge: ClassifierJudge) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(asked: tuple[str, str, str], place: tuple):
+def _loaded(asked: tuple[str, str, str], place: tuple, pickled: bool):
     """Return tokenizer and model."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     tokenizer = load("AutoTokenizer", *asked, **dict(place))
-    model = trained(
-        "AutoModelForSequenceClassification", *asked, device_map="auto", dtype="float32", **dict(place)
-    ).eval()
+    options = {"device_map": "auto", "dtype": "float32", "pickled": pickled}
+    model = trained("AutoModelForSequenceClassification", *asked, **options, **dict(place)).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # a decoder finds the last token of a text by it
@@ -124,7 +123,7 @@ def _probabilities(judge: ClassifierJudge, texts: list[str]) -> np.ndarray:
     """Return the label probabilities, shape (texts, labels); texts are batched by length."""
     import torch
 
-    tokenizer, model = _loaded(_asked(judge), tuple(_place(judge).items()))
+    tokenizer, model = _loaded(_asked(judge), tuple(_place(judge).items()), judge.pickled_weights)
     encoded = tokenizer(texts, truncation=True, max_length=min(MOST_TOKENS, tokenizer.model_max_length))
     probabilities = np.empty((len(texts), model.config.num_labels))
     with torch.inference_mode():

@@ -80,9 +80,9 @@ def _of_block(
     New verdicts are stored all or not at all.
     """
     keys = [hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts]
-    stored = dict(
-        file.execute(f"SELECT text, valence FROM verdicts WHERE text IN ({','.join('?' * len(keys))})", keys)
-    )
+    places = ",".join("?" * len(keys))
+    query = f"SELECT text, valence FROM verdicts WHERE typeof(valence) != 'blob' AND text IN ({places})"
+    stored = dict(file.execute(query, keys))
     requested = {key: text for key, text in zip(keys, texts, strict=True) if key not in stored}
     if requested:
         judged = dict(

@@ -91,13 +91,22 @@ def _named(who: str, id_: str, source: str, gguf_file: str | None) -> Iterator[N
         ) from None
 
 
-def trained(loader: str, who: str, id_: str, source: str, **options):
-    """Load with `load`, and demand that all weights come from files. The arguments are those of `load`.
+def trained(loader: str, who: str, id_: str, source: str, pickled: bool = False, **options):
+    """Load weights with `load`, and demand that all come from files of safetensors (or a GGUF file).
+
+    Args:
+        loader: Name of an Auto class of transformers.
+        who: Who needs the model; error messages begin with it.
+        id_: The model's id in the parameter set; error messages name it.
+        source: Folder or hub id to load from.
+        pickled: Whether other files are loaded too, which can run code when they are read.
+        **options: Options of from_pretrained.
 
     Raises:
-        ParameterError: If some weights are in no file, because these would be drawn at random.
+        ParameterError: If some weights are in no such file, because these would be drawn at random.
     """
-    model, loading_info = load(loader, who, id_, source, output_loading_info=True, **options)
+    kind = {} if pickled or options.get("gguf_file") else {"use_safetensors": True}
+    model, loading_info = load(loader, who, id_, source, output_loading_info=True, **kind, **options)
     if absent := sorted({name for name, _ in model.named_parameters()} & set(loading_info["missing_keys"])):
         raise ParameterError(
             f"{who}: the files of {id_!r} lack {len(absent)} of its weights ({', '.join(absent[:3])}), which "
@@ -149,6 +158,11 @@ def _remedy(error: str, id_: str, source: str, is_gguf: bool) -> str:
         return (
             "it brings code of its own, which is not run here; name a model that transformers "
             f"{version} knows, {_SERVER}"
+        )
+    if "model.safetensors" in error and ("no file named" in error or "have a file named" in error):
+        return (
+            "weights in other files are pickled, which can run code when they are read: save the model again "
+            "with safe_serialization=True, or set pickled_weights: true if you trust whoever made it"
         )
     if "does not recognize this architecture" in error or "Unrecognized configuration class" in error:
         return (

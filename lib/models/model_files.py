@@ -45,7 +45,7 @@ class ModelFiles:
 
     def weights(self, size: int, **options):
         """Load its weights, which take `size` bytes, with `options` of from_pretrained."""
-        load = partial(self._load, load=checkpoints.trained)
+        load = partial(self._load, load=partial(checkpoints.trained, pickled=self.spec.pickled_weights))
         source, file_options = self.source, self._revision
         if self._gguf:
             folder = converted.weights(self._gguf, self.spec.dtype, size, load)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -233,3 +234,48 @@ def test_a_model_of_the_hub_is_told_by_its_commit(tiny, tmp_path):
         COMMITS[1],
         COMMITS[1],
     ]
+
+
+class Malicious:
+    """Pickled, it writes a file when it is read."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.trace,)
+
+
+def test_pickled_weights_are_not_read_unless_the_set_says_so(copied, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(copied / "model.safetensors")
+    (copied / "model.safetensors").unlink()
+    torch.save(weights, copied / "pytorch_model.bin")
+    with pytest.raises(
+        specs.ParameterError, match=r"no file named model\.safetensors.*\n.*pickled_weights: true"
+    ):
+        _ = load(copied).weights
+    assert load(copied, pickled_weights=True).weights.num_parameters() > 0
+    trace = tmp_path / "read"
+    torch.save(weights | {"x": Malicious(trace)}, copied / "pytorch_model.bin")
+    for allowed in (False, True):  # what can run code is refused by torch itself
+        with pytest.raises(specs.ParameterError, match="cannot be loaded"):
+            _ = load(copied, pickled_weights=allowed).weights
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_that_comes_with_a_model_is_never_run(copied, tmp_path, name):
+    trace = tmp_path / "run"
+    (copied / "code.py").write_text(f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n")
+    values = json.loads((copied / name).read_text())
+    classes = ("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoTokenizer")
+    values |= {"auto_map": dict.fromkeys(classes, "code.Own"), "model_type": "own", "tokenizer_class": "Own"}
+    (copied / name).write_text(json.dumps(values))
+    try:
+        _ = load(copied).weights
+    except specs.ParameterError as error:
+        assert "cannot be loaded" in str(error)
+    assert not trace.exists()
