@@ -28,7 +28,7 @@ LAB_OPTIONS ?=
 FILE ?=
 OPTIONS ?=
 
-.PHONY: help reproduce confirm verify measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining bench-scale fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
+.PHONY: help reproduce confirm verify measure compare site explore test test-fast coverage plan architecture verify-determinism verify-resume torture fuzz verify-server verify-slurm verify-export verify-annotation verify-lab verify-explorer simulate simulate-annotation bench bench-load bench-run bench-mining bench-scale fit-adapter fit-judge bench-judges bench-replies lint lint-dataset lint-sentences export publish import-logs export-labels import-labels lab dry-run readme lock clean
 help:
 	@echo "Expression leakage: does a feeling in an unrelated sentence turn up in a model's continuation?"
 	@echo "Every command sets up what it needs first."
@@ -89,6 +89,10 @@ verify-determinism: .venv/ready
 verify-resume: .venv/ready
 	$(BIN)/python -m tests.proofs.verify_resume
 
+# … and a whole run ends with the same tables after some 50 faults: kills, no memory, full disk, damaged files  (ONLY=kinds, SEED=1).
+torture: .venv/ready
+	$(BIN)/python -m tests.proofs.torture $(call given,ONLY,only) $(call given,SEED,seed)
+
 # … and arrive, each once, from real servers that are killed and started again.
 verify-server: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_server
@@ -96,6 +100,10 @@ verify-server: .venv-extra/ready
 # … and through Slurm, on a node that is set up for it, with jobs cancelled, requeued and held: the tables of a run here.
 verify-slurm: .venv-extra/ready
 	.venv-extra/bin/python -m tests.proofs.verify_slurm
+
+# 500 random mutations of parameter sets, tables, journals and judges' replies: no traceback, nothing lost.
+fuzz: .venv/ready
+	$(BIN)/python -m tests.proofs.fuzz
 
 # What make export writes runs in the harnesses it is for, and gives our numbers; their logs come back equal.
 verify-export: .venv-extra/ready
@@ -188,7 +196,7 @@ import-labels: .venv/ready
 # The setting: what a widget says must not depend on a subshell, which JupyterLab may name before the kernel knows it.
 lab: .venv/ready
 	@mkdir -p .venv/share/jupyter/lab/settings && cp lib/lab/overrides.json .venv/share/jupyter/lab/settings/
-	$(BIN)/python -m jupyter lab --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/00_leak_lab.ipynb $(LAB_OPTIONS)
+	$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$$PWD" --LabApp.default_url=/lab/tree/notebooks/00_leak_lab.ipynb $(LAB_OPTIONS)
 
 dry-run: .venv/ready
 	$(BIN)/python -m snakemake $(SET) --cores all --dry-run

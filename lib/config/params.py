@@ -283,6 +283,7 @@ def load(set_name: str) -> ParameterSet:
     Raises:
         ParameterError: If there is no such set, or if a value is wrong.
     """
+    specs.check_set_name(set_name)
     path = specs.ROOT / "params" / f"{set_name}.yaml"
     place = f"params/{set_name}.yaml"
     if not path.is_file():
@@ -292,7 +293,7 @@ def load(set_name: str) -> ParameterSet:
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParameterError(f"{place}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ParameterError(

@@ -27,7 +27,14 @@ from lib.storage.records import Journal
 
 # settings of a model that change how its replies are sampled and read
 _ASKED = ("require_word", "thought_markers", "thinking_tokens")
-SETTLED = ["completion", "outcome", "note", "tokens", "ended"]
+# columns of a settled reply, and the types of their values
+SETTLED: dict[str, tuple[type, ...]] = {
+    "completion": (str, type(None)),
+    "outcome": (str,),
+    "note": (str,),
+    "tokens": (int,),
+    "ended": (bool,),
+}
 # columns of a row that enter its key; the cut after the first sentence uses context and stem
 _KEYED = ["rendered", "context", "stem", "group_id", "sample_index"]
 COMPLETION_COLUMNS = ["prompt_id", "group_id", "stem_id", "arm", "mitigation", "wording", "sample_index"]

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from lib.analysis import power
 from lib.cli import batch
+from lib.config import specs
 from lib.config.specs import BUNDLED_MODELS, ROOT, Model, ParameterError, Table
 from lib.dataset import curated_prompts
 from lib.generation import prompt_checks, runner
@@ -41,7 +42,7 @@ def measure(request: identify.Request, options: argparse.Namespace) -> None:
     start, budget_seconds = time.monotonic(), budget.seconds(options.budget)
     model, notes = identify.identify(request)
     name = model.name if options.set is None else options.set
-    sets.check_name(name)
+    specs.check_set_name(name)
     previous = sets.earlier(name, model)
     if previous:  # identified as before, so that its stored answers count
         model = previous.models[0].model_copy(

@@ -3,7 +3,6 @@
 The set is readable and complete, so that `make reproduce SET=<name>` repeats the run.
 """
 
-import re
 from pathlib import Path
 
 import yaml
@@ -48,15 +47,6 @@ def values(model: Model, judge: str, design: Design | None = None) -> dict:
     config["judging"]["judge"] = config["agreement"]["judge"] = judge
     config["agreement"]["comparison_judges"] = [name for name in ("vader",) if name != judge]
     return {key: config[key] for key in params.ParameterSet.model_fields if key in config}
-
-
-def check_name(name: str) -> None:
-    """Raise ParameterError if no set can have this name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-        raise ParameterError(
-            f"SET={name[:100]}: no set can be called so; give letters, digits, '.', '_' and '-', 80 at "
-            "most, as in SET=my-model"
-        )
 
 
 def earlier(name: str, model: Model) -> params.ParameterSet | None:

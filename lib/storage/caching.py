@@ -19,7 +19,7 @@ from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
 
 DELETE = "delete it and run again"  # what to do with a damaged file that a run makes anew
-_DAMAGED = (ValueError, KeyError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile)
+_DAMAGED = (ValueError, KeyError, EOFError, OverflowError, zipfile.BadZipFile)
 
 
 def cache_folder() -> Path:
@@ -73,22 +73,29 @@ def _remove(path: Path) -> None:
 def undamaged(path: Path | str, remedy: str = DELETE) -> Iterator[None]:
     """Let the block read a file, and turn an error about its content into one that names it.
 
-    A size that a damaged file states can ask for more memory than there is; that counts as damage.
-
     Args:
         path: The file, as the message shall name it.
         remedy: What to do about it.
 
     Raises:
         DataError: If the content is damaged.
+        ResourceError: If it asks for more memory than there is, as a damaged or hostile file may.
     """
     try:
         yield
+    except MemoryError as error:
+        raise ResourceError(
+            f"{path}: needs more memory than there is ({_in_short(error)}); free memory and run again, "
+            f"or, if the file is damaged, {remedy}"
+        ) from None
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # that of the system, not of a reader
             raise
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: is damaged ({said}); {remedy}") from None
+        raise DataError(f"{path}: is damaged ({_in_short(error)}); {remedy}") from None
+
+
+def _in_short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextmanager

@@ -6,15 +6,14 @@ whole records, `keys_of` says so and the lines are read one by one.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
 BLOCK = 2**22  # bytes read together
-_SCHEMA = pa.schema([("key", pa.string())])
-_OPTIONS = arrow_json.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="ignore")
+_TYPES = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
 
 
 def end_of_records(file: int) -> int:
@@ -35,23 +34,34 @@ def blocks(path: Path) -> Iterator[bytes]:
             yield block + file.readline()
 
 
-def keys_of(block: bytes, columns: list[str] | tuple = ()) -> list[str] | None:
+def keys_of(block: bytes, columns: Sequence[str] | Mapping[str, tuple[type, ...]] = ()) -> list[str] | None:
     """The key of each line of a block of records, all of which have these columns.
 
+    Args:
+        block: Whole lines.
+        columns: Names, or names with the types that the values may have, of str, int, bool and NoneType.
+
     Returns:
-        The keys; None if a line may be no record, or may lack a column.
+        The keys; None if a line may be no record, may lack a column, or may have a value of another type.
     """
+    types = {"key": (str,)} | (dict(columns) if isinstance(columns, Mapping) else {})
     count = block.count(b"\n")
     # as `Journal.append` writes it; inside a text, quotation marks have a backslash before them
     if any(block.count(f'"{name}": '.encode()) != count for name in columns) or not _is_utf8(block):
         return None
     try:
         options = arrow_json.ReadOptions(use_threads=False, block_size=2 * len(block))
-        table = arrow_json.read_json(io.BytesIO(block), options, _OPTIONS)
+        table = arrow_json.read_json(io.BytesIO(block), options, _parsed_as(types))
     except pa.ArrowInvalid:
         return None
-    keys = table["key"]
-    return keys.to_pylist() if len(keys) == count and not keys.null_count else None
+    has_nulls = any(table[name].null_count for name, allowed in types.items() if type(None) not in allowed)
+    return table["key"].to_pylist() if len(table) == count and not has_nulls else None
+
+
+def _parsed_as(types: Mapping[str, tuple[type, ...]]) -> arrow_json.ParseOptions:
+    """Options that take these fields alone, each with the first of its types."""
+    schema = pa.schema([(name, _TYPES[allowed[0]]) for name, allowed in types.items()])
+    return arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -9,7 +9,7 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock, Timeout
 
-from lib.config.specs import ROOT
+from lib.config.specs import ROOT, check_set_name
 from lib.runtime import progress
 from lib.runtime.errors import DataError, ResourceError
 from lib.storage import caching, journal_lines
@@ -50,10 +50,18 @@ _NEEDED = {
     "judgements": ("outcome", "note"),
     "claims": ("fault", "verdict_vader"),
 }  # columns that older tables lack
+_LIMIT = 2**63  # of the whole numbers of a table
+# names of columns; as keys of a mapping, with the types that their values may have
+Columns = Sequence[str] | Mapping[str, tuple[type, ...]]
 
 
 def run_folder(set_name: str) -> Path:
-    """The folder outputs/<set_name>/ of this project, whatever the working directory."""
+    """The folder outputs/<set_name>/ of this project, whatever the working directory.
+
+    Raises:
+        ParameterError: If no set can have this name, as it could lead out of outputs/.
+    """
+    check_set_name(set_name)
     return ROOT / "outputs" / set_name
 
 
@@ -221,7 +229,7 @@ def journal_keys(path: Path, among: Iterable[str] | None = None) -> set[str]:
     return _keys(path, (), among)[0] if path.exists() else set()
 
 
-def _keys(path: Path, columns: list[str] | tuple, among: Iterable[str] | None) -> tuple[set[str], int, int]:
+def _keys(path: Path, columns: Columns, among: Iterable[str] | None) -> tuple[set[str], int, int]:
     """The keys of records that have the columns, and how many lines are damaged or lack a column."""
     sought = None if among is None else set(among)
     damaged: list[bytes] = []
@@ -230,8 +238,10 @@ def _keys(path: Path, columns: list[str] | tuple, among: Iterable[str] | None) -
         keys = journal_lines.keys_of(block, columns)
         if keys is None:
             records = list(_records(block, damaged))
-            keys = [record["key"] for record in records if record.keys() >= {*columns}]
-            older += len(records) - len(keys)
+            whole = [record for record in records if record.keys() >= {*columns}]
+            older += len(records) - len(whole)
+            keys = [record["key"] for record in whole if _is_sound(record, columns)]
+            damaged += [b""] * (len(whole) - len(keys))
         found.update(keys if sought is None else sought.intersection(keys))
     return found, len(damaged), older
 
@@ -243,10 +253,24 @@ def _records(lines: bytes, damaged: list[bytes]) -> Iterator[dict]:
             record = json.loads(line)
             if not isinstance(record["key"], str):
                 raise TypeError("a key that is no text")
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             damaged.append(line)
         else:
             yield record
+
+
+def _is_sound(record: dict, columns: Columns) -> bool:
+    """Whether a record has these columns, and in them values of their types, if these are told."""
+    if not record.keys() >= {*columns}:
+        return False
+    if not isinstance(columns, Mapping):
+        return True
+    values = [(record[name], types) for name, types in columns.items()]
+    return all(type(value) in types and not _is_too_large(value) for value, types in values)
+
+
+def _is_too_large(value) -> bool:
+    return type(value) is int and abs(value) >= _LIMIT
 
 
 class Journal:
@@ -297,8 +321,8 @@ class Journal:
             )
             os.ftruncate(file, end)
 
-    def keys(self, columns: list[str] | tuple = (), among: Iterable[str] | None = None) -> set[str]:
-        """The key of every record that has these columns.
+    def keys(self, columns: Columns = (), among: Iterable[str] | None = None) -> set[str]:
+        """The key of every record that has these columns, with values of their types.
 
         Records of an older version and damaged lines are reported, and treated as never written.
 
@@ -314,22 +338,22 @@ class Journal:
                 )
         return keys
 
-    def _complete(self, columns: list[str], among: Iterable[str] | None = None) -> Iterator[dict]:
-        """The records that have these columns, and one of the keys, in their order."""
+    def _complete(self, columns: Columns, among: Iterable[str] | None = None) -> Iterator[dict]:
+        """The records that have these columns, soundly, and one of the keys, in their order."""
         sought = None if among is None else set(among)
         for block in journal_lines.blocks(self.path):
             if sought is not None and (keys := journal_lines.keys_of(block, columns)) is not None:
                 lines = zip(keys, io.BytesIO(block), strict=True)
                 block = b"".join(line for key, line in lines if key in sought)
             for record in _records(block, []):
-                if record.keys() >= {*columns} and (sought is None or record["key"] in sought):
+                if _is_sound(record, columns) and (sought is None or record["key"] in sought):
                     yield record
 
-    def records(self, columns: list[str]) -> list[dict]:
+    def records(self, columns: Columns) -> list[dict]:
         """Every record that has these columns; of several with the same key the last."""
         return list({record["key"]: record for record in self._complete(columns)}.values())
 
-    def read(self, columns: list[str], among: Iterable[str] | None = None) -> pd.DataFrame:
+    def read(self, columns: Columns, among: Iterable[str] | None = None) -> pd.DataFrame:
         """Read these columns of every record that has all of them.
 
         Damaged lines are skipped.
@@ -343,7 +367,7 @@ class Journal:
         """
         records = self._complete(columns, among)
         rows = {record["key"]: tuple(record[name] for name in columns) for record in records}
-        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=columns)
+        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="key"), columns=list(columns))
 
     def append(self, records: list[dict]) -> None:
         """Append records, and return once they are on disk.

@@ -7,7 +7,7 @@ the one journal. A record is found by its key, so neither the number of parts no
 import re
 from pathlib import Path
 
-from lib.storage.records import Journal
+from lib.storage.records import Columns, Journal
 
 _PART = re.compile(r"\.(\d+)-of-(\d+)$")
 
@@ -23,7 +23,7 @@ def parts(path: Path) -> list[Path]:
     return sorted(part for part in found if _PART.sub("", part.stem) == path.stem and _PART.search(part.stem))
 
 
-def gather(journal: Journal, columns: list[str]) -> int:
+def gather(journal: Journal, columns: Columns) -> int:
     """Append to an open journal what the journals of its parts hold and it lacks.
 
     Args:

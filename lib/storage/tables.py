@@ -148,5 +148,6 @@ def read(path: str, needed: Needed, place: str) -> tuple[pd.DataFrame, str]:
     try:
         file = reader(full_path, needed)
     except Exception as error:  # each reader raises its own exceptions
-        raise ParameterError(f"{place}: cannot be read: {' '.join(str(error).split())[:600]}") from None
+        reason = " ".join(str(error).split())[:600] or type(error).__name__
+        raise ParameterError(f"{place}: cannot be read: {reason}") from None
     return file.set_axis([str(name) for name in file.columns], axis=1), unit

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lib.config import specs
 from lib.config.specs import ParameterError
 from lib.measure import __main__ as front_door
 from lib.measure import budget, sets
@@ -63,4 +64,4 @@ def test_no_rule_of_the_batch_has_a_name_that_a_set_can_have():
     assert len(rules) > 8
     for rule in rules:
         with pytest.raises(ParameterError, match="no set can be called so"):
-            sets.check_name(rule)
+            specs.check_set_name(rule)
