@@ -46,11 +46,10 @@ def shard(values: Path, number: int, count: int) -> None:
         number: The part, from 1.
         count: Number of parts.
     """
-    import yaml
-
+    from lib.cli import execution
     from lib.generation import shards
 
-    run = params.from_cell("02_generation", yaml.safe_load(values.read_text(encoding="utf-8")))
+    run = params.from_cell("02_generation", execution.read_values("02_generation", values))
     name = f"02_generation.{run.model.name}.{number}-of-{count}"
     progress.begin(name)
     started = time.monotonic()

@@ -8,10 +8,10 @@ import yaml
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from lib.cli import jobs
-from lib.config import specs
+from lib.config import params, specs
 from lib.runtime import errors, progress
 from lib.runtime.errors import UserError
-from lib.storage import cell_seconds, records
+from lib.storage import caching, cell_seconds, records
 
 # nbformat imports jsonschema, which would compile a grammar of internationalised addresses: 2 seconds
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: as if it were not installed
@@ -35,10 +35,11 @@ def notebook(name: str, values: Path, executed: Path) -> None:
         executed: Path of the executed notebook, which is written.
 
     Raises:
+        DataError: If the file of values is damaged.
         UserError: If a cell fails or the kernel dies; the message names the notebook and its model.
         OSError: If the executed notebook cannot be written.
     """
-    cell_values = yaml.safe_load(values.read_text(encoding="utf-8"))
+    cell_values = read_values(name, values)
     model = cell_values.get("model_name") or cell_values.get("model", {}).get("name", "")
     label = f"{name} {model}".strip()
     started = time.monotonic()
@@ -48,6 +49,8 @@ def notebook(name: str, values: Path, executed: Path) -> None:
             executed.parent.mkdir(parents=True, exist_ok=True)
             _execute(specs.ROOT / "notebooks" / f"{name}.ipynb", executed, cell_values)
     except papermill.PapermillExecutionError as error:
+        if errors.is_memory(error.ename, error.evalue):
+            raise UserError(f"{label}: {errors.NO_MEMORY} ({error.ename})") from None
         bug = "" if errors.is_users(error.ename) else f"\n{errors.REPORT} {executed}"
         raise UserError(f"{label}: {error.ename}: {error.evalue}{bug}") from None
     except RuntimeError as error:
@@ -65,6 +68,23 @@ def notebook(name: str, values: Path, executed: Path) -> None:
         from lib.report import claims_text
 
         progress.message(claims_text.of_model(cell_values["set_name"], model))
+
+
+def read_values(notebook: str, path: Path) -> dict:
+    """Read the values of a notebook's parameters cell.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    with caching.undamaged(path):
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(str(error)) from None
+        schema = params.NOTEBOOKS[notebook][1]
+        if not isinstance(values, dict) or schema.model_fields.keys() - values.keys():
+            raise ValueError("values are missing")
+    return values
 
 
 # kernels that start at the same moment may take the same port; one of them then dies before it has run

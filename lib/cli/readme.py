@@ -10,6 +10,7 @@ from lib.claims.board import by_claim, digits, labels
 from lib.claims.board import in_words as verdict_in_words
 from lib.cli import confirm, confirmatory
 from lib.config import params
+from lib.nlp.text import in_markdown
 from lib.report import forest, reports
 from lib.runtime import command_line
 from lib.runtime.errors import DataError
@@ -61,7 +62,8 @@ def _pair(leak: pd.Series, judgements: pd.DataFrame) -> str:
     neutral = judgements[(judgements["arm"] == "neutral") & (judgements[key] == leak[key]).all(axis=1)].iloc[
         0
     ]
-    return "\n>\n".join(f"> *{row.context}* {row.stem} **{row.completion}**" for row in (leak, neutral))
+    texts = [map(in_markdown, (row.context, row.stem, row.completion)) for row in (leak, neutral)]
+    return "\n>\n".join(f"> *{context}* {stem} **{completion}**" for context, stem, completion in texts)
 
 
 def in_words(table: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from lib.cli.eta import Estimate, Estimator
 from lib.cli.jobs import BENCHMARK, DONE, FAILED, PREPARATION, RUNNING, WAITING, Event, Job, Jobs
+from lib.runtime import progress
 from lib.runtime.command_line import format_duration
 
 PLAIN_EVERY = 30.0  # seconds
@@ -98,7 +99,7 @@ class View(AbstractContextManager):
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text)
+        self._console.print(progress.printable(text))
         self._plain_at = self._now
 
     def _say(self, event: Event) -> None:

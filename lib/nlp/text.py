@@ -51,7 +51,14 @@ _MARKS = str.maketrans(_PLAIN | {byte: _PLAIN.get(mark, mark) for byte, mark in 
 _DASHES = "–—―⸺⸻﹘"
 # after anything but the eyes and brackets of an emoticon, as in :–) and (–:
 _DASH = re.compile(rf"""(?<=[^\s:;=<>({{\[|])(?<![:;=]['"])[{_DASHES}]+(?!['"]?[:;=)])""")
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&$]")  # what Markdown, and the HTML and formulas in it, are made of
 _JOINERS = re.compile(r"(?<=[\0-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\0-\x7f]|$)|^[\u200c\u200d]+")
+
+
+def in_markdown(text: str) -> str:
+    """`text` on one line as Markdown that shows it as it is: no markup, HTML, link, formula or command."""
+    one_line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _MARKUP.sub(r"\\\g<0>", one_line)
 
 
 def normalize(text: str) -> str:

@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from lib.analysis import leakage
 from lib.claims import board
 from lib.config.specs import ParameterError
+from lib.nlp.text import in_markdown
 from lib.report import reports, results
 from lib.storage import records
 
@@ -267,8 +268,11 @@ def _sentence(text: str) -> str:
 
 def _pair_told(pair: dict) -> str:
     sides = [
-        f"*{pair['context' + side]}* {pair['stem']} **{pair['completion' + side]}**"
-        for side in ("", "_neutral")
+        f"*{context}* {stem} **{completion}**"
+        for context, stem, completion in (
+            map(in_markdown, (pair[f"context{side}"], pair["stem"], pair[f"completion{side}"]))
+            for side in ("", "_neutral")
+        )
     ]
     return (
         f"- {' · '.join(sides)} ({pair['shift']:+.1f} points of the human "

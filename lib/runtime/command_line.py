@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from lib.runtime import progress
-from lib.runtime.errors import REPORT, UserError
+from lib.runtime.errors import NO_MEMORY, REPORT, UserError, is_memory
 
 WIDTH = 100  # maximum columns of a help text
 USER_ERROR, BUG, INTERRUPTED = 1, 70, 130  # exit codes: 70 as in sysexits.h, 130 is 128 + SIGINT
@@ -38,9 +38,9 @@ def new_parser(program: str, description: str, epilog: str = "") -> argparse.Arg
 def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that was there is lost") -> int:
     """Run a command and return its exit code.
 
-    What a user can fix (UserError) or the operating system refuses (OSError) is one message on standard
-    error or, in a job of the batch, on the display of the batch. Any other error is a bug: its traceback is
-    printed, and how to report it. Ctrl-C prints the message `interrupted` to standard error.
+    What a user can fix (UserError) or the operating system refuses (OSError, memory) is one message on
+    standard error or, in a job of the batch, on the display of the batch. Any other error is a bug: its
+    traceback is printed, and how to report it. Ctrl-C prints the message `interrupted` to standard error.
 
     Args:
         work: The command; it returns its exit code, or None for 0.
@@ -58,6 +58,9 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that w
         print(f"\ninterrupted; {interrupted}", file=sys.stderr, flush=True)
         return INTERRUPTED
     except Exception as error:
+        if is_memory(type(error).__name__, str(error)):
+            _report(f"{NO_MEMORY} ({type(error).__name__})")
+            return USER_ERROR
         traceback.print_exc()
         _report(f"{type(error).__name__}: {error}\n{REPORT} the traceback")
         return BUG
@@ -65,7 +68,7 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "nothing that w
 
 def _report(message: str) -> None:
     if not progress.tell(error=message):
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(f"error: {progress.printable(message)}", file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:

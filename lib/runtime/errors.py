@@ -4,6 +4,10 @@ A UserError carries all that a user needs in its message: the value, the place a
 it without a traceback. Whatever else is raised is a bug of this project, and its traceback is kept.
 """
 
+NO_MEMORY = (
+    "there is not enough memory; close other programs or lower batch_size, and run again: what is finished "
+    "is kept"
+)
 REPORT = "this is a bug of expression-leakage and no mistake of yours; please report it with"
 
 
@@ -25,6 +29,11 @@ class MissingPackageError(UserError, ModuleNotFoundError):
 
 class JobError(UserError, RuntimeError):
     """A job in other processes failed, or is left to a scheduler."""
+
+
+def is_memory(name: str, text: str) -> bool:
+    """Whether an error of this class and text means that there is too little memory."""
+    return "MemoryError" in name or "OutOfMemory" in name or "t allocate memory" in text
 
 
 def is_users(name: str) -> bool:

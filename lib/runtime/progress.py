@@ -57,7 +57,12 @@ def is_told() -> bool:
 def message(text: str, file=None) -> None:
     """Print a message for the user: in the batch above its bar, else on `file` (standard output)."""
     if not tell(message=text):
-        print(text, file=file or sys.stdout, flush=True)
+        print(printable(text), file=file or sys.stdout, flush=True)
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, with which a file or a server could command the terminal."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
 
 
 class Bar:

@@ -1,6 +1,7 @@
 """How commands end, alike: exit codes, the one message on standard error, help texts of at most 100
 columns."""
 
+import numpy as np
 import pytest
 
 from lib.annotation import exchange
@@ -49,6 +50,22 @@ def test_a_bug_shows_its_traceback_and_how_to_report_it(kind, capsys):
         said.startswith("Traceback (most recent call last)") and "in failing" in said
     ) or "in work" in said
     assert f"error: {kind.__name__}: " in said and "this is a bug of expression-leakage" in said
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), np.zeros]
+)
+def test_too_little_memory_is_no_bug(error, capsys):
+    work = failing(error) if isinstance(error, Exception) else lambda: np.zeros((10**9, 10**6))
+    assert exit_code(work) == USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is not enough memory; ") and said.count("\n") == 1
+
+
+def test_nothing_that_is_said_commands_the_terminal(capsys):
+    assert exit_code(failing(DataError("a\x1b[31mb\x07\r\x9b2Jc\nd"))) == USER_ERROR
+    progress.message("\x1b]0;title\x07")
+    assert capsys.readouterr() == (" ]0;title \n", "error: a [31mb   2Jc\nd\n")
 
 
 def test_errors_are_told_apart_by_the_name_of_their_class():
