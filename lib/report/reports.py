@@ -77,6 +77,7 @@ def setup_notebook(notebook: str, cell: dict) -> Notebook:
     """
     run = params.from_cell(notebook, cell)
     pd.set_option("display.max_colwidth", None, "display.max_rows", 200, "display.precision", 3)
+    pd.set_option("display.html.use_mathjax", False)  # what a model wrote between two $ is no formula
     figures.style()
     warning = banner(run)
     display(prose(f"**⚠ {warning}**" if warning else ""))
