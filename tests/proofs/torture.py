@@ -19,11 +19,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tests.proofs import torture_damage, torture_faults, torture_project
+from tests.proofs import torture_damage, torture_faults, torture_parts, torture_project
 from tests.proofs.torture_faults import Fault
 from tests.proofs.torture_project import DELETE, MAX_CALLS, Call, Project
 
-FAULTS = [*torture_faults.FAULTS, *torture_damage.DAMAGE]
+FAULTS = [*torture_faults.FAULTS, *torture_damage.DAMAGE, *torture_parts.PARTS]
 _TRIES = 3  # at other moments, where nothing was there to go wrong
 _WIDTH = 70  # of what an error says, in the table
 
@@ -47,7 +47,7 @@ def tortured(project: Project, fault: Fault, seed: str) -> dict:
     if calls and calls[-1].code:
         failures.append(f"still fails: {calls[-1].fate}")
     failures += [f"unclear: {call.said[-2000:]}" for call in calls if not call.is_clear]
-    wrong = differences(project, fault) if calls else []
+    wrong = fault.differences(project) if calls else []
     failures += [f"differs: {', '.join(wrong)}"] if wrong else []
     if left := project.left_over():
         failures.append(f"{left} processes left over")
@@ -71,16 +71,8 @@ def recover(project: Project, fault: Fault, calls: list[Call]) -> int:
             path = project.folder / name
             deleted += path.exists()
             path.unlink(missing_ok=True)
-        is_mining = fault.kind.startswith("mining")
-        again = torture_damage.mine_again(project) if is_mining else project.ended(project.start())
-        calls.append(again)
+        calls.append(fault.again(project))
     return deleted
-
-
-def differences(project: Project, fault: Fault) -> list[str]:
-    """The files that are not those of the undisturbed run."""
-    is_mining = fault.kind.startswith("mining")
-    return torture_damage.mined_differences(project) if is_mining else project.differences()
 
 
 def main() -> int:

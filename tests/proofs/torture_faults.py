@@ -29,10 +29,14 @@ class Fault:
         kind: What it is.
         happen: Starts a run, lets it happen at a random moment, and returns when it was, what happened, and
             the calls that have ended; the caller goes on from there.
+        again: Calls the command again, after which the run is compared.
+        differences: What differs from the undisturbed run.
     """
 
     kind: str
     happen: Callable[[Project, random.Random], tuple[str, str, list[Call]]]
+    again: Callable[[Project], Call] = Project.call
+    differences: Callable[[Project], list[str]] = Project.differences
 
 
 @contextmanager
@@ -115,6 +119,8 @@ def out_of_memory(project: Project, rng: random.Random) -> tuple[str, str, list[
             (group / "cgroup.procs").write_text(str(_kernel(project, process).pid))
         call = project.ended(process)
         kills = int((group / "memory.oom_control").read_text().rpartition("oom_kill ")[2] or 0)
+        if not kills:
+            raise RuntimeError(f"{when}: {granted} MB more were enough")
         return when, f"cgroup, {granted} MB more, {kills} killed; {call.fate}", [call]
     finally:
         project.left_over(10)
@@ -139,9 +145,9 @@ def full_disk(project: Project, rng: random.Random) -> tuple[str, str, list[Call
             state = os.statvfs(outputs)
             used, left = (state.f_blocks - state.f_bfree) * state.f_frsize, rng.randint(4, 64)
             _mount("-o", f"remount,size={used + (left << 10)}", str(outputs))
-        full = [project.ended(process), project.ended(project.start())]
+        full = [project.ended(process), project.call()]
         _mount("-o", "remount,size=64m", str(outputs))
-        calls = [*full, project.ended(project.start())]
+        calls = [*full, project.call()]
         subprocess.run(["cp", "-a", str(outputs), str(kept)], check=True)
     shutil.rmtree(outputs)
     kept.rename(outputs)
@@ -155,7 +161,7 @@ def read_only(project: Project, rng: random.Random) -> tuple[str, str, list[Call
     outputs = str(project.run_folder.parent)
     with disturbed(project, rng) as (process, when), _mounted("--bind", outputs, outputs):
         _mount("-o", "remount,bind,ro", outputs)
-        calls = [project.ended(process), project.ended(project.start())]
+        calls = [project.ended(process), project.call()]
     return when, f"read-only; {calls[0].fate}", calls
 
 

@@ -87,6 +87,7 @@ class Project:
         """Start the ordinary command, in a process group of its own, as a terminal does."""
         command = [sys.executable, "-m", "lib.cli.batch", "run", SET, "--cores", "2"]
         given = {"PYTHONPATH": str(self.folder), "EXPRESSION_LEAKAGE_CACHE": str(self.cache)}
+        given["PYTHONDONTWRITEBYTECODE"] = ""  # the copy is compiled once, not in each of its processes
         with (self.folder / "printed.txt").open("w") as file:
             return subprocess.Popen(
                 command,
@@ -108,6 +109,10 @@ class Project:
                 each.kill()
             code = process.wait()
         return Call(code, (self.folder / "printed.txt").read_text(errors="replace"))
+
+    def call(self) -> Call:
+        """The ordinary command, to its end."""
+        return self.ended(self.start())
 
     def processes(self, kind: str = "") -> list[psutil.Process]:
         """The processes that work in the copy, or those of one kind."""
@@ -195,7 +200,7 @@ def make(scratch: Path) -> Project:
         if not any(path.match(name) for name in _MADE_BY_RUNS):
             (project.cache / path.name).symlink_to(path)
     project.clear()
-    call = project.ended(project.start())
+    call = project.call()
     if call.code:
         raise SystemExit(f"the undisturbed run failed\n{call.said}")
     _keep(project)
