@@ -45,7 +45,9 @@ def with_a_damaged_record(data: bytes, rng: random.Random) -> bytes:
     return b"".join(lines)
 
 
-def damaged(page: str, pattern: str, damage: Callable, of_reference: bool = False) -> Callable:
+def damaged(
+    page: str, pattern: str, damage: Callable, of_reference: bool = False, gone: str = ""
+) -> Callable:
     """A file that a page reads is damaged before it begins.
 
     Args:
@@ -53,6 +55,7 @@ def damaged(page: str, pattern: str, damage: Callable, of_reference: bool = Fals
         pattern: The file, in the run's folder or in its cache.
         damage: Given its bytes and a random generator; returns other bytes.
         of_reference: Whether the file is first taken over from the undisturbed run.
+        gone: A file of the run that is removed, so that the page runs.
     """
 
     def happen(project: Project, rng: random.Random) -> tuple[str, str, list[Call]]:
@@ -65,6 +68,8 @@ def damaged(page: str, pattern: str, damage: Callable, of_reference: bool = Fals
                 for path in source.glob(pattern):
                     (target / path.relative_to(source)).parent.mkdir(exist_ok=True)
                     shutil.copy2(path, target / path.relative_to(source))
+        if gone:
+            (project.run_folder / gone).unlink()
         (path, *_) = [*project.run_folder.glob(pattern), *project.cache.glob(pattern)]
         data, times = path.read_bytes(), path.stat()
         path.write_bytes(damage(data, rng))
@@ -129,16 +134,18 @@ def _index(package: Path, sent: int, whole_after: int) -> Iterator[str]:
         server.shutdown()
 
 
-_JOURNAL = "completions/*.jsonl"
+_JOURNAL, _VALUES = "completions/*.jsonl", "values/04c_calibration.yaml"
 DAMAGE = [
-    Fault("table cut short", damaged("02_", "prompts.parquet", cut_short)),
-    Fault("table cut short", damaged("03_", "completions/*.parquet", cut_short)),
-    Fault("table cut short", damaged("03b_", "judgements/*.parquet", cut_short)),
-    Fault("table ends in zeros", damaged("04c_", "validity.parquet", ending_in_zeros)),
-    *[Fault("journal torn", damaged("02_", _JOURNAL, torn, True))] * 2,
-    *[Fault("journal damaged", damaged("02_", _JOURNAL, with_a_damaged_record, True))] * 2,
-    Fault("times cut short", damaged("06_", "times-*.json", cut_short, True)),
-    Fault("values cut short", damaged("04c_", "values/04c_calibration.yaml", cut_short)),
-    Fault("package cut short", damaged("04c_", "vaderSentiment-*.tar.gz", cut_short)),
-    Fault("download cut", download_cut(1)),
+    Fault("table cut short", damaged("02_", "prompts.parquet", cut_short), is_alone=True),
+    Fault("table cut short", damaged("03_", "completions/*.parquet", cut_short), is_alone=True),
+    Fault("table cut short", damaged("03b_", "judgements/*.parquet", cut_short), is_alone=True),
+    Fault("table ends in zeros", damaged("04c_", "validity.parquet", ending_in_zeros), is_alone=True),
+    *[Fault("journal torn", damaged("02_", _JOURNAL, torn, True), is_alone=True)] * 2,
+    *[Fault("journal damaged", damaged("02_", _JOURNAL, with_a_damaged_record, True), is_alone=True)] * 2,
+    Fault("times cut short", damaged("06_", "times-*.json", cut_short, True), is_alone=True),
+    Fault(
+        "values cut short", damaged("04c_", _VALUES, cut_short, True, "calibration.parquet"), is_alone=True
+    ),
+    Fault("package cut short", damaged("04c_", "vaderSentiment-*.tar.gz", cut_short), is_alone=True),
+    Fault("download cut", download_cut(1), is_alone=True),
 ]

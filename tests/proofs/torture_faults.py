@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.proofs.torture_project import Call, Project, moment
+from tests.proofs.torture_project import Call, Project
 
 DAY = 86_400
 _CGROUPS = Path("/sys/fs/cgroup/memory")
@@ -31,32 +31,34 @@ class Fault:
             the calls that have ended; the caller goes on from there.
         again: Calls the command again, after which the run is compared.
         differences: What differs from the undisturbed run.
+        is_alone: Whether it puts the run into a state of its own; others may follow one another in one run.
     """
 
     kind: str
     happen: Callable[[Project, random.Random], tuple[str, str, list[Call]]]
     again: Callable[[Project], Call] = Project.call
     differences: Callable[[Project], list[str]] = Project.differences
+    is_alone: bool = False
 
 
 @contextmanager
-def disturbed(project: Project, rng: random.Random, names: str = "") -> Iterator[tuple]:
-    """Start a run where a random page begins, and give the block the random moment within that page.
+def disturbed(project: Project, rng: random.Random) -> Iterator[tuple]:
+    """Start a run, and give the block a random moment of a page that it begins.
 
     Yields:
         The process of the run and the moment in words.
 
     Raises:
-        RuntimeError: If the run ends before.
+        RuntimeError: If no page begins.
     """
-    page, seconds = moment(project, rng, names)
-    project.restore(page)
+    shutil.rmtree(project.run_folder / "logs" / "progress", ignore_errors=True)  # of an earlier call
     process = project.start()
-    begun = project.run_folder / "logs" / "progress" / f"{project.run_folder.name}.{page}.jsonl"
-    while not begun.exists():
+    while not (pages := project.pages()):
         if process.poll() is not None:
-            raise RuntimeError(f"the run ended before {page}: {project.ended(process).said}")
+            raise RuntimeError(f"the run ended before a page began: {project.ended(process).said}")
         time.sleep(0.05)
+    page = rng.choice(sorted(pages))
+    seconds = rng.uniform(0, project.begun[page][1])
     time.sleep(seconds)
     yield process, f"{page} + {seconds:.1f} s"
 
@@ -138,22 +140,34 @@ def _kernel(project: Project, process: subprocess.Popen) -> psutil.Process:
 def full_disk(project: Project, rng: random.Random) -> tuple[str, str, list[Call]]:
     """The outputs lie on a file system of their own, which has a few kB left from a random moment on."""
     outputs, kept = project.run_folder, project.folder / "kept"
-    project.clear()
-    outputs.mkdir(parents=True)
-    with _mounted("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(outputs)):
-        with disturbed(project, rng) as (process, when):
-            state = os.statvfs(outputs)
-            used, left = (state.f_blocks - state.f_bfree) * state.f_frsize, rng.randint(4, 64)
-            _mount("-o", f"remount,size={used + (left << 10)}", str(outputs))
-        full = [project.ended(process), project.call()]
-        _mount("-o", "remount,size=64m", str(outputs))
-        calls = [*full, project.call()]
-        subprocess.run(["cp", "-a", str(outputs), str(kept)], check=True)
-    shutil.rmtree(outputs)
-    kept.rename(outputs)
-    if not any(call.code for call in full):
+    outputs.rename(kept)
+    outputs.mkdir()
+    try:
+        with _mounted("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(outputs)):
+            _move_all(kept, outputs)
+            with disturbed(project, rng) as (process, when):
+                state = os.statvfs(outputs)
+                used, left = (state.f_blocks - state.f_bfree) * state.f_frsize, rng.randint(4, 64)
+                _mount("-o", f"remount,size={used + (left << 10)}", str(outputs))
+            calls = [project.ended(process), project.call()]
+            _mount("-o", "remount,size=64m", str(outputs))
+            if calls[-1].code:
+                calls.append(project.call())
+            project.left_over()
+            _move_all(outputs, kept)
+    finally:
+        outputs.rmdir()
+        kept.rename(outputs)
+    if not calls[0].code:
         raise RuntimeError(f"{when}: the disk did not fill")
-    return when, f"{left} kB left; {full[0].fate}", calls
+    return when, f"{left} kB left; {calls[0].fate}", calls
+
+
+def _move_all(source: Path, target: Path) -> None:
+    """Move what a folder holds to another file system, with all times."""
+    subprocess.run(["cp", "-a", f"{source}/.", str(target)], check=True)
+    for path in source.iterdir():
+        path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
 def read_only(project: Project, rng: random.Random) -> tuple[str, str, list[Call]]:

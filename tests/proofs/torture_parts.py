@@ -139,8 +139,8 @@ def _judged_differences(project: Project) -> list[str]:
     return [] if made.exists() and made.read_bytes() == whole.read_bytes() else ["verdicts"]
 
 
-_MINING = {"again": _mine_again, "differences": _mined_differences}
-_VERDICTS = {"again": _judge_again, "differences": _judged_differences}
+_MINING = {"again": _mine_again, "differences": _mined_differences, "is_alone": True}
+_VERDICTS = {"again": _judge_again, "differences": _judged_differences, "is_alone": True}
 PARTS = [
     Fault("mining: worker killed", mining("worker"), **_MINING),
     Fault("mining: job killed", mining("job"), **_MINING),

@@ -135,21 +135,30 @@ class Project:
             process.kill()
         return len(found)
 
-    def restore(self, page: str) -> None:
-        """Put the undisturbed run back, without what it wrote while a page ran and after the last one.
+    def pages(self) -> set[str]:
+        """The pages that the run has begun since it was started."""
+        folder = self.run_folder / "logs" / "progress"
+        names = {path.stem.removeprefix(f"{SET}.") for path in folder.glob(f"{SET}.*.jsonl")}
+        return names & self.begun.keys()
 
-        What follows from the page runs again, too, as Snakemake finds it older.
+    def restore_any(self, rng: random.Random) -> None:
+        """Put the run back to what it was without a random page; the more follow it, the less often."""
+        pages = sorted(self.begun, key=lambda name: self.begun[name][0])
+        (page,) = rng.choices(pages, [1 / (len(pages) - number) for number in range(len(pages))])
+        self.restore(page)
+
+    def restore(self, page: str) -> None:
+        """Put the undisturbed run back without the values of a page: it runs again, and what follows from it.
+
+        Completions are gone as well if the page makes them.
         """
-        moment, seconds = self.begun[page]
-        last = max(sum(times) for times in self.begun.values())
         self.clear()
         for name in (f"outputs/{SET}", ".snakemake"):
             shutil.copytree(self.finished / name, self.folder / name, dirs_exist_ok=True)
-            for path in sorted((self.folder / name).rglob("*"), reverse=True):
-                changed = path.stat().st_mtime
-                if path.is_file() and (moment <= changed <= moment + seconds or changed > last):
-                    path.unlink()
-        shutil.rmtree(self.run_folder / "logs" / "progress", ignore_errors=True)
+        (self.run_folder / "values" / f"{page.replace('.', '/', 1)}.yaml").unlink()
+        (self.run_folder / "manifest.json").unlink()
+        for path in self.run_folder.glob("*/*.jsonl") if page.startswith("02_") else ():
+            path.unlink()
 
     def clear(self) -> None:
         """No outputs, and nothing in the cache that a run makes."""
@@ -160,6 +169,10 @@ class Project:
             if not path.is_symlink():
                 path.unlink() if path.is_file() else shutil.rmtree(path)
         shutil.copy2(packages.fetch(human_ratings.PACKAGE), self.cache)
+
+    def is_finished(self) -> bool:
+        """Whether there is a finished run."""
+        return (self.run_folder / "manifest.json").exists() or not self.run_folder.exists()
 
     def differences(self) -> list[str]:
         """The tables, boards and pages that are not, byte for byte, those of the undisturbed run."""
@@ -233,13 +246,3 @@ def _describe(project: Project) -> None:
     found.update_from_records()
     pages = {job.page: (job.begun, job.ended - job.begun) for job in found.values() if job.ended}
     project.begun = {page: times for page, times in pages.items() if page != jobs.PREPARATION}
-
-
-def moment(project: Project, rng: random.Random, names: str = "") -> tuple[str, float]:
-    """A page whose name holds a text, and a number of seconds after its beginning, both at random.
-
-    The more pages begin later, and run again, too, the less often a page is chosen.
-    """
-    pages = sorted((name for name in project.begun if names in name), key=lambda name: project.begun[name][0])
-    (page,) = rng.choices(pages, [1 / (len(pages) - number) for number in range(len(pages))])
-    return page, rng.uniform(0, project.begun[page][1])
