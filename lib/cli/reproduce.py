@@ -114,7 +114,7 @@ def _follow(command: list[str], view: terminal.View, progress_folder: Path, log:
         )
         try:
             view.follow(process)
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or a file that cannot be shown: nothing goes on unseen
             process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
             process.wait()
             raise

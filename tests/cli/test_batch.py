@@ -13,10 +13,11 @@ import papermill
 import pytest
 import yaml
 
-from lib.cli import execution, readme
+from lib.cli import execution, readme, reproduce
 from lib.config import specs
 from lib.models import mock
 from lib.report import forest
+from lib.runtime.errors import DataError
 from lib.storage import packages, records
 from tests.conftest import PRINTED, ROOT, call
 
@@ -384,3 +385,19 @@ def test_the_readme_and_its_picture_show_the_boards_that_the_committed_runs_have
     shown, picture = readme.with_boards(text)
     assert shown == text
     assert picture == (specs.ROOT / readme.PICTURE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DataError])
+def test_whatever_ends_the_display_ends_the_run(tmp_path, error):
+    """Else its notebooks would go on unseen, and the next call would wait for them."""
+
+    class View:
+        def follow(self, process):
+            assert process.stdout is None and process.poll() is None
+            self.process = process
+            raise error("a damaged table")
+
+    view, command = View(), [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (tmp_path / "lock").open("w") as lock, pytest.raises(error):
+        reproduce._follow(command, view, tmp_path, tmp_path / "log", lock.fileno())
+    assert view.process.poll() is not None

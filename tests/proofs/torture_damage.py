@@ -45,9 +45,7 @@ def with_a_damaged_record(data: bytes, rng: random.Random) -> bytes:
     return b"".join(lines)
 
 
-def damaged(
-    page: str, pattern: str, damage: Callable, of_reference: bool = False, gone: str = ""
-) -> Callable:
+def damaged(page: str, pattern: str, damage: Callable, of_reference: bool = False) -> Callable:
     """A file that a page reads is damaged before it begins.
 
     Args:
@@ -55,7 +53,6 @@ def damaged(
         pattern: The file, in the run's folder or in its cache.
         damage: Given its bytes and a random generator; returns other bytes.
         of_reference: Whether the file is first taken over from the undisturbed run.
-        gone: A file of the run that is removed, so that the page runs.
     """
 
     def happen(project: Project, rng: random.Random) -> tuple[str, str, list[Call]]:
@@ -68,8 +65,6 @@ def damaged(
                 for path in source.glob(pattern):
                     (target / path.relative_to(source)).parent.mkdir(exist_ok=True)
                     shutil.copy2(path, target / path.relative_to(source))
-        if gone:
-            (project.run_folder / gone).unlink()
         (path, *_) = [*project.run_folder.glob(pattern), *project.cache.glob(pattern)]
         data, times = path.read_bytes(), path.stat()
         path.write_bytes(damage(data, rng))
@@ -143,9 +138,7 @@ DAMAGE = [
     *[Fault("journal torn", damaged("02_", _JOURNAL, torn, True), is_alone=True)] * 2,
     *[Fault("journal damaged", damaged("02_", _JOURNAL, with_a_damaged_record, True), is_alone=True)] * 2,
     Fault("times cut short", damaged("06_", "times-*.json", cut_short, True), is_alone=True),
-    Fault(
-        "values cut short", damaged("04c_", _VALUES, cut_short, True, "calibration.parquet"), is_alone=True
-    ),
+    Fault("values cut short", damaged("04c_", _VALUES, cut_short), is_alone=True),
     Fault("package cut short", damaged("04c_", "vaderSentiment-*.tar.gz", cut_short), is_alone=True),
     Fault("download cut", download_cut(1), is_alone=True),
 ]

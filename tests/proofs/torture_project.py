@@ -30,6 +30,18 @@ DELETE = re.compile(
     r"(\S*/\S+): [^\n]*\bdelete (?:it|the file)\b[^\n]*run again"
 )  # what an error tells to do
 _PROCESSES = {"kernel": "ipykernel_launcher", "papermill": "batch notebook", "snakemake": "-m snakemake"}
+_OUTPUTS = {  # of the notebooks, as in the Snakefile; the first three are read by all that follow
+    "01": ["prompts.parquet"],
+    "02": ["completions/*", "next_token/*"],
+    "03": ["judgements/*"],
+    "03b": ["quantities/*", "comparisons/*"],
+    "03c": ["methods/*", "robustness/*"],
+    "04": ["validity.parquet", "claims/agreement.parquet"],
+    "04c": ["calibration.parquet"],
+    "05": ["claims/scaling.parquet"],
+    "05b": ["size_shapes.parquet"],
+    "06": ["mitigation.parquet", "claims/mitigation.parquet"],
+}
 # what a verdict of a judge, a time or a threshold was kept in; a run makes them again
 _MADE_BY_RUNS = ("verdicts-*", "times-*", "rated-threshold-*", "*.lock", "vaderSentiment*")
 
@@ -148,17 +160,17 @@ class Project:
         self.restore(page)
 
     def restore(self, page: str) -> None:
-        """Put the undisturbed run back without the values of a page: it runs again, and what follows from it.
-
-        Completions are gone as well if the page makes them.
-        """
+        """Put the undisturbed run back without what a page makes: it runs again, and what follows from it."""
         self.clear()
         for name in (f"outputs/{SET}", ".snakemake"):
             shutil.copytree(self.finished / name, self.folder / name, dirs_exist_ok=True)
-        (self.run_folder / "values" / f"{page.replace('.', '/', 1)}.yaml").unlink()
         (self.run_folder / "manifest.json").unlink()
-        for path in self.run_folder.glob("*/*.jsonl") if page.startswith("02_") else ():
-            path.unlink()
+        names, number = list(_OUTPUTS), list(_OUTPUTS).index(page.partition("_")[0])
+        following = names[number:] if number < 3 else [names[number]]
+        following += ["04c"] if names[number] == "04" else []
+        for pattern in (pattern for name in following for pattern in _OUTPUTS[name]):
+            for path in self.run_folder.glob(pattern):
+                path.unlink()
 
     def clear(self) -> None:
         """No outputs, and nothing in the cache that a run makes."""
