@@ -22,7 +22,7 @@ QUESTIONS = {
     "C0": "Does sentiment leak?",
     "C1": "Does the judge agree with people?",
     "C2": "Do larger models leak less?",
-    "C3": "Is asking the model not to leak in vain?",
+    "C3": "Is it useless to ask the model not to leak?",
     "C3b": "Does changing the model do more than asking it?",
     "C4": "Does negative sentiment leak more than positive?",
     "C5": "Does text mined from the web tell the same?",
