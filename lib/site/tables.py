@@ -40,7 +40,7 @@ def _rewrite(soup: BeautifulSoup, table: Tag) -> None:
         columns = ", ".join(cell.get_text() for cell in table.select("thead th") if cell.get_text())
         table.replace_with(_tag(soup, "p", f"No rows ({columns}).", "empty"))
         return
-    table.attrs = {"class": "dataframe"}
+    table.attrs = {"class": "dataframe", "tabindex": "0"}  # it may scroll, so the keyboard must reach it
     for row in table.select("tr"):
         row.attrs = {}
     _expand(soup, rows)
