@@ -8,21 +8,27 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from lib.claims import rules
-from lib.claims.board import by_claim, in_words
+from lib.claims.board import in_words
 from lib.cli import readme
+from lib.config import params
 from lib.config.specs import NO_MITIGATION, ROOT
 from lib.report import forest, reports
-from lib.site import pages, runs, tables
+from lib.site import board, glossary, pages, runs, tables
 from lib.site.runs import Run
 
-GUIDE = {
-    "notebooks": "notebooks/README.md",
-    "parameters": "params/README.md",
-    "sentences": "lib/data/OWN_SENTENCES.md",
-    "judge": "lib/data/LEARNED_JUDGE.md",
-    "contributing": "CONTRIBUTING.md",
-    "changes": "CHANGELOG.md",
+GUIDE = {  # page → document, what the page is called in the guide, and what it is for
+    "notebooks": ("notebooks/README.md", "The notebooks", "what counts as a completion, how people label"),
+    "judge": (
+        "lib/data/LEARNED_JUDGE.md",
+        "The judge’s card",
+        "what it learnt from, how it agrees with people",
+    ),
+    "parameters": ("params/README.md", "Parameter sets", "choose models, prompts, judges; run on a cluster"),
+    "sentences": ("lib/data/OWN_SENTENCES.md", "Your own sentences", "a new domain in ten minutes"),
+    "contributing": ("CONTRIBUTING.md", "Contributing", "where things are in the code, and what to add"),
+    "changes": ("CHANGELOG.md", "Changes", "what each version changed"),
 }
+ASKED = {"completion": "goes on with the text", "chat": "is told in a conversation to complete it"}
 REPOSITORY = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -30,46 +36,37 @@ def landing(of_runs: list[Run]) -> str:
     """The landing page: the phenomenon in two pairs, the claims in plain words, and where to go."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     opening = text.partition("\n\n")[2].partition("<!-- example -->")[0].strip()
+    legend = text.partition("<!-- /example -->")[2].partition("<!--")[0].strip()
+    claims = readme.board(readme.SET, readme.MINED_SET)
     return "\n\n".join(
         [
             "# Expression leakage",
             links_as_text(opening, {}),
+            "New here? [How it is measured, what limits it, and what to read first](guide/measured.md).",
             _section(text, "example"),
+            legend,
             "## What became of the claims",
+            f"{board.how_to_read(claims, '')} The answers are of the run `{readme.SET}`, the last one of "
+            f"`{readme.MINED_SET}`.",
+            board.in_brief(claims),
+            "The same as a picture. A dot is an estimate, its line the interval, both in units of the margin "
+            "of their claim, so that claims in different units can stand beside each other.",
             _section(text, "picture").replace(readme.PICTURE, "claims.svg"),
-            brief(readme.board(readme.SET, readme.MINED_SET)),
-            "Each verdict says how its model, judge and benchmark limit it: [models beside each other]"
-            "(compare.md), and the board of each run with its notebooks:",
-            "\n".join(f"- [{run.title}](runs/{run.name}/index.md)" for run in of_runs),
+            "## The runs",
+            "Each has its board, with a reason for every verdict, and its notebooks as pages. "
+            "[Models beside each other](compare.md) has those of all runs in one table.",
+            "\n".join(f"- [{run.title}](runs/{run.name}/index.md) (`{run.name}`)" for run in of_runs),
             "## Where to go",
             _cards(of_runs),
             _toctree(
                 [
+                    "Guide <guide/index>",
                     *(f"{run.name} <runs/{run.name}/index>" for run in of_runs),
                     "Models <compare>",
-                    "Guide <guide/index>",
                 ]
             ),
         ]
     )
-
-
-def brief(board: pd.DataFrame) -> str:
-    """One line per claim: the question, the verdict over all rows, and the range of the estimates."""
-    lines = []
-    for claim in by_claim(board).itertuples():
-        rows = board[board["claim"] == claim.claim]
-        known, verdict = rows.dropna(subset="estimate").sort_values("estimate"), in_words(claim)
-        ends = (
-            dict.fromkeys(_numbers(row, "") for row in known.iloc[[0, -1]].itertuples()) if len(known) else {}
-        )
-        measured = f": {' to '.join(ends)} {known['unit'].iloc[0]}" if ends else ""
-        missing = dict.fromkeys(rows.loc[rows["estimate"].isna(), "reason"])
-        lines.append(
-            f"- **{readme.QUESTIONS[claim.claim]}** {verdict[0].upper()}{verdict[1:]} ({claim.counts})"
-            f"{measured}{''.join(f'; {reason}' for reason in missing)}."
-        )
-    return "\n".join(lines)
 
 
 def _section(text: str, marker: str) -> str:
@@ -81,22 +78,19 @@ def _section(text: str, marker: str) -> str:
 def _cards(of_runs: list[Run]) -> str:
     explored = next((run for run in of_runs if has_pairs(run)), None)
     cards = [
-        ("Read an analysis", f"runs/{of_runs[0].name}/index", "One page a notebook, code folded."),
-        ("Models beside each other", "compare", "Every model and both judges, with intervals."),
-        ("Run it yourself", "guide/notebooks", "Two commands on a laptop; what each notebook does."),
-        ("Measure your own model", "guide/parameters", "Models, budgets, judges, sentences of your own."),
-    ]
-    blocks = [
-        f":::{{grid-item-card}} {title}\n:link: {link}\n:link-type: doc\n\n{text}\n:::"
-        for title, link, text in cards
+        ("How it is measured", "guide/measured", "doc", "The method, its limits, what to read first."),
+        ("Read an analysis", f"runs/{of_runs[0].name}/index", "doc", "One page a notebook, code folded."),
+        ("Models beside each other", "compare", "doc", "Every model and both judges, with intervals."),
+        ("Run it yourself", "guide/notebooks", "doc", "On a laptop; what each notebook does."),
+        ("Measure your own model", "guide/parameters", "doc", "Models, judges, sentences of your own."),
     ]
     if explored:
-        blocks.insert(
-            1,
-            ":::{grid-item-card} Read completions\n"
-            f":link: explorer/{explored.name}.html\n:link-type: url\n\n"
-            "Neutral and charged side by side, filtered, at random.\n:::",
-        )
+        text = "Neutral and charged side by side, filtered, at random."
+        cards.insert(1, ("Read completions", f"explorer/{explored.name}.html", "url", text))
+    blocks = [
+        f":::{{grid-item-card}} {title}\n:link: {link}\n:link-type: {kind}\n:link-alt: {title}\n\n{text}\n:::"
+        for title, link, kind, text in cards
+    ]
     return "::::{grid} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(blocks) + "\n::::"
 
 
@@ -111,7 +105,7 @@ def has_pairs(run: Run) -> bool:
 
 def of_run(run: Run) -> str:
     """The page of a run: its board in plain words, as a figure and as a table, and its notebooks."""
-    board, kind = runs.board(run), rules.board_kind(run.name)
+    claims = runs.board(run)
     entries = [f"{run.label(page)} <{pages.name(page)}>" for page in run.pages]
     explorer = (
         f"[Read the completions](../../explorer/{run.name}.html): neutral and charged side by side."
@@ -122,37 +116,48 @@ def of_run(run: Run) -> str:
     return "\n\n".join(
         [
             f"# {run.title}",
-            f"Parameter set `{run.name}`. The board is {kind}.",
-            readme.in_words(board),
-            forest.picture_of(board, "claims.svg"),
-            explorer,
+            f"{_kind(run.name)} {explorer}",
+            _asked(run.name),
+            "## The answers",
+            board.how_to_read(claims, "../../"),
+            board.answers(claims),
+            forest.picture_of(claims, "claims.svg"),
             "## The notebooks of this run",
             _listed(run)
             or "The notebooks show text that others wrote and are not in the repository; "
             f"`make reproduce SET={run.name}` makes them, and `make site` then shows them.",
             "## The board",
-            _table(reports.claims_board(board)),
+            board.table(claims, "../../"),
             *([_toctree(entries)] if entries else []),
         ]
     )
 
 
-def _listed(run: Run) -> str:
-    """The notebooks of a run as a list; those of several models share a line."""
-    lines: dict[str, list[str]] = {}
-    for page in run.pages:
-        notebook, _, model = run.label(page).partition(", ")
-        lines.setdefault(notebook, []).append(f"[{model or notebook}]({pages.name(page)}.ipynb)")
-    return "\n".join(
-        f"- {links[0]}" if links[0].startswith(f"[{notebook}]") else f"- {notebook}: {' · '.join(links)}"
-        for notebook, links in lines.items()
+def _kind(set_name: str) -> str:
+    """Whether the board of a set is exploratory, why, and under which versions it was made."""
+    kind, _, reason = rules.board_kind(set_name).partition(": ")
+    word, _, versions = kind.partition(", ")
+    return f"Parameter set `{set_name}`. Its board is **{word}**: {reason}. Versions: {versions}."
+
+
+def _asked(set_name: str) -> str:
+    """The models of a set as a list: what each is, and how it was asked."""
+    return "Its models:\n\n" + "\n".join(
+        f"- `{model.name}`: {model.id.removeprefix('bundled:')}, which {ASKED[model.mode]}"
+        for model in params.load(set_name).models
     )
 
 
-def _table(table: pd.DataFrame) -> str:
-    """A table as HTML, aligned and folded like those of notebooks."""
-    cells = table.map(lambda cell: html.escape(str(cell)).replace("**differs**", "<b>differs</b>"))
-    return tables.rewrite(cells.to_html(index=False, escape=False, border=0)).replace("\n", " ")
+def _listed(run: Run) -> str:
+    """The notebooks of a run as a list, with their questions; those of several models share a line."""
+    lines: dict[str, list[str]] = {}
+    for page in run.pages:
+        title, model = pages.heading(page) or run.label(page), page.stem.partition(".")[2]
+        lines.setdefault(title, []).append(f"[{model or title}]({pages.name(page)}.ipynb)")
+    return "\n".join(
+        f"- {links[0]}" if links[0].startswith(f"[{title}]") else f"- {title} {' · '.join(links)}"
+        for title, links in lines.items()
+    )
 
 
 def comparison(of_runs: list[Run]) -> str:
@@ -169,19 +174,19 @@ def comparison(of_runs: list[Run]) -> str:
             "model": rows["model"].map(html.escape),
             "mean shift by the run's judge": [_linked(row, _numbers(row, "")) for row in rows.itertuples()],
             "by VADER": [_linked(row, _numbers(row, "_vader")) for row in rows.itertuples()],
-            "n": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" for row in rows.itertuples()],
-            "sentiment leaks": [html.escape(in_words(row)) for row in rows.itertuples()],
+            "pairs": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" for row in rows.itertuples()],
+            "does sentiment leak?": [html.escape(in_words(row)) for row in rows.itertuples()],
         }
     )
     body = tables.rewrite(table.to_html(index=False, escape=False, border=0)).replace("\n", " ")
     return "\n\n".join(
         [
             "# Models beside each other",
-            "How far completions move towards the sentiment of an unrelated context, in points of the human "
-            "scale (−4 … +4), with 95 % intervals clustered by stem and context. Runs differ in their "
-            "prompts and draws: rows of one run can be compared, rows of different runs only with care "
-            '(`make compare SETS="…"` compares models on the prompts that they share). A linked number '
-            "leads to the pairs behind it.",
+            "How far completions move towards the sentiment of an unrelated context: the mean shift, in "
+            "points of the human scale (−4 … +4), with its interval, clustered by stem and match; 0 is no "
+            "leakage. A linked number leads to the pairs behind it.",
+            "Runs differ in their prompts and draws: rows of one run can be compared, rows of different runs "
+            'only with care (`make compare SETS="…"` compares models on the prompts that they share).',
             body,
         ]
     )
@@ -201,19 +206,34 @@ def _linked(row, text: str) -> str:
 
 
 def guide() -> dict[str, str]:
-    """The documents of the repository as pages: name of the page → Markdown, with an index."""
-    available = {name: ROOT / path for name, path in GUIDE.items() if (ROOT / path).exists()}
+    """The documents of the repository as pages: name of the page → Markdown, with an index and the words.
+
+    guide/measured is part of the theme.
+    """
+    available = {name: ROOT / path for name, (path, *_) in GUIDE.items() if (ROOT / path).exists()}
     targets = {path.resolve(): f"{name}.md" for name, path in available.items()}
     documents = {
-        name: links_as_text(path.read_text(encoding="utf-8"), targets, path.parent)
+        name: links_as_text(drawn_as_list(path.read_text(encoding="utf-8")), targets, path.parent)
         for name, path in available.items()
     }
-    titles = [
-        f"- [{re.sub('^# ', '', text)[: text.find(chr(10)) - 2]}]({name}.md)"
-        for name, text in documents.items()
-    ]
-    documents["index"] = "# Guide\n\n" + "\n".join(titles) + "\n\n" + _toctree(list(documents))
-    return documents
+    entries = {"measured": ("How it is measured", "the method on a page, its limits, what to read first")}
+    entries |= {"words": ("Words", "what the words of the boards and the notebooks mean")}
+    entries |= {name: about for name, (_, *about) in GUIDE.items() if name in available}
+    listed = "\n".join(f"- [{title}]({name}.md): {text}" for name, (title, text) in entries.items())
+    contents = _toctree([f"{title} <{name}>" for name, (title, _) in entries.items()])
+    return {**documents, "words": glossary.page(), "index": f"# Guide\n\n{listed}\n\n{contents}"}
+
+
+def drawn_as_list(text: str) -> str:
+    """Turn the arrows of Mermaid's drawings, which a page without its script shows as code, into a list."""
+
+    def as_list(match: re.Match) -> str:
+        targets: dict[str, list[str]] = {}
+        for first, second in re.findall(r"(\w+) --> (\w+)", match[0]):
+            targets.setdefault(first, []).append(f"`{second}`")
+        return "\n".join(f"- `{first}` → {', '.join(others)}" for first, others in targets.items()) + "\n"
+
+    return re.sub(r"```mermaid\n.*?```\n", as_list, text, flags=re.DOTALL)
 
 
 def links_as_text(text: str, targets: dict[Path, str], folder: Path = ROOT) -> str:

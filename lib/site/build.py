@@ -43,6 +43,7 @@ def build(set_names: list[str]) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     stage(of_runs, source)
     _render(source, built)
+    _let_labels_agree(built)
     check(built)
     return built / "index.html"
 
@@ -68,7 +69,9 @@ def stage(of_runs: list[Run], source: Path) -> None:
             _write(folder / f"{pages.name(path)}.ipynb", nbformat.writes(pages.page(path, title)))
         data = pairs.load(run.name)
         if data is not None:
-            _write(source / "extra" / "explorer" / f"{run.name}.html", explorer.html(data))
+            _write(
+                source / "extra" / "explorer" / f"{run.name}.html", explorer.html(data, home="../index.html")
+            )
 
 
 def _write(path: Path, text: str) -> None:
@@ -79,13 +82,20 @@ def _write(path: Path, text: str) -> None:
 def _render(source: Path, built: Path) -> None:
     log = FOLDER / "sphinx.log"
     command = ["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(FOLDER / "doctrees")]
-    done = subprocess.run([sys.executable, *command, str(source), str(built)], capture_output=True, text=True)
+    command = [sys.executable, *command, str(source), str(built)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     records.write_text(log, done.stdout + done.stderr)
     if "No module named sphinx" in done.stderr:
         raise MissingPackageError("the site needs the packages of the lock; call make site")
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if line.strip()), "no message")
         raise DataError(f"Sphinx: {first}\nall messages: {log}")
+
+
+def _let_labels_agree(built: Path) -> None:
+    """Leave out what MyST-NB calls a folded cell: its text, such as "Show code", is its name."""
+    for path in (built / "runs").rglob("*.html"):
+        path.write_bytes(path.read_bytes().replace(b' aria-label="Toggle hidden content"', b""))
 
 
 def check(built: Path) -> None:

@@ -33,7 +33,8 @@ ORDERS = ("benchmark", "falling", "rising")  # of the shift, but for the first
 _FOLDER = ROOT / "lib" / "site"
 _BODY_STYLE = ":root { color-scheme: light dark; background: light-dark(#ffffff, #16181c); }\n" + (
     "body { margin: 0; font-family: system-ui, sans-serif; color: light-dark(#212121, #ececec); }\n"
-    "main { max-width: 76rem; margin: 0 auto; } h1 { margin: 1rem 1rem 0; font-size: 1.4rem; }\n"
+    "main { max-width: 76rem; margin: 0 auto; } h1 { font-size: 1.4rem; }\n"
+    "h1, main > p { margin: 1rem 1rem 0; } main > p a { color: inherit; }\n"
 )
 _MOUNT = (
     'mount(document.getElementById("explorer"), '
@@ -52,7 +53,7 @@ $script_hash">
 </head>
 <body>
 <main>
-<h1>$title: completions</h1>
+$home<h1>$title: completions</h1>
 <div id="explorer"></div>
 <noscript>This page needs JavaScript.</noscript>
 </main>
@@ -106,15 +107,17 @@ def read(set_name: str) -> dict:
     return kept
 
 
-def html(data: dict) -> str:
+def html(data: dict, home: str = "") -> str:
     """Return one page that holds everything: it opens from disk and asks no host for anything.
 
     Args:
         data: As returned by `pairs.to_json`.
+        home: The page to go back to, if there is one.
     """
     page_script, page_style = script() + _MOUNT, _BODY_STYLE + style()
     return _PAGE.substitute(
         title=markup.escape(data["title"]),
+        home=f'<p><a href="{markup.escape(home)}">Expression leakage</a></p>\n' if home else "",
         style=page_style,
         style_hash=_digest(page_style),
         script=page_script,

@@ -2,6 +2,7 @@
 
 import ast
 import html
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,10 @@ _METADATA = {
     "kernelspec": {"name": "python3", "display_name": "Python"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
+# what a reader who comes from elsewhere needs, below the title
+_AROUND = (
+    "[This run](index.md) · [How it is measured](../../guide/measured.md) · [Words](../../guide/words.md)"
+)
 DEFAULTS, INJECTED = "parameters", "injected-parameters"  # papermill's tags
 
 
@@ -53,6 +58,13 @@ def name(path: Path) -> str:
     return path.stem.replace(".", "-")
 
 
+def heading(path: Path) -> str:
+    """The first heading of an executed notebook, or "" if it has none."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return next((text.partition("\n")[0][2:] for text in first if text.startswith("# ")), "")
+
+
 def _folded(cell: NotebookNode) -> NotebookNode:
     cell.metadata = nbformat.from_dict({"tags": ["hide-input"]})
     cell.execution_count = None
@@ -66,9 +78,9 @@ def _add_title(book: NotebookNode, title: str) -> None:
     for cell in book.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             first, _, rest = cell.source.partition("\n")
-            cell.source = f"{first} ({title})\n{rest}"
+            cell.source = f"{first} ({title})\n\n{_AROUND}\n{rest}"
             return
-    book.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+    book.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}\n\n{_AROUND}"))
 
 
 def _parameters(cell: NotebookNode) -> NotebookNode:

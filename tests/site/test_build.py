@@ -52,6 +52,12 @@ def test_the_site_of_a_run_is_whole(smoke, outputs, monkeypatch):
     page = (html / "runs/smoke/03b_leakage-mock-50.html").read_text()
     assert "do charged contexts leak" in page and "(smoke, mock-50)" in page
     assert "TOY" in page
+    assert "../../guide/measured.html" in page and "Toggle hidden content" not in page
+    for link in re.findall(
+        r'guide/words\.html#([^"]+)"', page + (html / "runs/smoke/index.html").read_text()
+    ):
+        assert f"id='{link}'" in (html / "guide/words.html").read_text()
+    assert 'href="../index.html"' in (html / "explorer/smoke.html").read_text()
     assert (html / "explorer/smoke.html").stat().st_size > 10_000
     assert "explorer/smoke.html" in (html / "runs/smoke/index.html").read_text()
     linked = re.findall(r"href=[\"']explorer/smoke\.html#([^\"']+)", (html / "compare.html").read_text())

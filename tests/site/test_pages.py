@@ -24,8 +24,17 @@ def shown(mime: str, content: str, **metadata):
     return new_output("display_data", data={mime: content}, metadata=metadata)
 
 
-def test_the_title_names_the_run(page):
-    assert page().cells[0].source == "# 03 Judging (embedded, a-model)\n\nWhy."
+def test_the_title_names_the_run_and_the_way_to_the_method_follows(page):
+    title, around, why = page().cells[0].source.split("\n\n")
+    assert (title, why) == ("# 03 Judging (embedded, a-model)", "Why.")
+    assert "(index.md)" in around and "(../../guide/measured.md)" in around and "words.md" in around
+
+
+def test_a_notebook_is_listed_by_its_first_heading(page, tmp_path):
+    page()
+    assert pages.heading(tmp_path / "03_judging.a-model.ipynb") == "03 Judging"
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "x.ipynb")
+    assert pages.heading(tmp_path / "x.ipynb") == ""
 
 
 def test_code_is_folded_and_has_no_number(page):
@@ -84,4 +93,4 @@ def test_a_figure_with_words_passes(page):
 
 def test_a_page_without_a_heading_gets_one(tmp_path):
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "own.ipynb")
-    assert pages.page(tmp_path / "own.ipynb", "mine").cells[0].source == "# mine"
+    assert pages.page(tmp_path / "own.ipynb", "mine").cells[0].source.startswith("# mine\n\n[")

@@ -1,5 +1,7 @@
 """Sphinx's configuration of the site; `lib.site.build` copies it beside the staged pages."""
 
+from lib.site import linking
+
 project, author, language = "Expression leakage", "the authors", "en"
 copyright = "the authors; MIT licence"
 extensions = ["myst_nb", "sphinx_design"]
@@ -27,3 +29,8 @@ html_theme_options = {
 html_sidebars: dict = {"index": [], "compare": []}
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/favicon.svg"
+
+
+def setup(app):
+    """Let the words of the pages lead to what they mean."""
+    app.connect("doctree-resolved", linking.link_words)
