@@ -110,8 +110,8 @@ def _loaded(asked: tuple[str, str, str], place: tuple, pickled: bool):
 
     logging.disable_progress_bar()
     tokenizer = load("AutoTokenizer", *asked, **dict(place))
-    options = {"device_map": "auto", "dtype": "float32", "pickled": pickled}
-    model = trained("AutoModelForSequenceClassification", *asked, **options, **dict(place)).eval()
+    options = {"device_map": "auto", "dtype": "float32", **dict(place)}
+    model = trained("AutoModelForSequenceClassification", *asked, pickled, **options).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # a decoder finds the last token of a text by it

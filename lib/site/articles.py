@@ -218,7 +218,7 @@ def guide() -> dict[str, str]:
     }
     entries = {"measured": ("How it is measured", "the method on a page, its limits, what to read first")}
     entries |= {"words": ("Words", "what the words of the boards and the notebooks mean")}
-    entries |= {name: about for name, (_, *about) in GUIDE.items() if name in available}
+    entries |= {name: (title, text) for name, (_, title, text) in GUIDE.items() if name in available}
     listed = "\n".join(f"- [{title}]({name}.md): {text}" for name, (title, text) in entries.items())
     contents = _toctree([f"{title} <{name}>" for name, (title, _) in entries.items()])
     return {**documents, "words": glossary.page(), "index": f"# Guide\n\n{listed}\n\n{contents}"}

@@ -233,7 +233,8 @@ def _keys(path: Path, columns: Columns, among: Iterable[str] | None) -> tuple[se
     """The keys of records that have the columns, and how many lines are damaged or lack a column."""
     sought = None if among is None else set(among)
     damaged: list[bytes] = []
-    found, older = set(), 0
+    found: set[str] = set()
+    older = 0
     for block in journal_lines.blocks(path):
         keys = journal_lines.keys_of(block, columns)
         if keys is None:
