@@ -5,7 +5,9 @@ import re
 import pandas as pd
 import pytest
 
+from lib.claims import beyond_prompting
 from lib.claims.board import in_words
+from lib.claims.claims import PRESPECIFIED
 from lib.cli import readme
 from lib.site import articles, board, glossary
 
@@ -83,7 +85,8 @@ def test_a_page_about_the_code_is_left_alone():
 
 def test_the_answers_hold_every_row_with_its_verdict_and_reason(claims):
     text = board.answers(claims)
-    assert re.findall(r"^- \*\*(.*?)\*\*", text, re.MULTILINE) == list(readme.QUESTIONS.values())
+    asked = [question for claim, question in readme.QUESTIONS.items() if claim in set(claims["claim"])]
+    assert re.findall(r"^- \*\*(.*?)\*\*", text, re.MULTILINE) == asked and len(asked) == 6
     for row in claims.itertuples():
         found = f", {row.verdict}" if pd.notna(row.estimate) else ": not estimated"
         assert f"{found} ({row.reason})" in text
@@ -92,10 +95,14 @@ def test_the_answers_hold_every_row_with_its_verdict_and_reason(claims):
 
 def test_in_brief_no_range_runs_over_different_quantities(claims):
     lines = board.in_brief(claims).splitlines()
-    assert len(lines) == len(readme.QUESTIONS)
+    assert len(lines) == 6
     mined = claims[claims["claim"] == "C5"]
     assert len(mined) == 3 and " to " not in lines[5].split(board.SAYS["C5"])[1]
     assert all(f"{row.estimate:+.2f}".replace("-", "−") in lines[5] for row in mined.itertuples())
+
+
+def test_every_claim_has_a_question_and_says_what_is_estimated():
+    assert set(readme.QUESTIONS) == set(board.SAYS) == {*PRESPECIFIED, beyond_prompting.CLAIM.name}
 
 
 def test_the_verdict_stands_beside_the_estimate_and_as_judged_is_explained(claims):
