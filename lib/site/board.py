@@ -14,7 +14,7 @@ SAYS = {  # what an estimate of each claim says, and how it is to be read
     "C1": "Agreement with people, the judge’s less one person’s (0 is as good as a person)",
     "C2": "Change of the leak from a model to one ten times as large (below 0, larger models leak less)",
     "C3": "Change of the leak when asked, as a share of it (0 is none, −1 all of it gone)",
-    "C3b": "Leak of the changed model less that under the best prompt, as a share of the leak (below 0, less)",
+    "C3b": "Leak of the changed model less that under the best prompt, as a share of it (below 0, less)",
     "C4": "Shift after negative contexts less that after positive ones (above 0, negative leaks more)",
     "C5": "The same quantities on sentences from the web",
 }
