@@ -42,7 +42,9 @@ def copy(tmp_path_factory) -> Path:
     """The code, notebooks and parameter sets in an empty folder, whose name a shell would tear."""
     folder = tmp_path_factory.mktemp("it's a projéct")
     for name in ("lib", "notebooks", "params"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+        # what is compiled too, but for what another worker is just writing
+        left_out = shutil.ignore_patterns(".ipynb_checkpoints", "*.pyc.*")
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "outputs" / "embedded").mkdir(parents=True)
     # part of the project
