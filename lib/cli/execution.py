@@ -21,6 +21,7 @@ import papermill  # noqa: E402
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 
 _DIED = "Kernel died before replying"
+_GARBLED = "Invalid Signature"  # of a message: the kernel could not finish it
 
 
 def notebook(name: str, values: Path, executed: Path) -> None:
@@ -53,8 +54,10 @@ def notebook(name: str, values: Path, executed: Path) -> None:
             raise UserError(f"{label}: {errors.NO_MEMORY} ({error.ename})") from None
         bug = "" if errors.is_users(error.ename) else f"\n{errors.REPORT} {executed}"
         raise UserError(f"{label}: {error.ename}: {error.evalue}{bug}") from None
-    except RuntimeError as error:
-        if not (isinstance(error, DeadKernelError) or _DIED in str(error)):
+    except (RuntimeError, ValueError) as error:
+        if not (
+            isinstance(error, DeadKernelError) or any(words in str(error) for words in (_DIED, _GARBLED))
+        ):
             raise
         raise UserError(
             f"{label}: {error}; its kernel was killed, perhaps for want of memory: lower batch_size"

@@ -33,7 +33,8 @@ class JobError(UserError, RuntimeError):
 
 def is_memory(name: str, text: str) -> bool:
     """Whether an error of this class and text means that there is too little memory."""
-    return "MemoryError" in name or "OutOfMemory" in name or "t allocate memory" in text
+    refused = ("t allocate memory", "t start new thread", "Resource temporarily unavailable")
+    return "MemoryError" in name or "OutOfMemory" in name or any(words in text for words in refused)
 
 
 def is_users(name: str) -> bool:

@@ -12,12 +12,13 @@ import nbformat
 import papermill
 import pytest
 import yaml
+from nbclient.exceptions import DeadKernelError
 
 from lib.cli import execution, readme, reproduce
 from lib.config import specs
 from lib.models import mock
 from lib.report import forest
-from lib.runtime.errors import DataError
+from lib.runtime.errors import DataError, UserError
 from lib.storage import packages, records
 from tests.conftest import PRINTED, ROOT, call
 
@@ -363,6 +364,25 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(smoke, tmp_path, m
     assert (tmp_path / "page.ipynb").read_bytes() == (
         smoke / "executed" / "05_scaling_analysis.ipynb"
     ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [DeadKernelError("Kernel died"), RuntimeError(execution._DIED), ValueError("Invalid Signature: b'36f5'")],
+)
+def test_a_kernel_without_memory_is_no_bug(tmp_path, monkeypatch, error):
+    """Killed, not started, or stopped in the midst of a message."""
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(execution, "_execute", fails)
+    cell = {"set_name": "smoke", "model_name": "m"}
+    monkeypatch.setattr(execution, "read_values", lambda *_: cell)
+    with pytest.raises(
+        UserError, match=r"05_scaling_analysis m: .*perhaps for want of memory: lower batch_size"
+    ):
+        execution.notebook("05_scaling_analysis", tmp_path / "v.yaml", tmp_path / "page.ipynb")
 
 
 @pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])

@@ -53,7 +53,13 @@ def test_a_bug_shows_its_traceback_and_how_to_report_it(kind, capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), np.zeros]
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("can't start new thread"),
+        np.zeros,
+    ],
 )
 def test_too_little_memory_is_no_bug(error, capsys):
     work = failing(error) if isinstance(error, Exception) else lambda: np.zeros((10**9, 10**6))
