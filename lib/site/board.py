@@ -12,14 +12,12 @@ from lib.site import glossary, tables
 SAYS = {  # what an estimate of each claim says, and how it is to be read
     "C0": "How far completions move towards the feeling of the context (0 is no leakage)",
     "C1": "Agreement with people, the judge’s less one person’s (0 is as good as a person)",
-    "C2": "Change of the leak from a model to one ten times as large (below 0, larger models leak less)",
-    "C3": "Change of the leak when asked, as a share of it (0 is none, −1 all of it gone)",
+    "C2": "How the leak changes from a model to one ten times as large (below 0, larger models leak less)",
+    "C3": "How the leak changes when the model is asked, as a share of it (0 is none, −1 all of it gone)",
     "C3b": "Leak of the changed model less that under the best prompt, as a share of it (below 0, less)",
     "C4": "Shift after negative contexts less that after positive ones (above 0, negative leaks more)",
     "C5": "The same quantities on sentences from the web",
 }
-# the columns that a reader looks for; the others are shown on demand
-FIRST = ("claim", "model", "measured: test", "estimate [interval]", "verdict")
 
 
 def how_to_read(board: pd.DataFrame, to_root: str) -> str:
@@ -94,14 +92,13 @@ def _numbers(row) -> str:
 
 
 def table(board: pd.DataFrame, to_root: str) -> str:
-    """The board as HTML: the verdict beside the estimate, the heads lead to what their words mean.
+    """The board as HTML, whose heads lead to what their words mean.
 
     Args:
         board: The claims board.
         to_root: As in `how_to_read`.
     """
     shown = reports.claims_board(board)
-    shown = shown[[*FIRST, *(name for name in shown if name not in FIRST)]]
     cells = shown.map(lambda cell: html.escape(str(cell)).replace("**differs**", "<b>differs</b>"))
     cells.columns = [glossary.linked(name, to_root) for name in shown]
     return tables.rewrite(cells.to_html(index=False, escape=False, border=0)).replace("\n", " ")

@@ -7,6 +7,7 @@ from bs4 import BeautifulSoup, Tag
 from lib.nlp import vader
 
 MOST_COLUMNS = 6  # that stand side by side; the rest on demand
+ANSWERS = ("verdict", "rule", "disagreement", "missing, %")  # columns that are always among them
 READING = ("context", "stem", "completion")  # columns that are one text
 ARMS = ("negative", "positive", "neutral", "placebo", "none")
 MARKED = 1.0  # least rating of a word that is marked, of VADER's ±4
@@ -20,8 +21,8 @@ def rewrite(html: str) -> str:
     """Rewrite the tables of pandas in an output for reading; any other HTML is returned as it is.
 
     Numbers are right-aligned and texts left-aligned. A plain row number is left out. A table of more than
-    MOST_COLUMNS columns shows the first ones, and all on demand. A table with the columns of READING becomes
-    lines of text, arm by arm, in which charged words are marked.
+    MOST_COLUMNS columns shows its ANSWERS and the first others, and all on demand. A table with the columns
+    of READING becomes lines of text, arm by arm, in which charged words are marked.
     """
     if "dataframe" not in html:
         return html
@@ -54,6 +55,9 @@ def _rewrite(soup: BeautifulSoup, table: Tag) -> None:
             table.replace_with(_reading(soup, names, rows))
             return
     _align(table)
+    for cell in table.select("th"):
+        if not cell.get_text(strip=True):
+            cell.name = "td"  # an empty head names nothing
     if len(heads) == 1 and len(_cells(heads[0])) > MOST_COLUMNS:
         _fold(soup, table)
 
@@ -130,13 +134,16 @@ def _is_number(text: str) -> bool:
 
 
 def _fold(soup: BeautifulSoup, table: Tag) -> None:
-    """Put before a wide table one of its first columns; the whole opens on demand."""
-    count = len(_cells(table.select("thead tr")[0]))
+    """Put before a wide table one of its answers and first columns; the whole opens on demand."""
+    heads = [cell.get_text() for cell in _cells(table.select("thead tr")[0])]
+    count = len(heads)
+    kept = sorted(range(count), key=lambda place: heads[place] not in ANSWERS)[:MOST_COLUMNS]
     short = BeautifulSoup(str(table), "html.parser").table
     assert short is not None
     for row in short.select("tr"):
-        for cell in _cells(row)[MOST_COLUMNS:]:
-            cell.decompose()
+        for place, cell in enumerate(_cells(row)):
+            if place not in kept:
+                cell.decompose()
     table.insert_before(short)
     details = _tag(soup, "details")
     details.append(_tag(soup, "summary", f"All {count} columns"))

@@ -54,6 +54,22 @@ def test_six_columns_stand_side_by_side_and_the_rest_opens_on_demand(columns):
         assert len(folded[0].select("thead th")) == columns
 
 
+def test_the_verdict_is_among_the_columns_that_are_seen_in_its_place():
+    page = rewritten(pd.DataFrame({name: ["x"] for name in (*"abcdefgh", "verdict", "i")}))
+    assert [head.get_text() for head in page.select_one("thead tr").find_all("th")] == [*"abcde", "verdict"]
+    assert [cell.get_text() for cell in page.select_one("tbody tr").find_all("td")] == ["x"] * 6
+
+
+def test_no_head_is_empty():
+    levels = pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")], names=["first", "second"])
+    page = rewritten(pd.DataFrame({"x": ["1", "2"]}, index=levels))
+    assert page.select("tbody tr")[1].td.get_text() == "" and all(th.get_text() for th in page.select("th"))
+
+
+def test_a_table_is_reached_by_the_keyboard_for_it_may_scroll():
+    assert rewritten(pd.DataFrame({"a": ["x"]})).table["tabindex"] == "0"
+
+
 def test_an_empty_table_says_so_with_its_columns():
     assert rewritten(pd.DataFrame({"model": [], "text": []})).get_text().strip() == "No rows (model, text)."
 
