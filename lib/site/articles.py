@@ -108,7 +108,8 @@ def of_run(run: Run) -> str:
     claims = runs.board(run)
     entries = [f"{run.label(page)} <{pages.name(page)}>" for page in run.pages]
     explorer = (
-        f"[Read the completions](../../explorer/{run.name}.html): neutral and charged side by side."
+        f"<a href='../../explorer/{run.name}.html'>Read the completions</a>, neutral and charged side by "
+        "side."
         if has_pairs(run)
         else "The completions themselves are not in the repository; "
         f"`make explore SET={run.name}` shows them after `make reproduce SET={run.name}`."

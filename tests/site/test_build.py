@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from html import unescape
 
 import pytest
 
@@ -40,6 +41,26 @@ def test_a_clone_holds_boards_and_pages_alone_and_toys_are_not_shown(outputs):
     assert runs.read("embedded").pages == ()
 
 
+def _dead(html) -> list[str]:
+    """The links of the pages to pages, or to places on them, that are not there."""
+    pages = {path.resolve(): path.read_text() for path in html.rglob("*.html") if "_static" not in path.parts}
+    found = []
+    for page, text in pages.items():
+        text = re.sub("<script.*?</script>", "", text, flags=re.DOTALL)
+        for link in re.findall(r"""href=["'](?!\w+:)([^"']+)""", text):
+            path, _, place = unescape(link).partition("#")
+            target = (page.parent / path).resolve() if path else page
+            there = re.search(rf"""\bid=["']{re.escape(place)}["']""", pages.get(target, ""))
+            if not target.exists() or (place and "=" not in place and not there):  # "=": filters
+                found.append(f"{page.name}: {link}")
+    return found
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "a.html").write_text("<a id='x' href='#x'>1</a><a href='b.html'>2</a><a href='#y'>3</a>")
+    assert _dead(tmp_path) == ["a.html: b.html", "a.html: #y"]
+
+
 @pytest.mark.slow
 def test_the_site_of_a_run_is_whole(smoke, outputs, monkeypatch):
     shutil.copytree(smoke, outputs / "smoke")
@@ -59,7 +80,8 @@ def test_the_site_of_a_run_is_whole(smoke, outputs, monkeypatch):
         assert f"id='{link}'" in (html / "guide/words.html").read_text()
     assert 'href="../index.html"' in (html / "explorer/smoke.html").read_text()
     assert (html / "explorer/smoke.html").stat().st_size > 10_000
-    assert "explorer/smoke.html" in (html / "runs/smoke/index.html").read_text()
+    assert _dead(html) == []
+    assert "href='../../explorer/smoke.html'" in (html / "runs/smoke/index.html").read_text()
     linked = re.findall(r"href=[\"']explorer/smoke\.html#([^\"']+)", (html / "compare.html").read_text())
     assert "model=mock-50&amp;mitigation=none" in linked
 
