@@ -176,7 +176,7 @@ def comparison(of_runs: list[Run]) -> str:
             "mean shift by the run's judge": [_linked(row, _numbers(row, "")) for row in rows.itertuples()],
             "by VADER": [_linked(row, _numbers(row, "_vader")) for row in rows.itertuples()],
             "pairs": [f"{row.n:,} in {row.clusters:,} {row.cluster_unit}" for row in rows.itertuples()],
-            "does sentiment leak?": [html.escape(in_words(row)) for row in rows.itertuples()],
+            "verdict": [html.escape(in_words(row)) for row in rows.itertuples()],
         }
     )
     body = tables.rewrite(table.to_html(index=False, escape=False, border=0)).replace("\n", " ")
