@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from lib.analysis import clustered, leakage
+from lib.analysis import clustered, leakage, usability
 from lib.analysis.clustered import DesignEstimate
-from lib.claims import board
+from lib.claims import board, claims
 from lib.claims.board import Claim
 from lib.claims.rules import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict
 from lib.config.specs import NO_MITIGATION
@@ -75,6 +75,37 @@ def cells(pairs: pd.DataFrame) -> Cells | None:
     means = simultaneous.means(table.to_numpy(), *clusters)
     counts = {"n": len(table), "n_stems": sizes[0], "n_matches": sizes[1], "cluster_unit": unit}
     return Cells(list(table.columns), means, counts)
+
+
+def of_judgements(
+    judgements: pd.DataFrame,
+    controls: pd.DataFrame,
+    prompts: list[str],
+    interventions: list[str],
+    margin: float,
+    shift_margin: float,
+    confidence: float,
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Compare the strategies of several models and test C3b with LEAST_SURVIVAL, as notebook 06c does.
+
+    Args:
+        judgements: Judgements under every strategy (`strategies.joined`).
+        controls: Judgements of the positive controls.
+        prompts: As in `compare`.
+        interventions: As in `compare`.
+        margin: As in `claim`.
+        shift_margin: The margin of the placebo rule, in points of the human scale.
+        confidence: Level of the tests.
+
+    Returns:
+        The tables of `of_models`, and the rows of the board.
+    """
+    pairs, belonging = leakage.pairs(judgements), leakage.pairs(controls)
+    plain = leakage.unmitigated(pairs)
+    faults = usability.faults(leakage.unmitigated(judgements), plain, confidence, shift_margin)
+    compared = of_models(pairs, belonging, prompts, interventions, LEAST_SURVIVAL, confidence)
+    leaking = claims.leaks(plain, confidence)
+    return compared, claim(compared, margin, LEAST_SURVIVAL, confidence, faults, leaking)
 
 
 def of_models(

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from lib.agreement import human_agreement, rated_agreement, rated_threshold
 from lib.analysis import leakage, usability
-from lib.claims import claims, judge_claims
+from lib.claims import beyond_prompting, claims, judge_claims
 from lib.claims.mitigation import claim as mitigation_claim
 from lib.claims.mitigation import effects as mitigation_effects
 from lib.config.specs import Judge, VaderJudge
@@ -112,6 +112,16 @@ def mitigation(
     return mitigation_claim(
         effects, model_names, margin, confidence, faults, claims.leaks(unmitigated, confidence)
     )
+
+
+def interventions(
+    judgements: pd.DataFrame, controls: pd.DataFrame, *strategies_and_margins
+) -> pd.DataFrame | None:
+    """Test C3b; arguments as of `beyond_prompting.of_judgements`, judged by the run's own judge."""
+    again, controls_again = judged_again(judgements), judged_again(controls)
+    if again is None or controls_again is None:
+        return None
+    return beyond_prompting.of_judgements(again, controls_again, *strategies_and_margins)[1]
 
 
 def agreement_with_people(

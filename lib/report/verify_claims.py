@@ -90,18 +90,18 @@ def of_interventions(set_name: str) -> pd.DataFrame:
     values = params.cell_values(params.load(set_name), set_name, "06c_mitigation_compared")
     run = params.from_cell("06c_mitigation_compared", values)
     names = records.models_with(set_name, "interventions", run.model_names)
-    judgements = records.read_models(set_name, "judgements", names)
-    pairs = leakage.pairs(
-        strategies.joined(judgements, records.read_models(set_name, "interventions", names))
+    judgements, changed, controls = (
+        records.read_models(set_name, table, names) for table in ("judgements", "interventions", "controls")
     )
-    belonging = leakage.pairs(records.read_models(set_name, "controls", names))
-    plain = leakage.unmitigated(pairs)
-    faults = usability.faults(leakage.unmitigated(judgements), plain, run.confidence, run.shift_margin)
     kinds = intervention_reports.strategies(run.mitigations, run.interventions, run.controls)
-    least = beyond_prompting.LEAST_SURVIVAL
-    compared = beyond_prompting.of_models(
-        pairs, belonging, *intervention_reports.split(kinds), least, run.confidence
+    arguments = (
+        strategies.joined(judgements, changed),
+        controls,
+        *intervention_reports.split(kinds),
+        run.margin,
+        run.shift_margin,
+        run.confidence,
     )
-    leaking = claims.leaks(plain, run.confidence)
-    board = beyond_prompting.claim(compared, run.margin, least, run.confidence, faults, leaking)
-    return reports.as_judged(board, set_name)
+    _, board = beyond_prompting.of_judgements(*arguments)
+    second = second_judge.interventions(*arguments)
+    return second_verdicts.with_second(reports.as_judged(board, set_name), second)

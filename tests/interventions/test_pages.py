@@ -87,6 +87,15 @@ def test_the_board_has_a_row_of_the_claim_and_the_layers_are_kept(pages):
     assert layers["estimate"].dropna().between(-1, 1).all()
 
 
+def test_the_board_of_the_run_takes_the_claim_and_the_second_judge_has_none_of_his_own(
+    pages, copy, monkeypatch
+):
+    for module in (specs, records):
+        monkeypatch.setattr(module, "ROOT", copy)
+    board = records.read_table(NAME, "claims/interventions")
+    assert board["verdict_vader"].isna().all()  # the set's judge is VADER
+
+
 def test_verification_makes_the_claim_again_and_sees_missing_rows(pages, copy, monkeypatch):
     for module in (specs, records):
         monkeypatch.setattr(module, "ROOT", copy)
