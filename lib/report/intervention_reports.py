@@ -14,6 +14,7 @@ ASKING, TWICE, DECODING, STATES, TRAINING, OWN = (
     "training",
     "own",
 )
+BROKEN = 100  # a ratio of perplexities beyond which its digits mean nothing
 KINDS = {
     "ask_first": TWICE,
     "contrast": DECODING,
@@ -170,9 +171,11 @@ def format_compared(table: pd.DataFrame, banner: str = "") -> pd.DataFrame:
     shown = table[["model", "kind", "mitigation"]].copy()
     for name in ("leak", "survival"):
         shown[f"{name} retained [simultaneous]"] = _interval(table, name)
-    shown["perplexity, ratio"] = _interval(table, "perplexity")
+    shown["perplexity, ratio"] = np.where(
+        table["perplexity"] > BROKEN, f"over {BROKEN}", _interval(table, "perplexity")
+    )
     shown["seconds, ratio"] = table["seconds"].round(2)
-    shown["memory, MB more"] = table["memory"].round()
+    shown["memory, MB more"] = [f"{value:+.0f}".replace("-", "−") for value in table["memory"]]
     shown["tokens"] = table["tokens"].round(1)
     shown["unusable (refused), %"] = [f"{row.unusable:.1f} ({row.refused:.1f})" for row in table.itertuples()]
     shown["cells, controls"] = [
