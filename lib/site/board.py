@@ -65,7 +65,7 @@ def answers(board: pd.DataFrame) -> str:
         rows = labelled[labelled["claim"] == claim.claim]
         lines.append(f"{_answer(claim)} {SAYS[claim.claim]}:")
         for row in rows.itertuples():
-            label = row.measured if claim.claim == "C5" else row.label
+            label = {"C5": row.measured, "C3b": f"{row.label}, {row.measured}"}.get(claim.claim, row.label)
             found = "not estimated" if pd.isna(row.estimate) else f"{_numbers(row)}, {row.verdict}"
             lines.append(f"  - {label}: {found} ({row.reason})")
     return "\n".join(lines)
