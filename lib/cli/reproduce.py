@@ -115,7 +115,10 @@ def _follow(command: list[str], view: terminal.View, progress_folder: Path, log:
         try:
             view.follow(process)
         except BaseException:  # Ctrl-C, or a file that cannot be shown: nothing goes on unseen
-            process.send_signal(signal.SIGINT)  # let it end its notebooks and release what it holds
+            # let it end its notebooks and release what it holds; what is started in a shell's background does
+            # not hear SIGINT, and ends its running notebooks first
+            ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
             process.wait()
             raise
     if process.returncode and view.refusal:

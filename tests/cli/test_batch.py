@@ -4,6 +4,7 @@ and exit code 1."""
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -407,9 +408,11 @@ def test_the_readme_and_its_picture_show_the_boards_that_the_committed_runs_have
     assert picture == (specs.ROOT / readme.PICTURE).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("in_background", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DataError])
-def test_whatever_ends_the_display_ends_the_run(tmp_path, error):
+def test_whatever_ends_the_display_ends_the_run(tmp_path, error, in_background):
     """Else its notebooks would go on unseen, and the next call would wait for them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler)
 
     class View:
         def follow(self, process):
@@ -419,5 +422,8 @@ def test_whatever_ends_the_display_ends_the_run(tmp_path, error):
 
     view, command = View(), [sys.executable, "-c", "import time; time.sleep(600)"]
     with (tmp_path / "lock").open("w") as lock, pytest.raises(error):
-        reproduce._follow(command, view, tmp_path, tmp_path / "log", lock.fileno())
+        try:
+            reproduce._follow(command, view, tmp_path, tmp_path / "log", lock.fileno())
+        finally:
+            signal.signal(signal.SIGINT, before)
     assert view.process.poll() is not None
