@@ -47,7 +47,10 @@ def keys_of(block: bytes, columns: Sequence[str] | Mapping[str, tuple[type, ...]
     types = {"key": (str,)} | (dict(columns) if isinstance(columns, Mapping) else {})
     count = block.count(b"\n")
     # as `Journal.append` writes it; inside a text, quotation marks have a backslash before them
-    if any(block.count(f'"{name}": '.encode()) != count for name in columns) or not _is_utf8(block):
+    fields = [f'"{name}": '.encode() for name in columns]
+    if any(block.count(field) != count for field in fields) or not _is_utf8(block):
+        return None
+    if not all(field in line for line in block.splitlines() for field in fields):
         return None
     try:
         options = arrow_json.ReadOptions(use_threads=False, block_size=2 * len(block))

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import psutil
@@ -44,7 +45,7 @@ def test_it_listens_there_even_if_the_users_configuration_names_every_address(tm
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [ROOT / ".venv" / "bin" / "python", "-m", "jupyter", "lab", *options],
+            [sys.executable, "-m", "jupyter", "lab", *options],
             cwd=tmp_path,
             env=environment,
             stdout=log,
@@ -64,10 +65,17 @@ def _listening(pid: int, port: int, seconds: float = 120) -> set[str]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        connections = [each for process in family for each in process.net_connections("inet")]
+        connections = [each for process in family for each in _connections(process)]
         if found := {
             each.laddr.ip for each in connections if each.status == "LISTEN" and each.laddr.port == port
         }:
             return found
         time.sleep(0.2)
     return set()
+
+
+def _connections(process: psutil.Process) -> list:
+    try:
+        return process.net_connections("inet")
+    except (psutil.NoSuchProcess, FileNotFoundError):  # it has ended meanwhile
+        return []

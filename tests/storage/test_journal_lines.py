@@ -74,6 +74,11 @@ def test_in_blocks_as_line_by_line(tmp_path_factory, lines, block):
     assert expected[0][2] == expected[0][0] & {*among}
 
 
+def test_a_column_that_stands_twice_in_one_line_makes_up_for_none_in_another():
+    twice, none = (b'{"key": "a", "tokens": 1, "tokens": 2}\n', b'{"key": "b", "completion": "x"}\n')
+    assert journal_lines.keys_of(twice + none, ["tokens"]) is None
+
+
 def test_whole_records_are_read_at_once():
     block = b"".join(line(str(number), '"tokens": ü') for number in range(50))
     assert journal_lines.keys_of(block, COLUMNS) == [str(number) for number in range(50)]
