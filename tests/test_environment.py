@@ -65,7 +65,7 @@ CONTAINER = (ROOT / "Containerfile").read_text()
 
 def test_the_container_has_the_python_of_conda():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
-    (base,) = re.findall(r"^ARG BASE=docker\.io/library/python:(.+)-slim-bookworm$", CONTAINER, re.MULTILINE)
+    (base,) = re.findall(r"^ARG BASE=python:(.+)-slim-bookworm$", CONTAINER, re.MULTILINE)
     assert f"python={base}" in conda["dependencies"]
 
 
@@ -88,9 +88,8 @@ def test_the_container_leaves_out_only_what_is_made():
     assert "outputs" in ignored and "/project/outputs" in CONTAINER
 
 
-def test_the_container_names_public_places_alone():
-    hosts = set(re.findall(r"\b(?:[\w-]+\.)+(?:io|org|com|net)\b", CONTAINER))
-    assert hosts == {"docker.io", "download.pytorch.org"}
+def test_the_container_names_no_host_and_has_known_instructions():
+    assert not re.findall(r"\b(?:[\w-]+\.)+(?:io|org|com|net)\b", CONTAINER)
     words = "FROM|RUN|WORKDIR|COPY|ARG|ENV|VOLUME|ENTRYPOINT|CMD"
     for line in CONTAINER.splitlines():
         assert re.match(rf"#|$|({words}) ", line), line
