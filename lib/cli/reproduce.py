@@ -142,6 +142,8 @@ def _last_words(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     if "Traceback (most recent call last)" in text:
         return f"{text.strip().splitlines()[-1]}; see {log}"
+    if not os.access(log.parent, os.W_OK):
+        return f"{log.parent} cannot be written; make it writable, then run again: what is finished is kept"
     return f"its process was killed, perhaps for want of memory; see {log}"
 
 

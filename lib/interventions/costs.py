@@ -85,7 +85,10 @@ def _measure(
     timed: pd.DataFrame,
     run: Interventions,
 ) -> dict:
-    """The nats of each passage under a strategy (None: not measured), seconds and memory."""
+    """The nats of each passage under a strategy (None: not measured), seconds and memory.
+
+    The untouched model has neither seconds nor memory: a strategy's are compared with its own.
+    """
     if isinstance(strategy, Intervention):
         changed = Intervened(model, strategy, name)
         with changed.applied():
@@ -93,12 +96,12 @@ def _measure(
         with_it = _taken(run, changed, timed)
     else:
         nats = perplexity.measure(model, texts, mitigation_texts.texts(strategy)[0])["nats"]
-        with_it = _taken(run, model, timed, strategy)
-    without = _taken(run, model, timed)
+        with_it = _taken(run, model, timed, strategy) if strategy else None
+    without = _taken(run, model, timed) if with_it else None
     return {
         "nats": [None if np.isnan(value) else value for value in nats],
-        "seconds": with_it.seconds / without.seconds,
-        "memory": with_it.memory - without.memory,
+        "seconds": with_it.seconds / without.seconds if with_it else None,
+        "memory": with_it.memory - without.memory if with_it else None,
     }
 
 

@@ -2,6 +2,7 @@
 and exit code 1."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -385,6 +386,13 @@ def test_a_kernel_without_memory_is_no_bug(tmp_path, monkeypatch, error):
         UserError, match=r"05_scaling_analysis m: .*perhaps for want of memory: lower batch_size"
     ):
         execution.notebook("05_scaling_analysis", tmp_path / "v.yaml", tmp_path / "page.ipynb")
+
+
+def test_a_folder_that_cannot_be_written_is_no_want_of_memory(tmp_path, monkeypatch):
+    """The log of a process that was killed is as empty as that of one which could not write it."""
+    assert "perhaps for want of memory" in reproduce._last_words(tmp_path / "page.log")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert f"{tmp_path} cannot be written; make it writable" in reproduce._last_words(tmp_path / "page.log")
 
 
 @pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.interventions import perplexity
+from lib.interventions import costs, perplexity
 from lib.interventions.base import Intervened
 from lib.interventions.contrast import Contrast
 from lib.models import registry
@@ -53,6 +53,14 @@ def test_nats_are_the_mean_cross_entropy_of_the_tokens_of_the_rest(model, texts)
     assert row["nats"] == pytest.approx(float(losses[-row["tokens"] :].mean()), abs=1e-4)
     tail = model.tokenizer.decode(ids[-row["tokens"] :])
     assert row["rest"].endswith(tail) and len(tail) > len(row["rest"]) - 12
+
+
+def test_what_is_kept_among_the_costs_is_of_this_version(model, texts):
+    """If it fails: is the new result meant? Then raise `costs.VERSION`, and put the new value here."""
+    assert costs.VERSION == "costs-1"
+    assert perplexity.measure(model, texts.head(3))["nats"].tolist() == pytest.approx(
+        [10.79213, 10.78937, 10.79944], abs=5e-4
+    )
 
 
 def test_a_contrast_of_strength_1_predicts_from_the_rest_alone(model, texts):
