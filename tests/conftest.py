@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,23 +63,36 @@ def call(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 @pytest.fixture(scope="session")
-def smoke(copy, tmp_path_factory, worker_id) -> Path:
-    """The run folder of a finished smoke run, made by the first worker of the tests that asks for it."""
-    made = copy / "outputs" / "smoke"
-    if worker_id == "master":
-        _run_smoke(copy)
-        return made
-    shared = tmp_path_factory.getbasetemp().parent / "smoke"
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            _run_smoke(copy)
-            for name in ("outputs/smoke", ".snakemake"):
-                shutil.copytree(copy / name, shared.with_suffix(".making") / name)
-            shutil.copy(copy / PRINTED, shared.with_suffix(".making"))
-            shared.with_suffix(".making").rename(shared)
-            return made
-    shutil.copytree(shared, copy, dirs_exist_ok=True)
+def made_once(tmp_path_factory, worker_id):
+    """Makes a folder, given its name and what fills it, once for all workers of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    parent = base if worker_id == "master" else base.parent
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = parent / name, parent / f"{name}.done"
+        with FileLock(parent / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
     return made
+
+
+@pytest.fixture(scope="session")
+def smoke(copy, made_once) -> Path:
+    """The run folder of a finished smoke run."""
+
+    def run(folder: Path) -> None:
+        _run_smoke(copy)
+        for name in ("outputs/smoke", ".snakemake"):
+            shutil.copytree(copy / name, folder / name)
+        shutil.copy(copy / PRINTED, folder)
+
+    shutil.copytree(made_once("smoke", run), copy, dirs_exist_ok=True)
+    return copy / "outputs" / "smoke"
 
 
 def _run_smoke(folder: Path) -> None:

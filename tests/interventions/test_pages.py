@@ -21,28 +21,48 @@ NOTEBOOKS = ("01_dataset", "02_generation", "03_judging", "06b_interventions", "
 
 
 @pytest.fixture(scope="module")
-def pages(copy, tiny, tmp_path_factory):
-    """The run folder, and the executed notebooks by name."""
-    values = yaml.safe_load((ROOT / "params" / "quick.yaml").read_text())
-    values["models"][0] |= {"id": str(tiny), "name": "tiny"}
-    values["dataset"]["half"] = "evaluated"
-    values["generation"] |= {"max_new_tokens": 6}
-    values["interventions"]["trained"] = {"kind": "consistency", "steps": 2}
-    path = copy / "params" / f"{NAME}.yaml"
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
+def project(copy, tiny, made_once):
+    """A folder with the parameter set, its outputs, and its executed notebooks in `pages`."""
+
+    def run(folder):
+        for part in ("params", "pages", "outputs"):
+            (folder / part).mkdir()
+        path = copy / "params" / f"{NAME}.yaml"
+        path.write_text(yaml.safe_dump(values(tiny), sort_keys=False))
+        execute(copy, folder / "pages")
+        path.rename(folder / "params" / path.name)
+        shutil.move(copy / "outputs" / NAME, folder / "outputs" / NAME)
+
+    return made_once(NAME, run)
+
+
+def values(tiny) -> dict:
+    told = yaml.safe_load((ROOT / "params" / "quick.yaml").read_text())
+    told["models"][0] |= {"id": str(tiny), "name": "tiny"}
+    told["dataset"]["half"] = "evaluated"
+    told["generation"] |= {"max_new_tokens": 6}
+    told["interventions"]["trained"] = {"kind": "consistency", "steps": 2}
+    return told
+
+
+def execute(copy, pages) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(specs, "ROOT", copy)
         parameters = params.load(NAME)
         cells = {name: params.cell_values(parameters, NAME, name) for name in NOTEBOOKS}
-    folder, executed = tmp_path_factory.mktemp("pages"), {}
     for name in NOTEBOOKS:
-        (folder / "values.yaml").write_text(yaml.safe_dump(cells[name]))
-        done = call(copy, "notebook", name, str(folder / "values.yaml"), str(folder / f"{name}.ipynb"))
+        (pages / "values.yaml").write_text(yaml.safe_dump(cells[name]))
+        done = call(copy, "notebook", name, str(pages / "values.yaml"), str(pages / f"{name}.ipynb"))
         assert done.returncode == 0, done.stdout
-        executed[name] = json.loads((folder / f"{name}.ipynb").read_text())["cells"]
-    yield copy / "outputs" / NAME, executed
-    path.unlink()
-    shutil.rmtree(copy / "outputs" / NAME)
+
+
+@pytest.fixture(scope="module")
+def pages(project):
+    """The run folder, and the cells of the executed notebooks by name."""
+    executed = {
+        name: json.loads((project / "pages" / f"{name}.ipynb").read_text())["cells"] for name in NOTEBOOKS
+    }
+    return project / "outputs" / NAME, executed
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS[-2:])
@@ -87,27 +107,25 @@ def test_the_board_has_a_row_of_the_claim_and_the_layers_are_kept(pages):
     assert layers["estimate"].dropna().between(-1, 1).all()
 
 
-def test_the_board_of_the_run_takes_the_claim_and_the_second_judge_has_none_of_his_own(
-    pages, copy, monkeypatch
-):
+def test_the_board_of_the_run_takes_the_claim_and_the_second_judge_has_none_of_his_own(project, monkeypatch):
     for module in (specs, records):
-        monkeypatch.setattr(module, "ROOT", copy)
+        monkeypatch.setattr(module, "ROOT", project)
     board = records.read_table(NAME, "claims/interventions")
     assert board["verdict_vader"].isna().all()  # the set's judge is VADER
 
 
-def test_verification_makes_the_claim_again_and_sees_missing_rows(pages, copy, monkeypatch):
+def test_verification_makes_the_claim_again_and_sees_missing_rows(project, tmp_path, monkeypatch):
+    folder = tmp_path / "outputs" / NAME
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
     for module in (specs, records):
-        monkeypatch.setattr(module, "ROOT", copy)
-    stored = pd.read_parquet(pages[0] / "claims" / "interventions.parquet")
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    stored = pd.read_parquet(folder / "claims" / "interventions.parquet")
     key = ["claim", "model", "measured"]
     assert not of_tables("interventions.parquet", stored, verify_claims.of_interventions(NAME), key, "")
-    judged = pages[0] / "interventions" / "tiny.parquet"
-    kept, table = judged.read_bytes(), pd.read_parquet(judged)
+    judged = folder / "interventions" / "tiny.parquet"
+    table = pd.read_parquet(judged)
     table[table["group_id"] != table["group_id"].iloc[0]].to_parquet(judged)
-    changed = verify_claims.of_interventions(NAME)
-    judged.write_bytes(kept)
-    assert of_tables("interventions.parquet", stored, changed, key, "")
+    assert of_tables("interventions.parquet", stored, verify_claims.of_interventions(NAME), key, "")
 
 
 def test_asking_twice_counts_as_asking():
