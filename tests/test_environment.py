@@ -4,6 +4,8 @@ what is locked."""
 import fnmatch
 import importlib.metadata
 import re
+import subprocess
+import sys
 import tomllib
 
 import yaml
@@ -58,6 +60,19 @@ def test_conda_gets_python_and_the_lock():
         python.removeprefix("python=") + ".0"
     )
     assert {"pip": ["-r requirements.txt", "-e ."]} in conda["dependencies"]
+
+
+def test_what_runs_in_the_other_environment_needs_no_package_for_tests():
+    """The packages of the extra `test` are not there; playwright is, and need not be here."""
+    makefile = (ROOT / "Makefile").read_text()
+    modules = re.findall(r"^\t\.venv-extra/bin/python -m (tests\.\S+)", makefile, re.MULTILINE)
+    assert len(modules) > 5
+    missing, there = ["pytest", "hypothesis"], ["playwright", "playwright.sync_api"]
+    stand_ins = f"dict.fromkeys({missing}) | dict.fromkeys({there}, Mock())"
+    code = ["import sys", "from unittest.mock import Mock", f"sys.modules |= {stand_ins}"]
+    code += [f"import {name}" for name in modules]
+    done = subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 CONTAINER = (ROOT / "Containerfile").read_text()

@@ -1,5 +1,5 @@
 """Shown, not assumed: a parameter set that runs through Slurm ends with the tables of a run on this machine,
-also where jobs are cancelled and requeued and the node is drained meanwhile (make verify-slurm).
+also where jobs are cancelled and requeued, and the node is drained or fails meanwhile (make verify-slurm).
 
 The mock set, its first model in three parts, runs in a copy of the project with the shipped profile: here,
 through Slurm undisturbed, and through Slurm with faults. `slurm_node` says what that needs. Each fault hits a
@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from tests.conftest import ROOT
+from lib.config.specs import ROOT
 from tests.proofs import slurm_node
 
 SET, PARTS = "smoke", 3
@@ -64,12 +64,19 @@ def faults(model: str, host: str) -> list[Fault]:
         print(f"  meanwhile: node {slurm_node.state(host)}, {waiting} jobs wait", flush=True)
         slurm("scontrol", "update", f"nodename={host}", "state=resume")
 
+    def fail(job: str) -> None:
+        slurm("scontrol", "update", f"nodename={host}", "state=down", "reason=proof")
+        time.sleep(1)  # what ran ends as NODE_FAIL, and Slurm puts it into the queue again
+        print(f"  meanwhile: node {slurm_node.state(host)}", flush=True)
+        slurm("scontrol", "update", f"nodename={host}", "state=resume")
+
     part = f"02_generation.{model}.{{}}-of-{PARTS}.log"
     return [
         Fault("part cancelled", "_shard", f"_{model}_1_{PARTS}", part.format(1), cancel),
         Fault("part requeued", "_shard", f"_{model}_2_{PARTS}", part.format(2), requeue),
         Fault("notebook requeued", "_generation", f"_{model}", f"02_generation.{model}.log", requeue),
         Fault("node drained", "_judging", f"_{model}", f"03_judging.{model}.log", drain),
+        Fault("node failed", "_leakage", f"_{model}", f"03b_leakage.{model}.log", fail),
         Fault("notebook cancelled", "_scaling", f"_{SET}", "05_scaling_analysis.log", cancel),
     ]
 
