@@ -124,17 +124,26 @@ def _follow(command: list[str], view: terminal.View, progress_folder: Path, log:
     if process.returncode and view.refusal:
         raise UserError(view.refusal)
     if process.returncode:
-        for job in view.unfinished():
-            view.say(f"error: {job.label}: {_last_words(progress_folder.parent / f'{job.page}.log')}")
-        models, waiting = view.jobs.without_results()
-        if models and waiting:
-            view.say(f"no results of {', '.join(models)}; {', '.join(waiting)} wait for them")
-        if not view.has_failures():
-            view.say(f"error: {_last_words(log)}")
+        _say_why(view, progress_folder.parent, log)
         raise UserError(
             f"{progress_folder.parents[1].name}: not finished; fix what is reported above and run again. "
             f"Log: {log}"
         )
+
+
+def _say_why(view: terminal.View, logs: Path, log: Path) -> None:
+    """Say why a run failed, as far as its notebooks have not, and what waits for it."""
+    for job in view.unfinished():
+        view.say(f"error: {job.label}: {_last_words(logs / f'{job.page}.log')}")
+    models, waiting = view.jobs.without_results()
+    if models and waiting:
+        named = ", ".join(models)
+        view.say(
+            f"no results of {named}; {', '.join(waiting)} wait for them: mend what is reported, or take "
+            f"{named} out of params/{logs.parent.name}.yaml, and run again"
+        )
+    if not view.has_failures():
+        view.say(f"error: {_last_words(log)}")
 
 
 def _last_words(log: Path) -> str:

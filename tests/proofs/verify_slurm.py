@@ -65,10 +65,8 @@ def faults(model: str, host: str) -> list[Fault]:
         slurm("scontrol", "update", f"nodename={host}", "state=resume")
 
     def fail(job: str) -> None:
+        # what runs there is lost, and Slurm queues it again; the node still answers, and returns to work
         slurm("scontrol", "update", f"nodename={host}", "state=down", "reason=proof")
-        time.sleep(1)  # what ran ends as NODE_FAIL, and Slurm puts it into the queue again
-        print(f"  meanwhile: node {slurm_node.state(host)}", flush=True)
-        slurm("scontrol", "update", f"nodename={host}", "state=resume")
 
     part = f"02_generation.{model}.{{}}-of-{PARTS}.log"
     return [
