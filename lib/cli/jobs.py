@@ -149,7 +149,8 @@ class Jobs(dict[str, Job]):
             return []
         job = self.setdefault(name, Job(name, name.partition(".")[2] or name))
         if "phase" in record:
-            phase = job.phases.setdefault(record["phase"], Phase(record["phase"], moment))
+            phase = job.phases.pop(record["phase"], None) or Phase(record["phase"], moment)
+            job.phases[phase.name] = phase  # the last one is that of now
             for name in ("done", "total", "initial", "unit", "left"):
                 setattr(phase, name, record[name])
             phase.at = moment

@@ -56,7 +56,7 @@ def of_strategies(
         done = kept.keys(_MEASURED)
     if missing := [name for name in strategies if keys[name] not in done]:
         _taken(run, half.model, timed)  # what is read at the first use counts for none
-    for name in progress.track(missing, "costs", "strategies"):
+    for name in progress.track(missing, "costs", "strategies", initial=len(strategies) - len(missing)):
         record = {"key": keys[name], **_measure(half.model, name, strategies[name], texts, timed, run)}
         with Journal(journal) as kept:
             kept.append([record])

@@ -10,7 +10,9 @@ from lib.interventions.base import Intervened, Intervention
 from lib.interventions.found import Found
 from lib.models.huggingface import HuggingFaceModel
 from lib.runtime import progress
+from lib.storage.records import Journal
 
+PHASES = ("under interventions", "positive controls")  # names of the work, for its progress
 _BLANK = {
     "slot": "open",
     "pronoun": "unknown",
@@ -56,20 +58,23 @@ def completions(
     journal = half.folder / f"{model.spec.name}{'.controls' * bare}.jsonl"
     charged = prompts[prompts["arm"].isin(CHARGED_ARMS)].reset_index(drop=True)
     plain = _settled(run, model, charged)
-    tables = []
+    work = []  # the model, what it is asked, and the parameters
     if bare:
         asked = {name: text for name, text in run.mitigations.items() if name not in run.controls}
         both = plain.model_copy(update={"samples": 1, "mitigations": asked})
-        requested = runner.requests(prompts, both, model)
-        replies = runner.generate(requested, both, model, journal)
-        tables.append(runner.completions_table(replies, both, model))
+        work.append((model, runner.requests(prompts, both, model), both))
     for name, intervention in interventions.items():
-        changed = intervention.prompts(model, charged)
-        backend = Intervened(model, intervention, name)
-        requested = runner.requests(changed, plain, backend).assign(mitigation=name)
-        progress.message(f"under {name}: {len(requested):,} completions")
-        replies = runner.generate(requested, plain, backend, journal)
-        tables.append(runner.completions_table(replies, plain, model))
+        changed, backend = intervention.prompts(model, charged), Intervened(model, intervention, name)
+        work.append((backend, runner.requests(changed, plain, backend).assign(mitigation=name), plain))
+    with Journal(journal) as kept:
+        keys = kept.keys(runner.SETTLED)
+    total = sum(len(requested) for _, requested, _ in work)
+    done = sum(int(requested["key"].isin(keys).sum()) for _, requested, _ in work)
+    tables = []
+    with progress.bar(total, PHASES[bare], "completions", done) as bar:
+        for backend, requested, parameters in work:
+            replies = runner.generate(requested, parameters, backend, journal, bar=bar)
+            tables.append(runner.completions_table(replies, parameters, model))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -202,7 +202,9 @@ def bar(
     return Bar(total, phase, unit, initial, costs, in_seconds)
 
 
-def track(items: Iterable, phase: str, unit: str, costs: Sequence[float] | None = None) -> Iterator:
+def track(
+    items: Iterable, phase: str, unit: str, costs: Sequence[float] | None = None, initial: int = 0
+) -> Iterator:
     """Yield `items` one by one, with a progress bar.
 
     Args:
@@ -210,9 +212,10 @@ def track(items: Iterable, phase: str, unit: str, costs: Sequence[float] | None 
         phase: Name of the work.
         unit: Name of the items.
         costs: The cost of each item, as for a Bar.
+        initial: Items that were done before, beside these.
     """
     items = list(items)
-    with bar(len(items), phase, unit, costs=costs) as progress_bar:
+    with bar(initial + len(items), phase, unit, initial, costs) as progress_bar:
         for item in items:
             yield item
             progress_bar.step(1)

@@ -1,6 +1,7 @@
 """A whole notebook's worth of interventions on a tiny model: found on one half, evaluated on the other."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from lib.dataset import curated_prompts, halves, own_sentences, positive_control
 from lib.generation import runner
 from lib.interventions import costs, evaluate, found, perplexity, registry
 from lib.models import registry as models
+from lib.runtime import progress
 
 SPECS = {
     "contrast": {"kind": "contrast", "strength": 0.5},
@@ -89,6 +91,20 @@ def test_controls_are_asked_bare_and_under_every_prompt_and_intervention(run, ha
     assert set(table["mitigation"]) == {"none", "heads", *asked}
     assert counts["none"].to_dict() == dict.fromkeys(("negative", "neutral", "positive"), items)
     assert all(counts[name].sum() >= 2 * items for name in ("heads", *asked))
+
+
+def test_one_bar_counts_what_is_asked_and_what_was_there_before(run, half, made, tmp_path, monkeypatch):
+    monkeypatch.setenv(progress.FILE, str(tmp_path / "job.jsonl"))
+    two = {name: made[name] for name in ("heads", "contrast")}
+    prompts = evaluate.control_prompts().head(9)
+    here = SimpleNamespace(model=half.model, folder=tmp_path)
+    for asked, initial in (({"heads": made["heads"]}, 0), (two, 6), (two, 12)):
+        (tmp_path / "job.jsonl").unlink(missing_ok=True)
+        table = evaluate.completions(prompts, run, here, asked)
+        lines = [json.loads(line) for line in (tmp_path / "job.jsonl").read_text().splitlines()]
+        bars = [line for line in lines if line.get("phase") == evaluate.PHASES[0]]
+        assert {line["total"] for line in bars} == {len(table)} and bars[-1]["done"] == len(table)
+        assert {line["initial"] for line in bars} == {initial}
 
 
 def test_costs_are_told_of_every_strategy_and_kept(run, half, made, prompts, monkeypatch):

@@ -119,6 +119,20 @@ def test_a_reader_takes_whole_records_in_order_of_time_and_passes_over_torn_ones
     assert found.update_from_records() == []
 
 
+def test_the_bar_that_is_shown_is_that_of_the_last_record(tmp_path):
+    """Also if a bar of its name was shown before another one."""
+    bars = [("a", 5), ("b", 9), ("a", 2)]
+    records = [
+        {"time": 3, "phase": name, "done": done, "total": 9, "initial": 0, "unit": "texts", "left": None}
+        for name, done in bars
+    ]
+    (tmp_path / "s.03_judging.a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    found = jobs.Jobs(tmp_path)
+    found.update_from_records()
+    phase = found["s.03_judging.a"].phase
+    assert (phase.name, phase.done) == ("a", 2)
+
+
 def test_a_thread_beside_that_of_a_notebook_draws_no_bar(monkeypatch, capsys):
     monkeypatch.delenv(progress.FILE, raising=False)
     monkeypatch.setitem(sys.modules, "ipykernel", object())
