@@ -26,7 +26,8 @@ from lib.storage.records import Journal
 
 TIMED = 24  # prompts whose completions are timed
 VERSION = "costs-1"  # change it with any change here or in perplexity.py that changes a number
-_MEASURED = ["nats", "seconds", "memory"]
+_TAKEN = ["seconds", "memory"]
+_MEASURED = ["nats", *_TAKEN]
 
 
 def of_strategies(
@@ -66,7 +67,7 @@ def of_strategies(
     rows = [
         {"mitigation": name, **perplexity.ratio(table, plain, run.confidence)} for name, table in nats.items()
     ]
-    return pd.DataFrame(rows).join(measured[["seconds", "memory"]], on="mitigation")
+    return pd.DataFrame(rows).join(measured[_TAKEN], on="mitigation")
 
 
 def _key(model: HuggingFaceModel, strategy, run: Interventions, timed: pd.DataFrame) -> str:
@@ -89,20 +90,20 @@ def _measure(
 
     The untouched model has neither seconds nor memory: a strategy's are compared with its own.
     """
+    backend: HuggingFaceModel | Intervened = model
     if isinstance(strategy, Intervention):
-        changed = Intervened(model, strategy, name)
+        backend = changed = Intervened(model, strategy, name)
         with changed.applied():
             nats = perplexity.measure(changed, texts)["nats"]
-        with_it = _taken(run, changed, timed)
     else:
         nats = perplexity.measure(model, texts, mitigation_texts.texts(strategy)[0])["nats"]
-        with_it = _taken(run, model, timed, strategy) if strategy else None
-    without = _taken(run, model, timed) if with_it else None
-    return {
-        "nats": [None if np.isnan(value) else value for value in nats],
-        "seconds": with_it.seconds / without.seconds if with_it else None,
-        "memory": with_it.memory - without.memory if with_it else None,
-    }
+    measured = {"nats": [None if np.isnan(value) else value for value in nats], **dict.fromkeys(_TAKEN)}
+    if strategy:
+        text = "" if isinstance(strategy, Intervention) else strategy
+        with_it, without = _taken(run, backend, timed, text), _taken(run, model, timed)
+        measured["seconds"] = with_it.seconds / without.seconds
+        measured["memory"] = with_it.memory - without.memory
+    return measured
 
 
 class Taken(NamedTuple):

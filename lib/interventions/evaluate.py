@@ -58,14 +58,16 @@ def completions(
     journal = half.folder / f"{model.spec.name}{'.controls' * bare}.jsonl"
     charged = prompts[prompts["arm"].isin(CHARGED_ARMS)].reset_index(drop=True)
     plain = _settled(run, model, charged)
-    work = []  # the model, what it is asked, and the parameters
+    # the model, what it is asked, and the parameters
+    work: list[tuple[HuggingFaceModel | Intervened, pd.DataFrame, Interventions]] = []
     if bare:
         asked = {name: text for name, text in run.mitigations.items() if name not in run.controls}
         both = plain.model_copy(update={"samples": 1, "mitigations": asked})
         work.append((model, runner.requests(prompts, both, model), both))
     for name, intervention in interventions.items():
-        changed, backend = intervention.prompts(model, charged), Intervened(model, intervention, name)
-        work.append((backend, runner.requests(changed, plain, backend).assign(mitigation=name), plain))
+        changed, intervened = intervention.prompts(model, charged), Intervened(model, intervention, name)
+        requested = runner.requests(changed, plain, intervened).assign(mitigation=name)
+        work.append((intervened, requested, plain))
     with Journal(journal) as kept:
         keys = kept.keys(runner.SETTLED)
     total = sum(len(requested) for _, requested, _ in work)
