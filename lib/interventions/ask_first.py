@@ -34,8 +34,8 @@ class AskedFirst(Intervention):
         super().__init__(f"ask-first-1 {spec.model_dump_json()}")
         if parameters.model.mode != "chat":
             raise ParameterError(
-                f"interventions of the kind ask_first need a model that is asked in chat mode, and "
-                f"{parameters.model.name} is in {parameters.model.mode} mode; name it in their `except`"
+                f"interventions of the kind ask_first need chat mode, and {parameters.model.name} is in "
+                f"{parameters.model.mode} mode: list the other interventions in its `intervene`"
             )
         self._spec, self._journal = spec, journal
         self._parameters = parameters.model_copy(

@@ -62,12 +62,19 @@ def folder_of(name: str, found) -> Path:
 
 
 def losses(specs: dict, found) -> pd.DataFrame:
-    """The losses of the adapters that are trained in this run, with the column intervention; may be empty."""
-    tables = [
-        pd.read_csv(folder_of(name, found) / consistency.LOSS).assign(intervention=name)
-        for name, spec in specs.items()
-        if isinstance(spec, Consistency)
-    ]
+    """The losses of the adapters that are trained in this run; may be empty.
+
+    Returns:
+        The tables of `consistency.train`, with the columns intervention and kept (whether the adapter has the
+        weights of this step).
+    """
+    tables = []
+    for name, spec in specs.items():
+        if isinstance(spec, Consistency):
+            folder = folder_of(name, found)
+            table = pd.read_csv(folder / consistency.LOSS)
+            kept = table["step"] == adapters.facts(folder)["best_step"]
+            tables.append(table.assign(intervention=name, kept=kept))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["intervention", "part"])
 
 

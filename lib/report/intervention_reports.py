@@ -77,18 +77,24 @@ def sweep_summary(sweep: pd.DataFrame, most: float) -> str:
 
 
 def loss_summary(losses: pd.DataFrame) -> str:
-    """Say how the losses of consistency training fell."""
+    """Say how the losses of consistency training fell, or that they did not; `losses` has the column kept."""
     if losses.empty:
         return "No adapter is trained in this set."
     sentences = []
     for name, table in losses.groupby("intervention", sort=False):
         held = table[table["part"] == "held_out"]
-        kept = held.loc[held["loss"].idxmin()]
-        sentences.append(
-            f"{name}: the divergence on stems it did not see fell from {held['loss'].iloc[0]:.4f} to "
-            f"{kept['loss']:.4f} nats a token at step {kept['step']:.0f}, "
-            f"after {kept['seconds'] / 60:.1f} minutes."
-        )
+        before, kept, after = held.iloc[0], held[held["kept"]].iloc[0], held.iloc[-1]
+        if kept["step"] == 0:
+            what = (
+                f"is {before['loss']:.4f} nats a token before training and {after['loss']:.4f} after "
+                f"{after['step']:.0f} steps, and no step is kept: **this adapter changes nothing**"
+            )
+        else:
+            what = (
+                f"fell from {before['loss']:.4f} to {kept['loss']:.4f} nats a token at step "
+                f"{kept['step']:.0f}, after {kept['seconds'] / 60:.1f} minutes"
+            )
+        sentences.append(f"{name}: the divergence on stems it did not see {what}.")
     return " ".join(sentences)
 
 

@@ -68,7 +68,9 @@ def test_a_reply_that_comes_to_the_stem_is_cut_there(reply, left):
 
 
 def test_a_model_that_continues_text_is_asked_nothing(tmp_path):
-    with pytest.raises(ParameterError, match="chat mode"):
+    with pytest.raises(
+        ParameterError, match=r"chat mode, and .* mode: list the other interventions in its `intervene`"
+    ):
         AskedFirst(SPEC, generation(mitigations={}), tmp_path / "first.jsonl")
 
 

@@ -141,6 +141,27 @@ def test_the_losses_are_on_the_page(pages):
     )
 
 
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (15, "fell from 0.2000 to 0.1900 nats a token at step 15, after 1.0 minutes."),
+        (0, "and 0.1500 after 30 steps, and no step is kept: **this adapter changes nothing**."),
+    ],
+)
+def test_the_loss_that_is_told_is_that_of_the_weights_that_are_kept(kept, says):
+    """It need not be the lowest: what ordinary texts lose counts too."""
+    rows = [
+        (0, "held_out", 0.2, 3),
+        (15, "held_out", 0.19, 60),
+        (15, "retain", 0.1, 60),
+        (30, "held_out", 0.15, 90),
+    ]
+    table = pd.DataFrame(rows, columns=["step", "part", "loss", "seconds"])
+    table = table.assign(intervention="trained", kept=table["step"] == kept)
+    said = intervention_reports.loss_summary(table)
+    assert said.startswith("trained: the divergence on stems it did not see ") and says in said
+
+
 def test_the_best_of_each_kind_is_named_or_said_to_be_missing():
     rows = [
         ("m", "prompt", "calm", 0.8, 1.0),
