@@ -25,7 +25,7 @@ from lib.report.differences import Difference
 from lib.storage import records
 from tests.conftest import ROOT
 
-SHIPPED = ("embedded", "embedded_confirmatory", "commoncrawl", "packaged", "mitigation")
+SHIPPED = ("embedded", "embedded_confirmatory", "commoncrawl", "packaged", "mitigation", "ladder-augmented")
 MODEL = "mock-50"
 
 
