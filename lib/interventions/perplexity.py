@@ -92,6 +92,9 @@ def _passage(text: str, rng: np.random.Generator) -> tuple[str, str] | None:
 def measure(model: HuggingFaceModel | Intervened, texts: pd.DataFrame, mitigation: str = "") -> pd.DataFrame:
     """Measure how well a model predicts the rest of each passage after its first sentence.
 
+    In chat mode with assistant_prefill the question holds the rest too, as it holds a stem: what is measured
+    is then how well the model copies it, which says little of its grasp of ordinary text.
+
     Args:
         model: The backend, with or without an intervention.
         texts: Passages, with the columns first and rest.
