@@ -25,7 +25,7 @@ from lib.runtime import memory, progress
 from lib.storage.records import Journal
 
 TIMED = 24  # prompts whose completions are timed
-VERSION = "costs-1"  # change it with any change here or in perplexity.py that changes a number
+VERSION = "costs-2"  # change it with any change here or in perplexity.py that changes a number
 _TAKEN = ["seconds", "memory"]
 _MEASURED = ["nats", *_TAKEN]
 

@@ -1,8 +1,8 @@
 """What an intervention costs on ordinary text: the perplexity of passages that ship in packages.
 
-A passage is a paragraph of an encyclopaedia, a newspaper or a review. Its first sentence is the context, and
-the tokens of the rest are what is predicted, but for the first, which may be another token at the beginning
-of a text. So every strategy can be measured that acts on a context.
+A passage is a paragraph of an encyclopaedia, a newspaper or a review. Its first sentence is the context, its
+second the stem, and the tokens of the rest are predicted. So every strategy is measured on the kind of prompt
+that it acts on, and no prompt holds what is predicted.
 """
 
 from collections import Counter
@@ -30,8 +30,8 @@ def passages() -> pd.DataFrame:
     """Draw the passages that costs are measured by.
 
     Returns:
-        One row per passage: source (wiki, nyt, amazon, movie), url, first (sentence), rest, from pages drawn
-        at random, one passage a page.
+        One row per passage: source (wiki, nyt, amazon, movie), url, context (its first sentence), stem (its
+        second), rest, from pages drawn at random, one passage a page.
     """
     return _drawn(PER_SOURCE, SEED)
 
@@ -54,7 +54,7 @@ def _drawn(count: int, seed: int, avoided: frozenset[str] = frozenset()) -> pd.D
         )
         whole = ((url, passage) for url, passage in drawn if passage)
         rows += [(source, url, *passage) for url, passage in islice(whole, count)]
-    return pd.DataFrame(rows, columns=["source", "url", "first", "rest"])
+    return pd.DataFrame(rows, columns=["source", "url", "context", "stem", "rest"])
 
 
 @cache
@@ -77,72 +77,69 @@ def other_texts(count: int, seed: int = SEED) -> tuple[str, ...]:
     return tuple(islice((text for turn in zip_longest(*by_source) for text in turn if text), count))
 
 
-def _passage(text: str, rng: np.random.Generator) -> tuple[str, str] | None:
-    """A paragraph of at least three sentences as first sentence and rest; None if the page has none."""
+def _passage(text: str, rng: np.random.Generator) -> tuple[str, str, str] | None:
+    """A paragraph as first sentence, second sentence and rest; None if no paragraph of the page has three."""
     lines = text.split("\n")
     windows = [" ".join(lines[start : start + 3]) for start in range(max(1, len(lines) - 2))]
     candidates = [line for line in [*lines, *windows] if WORDS[0] <= len(line.split()) <= WORDS[1]]
     for index in rng.permutation(len(candidates)):
         sentences = [sentence.strip() for sentence in sentencex.segment("en", candidates[index])]
         if len(sentences) >= 3 and all(sentences):
-            return sentences[0], " ".join(sentences[1:])
+            return sentences[0], sentences[1], " ".join(sentences[2:])
     return None
 
 
 def measure(model: HuggingFaceModel | Intervened, texts: pd.DataFrame, mitigation: str = "") -> pd.DataFrame:
-    """Measure how well a model predicts the rest of each passage after its first sentence.
-
-    In chat mode with assistant_prefill the question holds the rest too, as it holds a stem: what is measured
-    is then how well the model copies it, which says little of its grasp of ordinary text.
+    """Measure how well a model predicts the rest of each passage after its first two sentences.
 
     Args:
         model: The backend, with or without an intervention.
-        texts: Passages, with the columns first and rest.
+        texts: Passages, with the columns context, stem and rest.
         mitigation: Text of a mitigation in the prompt.
 
     Returns:
         `texts` with tokens (that are predicted) and nats (mean negative log-probability of one of them; NaN
-        where the prompt does not end in the rest, as in chat mode without assistant_prefill, or where the
-        tokens of prompt and reference differ).
+        where the reply would begin within a thought, or where prompt and reference end in other tokens).
     """
+    asked = model.intervention.prompts(model.model, texts) if isinstance(model, Intervened) else texts
     model.weights  # noqa: B018  load before the threads start
     results = map_threads(
-        lambda row: _one(model, row.first, row.rest, mitigation), list(texts.itertuples()), plans.usual(model)
+        lambda row: _one(model, row.context, row.stem, row.rest, mitigation),
+        list(asked.itertuples()),
+        plans.usual(model),
     )
     return texts.assign(
         tokens=[count for count, _ in results], nats=np.array([nats for _, nats in results], float)
     )
 
 
-def _one(model, first: str, rest: str, mitigation: str) -> tuple[int, float]:
-    own = _tail_ids(model, model.render(first, rest, mitigation), rest)
-    if own is None:
-        return 0, np.nan
-    ids, count = own
+def _one(model, context: str, stem: str, rest: str, mitigation: str) -> tuple[int, float]:
+    rendered = model.render(context, stem, mitigation)
+    ids, count = _continued_ids(model, rendered, rest)
+    if model.opens_thought(rendered):
+        return count, np.nan
     intervention = model.intervention if isinstance(model, Intervened) else None
-    pair = intervention.reference(first, rest) if intervention else None
+    pair = intervention.reference(context, stem) if intervention else None
     logits = _logits(model, ids, count)
     if intervention and intervention.changes_logits:
         reference = None
         if pair:
-            other = _tail_ids(model, model.render(*pair, mitigation), rest)
-            if other is None or other[0][-other[1] :] != ids[-count:]:
+            other, other_count = _continued_ids(model, model.render(*pair, mitigation), rest)
+            if other[-other_count:] != ids[-count:]:
                 return count, np.nan
-            reference = _logits(model, *other)
+            reference = _logits(model, other, count)
         logits = intervention.logits(logits, reference)
     targets = torch.tensor(ids[-count:], device=logits.device)
     return count, float(torch.nn.functional.cross_entropy(logits.double(), targets))
 
 
-def _tail_ids(model, rendered: str, rest: str) -> tuple[list[int], int] | None:
-    """Tokens of a rendered prompt, and how many of them count; None if it does not end in the rest."""
-    if not rendered.endswith(rest):
-        return None
+def _continued_ids(model, rendered: str, rest: str) -> tuple[list[int], int]:
+    """Tokens of a rendered prompt with the rest behind it, and how many of them are the rest's."""
+    text = f"{rendered}{'' if rendered[-1:].isspace() else ' '}{rest}"
     read = model.tokenizer(
-        rendered, add_special_tokens=model.spec.mode == "completion", return_offsets_mapping=True
+        text, add_special_tokens=model.spec.mode == "completion", return_offsets_mapping=True
     )
-    start = len(rendered) - len(rest)
-    return read.input_ids, sum(end > start and end > begin for begin, end in read.offset_mapping) - 1
+    return read.input_ids, sum(end > max(begin, len(rendered)) for begin, end in read.offset_mapping)
 
 
 def _logits(model, ids: list[int], count: int) -> torch.Tensor:

@@ -214,7 +214,9 @@ def intervals(
     rows = list(dict.fromkeys(table[y]))
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours = palette or dict(zip(hues, sns.color_palette("colorblind", len(hues)), strict=True))
-    figure, axes = subplots(figsize=(WIDTH, 1.3 + 0.1 * len(rows) + 0.24 * len(rows) * len(hues)))
+    of_label = max(1 + str(row).count("\n") for row in rows)
+    height = len(rows) * (0.1 + 0.24 * max(len(hues), of_label))
+    figure, axes = subplots(figsize=(WIDTH, 1.3 + height))
     for number, level in enumerate(hues):
         subset = table[table[hue] == level] if hue else table
         positions = np.array([rows.index(row) for row in subset[y]]) + (

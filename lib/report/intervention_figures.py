@@ -61,8 +61,8 @@ def losses(table: pd.DataFrame, title: str, banner: str = "") -> plt.Axes:
     """Draw the losses of consistency training; `table` is the log of `consistency.train` with a name."""
     if table.empty:
         return figures.blank(f"{title}: none was trained", banner)
-    _, axes = figures.subplots(figsize=(figures.WIDTH, 3.4))
     series = table.groupby(["intervention", "part"], sort=False)
+    figure, axes = figures.subplots(figsize=(figures.WIDTH, 3.2 + 0.2 * len(series)))
     for number, ((name, part), rows) in enumerate(series):
         is_held = part.startswith("held_out")
         axes.plot(
@@ -73,7 +73,7 @@ def losses(table: pd.DataFrame, title: str, banner: str = "") -> plt.Axes:
             label=f"{name}, {part.replace('_', ' ')}",
         )
     axes.set(xlabel="step", ylabel="divergence, nats a token", ylim=(0, None))
-    axes.legend(frameon=False, fontsize=8)
+    figures.legend(figure, axes)
     alt = f"{len(table)} losses of {table['intervention'].nunique()} adapters by training step."
     return figures.finish(axes, title, banner, alt)
 
