@@ -69,11 +69,16 @@ def design_mean(
         The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
-    return _Design(rows).mean(rows[value].to_numpy(dtype=float), confidence, limits)
+    return Design(rows).mean(rows[value].to_numpy(dtype=float), confidence, limits)
 
 
-class _Design:
-    """What a `design_mean` takes from its rows, whatever their values are: clusters and strata."""
+class Design:
+    """What a `design_mean` takes from its rows, whatever their values are: clusters and strata.
+
+    Args:
+        rows: One row per pair, with the columns that `design_mean` takes beside its values, and match_id if
+            that is known (`curated_prompts.with_match`).
+    """
 
     def __init__(self, rows: pd.DataFrame):
         self._rows = rows
@@ -90,7 +95,7 @@ class _Design:
     def mean(
         self, values: np.ndarray, confidence: float, limits: tuple[float, float] | None
     ) -> DesignEstimate:
-        """The mean of one value per row, none of them NaN."""
+        """The mean of one value per row, none of them NaN; see `design_mean`."""
         if len(values) == 0 or self._clusterings[0].max() == 0:
             estimate = values.mean() if len(values) else np.nan
             without = inference.without_interval(estimate, self._clusterings[0])
@@ -100,6 +105,12 @@ class _Design:
             constant = self._basis[:, -1:]
             result = inference.least_squares(values, constant, self._clusterings, confidence, limits)
         return _of_design(result, self._counts, self._unit)
+
+
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its columns of text as categories, which are selected, grouped and merged as numbers."""
+    texts = table.select_dtypes("str").columns
+    return table.astype(dict.fromkeys(texts, "category"))
 
 
 def design_slope(table: pd.DataFrame, value: str, regressor: str, confidence: float = 0.95) -> DesignEstimate:
@@ -215,7 +226,7 @@ def design_means_of(
         named = dict(zip(by, levels, strict=True))
         known = {value: subset[[value, "stem_id"]].notna().all(axis=1).to_numpy() for value in limits}
         for mask in {same.tobytes(): same for same in known.values()}.values():
-            design = _Design(subset[mask])
+            design = Design(subset[mask])
             for value in (name for name, own in known.items() if np.array_equal(own, mask)):
                 values = subset[value].to_numpy(dtype=float)[mask]
                 rows[value].append(named | asdict(design.mean(values, confidence, limits[value])))

@@ -42,6 +42,7 @@ SUPPORT = {
 # least and greatest difference between two pairs
 DIFFERENCE_SUPPORT = {quantity: (low - high, high - low) for quantity, (low, high) in SUPPORT.items()}
 _GROUP = ["model", "mitigation", "group_id"]
+_NUMBER = ["_group"]  # stands for the columns of _GROUP while pairs are made, as numbers are found faster
 # the columns of judgements that quantities and their intervals take
 USED = (*_GROUP, "sample_index", "partner", "arm", "valence", "charged", *clustered.USED)
 
@@ -80,12 +81,13 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
         judgements[judgements["arm"].isin({arm, "placebo"} - {reference})].assign(direction=sign)
         for arm, sign in DIRECTIONS.items()
     )
-    table = pairing.with_partner(injected, base, _GROUP)
+    injected, base = _numbered(injected, base)
+    table = pairing.with_partner(injected, base, _NUMBER)
     compared = ["valence", *DIRECTIONS]
     other = (
-        pairing.align_partner(table, base, _GROUP, compared)
+        pairing.align_partner(table, base, _NUMBER, compared)
         if matched
-        else pairing.align(table, base, _GROUP, compared, ["arm"])
+        else pairing.align(table, base, _NUMBER, compared, ["arm"])
     )
     sign = table["direction"]
     arm, reference_valence = sign * table["valence"], sign * other["valence"]
@@ -99,7 +101,17 @@ def pairs(judgements: pd.DataFrame, reference: str = "neutral", matched: bool = 
     table["shift"] = arm - reference_valence
     unscored = [name for name in QUANTITIES if matched or name != "leak"]
     table.loc[arm.isna() | reference_valence.isna(), unscored] = np.nan
-    return table
+    return table.drop(columns=_NUMBER)
+
+
+def _numbered(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """The tables with the column of _NUMBER, equal where their columns of _GROUP are equal."""
+    numbers = pd.concat([table[_GROUP] for table in tables]).groupby(_GROUP, sort=False).ngroup().to_numpy()
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    return [
+        table.assign(**dict.fromkeys(_NUMBER, of_table))
+        for table, of_table in zip(tables, np.split(numbers, ends), strict=True)
+    ]
 
 
 def _charged(table: pd.DataFrame, sign: int) -> pd.Series:
@@ -110,8 +122,8 @@ def _charged(table: pd.DataFrame, sign: int) -> pd.Series:
 
 def _leak(table: pd.DataFrame, base: pd.DataFrame) -> np.ndarray:
     """Leak-Rate of each row of `table` against all rows of `base` in its group; NaN without scored ones."""
-    both = pd.concat([frame[[*_GROUP, "valence"]] for frame in (table, base)])
-    group, rows = both.groupby(_GROUP, sort=False).ngroup().to_numpy(), len(table)
+    both = pd.concat([frame[[*_NUMBER, "valence"]] for frame in (table, base)])
+    group, rows = both[_NUMBER[0]].to_numpy(), len(table)
     rank, distinct = pd.factorize(both["valence"].to_numpy(), sort=True)  # −1 where unscored
     # ordered by group, then by valence: lower references are counted without forming the pairs
     code = group * len(distinct) + rank

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import optimize
 
 from lib.analysis import leakage
-from lib.analysis.clustered import design_mean
+from lib.analysis.clustered import compact, design_mean
 from lib.dataset import curated_prompts
 from lib.nlp.vader import SCALE
 
@@ -50,7 +50,7 @@ _COLUMNS = [
     "intensity",
     "emotion",
 ]
-_PAIR = ["model", "mitigation", "group_id", "sample_index", "arm"]
+_PAIR = "_completion"  # number of the charged completion of a pair, while references are averaged
 
 
 def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -67,8 +67,10 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
         Tables of `leakage.pairs` by reference; a reference that `judgements` lack has a table without rows.
     """
     columns = [name for name in _COLUMNS if name in judgements]
+    judgements = compact(judgements[[*columns, *judgements.columns.intersection(["kind"])]])
+    numbered = judgements[columns].assign(**{_PAIR: np.arange(len(judgements))})
     against = [
-        leakage.charged_pairs(leakage.pairs(judgements[columns], arm)).assign(reference=arm)
+        leakage.charged_pairs(leakage.pairs(numbered, arm)).assign(reference=arm)
         for arm in ("neutral", "placebo", "none")
     ]
     table = pd.concat(against, ignore_index=True)
@@ -80,7 +82,7 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
         kinds = labelled.rename(columns={"arm": "reference"})
         of_kind = references[POOLED].merge(kinds, on=["group_id", "reference"]).groupby("kind", sort=True)
         references |= {_of_kind(kind): rows.drop(columns="kind") for kind, rows in of_kind}
-    return {name: _averaged(rows) for name, rows in references.items()}
+    return {name: _averaged(rows).drop(columns=_PAIR) for name, rows in references.items()}
 
 
 def _of_kind(kind):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lib.analysis import clustered, placebo
 from lib.config.specs import NO_MITIGATION
+from lib.dataset import curated_prompts
 from lib.generation import pairing
 from lib.replies import outcomes
 from lib.stats import inference
@@ -100,7 +101,8 @@ def check(completions: pd.DataFrame, confidence: float) -> pd.DataFrame:
         fault is "" where the test is passed.
     """
     used = [name for name in (*_CELL, "sample_index", "partner", *clustered.USED) if name in completions]
-    flagged = completions[used].assign(missing=100.0 * is_missing(completions))
+    flagged = clustered.compact(curated_prompts.with_match(completions[used]))
+    flagged = flagged.assign(missing=100.0 * is_missing(completions))
     shares = clustered.design_shares(flagged, "missing", _CELL, confidence)
     rows = [_of_share(row) for row in shares.itertuples()]
     arms = {*flagged["arm"].unique()}

@@ -30,15 +30,16 @@ def references(judgements: pd.DataFrame, arm: str) -> pd.DataFrame:
         arm: The reference arm.
     """
     base = judgements[judgements["arm"] == arm]
-    bare, available = (
-        base[base["mitigation"] == NO_MITIGATION],
-        set(zip(base["model"], base["mitigation"], strict=True)),
+    bare = base[base["mitigation"] == NO_MITIGATION]
+    available, requests = (
+        table[["model", "mitigation"]].drop_duplicates().itertuples(index=False, name=None)
+        for table in (base, judgements)
     )
-    requests = judgements[["model", "mitigation"]].drop_duplicates().itertuples(index=False, name=None)
+    own = set(available)
     borrowed = [
         bare[bare["model"] == model].assign(mitigation=name)
         for model, name in requests
-        if (model, name) not in available
+        if (model, name) not in own
     ]
     return pd.concat([base, *borrowed]) if borrowed else base
 

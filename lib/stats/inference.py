@@ -174,7 +174,8 @@ class Sandwich:
         se, scale = np.sqrt(variance), np.sqrt(self._squares[-1])
         if np.isclose(se / scale, 0, atol=1e-9):
             return _agreeing(float(np.round(coefficients[-1], 9)), n, self._n_clusters, confidence, limits)
-        naive = np.sqrt(residuals @ residuals / (n - columns))
+        # not residuals @ residuals, whose last digits hang on the number of cores
+        naive = np.sqrt((residuals**2).sum() / (n - columns))
         result = _estimate(
             coefficients[-1], se / scale, self._df, third / se**3, confidence, n, self._n_clusters, naive / se
         )
