@@ -20,9 +20,10 @@ matches in these shares. Strata are used in the order of STRATA, as many as leav
 each coefficient. CR2 and the degrees of freedom are those of the whole regression.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,7 @@ OF_GROUP = (
 CLUSTERS_EACH = 10
 # the columns of a table that an estimate takes beside its values
 USED = ("stem_id", "group_id", "match_id", *dict.fromkeys(name for names in STRATA for name in names))
+KEPT_ROWS = 100_000  # of a table whose design is kept for other values of the same rows
 BY_STEM, BY_MATCH, BY_BOTH = "stems", "matches", "stems and matches"
 
 
@@ -69,7 +71,8 @@ def design_mean(
         The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
-    return Design(rows).mean(rows[value].to_numpy(dtype=float), confidence, limits)
+    design = _kept_design(_Rows(rows)) if len(rows) <= KEPT_ROWS else Design(rows)
+    return design.mean(rows[value].to_numpy(dtype=float), confidence, limits)
 
 
 class Design:
@@ -105,6 +108,26 @@ class Design:
             constant = self._basis[:, -1:]
             result = inference.least_squares(values, constant, self._clusterings, confidence, limits)
         return _of_design(result, self._counts, self._unit)
+
+
+class _Rows:
+    """Rows that equal others of the same design, by a digest of the columns that it takes."""
+
+    def __init__(self, rows: pd.DataFrame):
+        self.table = rows[[name for name in USED if name in rows]]
+        hashes = pd.util.hash_pandas_object(self.table, index=False).to_numpy()
+        self._digest = (*self.table.columns, hashlib.sha256(hashes.tobytes()).digest())
+
+    def __eq__(self, other):
+        return self._digest == other._digest
+
+    def __hash__(self):
+        return hash(self._digest)
+
+
+@lru_cache(maxsize=16)  # as many sets of rows are met in turns, at each threshold or for each quantity
+def _kept_design(rows: _Rows) -> Design:
+    return Design(rows.table)
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:

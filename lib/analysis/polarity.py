@@ -66,8 +66,9 @@ def pairs_by_reference(judgements: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Returns:
         Tables of `leakage.pairs` by reference; a reference that `judgements` lack has a table without rows.
     """
+    used = [name for name in (*_COLUMNS, "kind") if name in judgements]
+    judgements = compact(curated_prompts.with_match(judgements[used]))
     columns = [name for name in _COLUMNS if name in judgements]
-    judgements = compact(judgements[[*columns, *judgements.columns.intersection(["kind"])]])
     numbered = judgements[columns].assign(**{_PAIR: np.arange(len(judgements))})
     against = [
         leakage.charged_pairs(leakage.pairs(numbered, arm)).assign(reference=arm)

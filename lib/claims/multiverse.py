@@ -13,10 +13,8 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis import leakage, polarity, specificity
-from lib.analysis.clustered import Design
 from lib.analysis.leakage import unmitigated
 from lib.config.specs import NO_MITIGATION
-from lib.dataset import curated_prompts
 from lib.stats import inference
 from lib.stats.inference import Estimate
 
@@ -85,17 +83,14 @@ def of_mitigation(
         One row per model, mitigation and combination of CHOICES, with the columns of `of_leakage`.
     """
     arms_asked = _asked(judged)
-    rows, seen, model = [], set(), ""
-    designs: dict[bytes, Design] = {}
+    rows, seen = [], set()
     for choices, pairs in _analyses(judged):
-        if choices["model"] != model:
-            designs, model = {}, choices["model"]  # kept for one model, as they are large
         leak = pairs.assign(leak=pairs[choices["quantity"]] - leakage.NULL_VALUE[choices["quantity"]])
         means = leak.groupby([*_CELL, "mitigation"], sort=False)["leak"].mean().unstack("mitigation")
         described = pairs.drop_duplicates(_CELL).set_index(_CELL)
         for mitigation in means.columns.difference([NO_MITIGATION, *controls], sort=False):
             if choices["quantity"] in CANCELLED and _is_borrowed(
-                choices["reference"], arms_asked[model, mitigation]
+                choices["reference"], arms_asked[choices["model"], mitigation]
             ):
                 analysis = mitigation, *(level for name, level in choices.items() if name != "reference")
                 if analysis in seen:
@@ -104,18 +99,8 @@ def of_mitigation(
             cells = described.assign(
                 bare=means.get(NO_MITIGATION, np.nan), mitigated=means[mitigation]
             ).reset_index()
-            cells = cells.dropna(subset=["bare", "mitigated"])
-            change = _relative_change(cells, _design_of(cells, designs), confidence)
-            rows.append(_row("C3", mitigation, choices, change))
+            rows.append(_row("C3", mitigation, choices, _relative_change(cells, confidence)))
     return _marked(rows)
-
-
-def _design_of(cells: pd.DataFrame, designs: dict[bytes, Design]) -> Design:
-    """The design of these cells, from `designs` if it is there; else it is added."""
-    key = pd.util.hash_pandas_object(cells[_CELL], index=False).to_numpy().tobytes()
-    if key not in designs:
-        designs[key] = Design(curated_prompts.with_match(cells))
-    return designs[key]
 
 
 def _asked(judged: list[pd.DataFrame]) -> dict[tuple[str, str], set[str]]:
@@ -167,15 +152,17 @@ def _thresholds(judgements: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield name, charged
 
 
-def _relative_change(cells: pd.DataFrame, design: Design, confidence: float) -> Estimate:
+def _relative_change(cells: pd.DataFrame, confidence: float) -> Estimate:
     """Estimate the change from bare to mitigated, % of bare, as a linearized ratio (Cochran 1977, ch. 6)."""
-    bare, mitigated = cells["bare"].to_numpy(float), cells["mitigated"].to_numpy(float)
-    leak = design.mean(bare, confidence, None)
+    table = cells.dropna(subset=["bare", "mitigated"])
+    leak = polarity.design_mean(table, "bare", confidence)
     if not leak.ci_low > 0:
         return Estimate(np.nan, np.nan, np.nan, leak.n, leak.n_stems, np.nan, np.nan, np.nan)
-    ratio = mitigated.mean() / leak.estimate
-    residual = mitigated - ratio * bare
-    return design.mean(100 * (ratio - 1 + residual / leak.estimate), confidence, None)
+    ratio = table["mitigated"].mean() / leak.estimate
+    residual = table["mitigated"] - ratio * table["bare"]
+    return polarity.design_mean(
+        table.assign(change=100 * (ratio - 1 + residual / leak.estimate)), "change", confidence
+    )
 
 
 def _row(claim: str, mitigation: str, choices: dict, estimate: Estimate) -> dict:

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from lib.analysis import polarity, specificity
-from lib.analysis.clustered import Design
 from lib.claims import multiverse
 from lib.report import robustness_figures, robustness_reports
 from tests.analysis.test_polarity import ARMS, LEANING, judgements
@@ -122,7 +121,7 @@ def test_what_counts_once_is_the_same_but_for_the_reference():
                 .unstack("mitigation")
             )
             cells = means.rename(columns={"none": "bare", "calm": "mitigated"}).reset_index()
-            changes.append(multiverse._relative_change(cells, Design(cells), CONFIDENCE).estimate)
+            changes.append(multiverse._relative_change(cells, CONFIDENCE).estimate)
     assert len(changes) == len(polarity.REFERENCES) and np.ptp(changes) < 1e-9
 
 
@@ -151,7 +150,7 @@ def test_every_prompt_has_a_panel_that_says_how_many_analyses_lie_where():
 def test_a_ratio_is_that_of_the_means_and_its_error_that_of_the_delta_method():
     cells = pd.DataFrame({"stem_id": range(200), "bare": np.random.default_rng(1).normal(2, 1, 200)})
     cells["mitigated"] = 0.5 * cells["bare"] + np.random.default_rng(2).normal(0, 0.5, 200)
-    change = multiverse._relative_change(cells, Design(cells), CONFIDENCE)
+    change = multiverse._relative_change(cells, CONFIDENCE)
     a, b = cells["mitigated"], cells["bare"]
     ratio, covariance = a.mean() / b.mean(), np.cov(a, b) / len(a)
     variance = (covariance[0, 0] - 2 * ratio * covariance[0, 1] + ratio**2 * covariance[1, 1]) / b.mean() ** 2
