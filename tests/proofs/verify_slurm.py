@@ -138,9 +138,13 @@ def run(folder: Path, kept: Path, *options: str, disturbances: list[Fault] | Non
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-        while process.poll() is None:
-            left = [fault for fault in left if not _happens(fault, folder)]
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                left = [fault for fault in left if not _happens(fault, folder)]
+                time.sleep(0.2)
+        finally:  # no run is left behind by a proof that fails
+            process.terminate()
+            process.wait()
     seconds = time.monotonic() - started
     if process.returncode:
         log = folder / "outputs" / SET / "logs" / "snakemake.log"
