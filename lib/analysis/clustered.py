@@ -71,17 +71,12 @@ def design_mean(
         The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
-    design = _kept_design(_Rows(rows)) if len(rows) <= KEPT_ROWS else Design(rows)
+    design = _kept_design(_Rows(rows)) if len(rows) <= KEPT_ROWS else _Design(rows)
     return design.mean(rows[value].to_numpy(dtype=float), confidence, limits)
 
 
-class Design:
-    """What a `design_mean` takes from its rows, whatever their values are: clusters and strata.
-
-    Args:
-        rows: One row per pair, with the columns that `design_mean` takes beside its values, and match_id if
-            that is known (`curated_prompts.with_match`).
-    """
+class _Design:
+    """What a `design_mean` takes from its rows, whatever their values are: clusters and strata."""
 
     def __init__(self, rows: pd.DataFrame):
         self._rows = rows
@@ -98,7 +93,7 @@ class Design:
     def mean(
         self, values: np.ndarray, confidence: float, limits: tuple[float, float] | None
     ) -> DesignEstimate:
-        """The mean of one value per row, none of them NaN; see `design_mean`."""
+        """The mean of one value per row, none of them NaN."""
         if len(values) == 0 or self._clusterings[0].max() == 0:
             estimate = values.mean() if len(values) else np.nan
             without = inference.without_interval(estimate, self._clusterings[0])
@@ -126,8 +121,8 @@ class _Rows:
 
 
 @lru_cache(maxsize=16)  # as many sets of rows are met in turns, at each threshold or for each quantity
-def _kept_design(rows: _Rows) -> Design:
-    return Design(rows.table)
+def _kept_design(rows: _Rows) -> _Design:
+    return _Design(rows.table)
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -249,7 +244,7 @@ def design_means_of(
         named = dict(zip(by, levels, strict=True))
         known = {value: subset[[value, "stem_id"]].notna().all(axis=1).to_numpy() for value in limits}
         for mask in {same.tobytes(): same for same in known.values()}.values():
-            design = Design(subset[mask])
+            design = _Design(subset[mask])
             for value in (name for name, own in known.items() if np.array_equal(own, mask)):
                 values = subset[value].to_numpy(dtype=float)[mask]
                 rows[value].append(named | asdict(design.mean(values, confidence, limits[value])))

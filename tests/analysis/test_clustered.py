@@ -68,6 +68,24 @@ def test_columns_that_share_a_design_have_the_estimates_that_each_has_alone():
             assert pd.Series(row[1:]).equals(pd.Series(expected))
 
 
+def test_a_kept_design_serves_the_same_rows_alone(monkeypatch):
+    table = values_of(3)
+    same, categories = table.assign(value=table["value"] ** 2), clustered.compact(table)
+    others = {
+        "stems": table.assign(stem_id=table["stem_id"] // 2),
+        "strata": table.assign(intensity=table["intensity"].iloc[::-1].to_numpy()),
+        "no strata": table[BARE],
+        "order": table.iloc[::-1],
+        "fewer": table.iloc[1:],
+    }
+    every = [table, same, categories, *others.values()]
+    clustered._kept_design.cache_clear()
+    kept = [clustered.design_mean(each, "value") for each in every]
+    assert clustered._kept_design.cache_info().misses == 1 + len(others)
+    monkeypatch.setattr(clustered, "KEPT_ROWS", -1)
+    assert kept == [clustered.design_mean(each, "value") for each in every]
+
+
 def test_rows_without_a_value_do_not_make_a_design_cross():
     table = pd.DataFrame(
         {"stem_id": list("aabbc"), "match_id": [1, 2, 1, 2, 2], "value": [1, np.nan, 2, np.nan, 4.0]}
