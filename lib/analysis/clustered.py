@@ -22,7 +22,7 @@ each coefficient. CR2 and the degrees of freedom are those of the whole regressi
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -71,7 +71,7 @@ def design_mean(
         The mean; without an interval in the same cases as in `inference.clustered_mean`.
     """
     rows = curated_prompts.with_match(table.dropna(subset=[value, "stem_id"]))
-    design = _kept_design(_Rows(rows)) if len(rows) <= KEPT_ROWS else _Design(rows)
+    design = _kept_design(_rows_of(rows)) if len(rows) <= KEPT_ROWS else _Design(rows)
     return design.mean(rows[value].to_numpy(dtype=float), confidence, limits)
 
 
@@ -105,19 +105,18 @@ class _Design:
         return _of_design(result, self._counts, self._unit)
 
 
+@dataclass(frozen=True)
 class _Rows:
-    """Rows that equal others of the same design, by a digest of the columns that it takes."""
+    """Rows of a design, equal to others whose columns that a design takes are the same."""
 
-    def __init__(self, rows: pd.DataFrame):
-        self.table = rows[[name for name in USED if name in rows]]
-        hashes = pd.util.hash_pandas_object(self.table, index=False).to_numpy()
-        self._digest = (*self.table.columns, hashlib.sha256(hashes.tobytes()).digest())
+    digest: tuple[str | bytes, ...]
+    table: pd.DataFrame = field(compare=False)
 
-    def __eq__(self, other):
-        return self._digest == other._digest
 
-    def __hash__(self):
-        return hash(self._digest)
+def _rows_of(rows: pd.DataFrame) -> _Rows:
+    table = rows[[name for name in USED if name in rows]]
+    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    return _Rows((*table.columns, hashlib.sha256(hashes.tobytes()).digest()), table)
 
 
 @lru_cache(maxsize=16)  # as many sets of rows are met in turns, at each threshold or for each quantity
