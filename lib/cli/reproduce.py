@@ -4,6 +4,7 @@ At the end, the claims are printed.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,10 @@ _SNAKEMAKE = (
     "params",
     "input",
 )
-_QUIET = ("--quiet", "all")
+_QUIET = ("--quiet", "host", "progress", "reason", "rules")  # all but errors
+_REFUSAL = re.compile(  # of Snakemake, in its log
+    r"^\w+(?:Error|Exception)\b.*:\n(?!At least one job)(.+)", re.MULTILINE
+)
 
 
 def run(set_name: str, cores: int, profile: str = "") -> None:
@@ -57,6 +61,7 @@ def run(set_name: str, cores: int, profile: str = "") -> None:
     print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
     started = time.monotonic()
     with records.only_run(folder) as lock:
+        _bring_back(folder)
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         shutil.rmtree(records.ROOT / ".snakemake" / "locks", ignore_errors=True)
         snakemake = [sys.executable, "-m", "snakemake", set_name, *places, *_SNAKEMAKE]
@@ -69,6 +74,18 @@ def run(set_name: str, cores: int, profile: str = "") -> None:
         f"\n{claims_text.board(set_name)}\n\nDone in {minutes}; pages to read: {folder / 'executed'}",
         flush=True,
     )
+
+
+def _bring_back(folder: Path) -> None:
+    """Date files of the future back, in their order: Snakemake refuses what is older than its input."""
+    now = time.time_ns()
+    dates = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    future = {path: date for path, date in dates.items() if date > now}
+    ahead = max(future.values(), default=now) - now
+    for path, date in future.items():
+        os.utime(path, ns=(date - ahead, date - ahead))
+    if future:
+        print(f"{len(future)} files were dated in the future, by a wrong clock; they are dated back.")
 
 
 def _here(cores: int) -> list[str]:
@@ -147,10 +164,12 @@ def _say_why(view: terminal.View, logs: Path, log: Path) -> None:
 
 
 def _last_words(log: Path) -> str:
-    """Why a process ended without a report: the exception in its log, or else that it was killed."""
+    """Why a process ended without a report: the error in its log, or else that it was killed."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     if "Traceback (most recent call last)" in text:
         return f"{text.strip().splitlines()[-1]}; see {log}"
+    if refusal := _REFUSAL.search(text):
+        return f"{refusal[1].strip()}; see {log}"
     if not os.access(log.parent, os.W_OK):
         return f"{log.parent} cannot be written; make it writable, then run again: what is finished is kept"
     return f"its process was killed, perhaps for want of memory; see {log}"

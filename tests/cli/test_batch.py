@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -397,6 +398,35 @@ def test_a_folder_that_cannot_be_written_is_no_want_of_memory(tmp_path, monkeypa
     assert "perhaps for want of memory" in reproduce._last_words(tmp_path / "page.log")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert f"{tmp_path} cannot be written; make it writable" in reproduce._last_words(tmp_path / "page.log")
+
+
+def test_what_snakemake_refuses_is_told(tmp_path):
+    log, ended = (
+        tmp_path / "snakemake.log",
+        "WorkflowError:\nAt least one job did not complete successfully.\n",
+    )
+    log.write_text(f"Execute 1 jobs...\n{ended}")
+    assert "perhaps for want of memory" in reproduce._last_words(log)
+    log.write_text(f"WorkflowError in rule _a in file, line 9:\nOutput a is older than input b.\n{ended}")
+    assert reproduce._last_words(log) == f"Output a is older than input b.; see {log}"
+
+
+def test_files_of_the_future_are_dated_back_in_their_order(tmp_path, capsys):
+    now, day = time.time(), 86_400
+    dates = {"prompts": now - 100, "a/input": now + day - 5, "a/output": now + day}
+    for name, date in dates.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (date, date))
+    reproduce._bring_back(tmp_path)
+    found = {name: (tmp_path / name).stat().st_mtime for name in dates}
+    assert found["prompts"] == pytest.approx(dates["prompts"], abs=1e-3)
+    assert found["a/output"] <= time.time() and found["a/output"] - found["a/input"] == pytest.approx(
+        5, abs=1e-3
+    )
+    assert "2 files were dated in the future" in capsys.readouterr().out
+    reproduce._bring_back(tmp_path)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["a b's", "{x}", "{{x} [y]}", "{0}", "{", "%s $HOME"])
