@@ -157,7 +157,10 @@ def pip_download(
                 process.kill()
                 raise
         error_file.seek(0)
-        errors = [line.removeprefix("ERROR: ").rstrip() for line in error_file if line.startswith("ERROR")]
+        lines = [line.rstrip() for line in error_file]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
+    if errors[-1:] == ["Exception:"]:  # a traceback of pip follows, as where a download is cut
+        errors = lines[-1:]
     if process.returncode or not (folder / name).exists():
         raise ResourceError(
             f"{requirement}: pip could not fetch it ({(errors or ['no message'])[-1]})\n"
