@@ -61,7 +61,7 @@ def run(set_name: str, cores: int, profile: str = "") -> None:
     print("Interrupt it at any time: called again, it goes on where it was.", flush=True)
     started = time.monotonic()
     with records.only_run(folder) as lock:
-        _bring_back(folder)
+        _date_back(folder)
         # a stale lock of a killed run: `only_run` has made sure that no other run is alive
         shutil.rmtree(records.ROOT / ".snakemake" / "locks", ignore_errors=True)
         snakemake = [sys.executable, "-m", "snakemake", set_name, *places, *_SNAKEMAKE]
@@ -76,7 +76,7 @@ def run(set_name: str, cores: int, profile: str = "") -> None:
     )
 
 
-def _bring_back(folder: Path) -> None:
+def _date_back(folder: Path) -> None:
     """Date files of the future back, in their order: Snakemake refuses what is older than its input."""
     now = time.time_ns()
     dates = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

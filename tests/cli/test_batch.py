@@ -418,14 +418,14 @@ def test_files_of_the_future_are_dated_back_in_their_order(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (date, date))
-    reproduce._bring_back(tmp_path)
+    reproduce._date_back(tmp_path)
     found = {name: (tmp_path / name).stat().st_mtime for name in dates}
     assert found["prompts"] == pytest.approx(dates["prompts"], abs=1e-3)
     assert found["a/output"] <= time.time() and found["a/output"] - found["a/input"] == pytest.approx(
         5, abs=1e-3
     )
     assert "2 files were dated in the future" in capsys.readouterr().out
-    reproduce._bring_back(tmp_path)
+    reproduce._date_back(tmp_path)
     assert not capsys.readouterr().out
 
 
